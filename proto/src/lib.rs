@@ -1,0 +1,28 @@
+//! `langop.synthesis.v1`: generated types, and what every side of the treaty must do in the same way — pass trace
+//! context, compute the routing key, translate the checked definition.
+//!
+//! Must not depend on Kubernetes or on an HTTP client for LLMs: operator and synthesizer both link this crate.
+
+pub mod limits;
+pub mod routing;
+pub mod trace;
+
+/// Generated from `langop/synthesis/v1/synthesis.proto`.
+#[expect(
+    clippy::pedantic,
+    clippy::use_self,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("langop.synthesis.v1");
+}
+
+/// The descriptors of the .proto, for the reflection service.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// `ErrorInfo.domain` of every error of this service.
+pub const ERROR_DOMAIN: &str = "langop.io";
+
+/// The service's full name, as health checks and spans use it.
+pub const SERVICE_NAME: &str = "langop.synthesis.v1.SynthesisService";
