@@ -1,1 +1,24 @@
-//! Stub.
+//! What Language Operator wants to exist: pure functions from observed objects to desired objects, decisions and statuses.
+//!
+//! Must not do I/O, read a clock or draw random numbers: its Cargo.toml has no tokio, no client and no tonic, so it cannot.
+//! Reading order, which is the flow of data: [`observed`] → `references` → `agent::validate` → `agent::decide` →
+//! `agent::build` → [`children`] → `agent::status`.
+
+pub mod agent;
+pub mod children;
+pub mod client;
+pub mod cluster;
+pub mod conditions;
+pub mod digest;
+pub mod env;
+pub mod hash;
+pub mod meta;
+pub mod model;
+pub mod observed;
+pub mod persona;
+pub mod pod;
+pub mod policy;
+pub mod quantity;
+pub mod references;
+pub mod settings;
+pub mod tool;

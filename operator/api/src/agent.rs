@@ -1,0 +1,381 @@
+//! LanguageAgent: what an agent should do, in plain language, and with which tools and models.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    pod::{EnvVar, NameRef, Resources, Toleration},
+    policy::{EgressRule, LabelValue},
+    quantity::Quantity,
+};
+
+/// Refuses environment variables that are the operator's contract with the container.
+pub(crate) const ENV_RULE: &str = "self.all(e, !(e.name in ['MCP_SERVERS', 'MODEL_ENDPOINTS', 'INSTRUCTIONS', 'PORT', 'WORKSPACE_PATH', 'HOME']) && !e.name.startsWith('AGENT_') && !e.name.startsWith('PERSONA_'))";
+/// What they are told.
+pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERVERS, MODEL_ENDPOINTS, INSTRUCTIONS, PORT, WORKSPACE_PATH, HOME, AGENT_*, \
+     PERSONA_*): the operator sets these from the spec; choose another name";
+
+/// What an agent should do, in plain language.
+#[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "langop.io",
+    version = "v1alpha1",
+    kind = "LanguageAgent",
+    plural = "languageagents",
+    shortname = "lagent",
+    category = "langop",
+    namespaced,
+    status = "LanguageAgentStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".status.schedule"),
+    printcolumn(name = "Synthesized", type_ = "string", json_path = ".status.conditions[?(@.type==\"Synthesized\")].status"),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.synthesisInfo.revision", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.schedule) || !has(self.executionMode) || self.executionMode == 'scheduled'").message("schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time"),
+    validation = Rule::new("!has(self.replicas) || !(has(self.schedule) || (has(self.executionMode) && self.executionMode == 'scheduled'))").message("replicas is for autonomous agents: a scheduled agent runs once at each time"),
+    validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace"),
+    validation = Rule::new("!has(self.egress) || self.egress.size() == 0 || self.egress.all(e, has(e.ports))").message("every egress rule names its ports")
+)]
+pub struct LanguageAgentSpec {
+    /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own `image` does the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    #[x_kube(validation = Rule::new("bytes(self).size() <= 32768").message("instructions are limited to 32768 bytes (32 KiB): keep what the agent should do, and move who it is to a LanguagePersona and what tools can do to their LanguageTool"))]
+    pub instructions: Option<String>,
+    /// The runtime's image; the operator's setting when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub image: Option<String>,
+    /// The models it may ask; the first is its default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub model_refs: Vec<NameRef>,
+    /// The tools it may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tool_refs: Vec<NameRef>,
+    /// Who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona_ref: Option<NameRef>,
+    /// How it runs; absent: scheduled with `schedule`, else what its code says, else autonomous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_mode: Option<ExecutionMode>,
+    /// Five-field cron expression; wins over what the code says, and is never rewritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 256))]
+    pub schedule: Option<String>,
+    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// Stops the agent (no pods, no runs) and keeps everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// Pods of an autonomous agent; left to others (an autoscaler) when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+    /// A volume that outlives the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// Which code runs, and how much history is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis: Option<SynthesisPolicy>,
+    /// Bounds of one run; win over what the code says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What it may reach beside its tools, models and DNS; where the LanguageCluster allows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub egress: Vec<EgressRule>,
+    /// Further environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
+    pub env: Vec<EnvVar>,
+    /// Resources of the agent's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The port its container listens on.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Secrets to pull images with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<NameRef>,
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub node_selector: BTreeMap<String, LabelValue>,
+    /// Taints it tolerates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<Toleration>,
+    /// Further labels of its pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("self.all(k, !k.contains('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
+    pub pod_labels: BTreeMap<String, LabelValue>,
+    /// Whether the container may write its root file system; false when absent (/tmp and the workspace are writable).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable_root_filesystem: Option<bool>,
+    /// User id of the pod's processes; not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_294_i64))]
+    pub run_as_user: Option<i64>,
+}
+
+fn default_port() -> i32 {
+    8088
+}
+
+/// How an agent runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutionMode {
+    /// All the time, as a Deployment.
+    Autonomous,
+    /// At times, as a CronJob.
+    Scheduled,
+}
+
+impl ExecutionMode {
+    /// As in `AGENT_MODE`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Autonomous => "autonomous",
+            Self::Scheduled => "scheduled",
+        }
+    }
+}
+
+/// A volume that outlives the pods.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("workspace.storageClassName cannot be changed: delete the agent with deletionPolicy Delete, or move the data to another agent"),
+    validation = Rule::new("self.accessMode == oldSelf.accessMode").message("workspace.accessMode cannot be changed: delete the agent with deletionPolicy Delete, or move the data to another agent"),
+    validation = Rule::new("self.mountPath.startsWith('/') && self.mountPath != '/' && !self.mountPath.startsWith('/etc/agent') && self.mountPath != '/tmp'").message("workspace.mountPath must be an absolute path other than /, /tmp and /etc/agent; for example /workspace")
+)]
+pub struct Workspace {
+    /// Whether there is one; true when absent.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Its size; may grow, not shrink.
+    #[serde(default = "default_storage")]
+    pub storage: Quantity,
+    /// The storage class; the cluster's default when absent. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+    /// Who may mount it at once. Immutable.
+    #[serde(default)]
+    pub access_mode: AccessMode,
+    /// Where it is mounted.
+    #[serde(default = "default_mount_path")]
+    #[schemars(length(min = 2, max = 256))]
+    pub mount_path: String,
+    /// Whether it goes with the agent; Retain when absent.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_storage() -> Quantity {
+    "10Gi".into()
+}
+
+fn default_mount_path() -> String {
+    "/workspace".into()
+}
+
+/// Who may mount a workspace at once.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessMode {
+    /// The pods of one node.
+    #[default]
+    ReadWriteOnce,
+    /// Any pod.
+    ReadWriteMany,
+}
+
+/// What becomes of a workspace when its agent is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// It stays, and an agent of the same name finds it again.
+    #[default]
+    Retain,
+    /// It goes with the agent.
+    Delete,
+}
+
+/// Which code runs, and how much history is kept.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SynthesisPolicy {
+    /// Runs this stored revision and synthesizes nothing, until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub revision: Option<i64>,
+    /// Stored revisions, the active one included.
+    #[serde(default = "default_history")]
+    #[schemars(range(min = 1, max = 100))]
+    pub revision_history_limit: i32,
+}
+
+fn default_history() -> i32 {
+    10
+}
+
+/// Bounds of one run.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Most rounds of thinking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_iterations: Option<i32>,
+    /// Longest time, for example `10m` or `1h30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]{1,6}[smhd])+$"))]
+    pub timeout: Option<String>,
+}
+
+/// What is known of an agent.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageAgentStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<AgentPhase>,
+    /// How it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ExecutionMode>,
+    /// When it runs: the cron expression, or `every 90m` where the agent keeps time itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// What is known of its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis_info: Option<SynthesisInfo>,
+    /// Runs that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_count: Option<i64>,
+    /// Of these, successes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successful_executions: Option<i64>,
+    /// Of these, failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_executions: Option<i64>,
+    /// When the last one ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_execution_time: Option<String>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_execution_result: Option<String>,
+    /// Uids of the ended Jobs that still exist and are counted above: each is counted exactly once, also across restarts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted_jobs: Vec<String>,
+    /// Pods that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_replicas: Option<i32>,
+    /// Pods that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Ready, Reconciling, Stalled, Synthesized, ReferencesResolved, CodeStale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where an agent stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AgentPhase {
+    /// Not ready yet.
+    Pending,
+    /// Its pods are ready, or its next run is planned.
+    Running,
+    /// Its last run succeeded.
+    Succeeded,
+    /// Cannot go on until somebody acts, or its last run failed.
+    Failed,
+    /// Stopped by its spec.
+    Suspended,
+}
+
+/// What is known of an agent's code and of the attempts to make it.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SynthesisInfo {
+    /// When the active code was made, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_synthesis_time: Option<String>,
+    /// How long that took, for example `2.4s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis_duration: Option<String>,
+    /// Which model made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis_model: Option<String>,
+    /// SHA-256 of the active code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_hash: Option<String>,
+    /// Hash of the instructions that the last attempt was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions_hash: Option<String>,
+    /// Attempts in a row without success, for those instructions; the back-off counts from here, across restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis_attempts: Option<i32>,
+    /// When the last attempt failed, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<String>,
+    /// The reason of that failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_reason: Option<String>,
+    /// The value of the annotation langop.io/resynthesize that the last attempt was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted_resynthesize: Option<String>,
+    /// The value of the annotation langop.io/resynthesize that was last obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resynthesized_for: Option<String>,
+    /// The active revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Tokens spent on this agent so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+    /// W3C traceparent of the synthesis of the active code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Why the last generated code was refused: `line:column: message`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation_errors: Vec<String>,
+}
+
+/// Tokens spent.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// Sent.
+    pub input: i64,
+    /// Received.
+    pub output: i64,
+}

@@ -1,0 +1,92 @@
+//! LanguageClient: a chat or API front end over models and tools, with the same environment as an agent.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::ServicePhase,
+    pod::{EnvVar, NameRef, Resources},
+    policy::IngressPeer,
+};
+
+/// A chat or API front end over models and tools.
+#[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "langop.io",
+    version = "v1alpha1",
+    kind = "LanguageClient",
+    plural = "languageclients",
+    shortname = "lclient",
+    category = "langop",
+    namespaced,
+    status = "LanguageClientStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageClientSpec {
+    /// The front end's image; it listens on `PORT`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub image: String,
+    /// The port it listens on.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Pods; left to others (an autoscaler) when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+    /// The models it may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub model_refs: Vec<NameRef>,
+    /// The tools it may use; service mode only, a sidecar has no address of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tool_refs: Vec<NameRef>,
+    /// Further environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(crate::agent::ENV_RULE).message(crate::agent::ENV_MESSAGE))]
+    pub env: Vec<EnvVar>,
+    /// Resources of its container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Namespaces that may come in, on its port only; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub ingress_from: Option<Vec<IngressPeer>>,
+}
+
+fn default_port() -> i32 {
+    8080
+}
+
+/// What is known of a client.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageClientStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ServicePhase>,
+    /// Where people reach it in the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Pods that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Ready, Reconciling, Stalled, ReferencesResolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,182 @@
+//! LanguageCluster: an administrator's frame around a namespace for agents: quota, members, isolation. Cluster-scoped.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{policy::IngressPeer, quantity::Quantity};
+
+/// A namespace for agents, with quota, members and isolation.
+#[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "langop.io",
+    version = "v1alpha1",
+    kind = "LanguageCluster",
+    plural = "languageclusters",
+    shortname = "lcluster",
+    category = "langop",
+    status = "LanguageClusterStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".status.namespace"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Agents", type_ = "integer", json_path = ".status.agents.total"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new("(has(self.spec.namespace) ? self.spec.namespace : self.metadata.name) != 'default' && !(has(self.spec.namespace) ? self.spec.namespace : self.metadata.name).startsWith('kube-')").message("a LanguageCluster must not use the namespace 'default' or one that begins with 'kube-': name another in spec.namespace"),
+    validation = Rule::new("(has(self.spec.namespace) ? self.spec.namespace : self.metadata.name) == (has(oldSelf.spec.namespace) ? oldSelf.spec.namespace : oldSelf.metadata.name)").message("spec.namespace cannot be changed: make another LanguageCluster for the other namespace"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageClusterSpec {
+    /// The namespace, made if it does not exist; the object's own name when absent. Immutable. Never deleted by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+    /// Hard limits by resource name, as in a ResourceQuota.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub resource_quotas: BTreeMap<String, Quantity>,
+    /// Who may do what in the namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub members: Vec<Member>,
+    /// Pod Security level of the namespace; `restricted` when absent.
+    #[serde(default)]
+    pub pod_security: PodSecurity,
+    /// Whether only the namespace itself, the operator's and `ingressFrom` may come in; true when absent.
+    #[serde(default = "yes")]
+    pub network_isolation: bool,
+    /// Further namespaces that may come in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub ingress_from: Vec<IngressPeer>,
+    /// Whether agents may declare `egress` of their own; Deny when absent.
+    #[serde(default)]
+    pub agent_egress: AgentEgress,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A subject and its role.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Who.
+    pub subject: Subject,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// A user, group or service account.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)").message("a ServiceAccount needs its namespace; a User or Group has none"))]
+pub struct Subject {
+    /// User, Group or ServiceAccount.
+    pub kind: SubjectKind,
+    /// The subject's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The namespace of a ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// The kind of a subject.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubjectKind {
+    /// A person, as the authenticator names them.
+    User,
+    /// A group, as the authenticator names it.
+    Group,
+    /// A service account.
+    ServiceAccount,
+}
+
+/// What a member may do.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read.
+    View,
+    /// Read and write the namespaced kinds.
+    Edit,
+    /// As edit, and read the namespace's bindings.
+    Admin,
+}
+
+/// Levels of the Pod Security Standards.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PodSecurity {
+    /// Everything.
+    Privileged,
+    /// No known privilege escalations.
+    Baseline,
+    /// Current hardening practice.
+    #[default]
+    Restricted,
+}
+
+/// Whether agents may declare egress.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentEgress {
+    /// Only their tools, models and DNS.
+    #[default]
+    Deny,
+    /// What their spec names too.
+    Allow,
+}
+
+/// What is known of a cluster.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageClusterStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ClusterPhase>,
+    /// The namespace in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The agents in it; written at most every 10 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<AgentCounts>,
+    /// Ready, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Agents by phase.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentCounts {
+    /// All.
+    pub total: i32,
+    /// Phase Running or Succeeded.
+    pub running: i32,
+    /// Phase Failed.
+    pub failed: i32,
+}
+
+/// Where a cluster stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClusterPhase {
+    /// Not set up yet.
+    Pending,
+    /// Set up.
+    Ready,
+    /// Cannot be set up until somebody acts.
+    Failed,
+    /// Its namespace is going away.
+    Terminating,
+}

@@ -1,0 +1,143 @@
+//! Condition types and reasons. Reasons are part of the API: people alert on them, GitOps tools show them.
+//!
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
+
+/// Condition types.
+pub mod types {
+    /// The resource does what its spec says.
+    pub const READY: &str = "Ready";
+    /// kstatus: work is under way.
+    pub const RECONCILING: &str = "Reconciling";
+    /// kstatus: nothing will happen until somebody acts.
+    pub const STALLED: &str = "Stalled";
+    /// LanguageAgent: the active code was made from the instructions now in spec.
+    pub const SYNTHESIZED: &str = "Synthesized";
+    /// LanguageAgent, LanguageClient: every reference exists and can be used.
+    pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
+    /// LanguageAgent: the references changed since the code was made.
+    pub const CODE_STALE: &str = "CodeStale";
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Why a condition is what it is; also the reason of events.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name),+ }
+
+        impl Reason {
+            /// The text in `condition.reason`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// All of them, for documentation and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
+        impl std::fmt::Display for Reason {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+reasons! {
+    // --- summary ---
+    /// Everything is as the spec says.
+    AsDesired,
+    /// The workload exists but its pods are not ready yet.
+    RolloutInProgress,
+    /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded quota).
+    PodsRefused,
+    /// The agent is suspended by its spec.
+    Suspended,
+    /// The workload of the other mode is ending.
+    ModeSwitching,
+    /// An object of a needed name belongs to somebody else; it is left alone.
+    NameConflict,
+    /// Two listeners of one pod want the same port.
+    PortConflict,
+    /// The spec cannot be carried out; the message says what to write instead.
+    InvalidSpec,
+    /// The resource cannot be read; the message says which field.
+    Undecodable,
+    /// The API server refused a child; the message repeats why.
+    ApplyFailed,
+    /// The LanguageCluster forbids agents egress of their own; those rules are left out.
+    EgressDenied,
+    /// A workspace cannot be made smaller.
+    WorkspaceShrinkRefused,
+    /// A kept claim of the workspace's name cannot be reused.
+    WorkspaceConflict,
+    // --- references ---
+    /// Every reference exists and can be used.
+    AllResolved,
+    /// Nothing is referenced.
+    NoReferences,
+    /// A reference names something that does not exist or cannot be used yet.
+    ReferenceNotFound,
+    // --- synthesis ---
+    /// New code is being made.
+    SynthesisStarted,
+    /// The code was made.
+    SynthesisSucceeded,
+    /// The synthesizer could not be reached or refused; it is tried again.
+    SynthesisFailed,
+    /// The synthesizer is disabled or its key is refused; an administrator must act.
+    SynthesisDisabled,
+    /// The LLM's code was invalid after the repairs; the message has line and column.
+    ValidationFailed,
+    /// Waiting for references before the first synthesis.
+    WaitingForReferences,
+    /// No instructions and no code: the agent's own image does the work.
+    NoInstructions,
+    /// Neither instructions nor an image of its own: nothing could run.
+    NothingToRun,
+    /// A stored revision runs.
+    RevisionActivated,
+    /// The revision pinned in spec is not stored.
+    RevisionNotFound,
+    /// The references are those the code was made with.
+    ReferencesUnchanged,
+    /// References were added or removed since the code was made.
+    ReferencesChanged,
+    // --- persona ---
+    /// The persona is condensed.
+    Distilled,
+    /// The persona could not be condensed; it is tried again.
+    DistillationFailed,
+    /// The persona changed, and agents that use it roll.
+    PersonaUpdated,
+    // --- cluster ---
+    /// The namespace is in use by somebody else.
+    NamespaceNotAdoptable,
+    /// Another LanguageCluster names the same namespace.
+    NamespaceConflict,
+    /// The namespace must not be used.
+    NamespaceRefused,
+    /// The namespace is going away.
+    NamespaceTerminating,
+    // --- children, as events ---
+    /// A Deployment was made.
+    DeploymentCreated,
+    /// A Deployment was changed.
+    DeploymentUpdated,
+    /// A CronJob was made.
+    CronJobCreated,
+    /// A CronJob was changed.
+    CronJobUpdated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_fit_the_api_conventions() {
+        for reason in Reason::ALL {
+            let text = reason.as_str();
+            assert!(text.chars().all(|c| c.is_ascii_alphanumeric()) && text.starts_with(|c: char| c.is_ascii_uppercase()), "{text}");
+        }
+    }
+}

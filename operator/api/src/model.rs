@@ -1,0 +1,161 @@
+//! LanguageModel: an LLM, reached through a proxy in the namespace, so that agents never hold the provider's key.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pod::{EnvVar, Resources, SecretKeyRef};
+
+/// An LLM, and the proxy through which agents reach it.
+#[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "langop.io",
+    version = "v1alpha1",
+    kind = "LanguageModel",
+    plural = "languagemodels",
+    shortname = "lmodel",
+    category = "langop",
+    namespaced,
+    status = "LanguageModelStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.provider != 'custom' || has(self.image)").message("provider custom needs image: the proxy that speaks to it"),
+    validation = Rule::new("self.provider != 'openai-compatible' || has(self.endpoint)").message("provider openai-compatible needs endpoint: the base URL of the server, for example https://llm.example.com/v1"),
+    validation = Rule::new("!(self.provider in ['anthropic', 'openai']) || has(self.apiKeySecretRef) || has(self.endpoint)").message("this provider needs apiKeySecretRef: the name of a Secret in this namespace that holds the key under 'api-key'"),
+    validation = Rule::new("!has(self.args) || has(self.image)").message("args are for a proxy image of your own: set image, or leave args out"),
+    validation = Rule::new("!has(self.configuration) || !has(self.image)").message("configuration is for the default proxy: a proxy image of your own takes env and args instead")
+)]
+pub struct LanguageModelSpec {
+    /// Who serves the model.
+    pub provider: ModelProvider,
+    /// The provider's id of the model, for example `claude-sonnet-4-5`.
+    #[schemars(length(min = 1, max = 256))]
+    pub model: String,
+    /// The Secret with the provider's key. The operator never reads it: the proxy's container does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_secret_ref: Option<SecretKeyRef>,
+    /// Base URL of the provider, where it is not the provider's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https?://[^\s]+$"))]
+    pub endpoint: Option<String>,
+    /// Settings of the default proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ModelConfiguration>,
+    /// A proxy of your own instead of the default one; it listens on `PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub image: Option<String>,
+    /// Arguments of that image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+    /// Pods of the proxy; left to others (an autoscaler) when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+    /// Resources of the proxy. Default: 1536Mi of memory at most, below which the default proxy dies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Further environment of the proxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OLLAMA_API_KEY', 'CUSTOM_API_KEY']))").message("env must not set a name the operator sets itself (PORT, HOME, LITELLM_PROVIDER, LITELLM_MODEL and the provider's API key); use apiKeySecretRef for the key"))]
+    pub env: Vec<EnvVar>,
+}
+
+/// Who serves a model.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelProvider {
+    /// Anthropic.
+    Anthropic,
+    /// OpenAI.
+    Openai,
+    /// Ollama.
+    Ollama,
+    /// Any server that speaks OpenAI's API.
+    OpenaiCompatible,
+    /// Whatever the given image speaks to.
+    Custom,
+}
+
+/// Settings of the default proxy.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelConfiguration {
+    /// 0 to 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub temperature: Option<f64>,
+    /// Most tokens of one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_tokens: Option<i32>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub top_p: Option<f64>,
+    /// Longest time of one request, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout_seconds: Option<i32>,
+    /// Most requests a minute, over all agents, for each pod of the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_minute: Option<i32>,
+}
+
+/// What is known of a model.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageModelStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ServicePhase>,
+    /// Where agents reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Pods of the proxy that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Ready, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a model, tool or client stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServicePhase {
+    /// Not ready yet.
+    Pending,
+    /// Ready.
+    Running,
+    /// Cannot become ready until somebody acts.
+    Failed,
+}
+
+impl ModelProvider {
+    /// The variable that carries the provider's key into the proxy.
+    pub fn api_key_env(self) -> &'static str {
+        match self {
+            Self::Anthropic => "ANTHROPIC_API_KEY",
+            Self::Openai | Self::OpenaiCompatible => "OPENAI_API_KEY",
+            Self::Ollama => "OLLAMA_API_KEY",
+            Self::Custom => "CUSTOM_API_KEY",
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Labels, annotations, field managers, environment variables and child names: each string exists here once.
+//!
+//! These are the public contract of design section 3. Changing one is a breaking change.
+
+/// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
+pub mod labels {
+    /// Recommended label: what the object is, e.g. `language-agent`.
+    pub const NAME: &str = "app.kubernetes.io/name";
+    /// Recommended label: the resource's name.
+    pub const INSTANCE: &str = "app.kubernetes.io/instance";
+    /// Recommended label: the role, e.g. `agent`, `model-proxy`.
+    pub const COMPONENT: &str = "app.kubernetes.io/component";
+    /// Recommended label, always [`PART_OF_VALUE`].
+    pub const PART_OF: &str = "app.kubernetes.io/part-of";
+    /// Value of [`PART_OF`].
+    pub const PART_OF_VALUE: &str = "language-operator";
+    /// Recommended label, always [`MANAGED_BY_VALUE`].
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// Value of [`MANAGED_BY`].
+    pub const MANAGED_BY_VALUE: &str = "langop-operator";
+    /// The LanguageAgent an object belongs to; selectors use only this.
+    pub const AGENT: &str = "langop.io/agent";
+    /// The LanguageModel an object belongs to.
+    pub const MODEL: &str = "langop.io/model";
+    /// The LanguageTool an object belongs to.
+    pub const TOOL: &str = "langop.io/tool";
+    /// The LanguageClient an object belongs to.
+    pub const CLIENT: &str = "langop.io/client";
+    /// The LanguageCluster a namespace or object belongs to.
+    pub const CLUSTER: &str = "langop.io/cluster";
+}
+
+/// Annotations.
+pub mod annotations {
+    /// On a LanguageAgent: a new value asks for a new synthesis, whatever the instructions.
+    pub const RESYNTHESIZE: &str = "langop.io/resynthesize";
+    /// On a child: SHA-256 of what the operator wants it to be.
+    pub const DESIRED_HASH: &str = "langop.io/desired-hash";
+    /// On a code ConfigMap: hash of the instructions it was made from.
+    pub const INSTRUCTIONS_HASH: &str = "langop.io/instructions-hash";
+    /// On a code ConfigMap: hash of the tools now observed.
+    pub const TOOLS_HASH: &str = "langop.io/tools-hash";
+    /// On a code ConfigMap: hash of the models now observed.
+    pub const MODELS_HASH: &str = "langop.io/models-hash";
+    /// On a code ConfigMap: hash of the persona now observed.
+    pub const PERSONA_HASH: &str = "langop.io/persona-hash";
+    /// On a code ConfigMap: SHA-256 of `agent.rb`.
+    pub const CODE_HASH: &str = "langop.io/code-hash";
+    /// On a code ConfigMap: its number in the agent's history; the highest became active last.
+    pub const REVISION: &str = "langop.io/revision";
+    /// On a code ConfigMap: when it was made, RFC 3339.
+    pub const SYNTHESIZED_AT: &str = "langop.io/synthesized-at";
+    /// On a code ConfigMap: the model that wrote it.
+    pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
+    /// On a code ConfigMap: W3C traceparent of the synthesis.
+    pub const TRACEPARENT: &str = "langop.io/traceparent";
+    /// On a code ConfigMap: the names of the tools and models offered when it was made, as JSON; never changed after.
+    pub const OFFERED: &str = "langop.io/offered";
+}
+
+/// Field managers of server-side apply: one for children, one for status, so that neither drops the other's fields.
+pub mod managers {
+    /// Owns the children.
+    pub const CHILDREN: &str = "langop-operator";
+    /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it never changes.
+    pub const CODE_INPUTS: &str = "langop-operator-inputs";
+    /// Owns `status` of our kinds.
+    pub const STATUS: &str = "langop-operator-status";
+}
+
+/// Environment variables of the containers we build: the contract for agent authors.
+pub mod env {
+    /// JSON array of `{name, url}`: the tools, in the order of `toolRefs`.
+    pub const MCP_SERVERS: &str = "MCP_SERVERS";
+    /// JSON array of `{name, url, model}`: the models, in the order of `modelRefs`.
+    pub const MODEL_ENDPOINTS: &str = "MODEL_ENDPOINTS";
+    /// The persona's name.
+    pub const PERSONA_NAME: &str = "PERSONA_NAME";
+    /// The persona's description.
+    pub const PERSONA_DESCRIPTION: &str = "PERSONA_DESCRIPTION";
+    /// The persona's own system prompt.
+    pub const PERSONA_SYSTEM_PROMPT: &str = "PERSONA_SYSTEM_PROMPT";
+    /// The persona's tone.
+    pub const PERSONA_TONE: &str = "PERSONA_TONE";
+    /// The persona's language.
+    pub const PERSONA_LANGUAGE: &str = "PERSONA_LANGUAGE";
+    /// The persona, distilled.
+    pub const PERSONA_DISTILLED_PROMPT: &str = "PERSONA_DISTILLED_PROMPT";
+    /// The LanguageAgent's (or LanguageClient's) name.
+    pub const AGENT_NAME: &str = "AGENT_NAME";
+    /// Its namespace.
+    pub const AGENT_NAMESPACE: &str = "AGENT_NAMESPACE";
+    /// `autonomous` or `scheduled`.
+    pub const AGENT_MODE: &str = "AGENT_MODE";
+    /// The cron expression, or `every 90m` where the agent keeps time itself.
+    pub const AGENT_SCHEDULE: &str = "AGENT_SCHEDULE";
+    /// Most rounds of thinking in one run.
+    pub const AGENT_MAX_ITERATIONS: &str = "AGENT_MAX_ITERATIONS";
+    /// Longest time of one run, e.g. `10m`.
+    pub const AGENT_TIMEOUT: &str = "AGENT_TIMEOUT";
+    /// Where the generated code is mounted; set only with code.
+    pub const AGENT_CODE_PATH: &str = "AGENT_CODE_PATH";
+    /// The instructions the active code was made from, or the spec's where there is no code.
+    pub const INSTRUCTIONS: &str = "INSTRUCTIONS";
+    /// The port the container listens on.
+    pub const PORT: &str = "PORT";
+    /// Where the workspace is mounted.
+    pub const WORKSPACE_PATH: &str = "WORKSPACE_PATH";
+    /// `/tmp`: the root file system is read-only.
+    pub const HOME: &str = "HOME";
+}
+
+/// Where the code ConfigMap is mounted.
+pub const CODE_MOUNT_PATH: &str = "/etc/agent/code";
+/// Key of the code in its ConfigMap.
+pub const CODE_KEY: &str = "agent.rb";
+/// Key of the checked definition in the code ConfigMap.
+pub const DEFINITION_KEY: &str = "definition.json";
+/// Key of the instructions in the code ConfigMap.
+pub const INSTRUCTIONS_KEY: &str = "instructions.txt";

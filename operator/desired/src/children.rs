@@ -1,0 +1,92 @@
+//! The children of one resource, as a value. `Children<Prepared>` is what is wanted; applying it makes a `Children<Applied>`, and a
+//! status is computed only from that: the type proves the order.
+
+use std::marker::PhantomData;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::CronJob,
+    core::v1::{ConfigMap, LimitRange, PersistentVolumeClaim, ResourceQuota, Service},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
+};
+
+/// Built, not applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared;
+
+/// In the API server.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied;
+
+/// All children of one resource, complete: what a kind lists here exists, what it does not list and we own is removed (code
+/// ConfigMaps and workspace claims excepted, whose removal is decided elsewhere).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Children<State> {
+    /// ConfigMaps other than code (LiteLLM configuration).
+    pub config_maps: Vec<ConfigMap>,
+    /// Workspaces.
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// Policies come before what they protect.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// Deployments.
+    pub deployments: Vec<Deployment>,
+    /// CronJobs.
+    pub cron_jobs: Vec<CronJob>,
+    /// Quotas.
+    pub resource_quotas: Vec<ResourceQuota>,
+    /// Default requests and limits.
+    pub limit_ranges: Vec<LimitRange>,
+    /// Members' bindings.
+    pub role_bindings: Vec<RoleBinding>,
+    state: PhantomData<State>,
+}
+
+impl Default for Children<Prepared> {
+    fn default() -> Self {
+        Self {
+            config_maps: Vec::new(),
+            claims: Vec::new(),
+            network_policies: Vec::new(),
+            services: Vec::new(),
+            deployments: Vec::new(),
+            cron_jobs: Vec::new(),
+            resource_quotas: Vec::new(),
+            limit_ranges: Vec::new(),
+            role_bindings: Vec::new(),
+            state: PhantomData,
+        }
+    }
+}
+
+impl Children<Prepared> {
+    /// To be called by whoever applied every one of them.
+    pub fn into_applied(self) -> Children<Applied> {
+        let Self {
+            config_maps,
+            claims,
+            network_policies,
+            services,
+            deployments,
+            cron_jobs,
+            resource_quotas,
+            limit_ranges,
+            role_bindings,
+            state: _,
+        } = self;
+        Children {
+            config_maps,
+            claims,
+            network_policies,
+            services,
+            deployments,
+            cron_jobs,
+            resource_quotas,
+            limit_ranges,
+            role_bindings,
+            state: PhantomData,
+        }
+    }
+}

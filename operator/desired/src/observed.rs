@@ -1,0 +1,155 @@
+//! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No generated code, no env, no
+//! template: at ten thousand agents the difference is gigabytes.
+
+use std::collections::BTreeMap;
+
+use langop_dsl::AgentDefinition;
+
+/// The child kinds the operator watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the Kubernetes kinds of these names")]
+pub enum ChildKind {
+    ConfigMap,
+    CronJob,
+    Deployment,
+    Job,
+    LimitRange,
+    Namespace,
+    NetworkPolicy,
+    PersistentVolumeClaim,
+    Pod,
+    ResourceQuota,
+    RoleBinding,
+    Service,
+}
+
+/// A live child.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// What it is.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+    /// Its namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its controller, if any.
+    pub controller: Option<Controller>,
+    /// Its labels of ours (`langop.io/…`), and for namespaces those of Pod Security.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations of ours (`langop.io/…`).
+    pub annotations: BTreeMap<String, String>,
+    /// Creation time, RFC 3339 in UTC, so that text order is time order.
+    pub created: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Digest of the live values at the paths that our field manager owns (see [`crate::digest`]). Empty: we own nothing of it.
+    pub owned_digest: String,
+    /// What its kind has to say.
+    pub facts: Facts,
+}
+
+/// A controlling owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// Its kind, e.g. `LanguageAgent`, `ReplicaSet`, `Job`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// What of a live child matters, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Facts {
+    /// Nothing beyond its existence.
+    None,
+    /// A Deployment.
+    Deployment(DeploymentFacts),
+    /// A CronJob: the number of active Jobs and the last time it fired (RFC 3339).
+    #[expect(missing_docs, reason = "said above")]
+    CronJob { active: i32, last_schedule: Option<String> },
+    /// A Job.
+    Job(JobFacts),
+    /// A Pod.
+    Pod(PodFacts),
+    /// A code ConfigMap.
+    Code(Box<CodeFacts>),
+    /// A PersistentVolumeClaim: whether it is bound, and what it asks for (a quantity).
+    #[expect(missing_docs, reason = "said above")]
+    Claim { bound: bool, storage: String },
+    /// A Namespace: whether it is terminating.
+    #[expect(missing_docs, reason = "said above")]
+    Namespace { terminating: bool },
+}
+
+/// The rollout of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentFacts {
+    /// metadata.generation.
+    pub generation: i64,
+    /// status.observedGeneration.
+    pub observed_generation: i64,
+    /// spec.replicas.
+    pub desired: i32,
+    /// status.replicas.
+    pub replicas: i32,
+    /// status.updatedReplicas.
+    pub updated: i32,
+    /// status.readyReplicas.
+    pub ready: i32,
+    /// status.availableReplicas.
+    pub available: i32,
+    /// Message of the condition ReplicaFailure, if True: for example an exceeded quota.
+    pub replica_failure: Option<String>,
+    /// Message of the condition Progressing, if False: the rollout does not get on.
+    pub stuck: Option<String>,
+}
+
+/// The end of a Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFacts {
+    /// `Some(true)` Complete, `Some(false)` Failed, `None` running.
+    pub succeeded: Option<bool>,
+    /// When it ended, RFC 3339.
+    pub ended: Option<String>,
+    /// Message of the condition Failed.
+    pub message: Option<String>,
+}
+
+/// A pod of one of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// status.phase.
+    pub phase: String,
+    /// Condition Ready.
+    pub ready: bool,
+    /// Why it is not ready: scheduling, pulling, crashing. One sentence naming the cause.
+    pub trouble: Option<String>,
+}
+
+/// A stored revision of an agent's code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodeFacts {
+    /// Its number; 0 when the annotation is missing.
+    pub revision: i64,
+    /// Hash of its instructions.
+    pub instructions_hash: String,
+    /// SHA-256 of `agent.rb`.
+    pub code_hash: String,
+    /// The names offered when it was made.
+    pub offered: Offered,
+    /// Its checked definition; `None` when it cannot be read (then the code counts as gone).
+    pub definition: Option<AgentDefinition>,
+}
+
+/// The names of tools and models that were offered when code was made, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Offered {
+    /// LanguageTools.
+    pub tools: Vec<String>,
+    /// LanguageModels.
+    pub models: Vec<String>,
+}

@@ -1,0 +1,62 @@
+//! The operator's settings that shape what it builds. Filled from flags by the operator; defaults here are the documented ones.
+
+use std::collections::BTreeMap;
+
+use langop_api::policy::Protocol;
+
+/// Settings that reach the builders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace the operator runs in.
+    pub operator_namespace: String,
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// Image of agents that name none.
+    pub agent_image: String,
+    /// Image of model proxies that name none.
+    pub model_proxy_image: String,
+    /// User, group and fsGroup of every pod; `None` leaves them to the platform (OpenShift).
+    pub run_as_user: Option<i64>,
+    /// Who answers DNS.
+    pub dns: Dns,
+    /// Pod, Service and node ranges that a `/0` egress rule must not include.
+    pub cluster_cidrs: Vec<String>,
+    /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
+    pub refused_namespaces: Vec<String>,
+}
+
+/// Who answers DNS queries of our pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Labels of the namespace.
+    pub namespace_labels: BTreeMap<String, String>,
+    /// Labels of the pods.
+    pub pod_labels: BTreeMap<String, String>,
+    /// Ports.
+    pub ports: Vec<(i32, Protocol)>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            namespace_labels: [("kubernetes.io/metadata.name".into(), "kube-system".into())].into(),
+            pod_labels: [("k8s-app".into(), "kube-dns".into())].into(),
+            ports: vec![(53, Protocol::UDP), (53, Protocol::TCP)],
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            operator_namespace: "langop-system".into(),
+            cluster_domain: "cluster.local".into(),
+            agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
+            model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.77.5-stable".into(),
+            run_as_user: Some(65532),
+            dns: Dns::default(),
+            cluster_cidrs: Vec::new(),
+            refused_namespaces: Vec::new(),
+        }
+    }
+}
