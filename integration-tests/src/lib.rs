@@ -1,1 +1,52 @@
-//! Stub.
+//! The integration-test harness: a real control plane, the real programs as child processes, and
+//! fakes for what lies outside the product (an LLM provider, an OTLP collector).
+//!
+//! It owns processes and their life times, and nothing of the product: no test here may reach into
+//! the operator or the synthesizer except through the interfaces their users have (the API server,
+//! gRPC, HTTP, environment variables). Nothing it starts outlives the process that asked for it.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use langop_integration_tests::{ControlPlane, Operator, Synthesizer, TestNamespace};
+//!
+//! let cp = ControlPlane::shared().await;
+//! cp.install_crds().await?;
+//! let ns = TestNamespace::create(cp, "agents").await?;
+//! let synthesizer = Synthesizer::template().start().await?;
+//! let operator = Operator::builder(cp)
+//!     .namespaces(&[ns.name()])
+//!     .synthesizer(synthesizer.grpc_url())
+//!     .start()
+//!     .await?;
+//! let mark = cp.audit()?.mark()?;
+//! // ... apply, await a condition ...
+//! let writes = cp.audit()?.settle(mark, &operator.writes(), std::time::Duration::from_millis(500)).await?;
+//! # Ok(()) }
+//! ```
+
+pub mod audit;
+pub mod cluster;
+pub mod control_plane;
+pub mod crds;
+pub mod fake_llm;
+mod kubeconfig;
+pub mod manifests;
+pub mod metrics;
+mod namespace;
+pub mod otlp;
+pub mod programs;
+mod run_dir;
+pub mod wait;
+
+pub use audit::{AuditEvent, AuditLog, Filter, Mark};
+pub use cluster::{Cluster, ClusterArgs, Nodes};
+pub use control_plane::ControlPlane;
+pub use fake_llm::{FakeLlm, Reply};
+pub use namespace::TestNamespace;
+pub use otlp::OtlpReceiver;
+pub use programs::{Operator, Synthesizer};
+pub use run_dir::{run_dir, workspace_root};
+
+/// User agent of every client the harness makes, so that the audit log tells the test's own
+/// requests from those of the programs under test.
+pub const USER_AGENT: &str = "langop-tests";

@@ -1,3 +1,112 @@
-//! Stub.
+//! Owns processes for tests, the demo and people: a control plane (`serve`, or none of the
+//! subcommands for a person), or one guarded command (`guard`). A CLI front end, no more.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use langop_integration_tests::control_plane::binaries::{self, Extra};
+use langop_integration_tests::control_plane::supervisor::{self, Owner};
+use langop_integration_tests::control_plane::{Ready, report};
+use langop_integration_tests::workspace_root;
+
+/// A real Kubernetes control plane on loopback, with pods simulated by kwok, until Ctrl-C.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Act>,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Build all programs into the cache, and print their folder.
+    Build {
+        /// Build helm too.
+        #[arg(long)]
+        helm: bool,
+    },
+    /// Run until stdin is closed; tell on stdout, as one line of JSON, when all is Ready.
+    #[command(hide = true)]
+    Serve {
+        /// Folder for certificates, logs and data; emptied first.
+        #[arg(long)]
+        state: PathBuf,
+    },
+    /// Run a command until it ends or stdin is closed.
+    #[command(hide = true)]
+    Guard {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Become a command that dies with its parent.
+    #[command(hide = true)]
+    Exec {
+        #[arg(long)]
+        parent: u32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+// One thread, since the kernel binds children to the thread that started them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    match Args::parse().command {
+        None => person().await?,
+        Some(Act::Build { helm }) => build(if helm { &[Extra::Helm] } else { &[] }).await?,
+        Some(Act::Serve { state }) => return Ok(serve(state).await),
+        Some(Act::Guard { command }) => {
+            return supervisor::guard(&command, |pid| print(&pid.to_string()))
+                .await
+                .map(ExitCode::from);
+        }
+        Some(Act::Exec { parent, command }) => return Err(supervisor::exec(parent, &command)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn person() -> Result<()> {
+    let state = workspace_root()?.join("target/control-plane");
+    supervisor::serve(&state, Owner::Person, |ready| {
+        print(&format!(
+            "Ready at {}; pods are simulated by kwok. Ctrl-C ends it.",
+            ready.server
+        ))?;
+        print(&format!(
+            "  export KUBECONFIG={}",
+            ready.kubeconfig.display()
+        ))?;
+        print(&format!("  {} get nodes", ready.kubectl.display()))
+    })
+    .await
+}
+
+async fn serve(state: PathBuf) -> ExitCode {
+    let tell = |ready: &Ready| print(&report(Ok(ready))?);
+    match supervisor::serve(&state, Owner::Stdin, tell).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever started us may be gone, and there is nobody else to tell.
+            let _ = report(Err(&error)).and_then(|line| print(&line));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn build(extras: &[Extra]) -> Result<()> {
+    let binaries = binaries::build(extras).await?;
+    let folder = binaries.etcd.parent().context("etcd lies in no folder")?;
+    print(&folder.display().to_string())
+}
+
+/// Not `println!`, which panics when nobody reads any more.
+fn print(line: &str) -> Result<()> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    Ok(())
+}

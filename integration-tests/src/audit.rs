@@ -1,0 +1,422 @@
+//! Reads the API server's audit log: an exact count, from outside, of who wrote what.
+//!
+//! The server writes each request's line before it ends the response (blocking mode), so a client
+//! that has its answer finds its line here.
+
+use std::fmt::{self, Display};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+/// The audit log of one API server, level Metadata, one JSON object a line.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    path: PathBuf,
+}
+
+/// A point of the log: everything before it is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// One finished request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, …
+    pub verb: String,
+    /// API group, empty for the core one.
+    pub group: String,
+    /// Plural name, empty for URLs that are no resources (`/readyz`).
+    pub resource: String,
+    /// `status`, `scale`, …, or empty.
+    pub subresource: String,
+    /// Empty for cluster-scoped resources.
+    pub namespace: String,
+    /// Empty where the request names none (list, or create).
+    pub name: String,
+    /// Authenticated user, e.g. `system:serviceaccount:NS:langop-operator`.
+    pub user: String,
+    /// Whatever the client called itself.
+    pub user_agent: String,
+    /// HTTP status of the response.
+    pub code: u16,
+    /// Nothing was stored because the client asked for that.
+    pub dry_run: bool,
+    /// `fieldManager` of the request, or empty.
+    pub field_manager: String,
+    /// When the response was complete.
+    pub at: Timestamp,
+}
+
+impl AuditEvent {
+    /// It is of a verb that stores something.
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        )
+    }
+
+    fn is_lease(&self) -> bool {
+        self.group == "coordination.k8s.io" && self.resource == "leases"
+    }
+}
+
+impl Display for AuditEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            verb,
+            resource,
+            namespace,
+            name,
+            code,
+            user,
+            user_agent,
+            ..
+        } = self;
+        write!(f, "{} {verb} {resource}", self.at)?;
+        if !self.subresource.is_empty() {
+            write!(f, "/{}", self.subresource)?;
+        }
+        write!(f, " {namespace}/{name} {code}")?;
+        if self.dry_run {
+            write!(f, " dry-run")?;
+        }
+        if !self.field_manager.is_empty() {
+            write!(f, " manager={}", self.field_manager)?;
+        }
+        write!(f, " by {user} ({user_agent})")
+    }
+}
+
+/// One event a line, for messages of assertions.
+pub fn pretty(events: &[AuditEvent]) -> String {
+    events.iter().map(|event| format!("{event}\n")).collect()
+}
+
+/// Which events are wanted. The default is every write but those of Leases.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    user: Option<String>,
+    user_agent: Option<String>,
+    namespace: Option<String>,
+    leases: bool,
+    reads: bool,
+}
+
+impl Filter {
+    /// Every write but those of Leases.
+    pub fn writes() -> Self {
+        Self::default()
+    }
+
+    /// Every request, reads and Leases included.
+    pub fn all() -> Self {
+        Self {
+            leases: true,
+            reads: true,
+            ..Self::default()
+        }
+    }
+
+    /// Only of this authenticated user.
+    #[must_use]
+    pub fn user(self, name: impl Into<String>) -> Self {
+        Self {
+            user: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// Only of clients whose user agent begins so.
+    #[must_use]
+    pub fn user_agent(self, prefix: impl Into<String>) -> Self {
+        Self {
+            user_agent: Some(prefix.into()),
+            ..self
+        }
+    }
+
+    /// Only on objects of this namespace.
+    #[must_use]
+    pub fn namespace(self, name: impl Into<String>) -> Self {
+        Self {
+            namespace: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// Writes of Leases (leader election, node heartbeats) too.
+    #[must_use]
+    pub fn with_leases(self) -> Self {
+        Self {
+            leases: true,
+            ..self
+        }
+    }
+
+    /// Whether it wants the event.
+    pub fn matches(&self, event: &AuditEvent) -> bool {
+        (self.reads || event.is_write())
+            && (self.leases || !event.is_lease())
+            && self.user.as_ref().is_none_or(|user| event.user == *user)
+            && self
+                .user_agent
+                .as_ref()
+                .is_none_or(|prefix| event.user_agent.starts_with(prefix.as_str()))
+            && self
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| event.namespace == *namespace)
+    }
+}
+
+impl AuditLog {
+    /// The log in this file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log's beginning.
+    pub const BEGINNING: Mark = Mark(0);
+
+    /// The log's present end.
+    ///
+    /// # Errors
+    /// If the file is missing.
+    pub fn mark(&self) -> Result<Mark> {
+        let end = std::fs::metadata(&self.path)
+            .with_context(|| format!("no audit log {}", self.path.display()))?;
+        Ok(Mark(end.len()))
+    }
+
+    /// The events after `mark` that the filter wants, oldest first.
+    ///
+    /// # Errors
+    /// If the file is missing or a line cannot be read.
+    pub fn events_since(&self, mark: Mark, filter: &Filter) -> Result<Vec<AuditEvent>> {
+        Ok(self.read_from(mark, filter)?.0)
+    }
+
+    /// The wanted events after `mark`, and where the next reading goes on.
+    fn read_from(&self, mark: Mark, filter: &Filter) -> Result<(Vec<AuditEvent>, Mark)> {
+        let mut text = Vec::new();
+        let mut file = File::open(&self.path)
+            .with_context(|| format!("no audit log {}", self.path.display()))?;
+        file.seek(SeekFrom::Start(mark.0))?;
+        file.read_to_end(&mut text)?;
+        let complete = complete_lines(&text);
+        let mut events = parse(complete)?;
+        events.retain(|event| filter.matches(event));
+        Ok((events, Mark(mark.0 + complete.len() as u64)))
+    }
+
+    /// The writes after `mark` that the filter wants; the same as [`Self::events_since`], under the
+    /// name that tests read best.
+    ///
+    /// # Errors
+    /// If the file is missing or a line cannot be read.
+    pub fn writes_since(&self, mark: Mark, filter: &Filter) -> Result<Vec<AuditEvent>> {
+        let mut events = self.events_since(mark, filter)?;
+        events.retain(AuditEvent::is_write);
+        Ok(events)
+    }
+
+    /// Waits until the filter has matched nothing for `quiet`, measured from the last event's own time
+    /// (or from now if there is none), then returns all it matched after `mark`.
+    ///
+    /// # Errors
+    /// If it has not been quiet within ten times that, but at least 30 s; shows the last events.
+    pub async fn settle(
+        &self,
+        mark: Mark,
+        filter: &Filter,
+        quiet: Duration,
+    ) -> Result<Vec<AuditEvent>> {
+        let start = Timestamp::now();
+        let deadline = Instant::now() + (quiet * 10).max(Duration::from_secs(30));
+        let (mut events, mut next) = (Vec::new(), mark);
+        loop {
+            let (new, end) = self.read_from(next, filter)?;
+            events.extend(new);
+            next = end;
+            let last = events.last().map_or(start, |event| event.at.max(start));
+            let silent =
+                Duration::try_from(Timestamp::now().duration_since(last)).unwrap_or_default();
+            if silent >= quiet {
+                return Ok(events);
+            }
+            if Instant::now() >= deadline {
+                let tail = &events[events.len().saturating_sub(10)..];
+                bail!(
+                    "no {quiet:?} without such a request; {} so far, the last:\n{}",
+                    events.len(),
+                    pretty(tail)
+                );
+            }
+            tokio::time::sleep((quiet - silent).min(Duration::from_millis(200))).await;
+        }
+    }
+}
+
+/// The server may be in the middle of the last line.
+fn complete_lines(text: &[u8]) -> &[u8] {
+    let end = text
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
+    &text[..end]
+}
+
+fn parse(lines: &[u8]) -> Result<Vec<AuditEvent>> {
+    lines
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            serde_json::from_slice::<Line>(line)
+                .with_context(|| String::from_utf8_lossy(line).into_owned())
+        })
+        .filter_map(|line| match line {
+            // A watch has two stages, of which the first is not its end.
+            Ok(line) if line.stage == "ResponseStarted" => None,
+            line => Some(line.map(AuditEvent::from)),
+        })
+        .collect()
+}
+
+/// The part of `audit.k8s.io/v1` Event that is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage: String,
+    verb: String,
+    #[serde(default, rename = "requestURI")]
+    request_uri: String,
+    user: User,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: ObjectRef,
+    #[serde(default)]
+    response_status: Status,
+    stage_timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ObjectRef {
+    api_group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: u16,
+}
+
+impl From<Line> for AuditEvent {
+    fn from(line: Line) -> Self {
+        Self {
+            dry_run: parameter(&line.request_uri, "dryRun").is_some(),
+            field_manager: parameter(&line.request_uri, "fieldManager")
+                .unwrap_or_default()
+                .to_owned(),
+            verb: line.verb,
+            group: line.object_ref.api_group,
+            resource: line.object_ref.resource,
+            subresource: line.object_ref.subresource,
+            namespace: line.object_ref.namespace,
+            name: line.object_ref.name,
+            user: line.user.username,
+            user_agent: line.user_agent,
+            code: line.response_status.code,
+            at: line.stage_timestamp,
+        }
+    }
+}
+
+fn parameter<'a>(uri: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = uri.split_once('?')?;
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(verb: &str, resource: &str, group: &str, user: &str) -> String {
+        format!(
+            r#"{{"kind":"Event","stage":"ResponseComplete","verb":"{verb}","requestURI":"/x?fieldManager=me&dryRun=All","user":{{"username":"{user}"}},"userAgent":"agent/1","objectRef":{{"resource":"{resource}","namespace":"n","name":"o","apiGroup":"{group}"}},"responseStatus":{{"code":200}},"stageTimestamp":"2026-01-02T03:04:05.000006Z"}}"#
+        )
+    }
+
+    #[test]
+    fn only_complete_lines_and_only_writes_count() {
+        let text = [
+            line("patch", "configmaps", "", "operator"),
+            line("get", "configmaps", "", "operator"),
+            line("update", "leases", "coordination.k8s.io", "operator"),
+            line("create", "pods", "", "somebody"),
+            r#"{"stage":"Resp"#.to_owned(),
+        ]
+        .join("\n");
+        let events = parse(complete_lines(text.as_bytes())).unwrap();
+        assert_eq!(events.len(), 4);
+        let count = |filter: Filter| events.iter().filter(|event| filter.matches(event)).count();
+        assert_eq!(count(Filter::writes()), 2);
+        assert_eq!(count(Filter::writes().with_leases()), 3);
+        assert_eq!(count(Filter::writes().user("operator")), 1);
+        assert_eq!(count(Filter::writes().user_agent("agent/")), 2);
+        assert_eq!(count(Filter::all().user("operator")), 3);
+        assert_eq!(count(Filter::writes().namespace("other")), 0);
+    }
+
+    #[test]
+    fn an_event_says_all_an_assertion_needs() {
+        let events = parse(format!("{}\n", line("patch", "pods", "", "u")).as_bytes()).unwrap();
+        assert_eq!(
+            pretty(&events),
+            "2026-01-02T03:04:05.000006Z patch pods n/o 200 dry-run manager=me by u (agent/1)\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn settle_waits_for_quiet_and_gives_up_at_a_deadline() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = AuditLog::at(file.path());
+        std::fs::write(file.path(), format!("{}\n", line("patch", "pods", "", "u"))).unwrap();
+        let begun = Instant::now();
+        let events = log
+            .settle(
+                AuditLog::BEGINNING,
+                &Filter::writes(),
+                Duration::from_millis(100),
+            )
+            .await
+            .unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+        let after = log.mark().unwrap();
+        assert!(log.events_since(after, &Filter::all()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,452 @@
+//! Starts the parts in the order in which they need each other, each awaited by a condition, and
+//! stops them in the reverse one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::select_all;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::binaries::Binaries;
+use super::certificates::{Authority, Pair, service_account_keys};
+use super::process::Process;
+use super::{Ready, ports};
+use crate::audit::AuditLog;
+use crate::cluster::{self, Cluster, Nodes};
+use crate::kubeconfig::{self, Credentials};
+use crate::wait;
+
+/// Until a part is Ready; machines under load need long.
+const READY: Duration = Duration::from_secs(90);
+/// The one Node, played by kwok.
+const NODE: &str = "kwok-0";
+/// Every request with who, what and the response's code, but not its content. One event a request.
+const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],"rules":[{"level":"Metadata"}]}"#;
+
+/// A control plane that runs.
+pub(crate) struct Running {
+    ready: Ready,
+    parts: Parts,
+    etcd_data: PathBuf,
+}
+
+struct Parts {
+    etcd: Process,
+    apiserver: Process,
+    /// controller-manager, scheduler, kwok
+    clients: Vec<Process>,
+}
+
+impl Parts {
+    fn all(&self) -> impl Iterator<Item = &Process> {
+        [&self.etcd, &self.apiserver]
+            .into_iter()
+            .chain(&self.clients)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        [&mut self.etcd, &mut self.apiserver]
+            .into_iter()
+            .chain(&mut self.clients)
+    }
+}
+
+impl Running {
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Waits until a part ends by itself.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        let ends = self.parts.all_mut().map(|part| Box::pin(part.failed()));
+        select_all(ends).await.0
+    }
+
+    /// An API server whose etcd is gone does not end, so it goes first, after its clients.
+    pub(crate) async fn stop(self) {
+        let Parts {
+            etcd,
+            apiserver,
+            clients,
+        } = self.parts;
+        let stops = clients
+            .into_iter()
+            .map(|part| part.stop(Duration::from_secs(2)));
+        futures::future::join_all(stops).await;
+        apiserver.stop(Duration::from_secs(3)).await;
+        etcd.stop(Duration::from_secs(2)).await;
+        // Large and useless without its server; the logs stay. A failure leaves a folder to the next claim.
+        let _ = fs::remove_dir_all(self.etcd_data);
+    }
+}
+
+/// Starts everything below `state` and waits until all of it is Ready.
+pub(crate) async fn launch(binaries: &Binaries, state: &Path) -> Result<Running> {
+    cluster::install_crypto_provider();
+    // The parts have a working folder of their own in mind when they read relative paths.
+    let state = &std::path::absolute(state)?;
+    let files = Files::write(state)?;
+    let mut etcd = start_etcd(binaries, &files)?;
+    ready_or_failed(&mut etcd, http_ok(&format!("{}/health", files.etcd_url))).await?;
+    let mut apiserver = start_apiserver(binaries, &files)?;
+    ready_or_failed(&mut apiserver, api_ready(&files)).await?;
+    let mut controllers = start_controller_manager(binaries, &files)?;
+    let scheduler = start_scheduler(binaries, &files)?;
+    create_node(&files).await?;
+    let mut kwok = start_kwok(binaries, &files)?;
+    ready_or_failed(&mut kwok, node_ready(&files)).await?;
+    ready_or_failed(&mut controllers, controllers_ready(&files)).await?;
+    let mut parts = Parts {
+        etcd,
+        apiserver,
+        clients: vec![controllers, scheduler, kwok],
+    };
+    let scheduler = &mut parts.clients[1];
+    ready_or_failed(
+        scheduler,
+        http_ok(&format!(
+            "https://127.0.0.1:{}/readyz",
+            files.scheduler_port
+        )),
+    )
+    .await?;
+    let ready = Ready {
+        kubeconfig: files.kubeconfig("admin"),
+        audit_log: files.audit_log.clone(),
+        server: files.server.clone(),
+        kubectl: binaries.kubectl.clone(),
+        logs: files.logs.clone(),
+        pids: parts
+            .all()
+            .map(|part| (part.name().to_owned(), part.pid()))
+            .collect(),
+    };
+    Ok(Running {
+        ready,
+        parts,
+        etcd_data: files.etcd_data,
+    })
+}
+
+/// Waits until a part is Ready, or says why it ended.
+async fn ready_or_failed(
+    part: &mut Process,
+    ready: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let name = part.name();
+    tokio::select! {
+        ready = ready => ready.with_context(|| format!("{name} does not become ready")),
+        error = part.failed() => Err(error),
+    }
+}
+
+/// All that the parts read, and where they listen.
+struct Files {
+    state: PathBuf,
+    logs: PathBuf,
+    etcd_data: PathBuf,
+    audit_log: PathBuf,
+    etcd_url: String,
+    etcd_peer_url: String,
+    server: String,
+    server_port: u16,
+    scheduler_port: u16,
+}
+
+impl Files {
+    fn write(state: &Path) -> Result<Self> {
+        let [etcd, etcd_peer, server_port, scheduler_port] = ports::free()?;
+        let this = Self {
+            logs: state.join("logs"),
+            etcd_data: state.join("etcd"),
+            audit_log: state.join("audit.log"),
+            etcd_url: format!("http://127.0.0.1:{etcd}"),
+            etcd_peer_url: format!("http://127.0.0.1:{etcd_peer}"),
+            server: format!("https://127.0.0.1:{server_port}"),
+            server_port,
+            scheduler_port,
+            state: state.to_path_buf(),
+        };
+        fs::create_dir_all(&this.logs)?;
+        this.private("audit-policy.yaml", AUDIT_POLICY)?;
+        this.write_credentials()?;
+        Ok(this)
+    }
+
+    fn write_credentials(&self) -> Result<()> {
+        let authority = Authority::generate()?;
+        let ca = authority.pair();
+        self.pair("ca", &ca)?;
+        self.pair(
+            "server",
+            &authority.server(&[
+                "localhost",
+                "kubernetes.default.svc",
+                "127.0.0.1",
+                "10.0.0.1",
+            ])?,
+        )?;
+        let (private, public) = service_account_keys()?;
+        self.private("service-account.key", &private)?;
+        self.private("service-account.pub", &public)?;
+        // Users of their own, so that the audit log tells them apart.
+        let masters = Some("system:masters");
+        let users = [
+            ("admin", "admin", masters),
+            ("controller-manager", "system:kube-controller-manager", None),
+            ("scheduler", "system:kube-scheduler", None),
+            ("kwok", "kwok", masters),
+        ];
+        let cluster = kubeconfig::cluster(&self.server, &ca.certificate);
+        for (file, user, group) in users {
+            let Pair { certificate, key } = authority.client(user, group)?;
+            let credentials = Credentials::Certificate {
+                certificate: &certificate,
+                key: &key,
+            };
+            kubeconfig::write(&self.kubeconfig(file), &cluster, &credentials)?;
+        }
+        Ok(())
+    }
+
+    fn kubeconfig(&self, user: &str) -> PathBuf {
+        match user {
+            "admin" => self.state.join("kubeconfig"),
+            user => self.state.join(format!("{user}.kubeconfig")),
+        }
+    }
+
+    fn pair(&self, name: &str, pair: &Pair) -> Result<()> {
+        self.private(&format!("{name}.crt"), &pair.certificate)?;
+        self.private(&format!("{name}.key"), &pair.key)
+    }
+
+    fn private(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.state.join(name);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        file.and_then(|mut file| file.write_all(content.as_bytes()))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// `--name=<state>/file`
+    fn file_flag(&self, name: &str, file: &str) -> OsString {
+        path_flag(name, &self.state.join(file))
+    }
+
+    fn admin(&self) -> Result<Cluster> {
+        Cluster::started(
+            self.kubeconfig("admin"),
+            Nodes::Simulated,
+            AuditLog::at(&self.audit_log),
+        )
+    }
+}
+
+fn path_flag(name: &str, path: &Path) -> OsString {
+    let mut flag = OsString::from(format!("--{name}="));
+    flag.push(path);
+    flag
+}
+
+fn flags<const N: usize>(flags: [String; N]) -> impl Iterator<Item = OsString> {
+    flags.into_iter().map(OsString::from)
+}
+
+fn start_etcd(binaries: &Binaries, files: &Files) -> Result<Process> {
+    let (client, peer) = (&files.etcd_url, &files.etcd_peer_url);
+    let fixed = flags([
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+        // Nothing is to survive a crash of the machine, and tests wait for writes all the time.
+        "--unsafe-no-fsync".to_owned(),
+        "--quota-backend-bytes=8589934592".to_owned(),
+        "--log-level=warn".to_owned(),
+    ]);
+    Process::spawn(
+        "etcd",
+        &binaries.etcd,
+        fixed.chain([path_flag("data-dir", &files.etcd_data)]),
+        &files.logs,
+    )
+}
+
+fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
+    let fixed = flags([
+        format!("--etcd-servers={}", files.etcd_url),
+        format!("--secure-port={}", files.server_port),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
+        "--authorization-mode=RBAC,Node".to_owned(),
+        "--allow-privileged=true".to_owned(),
+        // One file without rotation: the default begins a new one at 100 MB, and counts would be wrong.
+        "--audit-log-maxsize=0".to_owned(),
+        "--audit-log-mode=blocking".to_owned(),
+    ]);
+    let paths = [
+        path_flag("audit-log-path", &files.audit_log),
+        files.file_flag("audit-policy-file", "audit-policy.yaml"),
+        files.file_flag("cert-dir", "apiserver"),
+        files.file_flag("tls-cert-file", "server.crt"),
+        files.file_flag("tls-private-key-file", "server.key"),
+        files.file_flag("client-ca-file", "ca.crt"),
+        files.file_flag("service-account-key-file", "service-account.pub"),
+        files.file_flag("service-account-signing-key-file", "service-account.key"),
+    ];
+    Process::spawn(
+        "kube-apiserver",
+        &binaries.kube_apiserver,
+        fixed.chain(paths),
+        &files.logs,
+    )
+}
+
+fn start_controller_manager(binaries: &Binaries, files: &Files) -> Result<Process> {
+    let fixed = flags([
+        // The default of 20 requests a second would make every benchmark one of controller-manager.
+        "--kube-api-qps=1000".to_owned(),
+        "--kube-api-burst=2000".to_owned(),
+        "--leader-elect=false".to_owned(),
+        "--use-service-account-credentials".to_owned(),
+        "--controllers=*".to_owned(),
+        "--secure-port=0".to_owned(),
+    ]);
+    let paths = [
+        path_flag("kubeconfig", &files.kubeconfig("controller-manager")),
+        files.file_flag("service-account-private-key-file", "service-account.key"),
+        files.file_flag("root-ca-file", "ca.crt"),
+        files.file_flag("cluster-signing-cert-file", "ca.crt"),
+        files.file_flag("cluster-signing-key-file", "ca.key"),
+    ];
+    Process::spawn(
+        "kube-controller-manager",
+        &binaries.kube_controller_manager,
+        fixed.chain(paths),
+        &files.logs,
+    )
+}
+
+fn start_scheduler(binaries: &Binaries, files: &Files) -> Result<Process> {
+    let fixed = flags([
+        "--kube-api-qps=1000".to_owned(),
+        "--kube-api-burst=2000".to_owned(),
+        "--leader-elect=false".to_owned(),
+        format!("--secure-port={}", files.scheduler_port),
+        "--bind-address=127.0.0.1".to_owned(),
+    ]);
+    let paths = [path_flag("kubeconfig", &files.kubeconfig("scheduler"))];
+    Process::spawn(
+        "kube-scheduler",
+        &binaries.kube_scheduler,
+        fixed.chain(paths),
+        &files.logs,
+    )
+}
+
+fn start_kwok(binaries: &Binaries, files: &Files) -> Result<Process> {
+    let fixed = flags([
+        "--manage-all-nodes".to_owned(),
+        "--cidr=10.1.0.0/16".to_owned(),
+        "--node-ip=127.0.0.1".to_owned(),
+        "--node-lease-duration-seconds=40".to_owned(),
+    ]);
+    let stages = binaries
+        .stages
+        .iter()
+        .map(|stage| path_flag("config", stage));
+    let paths = [path_flag("kubeconfig", &files.kubeconfig("kwok"))];
+    Process::spawn(
+        "kwok",
+        &binaries.kwok,
+        fixed.chain(paths).chain(stages),
+        &files.logs,
+    )
+}
+
+/// Waits for a 200. The servers' own certificates are not ours, and only their readiness is asked.
+async fn http_ok(url: &str) -> Result<()> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()?;
+    wait::until(url, READY, async || {
+        let response = client.get(url).send().await.map_err(anyhow::Error::from)?;
+        response.error_for_status().map_err(anyhow::Error::from)
+    })
+    .await?;
+    Ok(())
+}
+
+async fn api_ready(files: &Files) -> Result<()> {
+    let client = files.admin()?.client().await?;
+    wait::until("the API server's /readyz", READY, async || {
+        client
+            .request_text(
+                http::Request::get("/readyz")
+                    .body(Vec::new())
+                    .map_err(anyhow::Error::from)?,
+            )
+            .await
+            .map_err(anyhow::Error::from)
+    })
+    .await?;
+    Ok(())
+}
+
+/// A Node with room for everything a test or benchmark may ask.
+async fn create_node(files: &Files) -> Result<()> {
+    let room = json!({"cpu": "10000", "memory": "100000Gi", "pods": "100000", "ephemeral-storage": "100000Gi"});
+    let node = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": NODE,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux", "type": "kwok"},
+        },
+        "status": {"allocatable": room, "capacity": room},
+    });
+    let nodes: Api<Node> = Api::all(files.admin()?.client().await?);
+    nodes
+        .patch(
+            NODE,
+            &PatchParams::apply(crate::USER_AGENT),
+            &Patch::Apply(node),
+        )
+        .await?;
+    Ok(())
+}
+
+async fn node_ready(files: &Files) -> Result<()> {
+    let nodes: Api<Node> = Api::all(files.admin()?.client().await?);
+    wait::object(nodes, NODE, READY, |node| {
+        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+            // Taken away by controller-manager some time after; until then nothing is scheduled.
+            && node.spec.as_ref().is_none_or(|spec| spec.taints.as_ref().is_none_or(Vec::is_empty))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Its controllers run when the first namespace has its service account.
+async fn controllers_ready(files: &Files) -> Result<()> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(files.admin()?.client().await?, "default");
+    wait::object(accounts, "default", READY, |_| true).await?;
+    Ok(())
+}

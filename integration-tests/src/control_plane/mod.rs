@@ -1,0 +1,213 @@
+//! A real control plane for tests: etcd, kube-apiserver, controller-manager, scheduler, and kwok in
+//! place of a kubelet, on loopback, with a CA of its own.
+//!
+//! It is owned by a process of its own, `control-plane serve`, which tears it down when the
+//! process that asked for it goes away, in whatever way: see [`supervisor`]. This file owns the
+//! asking side.
+
+pub mod binaries;
+mod certificates;
+mod go;
+mod launch;
+pub(crate) mod ports;
+mod process;
+pub mod supervisor;
+
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use crate::audit::AuditLog;
+use crate::cluster::{Cluster, Nodes};
+use crate::{crds, programs, run_dir, wait};
+
+/// What a started control plane says of itself, once all of it is Ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// Kubeconfig of its administrator.
+    pub kubeconfig: PathBuf,
+    /// The API server's audit log, level Metadata.
+    pub audit_log: PathBuf,
+    /// Address of the API server.
+    pub server: String,
+    /// The folder's kubectl fits the server.
+    pub kubectl: PathBuf,
+    /// Logs of the parts, one file each.
+    pub logs: PathBuf,
+    /// The processes of its parts by name.
+    pub pids: Vec<(String, u32)>,
+}
+
+/// The one line that `control-plane serve` prints.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Report {
+    Ready(Ready),
+    Failed(String),
+}
+
+/// The one line that `control-plane serve` prints, without its newline.
+///
+/// # Errors
+/// If a path is no UTF-8.
+pub fn report(outcome: Result<&Ready, &anyhow::Error>) -> Result<String> {
+    let report = match outcome {
+        Ok(ready) => Report::Ready(ready.clone()),
+        Err(error) => Report::Failed(format!("{error:#}")),
+    };
+    Ok(serde_json::to_string(&report)?)
+}
+
+/// A control plane that lives as long as this value, and no longer than this process.
+///
+/// Holds nothing that is bound to an async runtime, so it may serve many tests of one process.
+#[derive(Debug)]
+pub struct ControlPlane {
+    cluster: Cluster,
+    ready: Ready,
+    supervisor: Supervisor,
+    crds: OnceCell<()>,
+}
+
+impl ControlPlane {
+    /// The one that all tests of this process share; started by the first that asks.
+    ///
+    /// # Panics
+    /// If it cannot be started: no test can go on without.
+    #[expect(
+        clippy::panic,
+        reason = "no test can go on without its control plane, and the reason is said once here"
+    )]
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
+        let shared = SHARED.get_or_init(|| async {
+            Self::start_default()
+                .await
+                .map_err(|error| format!("{error:#}"))
+        });
+        match shared.await {
+            Ok(control_plane) => control_plane,
+            Err(error) => panic!("no control plane: {error}"),
+        }
+    }
+
+    async fn start_default() -> Result<Self> {
+        Self::start(&run_dir::run_dir()?.join("control-plane")).await
+    }
+
+    /// Starts one with its files in `state` (certificates, logs, audit log), and waits until all
+    /// of it is Ready. The first start on a machine may build the binaries, which takes minutes and
+    /// is shown on stderr.
+    ///
+    /// # Errors
+    /// If a part does not come up, with the end of its log.
+    pub async fn start(state: &Path) -> Result<Self> {
+        let program = programs::locate("control-plane")?;
+        let state = state.to_path_buf();
+        let (supervisor, ready) =
+            tokio::task::spawn_blocking(move || Supervisor::start(&program, &state)).await??;
+        let audit = AuditLog::at(&ready.audit_log);
+        let cluster = Cluster::started(ready.kubeconfig.clone(), Nodes::Simulated, audit)?;
+        Ok(Self {
+            cluster,
+            ready,
+            supervisor,
+            crds: OnceCell::new(),
+        })
+    }
+
+    /// Where its parts are.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Process that owns it.
+    pub fn supervisor_pid(&self) -> u32 {
+        self.supervisor.child.id()
+    }
+
+    /// Installs deploy/crds.yaml, once however often it is called.
+    ///
+    /// # Errors
+    /// If the file is missing, or the API server refuses a definition.
+    pub async fn install_crds(&self) -> Result<()> {
+        let install = || async { crds::install(&self.cluster.client().await?).await };
+        self.crds.get_or_try_init(install).await?;
+        Ok(())
+    }
+
+    /// Ends all of it and waits until it is gone.
+    ///
+    /// # Errors
+    /// If it has not ended within 30 s.
+    pub async fn stop(self) -> Result<()> {
+        let Supervisor { mut child, stdin } = self.supervisor;
+        drop(stdin);
+        let status = wait::until(
+            "the control plane's end",
+            Duration::from_secs(30),
+            async || child.try_wait().ok().flatten(),
+        );
+        let status = status.await?;
+        if !status.success() {
+            bail!(
+                "the control plane ended with {status}; see {}",
+                self.ready.logs.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Deref for ControlPlane {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+/// The owning process. It ends when `stdin` is closed, which the kernel does at the latest when
+/// this process is gone.
+#[derive(Debug)]
+struct Supervisor {
+    child: Child,
+    stdin: ChildStdin,
+}
+
+impl Supervisor {
+    /// Blocks until the control plane is Ready.
+    fn start(program: &Path, state: &Path) -> Result<(Self, Ready)> {
+        let mut child = Command::new(program)
+            .arg("serve")
+            .arg("--state")
+            .arg(state)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C goes to the whole foreground group; the supervisor tears down by itself.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let stdin = child.stdin.take().context("no pipe to the supervisor")?;
+        let stdout = child.stdout.take().context("no pipe from the supervisor")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        match serde_json::from_str(&line) {
+            Ok(Report::Ready(ready)) => Ok((Self { child, stdin }, ready)),
+            Ok(Report::Failed(error)) => Err(anyhow!(error)),
+            Err(_) => bail!(
+                "{} ended with {} and said {line:?}",
+                program.display(),
+                child.wait()?
+            ),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The harness's own tests: what the others rely on, shown on a real control plane.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::wait::{Condition as _, conditions};
+use langop_integration_tests::{
+    AuditLog, ControlPlane, Filter, TestNamespace, audit, run_dir, wait,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn from<K: DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).expect("a valid object")
+}
+
+/// A pod spec that Pod Security `restricted` admits.
+fn restricted_pod() -> Value {
+    json!({
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "c",
+            "image": "example.org/none:1",
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        }],
+    })
+}
+
+#[tokio::test]
+async fn a_deployment_becomes_available_and_a_job_complete() -> Result<()> {
+    let cp = ControlPlane::shared().await;
+    let ns = TestNamespace::create(cp, "workloads").await?;
+    let labels = json!({"app": "a"});
+    let deployment: Deployment = from(json!({
+        "metadata": {"name": "a"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": restricted_pod()}},
+    }));
+    let mut job_pod = restricted_pod();
+    job_pod["restartPolicy"] = "Never".into();
+    let job: Job =
+        from(json!({"metadata": {"name": "j"}, "spec": {"template": {"spec": job_pod}}}));
+
+    ns.api().create(&PostParams::default(), &deployment).await?;
+    ns.api().create(&PostParams::default(), &job).await?;
+    wait::object(ns.api::<Deployment>(), "a", SOON, |found| {
+        conditions::is_deployment_completed().matches_object(Some(found))
+    })
+    .await?;
+    wait::object(ns.api::<Job>(), "j", SOON, |found| {
+        conditions::is_job_completed().matches_object(Some(found))
+    })
+    .await?;
+
+    ns.api::<Deployment>()
+        .delete("a", &kube::api::DeleteParams::default())
+        .await?;
+    wait::gone(ns.api::<Deployment>(), "a", SOON).await
+}
+
+#[tokio::test]
+async fn the_audit_log_counts_each_write_once() -> Result<()> {
+    let cp = ControlPlane::shared().await;
+    let ns = TestNamespace::create(cp, "audit").await?;
+    let mine: Api<ConfigMap> = Api::namespaced(cp.client_as("counted/1").await?, ns.name());
+    let filter = Filter::writes().user_agent("counted/").namespace(ns.name());
+    let map: ConfigMap = from(json!({"metadata": {"name": "m"}}));
+
+    let mark = cp.audit()?.mark()?;
+    mine.create(&PostParams::default(), &map).await?;
+    mine.get("m").await?;
+    // No waiting: the line is there before the response ends.
+    let writes = cp.audit()?.writes_since(mark, &filter)?;
+    assert_eq!(writes.len(), 1, "{}", audit::pretty(&writes));
+    let (verb, resource, name, code) = (
+        &*writes[0].verb,
+        &*writes[0].resource,
+        &*writes[0].name,
+        writes[0].code,
+    );
+    assert_eq!(
+        (verb, resource, name, code),
+        ("create", "configmaps", "m", 201)
+    );
+    assert_eq!(writes[0].user, "admin");
+
+    let mark = cp.audit()?.mark()?;
+    let params = PatchParams {
+        dry_run: true,
+        ..PatchParams::apply("me")
+    };
+    mine.patch(
+        "m",
+        &params,
+        &Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})),
+    )
+    .await?;
+    let writes = cp
+        .audit()?
+        .settle(mark, &filter, Duration::from_millis(200))
+        .await?;
+    assert_eq!(writes.len(), 1, "{}", audit::pretty(&writes));
+    assert!(
+        writes[0].dry_run && writes[0].field_manager == "me",
+        "{}",
+        audit::pretty(&writes)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_test_namespace_refuses_a_privileged_pod() -> Result<()> {
+    let cp = ControlPlane::shared().await;
+    let ns = TestNamespace::create(cp, "restricted").await?;
+    let mut spec = restricted_pod();
+    let good: Pod = from(json!({"metadata": {"name": "good"}, "spec": spec}));
+    spec["containers"][0]["securityContext"] = json!({"privileged": true});
+    let bad: Pod = from(json!({"metadata": {"name": "bad"}, "spec": spec}));
+
+    ns.api().create(&PostParams::default(), &good).await?;
+    let refused = ns
+        .api()
+        .create(&PostParams::default(), &bad)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("violates PodSecurity \"restricted"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn concurrent_tests_share_one_control_plane() {
+    let (one, other) = tokio::join!(ControlPlane::shared(), ControlPlane::shared());
+    assert!(std::ptr::eq(one, other));
+}
+
+/// Whether a process exists and is no zombie.
+fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn kill(pid: u32, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("no pid")?;
+    Ok(kill_process(pid, signal)?)
+}
+
+async fn all_gone(pids: &[u32]) -> Result<()> {
+    wait::until("the end of all processes", SOON, async || {
+        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?} are left"))
+        }
+    })
+    .await
+}
+
+/// A shell that starts the supervisor as a test process would, and is then killed.
+///
+/// Returns the shell and, once Ready, the supervisor's and all its children's processes.
+async fn start_by_shell(state: &Path) -> Result<(std::process::Child, Vec<u32>)> {
+    let program = env!("CARGO_BIN_EXE_control-plane");
+    // `sleep` is the pipe's writer, and dies with the shell's group.
+    let script = r#"sleep 600 | "$0" serve --state "$1" > "$1.out" & echo $! > "$1.pid"; wait"#;
+    let shell = {
+        use std::os::unix::process::CommandExt as _;
+        Command::new("sh")
+            .args(["-c", script, program])
+            .arg(state)
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()?
+    };
+    let out = state.with_extension("out");
+    let ready: Value = wait::until("the ready line", Duration::from_secs(120), async || {
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
+        serde_json::from_str(&text).map_err(|_| text)
+    })
+    .await?;
+    let parts = ready["ready"]["pids"]
+        .as_array()
+        .with_context(|| ready.to_string())?;
+    let mut pids: Vec<u32> = parts
+        .iter()
+        .filter_map(|part| part[1].as_u64()?.try_into().ok())
+        .collect();
+    assert_eq!(pids.len(), 5, "{ready}");
+    pids.push(
+        std::fs::read_to_string(state.with_extension("pid"))?
+            .trim()
+            .parse()?,
+    );
+    assert!(pids.iter().all(|pid| alive(*pid)));
+    Ok((shell, pids))
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_asking_process_is_killed() -> Result<()> {
+    let state = run_dir()?.join("killed-parent");
+    let (mut shell, pids) = start_by_shell(&state).await?;
+    // SIGKILL to the shell and to the holder of the pipe; the supervisor is told nothing.
+    let supervisor = *pids.last().context("no supervisor")?;
+    for child in children_of(shell.id()) {
+        if child != supervisor {
+            kill(child, Signal::KILL)?;
+        }
+    }
+    shell.kill()?;
+    shell.wait()?;
+    all_gone(&pids).await?;
+    assert!(
+        !state.join("etcd").exists(),
+        "the data is thrown away by an orderly end"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_supervisor_is_killed() -> Result<()> {
+    let state = run_dir()?.join("killed-supervisor");
+    let (mut shell, pids) = start_by_shell(&state).await?;
+    let supervisor = *pids.last().context("no supervisor")?;
+    let others: Vec<_> = children_of(shell.id())
+        .into_iter()
+        .filter(|pid| *pid != supervisor)
+        .collect();
+    kill(supervisor, Signal::KILL)?;
+    all_gone(&pids).await?;
+    for other in others {
+        kill(other, Signal::KILL)?;
+    }
+    shell.wait()?;
+    Ok(())
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let text =
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_control_plane_of_its_own_starts_and_stops_in_order() -> Result<()> {
+    let begun = Instant::now();
+    let cp = ControlPlane::start(&run_dir()?.join("own")).await?;
+    let up = begun.elapsed();
+    let pids: Vec<u32> = cp
+        .ready()
+        .pids
+        .iter()
+        .map(|(_, pid)| *pid)
+        .chain([cp.supervisor_pid()])
+        .collect();
+    let events = cp
+        .audit()?
+        .events_since(AuditLog::BEGINNING, &Filter::all())?;
+    // Users of their own, or counts by user would mean nothing.
+    for user in [
+        "admin",
+        "system:kube-scheduler",
+        "kwok",
+        "system:serviceaccount:kube-system:service-account-controller",
+    ] {
+        assert!(
+            events.iter().any(|event| event.user == user),
+            "no request of {user}"
+        );
+    }
+    let begun = Instant::now();
+    cp.stop().await?;
+    println!("up in {up:.1?}, down in {:.1?}", begun.elapsed());
+    all_gone(&pids).await
+}
