@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     pod::{EnvVar, NameRef, Resources, Toleration},
-    policy::{EgressRule, LabelValue},
+    policy::{EgressRule, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE, LabelValue},
     quantity::Quantity,
 };
 
@@ -21,7 +21,6 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
 
 /// What an agent should do, in plain language.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "langop.io",
     version = "v1alpha1",
@@ -44,8 +43,7 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
 #[x_kube(
     validation = Rule::new("!has(self.schedule) || !has(self.executionMode) || self.executionMode == 'scheduled'").message("schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time"),
     validation = Rule::new("!has(self.replicas) || !(has(self.schedule) || (has(self.executionMode) && self.executionMode == 'scheduled'))").message("replicas is for autonomous agents: a scheduled agent runs once at each time"),
-    validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace"),
-    validation = Rule::new("!has(self.egress) || self.egress.size() == 0 || self.egress.all(e, has(e.ports))").message("every egress rule names its ports")
+    validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace")
 )]
 pub struct LanguageAgentSpec {
     /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own `image` does the work.
@@ -55,7 +53,8 @@ pub struct LanguageAgentSpec {
     pub instructions: Option<String>,
     /// The runtime's image; the operator's setting when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: Option<String>,
     /// The models it may ask; the first is its default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -75,7 +74,8 @@ pub struct LanguageAgentSpec {
     pub execution_mode: Option<ExecutionMode>,
     /// Five-field cron expression; wins over what the code says, and is never rewritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 9, max = 256))]
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new(r"self.matches('^\\S+( +\\S+){4}$')").message("schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), for example '0 9 * * 1-5'; a time zone goes to timeZone, times in words to instructions"))]
     pub schedule: Option<String>,
     /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ pub struct LanguageAgentSpec {
     /// Further environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
     pub env: Vec<EnvVar>,
     /// Resources of the agent's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,10 +116,12 @@ pub struct LanguageAgentSpec {
     /// Secrets to pull images with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,7 +130,7 @@ pub struct LanguageAgentSpec {
     /// Further labels of its pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(k, !k.contains('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
+    #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE), validation = Rule::new("self.all(k, !k.startsWith('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
     pub pod_labels: BTreeMap<String, LabelValue>,
     /// Whether the container may write its root file system; false when absent (/tmp and the workspace are writable).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,9 +169,10 @@ impl ExecutionMode {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("workspace.storageClassName cannot be changed: delete the agent with deletionPolicy Delete, or move the data to another agent"),
-    validation = Rule::new("self.accessMode == oldSelf.accessMode").message("workspace.accessMode cannot be changed: delete the agent with deletionPolicy Delete, or move the data to another agent"),
-    validation = Rule::new("self.mountPath.startsWith('/') && self.mountPath != '/' && !self.mountPath.startsWith('/etc/agent') && self.mountPath != '/tmp'").message("workspace.mountPath must be an absolute path other than /, /tmp and /etc/agent; for example /workspace")
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("workspace.storageClassName cannot be changed: write the old value again, or make an agent of another name"),
+    validation = Rule::new("self.accessMode == oldSelf.accessMode").message("workspace.accessMode cannot be changed: write the old value again, or make an agent of another name"),
+    validation = Rule::new(r"self.mountPath.matches('^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$') && self.mountPath != '/tmp' && self.mountPath != '/etc' && self.mountPath != '/etc/agent' && !self.mountPath.startsWith('/etc/agent/')").message("workspace.mountPath must be an absolute path of letters, digits, '.', '_' and '-', other than /tmp, /etc and /etc/agent; for example /workspace"),
+    validation = Rule::new("type(self.storage) == int ? self.storage > 0 : !isQuantity(self.storage) || quantity(self.storage).isGreaterThan(quantity('0'))").message("workspace.storage must be more than 0, for example 10Gi; for no volume set workspace.enabled to false")
 )]
 pub struct Workspace {
     /// Whether there is one; true when absent.
@@ -187,7 +190,7 @@ pub struct Workspace {
     pub access_mode: AccessMode,
     /// Where it is mounted.
     #[serde(default = "default_mount_path")]
-    #[schemars(length(min = 2, max = 256))]
+    #[schemars(length(max = 256))]
     pub mount_path: String,
     /// Whether it goes with the agent; Retain when absent.
     #[serde(default)]
@@ -245,7 +248,7 @@ fn default_history() -> i32 {
 }
 
 /// Bounds of one run.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Most rounds of thinking.
@@ -254,7 +257,8 @@ pub struct Limits {
     pub max_iterations: Option<i32>,
     /// Longest time, for example `10m` or `1h30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]{1,6}[smhd])+$"))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && self.matches('[1-9]')").message("limits.timeout is whole numbers with d, h, m or s, largest first, and at least 1s; for example 10m or 1h30m"))]
     pub timeout: Option<String>,
 }
 

@@ -12,7 +12,6 @@ use crate::{
 
 /// A chat or API front end over models and tools.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "langop.io",
     version = "v1alpha1",
@@ -31,7 +30,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct LanguageClientSpec {
     /// The front end's image; it listens on `PORT`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: String,
     /// The port it listens on.
     #[serde(default = "default_port")]
@@ -54,7 +54,7 @@ pub struct LanguageClientSpec {
     /// Further environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new(crate::agent::ENV_RULE).message(crate::agent::ENV_MESSAGE))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new(crate::agent::ENV_RULE).message(crate::agent::ENV_MESSAGE))]
     pub env: Vec<EnvVar>,
     /// Resources of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]

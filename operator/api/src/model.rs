@@ -9,7 +9,6 @@ use crate::pod::{EnvVar, Resources, SecretKeyRef};
 
 /// An LLM, and the proxy through which agents reach it.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "langop.io",
     version = "v1alpha1",
@@ -30,10 +29,11 @@ use crate::pod::{EnvVar, Resources, SecretKeyRef};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.provider != 'custom' || has(self.image)").message("provider custom needs image: the proxy that speaks to it"),
-    validation = Rule::new("self.provider != 'openai-compatible' || has(self.endpoint)").message("provider openai-compatible needs endpoint: the base URL of the server, for example https://llm.example.com/v1"),
-    validation = Rule::new("!(self.provider in ['anthropic', 'openai']) || has(self.apiKeySecretRef) || has(self.endpoint)").message("this provider needs apiKeySecretRef: the name of a Secret in this namespace that holds the key under 'api-key'"),
+    validation = Rule::new("self.provider != 'openai-compatible' || has(self.endpoint) || has(self.image)").message("provider openai-compatible needs endpoint: the base URL of the server, for example https://llm.example.com/v1"),
+    validation = Rule::new("!(self.provider in ['anthropic', 'openai']) || has(self.apiKeySecretRef) || has(self.endpoint) || has(self.image)").message("this provider needs apiKeySecretRef: the name of a Secret in this namespace that holds the key under 'api-key'"),
     validation = Rule::new("!has(self.args) || has(self.image)").message("args are for a proxy image of your own: set image, or leave args out"),
-    validation = Rule::new("!has(self.configuration) || !has(self.image)").message("configuration is for the default proxy: a proxy image of your own takes env and args instead")
+    validation = Rule::new("!has(self.configuration) || !has(self.image)").message("configuration is for the default proxy: a proxy image of your own takes env and args instead"),
+    validation = Rule::new("!has(self.endpoint) || !has(self.image)").message("endpoint is for the default proxy: a proxy image of your own takes env and args instead")
 )]
 pub struct LanguageModelSpec {
     /// Who serves the model.
@@ -46,14 +46,16 @@ pub struct LanguageModelSpec {
     pub api_key_secret_ref: Option<SecretKeyRef>,
     /// Base URL of the provider, where it is not the provider's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://\\S+$')").message("endpoint is a URL that begins with http:// or https://, for example https://llm.example.com/v1"))]
     pub endpoint: Option<String>,
     /// Settings of the default proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ModelConfiguration>,
     /// A proxy of your own instead of the default one; it listens on `PORT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: Option<String>,
     /// Arguments of that image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -69,7 +71,7 @@ pub struct LanguageModelSpec {
     /// Further environment of the proxy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OLLAMA_API_KEY', 'CUSTOM_API_KEY']))").message("env must not set a name the operator sets itself (PORT, HOME, LITELLM_PROVIDER, LITELLM_MODEL and the provider's API key); use apiKeySecretRef for the key"))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OLLAMA_API_KEY', 'CUSTOM_API_KEY']))").message("env must not set a name the operator sets itself (PORT, HOME, LITELLM_PROVIDER, LITELLM_MODEL and the provider's API key); use apiKeySecretRef for the key"))]
     pub env: Vec<EnvVar>,
 }
 

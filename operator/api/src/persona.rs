@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// Who an agent is: description, behaviour, tone and language.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "langop.io",
     version = "v1alpha1",

@@ -9,12 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
 
+/// What an image reference must at least be; the container runtime knows the rest.
+pub(crate) const IMAGE_RULE: &str = r"self.matches('^\\S+$')";
+/// What a refused image is told.
+pub(crate) const IMAGE_MESSAGE: &str = "image must be an image reference without white space, for example ghcr.io/acme/server:1.2.0";
+
 /// Names an object of a known kind in the same namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct NameRef {
     /// The object's name.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
@@ -41,7 +46,8 @@ fn default_key() -> String {
 #[x_kube(validation = Rule::new("!(has(self.value) && has(self.valueFrom))").message("set either value or valueFrom, not both"))]
 pub struct EnvVar {
     /// The variable's name: a C identifier.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z_][A-Za-z0-9_]*$')").message("the name of an environment variable must be letters, digits and '_', not beginning with a digit; for example LOG_LEVEL"))]
     pub name: String,
     /// The value; `$(NAME)` is expanded by Kubernetes as in any pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,23 +86,39 @@ pub struct KeySelector {
     pub optional: Option<bool>,
 }
 
+/// Kubernetes refuses any other name in a container.
+const RESOURCE_RULE: &str = "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
+const RESOURCE_MESSAGE: &str = "a resource is cpu, memory, ephemeral-storage, hugepages-<size>, or a vendor's such as example.com/gpu";
+/// Unreadable quantities are refused by a rule of their own.
+const REQUEST_RULE: &str = "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) \
+     || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) \
+     || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
+
 /// What a container asks for and may use at most. What is not said is filled in: requests and limits are always set.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(REQUEST_RULE).message("a request must not be larger than the limit of the same resource: raise the limit, lower the request, or leave one out"))]
 pub struct Resources {
     /// Asked for, by resource name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
+    #[x_kube(validation = Rule::new(RESOURCE_RULE).message(RESOURCE_MESSAGE))]
     pub requests: BTreeMap<String, Quantity>,
     /// At most, by resource name. Absent where a request is larger than the default: the request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
+    #[x_kube(validation = Rule::new(RESOURCE_RULE).message(RESOURCE_MESSAGE))]
     pub limits: BTreeMap<String, Quantity>,
 }
 
 /// A taint that the agent's pods tolerate, as in a pod.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')").message("a toleration without key needs operator Exists"),
+    validation = Rule::new("!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'").message("a toleration with operator Exists has no value: leave value out, or use operator Equal"),
+    validation = Rule::new("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')").message("tolerationSeconds needs effect NoExecute")
+)]
 pub struct Toleration {
     /// The taint's key; absent with operator Exists: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,9 +56,13 @@ impl JsonSchema for Quantity {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,
+            // Said aloud, since kube makes an optional int-or-string nullable, and a stored null is no quantity.
+            "nullable": false,
             "maxLength": 32,
-            // The grammar of apimachinery's resource.Quantity without a sign: nothing we take may be negative.
-            "pattern": "^\\+?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$",
+            "x-kubernetes-validations": [{
+                "rule": "type(self) == int ? self >= 0 : isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0",
+                "message": "write a quantity of 0 or more, such as 500m, 1.5Gi or 2",
+            }],
         })
     }
 }

@@ -13,7 +13,6 @@ use crate::{
 
 /// An MCP server that agents may call.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "langop.io",
     version = "v1alpha1",
@@ -37,7 +36,8 @@ pub struct LanguageToolSpec {
     #[serde(rename = "type", default)]
     pub type_: ToolType,
     /// The server's image; it listens on `PORT`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: String,
     /// A service of its own (default), or a sidecar of each agent that names it.
     #[serde(default)]
@@ -48,7 +48,8 @@ pub struct LanguageToolSpec {
     pub port: i32,
     /// The path of its MCP endpoint.
     #[serde(default = "default_path")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[^\s?#]*$"))]
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new(r"self.matches('^/[^\\s?#]*$')").message("path begins with / and has no white space, ? or #; for example /mcp"))]
     pub path: String,
     /// What it is for: told to the LLM that writes the agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +67,7 @@ pub struct LanguageToolSpec {
     /// Further environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'WORKSPACE_PATH']))").message("env must not set PORT (use port), HOME or WORKSPACE_PATH: the operator sets them"))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'WORKSPACE_PATH']))").message("env must not set PORT (use port), HOME or WORKSPACE_PATH: the operator sets them"))]
     pub env: Vec<EnvVar>,
     /// Resources of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +121,7 @@ pub struct Operation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub description: Option<String>,
-    /// JSON Schema of its parameters; at most 16 KiB.
+    /// JSON Schema of its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub input_schema: Option<serde_json::Value>,
