@@ -53,19 +53,36 @@ enum Act {
 
 // One thread, since the kernel binds children to the thread that started them.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode> {
-    match Args::parse().command {
+async fn main() -> ExitCode {
+    match act(Args::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn act(command: Option<Act>) -> Result<ExitCode> {
+    match command {
         None => person().await?,
         Some(Act::Build { helm }) => build(if helm { &[Extra::Helm] } else { &[] }).await?,
         Some(Act::Serve { state }) => return Ok(serve(state).await),
         Some(Act::Guard { command }) => {
-            return supervisor::guard(&command, |pid| print(&pid.to_string()))
-                .await
-                .map(ExitCode::from);
+            let code = supervisor::guard(&command, |pid| print(&pid.to_string())).await?;
+            return Ok(code.into());
         }
         Some(Act::Exec { parent, command }) => return Err(supervisor::exec(parent, &command)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the front end of a command-line program"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
 }
 
 async fn person() -> Result<()> {

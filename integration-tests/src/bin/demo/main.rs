@@ -1,0 +1,205 @@
+//! `cargo demo`: the product at work on a real API server, from nothing, in one command.
+//!
+//! Owns the order of things and what is said about them. It must not know how anything works inside: it uses the API server, the
+//! programs' command lines and HTTP, as any user does.
+
+mod events;
+mod samples;
+mod say;
+mod show;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use langop_integration_tests::{
+    Cluster, ClusterArgs, ControlPlane, Nodes, Operator, OtlpReceiver, Synthesizer, crds, programs,
+    workspace_root,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::say::{note, step, warn};
+
+/// Shows Language Operator at work: a control plane, the operator, the synthesizer and the samples, until Ctrl-C.
+///
+/// Without flags it starts a control plane of its own (building it once from pinned Go modules, about ten minutes). The synthesizer
+/// uses the built-in `template` provider unless SYNTHESIS_MODEL and SYNTHESIS_PROVIDER are set.
+#[derive(Parser)]
+#[command(name = "cargo demo", bin_name = "cargo demo")]
+struct Args {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// End as soon as everything was shown, with exit code 0, or 1 if something did not become ready.
+    #[arg(long)]
+    once: bool,
+    /// The folder of manifests to apply.
+    #[arg(long, value_name = "DIR", default_value = "deploy/samples")]
+    samples: PathBuf,
+    /// Longest wait until all samples are Ready, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    timeout: u64,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(until_interrupted(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    warn(&format!("the demo stopped: {error:#}"));
+    ExitCode::FAILURE
+}
+
+/// Everything that was started ends when this future is dropped: the children watch a pipe to us.
+async fn until_interrupted(args: Args) -> Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let once = args.once;
+    tokio::select! {
+        done = demo(args) => done,
+        _ = tokio::signal::ctrl_c() => interrupted(once),
+        _ = term.recv() => interrupted(once),
+    }
+}
+
+fn interrupted(once: bool) -> Result<()> {
+    note("\nstopping everything that was started");
+    if once {
+        anyhow::bail!("interrupted");
+    }
+    Ok(())
+}
+
+async fn demo(args: Args) -> Result<()> {
+    let started = Instant::now();
+    let root = workspace_root()?;
+    let state = root.join("target/demo");
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+
+    step("building operator and synthesizer");
+    programs::build_all().await?;
+    let (cluster, control_plane) = connect(&args.cluster, &state).await?;
+    let client = cluster.client().await?;
+    crds::install(&client)
+        .await
+        .context("cannot install deploy/crds.yaml")?;
+
+    let otlp = OtlpReceiver::start().await?;
+    step("starting the synthesizer and, under its own service account, the operator");
+    let synthesizer = synthesizer_from_environment(&otlp).start().await?;
+    let operator = Operator::builder(&cluster)
+        .cluster_wide()
+        .synthesizer(synthesizer.grpc_url())
+        .otlp(otlp.endpoint())
+        .env("LANGOP_LOG", "info")
+        .start()
+        .await?;
+    write_endpoints(&state, &cluster, &synthesizer, &operator)?;
+
+    let folder = root.join(&args.samples);
+    step(&format!("applying {}", args.samples.display()));
+    let mut samples = samples::Samples::read(&folder)?;
+    samples.apply(&client).await?;
+    samples
+        .until_ready(&client, Duration::from_secs(args.timeout))
+        .await?;
+    step(&format!(
+        "all {} samples are Ready, {:.1} s after the start",
+        samples.len(),
+        started.elapsed().as_secs_f32()
+    ));
+
+    show::agents(&client, &samples).await?;
+    show::trace(&otlp).await?;
+    show::what_next(&cluster, control_plane.as_ref(), root, &folder);
+    if args.once {
+        note("ending, as --once asks");
+        return end(control_plane).await;
+    }
+    note("Ctrl-C ends it. What the operator does from now on appears here:\n");
+    tokio::select! {
+        ended = events::follow(client.clone()) => ended,
+        ended = samples.reapply_on_edit(&client) => ended,
+    }
+}
+
+async fn end(control_plane: Option<ControlPlane>) -> Result<()> {
+    match control_plane {
+        Some(control_plane) => control_plane.stop().await,
+        None => Ok(()),
+    }
+}
+
+/// The cluster the flags name, or one of our own.
+async fn connect(args: &ClusterArgs, state: &Path) -> Result<(Cluster, Option<ControlPlane>)> {
+    if let Some(cluster) = args.cluster()? {
+        step("using the cluster you named");
+        return Ok((cluster, None));
+    }
+    step("starting a control plane: etcd, kube-apiserver, controller-manager, scheduler, kwok");
+    let control_plane = ControlPlane::start(&state.join("control-plane")).await?;
+    let kubeconfig = state.join("kubeconfig");
+    std::fs::copy(&control_plane.ready().kubeconfig, &kubeconfig)
+        .context("cannot copy the kubeconfig")?;
+    if control_plane.nodes() == Nodes::Simulated {
+        note(
+            "kwok simulates the pods: they are scheduled and reported Ready, but no container runs",
+        );
+    }
+    Ok(((*control_plane).clone(), Some(control_plane)))
+}
+
+/// The reader's own provider where SYNTHESIS_* is set, else the one that needs none.
+fn synthesizer_from_environment(otlp: &OtlpReceiver) -> programs::SynthesizerBuilder {
+    let given: Vec<(String, String)> = std::env::vars()
+        .filter(|(name, _)| name.starts_with("SYNTHESIS_"))
+        .collect();
+    let builder = if given.is_empty() {
+        note(
+            "synthesis provider: template (built-in rules, no LLM); set SYNTHESIS_PROVIDER, SYNTHESIS_MODEL and SYNTHESIS_API_KEY for a real one",
+        );
+        Synthesizer::template()
+    } else {
+        note("synthesis provider: as SYNTHESIS_* says");
+        given
+            .iter()
+            .fold(Synthesizer::builder(), |builder, (name, value)| {
+                builder.env(name, value)
+            })
+    };
+    builder.otlp(otlp.endpoint())
+}
+
+/// Where everything listens, for scripts.
+fn write_endpoints(
+    state: &Path,
+    cluster: &Cluster,
+    synthesizer: &Synthesizer,
+    operator: &Operator,
+) -> Result<()> {
+    let text = serde_json::to_string_pretty(&serde_json::json!({
+        "kubeconfig": cluster.kubeconfig(),
+        "synthesizer": {
+            "grpc": synthesizer.grpc_url(),
+            "metrics": format!("{}/metrics", synthesizer.admin_url()),
+            "health": format!("{}/readyz", synthesizer.admin_url()),
+            "log": synthesizer.log(),
+        },
+        "operator": {
+            "metrics": format!("{}/metrics", operator.admin_url()),
+            "health": format!("{}/readyz", operator.admin_url()),
+            "log": operator.log(),
+        },
+    }))?;
+    std::fs::write(state.join("endpoints.json"), text + "\n").context("cannot write endpoints.json")
+}

@@ -1,0 +1,110 @@
+//! Bad input that people really send: each gets a message that says what to write instead, and nothing is lost.
+
+use std::path::Path;
+
+use langop_api::LanguageAgent;
+use langop_integration_tests::{TestNamespace, ControlPlane, manifests, workspace_root};
+use serde_json::json;
+
+use crate::world::{MODEL, TOOL, World, agent_yaml, condition, is};
+
+fn fixtures(folder: &str) -> Vec<(String, String)> {
+    let folder = workspace_root().unwrap().join("integration-tests/fixtures/admission").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    files.sort();
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_api_server_accepts_what_is_right_and_says_of_the_rest_what_to_write() {
+    let cp = ControlPlane::shared().await;
+    cp.install_crds().await.unwrap();
+    let ns = TestNamespace::create(cp, "admission").await.unwrap();
+    let mut failures = Vec::new();
+    for (file, text) in fixtures("accepted") {
+        for object in manifests::parse(&text).unwrap() {
+            if let Err(error) = manifests::apply(&ns.client(), &object, ns.name()).await {
+                failures.push(format!("{file}: refused: {error:#}"));
+            }
+        }
+    }
+    let rejected = fixtures("rejected");
+    assert!(rejected.len() >= 12, "the table of bad input was not found");
+    for (file, text) in rejected {
+        let expected = text.lines().next().unwrap().strip_prefix("# expect: ").expect("a first line '# expect: …'").to_owned();
+        let mut said = "accepted".to_owned();
+        for object in manifests::parse(&text).unwrap() {
+            if let Err(error) = manifests::apply(&ns.client(), &object, ns.name()).await {
+                said = format!("{error:#}");
+            }
+        }
+        if !said.contains(&expected) {
+            failures.push(format!("{file}: expected {expected:?}, the server said: {said}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test]
+async fn what_only_the_operator_can_see_becomes_a_condition() {
+    let world = World::new("conditions").await;
+    world.apply(TOOL).await;
+    world.apply(MODEL).await;
+    // (name, spec patch, condition, reason, what the message must hold)
+    let cases = [
+        ("no-cron", json!({"schedule": "every day at 9"}), "Stalled", "InvalidSpec", "five fields"),
+        ("never", json!({"schedule": "0 0 31 2 *"}), "Stalled", "InvalidSpec", "31 2"),
+        ("step", json!({"schedule": "*/90 * * * *"}), "Stalled", "InvalidSpec", "90"),
+        ("zone", json!({"schedule": "0 9 * * *", "timeZone": "Mars/Olympus"}), "Stalled", "InvalidSpec", "Mars/Olympus"),
+        ("no-tool", json!({"toolRefs": [{"name": "absent"}]}), "ReferencesResolved", "ReferenceNotFound", "absent"),
+        ("timeless", json!({"executionMode": "scheduled"}), "Stalled", "InvalidSpec", "schedule"),
+    ];
+    for (name, spec, type_, reason, text) in &cases {
+        world.apply(&agent_yaml(name, "do it")).await;
+        world.patch::<LanguageAgent>(name, json!({"spec": spec})).await;
+        let agent = world
+            .until(name, |a: &LanguageAgent| condition(a, type_).is_some_and(|c| c.reason == *reason))
+            .await;
+        let message = &condition(&agent, type_).unwrap().message;
+        assert!(message.contains(text), "{name}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn two_listeners_on_one_port_of_a_pod_are_a_conflict() {
+    let world = World::new("ports").await;
+    world.apply(MODEL).await;
+    world.apply(&TOOL.replace("spec:", "spec:\n  deploymentMode: sidecar\n  port: 8088")).await;
+    world.apply(&agent_yaml("clash", "clash")).await;
+    let agent = world.until("clash", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    let stalled = condition(&agent, "Stalled").unwrap();
+    assert_eq!(stalled.reason, "PortConflict");
+    assert!(stalled.message.contains("8088") && stalled.message.contains("mail"), "{}", stalled.message);
+}
+
+#[tokio::test]
+async fn a_quota_that_refuses_the_pod_is_named() {
+    let world = World::new("quota").await;
+    world
+        .apply("
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: tight}
+spec: {hard: {limits.memory: 1Mi}}
+")
+        .await;
+    world.apply(TOOL).await;
+    world.apply(MODEL).await;
+    world.apply(&agent_yaml("hungry", "eat")).await;
+    let agent = world
+        .until("hungry", |a: &LanguageAgent| condition(a, "Ready").is_some_and(|c| c.reason == "PodsRefused"))
+        .await;
+    let ready = condition(&agent, "Ready").unwrap();
+    assert_eq!(ready.status, "False");
+    assert!(ready.message.contains("exceeded quota: tight"), "{}", ready.message);
+}

@@ -1,0 +1,151 @@
+//! The contract with agents, tools and administrators, whole: what the API server really holds, for a service tool and a sidecar tool,
+//! in a namespace that enforces Pod Security `restricted`.
+
+use k8s_openapi::api::{apps::v1::Deployment, networking::v1::NetworkPolicy};
+use kube::ResourceExt as _;
+use langop_api::{LanguageClient, LanguageModel, LanguageTool};
+use serde_json::{Value, json};
+
+use crate::world::{Persona, World};
+
+const FAMILY: &str = "
+apiVersion: langop.io/v1alpha1
+kind: LanguageModel
+metadata: {name: brain}
+spec: {provider: anthropic, model: claude-sonnet-4-5, apiKeySecretRef: {name: brain-key}}
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: mail}
+spec:
+  image: registry.example/mail:1
+  egress: [{cidr: 203.0.113.0/24, ports: [{port: 587}]}]
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: files}
+spec:
+  image: registry.example/files:1
+  deploymentMode: sidecar
+  port: 8090
+  path: /files
+  egress: [{namespaceLabels: {team: storage}, ports: [{port: 443}]}]
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguagePersona
+metadata: {name: clerk}
+spec: {description: A clerk, systemPrompt: 'You file. It costs $(TOTAL).', tone: dry, language: en}
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageClient
+metadata: {name: chat}
+spec: {image: 'registry.example/chat:1', modelRefs: [{name: brain}], toolRefs: [{name: mail}]}
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageAgent
+metadata: {name: office}
+spec:
+  instructions: File the mail
+  modelRefs: [{name: brain}]
+  toolRefs: [{name: mail}, {name: files}]
+  personaRef: {name: clerk}
+  workspace: {storage: 1Gi}
+  limits: {maxIterations: 5, timeout: 10m}
+  egress: [{cidr: 198.51.100.7/32, ports: [{port: 443}, {port: 53, protocol: UDP}]}]
+  env: [{name: GREETING, value: hello}]
+  podLabels: {team: office}
+";
+
+#[tokio::test]
+async fn what_the_api_server_holds_is_the_contract() {
+    let world = World::new("contract").await;
+    world.apply(FAMILY).await;
+    world.until("clerk", |p: &Persona| p.status.as_ref().is_some_and(|s| s.distilled.is_some())).await;
+    world.until_ready("office").await;
+    world.settled().await;
+
+    insta::assert_yaml_snapshot!("agent-deployment", tidy(&world, &world.deployment("office").await));
+    for name in ["office", "mail", "chat"] {
+        let policy = world.get::<NetworkPolicy>(name).await.unwrap();
+        insta::assert_yaml_snapshot!(format!("network-policy-{name}"), tidy(&world, &policy));
+    }
+    for name in ["brain-proxy", "mail", "chat"] {
+        insta::assert_yaml_snapshot!(format!("deployment-{name}"), tidy(&world, &world.deployment(name).await));
+    }
+    let code = world.revisions("office").await.remove(0);
+    insta::assert_yaml_snapshot!("code", tidy(&world, &code));
+}
+
+#[tokio::test]
+async fn every_pod_we_build_is_accepted_under_restricted() {
+    let world = World::new("restricted").await;
+    world.apply(FAMILY).await;
+    world.until_ready("office").await;
+    for name in ["office", "brain-proxy", "mail", "chat"] {
+        world
+            .until(name, |d: &Deployment| d.status.as_ref().is_some_and(|s| s.ready_replicas == Some(1)))
+            .await;
+    }
+    let ready = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| {
+        conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    };
+    world.until("brain", |m: &LanguageModel| m.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
+    world.until("mail", |t: &LanguageTool| t.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
+    world.until("files", |t: &LanguageTool| t.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
+    world.until("chat", |c: &LanguageClient| c.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
+
+    // A scheduled agent's pods too: the CronJob's template is tried by a Job made from it by hand.
+    world
+        .patch::<langop_api::LanguageAgent>("office", json!({"spec": {"schedule": "0 9 * * *"}}))
+        .await;
+    let cron: k8s_openapi::api::batch::v1::CronJob = world.until("office", |_| true).await;
+    let template = cron.spec.job_template;
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "by-hand", "labels": template.metadata.as_ref().and_then(|m| m.labels.clone())},
+        "spec": template.spec,
+    });
+    world.apply(&serde_json::to_string(&job).unwrap()).await;
+    world
+        .until("by-hand", |job: &k8s_openapi::api::batch::v1::Job| {
+            job.status.as_ref().is_some_and(|s| s.active.unwrap_or_default() + s.succeeded.unwrap_or_default() > 0)
+        })
+        .await;
+}
+
+/// The object as it is, without what differs from run to run.
+fn tidy<K: serde::Serialize + kube::Resource>(world: &World, object: &K) -> Value {
+    let mut value = serde_json::to_value(object).unwrap();
+    value.as_object_mut().unwrap().remove("status");
+    let metadata = value["metadata"].as_object_mut().unwrap();
+    for key in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"] {
+        metadata.remove(key);
+    }
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        for key in ["langop.io/synthesized-at", "langop.io/traceparent", "langop.io/desired-hash", "langop.io/persona-hash"] {
+            if annotations.contains_key(key) {
+                annotations.insert(key.into(), json!("(varies)"));
+            }
+        }
+    }
+    for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+        owner["uid"] = json!("(varies)");
+    }
+    let text = value.to_string().replace(world.ns.name(), "NAMESPACE");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_touched_sidecar_reaches_the_agents_pod() {
+    let world = World::new("sidecar").await;
+    world.apply(FAMILY).await;
+    world.until_ready("office").await;
+    world.patch::<LanguageTool>("files", json!({"spec": {"image": "registry.example/files:2"}})).await;
+    let deployment: Deployment = world
+        .until("office", |d: &Deployment| serde_json::to_string(d).unwrap().contains("registry.example/files:2"))
+        .await;
+    let pod = deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let sidecar = &pod.init_containers.as_ref().unwrap()[0];
+    assert_eq!((sidecar.name.as_str(), sidecar.restart_policy.as_deref()), ("tool-files", Some("Always")));
+    assert!(deployment.name_any() == "office");
+}

@@ -1,0 +1,143 @@
+//! The instructions: a change makes new code once; a return makes none; failure loses nothing.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use langop_api::{LanguageAgent, names::CODE_KEY};
+use langop_integration_tests::Reply;
+use serde_json::json;
+
+use crate::world::{World, code, condition, is, mounted_code, revision, rollouts};
+
+#[tokio::test]
+async fn a_change_makes_new_code_once_and_a_return_makes_none() {
+    let world = World::new("instr").await;
+    world.llm.reply(code("first"));
+    world.with_agent("walker", "walk the dog").await;
+    let mark = world.settled().await;
+    let before = world.deployment("walker").await;
+    assert_eq!(world.calls().await, (1, 0));
+
+    world.llm.reply(code("second"));
+    world.instruct("walker", "walk the cat").await;
+    let old_code = mounted_code(&before).unwrap();
+    let after: Deployment = world.until("walker", |d| mounted_code(d).is_some_and(|name| name != old_code)).await;
+    world.until_ready("walker").await;
+    world.settled().await;
+    assert_eq!(world.calls().await, (2, 0), "one Synthesize for one change");
+    assert_eq!((rollouts(&before), rollouts(&after)), ("1".into(), "2".into()));
+    let revisions = world.revisions("walker").await;
+    assert_eq!(revisions.iter().map(revision).collect::<Vec<_>>(), [1, 2]);
+    assert!(revisions[1].data.as_ref().unwrap()[CODE_KEY].contains("second"));
+    assert_eq!(revisions[1].immutable, Some(true));
+    let workloads = |events: &[langop_integration_tests::AuditEvent]| events.iter().filter(|e| e.resource == "deployments").count();
+    assert_eq!(workloads(&world.writes_since(mark).await), 1, "the pods roll once, when the new code is active");
+
+    world.instruct("walker", "walk the dog").await;
+    let back: Deployment = world.until("walker", |d| mounted_code(d).as_ref() == Some(&old_code)).await;
+    let agent = world.until_ready("walker").await;
+    world.settled().await;
+    assert_eq!(world.calls().await, (2, 0), "a stored revision of these instructions is activated without a call");
+    assert_eq!(rollouts(&world.deployment(&back.metadata.name.unwrap()).await), "3");
+    assert_eq!(agent.status.unwrap().synthesis_info.unwrap().revision, Some(3), "old content that is active again gets max+1");
+}
+
+#[tokio::test]
+async fn a_touch_and_a_restart_write_nothing() {
+    let mut world = World::new("silent").await;
+    world.with_agent("sleeper", "sleep well").await;
+    let mark = world.settled().await;
+    let calls = world.calls().await;
+
+    world
+        .patch::<LanguageAgent>("sleeper", json!({"metadata": {"annotations": {"somebody/else": "was here"}}}))
+        .await;
+    World::assert_silent(&world.writes_since(mark).await);
+
+    let mark = world.settled().await;
+    world.operator.restart().await.unwrap();
+    World::assert_silent(&world.writes_since(mark).await);
+    assert_eq!(world.calls().await, calls, "and no gRPC call");
+}
+
+#[tokio::test]
+async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
+    let world = World::new("garbage").await;
+    world.with_agent("steady", "be steady").await;
+    let before = world.deployment("steady").await;
+    let requests = world.llm.count();
+
+    world.llm.reply_with(|_| Reply::Code("agent 'x' do\n  launch_rockets now\nend\n".into()));
+    world.instruct("steady", "be wild").await;
+    let agent = world.until_condition("steady", "Synthesized", "False", "ValidationFailed").await;
+    let message = &condition(&agent, "Synthesized").unwrap().message;
+    assert!(message.contains("2:3"), "line and column of the finding: {message}");
+    let info = agent.status.clone().unwrap().synthesis_info.unwrap();
+    assert!(!info.validation_errors.is_empty(), "{info:?}");
+    // Wait for a second failed attempt, so that the back-off is seen to bound the calls.
+    let agent: LanguageAgent = world
+        .until("steady", |a: &LanguageAgent| {
+            a.status.as_ref().and_then(|s| s.synthesis_info.as_ref()).and_then(|i| i.synthesis_attempts) >= Some(2)
+                && is(a, "Synthesized", "False")
+        })
+        .await;
+    let attempts = agent.status.unwrap().synthesis_info.unwrap().synthesis_attempts.unwrap();
+    let made = world.llm.count() - requests;
+    let bound = 3 * usize::try_from(attempts).unwrap();
+    assert!(made <= bound, "{made} LLM calls in {attempts} attempts: more than one answer and two repairs each");
+    let after = world.deployment("steady").await;
+    assert_eq!(before.spec.as_ref().unwrap().template, after.spec.as_ref().unwrap().template);
+    assert_eq!(before.metadata.generation, after.metadata.generation);
+    assert!(is(&world.until("steady", |_| true).await, "Synthesized", "False"));
+}
+
+#[tokio::test]
+async fn removed_instructions_leave_an_agent_with_an_image_running_without_code() {
+    let world = World::new("removed").await;
+    world.with_agent("empty", "do something").await;
+    let before = world.deployment("empty").await;
+
+    world.patch::<LanguageAgent>("empty", json!({"spec": {"instructions": null}})).await;
+    let agent = world.until("empty", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    assert_eq!(condition(&agent, "Stalled").unwrap().reason, "NothingToRun");
+    assert_eq!(world.deployment("empty").await.spec, before.spec, "the workload is untouched");
+
+    world.patch::<LanguageAgent>("empty", json!({"spec": {"image": "registry.example/own:1"}})).await;
+    let after: Deployment = world.until("empty", |d| mounted_code(d).is_none()).await;
+    let pod = after.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers[0].image.as_deref(), Some("registry.example/own:1"));
+    assert!(!pod.containers[0].env.as_ref().unwrap().iter().any(|v| v.name == "AGENT_CODE_PATH"));
+    world.until_ready("empty").await;
+    assert_eq!(world.calls().await.0, 1, "nothing to synthesize");
+}
+
+#[tokio::test]
+async fn the_resynthesize_annotation_asks_for_other_code_and_a_pin_returns_to_the_old() {
+    let world = World::new("resynth").await;
+    world.llm.reply(code("first"));
+    world.with_agent("again", "try your luck").await;
+
+    world.llm.reply(code("second"));
+    world
+        .patch::<LanguageAgent>("again", json!({"metadata": {"annotations": {"langop.io/resynthesize": "2"}}}))
+        .await;
+    world
+        .until("again", |a: &LanguageAgent| {
+            a.status.as_ref().and_then(|s| s.synthesis_info.as_ref()).and_then(|i| i.revision) == Some(2)
+        })
+        .await;
+    world.settled().await;
+    assert_eq!(world.calls().await.0, 2, "one call for one new value");
+
+    let revisions = world.revisions("again").await;
+    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 1}}})).await;
+    let first = revisions[0].metadata.name.clone();
+    world.until("again", |d: &Deployment| mounted_code(d) == first).await;
+    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 9}}})).await;
+    let agent = world.until("again", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    assert_eq!(condition(&agent, "Stalled").unwrap().reason, "RevisionNotFound");
+    assert_eq!(mounted_code(&world.deployment("again").await), first, "the workload is untouched");
+    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": null}})).await;
+    let second = revisions[1].metadata.name.clone();
+    world.until("again", |d: &Deployment| mounted_code(d) == second).await;
+    world.until_ready("again").await;
+    assert_eq!(world.calls().await.0, 2, "pinning and un-pinning make no call");
+}
