@@ -50,6 +50,8 @@ reasons! {
     RolloutInProgress,
     /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded quota).
     PodsRefused,
+    /// The rollout does not get on: the message says what its pods lack.
+    RolloutStuck,
     /// The agent is suspended by its spec.
     Suspended,
     /// The workload of the other mode is ending.

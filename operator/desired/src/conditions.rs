@@ -1,0 +1,427 @@
+//! Conditions: merged with the previous ones, so that a time changes only when a status flips, and the summary that kstatus reads.
+//!
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus: `Reconciling` and `Stalled` are present only
+//! while True. Messages carry no times and no counters that move without cause: an equal state gives equal conditions, hence no write.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use langop_api::{
+    condition::{Reason, types},
+    model::ServicePhase,
+};
+
+use crate::observed::{DeploymentFacts, Facts, Observed};
+
+/// The longest message, in bytes. The API allows 32 KiB; people read the first line.
+pub const MAX_MESSAGE: usize = 1024;
+
+/// The status of one condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the three values of the API conventions")]
+pub enum Status {
+    True,
+    False,
+    Unknown,
+}
+
+impl Status {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// How a resource is doing, from which Ready, Reconciling and Stalled follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As the spec says.
+    Ready(Reason, String),
+    /// On the way.
+    Progressing(Reason, String),
+    /// Nothing will happen until somebody acts.
+    Stalled(Reason, String),
+    /// Went wrong, and is tried again.
+    Failed(Reason, String),
+}
+
+/// The conditions of one resource in the making.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    previous: BTreeMap<String, Condition>,
+    generation: i64,
+    now: Timestamp,
+    next: BTreeMap<String, Condition>,
+}
+
+impl Conditions {
+    /// Begins from the conditions in the status so far. Those not set or kept again are gone in the result.
+    pub fn new(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
+        let previous = previous
+            .iter()
+            .map(|condition| (condition.type_.clone(), condition.clone()))
+            .collect();
+        Self {
+            previous,
+            generation,
+            now,
+            next: BTreeMap::new(),
+        }
+    }
+
+    /// Sets a condition. Its time stays unless its status flips.
+    pub fn set(&mut self, type_: &str, status: Status, reason: Reason, message: impl Into<String>) {
+        let since = match self.previous.get(type_) {
+            Some(condition) if condition.status == status.as_str() => {
+                condition.last_transition_time.clone()
+            }
+            _ => Time(self.now),
+        };
+        let condition = Condition {
+            type_: type_.to_owned(),
+            status: status.as_str().to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: bounded(message.into()),
+            observed_generation: Some(self.generation),
+            last_transition_time: since,
+        };
+        self.next.insert(type_.to_owned(), condition);
+    }
+
+    /// Keeps a condition as it was, where nothing new is known of it.
+    pub fn keep(&mut self, type_: &str) {
+        if let Some(condition) = self.previous.get(type_) {
+            self.next.insert(type_.to_owned(), condition.clone());
+        }
+    }
+
+    /// Sets Ready, Reconciling and Stalled.
+    pub fn summary(&mut self, standing: Standing) {
+        let (also, reason, message) = match standing {
+            Standing::Ready(reason, message) => {
+                return self.set(types::READY, Status::True, reason, message);
+            }
+            Standing::Stalled(reason, message) => (types::STALLED, reason, message),
+            Standing::Progressing(reason, message) | Standing::Failed(reason, message) => {
+                (types::RECONCILING, reason, message)
+            }
+        };
+        self.set(types::READY, Status::False, reason, message.clone());
+        self.set(also, Status::True, reason, message);
+    }
+
+    /// The conditions, sorted by type.
+    pub fn finish(self) -> Vec<Condition> {
+        self.next.into_values().collect()
+    }
+}
+
+/// Cuts a message at a character boundary.
+fn bounded(mut message: String) -> String {
+    const ELLIPSIS: &str = "…";
+    if message.len() > MAX_MESSAGE {
+        let mut end = MAX_MESSAGE - ELLIPSIS.len();
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push_str(ELLIPSIS);
+    }
+    message
+}
+
+/// The condition of a type.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the condition of a type is True.
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
+}
+
+/// The phase of a model, tool or client.
+pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
+    if is_true(conditions, types::READY) {
+        ServicePhase::Running
+    } else if is_true(conditions, types::STALLED) {
+        ServicePhase::Failed
+    } else {
+        ServicePhase::Pending
+    }
+}
+
+/// How a Deployment's rollout stands, as its own status tells; `pods` only explain why it is not ready.
+///
+/// Source of the checks: `kubectl rollout status`.
+pub fn rollout<'a>(
+    deployment: Option<&DeploymentFacts>,
+    pods: impl IntoIterator<Item = &'a Observed>,
+) -> Standing {
+    let progressing = |message: String| Standing::Progressing(Reason::RolloutInProgress, message);
+    let Some(facts) = deployment else {
+        return progressing("the Deployment is not observed yet".into());
+    };
+    if facts.observed_generation < facts.generation {
+        return progressing("the Deployment's change is not taken up yet".into());
+    }
+    if let Some(cause) = &facts.replica_failure {
+        return Standing::Stalled(
+            Reason::PodsRefused,
+            format!("pods cannot be created: {cause}"),
+        );
+    }
+    let Some(lack) = lack(facts) else {
+        return Standing::Ready(
+            Reason::AsDesired,
+            format!("{} of {} pods are ready", facts.ready, facts.desired),
+        );
+    };
+    let message = match trouble(pods) {
+        Some(trouble) => format!("{lack}: {trouble}"),
+        None => lack,
+    };
+    match &facts.stuck {
+        Some(cause) => Standing::Stalled(Reason::RolloutStuck, format!("{message} ({cause})")),
+        None => progressing(message),
+    }
+}
+
+/// What the rollout still lacks.
+fn lack(facts: &DeploymentFacts) -> Option<String> {
+    let DeploymentFacts {
+        desired,
+        updated,
+        available,
+        replicas,
+        ..
+    } = facts;
+    if updated < desired {
+        Some(format!("{updated} of {desired} pods are up to date"))
+    } else if replicas > updated {
+        Some(format!("{} old pods are ending", replicas - updated))
+    } else if available < desired {
+        Some(format!("{available} of {desired} pods are available"))
+    } else {
+        None
+    }
+}
+
+/// The first trouble by pod name, so that the message does not move between equals.
+fn trouble<'a>(pods: impl IntoIterator<Item = &'a Observed>) -> Option<&'a str> {
+    let troubled = pods.into_iter().filter_map(|pod| match &pod.facts {
+        Facts::Pod(facts) if !pod.deleting => Some((&pod.name, facts.trouble.as_deref()?)),
+        _ => None,
+    });
+    troubled.min().map(|(_, trouble)| trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn after(
+        previous: &[Condition],
+        generation: i64,
+        now: i64,
+        standing: Standing,
+    ) -> Vec<Condition> {
+        let mut conditions = Conditions::new(previous, generation, at(now));
+        conditions.summary(standing);
+        conditions.finish()
+    }
+
+    fn shape(conditions: &[Condition]) -> Vec<(&str, &str, i64)> {
+        conditions
+            .iter()
+            .map(|c| {
+                (
+                    c.type_.as_str(),
+                    c.status.as_str(),
+                    c.last_transition_time.0.as_second(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_summary_keeps_to_kstatus_and_times_move_only_with_the_status() {
+        let reason = Reason::RolloutInProgress;
+        let first = after(&[], 1, 10, Standing::Progressing(reason, "a".into()));
+        assert_eq!(
+            shape(&first),
+            [("Ready", "False", 10), ("Reconciling", "True", 10)]
+        );
+        let second = after(
+            &first,
+            2,
+            20,
+            Standing::Failed(Reason::ApplyFailed, "b".into()),
+        );
+        assert_eq!(
+            shape(&second),
+            [("Ready", "False", 10), ("Reconciling", "True", 10)]
+        );
+        assert_eq!(second[0].observed_generation, Some(2));
+        let third = after(
+            &second,
+            2,
+            30,
+            Standing::Stalled(Reason::InvalidSpec, "c".into()),
+        );
+        assert_eq!(
+            shape(&third),
+            [("Ready", "False", 10), ("Stalled", "True", 30)]
+        );
+        let ready = after(
+            &third,
+            2,
+            40,
+            Standing::Ready(Reason::AsDesired, "d".into()),
+        );
+        assert_eq!(shape(&ready), [("Ready", "True", 40)]);
+        assert_eq!(
+            after(
+                &ready,
+                2,
+                50,
+                Standing::Ready(Reason::AsDesired, "d".into())
+            ),
+            ready
+        );
+    }
+
+    #[test]
+    fn a_kept_condition_is_untouched() {
+        let previous = after(&[], 1, 10, Standing::Ready(Reason::AsDesired, "d".into()));
+        let mut conditions = Conditions::new(&previous, 2, at(20));
+        conditions.keep(types::READY);
+        conditions.keep(types::STALLED);
+        assert_eq!(conditions.finish(), previous);
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        for text in ["ä".repeat(2000), "x".repeat(MAX_MESSAGE + 1)] {
+            let cut = bounded(text);
+            assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 8 && cut.ends_with('…'));
+        }
+        assert_eq!(bounded("x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+    }
+
+    #[test]
+    fn phases_follow_from_conditions() {
+        let phase = |standing| service_phase(&after(&[], 1, 1, standing));
+        assert_eq!(
+            phase(Standing::Ready(Reason::AsDesired, String::new())),
+            ServicePhase::Running
+        );
+        assert_eq!(
+            phase(Standing::Progressing(
+                Reason::RolloutInProgress,
+                String::new()
+            )),
+            ServicePhase::Pending
+        );
+        assert_eq!(
+            phase(Standing::Failed(Reason::ApplyFailed, String::new())),
+            ServicePhase::Pending
+        );
+        assert_eq!(
+            phase(Standing::Stalled(Reason::NameConflict, String::new())),
+            ServicePhase::Failed
+        );
+        assert_eq!(service_phase(&[]), ServicePhase::Pending);
+    }
+
+    #[test]
+    fn a_rollout_stands_as_its_deployment_says() {
+        let done = DeploymentFacts {
+            generation: 2,
+            observed_generation: 2,
+            desired: 2,
+            replicas: 2,
+            updated: 2,
+            ready: 2,
+            available: 2,
+            ..DeploymentFacts::default()
+        };
+        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), []) {
+            Standing::Ready(_, message) => format!("ready: {message}"),
+            Standing::Progressing(_, message) => format!("progressing: {message}"),
+            Standing::Stalled(reason, message) => format!("stalled {reason}: {message}"),
+            Standing::Failed(..) => panic!("a rollout is not retried by us"),
+        };
+        for (facts, expected) in [
+            (done.clone(), "ready: 2 of 2 pods are ready"),
+            (
+                DeploymentFacts {
+                    desired: 0,
+                    replicas: 0,
+                    updated: 0,
+                    ready: 0,
+                    available: 0,
+                    ..done.clone()
+                },
+                "ready: 0 of 0 pods are ready",
+            ),
+            (
+                DeploymentFacts {
+                    observed_generation: 1,
+                    ..done.clone()
+                },
+                "progressing: the Deployment's change is not taken up yet",
+            ),
+            (
+                DeploymentFacts {
+                    updated: 1,
+                    ..done.clone()
+                },
+                "progressing: 1 of 2 pods are up to date",
+            ),
+            (
+                DeploymentFacts {
+                    replicas: 3,
+                    ..done.clone()
+                },
+                "progressing: 1 old pods are ending",
+            ),
+            (
+                DeploymentFacts {
+                    available: 1,
+                    ready: 1,
+                    ..done.clone()
+                },
+                "progressing: 1 of 2 pods are available",
+            ),
+            (
+                DeploymentFacts {
+                    replica_failure: Some("exceeded quota: langop-quota".into()),
+                    updated: 1,
+                    ..done.clone()
+                },
+                "stalled PodsRefused: pods cannot be created: exceeded quota: langop-quota",
+            ),
+            (
+                DeploymentFacts {
+                    stuck: Some("timed out".into()),
+                    available: 0,
+                    ..done.clone()
+                },
+                "stalled RolloutStuck: 0 of 2 pods are available (timed out)",
+            ),
+        ] {
+            assert_eq!(stands(&facts), expected);
+        }
+    }
+}
