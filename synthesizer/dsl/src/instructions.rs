@@ -1,6 +1,8 @@
 //! What counts as the same instructions: the text with its line ends normalised, and its hash. Operator and synthesizer both
 //! use this, so that their hashes agree.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 /// Line ends (CRLF, CR) as LF: the same text saved on another system is the same text.
@@ -10,7 +12,13 @@ pub fn normalise(text: &str) -> String {
 
 /// SHA-256 of the normalised text, lower-case hex.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(normalise(text).as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(normalise(text).as_bytes());
+    digest
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 #[cfg(test)]
@@ -21,6 +29,9 @@ mod tests {
     fn line_ends_do_not_matter() {
         assert_eq!(hash("a\r\nb\rc"), hash("a\nb\nc"));
         assert_ne!(hash("a\nb"), hash("a\n\nb"));
-        assert_eq!(hash(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            hash(""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

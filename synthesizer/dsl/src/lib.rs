@@ -1,2 +1,39 @@
-//! Stub.
+//! The agent language: what checked agent code says ([`AgentDefinition`]), the one schedule dialect, and names.
+//!
+//! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out, and renaming by position.
+//! The crate runs no agent code, does no I/O and reads no clock: whoever needs "now" passes it.
+
+mod definition;
 pub mod instructions;
+mod names;
+mod render;
+mod schedule;
+
+#[cfg(feature = "parse")]
+mod diagnostic;
+#[cfg(feature = "parse")]
+mod parse;
+#[cfg(feature = "parse")]
+mod rename;
+#[cfg(feature = "parse")]
+mod source;
+
+pub use definition::{
+    Action, AgentDefinition, Constraints, MAX_ITERATIONS, Mode, RESULT_KEY, Schedule, Step,
+    UnknownMode, Value, ValueError,
+};
+pub use names::{MAX_NAME_LENGTH, NameError, agent_name};
+pub use render::render;
+pub use schedule::{
+    CronSchedule, MAX_DURATION_SECONDS, ScheduleError, ScheduleErrorKind, cron_for_every,
+    format_duration, parse_duration,
+};
+
+#[cfg(feature = "parse")]
+pub use diagnostic::{Diagnostic, DiagnosticCode, Severity};
+#[cfg(feature = "parse")]
+pub use parse::{
+    MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, Parsed, parse, parse_bytes,
+};
+#[cfg(feature = "parse")]
+pub use rename::{RenameError, agent_name_span, rename};

@@ -1,0 +1,236 @@
+//! Reads a step and its one action, and resolves the names of tools and models. Dependencies are checked in `graph`.
+
+use ruby_prism::{CallNode, Node};
+
+use super::call::{Part, Parts, Shape, name_of, name_span};
+use super::values::Reference;
+use super::{Reader, words};
+use crate::definition::{Action, Step, Value};
+use crate::diagnostic::DiagnosticCode;
+use crate::source::Span;
+
+const STEP: Shape = Shape {
+    usage: "`step 'Name', depends_on: 'Other', only_if: 'a condition' do … end`",
+    positional: Part::Needed,
+    keywords: &["depends_on", "only_if"],
+    block: Part::Needed,
+};
+const USE_TOOL: Shape = Shape {
+    usage: "`use_tool 'name', action: 'operation', params: { key: 'value' }`",
+    positional: Part::Needed,
+    keywords: &["action", "params"],
+    block: Part::None,
+};
+const ASK: Shape = Shape {
+    usage: "`ask 'A question', model: 'name'`",
+    positional: Part::Needed,
+    keywords: &["model"],
+    block: Part::None,
+};
+
+/// A step as read, with the places that the checks on dependencies point at.
+pub(super) struct StepDraft {
+    pub(super) name: String,
+    pub(super) name_span: Span,
+    pub(super) depends_on: Vec<Reference>,
+    /// The steps whose results it uses.
+    pub(super) results: Vec<Reference>,
+    only_if: Option<String>,
+    action: Option<Action>,
+}
+
+impl StepDraft {
+    /// None if its action is missing or wrong, which was diagnosed.
+    pub(super) fn into_step(self) -> Option<Step> {
+        Some(Step {
+            name: self.name,
+            depends_on: self
+                .depends_on
+                .into_iter()
+                .map(|reference| reference.step)
+                .collect(),
+            only_if: self.only_if,
+            action: self.action?,
+        })
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn step(&mut self, call: &CallNode<'_>) -> Option<StepDraft> {
+        let parts = self.parts(call, &STEP);
+        let depends_on = match parts.keywords.get("depends_on") {
+            Some(keyword) => self.depends_on(&keyword.value),
+            None => Vec::new(),
+        };
+        let only_if = parts
+            .keywords
+            .get("only_if")
+            .and_then(|keyword| self.words(&keyword.value, "`only_if`"));
+        let mut results = Vec::new();
+        let action = self.only_action(&parts, &mut results);
+        let name_node = parts.positional?;
+        let name = self.words(&name_node, "the step's name")?;
+        Some(StepDraft {
+            name,
+            name_span: name_node.location().into(),
+            depends_on,
+            results,
+            only_if,
+            action,
+        })
+    }
+
+    fn depends_on(&mut self, node: &Node<'_>) -> Vec<Reference> {
+        let Some(array) = node.as_array_node() else {
+            return self.reference(node, "`depends_on`").into_iter().collect();
+        };
+        if array.elements().is_empty() {
+            let message = "`depends_on` is empty".to_owned();
+            self.findings.error(
+                node.location().into(),
+                DiagnosticCode::Empty,
+                message,
+                "name a step, or remove it".to_owned(),
+            );
+        }
+        array
+            .elements()
+            .iter()
+            .filter_map(|element| self.reference(&element, "an entry of `depends_on`"))
+            .collect()
+    }
+
+    fn reference(&mut self, node: &Node<'_>, what: &str) -> Option<Reference> {
+        let step = self.words(node, what)?;
+        Some(Reference {
+            step,
+            span: node.location().into(),
+        })
+    }
+
+    fn only_action(&mut self, parts: &Parts<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+        if parts.body.as_ref().is_some_and(Vec::is_empty) {
+            let message = "the step does nothing".to_owned();
+            let hint = "write one `use_tool` or `ask` in it".to_owned();
+            self.findings.error(
+                parts.name_span,
+                DiagnosticCode::MissingAction,
+                message,
+                hint,
+            );
+        }
+        let mut actions = Vec::new();
+        for node in parts.body.iter().flatten() {
+            let Some(call) = self.statement(node, "a step", &["use_tool", "ask"]) else {
+                continue;
+            };
+            if !actions.is_empty() {
+                let message = "the step does more than one thing".to_owned();
+                let hint = "write a step for each".to_owned();
+                self.findings.error(
+                    name_span(&call),
+                    DiagnosticCode::SeveralActions,
+                    message,
+                    hint,
+                );
+            }
+            actions.push(self.action(&call, results));
+        }
+        actions.into_iter().next().flatten()
+    }
+
+    fn action(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+        if name_of(call) == "ask" {
+            self.ask(call, results)
+        } else {
+            self.use_tool(call, results)
+        }
+    }
+
+    fn use_tool(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+        let parts = self.parts(call, &USE_TOOL);
+        // a part that is given but wrong was diagnosed, so that leaving it out here reaches nobody
+        let keyword = |name| parts.keywords.get(name);
+        let action = keyword("action").and_then(|keyword| self.words(&keyword.value, "`action`"));
+        let params = keyword("params").and_then(|keyword| self.params(&keyword.value, results));
+        let tool = self.tool(&parts.positional?)?;
+        Some(Action::UseTool {
+            tool,
+            action,
+            params: params.unwrap_or_default(),
+        })
+    }
+
+    fn ask(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+        let parts = self.parts(call, &ASK);
+        let model = parts
+            .keywords
+            .get("model")
+            .and_then(|keyword| self.model(&keyword.value));
+        let prompt = self.prompt(&parts.positional?, results)?;
+        Some(Action::Ask { prompt, model })
+    }
+
+    fn prompt(&mut self, node: &Node<'_>, results: &mut Vec<Reference>) -> Option<Value> {
+        if node.as_call_node().is_some() {
+            return self.value(node, results);
+        }
+        self.words(node, "the question").map(Value::String)
+    }
+
+    fn tool(&mut self, node: &Node<'_>) -> Option<String> {
+        let name = self.words(node, "the tool")?;
+        let tool = self.offer.tool(&name).map(str::to_owned);
+        if tool.is_none() {
+            let offer = self.offer;
+            self.not_offered(
+                node,
+                DiagnosticCode::UnknownTool,
+                "tool",
+                &name,
+                &offer.tools,
+            );
+        }
+        tool
+    }
+
+    fn model(&mut self, node: &Node<'_>) -> Option<String> {
+        let name = self.words(node, "`model`")?;
+        let model = self.offer.model(&name).map(str::to_owned);
+        if model.is_none() {
+            let offer = self.offer;
+            self.not_offered(
+                node,
+                DiagnosticCode::UnknownModel,
+                "model",
+                &name,
+                &offer.models,
+            );
+        }
+        model
+    }
+
+    fn not_offered(
+        &mut self,
+        node: &Node<'_>,
+        code: DiagnosticCode,
+        what: &str,
+        name: &str,
+        offered: &[String],
+    ) {
+        let known = || offered.iter().map(String::as_str);
+        let meant = if self.findings.are_many() {
+            None
+        } else {
+            words::nearest(name, known())
+        };
+        let hint = match meant {
+            Some(meant) => format!("did you mean `{meant}`? Offered: {}", words::names(known())),
+            None if offered.is_empty() => format!("no {what} is offered: do without"),
+            None => format!("use one that is offered: {}", words::names(known())),
+        };
+        let message = format!("the {what} {} is not offered", words::code(name));
+        self.findings
+            .error(node.location().into(), code, message, hint);
+    }
+}

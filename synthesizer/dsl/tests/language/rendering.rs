@@ -1,0 +1,136 @@
+//! Printing a definition and reading it gives the same definition.
+
+use std::collections::BTreeMap;
+
+use langop_dsl::{
+    Action, AgentDefinition, Constraints, MAX_DURATION_SECONDS, MAX_ITERATIONS, MAX_VALUE_DEPTH,
+    Mode, Schedule, Step, Value, render,
+};
+use proptest::prelude::*;
+
+use super::{accept, params, read};
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::string::string_regex("[^\0]{0,12}[#{$@\\\\\"'\\nß]{0,6}[a-z]").unwrap()
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(|number| Value::Number(number.into())),
+        any::<i32>().prop_filter_map("finite", |cents| serde_json::Number::from_f64(
+            f64::from(cents) / 100.0
+        )
+        .map(Value::Number)),
+        text().prop_map(Value::String),
+        Just(Value::Result {
+            step: "first".to_owned()
+        }),
+    ];
+    let key = prop_oneof![
+        text(),
+        Just(String::new()),
+        "[a-zA-Z_][a-zA-Z0-9_]{0,5}",
+        Just("if".to_owned()),
+        Just("nil".to_owned())
+    ];
+    leaf.prop_recursive(MAX_VALUE_DEPTH as u32 - 2, 24, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            proptest::collection::btree_map(key.clone(), inner, 0..4).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let tool = prop_oneof![
+        Just("email-tool".to_owned()),
+        Just("filesystem-tool".to_owned())
+    ];
+    let params = proptest::collection::btree_map(text(), value(), 0..4);
+    let prompt = prop_oneof![
+        text().prop_map(Value::String),
+        Just(Value::Result {
+            step: "first".to_owned()
+        })
+    ];
+    prop_oneof![
+        (tool, proptest::option::of(text()), params).prop_map(|(tool, action, params)| {
+            Action::UseTool {
+                tool,
+                action,
+                params,
+            }
+        }),
+        (prompt, proptest::option::of(Just("claude".to_owned())))
+            .prop_map(|(prompt, model)| Action::Ask { prompt, model }),
+    ]
+}
+
+fn schedule() -> impl Strategy<Value = Option<Schedule>> {
+    let zone = proptest::option::of(Just("Europe/Berlin".to_owned()));
+    prop_oneof![
+        Just(None),
+        (1..=MAX_DURATION_SECONDS).prop_map(|seconds| Some(Schedule::Every { seconds })),
+        (0..60, zone).prop_map(|(minute, time_zone)| {
+            Some(Schedule::Cron {
+                expression: format!("{minute} 9 * * mon-FRI"),
+                time_zone,
+            })
+        }),
+    ]
+}
+
+prop_compose! {
+    fn definition()(
+        name in "[a-z]([-a-z0-9]{0,20}[a-z0-9])?",
+        description in proptest::option::of(text()),
+        schedule in schedule(),
+        says_mode in any::<bool>(),
+        objectives in proptest::collection::vec(text(), 1..4),
+        actions in proptest::collection::vec((text(), proptest::option::of(text()), action()), 0..4),
+        max_iterations in proptest::option::of(1..=MAX_ITERATIONS),
+        timeout_seconds in proptest::option::of(1..=MAX_DURATION_SECONDS),
+    ) -> AgentDefinition {
+        let first = Step {
+            name: "first".to_owned(),
+            depends_on: vec![],
+            only_if: None,
+            action: Action::Ask { prompt: Value::String("x".to_owned()), model: None },
+        };
+        let unique: BTreeMap<_, _> = actions.into_iter().map(|(name, only_if, action)| (name, (only_if, action))).collect();
+        let mut depends_on = vec!["first".to_owned()];
+        let mut steps = if unique.is_empty() { vec![] } else { vec![first] };
+        for (number, (name, (only_if, action))) in unique.into_iter().enumerate() {
+            let name = format!("{number} {name}");
+            steps.push(Step { name: name.clone(), depends_on: depends_on.clone(), only_if, action });
+            depends_on.push(name);
+        }
+        let mode = if schedule.is_some() { Mode::Scheduled } else { Mode::Autonomous };
+        AgentDefinition {
+            name, description, mode: says_mode.then_some(mode), schedule, objectives, steps,
+            constraints: Constraints { max_iterations, timeout_seconds },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn printing_and_reading_gives_the_same(definition in definition()) {
+        let code = render(&definition);
+        let parsed = read(&code);
+        prop_assert_eq!(parsed.diagnostics, vec![], "{}", code);
+        prop_assert_eq!(parsed.definition, Some(definition.clone()));
+        let json = serde_json::to_string(&definition).unwrap();
+        prop_assert_eq!(serde_json::from_str::<AgentDefinition>(&json).unwrap(), definition);
+    }
+
+    #[test]
+    fn floats_are_printed_and_read_exactly(float in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
+        let code = params(&format!("{{ f: {} }}", serde_json::Number::from_f64(float).unwrap()));
+        let definition = accept(&code);
+        let Action::UseTool { params, .. } = &definition.steps[0].action else { panic!("no tool") };
+        prop_assert_eq!(&params["f"], &Value::Number(serde_json::Number::from_f64(float).unwrap()));
+    }
+}
