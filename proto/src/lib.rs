@@ -3,7 +3,10 @@
 //!
 //! Must not depend on Kubernetes or on an HTTP client for LLMs: operator and synthesizer both link this crate.
 
+pub mod definition;
 pub mod limits;
+#[cfg(feature = "client")]
+pub mod pool;
 pub mod routing;
 pub mod trace;
 

@@ -37,8 +37,11 @@ pub fn normalise(text: &str) -> String {
 }
 
 fn tool(tool: &Tool) -> Value {
-    let operations: Vec<Value> =
-        tool.operations.iter().map(|o| json!([o.name, o.description, o.input_schema])).collect();
+    let operations: Vec<Value> = tool
+        .operations
+        .iter()
+        .map(|o| json!([o.name, o.description, o.input_schema]))
+        .collect();
     json!([tool.name, tool.description, operations])
 }
 
@@ -57,7 +60,10 @@ mod tests {
 
     fn request() -> SynthesizeRequest {
         SynthesizeRequest {
-            agent: Some(AgentRef { name: "a".into(), namespace: "n".into() }),
+            agent: Some(AgentRef {
+                name: "a".into(),
+                namespace: "n".into(),
+            }),
             instructions: "watch\nthe door".into(),
             tools: vec![
                 Tool {
@@ -69,22 +75,43 @@ mod tests {
                         input_schema: "{}".into(),
                     }],
                 },
-                Tool { name: "door".into(), ..Tool::default() },
+                Tool {
+                    name: "door".into(),
+                    ..Tool::default()
+                },
             ],
-            models: vec![Model { name: "claude".into(), model: "m".into() }],
-            persona: Some(Persona { name: "p".into(), ..Persona::default() }),
-            previous: Some(PreviousCode { code: "c".into(), instructions: "i".into() }),
-            options: Some(SynthesizeOptions { variant: "v".into(), max_repairs: None }),
+            models: vec![Model {
+                name: "claude".into(),
+                model: "m".into(),
+            }],
+            persona: Some(Persona {
+                name: "p".into(),
+                ..Persona::default()
+            }),
+            previous: Some(PreviousCode {
+                code: "c".into(),
+                instructions: "i".into(),
+            }),
+            options: Some(SynthesizeOptions {
+                variant: "v".into(),
+                max_repairs: None,
+            }),
         }
     }
 
     #[test]
     fn name_namespace_order_and_line_ends_do_not_matter() {
         let mut other = request();
-        other.agent = Some(AgentRef { name: "b".into(), namespace: "m".into() });
+        other.agent = Some(AgentRef {
+            name: "b".into(),
+            namespace: "m".into(),
+        });
         other.tools.reverse();
         other.instructions = "watch\r\nthe door".into();
-        other.options = Some(SynthesizeOptions { variant: "v".into(), max_repairs: Some(2) });
+        other.options = Some(SynthesizeOptions {
+            variant: "v".into(),
+            max_repairs: Some(2),
+        });
         assert_eq!(routing_key(&request()), routing_key(&other));
     }
 
@@ -95,18 +122,34 @@ mod tests {
             ("tool name", |r| r.tools[0].name.push('x')),
             ("tool description", |r| r.tools[0].description.push('x')),
             ("tool removed", |r| r.tools.truncate(1)),
-            ("operation name", |r| r.tools[0].operations[0].name.push('x')),
-            ("operation description", |r| r.tools[0].operations[0].description.push('x')),
-            ("operation schema", |r| r.tools[0].operations[0].input_schema.push('x')),
+            ("operation name", |r| {
+                r.tools[0].operations[0].name.push('x');
+            }),
+            ("operation description", |r| {
+                r.tools[0].operations[0].description.push('x');
+            }),
+            ("operation schema", |r| {
+                r.tools[0].operations[0].input_schema.push('x');
+            }),
             ("model name", |r| r.models[0].name.push('x')),
             ("model id", |r| r.models[0].model.push('x')),
             ("persona", |r| r.persona = None),
-            ("persona tone", |r| r.persona.as_mut().unwrap().tone.push('x')),
-            ("persona language", |r| r.persona.as_mut().unwrap().language.push('x')),
-            ("previous code", |r| r.previous.as_mut().unwrap().code.push('x')),
-            ("previous instructions", |r| r.previous.as_mut().unwrap().instructions.push('x')),
+            ("persona tone", |r| {
+                r.persona.as_mut().unwrap().tone.push('x');
+            }),
+            ("persona language", |r| {
+                r.persona.as_mut().unwrap().language.push('x');
+            }),
+            ("previous code", |r| {
+                r.previous.as_mut().unwrap().code.push('x');
+            }),
+            ("previous instructions", |r| {
+                r.previous.as_mut().unwrap().instructions.push('x');
+            }),
             ("variant", |r| r.options.as_mut().unwrap().variant.push('x')),
-            ("repairs", |r| r.options.as_mut().unwrap().max_repairs = Some(0)),
+            ("repairs", |r| {
+                r.options.as_mut().unwrap().max_repairs = Some(0)
+            }),
         ];
         for (what, edit) in edits {
             let mut edited = request();

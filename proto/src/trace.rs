@@ -20,7 +20,8 @@ mod propagator {
 
     pub(super) const TRACEPARENT: &str = "traceparent";
     const TRACESTATE: &str = "tracestate";
-    static FIELDS: LazyLock<[String; 2]> = LazyLock::new(|| [TRACEPARENT.into(), TRACESTATE.into()]);
+    static FIELDS: LazyLock<[String; 2]> =
+        LazyLock::new(|| [TRACEPARENT.into(), TRACESTATE.into()]);
 
     /// The SDK has the same propagator, but the SDK is a heavy dependency for a crate of types.
     #[derive(Debug)]
@@ -38,7 +39,10 @@ mod propagator {
 
         fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
             let state = extractor.get(TRACESTATE).unwrap_or_default();
-            match extractor.get(TRACEPARENT).and_then(|header| parse(header, state)) {
+            match extractor
+                .get(TRACEPARENT)
+                .and_then(|header| parse(header, state))
+            {
                 Some(span) => cx.with_remote_span_context(span),
                 None => cx.clone(),
             }
@@ -51,9 +55,15 @@ mod propagator {
 
     pub(super) fn parse(header: &str, state: &str) -> Option<SpanContext> {
         let mut parts = header.trim().split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (version, trace, span, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let is_known = version != "ff" && (version != "00" || parts.next().is_none());
-        if !is_known || version.len() != 2 || trace.len() != 32 || span.len() != 16 || flags.len() != 2 {
+        if !is_known
+            || version.len() != 2
+            || trace.len() != 32
+            || span.len() != 16
+            || flags.len() != 2
+        {
             return None;
         }
         let context = SpanContext::new(
@@ -68,14 +78,21 @@ mod propagator {
 }
 
 fn format(context: &opentelemetry::trace::SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags())
+    format!(
+        "00-{}-{}-{:02x}",
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags()
+    )
 }
 
 /// The `traceparent` of the current `tracing` span; `None` where nothing is being traced.
 pub fn current_traceparent() -> Option<String> {
     let cx = tracing::Span::current().context();
     let span = cx.span();
-    span.span_context().is_valid().then(|| format(span.span_context()))
+    span.span_context()
+        .is_valid()
+        .then(|| format(span.span_context()))
 }
 
 /// Reads a `traceparent`, for a link to the trace that made something; `None` when it is not one.
@@ -85,7 +102,10 @@ pub fn span_context(traceparent: &str) -> Option<opentelemetry::trace::SpanConte
 
 /// Puts the context of the current `tracing` span into the metadata of an outgoing call.
 pub fn inject(metadata: &mut MetadataMap) {
-    propagator::W3c.inject_context(&tracing::Span::current().context(), &mut MetadataInjector(metadata));
+    propagator::W3c.inject_context(
+        &tracing::Span::current().context(),
+        &mut MetadataInjector(metadata),
+    );
 }
 
 /// Reads the caller's context from the metadata of an incoming call. Headers that are none are ignored, as W3C requires.
@@ -100,7 +120,10 @@ impl Injector for MetadataInjector<'_> {
         if value.is_empty() {
             return;
         }
-        if let (Ok(key), Ok(value)) = (MetadataKey::from_bytes(key.as_bytes()), MetadataValue::try_from(value)) {
+        if let (Ok(key), Ok(value)) = (
+            MetadataKey::from_bytes(key.as_bytes()),
+            MetadataValue::try_from(value),
+        ) {
             self.0.insert(key, value);
         }
     }
