@@ -2,7 +2,7 @@
 //!
 //! croner searches the pattern on the wall clock; the zone is applied here, so that a clock change does what it does in
 //! Kubernetes (robfig/cron): a time that the clock skips does not fire, one that it repeats fires twice. Compared with robfig
-//! on random expressions and zones, the times differ only around the half-hour change of Australia/Lord_Howe, where robfig,
+//! on random expressions and zones, the times differ only around the half-hour change of `Australia/Lord_Howe`, where robfig,
 //! which steps by whole hours, leaves out a day.
 
 use croner::Cron;
