@@ -148,7 +148,7 @@ mod tests {
             }),
             ("variant", |r| r.options.as_mut().unwrap().variant.push('x')),
             ("repairs", |r| {
-                r.options.as_mut().unwrap().max_repairs = Some(0)
+                r.options.as_mut().unwrap().max_repairs = Some(0);
             }),
         ];
         for (what, edit) in edits {
