@@ -40,7 +40,9 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
+// The size of the instructions is a rule of the whole spec: one of the field would have the answer quote all 32 KiB of them.
 #[x_kube(
+    validation = Rule::new("!has(self.instructions) || bytes(self.instructions).size() <= 32768").message("instructions are limited to 32768 bytes (32 KiB): keep what the agent should do, and move who it is to a LanguagePersona and what tools can do to their LanguageTool").field_path(".instructions"),
     validation = Rule::new("!has(self.schedule) || !has(self.executionMode) || self.executionMode == 'scheduled'").message("schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time"),
     validation = Rule::new("!has(self.replicas) || !(has(self.schedule) || (has(self.executionMode) && self.executionMode == 'scheduled'))").message("replicas is for autonomous agents: a scheduled agent runs once at each time"),
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace")
@@ -49,7 +51,6 @@ pub struct LanguageAgentSpec {
     /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own `image` does the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
-    #[x_kube(validation = Rule::new("bytes(self).size() <= 32768").message("instructions are limited to 32768 bytes (32 KiB): keep what the agent should do, and move who it is to a LanguagePersona and what tools can do to their LanguageTool"))]
     pub instructions: Option<String>,
     /// The runtime's image; the operator's setting when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,7 +173,7 @@ impl ExecutionMode {
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("workspace.storageClassName cannot be changed: write the old value again, or make an agent of another name"),
     validation = Rule::new("self.accessMode == oldSelf.accessMode").message("workspace.accessMode cannot be changed: write the old value again, or make an agent of another name"),
     validation = Rule::new(r"self.mountPath.matches('^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$') && self.mountPath != '/tmp' && self.mountPath != '/etc' && self.mountPath != '/etc/agent' && !self.mountPath.startsWith('/etc/agent/')").message("workspace.mountPath must be an absolute path of letters, digits, '.', '_' and '-', other than /tmp, /etc and /etc/agent; for example /workspace"),
-    validation = Rule::new("type(self.storage) == int ? self.storage > 0 : !isQuantity(self.storage) || quantity(self.storage).isGreaterThan(quantity('0'))").message("workspace.storage must be more than 0, for example 10Gi; for no volume set workspace.enabled to false")
+    validation = Rule::new("!isQuantity(string(self.storage)) || quantity(string(self.storage)).isGreaterThan(quantity('0'))").message("workspace.storage must be more than 0, for example 10Gi; for no volume set workspace.enabled to false")
 )]
 pub struct Workspace {
     /// Whether there is one; true when absent.
@@ -305,7 +306,7 @@ pub struct LanguageAgentStatus {
     /// Pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled, Synthesized, ReferencesResolved, CodeStale.
+    /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -85,7 +85,7 @@ pub struct LanguageClientStatus {
     /// Pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled, ReferencesResolved.
+    /// Ready, Reconciling, Stalled, `ReferencesResolved`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

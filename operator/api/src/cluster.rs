@@ -88,19 +88,21 @@ pub struct Member {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or Group has none"))]
 pub struct Subject {
-    /// User, Group or ServiceAccount.
+    /// User, Group or `ServiceAccount`.
     pub kind: SubjectKind,
     /// The subject's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The namespace of a ServiceAccount.
+    /// The namespace of a `ServiceAccount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
 }
 
 /// The kind of a subject.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
 pub enum SubjectKind {
     /// A person, as the authenticator names them.
     User,
@@ -111,7 +113,9 @@ pub enum SubjectKind {
 }
 
 /// What a member may do.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Read.

@@ -1,4 +1,4 @@
-//! Condition types and reasons. Reasons are part of the API: people alert on them, GitOps tools show them.
+//! Condition types and reasons. Reasons are part of the API: people alert on them, `GitOps` tools show them.
 //!
 //! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
 
@@ -139,7 +139,11 @@ mod tests {
     fn reasons_fit_the_api_conventions() {
         for reason in Reason::ALL {
             let text = reason.as_str();
-            assert!(text.chars().all(|c| c.is_ascii_alphanumeric()) && text.starts_with(|c: char| c.is_ascii_uppercase()), "{text}");
+            assert!(
+                text.chars().all(|c| c.is_ascii_alphanumeric())
+                    && text.starts_with(|c: char| c.is_ascii_uppercase()),
+                "{text}"
+            );
         }
     }
 }

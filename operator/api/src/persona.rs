@@ -24,7 +24,11 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.description) || has(self.systemPrompt)").message("say who the persona is: set description or systemPrompt, or both"))]
+// The size is a rule of the whole spec: one of the field would have the answer quote all of the prompt.
+#[x_kube(
+    validation = Rule::new("has(self.description) || has(self.systemPrompt)").message("say who the persona is: set description or systemPrompt, or both"),
+    validation = Rule::new("!has(self.systemPrompt) || bytes(self.systemPrompt).size() <= 16384").message("systemPrompt is limited to 16384 bytes (16 KiB): keep what decides behaviour and drop the rest").field_path(".systemPrompt")
+)]
 pub struct LanguagePersonaSpec {
     /// One sentence about the persona.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +37,6 @@ pub struct LanguagePersonaSpec {
     /// How the persona behaves; at most 16 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32768))]
-    #[x_kube(validation = Rule::new("bytes(self).size() <= 16384").message("systemPrompt is limited to 16384 bytes (16 KiB); keep what decides behaviour and drop the rest"))]
     pub system_prompt: Option<String>,
     /// For example `friendly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

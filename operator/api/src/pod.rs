@@ -12,7 +12,8 @@ use crate::quantity::Quantity;
 /// What an image reference must at least be; the container runtime knows the rest.
 pub(crate) const IMAGE_RULE: &str = r"self.matches('^\\S+$')";
 /// What a refused image is told.
-pub(crate) const IMAGE_MESSAGE: &str = "image must be an image reference without white space, for example ghcr.io/acme/server:1.2.0";
+pub(crate) const IMAGE_MESSAGE: &str =
+    "image must be an image reference without white space, for example ghcr.io/acme/server:1.2.0";
 
 /// Names an object of a known kind in the same namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
@@ -134,7 +135,7 @@ pub struct Toleration {
     /// The taint's effect; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TaintEffect>,
-    /// Seconds after which a NoExecute taint evicts; absent: never.
+    /// Seconds after which a `NoExecute` taint evicts; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }

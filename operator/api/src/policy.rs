@@ -48,7 +48,8 @@ pub struct EgressRule {
     #[schemars(extend("minProperties" = 1, "maxProperties" = 8))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub pod_labels: Option<BTreeMap<String, LabelValue>>,
-    /// The ports; at least one. Not `required` in the schema: the rule above says what to write instead.
+    /// The ports; at least one.
+    // Not required by the schema, whose "Required value" says less than the rule above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub ports: Vec<Port>,

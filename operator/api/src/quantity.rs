@@ -60,7 +60,7 @@ impl JsonSchema for Quantity {
             "nullable": false,
             "maxLength": 32,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int ? self >= 0 : isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0",
+                "rule": "isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('0')) >= 0",
                 "message": "write a quantity of 0 or more, such as 500m, 1.5Gi or 2",
             }],
         })
