@@ -3,7 +3,7 @@
 //! The server writes each request's line before it ends the response (blocking mode), so a client
 //! that has its answer finds its line here.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,11 @@ impl Display for AuditEvent {
 
 /// One event a line, for messages of assertions.
 pub fn pretty(events: &[AuditEvent]) -> String {
-    events.iter().map(|event| format!("{event}\n")).collect()
+    events.iter().fold(String::new(), |mut text, event| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{event}");
+        text
+    })
 }
 
 /// Which events are wanted. The default is every write but those of Leases.
@@ -263,7 +267,7 @@ impl AuditLog {
                     pretty(tail)
                 );
             }
-            tokio::time::sleep((quiet - silent).min(Duration::from_millis(200))).await;
+            tokio::time::sleep(quiet.saturating_sub(silent).min(Duration::from_millis(200))).await;
         }
     }
 }

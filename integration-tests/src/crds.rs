@@ -1,4 +1,4 @@
-//! Installs the product's CustomResourceDefinitions from deploy/crds.yaml.
+//! Installs the product's `CustomResourceDefinition`s from deploy/crds.yaml.
 
 use std::time::Duration;
 

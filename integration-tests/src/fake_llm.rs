@@ -38,7 +38,7 @@ end
 /// One scripted answer.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// 200 with this code in a ```ruby fence, and prose around it, as models write.
+    /// 200 with this code in a fence marked `ruby`, and prose around it, as models write.
     Code(String),
     /// 200 with exactly this text.
     Text(String),

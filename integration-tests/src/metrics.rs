@@ -1,4 +1,4 @@
-//! Reads the OpenMetrics text of a program's `/metrics`.
+//! Reads the `OpenMetrics` text of a program's `/metrics`.
 
 /// Sum of the samples of `name` whose labels include all of `labels`; `None` if there is none.
 ///
@@ -30,16 +30,13 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     if line.starts_with('#') {
         return None;
     }
-    let (name, labels, rest) = match line.split_once('{') {
-        // An exemplar has braces of its own, so the first closing one ends the labels.
-        Some((name, rest)) => {
-            let (labels, rest) = rest.split_once('}')?;
-            (name, labels, rest)
-        }
-        None => {
-            let (name, rest) = line.split_once(' ')?;
-            (name, "", rest)
-        }
+    // An exemplar has braces of its own, so the first closing one ends the labels.
+    let (name, labels, rest) = if let Some((name, rest)) = line.split_once('{') {
+        let (labels, rest) = rest.split_once('}')?;
+        (name, labels, rest)
+    } else {
+        let (name, rest) = line.split_once(' ')?;
+        (name, "", rest)
     };
     let value = rest.split_whitespace().next()?.parse().ok()?;
     Some(Sample {

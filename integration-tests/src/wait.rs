@@ -97,7 +97,11 @@ async fn condition_of<K>(
 where
     K: Resource + Clone + Debug + Send + Serialize + DeserializeOwned + 'static,
 {
-    let awaited = tokio::time::timeout(within, await_condition(api.clone(), name, condition)).await;
+    let awaited = tokio::time::timeout(
+        within,
+        Box::pin(await_condition(api.clone(), name, condition)),
+    )
+    .await;
     match awaited {
         Ok(found) => {
             found.with_context(|| format!("cannot watch {name} at {}", api.resource_url()))

@@ -1,7 +1,8 @@
 //! The harness's own tests: what the others rely on, shown on a real control plane.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -20,8 +21,8 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn from<K: DeserializeOwned>(value: Value) -> K {
-    serde_json::from_value(value).expect("a valid object")
+fn from<K: DeserializeOwned>(value: Value) -> Result<K> {
+    Ok(serde_json::from_value(value)?)
 }
 
 /// A pod spec that Pod Security `restricted` admits.
@@ -44,11 +45,11 @@ async fn a_deployment_becomes_available_and_a_job_complete() -> Result<()> {
     let deployment: Deployment = from(json!({
         "metadata": {"name": "a"},
         "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": restricted_pod()}},
-    }));
+    }))?;
     let mut job_pod = restricted_pod();
     job_pod["restartPolicy"] = "Never".into();
     let job: Job =
-        from(json!({"metadata": {"name": "j"}, "spec": {"template": {"spec": job_pod}}}));
+        from(json!({"metadata": {"name": "j"}, "spec": {"template": {"spec": job_pod}}}))?;
 
     ns.api().create(&PostParams::default(), &deployment).await?;
     ns.api().create(&PostParams::default(), &job).await?;
@@ -73,7 +74,7 @@ async fn the_audit_log_counts_each_write_once() -> Result<()> {
     let ns = TestNamespace::create(cp, "audit").await?;
     let mine: Api<ConfigMap> = Api::namespaced(cp.client_as("counted/1").await?, ns.name());
     let filter = Filter::writes().user_agent("counted/").namespace(ns.name());
-    let map: ConfigMap = from(json!({"metadata": {"name": "m"}}));
+    let map: ConfigMap = from(json!({"metadata": {"name": "m"}}))?;
 
     let mark = cp.audit()?.mark()?;
     mine.create(&PostParams::default(), &map).await?;
@@ -122,9 +123,9 @@ async fn a_test_namespace_refuses_a_privileged_pod() -> Result<()> {
     let cp = ControlPlane::shared().await;
     let ns = TestNamespace::create(cp, "restricted").await?;
     let mut spec = restricted_pod();
-    let good: Pod = from(json!({"metadata": {"name": "good"}, "spec": spec}));
+    let good: Pod = from(json!({"metadata": {"name": "good"}, "spec": spec}))?;
     spec["containers"][0]["securityContext"] = json!({"privileged": true});
-    let bad: Pod = from(json!({"metadata": {"name": "bad"}, "spec": spec}));
+    let bad: Pod = from(json!({"metadata": {"name": "bad"}, "spec": spec}))?;
 
     ns.api().create(&PostParams::default(), &good).await?;
     let refused = ns
@@ -173,7 +174,7 @@ async fn all_gone(pids: &[u32]) -> Result<()> {
 /// A shell that starts the supervisor as a test process would, and is then killed.
 ///
 /// Returns the shell and, once Ready, the supervisor's and all its children's processes.
-async fn start_by_shell(state: &Path) -> Result<(std::process::Child, Vec<u32>)> {
+async fn start_by_shell(state: &Path) -> Result<(Child, Vec<u32>)> {
     let program = env!("CARGO_BIN_EXE_control-plane");
     // `sleep` is the pipe's writer, and dies with the shell's group.
     let script = r#"sleep 600 | "$0" serve --state "$1" > "$1.out" & echo $! > "$1.pid"; wait"#;
@@ -254,6 +255,54 @@ fn children_of(pid: u32) -> Vec<u32> {
     text.split_whitespace()
         .filter_map(|pid| pid.parse().ok())
         .collect()
+}
+
+/// A shell script under `control-plane guard`, which says its pid first.
+fn guarded(script: &str) -> Result<(Child, u32)> {
+    let mut guard = Command::new(env!("CARGO_BIN_EXE_control-plane"))
+        .args(["guard", "--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(guard.stdout.take().context("no stdout")?).read_line(&mut line)?;
+    Ok((guard, line.trim().parse()?))
+}
+
+#[test]
+fn a_guarded_program_ends_with_its_own_code() -> Result<()> {
+    let (mut guard, _) = guarded("exit 7")?;
+    assert_eq!(guard.wait()?.code(), Some(7));
+    let (mut guard, _) = guarded("kill -9 $$")?;
+    assert_eq!(guard.wait()?.code(), Some(128 + 9));
+    Ok(())
+}
+
+#[test]
+fn a_guarded_program_is_asked_to_end_when_stdin_is_closed() -> Result<()> {
+    let (mut guard, _) =
+        guarded("trap 'echo asked; exit 3' TERM; echo up; while :; do sleep 0.05; done")?;
+    let mut stderr = BufReader::new(guard.stderr.take().context("no stderr")?);
+    let mut said = String::new();
+    stderr.read_line(&mut said)?;
+    drop(guard.stdin.take());
+    stderr.read_to_string(&mut said)?;
+    assert_eq!(
+        (said.as_str(), guard.wait()?.code()),
+        ("up\nasked\n", Some(3))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guarded_program_dies_with_its_guard() -> Result<()> {
+    let (mut guard, pid) = guarded("trap '' TERM; echo up; exec sleep 600")?;
+    let mut line = String::new();
+    BufReader::new(guard.stderr.take().context("no stderr")?).read_line(&mut line)?;
+    guard.kill()?;
+    guard.wait()?;
+    all_gone(&[pid]).await
 }
 
 #[tokio::test]

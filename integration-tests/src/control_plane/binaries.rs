@@ -207,10 +207,9 @@ fn key(modules: &[&Module], go: &Toolchain) -> Result<String> {
             hash.update(text);
         }
     }
-    Ok(hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let digest = hash.finalize();
+    let short = digest.iter().take(8);
+    Ok(short.fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }
 
 struct Cache {

@@ -46,7 +46,7 @@ pub async fn serve(
     let _lock = claim(state).await?;
     let bring_up = async {
         let binaries = binaries::locate().await?;
-        launch::launch(&binaries, state).await
+        Box::pin(launch::launch(&binaries, state)).await
     };
     let mut running = tokio::select! {
         running = bring_up => running?,

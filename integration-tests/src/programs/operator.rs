@@ -36,14 +36,14 @@ pub struct OperatorBuilder {
 }
 
 impl OperatorBuilder {
-    /// Limits it to these namespaces, by RoleBindings and `LANGOP_NAMESPACES`. It lives in the first.
+    /// Limits it to these namespaces, by `RoleBinding`s and `LANGOP_NAMESPACES`. It lives in the first.
     #[must_use]
     pub fn namespaces(mut self, names: &[&str]) -> Self {
         self.scope = Scope::Namespaces(names.iter().map(|name| (*name).to_owned()).collect());
         self
     }
 
-    /// Lets it work everywhere, by a ClusterRoleBinding. It lives in `langop-system` unless told otherwise.
+    /// Lets it work everywhere, by a `ClusterRoleBinding`. It lives in `langop-system` unless told otherwise.
     /// Only one at a time may do so on a shared control plane.
     #[must_use]
     pub fn cluster_wide(mut self) -> Self {

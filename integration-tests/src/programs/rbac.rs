@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{manifests, run_dir, wait};
 
-/// Name of the operator's service account and of its main ClusterRole.
+/// Name of the operator's service account and of its main `ClusterRole`.
 pub(super) const NAME: &str = "langop-operator";
 
 /// Where an operator may work.
@@ -21,7 +21,7 @@ pub(super) const NAME: &str = "langop-operator";
 pub(super) enum Scope {
     /// Everywhere.
     Cluster,
-    /// In these namespaces, by RoleBindings only.
+    /// In these namespaces, by `RoleBinding`s only.
     Namespaces(Vec<String>),
 }
 
@@ -101,7 +101,7 @@ fn moved(mut value: Value, own: &str) -> Value {
     value
 }
 
-/// Binds the operator to a ClusterRole, everywhere or in each of its namespaces.
+/// Binds the operator to a `ClusterRole`, everywhere or in each of its namespaces.
 fn bind(role: &Value, own: &str, scope: &Scope) -> Vec<Value> {
     let role_name = role["name"].as_str().unwrap_or_default();
     let body = |kind: &str, metadata: Value| {

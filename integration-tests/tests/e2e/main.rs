@@ -10,5 +10,6 @@ mod instructions;
 mod lifecycle;
 mod order;
 mod ownership;
+mod schedules;
 mod trace;
 mod world;

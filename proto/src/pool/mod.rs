@@ -98,6 +98,13 @@ impl Pool {
         Err(last.unwrap_or_else(|| Status::unavailable("no synthesizer endpoint is ready")))
     }
 
+    /// The endpoints in the order in which a key prefers them, whatever their state.
+    pub fn preference(&self, key: &[u8]) -> Vec<String> {
+        let mut state = self.state();
+        state.follow(&self.endpoints.borrow());
+        rank::by_preference(key, state.replicas.keys())
+    }
+
     /// How many endpoints there are, ejected ones included.
     pub fn len(&self) -> usize {
         self.endpoints.borrow().len()

@@ -1,0 +1,175 @@
+//! `cargo bench-synthesis`: what the synthesizer costs beside a bare tonic echo of equal message sizes, in one run on one machine, and
+//! whether one LLM call serves all who ask the same.
+//!
+//! Prints a table and writes target/bench/synthesis.json. Owns measuring; it must not assert: a figure is a figure.
+
+mod echo;
+mod figures;
+mod load;
+mod replicas;
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use langop_integration_tests::{FakeLlm, Reply, Synthesizer, programs, workspace_root};
+use langop_proto::v1::{
+    AgentRef, Model, SynthesizeRequest, Tool, synthesis_service_client::SynthesisServiceClient,
+};
+use tonic::transport::Channel;
+
+use crate::figures::Figures;
+
+/// How long the simulated LLM takes.
+const LLM_LATENCY: Duration = Duration::from_millis(50);
+
+/// Benchmarks of the synthesizer, each beside its baseline.
+#[derive(Parser)]
+#[command(name = "cargo bench-synthesis", bin_name = "cargo bench-synthesis")]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Seconds of each measured round.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Rounds of each side, taken in turns.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The baseline, as a process of its own; started by the benchmark itself.
+    #[command(hide = true)]
+    Echo {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        bytes: usize,
+    },
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Runtime::new()?;
+    match args.command {
+        Some(Command::Echo { listen, bytes }) => runtime.block_on(echo::serve(listen, bytes)),
+        None => runtime.block_on(bench(&args)),
+    }
+}
+
+async fn bench(args: &Args) -> Result<()> {
+    figures::progress("building the programs");
+    programs::build_all().await?;
+    let mut figures = Figures::default();
+    cache_hits(args, &mut figures).await?;
+    stampede(&mut figures).await?;
+    replicas::measure(&mut figures).await?;
+    figures.validate_200_lines_us = validation();
+    figures.print();
+    figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
+}
+
+/// A synthesizer before a simulated LLM that takes its time.
+async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
+    Synthesizer::builder()
+        .provider("openai")
+        .model("bench-model")
+        .endpoint(llm.endpoint())
+        .api_key("bench")
+        .env("LANGOP_LOG", "warn")
+        .start()
+        .await
+}
+
+async fn simulated_llm() -> Result<FakeLlm> {
+    let llm = FakeLlm::start().await?;
+    llm.reply_with(|_| Reply::Slow(LLM_LATENCY, Box::new(Reply::Code(agent_code(40)))));
+    Ok(llm)
+}
+
+async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
+    let llm = simulated_llm().await?;
+    let synthesizer = synthesizer(&llm).await?;
+    let hit = connect(synthesizer.grpc_url()).await?;
+    let answer = hit.clone().synthesize(request(0)).await?.into_inner();
+    let echo = echo::Echo::start(prost::Message::encoded_len(&answer)).await?;
+    let bare = connect(echo.url()).await?;
+    let (mut hits, mut echoes) = (Vec::new(), Vec::new());
+    for round in 1..=args.rounds {
+        figures::progress(&format!("cache hits and echo, 64 in flight, round {round} of {}", args.rounds));
+        echoes.push(load::throughput(&bare, Duration::from_secs(args.seconds)).await?);
+        hits.push(load::throughput(&hit, Duration::from_secs(args.seconds)).await?);
+    }
+    figures.cache_hit_per_second = load::median(&mut hits);
+    figures.echo_per_second = load::median(&mut echoes);
+    figures.cache_hit_ratio_to_echo = figures.cache_hit_per_second / figures.echo_per_second;
+    figures::progress("latency of cache hits at half load");
+    let half = figures.cache_hit_per_second / 2.0;
+    figures.cache_hit_p99_ms = load::p99_ms(&hit, half, Duration::from_secs(args.seconds)).await?;
+    figures.echo_p99_ms = load::p99_ms(&bare, half, Duration::from_secs(args.seconds)).await?;
+    Ok(())
+}
+
+async fn stampede(figures: &mut Figures) -> Result<()> {
+    figures::progress("1,000 identical requests at once");
+    let llm = simulated_llm().await?;
+    let synthesizer = synthesizer(&llm).await?;
+    let client = connect(synthesizer.grpc_url()).await?;
+    let calls = (0..1000).map(|_| {
+        let mut client = client.clone();
+        async move { client.synthesize(request(1)).await }
+    });
+    futures::future::try_join_all(calls).await.context("a request of the stampede failed")?;
+    figures.stampede_llm_calls = llm.count();
+    Ok(())
+}
+
+/// Microseconds to parse and check 200 lines, the median of many.
+fn validation() -> f64 {
+    figures::progress("validation of a 200-line agent");
+    let code = agent_code(200);
+    let offer = langop_dsl::Offer { tools: vec!["mail".into()], models: vec![] };
+    let mut times: Vec<f64> = (0..300)
+        .map(|_| {
+            let begun = std::time::Instant::now();
+            let parsed = langop_dsl::parse(std::hint::black_box(&code), &offer, k8s_openapi::jiff::Timestamp::now());
+            let took = begun.elapsed().as_secs_f64() * 1e6;
+            if parsed.definition.is_none() {
+                figures::progress(&format!("the sample is not valid: {:?}", parsed.diagnostics.first()));
+            }
+            took
+        })
+        .collect();
+    load::median(&mut times)
+}
+
+async fn connect(url: &str) -> Result<SynthesisServiceClient<Channel>> {
+    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
+    Ok(SynthesisServiceClient::new(channel))
+}
+
+/// One of many different requests.
+fn request(key: usize) -> SynthesizeRequest {
+    SynthesizeRequest {
+        agent: Some(AgentRef { name: "bench".into(), namespace: "bench".into() }),
+        instructions: format!("Every day, do thing number {key}. {}", "Explain what you do. ".repeat(40)),
+        tools: vec![Tool { name: "mail".into(), description: "Sends mail".into(), operations: vec![] }],
+        models: vec![Model { name: "claude".into(), model: "claude-sonnet-4-5".into() }],
+        ..SynthesizeRequest::default()
+    }
+}
+
+/// A valid agent of so many lines.
+fn agent_code(lines: usize) -> String {
+    use std::fmt::Write as _;
+    let mut code = String::from("require 'language_operator'\n\nagent 'agent' do\n  description 'A sample'\n  workflow do\n");
+    let mut step = 0;
+    while code.lines().count() + 2 < lines.max(12) {
+        step += 1;
+        // Writing to a String cannot fail.
+        let _ = writeln!(code, "    step \"Step {step}\" do\n      use_tool \"mail\", action: \"send\", params: {{ to: \"ops\", n: {step} }}\n    end\n");
+    }
+    code.push_str("  end\nend\n");
+    code
+}
