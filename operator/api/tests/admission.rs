@@ -30,15 +30,19 @@ struct Fixture {
     documents: Vec<Value>,
 }
 
-fn fixtures(folder: &str) -> Vec<Fixture> {
+/// The YAML files of a folder of the repository.
+fn files(folder: &str) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../integration-tests/fixtures/admission")
+        .join("../..")
         .join(folder);
-    let files = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let fixtures: Vec<_> = files.map(|path| fixture(&path)).collect();
-    assert!(fixtures.len() > 10);
+    let paths = std::fs::read_dir(folder).unwrap();
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths.map(|path| fixture(&path)).collect()
+}
+
+fn fixtures(folder: &str) -> Vec<Fixture> {
+    let fixtures = files(&format!("integration-tests/fixtures/admission/{folder}"));
+    assert!(fixtures.len() > 10, "the fixtures were not found");
     fixtures
 }
 
@@ -261,4 +265,28 @@ fn every_field_of_every_spec_is_in_some_accepted_object() {
         check(kind, &schema["properties"]["spec"], &specs, &mut missing);
     }
     assert!(missing.is_empty(), "no file in accepted/ uses {missing:#?}");
+}
+
+#[test]
+fn samples_show_every_kind_and_keep_to_the_rules() {
+    let mut kinds = BTreeSet::new();
+    for sample in files("deploy/samples") {
+        for document in sample.documents {
+            if document["apiVersion"] != "langop.io/v1alpha1" {
+                continue;
+            }
+            let said = Validator::new().validate(schema_for(&document), &document, None);
+            assert!(said.is_ok(), "{}: {said:?}", sample.file);
+            let stored = apply_defaults(schema_for(&document), &document);
+            let typed = through_its_type(&document);
+            assert_eq!(
+                normalised(&typed["spec"]),
+                normalised(&stored["spec"]),
+                "{}",
+                sample.file
+            );
+            kinds.insert(document["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(kinds.iter().eq(SCHEMAS.keys()), "{kinds:?}");
 }
