@@ -1,1 +1,27 @@
-//! Stub.
+//! The synthesizer: plain language in, validated agent code out, over gRPC.
+//!
+//! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on disk, and never runs the
+//! code it makes. Modules are public for the tests and benchmarks of this workspace; the interface of the crate is [`serve`].
+
+pub mod admin;
+pub mod cache;
+pub mod caller;
+pub mod clip;
+pub mod diagnostics;
+pub mod distill;
+pub mod error;
+pub mod extract;
+pub mod generate;
+pub mod key;
+pub mod metrics;
+pub mod pipeline;
+pub mod prompt;
+pub mod providers;
+pub mod request;
+pub mod rpc;
+pub mod server;
+pub mod service;
+pub mod settings;
+pub mod telemetry;
+
+pub use server::{Listeners, ServeError, serve};

@@ -1,0 +1,246 @@
+//! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age; knows nothing of LLMs.
+//!
+//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it: whoever is left, or comes
+//! back, gets it. Failures are never kept, and whoever waited for one gets it too.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use langop_proto::v1::synthesize_stream_response::Event;
+use tokio::sync::broadcast;
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    caller::Caller,
+    error::{Failure, SynthesisError},
+    key::RequestKey,
+};
+
+/// Most events of one piece of work that a slow listener may lag behind before it misses some.
+const EVENT_BACKLOG: usize = 64;
+
+/// What can be kept.
+pub trait Entry: Send + Sync + 'static {
+    /// Bytes it holds, roughly.
+    fn weight(&self) -> usize;
+    /// Whether it may serve later requests.
+    fn is_kept(&self) -> bool;
+}
+
+/// A request of a caller. Callers never see each other's entries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Whose.
+    pub caller: Caller,
+    /// What.
+    pub request: RequestKey,
+}
+
+/// Where work reports its progress; nobody needs to listen.
+pub type Progress = broadcast::Sender<Event>;
+
+/// What the cache has for a key.
+pub enum Found<V> {
+    /// An answer.
+    Entry(Arc<V>),
+    /// Work that this request started.
+    Started(Flight<V>),
+    /// Work that another request started.
+    Joined(Flight<V>),
+}
+
+/// What work comes to.
+pub type Landing<V> = Result<Landed<V>, Failure>;
+
+/// A value, and where it came from.
+pub struct Landed<V> {
+    /// The value.
+    pub value: Arc<V>,
+    /// Whether it was already there when the work began, because other work had just ended.
+    pub was_there: bool,
+}
+
+impl<V> Clone for Landed<V> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), was_there: self.was_there }
+    }
+}
+
+/// Work under way.
+pub struct Flight<V> {
+    /// What it reports from now on.
+    pub events: broadcast::Receiver<Event>,
+    /// What it comes to.
+    pub landing: Shared<BoxFuture<'static, Landing<V>>>,
+}
+
+struct Active<V> {
+    progress: Progress,
+    landing: Shared<BoxFuture<'static, Landing<V>>>,
+}
+
+/// The cache.
+pub struct Cache<V> {
+    entries: moka::future::Cache<Key, Arc<V>>,
+    active: Mutex<HashMap<Key, Active<V>>>,
+}
+
+impl<V: Entry> Cache<V> {
+    /// A cache of at most `bytes`, each entry at most `ttl` old.
+    pub fn new(bytes: u64, ttl: Duration) -> Self {
+        let weigh = |_: &Key, value: &Arc<V>| u32::try_from(value.weight() + size_of::<Key>()).unwrap_or(u32::MAX);
+        let entries = moka::future::Cache::builder().max_capacity(bytes).time_to_live(ttl).weigher(weigh).build();
+        Self { entries, active: Mutex::default() }
+    }
+
+    /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part of `span`.
+    pub async fn find<W, F>(self: &Arc<Self>, key: Key, span: Span, work: W) -> Found<V>
+    where
+        W: FnOnce(Progress) -> F + Send + 'static,
+        F: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
+        match self.entries.get(&key).await {
+            Some(value) => Found::Entry(value),
+            None => self.join_or_start(key, span, work),
+        }
+    }
+
+    fn join_or_start<W, F>(self: &Arc<Self>, key: Key, span: Span, work: W) -> Found<V>
+    where
+        W: FnOnce(Progress) -> F + Send + 'static,
+        F: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
+        let mut active = self.lock();
+        if let Some(Active { progress, landing }) = active.get(&key) {
+            return Found::Joined(Flight { events: progress.subscribe(), landing: landing.clone() });
+        }
+        let (progress, events) = broadcast::channel(EVENT_BACKLOG);
+        // The task removes itself from `active`, for which it needs the lock held here: it cannot be too early.
+        let task = tokio::spawn(Arc::clone(self).fly(key.clone(), progress.clone(), work).instrument(span));
+        let landing = task.map(|joined| joined.unwrap_or_else(|_| Err(SynthesisError::Internal.into())));
+        let landing = landing.boxed().shared();
+        active.insert(key, Active { progress, landing: landing.clone() });
+        Found::Started(Flight { events, landing })
+    }
+
+    async fn fly<W, F>(self: Arc<Self>, key: Key, progress: Progress, work: W) -> Landing<V>
+    where
+        W: FnOnce(Progress) -> F,
+        F: Future<Output = Result<V, Failure>>,
+    {
+        let _leave = Leave { cache: &self, key: &key };
+        // Other work may have ended between the look into the entries and the one into the active.
+        if let Some(value) = self.entries.get(&key).await {
+            return Ok(Landed { value, was_there: true });
+        }
+        let value = Arc::new(work(progress).await?);
+        if value.is_kept() {
+            self.entries.insert(key.clone(), Arc::clone(&value)).await;
+        }
+        Ok(Landed { value, was_there: false })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Active<V>>> {
+        // No code panics while it holds the lock, and a map is a map.
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the work's entry among the active, also when it panics.
+struct Leave<'a, V: Entry> {
+    cache: &'a Cache<V>,
+    key: &'a Key,
+}
+
+impl<V: Entry> Drop for Leave<'_, V> {
+    fn drop(&mut self) {
+        self.cache.lock().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::{Identity, ProviderKind};
+    use langop_proto::v1::Persona;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::oneshot;
+
+    struct Text(&'static str);
+
+    impl Entry for Text {
+        fn weight(&self) -> usize {
+            self.0.len()
+        }
+
+        fn is_kept(&self) -> bool {
+            self.0 != "rejected"
+        }
+    }
+
+    fn key(caller: &str) -> Key {
+        let identity = Identity { provider: ProviderKind::Template, model: String::new() };
+        Key { caller: Caller::named(caller), request: RequestKey::of_persona(&Persona::default(), &identity) }
+    }
+
+    fn cache() -> Arc<Cache<Text>> {
+        Arc::new(Cache::new(1 << 20, Duration::from_secs(60)))
+    }
+
+    async fn run(cache: &Arc<Cache<Text>>, caller: &str, calls: &Arc<AtomicUsize>, result: Result<Text, Failure>) -> &'static str {
+        let calls = Arc::clone(calls);
+        let work = move |_| async move {
+            calls.fetch_add(1, Ordering::SeqCst);
+            result
+        };
+        let (kind, flight) = match cache.find(key(caller), Span::none(), work).await {
+            Found::Entry(_) => return "entry",
+            Found::Started(flight) => ("started", flight),
+            Found::Joined(flight) => ("joined", flight),
+        };
+        if flight.landing.await.is_ok() { kind } else { "failed" }
+    }
+
+    #[tokio::test]
+    async fn keeps_answers_per_caller_but_neither_failures_nor_rejections() {
+        let (cache, calls) = (cache(), Arc::new(AtomicUsize::new(0)));
+        let failure = || Err(SynthesisError::DeadlineExceeded.into());
+        assert_eq!(run(&cache, "a", &calls, failure()).await, "failed");
+        assert_eq!(run(&cache, "a", &calls, Ok(Text("rejected"))).await, "started");
+        assert_eq!(run(&cache, "a", &calls, Ok(Text("good"))).await, "started");
+        assert_eq!(run(&cache, "a", &calls, failure()).await, "entry");
+        assert_eq!(run(&cache, "b", &calls, Ok(Text("good"))).await, "started");
+        assert_eq!(calls.load(Ordering::SeqCst), 4);
+        assert!(cache.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_stops_nobody() {
+        let cache = cache();
+        let (go, wait) = oneshot::channel::<()>();
+        let work = move |_| async move {
+            wait.await.unwrap();
+            Ok(Text("good"))
+        };
+        let Found::Started(first) = cache.find(key("a"), Span::none(), work).await else { panic!("not started") };
+        let second = |_| async { Ok(Text("other")) };
+        let Found::Joined(second) = cache.find(key("a"), Span::none(), second).await else { panic!("not joined") };
+        drop(first);
+        go.send(()).unwrap();
+        assert_eq!(second.landing.await.unwrap().value.0, "good");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_and_the_next_may_try() {
+        let cache = cache();
+        let Found::Started(flight) = cache.find(key("a"), Span::none(), |_| async { panic!("a bug") }).await else {
+            panic!("not started")
+        };
+        assert!(matches!(*flight.landing.await.err().unwrap().error, SynthesisError::Internal));
+        assert_eq!(run(&cache, "a", &Arc::default(), Ok(Text("good"))).await, "started");
+    }
+}

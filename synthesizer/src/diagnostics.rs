@@ -1,0 +1,41 @@
+//! Findings in the form of the wire: those of the checker, and those about an answer as a whole.
+
+use langop_dsl::{Diagnostic, Severity};
+use langop_proto::{limits, v1};
+
+/// The answer held no code.
+pub const NO_CODE: &str = "no-code";
+/// The answer was cut off.
+pub const TRUNCATED: &str = "answer-truncated";
+
+/// At most as many as an answer may hold.
+pub fn to_wire(findings: Vec<Diagnostic>) -> Vec<v1::Diagnostic> {
+    findings.into_iter().take(limits::DIAGNOSTICS).map(one_to_wire).collect()
+}
+
+fn one_to_wire(finding: Diagnostic) -> v1::Diagnostic {
+    let severity = match finding.severity {
+        Severity::Error => v1::Severity::Error,
+        Severity::Warning => v1::Severity::Warning,
+    };
+    v1::Diagnostic {
+        severity: severity.into(),
+        code: finding.code.as_str().to_owned(),
+        message: finding.message,
+        line: finding.line,
+        column: finding.column,
+        hint: finding.hint.unwrap_or_default(),
+        length: finding.length,
+    }
+}
+
+/// An error without a place.
+pub fn about_answer(code: &str, message: &str, hint: &str) -> v1::Diagnostic {
+    v1::Diagnostic {
+        severity: v1::Severity::Error.into(),
+        code: code.to_owned(),
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+        ..v1::Diagnostic::default()
+    }
+}

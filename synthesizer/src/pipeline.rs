@@ -1,0 +1,254 @@
+//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of work → answer under
+//! the request's own name. `generate` and `distill` do the work; who asks and how is `service`'s business.
+
+use std::{sync::Arc, time::Duration};
+
+use langop_dsl::{Offer, instructions};
+use langop_proto::{
+    limits, trace,
+    v1::{SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse},
+};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::{
+    cache::{Cache, Entry, Flight, Found, Key, Landed},
+    caller::Caller,
+    diagnostics,
+    distill::Distilled,
+    error::{Failure, SynthesisError},
+    generate::{self, Answer},
+    key::{RequestKey, sha256_hex},
+    metrics::{CacheResult, Metrics},
+    prompt,
+    providers::{self, BuildError, Identity, Provider},
+    request,
+    settings::Settings,
+};
+
+/// Personas are few and short: this part of the cache is theirs.
+const PERSONAS_SHARE: u64 = 16;
+
+/// The synthesizer without its server.
+pub struct Synthesizer {
+    engine: Option<Arc<Engine>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What exists only where synthesis is not disabled.
+pub struct Engine {
+    pub(crate) identity: Identity,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) timeout: Duration,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) answers: Arc<Cache<Answer>>,
+    pub(crate) personas: Arc<Cache<Distilled>>,
+}
+
+/// A request whose answer is there or on its way.
+pub struct Pending {
+    engine: Arc<Engine>,
+    found: Found<Answer>,
+    name: String,
+    instructions_hash: String,
+    key: RequestKey,
+    started: Instant,
+}
+
+impl Synthesizer {
+    /// Makes the provider and the cache that `settings` name.
+    pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+        let Some((provider, model)) = settings.synthesis()? else { return Ok(Self { engine: None, metrics }) };
+        let identity = Identity { provider, model };
+        let personas = settings.cache_bytes / PERSONAS_SHARE;
+        let engine = Engine {
+            provider: providers::build(&identity, settings, &metrics)?,
+            identity,
+            timeout: settings.request_timeout,
+            metrics: Arc::clone(&metrics),
+            answers: Arc::new(Cache::new(settings.cache_bytes - personas, settings.cache_ttl)),
+            personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
+        };
+        Ok(Self { engine: Some(Arc::new(engine)), metrics })
+    }
+
+    /// Who answers; `None`: synthesis is disabled.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.engine.as_deref().map(|engine| &engine.identity)
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>, SynthesisError> {
+        self.engine.as_ref().ok_or(SynthesisError::Disabled)
+    }
+
+    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever asks again.
+    pub async fn synthesize(
+        &self,
+        caller: &Caller,
+        request: SynthesizeRequest,
+        deadline: Instant,
+    ) -> Result<SynthesizeResponse, Failure> {
+        self.begin(caller, request).await?.response(deadline).await
+    }
+
+    /// Finds or starts the work for a request.
+    pub async fn begin(&self, caller: &Caller, request: SynthesizeRequest) -> Result<Pending, Failure> {
+        let started = Instant::now();
+        let begun = self.find(caller, request, started).await;
+        if begun.is_err() {
+            self.metrics.synthesis(None, started.elapsed());
+        }
+        begun.map_err(Failure::from)
+    }
+
+    async fn find(
+        &self,
+        caller: &Caller,
+        mut request: SynthesizeRequest,
+        started: Instant,
+    ) -> Result<Pending, SynthesisError> {
+        request::check_synthesize(&request)?;
+        let engine = Arc::clone(self.engine()?);
+        let name = request.agent.take().unwrap_or_default().name;
+        let request = prompt::normalise(request);
+        let instructions_hash = instructions::hash(&request.instructions);
+        let key = RequestKey::of_synthesis(&request, &engine.identity);
+        let found = engine.find(caller, request, key).await;
+        Ok(Pending { engine, found, name, instructions_hash, key, started })
+    }
+
+    /// Checks code. Needs no model, so it works where synthesis is disabled.
+    pub fn validate(request: &ValidateCodeRequest) -> Result<ValidateCodeResponse, SynthesisError> {
+        request::check_validate(request)?;
+        let offer = Offer {
+            tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
+            models: request.models.iter().map(|model| model.name.clone()).collect(),
+        };
+        let parsed = tracing::info_span!("langop.synthesis.validate")
+            .in_scope(|| langop_dsl::parse_bytes(&request.code, &offer, jiff::Timestamp::now()));
+        Ok(ValidateCodeResponse {
+            valid: parsed.definition.is_some(),
+            diagnostics: diagnostics::to_wire(parsed.diagnostics),
+            definition: parsed.definition.map(Into::into),
+        })
+    }
+}
+
+impl Engine {
+    async fn find(self: &Arc<Self>, caller: &Caller, request: SynthesizeRequest, key: RequestKey) -> Found<Answer> {
+        let span = cache_span(key, prompt::version());
+        let engine = Arc::clone(self);
+        let work = move |progress| async move { generate::answer(&engine, &request, key, &progress).await };
+        let key = Key { caller: caller.clone(), request: key };
+        let found = self.answers.find(key, Span::current(), work).instrument(span.clone()).await;
+        self.observe(&span, &found);
+        if let Found::Entry(answer) = &found
+            && let Some(origin) = trace::span_context(&answer.traceparent)
+        {
+            span.add_link(origin);
+        }
+        found
+    }
+
+    /// Counts what the cache had.
+    pub(crate) fn observe<V>(&self, span: &Span, found: &Found<V>) {
+        let result = match found {
+            Found::Entry(_) => CacheResult::Hit,
+            Found::Started(_) => CacheResult::Miss,
+            Found::Joined(_) => CacheResult::Coalesced,
+        };
+        span.record("langop.synthesis.cache.result", result.as_str());
+        self.metrics.cache_request(result);
+    }
+}
+
+/// The span of a look into the cache.
+pub(crate) fn cache_span(key: RequestKey, prompt_version: &'static str) -> Span {
+    tracing::info_span!(
+        "langop.synthesis.cache",
+        langop.synthesis.request_hash = key.to_hex(),
+        langop.synthesis.prompt_version = prompt_version,
+        langop.synthesis.cache.result = field::Empty,
+    )
+}
+
+/// What was found, once it is there.
+pub(crate) struct Ready<V> {
+    pub(crate) value: Arc<V>,
+    /// CACHED, COALESCED, or GENERATED if this request paid for it.
+    pub(crate) outcome: SynthesisOutcome,
+}
+
+/// Waits for what was found, until `deadline`.
+pub(crate) async fn ready<V: Entry>(found: Found<V>, deadline: Instant) -> Result<Ready<V>, Failure> {
+    let land = async |flight: Flight<V>| -> Result<Landed<V>, Failure> {
+        timeout_at(deadline, flight.landing).await.map_err(|_| SynthesisError::DeadlineExceeded)?
+    };
+    let (value, outcome) = match found {
+        Found::Entry(value) => (value, SynthesisOutcome::Cached),
+        Found::Joined(flight) => {
+            (land(flight).await.map_err(Failure::of_another)?.value, SynthesisOutcome::Coalesced)
+        }
+        Found::Started(flight) => {
+            let Landed { value, was_there } = land(flight).await?;
+            (value, if was_there { SynthesisOutcome::Cached } else { SynthesisOutcome::Generated })
+        }
+    };
+    Ok(Ready { value, outcome })
+}
+
+impl Pending {
+    /// The work under way; `None` where the answer is already there.
+    pub fn flight(&mut self) -> Option<&mut Flight<Answer>> {
+        match &mut self.found {
+            Found::Entry(_) => None,
+            Found::Started(flight) | Found::Joined(flight) => Some(flight),
+        }
+    }
+
+    /// The answer, or a failure at `deadline`.
+    pub async fn response(self, deadline: Instant) -> Result<SynthesizeResponse, Failure> {
+        let Self { engine, found, name, instructions_hash, key, started } = self;
+        let response = ready(found, deadline).await.map(|ready| {
+            let mut response = respond(&ready, &name);
+            response.provider = engine.identity.provider.to_string();
+            response.request_hash = key.to_hex();
+            response.instructions_hash = instructions_hash;
+            response
+        });
+        engine.metrics.synthesis(response.as_ref().ok().map(SynthesizeResponse::outcome), started.elapsed());
+        response
+    }
+}
+
+/// The part of a response that the answer decides.
+fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
+    let answer = &ready.value;
+    let is_own = ready.outcome == SynthesisOutcome::Generated;
+    let outcome = match (&answer.code, ready.outcome) {
+        (None, _) => SynthesisOutcome::Rejected,
+        (Some(_), SynthesisOutcome::Generated) if answer.attempts > 1 => SynthesisOutcome::Repaired,
+        (Some(_), outcome) => outcome,
+    };
+    let code = answer.code.as_ref().map(|code| code.named(name)).unwrap_or_default();
+    let code_hash = if code.is_empty() { String::new() } else { sha256_hex(code.as_bytes()) };
+    Span::current().record("langop.synthesis.code_hash", &code_hash);
+    let mut definition = answer.definition.clone();
+    if let Some(definition) = &mut definition {
+        name.clone_into(&mut definition.name);
+    }
+    SynthesizeResponse {
+        code,
+        code_hash,
+        outcome: outcome.into(),
+        definition,
+        diagnostics: answer.diagnostics.iter().take(limits::DIAGNOSTICS).cloned().collect(),
+        usage: Some(if is_own { answer.usage } else { Usage::default() }),
+        model: answer.model.clone(),
+        attempts: answer.attempts,
+        duration: prost_types::Duration::try_from(answer.duration).ok(),
+        traceparent: answer.traceparent.clone(),
+        ..SynthesizeResponse::default()
+    }
+}

@@ -1,0 +1,30 @@
+//! The built-in rules as a provider. No LLM, no prompt, no tokens: it reads the request itself.
+
+use futures::future::{self, BoxFuture, FutureExt as _};
+use jiff::Timestamp;
+use langop_proto::v1::Usage;
+
+use super::{Chat, Completion, Finish, Provider, ProviderError, ProviderKind, Task, template::Template};
+
+pub(super) struct Embedded;
+
+impl Provider for Embedded {
+    fn chat<'a>(&'a self, chat: Chat<'a>) -> BoxFuture<'a, Result<Completion, ProviderError>> {
+        let model = ProviderKind::Template.as_str();
+        // Not a CLIENT span: nothing leaves the process.
+        let span = tracing::info_span!(
+            "chat",
+            otel.name = "chat template",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = model,
+            gen_ai.request.model = model,
+            langop.synthesis.attempt = chat.attempt,
+        );
+        let text = span.in_scope(|| match chat.task {
+            Task::Synthesize(request) => Template::answer(request, Timestamp::now()),
+            Task::Distill(persona) => Template::distill(persona),
+        });
+        let completion = Completion { text, model: model.to_owned(), usage: Usage::default(), finish: Finish::Complete };
+        future::ready(Ok(completion)).boxed()
+    }
+}

@@ -1,0 +1,192 @@
+//! Who answers prompts: one trait, three HTTP APIs behind it, and the built-in rules.
+//!
+//! Knows the APIs' formats and failures; not what a prompt says or what its answer is good for. Never logs a key, a prompt or
+//! an answer.
+
+mod anthropic;
+mod api_key;
+mod embedded;
+mod http;
+mod ollama;
+mod openai;
+mod retry;
+pub mod template;
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use langop_proto::v1::{Persona, SynthesizeRequest, Usage};
+use tokio::time::Instant;
+
+pub use crate::settings::ProviderKind;
+use crate::{
+    metrics::Metrics,
+    settings::{Settings, SettingsError},
+};
+
+/// Most tokens one answer may have: an agent of 128 KiB would need more, and nobody means one.
+pub const MAX_TOKENS: u32 = 8192;
+
+/// Who answers, as far as it decides what the answer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The API.
+    pub provider: ProviderKind,
+    /// The model, as the provider names it.
+    pub model: String,
+}
+
+/// One call: the fixed part, the conversation, and what it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Chat<'a> {
+    /// The fixed part of the prompt.
+    pub system: &'a str,
+    /// The conversation; the last message is the user's.
+    pub messages: &'a [Message],
+    /// What the prompt says, for a provider that does not read prompts.
+    pub task: Task<'a>,
+    /// 1 for the first answer to a request, 2 for its first repair.
+    pub attempt: u32,
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+}
+
+/// What a call is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Task<'a> {
+    /// An agent is to be written.
+    Synthesize(&'a SynthesizeRequest),
+    /// A persona is to be condensed.
+    Distill(&'a Persona),
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Whose turn it is.
+    pub role: Role,
+    /// What was said.
+    pub text: String,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Ours.
+    User,
+    /// The model's.
+    Assistant,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// What the model said.
+    pub text: String,
+    /// The model that said it, as the provider names it.
+    pub model: String,
+    /// What it cost.
+    pub usage: Usage,
+    /// Whether it was done.
+    pub finish: Finish,
+}
+
+/// Why an answer ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model was done.
+    Complete,
+    /// It reached the limit on its length.
+    Truncated,
+}
+
+/// Why there is no answer. Never holds a key or content.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The key's file cannot be read.
+    #[error("the file named by SYNTHESIS_API_KEY_FILE cannot be read")]
+    KeyUnreadable(#[source] io::Error),
+    /// 401 or 403.
+    #[error("the provider refuses the API key (HTTP {status}); check SYNTHESIS_API_KEY")]
+    KeyRefused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 404.
+    #[error("the provider does not know the model `{model}`, or nothing answers at its endpoint; check SYNTHESIS_MODEL and SYNTHESIS_ENDPOINT")]
+    ModelNotFound {
+        /// The model asked for.
+        model: String,
+    },
+    /// Another status that a second try would not change.
+    #[error("the provider refuses the request (HTTP {status}{})", .kind.as_ref().map(|kind| format!(", {kind}")).unwrap_or_default())]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The provider's short name of the error.
+        kind: Option<String>,
+    },
+    /// 429, also after the retries.
+    #[error("the provider's rate limit is used up")]
+    RateLimited {
+        /// When to come back, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx, also after the retries.
+    #[error("the provider failed (HTTP {status})")]
+    Server {
+        /// The HTTP status.
+        status: u16,
+        /// When to come back, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The connection could not be made or broke, also after the retries.
+    #[error("the provider cannot be reached, or its answer broke off")]
+    Transport(#[source] reqwest::Error),
+    /// The deadline passed.
+    #[error("the provider took too long")]
+    TimedOut,
+    /// Not what this API answers.
+    #[error("the provider's answer is unreadable: {0}")]
+    Unreadable(&'static str),
+    /// More than anybody means.
+    #[error("the provider's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The bound in bytes.
+        limit: usize,
+    },
+}
+
+/// Somebody who answers prompts.
+pub trait Provider: Send + Sync {
+    /// Answers one call, with its own retries, before the call's deadline.
+    fn chat<'a>(&'a self, chat: Chat<'a>) -> BoxFuture<'a, Result<Completion, ProviderError>>;
+}
+
+/// Makes the provider that `identity` names.
+pub fn build(identity: &Identity, settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Provider>, BuildError> {
+    let model = identity.model.clone();
+    let endpoint = settings.endpoint.as_deref();
+    let client = || http::Client::new(identity, settings, Arc::clone(metrics));
+    Ok(match identity.provider {
+        ProviderKind::Template => Arc::new(embedded::Embedded),
+        ProviderKind::Anthropic => Arc::new(http::HttpProvider::new(anthropic::Anthropic::new(model, endpoint), client()?)),
+        ProviderKind::Openai => Arc::new(http::HttpProvider::new(openai::OpenAi::new(model, endpoint), client()?)),
+        ProviderKind::Ollama => Arc::new(http::HttpProvider::new(ollama::Ollama::new(model, endpoint), client()?)),
+    })
+}
+
+/// Why a provider cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The endpoint is no URL.
+    #[error("SYNTHESIS_ENDPOINT is no http or https URL; write for example http://localhost:11434")]
+    Endpoint,
+    /// The HTTP client does not start.
+    #[error("the HTTP client cannot be made")]
+    Client(#[source] reqwest::Error),
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}

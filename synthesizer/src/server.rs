@@ -1,0 +1,165 @@
+//! Puts the service, health and reflection on listeners, and takes them down in order.
+
+use std::{io, sync::Arc, time::Duration};
+
+use langop_proto::{FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic_health::{ServingStatus, server::{HealthReporter, HealthService}, pb::health_server::HealthServer};
+
+use crate::{
+    admin,
+    metrics::Metrics,
+    pipeline::Synthesizer,
+    providers::{BuildError, Identity},
+    rpc::RpcLayer,
+    service::Service,
+    settings::{Settings, SettingsError},
+};
+
+/// Most calls of one connection at a time; more wait.
+const CALLS_PER_CONNECTION: u32 = 1024;
+/// How often a silent client is asked whether it is still there, and how long it may take to say so.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// Added to the time of the work when waiting for it: its own error says more than "too late".
+const ANSWER_GRACE: Duration = Duration::from_millis(500);
+/// Added to the longest request when waiting for the last ones at the end.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Where to serve.
+pub struct Listeners {
+    /// gRPC.
+    pub grpc: TcpListener,
+    /// Health and metrics over HTTP.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
+        let bind = async |address| TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source });
+        Ok(Self { grpc: bind(settings.listen).await?, admin: bind(settings.admin_listen).await? })
+    }
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The provider cannot be made.
+    #[error(transparent)]
+    Provider(#[from] BuildError),
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A listener has no address.
+    #[error("a listener cannot be used")]
+    Listener(#[source] io::Error),
+    /// The descriptors are broken, a fault of the build.
+    #[error("the reflection service cannot be made")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// gRPC failed.
+    #[error("the gRPC server failed")]
+    Grpc(#[source] tonic::transport::Error),
+    /// HTTP failed.
+    #[error("the admin server failed")]
+    Admin(#[source] io::Error),
+}
+
+/// Serves until `shutdown` is cancelled, then finishes what is under way.
+///
+/// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under way get their time.
+pub async fn serve(settings: Settings, listeners: Listeners, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let address = listeners.grpc.local_addr().map_err(ServeError::Listener)?;
+    settings.check_plaintext(address)?;
+    let metrics = Arc::new(Metrics::default());
+    let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
+    announce(&synthesizer, &listeners, address);
+    let drained = CancellationToken::new();
+    let admin = axum::serve(listeners.admin, admin::router(Arc::clone(&metrics), shutdown.clone()))
+        .with_graceful_shutdown(drained.clone().cancelled_owned());
+    // Health and metrics stay until the last call is over.
+    let grpc = async {
+        let result = serve_grpc(&settings, listeners.grpc, synthesizer, metrics, shutdown).await;
+        drained.cancel();
+        result
+    };
+    let (grpc, admin) = tokio::join!(grpc, admin.into_future());
+    grpc?;
+    admin.map_err(ServeError::Admin)
+}
+
+fn announce(synthesizer: &Synthesizer, listeners: &Listeners, grpc: std::net::SocketAddr) {
+    let admin = listeners.admin.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    if let Some(Identity { provider, model }) = synthesizer.identity() {
+        tracing::info!(%grpc, admin, %provider, model, "serving");
+    } else {
+        tracing::warn!(%grpc, admin, "serving, but synthesis is disabled: set SYNTHESIS_PROVIDER and SYNTHESIS_MODEL");
+    }
+}
+
+async fn serve_grpc(
+    settings: &Settings,
+    listener: TcpListener,
+    synthesizer: Arc<Synthesizer>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let service = Service::new(synthesizer, settings.request_timeout + ANSWER_GRACE, shutdown.clone());
+    let service = SynthesisServiceServer::new(service)
+        .max_decoding_message_size(limits::MESSAGE)
+        .max_encoding_message_size(limits::MESSAGE);
+    let health = HealthReporter::new();
+    health.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(ServeError::Reflection)?;
+    let (interval, timeout) = KEEPALIVE;
+    let router = Server::builder()
+        .layer(RpcLayer::new(metrics))
+        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(interval))
+        .http2_keepalive_timeout(Some(timeout))
+        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard one.
+        .max_connection_age(settings.max_connection_age)
+        .add_service(service)
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health.clone())))
+        .add_service(reflection);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let stopping = shutdown.clone();
+    let server = router.serve_with_incoming_shutdown(incoming, async move {
+        stopping.cancelled().await;
+        close(health).await;
+    });
+    let longest = settings.request_timeout + DRAIN_GRACE;
+    tokio::select! {
+        result = server => result.map_err(ServeError::Grpc),
+        () = async { shutdown.cancelled().await; tokio::time::sleep(longest).await } => {
+            tracing::warn!("calls were still under way at the end");
+            Ok(())
+        }
+    }
+}
+
+/// Says `NOT_SERVING`, and ends the watches, which would otherwise keep their connections open.
+async fn close(mut health: HealthReporter) {
+    tracing::info!("stopping: no new calls, waiting for those under way");
+    for service in ["", SERVICE_NAME] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    tokio::task::yield_now().await;
+    for service in ["", SERVICE_NAME] {
+        health.clear_service_status(service).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin: what a request means is
+//! `pipeline`'s business.
+
+use std::{sync::Arc, time::Duration};
+
+use langop_proto::v1::{
+    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest,
+    SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
+    synthesis_service_server::SynthesisService, synthesize_stream_response::Event,
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    time::{Instant, timeout_at},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    cache::Flight,
+    caller::Caller,
+    error::{Failure, SynthesisError},
+    generate::Answer,
+    pipeline::{Pending, Synthesizer},
+};
+
+/// Events a slow client may lag behind before the stream waits for it.
+const STREAM_BUFFER: usize = 16;
+
+/// The service.
+pub struct Service {
+    synthesizer: Arc<Synthesizer>,
+    longest: Duration,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Answers by `synthesizer`, each request within `longest`, and no new ones once `shutdown` is cancelled.
+    pub fn new(synthesizer: Arc<Synthesizer>, longest: Duration, shutdown: CancellationToken) -> Self {
+        Self { synthesizer, longest, shutdown }
+    }
+
+    /// Who asks and how long the answer may take; nobody is let in once the server stops.
+    fn admit<T>(&self, request: Request<T>) -> Result<(Caller, Instant, T), Status> {
+        if self.shutdown.is_cancelled() {
+            return Err(Failure::from(SynthesisError::ShuttingDown).to_status());
+        }
+        let asked = deadline_of(request.metadata());
+        let wait = asked.map_or(self.longest, |asked| asked.min(self.longest));
+        Ok((Caller::anonymous(), Instant::now() + wait, request.into_inner()))
+    }
+}
+
+#[tonic::async_trait]
+impl SynthesisService for Service {
+    async fn synthesize(&self, request: Request<SynthesizeRequest>) -> Result<Response<SynthesizeResponse>, Status> {
+        let (caller, deadline, request) = self.admit(request)?;
+        let answer = self.synthesizer.synthesize(&caller, request, deadline).await;
+        answer.map(Response::new).map_err(|failure| failure.to_status())
+    }
+
+    type SynthesizeStreamStream = ReceiverStream<Result<SynthesizeStreamResponse, Status>>;
+
+    async fn synthesize_stream(
+        &self,
+        request: Request<SynthesizeStreamRequest>,
+    ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
+        let (caller, deadline, request) = self.admit(request)?;
+        let request = request.request.unwrap_or_default();
+        let pending = self.synthesizer.begin(&caller, request).await.map_err(|failure| failure.to_status())?;
+        let (events, stream) = mpsc::channel(STREAM_BUFFER);
+        tokio::spawn(narrate(pending, deadline, events).instrument(Span::current()));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn distill_persona(
+        &self,
+        request: Request<DistillPersonaRequest>,
+    ) -> Result<Response<DistillPersonaResponse>, Status> {
+        let (caller, deadline, request) = self.admit(request)?;
+        let answer = self.synthesizer.distill(&caller, request, deadline).await;
+        answer.map(Response::new).map_err(|failure| failure.to_status())
+    }
+
+    async fn validate_code(
+        &self,
+        request: Request<ValidateCodeRequest>,
+    ) -> Result<Response<ValidateCodeResponse>, Status> {
+        let (_, _, request) = self.admit(request)?;
+        let answer = Synthesizer::validate(&request).map_err(Failure::from);
+        answer.map(Response::new).map_err(|failure| failure.to_status())
+    }
+}
+
+type Events = mpsc::Sender<Result<SynthesizeStreamResponse, Status>>;
+
+/// Sends the events of a request and its end; stops early when the client is gone.
+async fn narrate(mut pending: Pending, deadline: Instant, events: Events) {
+    if let Some(flight) = pending.flight() {
+        while let Some(event) = next_event(flight, deadline).await {
+            if send(&events, event).await.is_err() {
+                return;
+            }
+        }
+    }
+    let end = match pending.response(deadline).await {
+        Ok(response) => Ok(SynthesizeStreamResponse { event: Some(Event::Result(response)) }),
+        Err(failure) => Err(failure.to_status()),
+    };
+    // A client that is gone misses nothing.
+    let _ = events.send(end).await;
+}
+
+/// The next event; `None` once the work or the time is over.
+async fn next_event(flight: &mut Flight<Answer>, deadline: Instant) -> Option<Event> {
+    loop {
+        match timeout_at(deadline, flight.events.recv()).await.ok()? {
+            Ok(event) => return Some(event),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+async fn send(events: &Events, event: Event) -> Result<(), ()> {
+    events.send(Ok(SynthesizeStreamResponse { event: Some(event) })).await.map_err(|_| ())
+}
+
+/// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over HTTP/2). A little is taken off,
+/// so that our answer, which has details, comes before the transport's, which has none.
+fn deadline_of(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    };
+    Some(timeout.saturating_sub((timeout / 20).min(Duration::from_millis(50))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_deadline_of_grpc() {
+        let deadline = |text: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            deadline_of(&metadata)
+        };
+        assert_eq!(deadline("10S"), Some(Duration::from_millis(9950)));
+        assert_eq!(deadline("100m"), Some(Duration::from_millis(95)));
+        for bad in ["", "S", "10", "-1S", "123456789S", "1x"] {
+            assert_eq!(deadline(bad), None, "{bad}");
+        }
+        assert_eq!(deadline_of(&MetadataMap::new()), None);
+    }
+}
