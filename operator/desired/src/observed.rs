@@ -70,7 +70,10 @@ pub enum Facts {
     Deployment(DeploymentFacts),
     /// A CronJob: the number of active Jobs and the last time it fired (RFC 3339).
     #[expect(missing_docs, reason = "said above")]
-    CronJob { active: i32, last_schedule: Option<String> },
+    CronJob {
+        active: i32,
+        last_schedule: Option<String>,
+    },
     /// A Job.
     Job(JobFacts),
     /// A Pod.
@@ -80,9 +83,12 @@ pub enum Facts {
     /// A PersistentVolumeClaim: whether it is bound, and what it asks for (a quantity).
     #[expect(missing_docs, reason = "said above")]
     Claim { bound: bool, storage: String },
-    /// A Namespace: whether it is terminating.
+    /// A Namespace: whether it is terminating, and whether another field manager owns one of its Pod Security labels.
     #[expect(missing_docs, reason = "said above")]
-    Namespace { terminating: bool },
+    Namespace {
+        terminating: bool,
+        foreign_pod_security: bool,
+    },
 }
 
 /// The rollout of a Deployment.
@@ -128,6 +134,21 @@ pub struct PodFacts {
     pub ready: bool,
     /// Why it is not ready: scheduling, pulling, crashing. One sentence naming the cause.
     pub trouble: Option<String>,
+    /// How often its main container was restarted.
+    pub restarts: i32,
+    /// How its main container ended last.
+    pub last_termination: Option<Termination>,
+}
+
+/// The end of one run of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// Exit code; 0 is success.
+    pub exit_code: i32,
+    /// When, RFC 3339.
+    pub ended: Option<String>,
+    /// Its termination message, else the reason the kubelet gives (`OOMKilled`, `Error`); at most 256 bytes.
+    pub message: Option<String>,
 }
 
 /// A stored revision of an agent's code.

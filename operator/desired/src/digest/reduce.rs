@@ -1,0 +1,405 @@
+//! The one function through which live children enter the operator: from a whole object to the little that decisions need.
+//!
+//! Runs on every watch event, so it reads the JSON in place and keeps no part of it but short texts. A field that is missing or of an
+//! unexpected type counts as absent: a child that somebody else wrote must not stop the watch.
+
+use std::collections::BTreeMap;
+
+use kube::core::DynamicObject;
+use langop_api::names::{self, annotations, labels, managers};
+use langop_dsl::AgentDefinition;
+use serde_json::Value;
+
+use super::extract;
+use crate::observed::{
+    ChildKind, CodeFacts, Controller, DeploymentFacts, Facts, JobFacts, Observed, Offered,
+    PodFacts, Termination,
+};
+
+/// Prefix of our labels and annotations.
+const OURS: &str = "langop.io/";
+/// Prefix of the labels of Pod Security admission.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/";
+/// Longest text kept of a termination message, in bytes.
+const MAX_TERMINATION_MESSAGE: usize = 256;
+
+/// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
+pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
+    let mut live = live;
+    let managed = live
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut("managedFields"))
+        .map(Value::take);
+    let entries = managed
+        .as_ref()
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    ingest(kind, &live, &Managed::of_json(entries))
+}
+
+/// Reduces a whole object as a watch of `Api<DynamicObject>` gives it.
+pub fn reduce_object(kind: ChildKind, object: DynamicObject) -> Option<Observed> {
+    let DynamicObject {
+        types: _,
+        mut metadata,
+        data: mut live,
+    } = object;
+    let entries = metadata.managed_fields.take().unwrap_or_default();
+    let managed = Managed {
+        ours: entries
+            .iter()
+            .find(|entry| extract::is_apply_of(entry, managers::CHILDREN))
+            .and_then(|entry| Some(&entry.fields_v1.as_ref()?.0)),
+        theirs: entries
+            .iter()
+            .filter(|entry| !extract::is_apply_of(entry, managers::CHILDREN))
+            .filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0))
+            .collect(),
+    };
+    live.as_object_mut()?
+        .insert("metadata".into(), serde_json::to_value(metadata).ok()?);
+    ingest(kind, &live, &managed)
+}
+
+/// The `fieldsV1` of a live object: of our applies, and of everybody else's writes.
+struct Managed<'a> {
+    ours: Option<&'a Value>,
+    theirs: Vec<&'a Value>,
+}
+
+impl<'a> Managed<'a> {
+    fn of_json(entries: &'a [Value]) -> Self {
+        let is_ours = |entry: &&Value| {
+            text(entry, "manager") == Some(managers::CHILDREN)
+                && text(entry, "operation") == Some("Apply")
+                && text(entry, "subresource").unwrap_or_default().is_empty()
+        };
+        Self {
+            ours: entries
+                .iter()
+                .find(is_ours)
+                .and_then(|entry| entry.get("fieldsV1")),
+            theirs: entries
+                .iter()
+                .filter(|entry| !is_ours(entry))
+                .filter_map(|entry| entry.get("fieldsV1"))
+                .collect(),
+        }
+    }
+}
+
+fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observed> {
+    let metadata = live.get("metadata")?;
+    let labels = kept(metadata.get("labels"), |key| {
+        key.starts_with(OURS) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
+    });
+    let applied_by_us = !matches!(kind, ChildKind::Pod | ChildKind::Job);
+    Some(Observed {
+        kind,
+        name: text(metadata, "name")?.to_owned(),
+        namespace: owned_text(metadata, "namespace").unwrap_or_default(),
+        uid: text(metadata, "uid")?.to_owned(),
+        controller: controller(metadata),
+        annotations: kept(metadata.get("annotations"), |key| {
+            key.starts_with(OURS) && key != annotations::OFFERED
+        }),
+        created: owned_text(metadata, "creationTimestamp").unwrap_or_default(),
+        deleting: metadata
+            .get("deletionTimestamp")
+            .is_some_and(|time| !time.is_null()),
+        owned_digest: managed
+            .ours
+            .filter(|_| applied_by_us)
+            .map_or_else(String::new, |fields| extract::digest(live, fields)),
+        facts: facts(kind, live, &labels, managed),
+        labels,
+    })
+}
+
+fn facts(
+    kind: ChildKind,
+    live: &Value,
+    labels: &BTreeMap<String, String>,
+    managed: &Managed<'_>,
+) -> Facts {
+    match kind {
+        ChildKind::Deployment => Facts::Deployment(deployment(live)),
+        ChildKind::CronJob => Facts::CronJob {
+            active: count(live.pointer("/status/active")),
+            last_schedule: pointed_text(live, "/status/lastScheduleTime"),
+        },
+        ChildKind::Job => Facts::Job(job(live)),
+        ChildKind::Pod => Facts::Pod(pod(live)),
+        ChildKind::ConfigMap if labels.contains_key(labels::AGENT) => {
+            Facts::Code(Box::new(code(live)))
+        }
+        ChildKind::PersistentVolumeClaim => Facts::Claim {
+            bound: live.pointer("/status/phase").and_then(Value::as_str) == Some("Bound"),
+            storage: pointed_text(live, "/spec/resources/requests/storage").unwrap_or_default(),
+        },
+        ChildKind::Namespace => Facts::Namespace {
+            terminating: live.pointer("/status/phase").and_then(Value::as_str)
+                == Some("Terminating"),
+            foreign_pod_security: managed
+                .theirs
+                .iter()
+                .any(|fields| owns_pod_security(fields)),
+        },
+        ChildKind::ConfigMap
+        | ChildKind::LimitRange
+        | ChildKind::NetworkPolicy
+        | ChildKind::ResourceQuota
+        | ChildKind::RoleBinding
+        | ChildKind::Service => Facts::None,
+    }
+}
+
+fn owns_pod_security(fields: &Value) -> bool {
+    let labels = fields
+        .pointer("/f:metadata/f:labels")
+        .and_then(Value::as_object);
+    labels.is_some_and(|labels| {
+        labels
+            .keys()
+            .any(|key| key.trim_start_matches("f:").starts_with(POD_SECURITY))
+    })
+}
+
+fn deployment(live: &Value) -> DeploymentFacts {
+    let status = |name: &str| integer(live.pointer(&format!("/status/{name}")));
+    let condition = |type_: &str, state: &str| {
+        let condition =
+            condition(live, type_).filter(|condition| text(condition, "status") == Some(state))?;
+        owned_text(condition, "message").or_else(|| owned_text(condition, "reason"))
+    };
+    DeploymentFacts {
+        generation: live
+            .pointer("/metadata/generation")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
+        observed_generation: live
+            .pointer("/status/observedGeneration")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
+        desired: live
+            .pointer("/spec/replicas")
+            .map_or(1, |replicas| integer(Some(replicas))),
+        replicas: status("replicas"),
+        updated: status("updatedReplicas"),
+        ready: status("readyReplicas"),
+        available: status("availableReplicas"),
+        replica_failure: condition("ReplicaFailure", "True"),
+        stuck: condition("Progressing", "False"),
+    }
+}
+
+fn job(live: &Value) -> JobFacts {
+    let ended = |type_: &str| {
+        condition(live, type_).filter(|condition| text(condition, "status") == Some("True"))
+    };
+    let since = |condition: &Value| owned_text(condition, "lastTransitionTime");
+    if let Some(complete) = ended("Complete") {
+        let ended = pointed_text(live, "/status/completionTime").or_else(|| since(complete));
+        JobFacts {
+            succeeded: Some(true),
+            ended,
+            message: None,
+        }
+    } else if let Some(failed) = ended("Failed") {
+        let message = owned_text(failed, "message").or_else(|| owned_text(failed, "reason"));
+        JobFacts {
+            succeeded: Some(false),
+            ended: since(failed),
+            message,
+        }
+    } else {
+        JobFacts::default()
+    }
+}
+
+fn code(live: &Value) -> CodeFacts {
+    let annotation = |key: &str| live.get("metadata")?.get("annotations")?.get(key)?.as_str();
+    let definition = live
+        .get("data")
+        .and_then(|data| text(data, names::DEFINITION_KEY));
+    CodeFacts {
+        revision: annotation(annotations::REVISION)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default(),
+        instructions_hash: annotation(annotations::INSTRUCTIONS_HASH)
+            .unwrap_or_default()
+            .to_owned(),
+        code_hash: annotation(annotations::CODE_HASH)
+            .unwrap_or_default()
+            .to_owned(),
+        offered: annotation(annotations::OFFERED)
+            .and_then(|text| serde_json::from_str::<Offered>(text).ok())
+            .unwrap_or_default(),
+        definition: definition.and_then(|text| serde_json::from_str::<AgentDefinition>(text).ok()),
+    }
+}
+
+fn pod(live: &Value) -> PodFacts {
+    let ready =
+        condition(live, "Ready").is_some_and(|condition| text(condition, "status") == Some("True"));
+    let main = main_container(live);
+    PodFacts {
+        phase: pointed_text(live, "/status/phase").unwrap_or_default(),
+        ready,
+        trouble: if ready { None } else { trouble(live) },
+        restarts: main.map_or(0, |status| integer(status.get("restartCount"))),
+        last_termination: main.and_then(last_termination),
+    }
+}
+
+/// The status of the first container of the spec, which is the one that the pod is for.
+fn main_container(live: &Value) -> Option<&Value> {
+    let name = live.pointer("/spec/containers/0/name")?;
+    live.pointer("/status/containerStatuses")?
+        .as_array()?
+        .iter()
+        .find(|status| status.get("name") == Some(name))
+}
+
+fn last_termination(status: &Value) -> Option<Termination> {
+    let ended = status
+        .pointer("/state/terminated")
+        .or_else(|| status.pointer("/lastState/terminated"))?;
+    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"));
+    if let Some(message) = &mut message {
+        let mut end = message.len().min(MAX_TERMINATION_MESSAGE);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+    }
+    Some(Termination {
+        exit_code: integer(ended.get("exitCode")),
+        ended: owned_text(ended, "finishedAt"),
+        message,
+    })
+}
+
+/// Why a pod is not ready, as far as its status tells; the same words for the same cause, whatever the kubelet's back-off.
+fn trouble(live: &Value) -> Option<String> {
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    let mut containers = statuses
+        .iter()
+        .filter_map(|path| live.pointer(path)?.as_array())
+        .flatten();
+    unschedulable(live)
+        .or_else(|| containers.find_map(container_trouble))
+        .or_else(|| {
+            let failed = live.pointer("/status/phase").and_then(Value::as_str) == Some("Failed");
+            let cause = pointed_text(live, "/status/message")
+                .or_else(|| pointed_text(live, "/status/reason"));
+            failed.then(|| {
+                format!(
+                    "the pod failed: {}",
+                    cause.unwrap_or_else(|| "its container ended".into())
+                )
+            })
+        })
+}
+
+fn unschedulable(live: &Value) -> Option<String> {
+    let scheduled = condition(live, "PodScheduled")
+        .filter(|condition| text(condition, "status") == Some("False"))?;
+    Some(format!(
+        "the pod cannot be scheduled: {}",
+        text(scheduled, "message").unwrap_or("no node fits")
+    ))
+}
+
+fn container_trouble(status: &Value) -> Option<String> {
+    let name = text(status, "name")?;
+    if let Some(waiting) = status.pointer("/state/waiting") {
+        return match text(waiting, "reason").unwrap_or("ContainerCreating") {
+            "ContainerCreating" | "PodInitializing" => None,
+            "ErrImagePull" | "ImagePullBackOff" => {
+                let image = text(status, "image").unwrap_or_default();
+                Some(format!(
+                    "container '{name}': the image '{image}' cannot be pulled"
+                ))
+            }
+            "CrashLoopBackOff" => Some(format!(
+                "container '{name}' keeps crashing{}",
+                ending(status, "lastState")
+            )),
+            reason => {
+                let message = text(waiting, "message").unwrap_or("waiting");
+                Some(format!("container '{name}': {reason}: {message}"))
+            }
+        };
+    }
+    let code = status
+        .pointer("/state/terminated/exitCode")
+        .and_then(Value::as_i64)?;
+    (code != 0).then(|| format!("container '{name}' ended{}", ending(status, "state")))
+}
+
+/// For example ` (exit code 137, OOMKilled)`.
+fn ending(status: &Value, state: &str) -> String {
+    let Some(terminated) = status.get(state).and_then(|state| state.get("terminated")) else {
+        return String::new();
+    };
+    let reason = text(terminated, "reason").unwrap_or("Error");
+    format!(
+        " (exit code {}, {reason})",
+        integer(terminated.get("exitCode"))
+    )
+}
+
+fn controller(metadata: &Value) -> Option<Controller> {
+    let references = metadata.get("ownerReferences")?.as_array()?;
+    let controller = references
+        .iter()
+        .find(|reference| reference.get("controller") == Some(&Value::Bool(true)))?;
+    Some(Controller {
+        kind: owned_text(controller, "kind")?,
+        name: owned_text(controller, "name")?,
+        uid: owned_text(controller, "uid")?,
+    })
+}
+
+fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
+    let conditions = live.pointer("/status/conditions")?.as_array()?;
+    conditions
+        .iter()
+        .find(|condition| text(condition, "type") == Some(type_))
+}
+
+fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let entries = map
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| keep(key));
+    entries
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get(field)?.as_str()
+}
+
+fn owned_text(object: &Value, field: &str) -> Option<String> {
+    text(object, field).map(str::to_owned)
+}
+
+fn pointed_text(live: &Value, pointer: &str) -> Option<String> {
+    live.pointer(pointer)?.as_str().map(str::to_owned)
+}
+
+fn integer(value: Option<&Value>) -> i32 {
+    value
+        .and_then(Value::as_i64)
+        .and_then(|number| i32::try_from(number).ok())
+        .unwrap_or_default()
+}
+
+fn count(list: Option<&Value>) -> i32 {
+    list.and_then(Value::as_array)
+        .map_or(0, |items| i32::try_from(items.len()).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,340 @@
+//! Against objects that a real kube-apiserver (1.37) returned: `NAME.applied.json` was applied by the manager `langop-operator`, then
+//! `NAME.live.json` was read. `drift/*.json` is the Deployment after somebody else did what the file's name says.
+
+use std::{fs, path::PathBuf};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::core::DynamicObject;
+use langop_api::names::managers;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::observed::{ChildKind, Facts};
+
+fn fixture(name: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("src/digest/fixtures")
+        .join(name);
+    serde_json::from_str(
+        &fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    )
+    .unwrap()
+}
+
+fn observe(kind: ChildKind, live: Value) -> Observed {
+    reduce(kind, live).unwrap()
+}
+
+const KINDS: &[(&str, ChildKind)] = &[
+    ("claim", ChildKind::PersistentVolumeClaim),
+    ("config_map", ChildKind::ConfigMap),
+    ("cron_job", ChildKind::CronJob),
+    ("deployment", ChildKind::Deployment),
+    ("limit_range", ChildKind::LimitRange),
+    ("namespace", ChildKind::Namespace),
+    ("network_policy", ChildKind::NetworkPolicy),
+    ("network_policy_closed", ChildKind::NetworkPolicy),
+    ("resource_quota", ChildKind::ResourceQuota),
+    ("role_binding", ChildKind::RoleBinding),
+    ("role_binding_empty", ChildKind::RoleBinding),
+    ("service", ChildKind::Service),
+];
+
+#[test]
+fn what_was_applied_and_left_alone_is_recognised() {
+    for (name, kind) in KINDS {
+        let applied = fixture(&format!("{name}.applied.json"));
+        let observed = observe(*kind, fixture(&format!("{name}.live.json")));
+        assert_eq!(observed.owned_digest, owned_digest(&applied), "{name}");
+    }
+}
+
+#[test]
+fn all_ways_in_give_the_same() {
+    for (name, kind) in KINDS {
+        let live = fixture(&format!("{name}.live.json"));
+        let object: DynamicObject = serde_json::from_value(live.clone()).unwrap();
+        let managed = object.metadata.managed_fields.clone().unwrap();
+        let observed = observe(*kind, live.clone());
+        assert_eq!(
+            observed.owned_digest,
+            owned_live(&live, &managed, managers::CHILDREN),
+            "{name}"
+        );
+        assert_eq!(reduce_object(*kind, object).unwrap(), observed, "{name}");
+    }
+}
+
+#[test]
+fn every_drift_of_our_fields_is_found_and_no_other() {
+    let wanted = owned_digest(&fixture("deployment.applied.json"));
+    let foreign = [
+        "add_container",
+        "add_env",
+        "add_label",
+        "add_limit",
+        "restart",
+        "shared",
+    ];
+    let ours = [
+        "add_toleration",
+        "extend_volume",
+        "fill_env",
+        "remove_env",
+        "remove_label",
+        "remove_owner",
+        "remove_probe",
+        "reorder_env",
+        "scale",
+        "set_args",
+        "set_env",
+        "set_image",
+        "set_limit",
+        "swap_volume",
+    ];
+    let found = |name: &&str| {
+        let observed = observe(
+            ChildKind::Deployment,
+            fixture(&format!("drift/{name}.json")),
+        );
+        observed.owned_digest != wanted
+    };
+    assert_eq!(
+        foreign
+            .iter()
+            .filter(|name| found(name))
+            .collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "beside our fields"
+    );
+    assert_eq!(
+        ours.iter().filter(|name| !found(name)).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "of our fields"
+    );
+}
+
+#[test]
+fn a_new_order_of_ours_arrives_in_order() {
+    let mut applied = fixture("deployment.applied.json");
+    applied["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .unwrap()
+        .reverse();
+    let observed = observe(ChildKind::Deployment, fixture("drift/reordered_by_us.json"));
+    assert_eq!(observed.owned_digest, owned_digest(&applied));
+}
+
+#[test]
+fn current_needs_both_the_hash_and_the_fields() {
+    let object: Deployment = serde_json::from_value(fixture("deployment.applied.json")).unwrap();
+    let desired = desired(&object);
+    assert_eq!(
+        desired.body["metadata"]["annotations"][annotations::DESIRED_HASH],
+        json!(desired.hash)
+    );
+    let mut observed = observe(ChildKind::Deployment, fixture("deployment.live.json"));
+    observed.owned_digest.clone_from(&desired.owned_digest);
+    assert!(!is_current(&observed, &desired), "another hash");
+    observed
+        .annotations
+        .insert(annotations::DESIRED_HASH.into(), desired.hash.clone());
+    assert!(is_current(&observed, &desired));
+    observed.owned_digest = String::new();
+    assert!(!is_current(&observed, &desired), "we own nothing of it");
+}
+
+#[test]
+fn an_object_of_somebody_else_has_no_digest() {
+    let mut live = fixture("deployment.live.json");
+    for entry in live["metadata"]["managedFields"].as_array_mut().unwrap() {
+        entry["manager"] = json!("kubectl");
+    }
+    assert_eq!(observe(ChildKind::Deployment, live).owned_digest, "");
+}
+
+#[test]
+fn what_is_kept_of_a_live_object() {
+    let deployment = observe(ChildKind::Deployment, fixture("deployment.live.json"));
+    assert_eq!(
+        deployment.labels,
+        [("langop.io/agent".to_owned(), "mail".to_owned())].into()
+    );
+    assert_eq!(deployment.annotations.len(), 1);
+    assert_eq!(
+        deployment
+            .controller
+            .as_ref()
+            .map(|controller| controller.name.as_str()),
+        Some("owner")
+    );
+    assert!(deployment.created.ends_with('Z') && !deployment.deleting);
+    let Facts::Deployment(facts) = deployment.facts else {
+        panic!("{:?}", deployment.facts)
+    };
+    assert_eq!(
+        (
+            facts.generation,
+            facts.observed_generation,
+            facts.desired,
+            facts.replicas,
+            facts.ready
+        ),
+        (1, 1, 1, 1, 0)
+    );
+    let claim = observe(ChildKind::PersistentVolumeClaim, fixture("claim.live.json"));
+    assert_eq!(
+        claim.facts,
+        Facts::Claim {
+            bound: false,
+            storage: "10Gi".into()
+        }
+    );
+    let namespace = observe(ChildKind::Namespace, fixture("namespace.live.json"));
+    assert_eq!(
+        namespace.facts,
+        Facts::Namespace {
+            terminating: false,
+            foreign_pod_security: false
+        }
+    );
+    assert_eq!(namespace.labels.len(), 2, "{:?}", namespace.labels);
+}
+
+#[test]
+fn the_ends_of_jobs() {
+    let job = |condition: Value| {
+        let status = json!({"completionTime": "2026-01-01T00:00:00Z", "conditions": [condition]});
+        let live = json!({"metadata": {"name": "j", "uid": "u"}, "status": status});
+        match observe(ChildKind::Job, live).facts {
+            Facts::Job(facts) => (facts.succeeded, facts.ended, facts.message),
+            other => panic!("{other:?}"),
+        }
+    };
+    let ended = "2026-01-02T00:00:00Z";
+    let complete = json!({"type": "Complete", "status": "True", "lastTransitionTime": ended});
+    assert_eq!(
+        job(complete),
+        (Some(true), Some("2026-01-01T00:00:00Z".into()), None)
+    );
+    let failed = json!({"type": "Failed", "status": "True", "lastTransitionTime": ended, "reason": "DeadlineExceeded"});
+    assert_eq!(
+        job(failed),
+        (
+            Some(false),
+            Some(ended.into()),
+            Some("DeadlineExceeded".into())
+        )
+    );
+    assert_eq!(
+        job(json!({"type": "Suspended", "status": "True"})),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn the_troubles_of_pods() {
+    let pod = |status: Value| {
+        let spec = json!({"containers": [{"name": "agent"}]});
+        let live = json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": status});
+        match observe(ChildKind::Pod, live).facts {
+            Facts::Pod(facts) => facts,
+            other => panic!("{other:?}"),
+        }
+    };
+    let container = |state: Value| {
+        json!({"containerStatuses": [{"name": "agent", "image": "x:1", "state": state, "restartCount": 3,
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:00:00Z"}}}]})
+    };
+    let waiting =
+        |reason: &str| container(json!({"waiting": {"reason": reason, "message": "back-off 10s"}}));
+    for (status, trouble) in [
+        (waiting("ContainerCreating"), None),
+        (
+            waiting("ErrImagePull"),
+            Some("container 'agent': the image 'x:1' cannot be pulled"),
+        ),
+        (
+            waiting("ImagePullBackOff"),
+            Some("container 'agent': the image 'x:1' cannot be pulled"),
+        ),
+        (
+            waiting("CrashLoopBackOff"),
+            Some("container 'agent' keeps crashing (exit code 137, OOMKilled)"),
+        ),
+        (
+            waiting("CreateContainerConfigError"),
+            Some("container 'agent': CreateContainerConfigError: back-off 10s"),
+        ),
+        (
+            container(json!({"terminated": {"exitCode": 1}})),
+            Some("container 'agent' ended (exit code 1, Error)"),
+        ),
+        (container(json!({"terminated": {"exitCode": 0}})), None),
+        (
+            json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}),
+            Some("the pod cannot be scheduled: 0/1 nodes"),
+        ),
+        (
+            json!({"phase": "Failed", "reason": "Evicted"}),
+            Some("the pod failed: Evicted"),
+        ),
+        (
+            json!({"conditions": [{"type": "Ready", "status": "True"}]}),
+            None,
+        ),
+    ] {
+        assert_eq!(pod(status.clone()).trouble.as_deref(), trouble, "{status}");
+    }
+    let facts = pod(waiting("CrashLoopBackOff"));
+    let last = facts.last_termination.unwrap();
+    assert_eq!(
+        (facts.restarts, last.exit_code, last.message.as_deref()),
+        (3, 137, Some("OOMKilled"))
+    );
+}
+
+#[test]
+fn a_code_config_map_is_read() {
+    let live = json!({
+        "metadata": {"name": "mail-code-1", "uid": "u", "labels": {"langop.io/agent": "mail"}, "annotations": {
+            "langop.io/revision": "3", "langop.io/instructions-hash": "ih", "langop.io/code-hash": "ch",
+            "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "other/a": "b"}},
+        "data": {"agent.rb": "…", "definition.json": "{\"name\":\"mail\"}"},
+    });
+    let observed = observe(ChildKind::ConfigMap, live.clone());
+    assert_eq!(
+        observed.annotations.keys().collect::<Vec<_>>(),
+        [
+            "langop.io/code-hash",
+            "langop.io/instructions-hash",
+            "langop.io/revision",
+            "langop.io/tools-hash"
+        ]
+    );
+    let Facts::Code(facts) = observed.facts else {
+        panic!("{:?}", observed.facts)
+    };
+    assert_eq!(
+        (
+            facts.revision,
+            facts.instructions_hash.as_str(),
+            facts.code_hash.as_str()
+        ),
+        (3, "ih", "ch")
+    );
+    assert_eq!(facts.offered.tools, ["email"]);
+    assert_eq!(
+        facts
+            .definition
+            .map(|definition| definition.name)
+            .as_deref(),
+        Some("mail")
+    );
+    let mut broken = live;
+    broken["data"]["definition.json"] = json!("{");
+    let Facts::Code(facts) = observe(ChildKind::ConfigMap, broken).facts else {
+        panic!("no code")
+    };
+    assert_eq!(facts.definition, None);
+}
