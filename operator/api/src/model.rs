@@ -39,7 +39,8 @@ pub struct LanguageModelSpec {
     /// Who serves the model.
     pub provider: ModelProvider,
     /// The provider's id of the model, for example `claude-sonnet-4-5`.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("model is the provider's id of the model, without white space; for example claude-sonnet-4-5"))]
     pub model: String,
     /// The Secret with the provider's key. The operator never reads it: the proxy's container does.
     #[serde(default, skip_serializing_if = "Option::is_none")]

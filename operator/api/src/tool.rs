@@ -11,6 +11,11 @@ use crate::{
     policy::EgressRule,
 };
 
+/// What the synthesizer takes of a description; maxLength counts code points.
+const DESCRIPTION_RULE: &str = "bytes(self).size() <= 4096";
+const DESCRIPTION_MESSAGE: &str =
+    "a description is limited to 4096 bytes (4 KiB): keep what an agent must know to use it";
+
 /// An MCP server that agents may call.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[kube(
@@ -54,6 +59,7 @@ pub struct LanguageToolSpec {
     /// What it is for: told to the LLM that writes the agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
+    #[x_kube(validation = Rule::new(DESCRIPTION_RULE).message(DESCRIPTION_MESSAGE))]
     pub description: Option<String>,
     /// What it can do: told to the LLM that writes the agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -111,15 +117,18 @@ pub enum DeploymentMode {
 }
 
 /// One operation of a tool, as MCP's tools/list has it.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// Its name.
-    #[schemars(length(min = 1, max = 128))]
+    // Wider than MCP's advice (SEP-986), which servers need not follow.
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("the name of an operation is the server's, in ASCII and without white space; for example list_files"))]
     pub name: String,
     /// What it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
+    #[x_kube(validation = Rule::new(DESCRIPTION_RULE).message(DESCRIPTION_MESSAGE))]
     pub description: Option<String>,
     /// JSON Schema of its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
