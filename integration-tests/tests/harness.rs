@@ -1,6 +1,7 @@
 //! The harness's own tests: what the others rely on, shown on a real control plane.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,9 +14,9 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition as _, conditions};
 use langop_integration_tests::{
-    AuditLog, ControlPlane, Filter, TestNamespace, audit, run_dir, wait,
+    AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, TestNamespace, audit, run_dir, wait,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -42,9 +43,14 @@ async fn a_deployment_becomes_available_and_a_job_complete() -> Result<()> {
     let cp = ControlPlane::shared().await;
     let ns = TestNamespace::create(cp, "workloads").await?;
     let labels = json!({"app": "a"});
+    let mut pod_with_sidecar = restricted_pod();
+    let mut sidecar = pod_with_sidecar["containers"][0].clone();
+    sidecar["name"] = "sidecar".into();
+    sidecar["restartPolicy"] = "Always".into();
+    pod_with_sidecar["initContainers"] = json!([sidecar]);
     let deployment: Deployment = from(json!({
         "metadata": {"name": "a"},
-        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": restricted_pod()}},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod_with_sidecar}},
     }))?;
     let mut job_pod = restricted_pod();
     job_pod["restartPolicy"] = "Never".into();
@@ -142,6 +148,35 @@ async fn a_test_namespace_refuses_a_privileged_pod() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_existing_cluster_is_reached_by_its_kubeconfig() -> Result<()> {
+    let cp = ControlPlane::shared().await;
+    let path = Some(cp.ready().kubeconfig.clone());
+    let named = ClusterArgs {
+        kubeconfig: path.clone(),
+        context: None,
+    };
+    let existing = named.cluster()?.context("a kubeconfig names a cluster")?;
+    assert_eq!(
+        existing.client().await?.apiserver_version().await?,
+        cp.client().await?.apiserver_version().await?
+    );
+    assert_eq!(
+        existing.nodes(),
+        Nodes::Real,
+        "nobody says that its pods are simulated"
+    );
+
+    assert!(ClusterArgs::default().cluster()?.is_none());
+    let unknown = ClusterArgs {
+        kubeconfig: path,
+        context: Some("elsewhere".into()),
+    };
+    let error = unknown.cluster().unwrap_err().to_string();
+    assert!(error.contains("no context elsewhere"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn concurrent_tests_share_one_control_plane() {
     let (one, other) = tokio::join!(ControlPlane::shared(), ControlPlane::shared());
     assert!(std::ptr::eq(one, other));
@@ -171,23 +206,39 @@ async fn all_gone(pids: &[u32]) -> Result<()> {
     .await
 }
 
-/// A shell that starts the supervisor as a test process would, and is then killed.
+/// The shell's group ends with this value, so that a failed test leaves nothing.
+struct Shell(Child);
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            // An error says that all of it has ended.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// A shell that starts the supervisor as a test process would.
 ///
 /// Returns the shell and, once Ready, the supervisor's and all its children's processes.
-async fn start_by_shell(state: &Path) -> Result<(Child, Vec<u32>)> {
+async fn start_by_shell(state: &Path) -> Result<(Shell, Vec<u32>)> {
     let program = env!("CARGO_BIN_EXE_control-plane");
     // `sleep` is the pipe's writer, and dies with the shell's group.
     let script = r#"sleep 600 | "$0" serve --state "$1" > "$1.out" & echo $! > "$1.pid"; wait"#;
-    let shell = {
-        use std::os::unix::process::CommandExt as _;
+    let (out, pid) = (state.with_extension("out"), state.with_extension("pid"));
+    for stale in [&out, &pid] {
+        // Of the last run, if there was one.
+        let _ = std::fs::remove_file(stale);
+    }
+    let shell = Shell(
         Command::new("sh")
             .args(["-c", script, program])
             .arg(state)
             .stdin(Stdio::null())
             .process_group(0)
-            .spawn()?
-    };
-    let out = state.with_extension("out");
+            .spawn()?,
+    );
     let ready: Value = wait::until("the ready line", Duration::from_secs(120), async || {
         let text = std::fs::read_to_string(&out).unwrap_or_default();
         serde_json::from_str(&text).map_err(|_| text)
@@ -201,11 +252,7 @@ async fn start_by_shell(state: &Path) -> Result<(Child, Vec<u32>)> {
         .filter_map(|part| part[1].as_u64()?.try_into().ok())
         .collect();
     assert_eq!(pids.len(), 5, "{ready}");
-    pids.push(
-        std::fs::read_to_string(state.with_extension("pid"))?
-            .trim()
-            .parse()?,
-    );
+    pids.push(std::fs::read_to_string(&pid)?.trim().parse()?);
     assert!(pids.iter().all(|pid| alive(*pid)));
     Ok((shell, pids))
 }
@@ -216,13 +263,13 @@ async fn nothing_is_left_when_the_asking_process_is_killed() -> Result<()> {
     let (mut shell, pids) = start_by_shell(&state).await?;
     // SIGKILL to the shell and to the holder of the pipe; the supervisor is told nothing.
     let supervisor = *pids.last().context("no supervisor")?;
-    for child in children_of(shell.id()) {
+    for child in children_of(shell.0.id()) {
         if child != supervisor {
             kill(child, Signal::KILL)?;
         }
     }
-    shell.kill()?;
-    shell.wait()?;
+    shell.0.kill()?;
+    shell.0.wait()?;
     all_gone(&pids).await?;
     assert!(
         !state.join("etcd").exists(),
@@ -234,19 +281,9 @@ async fn nothing_is_left_when_the_asking_process_is_killed() -> Result<()> {
 #[tokio::test]
 async fn nothing_is_left_when_the_supervisor_is_killed() -> Result<()> {
     let state = run_dir()?.join("killed-supervisor");
-    let (mut shell, pids) = start_by_shell(&state).await?;
-    let supervisor = *pids.last().context("no supervisor")?;
-    let others: Vec<_> = children_of(shell.id())
-        .into_iter()
-        .filter(|pid| *pid != supervisor)
-        .collect();
-    kill(supervisor, Signal::KILL)?;
-    all_gone(&pids).await?;
-    for other in others {
-        kill(other, Signal::KILL)?;
-    }
-    shell.wait()?;
-    Ok(())
+    let (_shell, pids) = start_by_shell(&state).await?;
+    kill(*pids.last().context("no supervisor")?, Signal::KILL)?;
+    all_gone(&pids).await
 }
 
 fn children_of(pid: u32) -> Vec<u32> {
@@ -272,10 +309,12 @@ fn guarded(script: &str) -> Result<(Child, u32)> {
 
 #[test]
 fn a_guarded_program_ends_with_its_own_code() -> Result<()> {
-    let (mut guard, _) = guarded("exit 7")?;
-    assert_eq!(guard.wait()?.code(), Some(7));
-    let (mut guard, _) = guarded("kill -9 $$")?;
-    assert_eq!(guard.wait()?.code(), Some(128 + 9));
+    for (script, code) in [("exit 7", 7), ("kill -9 $$", 128 + 9)] {
+        let (mut guard, _) = guarded(script)?;
+        // Held, since waiting closes it else.
+        let _stdin = guard.stdin.take();
+        assert_eq!(guard.wait()?.code(), Some(code), "{script}");
+    }
     Ok(())
 }
 

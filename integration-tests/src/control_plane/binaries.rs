@@ -121,9 +121,15 @@ async fn in_assets(dir: &Path) -> Result<Binaries> {
     };
     let stages = match stages_in(&dir.join(STAGES_DIR)) {
         Some(stages) => stages,
-        None => cache(&[]).await?.stages().await?,
+        None => stages_of_module()
+            .await
+            .with_context(|| format!("{ASSETS}={} has no folder {STAGES_DIR}", dir.display()))?,
     };
     Ok(Binaries::of(&dir, kwok, stages))
+}
+
+async fn stages_of_module() -> Result<Vec<PathBuf>> {
+    cache(&[]).await?.stages().await
 }
 
 /// The programs from the cache, building what it lacks.
