@@ -14,7 +14,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition as _, conditions};
 use langop_integration_tests::{
-    AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, TestNamespace, audit, run_dir, wait,
+    AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, Synthesizer, TestNamespace, audit, run_dir,
+    wait,
 };
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::de::DeserializeOwned;
@@ -284,6 +285,42 @@ async fn nothing_is_left_when_the_supervisor_is_killed() -> Result<()> {
     let (_shell, pids) = start_by_shell(&state).await?;
     kill(*pids.last().context("no supervisor")?, Signal::KILL)?;
     all_gone(&pids).await
+}
+
+#[tokio::test]
+async fn a_program_restarts_on_its_port_and_ends_with_its_value() -> Result<()> {
+    let mut synthesizer = Synthesizer::template().start().await?;
+    let first = synthesizer.pid();
+    assert_eq!(synthesizer.calls("Synthesize").await?, 0);
+    synthesizer.restart().await?;
+    assert_ne!(synthesizer.pid(), first);
+    synthesizer.kill().await?;
+    assert!(synthesizer.metrics().await.is_err(), "it was killed");
+    synthesizer.start_again().await?;
+    synthesizer.metrics().await?;
+
+    let (last, log) = (synthesizer.pid(), synthesizer.log().to_owned());
+    drop(synthesizer);
+    all_gone(&[first, last]).await?;
+    assert!(
+        std::fs::read_to_string(log)?.contains("127.0.0.1"),
+        "its log says where it listens"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_start_says_why() {
+    let refused = Synthesizer::builder()
+        .provider("oracle")
+        .model("m")
+        .start()
+        .await;
+    let error = format!("{:#}", refused.err().expect("no such provider"));
+    assert!(
+        error.contains("ended with") && error.contains("oracle"),
+        "{error}"
+    );
 }
 
 fn children_of(pid: u32) -> Vec<u32> {

@@ -75,13 +75,15 @@ fn plan(documents: &[DynamicObject], own: &str, scope: &Scope) -> Result<Vec<Dyn
             "Namespace" | "ServiceAccount" => {}
             "ClusterRole" => planned.push(value),
             "Role" | "RoleBinding" => planned.push(moved(value, own)),
-            "ClusterRoleBinding" => {
+            "ClusterRoleBinding" if *scope == Scope::Cluster => {
                 let role =
                     json!({"kind": value["roleRef"]["kind"], "name": value["roleRef"]["name"]});
                 if !bindings.contains(&role) {
                     bindings.push(role);
                 }
             }
+            // In single namespaces only the main ClusterRole is bound, as the file says.
+            "ClusterRoleBinding" => {}
             kind => bail!("deploy/rbac.yaml holds a {kind}; it is for roles and bindings only"),
         }
     }
@@ -147,6 +149,12 @@ kind: ClusterRoleBinding
 metadata: {name: langop-operator}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: langop-operator}
 subjects: [{kind: ServiceAccount, name: langop-operator, namespace: langop-system}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: more}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: more}
+subjects: [{kind: ServiceAccount, name: langop-operator, namespace: langop-system}]
 ";
 
     fn planned(scope: &Scope) -> Vec<String> {
@@ -171,6 +179,10 @@ subjects: [{kind: ServiceAccount, name: langop-operator, namespace: langop-syste
     #[test]
     fn a_cluster_wide_operator_gets_a_cluster_role_binding() {
         let lines = planned(&Scope::Cluster);
+        assert!(
+            lines.contains(&"ClusterRoleBinding /more-of-own".to_owned()),
+            "{lines:?}"
+        );
         assert!(
             lines.contains(&"ClusterRoleBinding /langop-operator-of-own".to_owned()),
             "{lines:?}"
