@@ -14,11 +14,12 @@ use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::binaries::Binaries;
 use super::certificates::{Authority, Pair, service_account_keys};
 use super::process::Process;
-use super::{Ready, ports};
+use super::{Ready, ports, storage};
 use crate::audit::AuditLog;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::kubeconfig::{self, Credentials};
@@ -35,6 +36,7 @@ const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","o
 pub(crate) struct Running {
     ready: Ready,
     parts: Parts,
+    _provisioner: JoinSet<Result<()>>,
     etcd_data: PathBuf,
 }
 
@@ -104,6 +106,11 @@ pub(crate) async fn launch(binaries: &Binaries, state: &Path) -> Result<Running>
     let mut kwok = start_kwok(binaries, &files)?;
     ready_or_failed(&mut kwok, node_ready(&files)).await?;
     ready_or_failed(&mut controllers, controllers_ready(&files)).await?;
+    let client = files.admin()?.client().await?;
+    storage::create_class(&client).await?;
+    // Aborted when what it belongs to is dropped; an error is the API server's end, which is told of elsewhere.
+    let mut provisioner = JoinSet::new();
+    provisioner.spawn(storage::provision(client));
     let mut parts = Parts {
         etcd,
         apiserver,
@@ -132,6 +139,7 @@ pub(crate) async fn launch(binaries: &Binaries, state: &Path) -> Result<Running>
     Ok(Running {
         ready,
         parts,
+        _provisioner: provisioner,
         etcd_data: files.etcd_data,
     })
 }

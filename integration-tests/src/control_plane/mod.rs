@@ -11,6 +11,7 @@ mod go;
 mod launch;
 pub(crate) mod ports;
 mod process;
+mod storage;
 pub mod supervisor;
 
 use std::io::{BufRead as _, BufReader};

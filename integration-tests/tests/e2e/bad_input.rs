@@ -57,7 +57,7 @@ async fn what_only_the_operator_can_see_becomes_a_condition() {
     world.apply(MODEL).await;
     // (name, spec patch, condition, reason, what the message must hold)
     let cases = [
-        ("no-cron", json!({"schedule": "every day at 9"}), "Stalled", "InvalidSpec", "five fields"),
+        ("no-cron", json!({"schedule": "a b c d e"}), "Stalled", "InvalidSpec", "minute"),
         ("never", json!({"schedule": "0 0 31 2 *"}), "Stalled", "InvalidSpec", "31 2"),
         ("step", json!({"schedule": "*/90 * * * *"}), "Stalled", "InvalidSpec", "90"),
         ("zone", json!({"schedule": "0 9 * * *", "timeZone": "Mars/Olympus"}), "Stalled", "InvalidSpec", "Mars/Olympus"),
