@@ -1,1 +1,60 @@
-//! Stub.
+//! The operator's I/O: watches, applies, status, events, the synthesizer's client, leadership, health and metrics.
+//!
+//! What should exist is decided in `langop-desired`; this crate fetches what that needs and writes what it says. It must never
+//! talk to an LLM (invariant 1) nor read a Secret (invariant 6), and a reconcile with nothing to do writes nothing (invariant 3).
+//! Reading order: `cli` → `operator` (wiring) → `watch` → `index`/`objects` → `triggers` → `runner` → `controllers`.
+
+pub mod cli;
+pub mod crds;
+pub mod settings;
+
+mod admin;
+mod apply;
+mod backoff;
+mod child;
+mod client;
+mod context;
+mod controllers;
+mod dereference;
+mod error;
+mod events;
+mod index;
+mod kind;
+mod leader;
+mod metrics;
+mod objects;
+mod operator;
+mod readiness;
+mod request;
+mod runner;
+mod status;
+mod synthesis;
+mod synthesizer;
+mod telemetry;
+mod triggers;
+mod undecodable;
+mod watch;
+
+use anyhow::Context as _;
+use cli::{Cli, Command};
+
+/// Does what the command line says, and returns when that is done: for `run`, after a signal or the loss of leadership.
+///
+/// # Errors
+/// If a setting is wrong, the API server cannot be reached at the start, or leadership is lost.
+pub async fn execute(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Crds => print(&crds::yaml()?),
+        Command::Run(args) => {
+            let settings = settings::Settings::try_from(*args)?;
+            let _telemetry = telemetry::install(&settings).context("telemetry cannot be set up")?;
+            operator::run(settings).await?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the output of a subcommand")]
+fn print(text: &str) {
+    print!("{text}");
+}

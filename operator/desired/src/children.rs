@@ -10,6 +10,13 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
+use kube::Resource;
+use serde::Serialize;
+
+use crate::{
+    digest::{self, Desired},
+    observed::ChildKind,
+};
 
 /// Built, not applied.
 #[derive(Clone, Copy, Debug)]
@@ -89,4 +96,56 @@ impl Children<Prepared> {
             state: PhantomData,
         }
     }
+}
+
+/// One child, ready to be applied.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it should be.
+    pub desired: Desired,
+}
+
+impl Children<Prepared> {
+    /// All of them in the order in which they are written: what protects comes before what is protected.
+    pub fn in_order(&self) -> Vec<Child> {
+        // Without `..`, so that a new kind of child cannot be forgotten here.
+        let Self {
+            config_maps,
+            claims,
+            network_policies,
+            services,
+            deployments,
+            cron_jobs,
+            resource_quotas,
+            limit_ranges,
+            role_bindings,
+            state: _,
+        } = self;
+        let mut all = Vec::new();
+        add(&mut all, ChildKind::ResourceQuota, resource_quotas);
+        add(&mut all, ChildKind::LimitRange, limit_ranges);
+        add(&mut all, ChildKind::RoleBinding, role_bindings);
+        add(&mut all, ChildKind::ConfigMap, config_maps);
+        add(&mut all, ChildKind::PersistentVolumeClaim, claims);
+        add(&mut all, ChildKind::NetworkPolicy, network_policies);
+        add(&mut all, ChildKind::Service, services);
+        add(&mut all, ChildKind::Deployment, deployments);
+        add(&mut all, ChildKind::CronJob, cron_jobs);
+        all
+    }
+}
+
+fn add<K: Serialize + Resource>(all: &mut Vec<Child>, kind: ChildKind, objects: &[K]) {
+    all.extend(objects.iter().map(|object| Child {
+        kind,
+        namespace: object.meta().namespace.clone().unwrap_or_default(),
+        name: object.meta().name.clone().unwrap_or_default(),
+        desired: digest::desired(object),
+    }));
 }

@@ -1,0 +1,139 @@
+//! The command line as typed: flags, their environment variables and defaults. What they mean together is checked in
+//! [`crate::settings`].
+
+use std::net::SocketAddr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use k8s_openapi::jiff::SignedDuration;
+
+/// Turns plain language into agents that run on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "langop-operator", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator until SIGTERM or SIGINT
+    Run(Box<RunArgs>),
+    /// Print the CustomResourceDefinitions as YAML
+    Crds,
+}
+
+/// Settings of `run`; each flag has one environment variable.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where the synthesizer is, as http://HOST:PORT; without it synthesis is disabled
+    #[arg(long, env = "LANGOP_SYNTHESIZER_ENDPOINT", value_name = "URL")]
+    pub synthesizer_endpoint: Option<String>,
+    /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
+    #[arg(long, env = "LANGOP_NAMESPACES", value_delimiter = ',', value_name = "NAMES")]
+    pub namespaces: Vec<String>,
+    /// The namespace the operator itself runs in: its Lease is there, and no LanguageCluster may use it
+    #[arg(long, env = "LANGOP_NAMESPACE", default_value = "langop-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, env = "LANGOP_ADMIN_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
+    /// Whether several operators agree on one by a Lease; false only where there is never more than one
+    #[arg(long, env = "LANGOP_LEADER_ELECT", default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub leader_elect: bool,
+    /// Name of this process in the Lease and in events; the host's name and the process id when absent
+    #[arg(long, env = "LANGOP_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Pause after a first failed synthesis; it doubles with each failure
+    #[arg(long, env = "LANGOP_SYNTHESIS_BACKOFF_INITIAL", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub synthesis_backoff_initial: SignedDuration,
+    /// Longest pause after failed syntheses
+    #[arg(long, env = "LANGOP_SYNTHESIS_BACKOFF_MAX", default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    pub synthesis_backoff_max: SignedDuration,
+    /// Longest time of one synthesis
+    #[arg(long, env = "LANGOP_SYNTHESIS_TIMEOUT", default_value = "120s", value_parser = duration, value_name = "DURATION")]
+    pub synthesis_timeout: SignedDuration,
+    /// Syntheses at once
+    #[arg(long, env = "LANGOP_SYNTHESIS_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
+    pub synthesis_concurrency: u16,
+    /// Reconciles at once, for each kind
+    #[arg(long, env = "LANGOP_RECONCILE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    pub reconcile_concurrency: u16,
+    /// The cluster's DNS domain
+    #[arg(long, env = "LANGOP_CLUSTER_DOMAIN", default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    /// Image of agents that name none
+    #[arg(long, env = "LANGOP_AGENT_IMAGE", value_name = "IMAGE")]
+    pub agent_image: Option<String>,
+    /// Image of model proxies that name none
+    #[arg(long, env = "LANGOP_MODEL_PROXY_IMAGE", value_name = "IMAGE")]
+    pub model_proxy_image: Option<String>,
+    /// User, group and fsGroup of every pod, or `none` to leave them to the platform
+    #[arg(long, env = "LANGOP_RUN_AS_USER", default_value = "65532", value_name = "UID|none")]
+    pub run_as_user: String,
+    /// Ranges of pods, Services and nodes (comma list) that an egress rule of 0.0.0.0/0 or ::/0 leaves out
+    #[arg(long, env = "LANGOP_CLUSTER_CIDRS", value_delimiter = ',', value_name = "CIDRS")]
+    pub cluster_cidrs: Vec<String>,
+    /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the operator's own
+    #[arg(long, env = "LANGOP_REFUSED_NAMESPACES", value_delimiter = ',', value_name = "NAMES")]
+    pub refused_namespaces: Vec<String>,
+    /// Labels (KEY=VALUE, comma list) of the namespace of the DNS servers
+    #[arg(long, env = "LANGOP_DNS_NAMESPACE_LABELS", value_delimiter = ',', default_value = "kubernetes.io/metadata.name=kube-system", value_name = "LABELS")]
+    pub dns_namespace_labels: Vec<String>,
+    /// Labels (KEY=VALUE, comma list) of the pods of the DNS servers
+    #[arg(long, env = "LANGOP_DNS_POD_LABELS", value_delimiter = ',', default_value = "k8s-app=kube-dns", value_name = "LABELS")]
+    pub dns_pod_labels: Vec<String>,
+    /// Ports of the DNS servers' pods (comma list)
+    #[arg(long, env = "LANGOP_DNS_PORTS", value_delimiter = ',', default_value = "53/UDP,53/TCP", value_name = "PORT/PROTOCOL")]
+    pub dns_ports: Vec<String>,
+    /// What is logged, as a tracing filter, for example info,langop_operator=debug
+    #[arg(long, env = "LANGOP_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How it is logged
+    #[arg(long, env = "LANGOP_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let bad = || format!("'{text}' is no duration: write for example 500ms, 30s, 2m or 1h30m");
+    let duration: SignedDuration = text.parse().map_err(|_| bad())?;
+    if duration.is_positive() { Ok(duration) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed_and_every_flag_has_an_environment_variable() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        let run = command.find_subcommand("run").unwrap();
+        for arg in run.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let env = arg.get_env().and_then(|env| env.to_str()).unwrap_or_default();
+            let expected = format!("LANGOP_{}", arg.get_id().as_str().to_uppercase());
+            assert_eq!(env, expected);
+        }
+    }
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(duration("500ms"), Ok(SignedDuration::from_millis(500)));
+        assert_eq!(duration("1h"), Ok(SignedDuration::from_hours(1)));
+        for bad in ["", "30", "-1s", "0s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

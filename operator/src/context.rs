@@ -1,0 +1,51 @@
+//! What every part of the operator shares. Made once; passed, never global.
+
+use std::{collections::HashMap, sync::Mutex, time::Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+
+use crate::{
+    apply::Accepted,
+    backoff::Backoffs,
+    events::Events,
+    index::Index,
+    metrics::Metrics,
+    objects::Stores,
+    readiness::Readiness,
+    settings::Settings,
+    synthesis::Synthesis,
+    triggers::{Target, Triggers},
+};
+
+/// Shared by all tasks.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) client: Client,
+    pub(crate) stores: Stores,
+    pub(crate) index: Index,
+    pub(crate) readiness: Readiness,
+    pub(crate) triggers: Triggers,
+    pub(crate) backoffs: Backoffs,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+    pub(crate) synthesis: Synthesis,
+    pub(crate) accepted: Accepted,
+    /// When the agents of a LanguageCluster (by name) were last counted in its status.
+    pub(crate) counted: Mutex<HashMap<String, Instant>>,
+}
+
+impl Context {
+    /// Drops what is remembered of a resource that is gone.
+    pub(crate) fn forget(&self, target: &Target, uid: Option<&str>) {
+        self.backoffs.forget(target);
+        if let Some(uid) = uid {
+            self.synthesis.forget(uid);
+        }
+    }
+}
+
+/// The time in statuses: whole seconds, as `metav1.Time` has it, so that what is read back equals what was written.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
+}

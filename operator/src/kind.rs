@@ -1,0 +1,122 @@
+//! The six kinds, as values (for queues, metrics and messages) and as a trait (for generic stores, status writes and runners).
+
+use std::fmt::{Debug, Write as _};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Resource, core::object::HasStatus};
+use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool, names::labels};
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// One of the six kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Agent,
+    Client,
+    Cluster,
+    Model,
+    Persona,
+    Tool,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Agent, Self::Client, Self::Cluster, Self::Model, Self::Persona, Self::Tool];
+
+    /// The name in manifests.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "LanguageAgent",
+            Self::Client => "LanguageClient",
+            Self::Cluster => "LanguageCluster",
+            Self::Model => "LanguageModel",
+            Self::Persona => "LanguagePersona",
+            Self::Tool => "LanguageTool",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The label on children that names their resource of this kind; personas have no children.
+    pub(crate) const fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Agent => Some(labels::AGENT),
+            Self::Client => Some(labels::CLIENT),
+            Self::Cluster => Some(labels::CLUSTER),
+            Self::Model => Some(labels::MODEL),
+            Self::Persona => None,
+            Self::Tool => Some(labels::TOOL),
+        }
+    }
+}
+
+impl EncodeLabelValue for Kind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.as_str())
+    }
+}
+
+/// A type of one of the six kinds.
+pub(crate) trait LangopKind:
+    Resource<DynamicType = ()>
+    + HasStatus<Status: Serialize + DeserializeOwned + PartialEq + Clone + Default + Debug + Send + Sync>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    const KIND: Kind;
+
+    /// The conditions in its status.
+    fn conditions(status: &Self::Status) -> &[Condition];
+
+    /// Whether that part of the status that other objects read is equal.
+    fn same_for_others(&self, _other: &Self) -> bool {
+        true
+    }
+
+    /// The namespace that a LanguageCluster frames.
+    fn framed_namespace(&self) -> Option<String> {
+        None
+    }
+}
+
+macro_rules! langop_kind {
+    ($type:ty => $kind:ident { $($more:item)* }) => {
+        impl LangopKind for $type {
+            const KIND: Kind = Kind::$kind;
+
+            fn conditions(status: &Self::Status) -> &[Condition] {
+                &status.conditions
+            }
+
+            $($more)*
+        }
+    };
+}
+
+langop_kind!(LanguageAgent => Agent {
+    // A LanguageCluster counts them.
+    fn same_for_others(&self, other: &Self) -> bool {
+        self.status.as_ref().map(|status| status.phase) == other.status.as_ref().map(|status| status.phase)
+    }
+});
+langop_kind!(LanguageClient => Client {});
+langop_kind!(LanguageCluster => Cluster {
+    fn framed_namespace(&self) -> Option<String> {
+        self.spec.namespace.clone().or_else(|| self.metadata.name.clone())
+    }
+});
+langop_kind!(LanguageModel => Model {});
+langop_kind!(LanguagePersona => Persona {
+    // Agents read the snapshot.
+    fn same_for_others(&self, other: &Self) -> bool {
+        self.status.as_ref().map(|status| &status.distilled) == other.status.as_ref().map(|status| &status.distilled)
+    }
+});
+langop_kind!(LanguageTool => Tool {});

@@ -1,0 +1,171 @@
+//! What is counted, and how it is shown. Labels come from enums only: never a name of an object, never the text of an error.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use langop_api::agent::AgentPhase;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::kind::Kind;
+
+/// A label from a fixed list of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Text(pub(crate) &'static str);
+
+impl EncodeLabelValue for Text {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0)
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReconcileLabels {
+    kind: Kind,
+    outcome: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WriteLabels {
+    kind: Text,
+    verb: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct TraceLabels {
+    trace_id: String,
+}
+
+type TracedHistogram = HistogramWithExemplars<TraceLabels>;
+
+/// All metrics of the operator. Clones share the values.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    reconciles: Family<ReconcileLabels, Histogram, fn() -> Histogram>,
+    syntheses: Family<OutcomeLabels, TracedHistogram, fn() -> TracedHistogram>,
+    in_flight: Gauge,
+    agents: Family<PhaseLabels, Gauge>,
+    writes: Family<WriteLabels, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let reconciles = Family::new_with_constructor(reconcile_histogram as fn() -> Histogram);
+        let syntheses = Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
+        let (in_flight, agents, writes) = (Gauge::default(), Family::default(), Family::default());
+        let mut registry = Registry::default();
+        registry.register(
+            "langop_reconcile_duration_seconds",
+            "Time of one reconcile; alert on a rate of outcome=\"failed\" or \"timeout\" that does not fall",
+            reconciles.clone(),
+        );
+        registry.register(
+            "langop_synthesis_duration_seconds",
+            "Time of one call of the synthesizer as the operator sees it; alert on outcome=\"failed\" or \"disabled\"",
+            syntheses.clone(),
+        );
+        registry.register("langop_synthesis_in_flight", "Calls of the synthesizer under way or queued", in_flight.clone());
+        registry.register("langop_agents", "LanguageAgents by phase; alert on phase=\"Failed\"", agents.clone());
+        registry.register(
+            "langop_api_writes",
+            "Writes to the API server; in steady state nothing but Leases",
+            writes.clone(),
+        );
+        Self { registry: Arc::new(registry), reconciles, syntheses, in_flight, agents, writes }
+    }
+
+    pub(crate) fn reconciled(&self, kind: Kind, outcome: &'static str, took: Duration) {
+        let labels = ReconcileLabels { kind, outcome: Text(outcome) };
+        self.reconciles.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// `traceparent` becomes the exemplar.
+    pub(crate) fn synthesized(&self, outcome: &'static str, took: Duration, traceparent: Option<&str>) {
+        let trace_id = traceparent.and_then(|header| header.split('-').nth(1)).map(str::to_owned);
+        let exemplar = trace_id.map(|trace_id| TraceLabels { trace_id });
+        let labels = OutcomeLabels { outcome: Text(outcome) };
+        self.syntheses.get_or_create(&labels).observe(took.as_secs_f64(), exemplar, None);
+    }
+
+    pub(crate) fn set_in_flight(&self, number: usize) {
+        self.in_flight.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
+        self.writes.get_or_create(&WriteLabels { kind: Text(kind), verb: Text(verb) }).inc();
+    }
+
+    /// The text of `/metrics`. Agents are counted when somebody asks.
+    pub(crate) fn render(&self, phases: impl Iterator<Item = AgentPhase>) -> Result<String, std::fmt::Error> {
+        let mut counts = PHASES.map(|phase| (phase, 0_i64));
+        for phase in phases {
+            counts.iter_mut().filter(|(listed, _)| *listed == phase).for_each(|(_, count)| *count += 1);
+        }
+        for (phase, count) in counts {
+            self.agents.get_or_create(&PhaseLabels { phase: Text(phase_text(phase)) }).set(count);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+const PHASES: [AgentPhase; 5] =
+    [AgentPhase::Pending, AgentPhase::Running, AgentPhase::Succeeded, AgentPhase::Failed, AgentPhase::Suspended];
+
+const fn phase_text(phase: AgentPhase) -> &'static str {
+    match phase {
+        AgentPhase::Pending => "Pending",
+        AgentPhase::Running => "Running",
+        AgentPhase::Succeeded => "Succeeded",
+        AgentPhase::Failed => "Failed",
+        AgentPhase::Suspended => "Suspended",
+    }
+}
+
+fn reconcile_histogram() -> Histogram {
+    Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+fn synthesis_histogram() -> TracedHistogram {
+    TracedHistogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0].into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_design_is_shown() {
+        let metrics = Metrics::new();
+        metrics.reconciled(Kind::Agent, "unchanged", Duration::from_millis(2));
+        metrics.synthesized("made", Duration::from_secs(3), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        metrics.wrote("Deployment", "apply");
+        metrics.set_in_flight(3);
+        let text = metrics.render([AgentPhase::Running, AgentPhase::Running].into_iter()).unwrap();
+        for line in [
+            "langop_reconcile_duration_seconds_count{kind=\"LanguageAgent\",outcome=\"unchanged\"} 1",
+            "langop_synthesis_duration_seconds_count{outcome=\"made\"} 1",
+            "langop_api_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
+            "langop_synthesis_in_flight 3",
+            "langop_agents{phase=\"Running\"} 2",
+            "langop_agents{phase=\"Failed\"} 0",
+            "trace_id=\"0af7651916cd43dd8448eb211c80319c\"",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Wiring: makes the parts, starts them in order and ends them in the reverse one.
+//!
+//! Watches and health run in every process, so that a standby is warm; only the leader reconciles.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use kube::Client;
+use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    apply::Accepted,
+    backoff::Backoffs,
+    client,
+    context::Context,
+    controllers,
+    events::Events,
+    index::Index,
+    leader::Leadership,
+    metrics::Metrics,
+    objects::Stores,
+    readiness::Readiness,
+    runner,
+    settings::{Scope, Settings},
+    synthesis::Synthesis,
+    synthesizer::Synthesizer,
+    triggers::{self, Queues, Triggers},
+    watch,
+};
+
+/// Runs until SIGTERM or SIGINT. An error means that the process cannot do its work any more.
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let metrics = Metrics::new();
+    let client = client::connect(&metrics).await?;
+    let (triggers, queues) = Triggers::new();
+    let ctx = Arc::new(context(settings, client, metrics, triggers));
+    announce(&ctx.settings);
+
+    let stop = CancellationToken::new();
+    let signals = until_signal()?;
+    let mut admin = tokio::spawn(admin::serve(ctx.settings.admin_listen, ctx.clone(), stop.clone()));
+    let watches = watch::start(&ctx);
+    let health = tokio::spawn(follow_health(ctx.clone(), stop.clone()));
+    let mut work = tokio::spawn(work(ctx.clone(), queues, stop.clone()));
+
+    let result = tokio::select! {
+        () = signals => {
+            stop.cancel();
+            tokio::time::timeout(GRACE, &mut work).await.context("reconciles under way did not end in time")?.context("the work's task")?
+        }
+        ended = &mut work => ended.context("the work's task")?,
+        ended = &mut admin => ended.context("the admin server's task")?.and_then(|()| bail!("the admin server ended")),
+    };
+    stop.cancel();
+    drop(watches);
+    // It ends by the token; how no longer matters.
+    let _ = health.await;
+    result
+}
+
+/// Reconciles under way have this long to end.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives leadership back.
+async fn work(ctx: Arc<Context>, queues: Queues, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut leadership = match lead(&ctx, &stop).await? {
+        Lead::Alone => None,
+        Lead::Elected(leadership) => Some(leadership),
+        Lead::Stopped => return Ok(()),
+    };
+    let lost = async {
+        match &mut leadership {
+            Some(leadership) => leadership.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = reconcile(&ctx, queues, &stop) => {}
+        // Another may be at work already: nothing of ours may go on.
+        () = lost => bail!("leadership was lost"),
+    }
+    if let Some(leadership) = leadership {
+        leadership.release().await;
+    }
+    Ok(())
+}
+
+enum Lead {
+    Alone,
+    Elected(Leadership),
+    Stopped,
+}
+
+async fn lead(ctx: &Context, stop: &CancellationToken) -> anyhow::Result<Lead> {
+    if !ctx.settings.leader_elect {
+        return Ok(Lead::Alone);
+    }
+    let namespace = &ctx.settings.build.operator_namespace;
+    let sought = Leadership::seek(ctx.client.clone(), namespace, &ctx.settings.identity).await;
+    let mut leadership = sought.with_context(|| format!("the Lease in namespace {namespace} cannot be used"))?;
+    tracing::info!("waiting for leadership");
+    match stop.run_until_cancelled(leadership.gained()).await {
+        Some(gained) => gained.context("nobody seeks leadership any more")?,
+        None => {
+            leadership.release().await;
+            return Ok(Lead::Stopped);
+        }
+    }
+    tracing::info!("leading");
+    Ok(Lead::Elected(leadership))
+}
+
+/// Runs all controllers until told to stop, and until what is under way has ended.
+async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken) {
+    if stop.run_until_cancelled(ctx.readiness.wait()).await.is_none() {
+        return;
+    }
+    tracing::info!("all watches have listed");
+    ctx.triggers.open();
+    trigger_everything(ctx);
+    let mut runners = JoinSet::new();
+    let [agents, clients, clusters, models, personas, tools] = queues;
+    runners.spawn(runner::run::<LanguageAgent>(ctx.clone(), agents, stop.clone()));
+    runners.spawn(runner::run::<LanguageClient>(ctx.clone(), clients, stop.clone()));
+    runners.spawn(runner::run::<LanguageCluster>(ctx.clone(), clusters, stop.clone()));
+    runners.spawn(runner::run::<LanguageModel>(ctx.clone(), models, stop.clone()));
+    runners.spawn(runner::run::<LanguagePersona>(ctx.clone(), personas, stop.clone()));
+    runners.spawn(runner::run::<LanguageTool>(ctx.clone(), tools, stop.clone()));
+    while runners.join_next().await.is_some() {}
+}
+
+fn trigger_everything(ctx: &Context) {
+    // What agents refer to comes first.
+    ctx.triggers.send_all(triggers::everything::<LanguageCluster>(&ctx.stores));
+    ctx.triggers.send_all(triggers::everything::<LanguagePersona>(&ctx.stores));
+    ctx.triggers.send_all(triggers::everything::<LanguageModel>(&ctx.stores));
+    ctx.triggers.send_all(triggers::everything::<LanguageTool>(&ctx.stores));
+    ctx.triggers.send_all(triggers::everything::<LanguageClient>(&ctx.stores));
+    ctx.triggers.send_all(triggers::everything::<LanguageAgent>(&ctx.stores));
+}
+
+/// Triggers, whenever the synthesizer comes back, those that waited for it.
+async fn follow_health(ctx: Arc<Context>, stop: CancellationToken) {
+    let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else { return };
+    let came_back = || {
+        ctx.triggers.send_all(controllers::agent::waiting_for_synthesizer(&ctx.stores));
+        ctx.triggers.send_all(controllers::persona::waiting_for_synthesizer(&ctx.stores));
+    };
+    synthesizer.watch_health(stop, came_back).await;
+}
+
+fn context(settings: Settings, client: Client, metrics: Metrics, triggers: Triggers) -> Context {
+    let timeout = settings.synthesis_timeout;
+    let synthesizer = settings.synthesizer.clone().map(|uri| Arc::new(Synthesizer::new(uri, timeout)));
+    Context {
+        stores: Stores::default(),
+        index: Index::default(),
+        readiness: Readiness::new(watch::names(&settings.scope)),
+        triggers,
+        backoffs: Backoffs::default(),
+        events: Events::new(client.clone(), &settings.identity),
+        synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
+        accepted: Accepted::default(),
+        counted: HashMap::default().into(),
+        metrics,
+        client,
+        settings,
+    }
+}
+
+fn announce(settings: &Settings) {
+    let namespaces = match &settings.scope {
+        Scope::Cluster => "all".to_owned(),
+        Scope::Namespaces(names) => names.join(","),
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, namespaces, "langop-operator starts");
+    match &settings.synthesizer {
+        Some(uri) => tracing::info!(synthesizer = %uri, "synthesis is enabled"),
+        None => tracing::warn!("synthesis is disabled: LANGOP_SYNTHESIZER_ENDPOINT is not set; agents need an image of their own or stored code"),
+    }
+}
+
+fn until_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = int.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    })
+}

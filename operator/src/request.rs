@@ -1,0 +1,110 @@
+//! What is asked of the synthesizer: references and instructions into messages. Pure.
+
+use langop_desired::references::{ModelView, PersonaView, References, ToolView};
+use langop_proto::v1::{
+    AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool, ToolOperation,
+};
+
+/// What a request is made of beside the references.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Question {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) instructions: String,
+    /// The code that runs now, and the instructions it was made from.
+    pub(crate) previous: Option<(String, String)>,
+    /// Another value asks for another answer.
+    pub(crate) variant: Option<String>,
+}
+
+/// The request for an agent's code.
+pub(crate) fn synthesize(question: Question, references: &References) -> SynthesizeRequest {
+    let Question { name, namespace, instructions, previous, variant } = question;
+    SynthesizeRequest {
+        agent: Some(AgentRef { name, namespace }),
+        instructions,
+        tools: references.tools.iter().map(tool).collect(),
+        models: references.models.iter().map(model).collect(),
+        persona: references.persona.as_ref().map(persona),
+        previous: previous.map(|(code, instructions)| PreviousCode { code, instructions }),
+        options: variant.map(|variant| SynthesizeOptions { variant, max_repairs: None }),
+    }
+}
+
+fn tool(view: &ToolView) -> Tool {
+    let operations = view.operations.iter().map(|operation| ToolOperation {
+        name: operation.name.clone(),
+        description: operation.description.clone().unwrap_or_default(),
+        input_schema: operation.input_schema.as_ref().map(ToString::to_string).unwrap_or_default(),
+    });
+    Tool {
+        name: view.name.clone(),
+        description: view.description.clone().unwrap_or_default(),
+        operations: operations.collect(),
+    }
+}
+
+fn model(view: &ModelView) -> Model {
+    Model { name: view.name.clone(), model: view.model.clone() }
+}
+
+/// The distilled prompt stands for the persona's own.
+fn persona(view: &PersonaView) -> Persona {
+    let distilled = view.distilled.clone();
+    Persona {
+        name: view.name.clone(),
+        description: distilled.description.unwrap_or_default(),
+        system_prompt: distilled.prompt,
+        tone: distilled.tone.unwrap_or_default(),
+        language: distilled.language.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use langop_api::{persona::Distilled, tool::{DeploymentMode, Operation}};
+
+    use super::*;
+
+    #[test]
+    fn everything_the_code_may_use_is_offered() {
+        let references = References {
+            tools: vec![ToolView {
+                name: "mail".into(),
+                mode: DeploymentMode::Service,
+                url: String::new(),
+                port: 8080,
+                image: String::new(),
+                env: vec![],
+                resources: None,
+                egress: vec![],
+                description: Some("sends".into()),
+                operations: vec![Operation {
+                    name: "send".into(),
+                    description: None,
+                    input_schema: Some(serde_json::json!({"type": "object"})),
+                }],
+            }],
+            models: vec![ModelView { name: "brain".into(), url: String::new(), model: "m-1".into(), port: 8000 }],
+            persona: Some(PersonaView {
+                name: "clerk".into(),
+                distilled: Distilled { prompt: "Be brief.".into(), tone: Some("dry".into()), ..Distilled::default() },
+            }),
+            unresolved: vec![],
+        };
+        let question = Question {
+            name: "a".into(),
+            instructions: "do it".into(),
+            previous: Some(("code".into(), "did it".into())),
+            variant: Some("2".into()),
+            ..Question::default()
+        };
+        let request = synthesize(question, &references);
+        assert_eq!(request.tools[0].operations[0].input_schema, r#"{"type":"object"}"#);
+        assert_eq!(request.models[0].model, "m-1");
+        let persona = request.persona.unwrap();
+        assert_eq!((persona.system_prompt.as_str(), persona.tone.as_str()), ("Be brief.", "dry"));
+        assert_eq!(request.previous.unwrap().instructions, "did it");
+        assert_eq!(request.options.unwrap().variant, "2");
+    }
+}

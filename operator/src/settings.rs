@@ -1,0 +1,254 @@
+//! Settings as the operator uses them: made once from the command line, every value checked, with an error that says what to
+//! write instead.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use langop_api::policy::Protocol;
+use langop_desired::settings::{Dns, Settings as BuildSettings};
+
+use crate::cli::{LogFormat, RunArgs};
+
+/// Checked settings of `run`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the synthesizer is; `None`: synthesis is disabled.
+    pub synthesizer: Option<http::Uri>,
+    /// The namespaces to work in.
+    pub scope: Scope,
+    /// Address of health and metrics.
+    pub admin_listen: SocketAddr,
+    /// Whether to wait for a Lease.
+    pub leader_elect: bool,
+    /// Name of this process.
+    pub identity: String,
+    /// First pause after a failed synthesis.
+    pub backoff_initial: Duration,
+    /// Longest such pause.
+    pub backoff_max: Duration,
+    /// Longest time of one synthesis.
+    pub synthesis_timeout: Duration,
+    /// Syntheses at once.
+    pub synthesis_concurrency: u16,
+    /// Reconciles at once, for each kind.
+    pub reconcile_concurrency: u16,
+    /// What reaches the builders.
+    pub build: BuildSettings,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+}
+
+/// Where the operator works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere, LanguageClusters included.
+    Cluster,
+    /// In these namespaces, sorted, without LanguageClusters.
+    Namespaces(Vec<String>),
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The synthesizer's address.
+    #[error("LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT, for example http://langop-synthesizer.langop-system:50051")]
+    Synthesizer(String),
+    /// The user of pods.
+    #[error("LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none")]
+    RunAsUser(String),
+    /// A label of the DNS servers.
+    #[error("'{0}' is no label: write KEY=VALUE, for example k8s-app=kube-dns")]
+    Label(String),
+    /// A port of the DNS servers.
+    #[error("LANGOP_DNS_PORTS '{0}' cannot be used: write PORT/PROTOCOL, for example 53/UDP")]
+    Port(String),
+    /// A namespace's name.
+    #[error("'{0}' is no name of a namespace: lower-case letters, digits and '-', at most 63 characters")]
+    Namespace(String),
+    /// A range of addresses.
+    #[error("LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8")]
+    Cidr(String),
+    /// Pauses in the wrong order.
+    #[error("LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL")]
+    Backoff,
+}
+
+impl TryFrom<RunArgs> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(args: RunArgs) -> Result<Self, Self::Error> {
+        let backoff_initial = args.synthesis_backoff_initial.unsigned_abs();
+        let backoff_max = args.synthesis_backoff_max.unsigned_abs();
+        if backoff_max < backoff_initial {
+            return Err(SettingsError::Backoff);
+        }
+        Ok(Self {
+            synthesizer: present(args.synthesizer_endpoint.clone()).map(|url| synthesizer(&url)).transpose()?,
+            scope: scope(&args.namespaces)?,
+            admin_listen: args.admin_listen,
+            leader_elect: args.leader_elect,
+            identity: present(args.identity.clone()).unwrap_or_else(default_identity),
+            backoff_initial,
+            backoff_max,
+            synthesis_timeout: args.synthesis_timeout.unsigned_abs(),
+            synthesis_concurrency: args.synthesis_concurrency,
+            reconcile_concurrency: args.reconcile_concurrency,
+            build: build_settings(&args)?,
+            log: args.log,
+            log_format: args.log_format,
+        })
+    }
+}
+
+fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
+    let defaults = BuildSettings::default();
+    Ok(BuildSettings {
+        operator_namespace: namespace(&args.namespace)?,
+        cluster_domain: args.cluster_domain.trim_matches('.').to_owned(),
+        agent_image: present(args.agent_image.clone()).unwrap_or(defaults.agent_image),
+        model_proxy_image: present(args.model_proxy_image.clone()).unwrap_or(defaults.model_proxy_image),
+        run_as_user: run_as_user(&args.run_as_user)?,
+        dns: Dns {
+            namespace_labels: labels(&args.dns_namespace_labels)?,
+            pod_labels: labels(&args.dns_pod_labels)?,
+            ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
+        },
+        cluster_cidrs: list(&args.cluster_cidrs).map(cidr).collect::<Result<_, _>>()?,
+        refused_namespaces: list(&args.refused_namespaces).map(namespace).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Charts set variables to the empty text where they mean "not set".
+fn present(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+fn list(items: &[String]) -> impl Iterator<Item = &str> {
+    items.iter().map(|item| item.trim()).filter(|item| !item.is_empty())
+}
+
+fn synthesizer(url: &str) -> Result<http::Uri, SettingsError> {
+    let bad = || SettingsError::Synthesizer(url.to_owned());
+    let uri: http::Uri = url.trim().parse().map_err(|_| bad())?;
+    let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
+    if uri.scheme_str() == Some("http") && uri.host().is_some() && !has_path { Ok(uri) } else { Err(bad()) }
+}
+
+fn scope(namespaces: &[String]) -> Result<Scope, SettingsError> {
+    let mut names: Vec<String> = list(namespaces).map(namespace).collect::<Result<_, _>>()?;
+    names.sort();
+    names.dedup();
+    Ok(if names.is_empty() { Scope::Cluster } else { Scope::Namespaces(names) })
+}
+
+/// RFC 1123 label.
+fn namespace(name: &str) -> Result<String, SettingsError> {
+    let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let good = name.len() <= 63
+        && ends_well(name.chars().next())
+        && ends_well(name.chars().last())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if good { Ok(name.to_owned()) } else { Err(SettingsError::Namespace(name.to_owned())) }
+}
+
+fn run_as_user(text: &str) -> Result<Option<i64>, SettingsError> {
+    match text.trim() {
+        "none" | "" => Ok(None),
+        number => match number.parse() {
+            Ok(id @ 1..=4_294_967_294) => Ok(Some(id)),
+            _ => Err(SettingsError::RunAsUser(text.to_owned())),
+        },
+    }
+}
+
+fn labels(items: &[String]) -> Result<BTreeMap<String, String>, SettingsError> {
+    list(items)
+        .map(|item| match item.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(SettingsError::Label(item.to_owned())),
+        })
+        .collect()
+}
+
+fn port(item: &str) -> Result<(i32, Protocol), SettingsError> {
+    let bad = || SettingsError::Port(item.to_owned());
+    let (port, protocol) = item.split_once('/').ok_or_else(bad)?;
+    let protocol = match protocol {
+        "UDP" => Protocol::UDP,
+        "TCP" => Protocol::TCP,
+        _ => return Err(bad()),
+    };
+    match port.parse() {
+        Ok(port @ 1..=65535) => Ok((port, protocol)),
+        _ => Err(bad()),
+    }
+}
+
+fn cidr(item: &str) -> Result<String, SettingsError> {
+    let bad = || SettingsError::Cidr(item.to_owned());
+    let (address, length) = item.split_once('/').ok_or_else(bad)?;
+    let address: std::net::IpAddr = address.parse().map_err(|_| bad())?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    match length.parse::<u8>() {
+        Ok(length) if length <= longest => Ok(item.to_owned()),
+        _ => Err(bad()),
+    }
+}
+
+fn default_identity() -> String {
+    let from_env = std::env::var("HOSTNAME").ok();
+    let host = present(from_env).or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    format!("{}_{}", host.as_deref().map_or("langop-operator", str::trim), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn settings(flags: &[&str]) -> Result<Settings, SettingsError> {
+        let all = ["langop-operator", "run"].iter().chain(flags);
+        let Command::Run(args) = Cli::parse_from(all).command else { panic!("not run") };
+        Settings::try_from(*args)
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.build, BuildSettings::default());
+        assert_eq!(settings.scope, Scope::Cluster);
+        assert!(settings.leader_elect && settings.synthesizer.is_none());
+        assert_eq!(settings.backoff_max, Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn lists_are_sorted_and_empty_text_means_not_set() {
+        let all = ["--namespaces", "b, a,,b", "--synthesizer-endpoint", " ", "--run-as-user", "none"];
+        let settings = settings(&all).unwrap();
+        assert_eq!(settings.scope, Scope::Namespaces(vec!["a".into(), "b".into()]));
+        assert!(settings.synthesizer.is_none() && settings.build.run_as_user.is_none());
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for bad in [
+            ["--synthesizer-endpoint", "host:1"],
+            ["--synthesizer-endpoint", "https://host:1"],
+            ["--synthesizer-endpoint", "http://host:1/path"],
+            ["--run-as-user", "0"],
+            ["--run-as-user", "root"],
+            ["--dns-pod-labels", "kube-dns"],
+            ["--dns-ports", "53"],
+            ["--dns-ports", "0/UDP"],
+            ["--namespaces", "Prod"],
+            ["--cluster-cidrs", "10.0.0.0"],
+            ["--cluster-cidrs", "10.0.0.0/33"],
+            ["--synthesis-backoff-max", "1s"],
+        ] {
+            assert!(settings(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Writes status by server-side apply, whole, under a manager of its own, and only when it differs from what the store shows.
+
+use std::sync::Arc;
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use langop_api::{
+    condition::{Reason, types},
+    names::managers,
+};
+use langop_desired::conditions;
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    error::{Class, ReconcileError, classify},
+    events::Severity,
+    kind::LangopKind,
+    objects::{Guard, Stored},
+};
+
+/// Whether anything was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Yes,
+    No,
+}
+
+/// Access to one kind's objects where an object lives.
+pub(crate) fn api<K: LangopKind>(ctx: &Context, namespace: Option<&str>) -> Api<kube::api::DynamicObject> {
+    let resource = kube::core::ApiResource::erase::<K>(&());
+    match namespace {
+        Some(namespace) => Api::namespaced_with(ctx.client.clone(), namespace, &resource),
+        None => Api::all_with(ctx.client.clone(), &resource),
+    }
+}
+
+/// The status that the store now shows, our own last write included.
+pub(crate) fn current<K: Stored>(ctx: &Context, object: &K) -> Option<K::Status> {
+    let held = K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any())?;
+    (held.uid() == object.uid()).then(|| held.0.as_ref().ok()?.status().cloned()).flatten()
+}
+
+/// Makes `status` the object's, unless it is. An object that is gone is left alone.
+pub(crate) async fn write<K: Stored>(ctx: &Context, object: &K, status: &K::Status) -> Result<Written, ReconcileError> {
+    let previous = current(ctx, object);
+    if previous.as_ref() == Some(status) {
+        return Ok(Written::No);
+    }
+    let name = object.name_any();
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        // The uid keeps it from a successor of the same name.
+        "metadata": {"name": name, "uid": object.uid()},
+        "status": status,
+    });
+    let params = PatchParams::apply(managers::STATUS).force();
+    let answer = api::<K>(ctx, object.meta().namespace.as_deref()).patch_status(&name, &params, &Patch::Apply(&body)).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) if matches!(classify(&error), Class::Moved) => return Ok(Written::No),
+        Err(error) => return Err(ReconcileError::api(format!("write the status of {} {name}", K::KIND.as_str()), error)),
+    };
+    let held: Guard<K> = serde_json::to_value(answer)
+        .and_then(serde_json::from_value)
+        .map_err(|source| ReconcileError::Json { what: format!("the answer about {name}"), source })?;
+    K::objects(&ctx.stores).upsert(held);
+    announce_stall(ctx, object, previous.as_ref(), status).await;
+    Ok(Written::Yes)
+}
+
+/// An event when a resource begins to need somebody, or needs them for another reason.
+async fn announce_stall<K: Stored>(ctx: &Context, object: &K, previous: Option<&K::Status>, status: &K::Status) {
+    let stall = |status: &K::Status| {
+        conditions::find(K::conditions(status), types::STALLED).map(|condition| (condition.reason.clone(), condition.message.clone()))
+    };
+    let Some((reason, message)) = stall(status) else { return };
+    if previous.and_then(stall).is_some_and(|(before, _)| before == reason) {
+        return;
+    }
+    // What the synthesis itself announces is announced once.
+    const ANNOUNCED: [Reason; 3] = [Reason::SynthesisFailed, Reason::SynthesisDisabled, Reason::ValidationFailed];
+    let known = Reason::ALL.iter().copied().find(|known| known.as_str() == reason);
+    if let Some(reason) = known.filter(|reason| !ANNOUNCED.contains(reason)) {
+        ctx.events.publish(object, Severity::Warning, reason, &message).await;
+    }
+}
+
+/// The object as the store now shows it, if it still is the same one.
+pub(crate) fn latest<K: Stored>(ctx: &Context, object: &Arc<K>) -> Arc<K> {
+    let held = K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any());
+    match held.filter(|held| held.uid() == object.uid()).map(|held| held.0.clone()) {
+        Some(Ok(held)) => Arc::new(held),
+        _ => object.clone(),
+    }
+}

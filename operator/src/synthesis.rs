@@ -1,0 +1,218 @@
+//! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts one, ends, and is triggered
+//! again when the answer is there. What is under way and what came back live only here, in memory.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use langop_desired::agent::decide::InFlight;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use crate::{
+    metrics::Metrics,
+    synthesizer::{Failure, Synthesizer},
+};
+
+/// All calls.
+pub(crate) struct Synthesis {
+    /// `None`: synthesis is disabled by the operator's own settings.
+    pub(crate) synthesizer: Option<Arc<Synthesizer>>,
+    /// Calls for agents, by uid.
+    pub(crate) agents: Calls<InFlight, crate::controllers::agent::Answer>,
+    /// Calls for personas, by uid; about the hash of the persona's fields.
+    pub(crate) personas: Calls<String, Result<String, Failure>>,
+    epochs: Mutex<HashMap<String, u64>>,
+}
+
+impl Synthesis {
+    pub(crate) fn new(synthesizer: Option<Arc<Synthesizer>>, concurrency: u16, metrics: &Metrics) -> Self {
+        let permits = Arc::new(Semaphore::new(concurrency.into()));
+        let under_way = Arc::new(UnderWay { number: Mutex::new(0), metrics: metrics.clone() });
+        Self {
+            synthesizer,
+            agents: Calls::new(permits.clone(), under_way.clone()),
+            personas: Calls::new(permits, under_way),
+            epochs: Mutex::default(),
+        }
+    }
+
+    /// Whether the synthesizer came back since the last call for this object.
+    pub(crate) fn came_back(&self, uid: &str) -> bool {
+        let epochs = lock(&self.epochs);
+        self.synthesizer.as_ref().is_some_and(|synthesizer| synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default())
+    }
+
+    /// To be said before each call.
+    pub(crate) fn attempted(&self, uid: &str) {
+        if let Some(synthesizer) = &self.synthesizer {
+            lock(&self.epochs).insert(uid.to_owned(), synthesizer.epoch());
+        }
+    }
+
+    /// The object is gone: its call is ended, its answer dropped.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.agents.forget(uid);
+        self.personas.forget(uid);
+        lock(&self.epochs).remove(uid);
+    }
+}
+
+struct UnderWay {
+    number: Mutex<usize>,
+    metrics: Metrics,
+}
+
+impl UnderWay {
+    fn add(self: &Arc<Self>) -> Counted {
+        self.change(|number| number + 1);
+        Counted(self.clone())
+    }
+
+    fn change(&self, change: impl Fn(usize) -> usize) {
+        let mut number = lock(&self.number);
+        *number = change(*number);
+        self.metrics.set_in_flight(*number);
+    }
+}
+
+/// Counts one call until it is dropped, in whatever way it ends.
+struct Counted(Arc<UnderWay>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.change(|number| number.saturating_sub(1));
+    }
+}
+
+/// Calls of one kind; `About` says what a call was made for, so that an answer to an older question is known as such.
+pub(crate) struct Calls<About, Answer> {
+    rows: Arc<Mutex<HashMap<String, Row<About, Answer>>>>,
+    permits: Arc<Semaphore>,
+    under_way: Arc<UnderWay>,
+}
+
+enum Row<About, Answer> {
+    UnderWay { about: About, task: JoinHandle<()> },
+    Answered { about: About, answer: Arc<Answer> },
+}
+
+/// How the call for one object stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stand<About, Answer> {
+    None,
+    UnderWay(About),
+    Answered(About, Arc<Answer>),
+}
+
+impl<About, Answer> Calls<About, Answer>
+where
+    About: Clone + Send + 'static,
+    Answer: Send + Sync + 'static,
+{
+    fn new(permits: Arc<Semaphore>, under_way: Arc<UnderWay>) -> Self {
+        Self { rows: Arc::default(), permits, under_way }
+    }
+
+    pub(crate) fn stand(&self, uid: &str) -> Stand<About, Answer> {
+        match lock(&self.rows).get(uid) {
+            None => Stand::None,
+            // One that ended without an answer panicked; as if it had never been.
+            Some(Row::UnderWay { task, .. }) if task.is_finished() => Stand::None,
+            Some(Row::UnderWay { about, .. }) => Stand::UnderWay(about.clone()),
+            Some(Row::Answered { about, answer }) => Stand::Answered(about.clone(), answer.clone()),
+        }
+    }
+
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The call waits for a free place.
+    pub(crate) fn start(
+        &self,
+        uid: &str,
+        about: About,
+        call: impl Future<Output = Answer> + Send + 'static,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let mut rows = lock(&self.rows);
+        if matches!(rows.get(uid), Some(Row::UnderWay { task, .. }) if !task.is_finished()) {
+            return;
+        }
+        let counted = self.under_way.add();
+        let (permits, answered, key, asked) = (self.permits.clone(), self.rows.clone(), uid.to_owned(), about.clone());
+        let task = tokio::spawn(async move {
+            // Never closed, so the permit is always given.
+            let permit = permits.acquire_owned().await;
+            let answer = Arc::new(call.await);
+            drop((permit, counted));
+            let mut rows = lock(&answered);
+            if rows.contains_key(&key) {
+                rows.insert(key, Row::Answered { about: asked, answer });
+                drop(rows);
+                then();
+            }
+        });
+        rows.insert(uid.to_owned(), Row::UnderWay { about, task });
+    }
+
+    /// The answer has been dealt with.
+    pub(crate) fn dealt_with(&self, uid: &str) {
+        let mut rows = lock(&self.rows);
+        if matches!(rows.get(uid), Some(Row::Answered { .. })) {
+            rows.remove(uid);
+        }
+    }
+
+    fn forget(&self, uid: &str) {
+        if let Some(Row::UnderWay { task, .. }) = lock(&self.rows).remove(uid) {
+            task.abort();
+        }
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every lock is held for one step that leaves the value whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn calls(places: usize) -> Calls<&'static str, u8> {
+        let under_way = UnderWay { number: Mutex::new(0), metrics: Metrics::new() };
+        Calls::new(Arc::new(Semaphore::new(places)), Arc::new(under_way))
+    }
+
+    #[tokio::test]
+    async fn an_answer_stays_until_it_is_dealt_with() {
+        let calls = calls(1);
+        let (answer, question) = oneshot::channel::<u8>();
+        let (then, answered) = oneshot::channel();
+        calls.start("a", "first", async { question.await.unwrap() }, || then.send(()).unwrap());
+        calls.start("a", "second", async { 0 }, || panic!("one at a time"));
+        assert_eq!(calls.stand("a"), Stand::UnderWay("first"));
+        answer.send(7).unwrap();
+        answered.await.unwrap();
+        assert_eq!(calls.stand("a"), Stand::Answered("first", Arc::new(7)));
+        calls.dealt_with("a");
+        assert_eq!(calls.stand("a"), Stand::None);
+        assert_eq!(*lock(&calls.under_way.number), 0);
+    }
+
+    #[tokio::test]
+    async fn calls_wait_for_a_place_and_end_with_their_object() {
+        let calls = calls(1);
+        let (_never, forever) = oneshot::channel::<u8>();
+        let (then, answered) = oneshot::channel();
+        calls.start("a", "hangs", async { forever.await.unwrap() }, || ());
+        calls.start("b", "waits", async { 2 }, || then.send(()).unwrap());
+        tokio::task::yield_now().await;
+        assert_eq!(calls.stand("b"), Stand::UnderWay("waits"));
+        calls.forget("a");
+        answered.await.unwrap();
+        assert_eq!(calls.stand("b"), Stand::Answered("waits", Arc::new(2)));
+        assert_eq!(calls.stand("a"), Stand::None);
+    }
+}

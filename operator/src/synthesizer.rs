@@ -1,0 +1,294 @@
+//! The synthesizer's client: calls with deadline and trace context, the one mapping of gRPC status codes, and the watch of its health.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use http::Uri;
+use langop_proto::{
+    SERVICE_NAME, limits,
+    pool::Pool,
+    routing, trace,
+    v1::{
+        DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
+        synthesis_service_client::SynthesisServiceClient,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_types::StatusExt as _;
+use tracing::{Instrument as _, field::Empty};
+
+use crate::{
+    backoff,
+    error::{bounded, chain},
+};
+
+/// Longest time to make a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The server has this much longer than the deadline it was told, for the answer's way back.
+const MARGIN: Duration = Duration::from_secs(1);
+/// Shortest and longest pause before the health stream is opened again.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+
+/// The synthesizer, whose connections are made when first needed.
+pub(crate) struct Synthesizer {
+    endpoint: Endpoint,
+    pool: Pool,
+    timeout: Duration,
+    epoch: AtomicU64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    /// One stable sentence: no times, no numbers that change.
+    pub(crate) message: String,
+    /// When the synthesizer asks to come back, if it does.
+    pub(crate) retry_after: Option<Duration>,
+    /// Tokens spent all the same: sent, received.
+    pub(crate) tokens: (i64, i64),
+}
+
+/// What can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// Try again later.
+    Retryable,
+    /// An administrator must act.
+    Disabled,
+    /// The request itself is refused: another one must be made.
+    Invalid,
+}
+
+impl FailureKind {
+    /// As metrics have it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retryable => "failed",
+            Self::Disabled => "disabled",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+impl Synthesizer {
+    /// No connection is made yet. Must be called within the runtime.
+    pub(crate) fn new(uri: Uri, timeout: Duration) -> Self {
+        let endpoint = Channel::builder(uri)
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true);
+        let pool = Pool::fixed(vec![endpoint.clone()]);
+        Self { endpoint, pool, timeout, epoch: AtomicU64::new(0) }
+    }
+
+    /// Grows whenever the synthesizer comes back.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Code for one agent.
+    pub(crate) async fn synthesize(&self, request: SynthesizeRequest) -> Result<SynthesizeResponse, Failure> {
+        let key = routing::routing_key(&request);
+        let span = tracing::info_span!(
+            "langop.synthesis.v1.SynthesisService/Synthesize",
+            otel.kind = "client", otel.status_code = Empty,
+            rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "Synthesize", rpc.grpc.status_code = Empty,
+        );
+        let calls = self.pool.call(&key, async |channel| {
+            let mut client = client(channel);
+            Ok(client.synthesize(self.outgoing(request.clone())).await?.into_inner())
+        });
+        self.answer(calls, span).await
+    }
+
+    /// The condensed text of a persona.
+    pub(crate) async fn distill(&self, request: DistillPersonaRequest) -> Result<DistillPersonaResponse, Failure> {
+        let key = Sha256::digest(format!("{:?}", request.persona).as_bytes());
+        let span = tracing::info_span!(
+            "langop.synthesis.v1.SynthesisService/DistillPersona",
+            otel.kind = "client", otel.status_code = Empty,
+            rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "DistillPersona", rpc.grpc.status_code = Empty,
+        );
+        let calls = self.pool.call(&key, async |channel| {
+            let mut client = client(channel);
+            Ok(client.distill_persona(self.outgoing(request.clone())).await?.into_inner())
+        });
+        self.answer(calls, span).await
+    }
+
+    fn outgoing<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        trace::inject(request.metadata_mut());
+        request
+    }
+
+    async fn answer<T>(&self, calls: impl Future<Output = Result<T, Status>>, span: tracing::Span) -> Result<T, Failure> {
+        let timed = tokio::time::timeout(self.timeout + MARGIN, calls).instrument(span.clone());
+        let answer = timed.await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        span.record("rpc.grpc.status_code", code as i32);
+        if code != Code::Ok {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer.map_err(|status| failure(&status))
+    }
+
+    /// Follows the synthesizer's health until told to stop. `came_back` is called each time it serves again after it did not; that
+    /// it serves at the start is no news.
+    pub(crate) async fn watch_health(&self, stop: CancellationToken, came_back: impl Fn()) {
+        let mut health = Health::default();
+        let follow = async {
+            loop {
+                self.follow_health(&mut health, &came_back).await;
+                tokio::time::sleep(backoff::between(RECONNECT.0, RECONNECT.1)).await;
+            }
+        };
+        stop.run_until_cancelled(follow).await;
+    }
+
+    async fn follow_health(&self, health: &mut Health, came_back: &impl Fn()) {
+        let mut client = HealthClient::new(self.endpoint.connect_lazy());
+        let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+        let mut statuses = match client.watch(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                tracing::debug!(%status, "the synthesizer's health cannot be watched");
+                health.is(Serving::No);
+                return;
+            }
+        };
+        // An end of the stream says nothing: servers close old connections.
+        while let Ok(Some(status)) = statuses.message().await {
+            let serving = if status.status() == ServingStatus::Serving { Serving::Yes } else { Serving::No };
+            if health.is(serving) == News::CameBack {
+                self.epoch.fetch_add(1, Ordering::AcqRel);
+                tracing::info!("the synthesizer is back");
+                came_back();
+            }
+        }
+    }
+}
+
+fn client(channel: Channel) -> SynthesisServiceClient<Channel> {
+    SynthesisServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE).max_encoding_message_size(limits::MESSAGE)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serving {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    CameBack,
+    None,
+}
+
+/// What was last heard of the synthesizer; nothing at the start.
+#[derive(Debug, Default)]
+struct Health(Option<Serving>);
+
+impl Health {
+    fn is(&mut self, now: Serving) -> News {
+        let before = self.0.replace(now);
+        if before == Some(Serving::No) && now == Serving::Yes { News::CameBack } else { News::None }
+    }
+}
+
+/// The one place that reads gRPC status codes.
+fn failure(status: &Status) -> Failure {
+    let kind = match status.code() {
+        Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => FailureKind::Disabled,
+        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => FailureKind::Invalid,
+        _ => FailureKind::Retryable,
+    };
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let metadata = status.get_details_error_info().map(|info| info.metadata).unwrap_or_default();
+    let tokens = |key: &str| metadata.get(key).and_then(|text| text.parse().ok()).unwrap_or_default();
+    Failure { kind, message: message(status), retry_after, tokens: (tokens("input_tokens"), tokens("output_tokens")) }
+}
+
+fn message(status: &Status) -> String {
+    // Only what this side made up has a source, and its text is the library's.
+    let text = match std::error::Error::source(status) {
+        Some(source) => format!("the synthesizer cannot be reached: {}", chain(source)),
+        None => {
+            let fields: Vec<String> = status
+                .get_details_bad_request()
+                .map(|bad| bad.field_violations)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|violation| format!("{}: {}", violation.field, violation.description))
+                .collect();
+            let said = if fields.is_empty() { status.message().to_owned() } else { fields.join("; ") };
+            if said.is_empty() { format!("the synthesizer answered {:?}", status.code()) } else { said }
+        }
+    };
+    bounded(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use langop_proto::ERROR_DOMAIN;
+    use tonic_types::{ErrorDetails, FieldViolation};
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_one_meaning() {
+        for (code, expected) in [
+            (Code::Unavailable, FailureKind::Retryable),
+            (Code::DeadlineExceeded, FailureKind::Retryable),
+            (Code::ResourceExhausted, FailureKind::Retryable),
+            (Code::Internal, FailureKind::Retryable),
+            (Code::Unknown, FailureKind::Retryable),
+            (Code::FailedPrecondition, FailureKind::Disabled),
+            (Code::Unauthenticated, FailureKind::Disabled),
+            (Code::InvalidArgument, FailureKind::Invalid),
+        ] {
+            let failure = failure(&Status::new(code, ""));
+            assert_eq!(failure.kind, expected, "{code:?}");
+            assert!(!failure.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn details_are_read() {
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(9)));
+        let metadata = HashMap::from([("input_tokens".to_owned(), "7".to_owned())]);
+        details.set_error_info("PROVIDER_RATE_LIMITED", ERROR_DOMAIN, metadata);
+        let failed = failure(&Status::with_error_details(Code::ResourceExhausted, "slow down", details));
+        assert_eq!((failed.retry_after, failed.tokens), (Some(Duration::from_secs(9)), (7, 0)));
+        assert_eq!(failed.message, "slow down");
+
+        let details = ErrorDetails::with_bad_request(vec![FieldViolation::new("instructions", "is too long")]);
+        let refused = failure(&Status::with_error_details(Code::InvalidArgument, "bad", details));
+        assert_eq!(refused.message, "instructions: is too long");
+    }
+
+    #[test]
+    fn only_a_return_is_news() {
+        let mut health = Health::default();
+        assert_eq!(health.is(Serving::Yes), News::None, "the start");
+        assert_eq!(health.is(Serving::Yes), News::None, "a new connection");
+        assert_eq!(health.is(Serving::No), News::None);
+        assert_eq!(health.is(Serving::Yes), News::CameBack);
+        let mut late = Health::default();
+        late.is(Serving::No);
+        assert_eq!(late.is(Serving::Yes), News::CameBack, "it was down at the start");
+    }
+}

@@ -1,0 +1,90 @@
+//! Objects of ours that cannot be read: they are told so, and harm nobody else.
+
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{
+    api::{Patch, PatchParams},
+    core::error_boundary::InvalidObject,
+};
+use langop_api::{condition::Reason, names::managers};
+use langop_desired::conditions::{Conditions, Standing};
+use serde_json::{Value, json};
+
+use crate::{
+    context::{Context, now},
+    error::{Class, ReconcileError, classify},
+    events::Severity,
+    objects::Stored,
+    runner::{Done, Outcome},
+    status,
+};
+
+/// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.
+pub(crate) async fn report<K: Stored>(ctx: &Context, invalid: &InvalidObject) -> Result<Done, ReconcileError> {
+    let metadata = &invalid.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    let act = || format!("report on {} {name}", K::KIND.as_str());
+    let api = status::api::<K>(ctx, metadata.namespace.as_deref());
+    // The store holds only its metadata.
+    let Some(live) = api.get_opt(&name).await.map_err(|error| ReconcileError::api(act(), error))? else {
+        return Ok(Outcome::Unchanged.into());
+    };
+    let before = live.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    let message = format!("this {} cannot be read: {}", K::KIND.as_str(), invalid.error);
+    let after = told(&before, metadata.generation.unwrap_or_default(), &message);
+    if before == after {
+        return Ok(Outcome::Stalled.into());
+    }
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "uid": metadata.uid},
+        "status": after,
+    });
+    let params = PatchParams::apply(managers::STATUS).force();
+    match api.patch_status(&name, &params, &Patch::Apply(&body)).await {
+        Ok(_) => {}
+        // The API server itself may refuse whatever is written to such an object.
+        Err(error) if !matches!(classify(&error), Class::Transient) => {
+            tracing::warn!(%error, "the status of an unreadable object cannot be written");
+        }
+        Err(error) => return Err(ReconcileError::api(act(), error)),
+    }
+    let about = ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(name),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    ctx.events.publish_about(&about, Severity::Warning, Reason::Undecodable, &message).await;
+    Ok(Outcome::Stalled.into())
+}
+
+fn told(before: &Value, generation: i64, message: &str) -> Value {
+    let previous: Vec<Condition> = serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
+    let mut conditions = Conditions::new(&previous, generation, now());
+    for condition in &previous {
+        conditions.keep(&condition.type_);
+    }
+    conditions.summary(Standing::Stalled(Reason::Undecodable, message.to_owned()));
+    let mut after = before.clone();
+    after["observedGeneration"] = json!(generation);
+    after["phase"] = json!("Failed");
+    after["conditions"] = json!(conditions.finish());
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saying_it_twice_changes_nothing_and_the_rest_is_kept() {
+        let before = json!({"executionCount": 7});
+        let once = told(&before, 3, "no number");
+        assert_eq!(once["executionCount"], 7);
+        assert_eq!(once["conditions"][1]["reason"], "Undecodable");
+        assert_eq!(told(&once, 3, "no number"), once);
+    }
+}

@@ -1,0 +1,239 @@
+//! Feeds the stores and the index from watches, one for each kind and namespace, and triggers whoever a change concerns.
+//!
+//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing, what it lacks is gone.
+
+use std::{collections::HashSet, pin::pin, sync::Arc};
+
+use futures::StreamExt as _;
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::DynamicObject,
+    core::NamespaceResourceScope,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool};
+use langop_desired::{digest, observed::ChildKind};
+use tokio::task::JoinSet;
+
+use crate::{
+    child,
+    context::Context,
+    index::{self, Key},
+    kind::Kind,
+    objects::{Change, Guard, Stored},
+    settings::Scope,
+    triggers::{self, Target},
+};
+
+/// The namespaces to watch one by one; a single `None` is everywhere.
+fn places(scope: &Scope) -> Vec<Option<String>> {
+    match scope {
+        Scope::Cluster => vec![None],
+        Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+    }
+}
+
+fn name(kind: &str, place: Option<&str>) -> String {
+    place.map_or_else(|| kind.to_owned(), |namespace| format!("{kind} in {namespace}"))
+}
+
+/// The names of all watches, for readiness.
+pub(crate) fn names(scope: &Scope) -> Vec<String> {
+    let own = Kind::ALL.into_iter().filter(|kind| *scope == Scope::Cluster || *kind != Kind::Cluster);
+    let kinds: Vec<String> = own
+        .map(|kind| kind.as_str().to_owned())
+        .chain(child::watched(scope).iter().map(|kind| child::name(*kind)))
+        .collect();
+    let each = |place: Option<String>| kinds.iter().map(move |kind| name(kind, place.as_deref())).collect::<Vec<_>>();
+    places(scope).into_iter().flat_map(each).collect()
+}
+
+/// Starts all watches. They end when the set is dropped.
+pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for place in places(&ctx.settings.scope) {
+        tasks.spawn(own::<LanguageAgent>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        tasks.spawn(own::<LanguageClient>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        tasks.spawn(own::<LanguageModel>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        tasks.spawn(own::<LanguagePersona>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        tasks.spawn(own::<LanguageTool>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        if place.is_none() {
+            tasks.spawn(own::<LanguageCluster>(ctx.clone(), Api::all(ctx.client.clone()), None));
+        }
+        for kind in child::watched(&ctx.settings.scope) {
+            tasks.spawn(children(ctx.clone(), *kind, place.clone()));
+        }
+    }
+    tasks
+}
+
+fn api<K>(client: &Client, place: Option<&str>) -> Api<Guard<K>>
+where
+    K: Stored + Resource<Scope = NamespaceResourceScope>,
+{
+    match place {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<String>) {
+    let name = name(K::KIND.as_str(), place.as_deref());
+    let mut seen = HashSet::new();
+    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => seen.clear(),
+            Ok(Event::InitApply(object)) => {
+                seen.extend(object.uid());
+                took(&ctx, object);
+            }
+            Ok(Event::Apply(object)) => took(&ctx, object),
+            Ok(Event::Delete(object)) => lost(&ctx, &object),
+            Ok(Event::InitDone) => {
+                let objects = K::objects(&ctx.stores).list(place.as_deref());
+                let gone = objects.into_iter().filter(|object| object.uid().is_none_or(|uid| !seen.contains(&uid)));
+                gone.for_each(|object| lost(&ctx, &object));
+                seen = HashSet::new();
+                ctx.readiness.listed(&name);
+            }
+            Err(error) => interrupted(&name, &error),
+        }
+    }
+}
+
+fn took<K: Stored>(ctx: &Context, object: Guard<K>) {
+    let target = triggers::target_of(&object);
+    let new = object.clone();
+    let old = match K::objects(&ctx.stores).upsert(object) {
+        Change::Known => return,
+        Change::Stale => None,
+        Change::Changed { old } => old,
+    };
+    if ctx.triggers.is_open() {
+        ctx.triggers.send_all(concerned(ctx, &target, old.as_deref(), Some(&new)));
+        ctx.triggers.send(target);
+    }
+}
+
+fn lost<K: Stored>(ctx: &Context, object: &Guard<K>) {
+    let Some(old) = K::objects(&ctx.stores).remove(object) else { return };
+    let target = triggers::target_of(&*old);
+    ctx.forget(&target, old.uid().as_deref());
+    if ctx.triggers.is_open() {
+        ctx.triggers.send_all(concerned(ctx, &target, Some(&old), None));
+    }
+}
+
+/// Whom a change of one of ours concerns beside itself.
+fn concerned<K: Stored>(ctx: &Context, target: &Target, old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> Vec<Target> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let mut targets = Vec::new();
+    if old.is_none() || new.is_none() {
+        targets.extend(triggers::namesakes(target.kind, namespace, &target.name));
+    }
+    if !matters_to_others(old, new) {
+        return targets;
+    }
+    match target.kind {
+        Kind::Agent => targets.extend(triggers::clusters_of(&ctx.stores, namespace)),
+        Kind::Client => {}
+        Kind::Cluster => {
+            let named = [old, new].into_iter().flatten().filter_map(|cluster| cluster.0.as_ref().ok()?.framed_namespace());
+            for namespace in named {
+                targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
+                let agents = ctx.stores.agents.list(Some(&namespace));
+                targets.extend(agents.iter().map(|agent| triggers::target_of(&**agent)));
+            }
+        }
+        Kind::Model | Kind::Persona | Kind::Tool => {
+            targets.extend(triggers::referring(&ctx.stores, target.kind, namespace, &target.name));
+        }
+    }
+    targets.retain(|other| other != target);
+    targets.sort();
+    targets.dedup();
+    targets
+}
+
+/// Whether others read what changed: its existence, its spec, or that part of its status that they use.
+fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return true };
+    let (Ok(before), Ok(after)) = (&old.0, &new.0) else { return true };
+    old.meta().generation != new.meta().generation || old.uid() != new.uid() || !before.same_for_others(after)
+}
+
+async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
+    let name = name(&child::name(kind), place.as_deref());
+    let config = watcher::Config::default().labels(&child::selector(kind));
+    let mut seen = HashSet::new();
+    let mut events = pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => seen.clear(),
+            Ok(Event::InitApply(object)) => {
+                seen.extend(object.uid());
+                concern(&ctx, &ingest(&ctx, kind, object));
+            }
+            Ok(Event::Apply(object)) => concern(&ctx, &ingest(&ctx, kind, object)),
+            Ok(Event::Delete(object)) => {
+                let key = Key::new(kind, &object.namespace().unwrap_or_default(), &object.name_any());
+                concern(&ctx, &ctx.index.remove(&key, &object.uid().unwrap_or_default()));
+            }
+            Ok(Event::InitDone) => {
+                let gone = ctx.index.keys(kind, place.as_deref()).into_iter().filter(|(_, uid)| !seen.contains(uid));
+                gone.for_each(|(key, uid)| concern(&ctx, &ctx.index.remove(&key, &uid)));
+                seen = HashSet::new();
+                ctx.readiness.listed(&name);
+            }
+            Err(error) => interrupted(&name, &error),
+        }
+    }
+}
+
+fn concern(ctx: &Context, change: &index::Change) {
+    if let index::Change::Gone(old) = change {
+        ctx.accepted.forget(&old.uid);
+    }
+    if ctx.triggers.is_open() {
+        ctx.triggers.send_all(triggers::of_child(change));
+    }
+}
+
+/// Puts a live child into the index: from a watch, or from the answer to one of our own writes.
+pub(crate) fn ingest(ctx: &Context, kind: ChildKind, object: DynamicObject) -> index::Change {
+    let version = object.metadata.resource_version.clone();
+    match digest::reduce_object(kind, object) {
+        Some(observed) => ctx.index.upsert(observed, version.as_deref()),
+        None => index::Change::None,
+    }
+}
+
+/// The watch goes on by itself, after a pause.
+fn interrupted(watch: &str, error: &watcher::Error) {
+    match error {
+        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) => {
+            tracing::warn!(watch, error = %crate::error::chain(source), "cannot watch; trying again");
+        }
+        other => tracing::debug!(watch, error = %crate::error::chain(other), "watch interrupted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_single_namespaces_nothing_of_the_cluster_is_watched() {
+        let everywhere = names(&Scope::Cluster);
+        for name in ["LanguageCluster", "Namespace", "ResourceQuota", "RoleBinding", "LimitRange", "LanguageAgent"] {
+            assert!(everywhere.contains(&name.to_owned()), "{name}");
+        }
+        let limited = names(&Scope::Namespaces(vec!["a".into(), "b".into()]));
+        assert!(limited.contains(&"LanguageAgent in a".to_owned()) && limited.contains(&"Pod in b".to_owned()));
+        assert!(!limited.iter().any(|name| name.starts_with("LanguageCluster") || name.starts_with("Namespace") || name.starts_with("RoleBinding")));
+    }
+}
