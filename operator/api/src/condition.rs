@@ -105,6 +105,8 @@ reasons! {
     /// References were added or removed since the code was made.
     ReferencesChanged,
     // --- persona ---
+    /// The persona is being condensed.
+    Distilling,
     /// The persona is condensed.
     Distilled,
     /// The persona could not be condensed; it is tried again.

@@ -36,6 +36,8 @@ pub mod annotations {
     pub const RESYNTHESIZE: &str = "langop.io/resynthesize";
     /// On a child: SHA-256 of what the operator wants it to be.
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
+    /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
+    pub const CONFIG_HASH: &str = "langop.io/config-hash";
     /// On a code ConfigMap: hash of the instructions it was made from.
     pub const INSTRUCTIONS_HASH: &str = "langop.io/instructions-hash";
     /// On a code ConfigMap: hash of the tools now observed.

@@ -5,6 +5,7 @@
 //! `agent::build` → [`children`] → `agent::status`.
 
 pub mod agent;
+pub mod backoff;
 pub mod children;
 pub mod client;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod env;
 pub mod hash;
 pub mod meta;
 pub mod model;
+pub mod namesake;
 pub mod observed;
 pub mod persona;
 pub mod pod;
