@@ -1,0 +1,169 @@
+//! The output always validates and says what the text says.
+
+use jiff::Timestamp;
+use langop_dsl::{AgentDefinition, Offer, Schedule, parse};
+use langop_proto::v1::{Model, SynthesizeRequest, Tool, ToolOperation};
+use proptest::prelude::*;
+
+use super::Template;
+
+fn now() -> Timestamp {
+    "2026-06-01T00:00:00Z".parse().unwrap()
+}
+
+fn request(instructions: &str) -> SynthesizeRequest {
+    let schema = |required: &str| format!(r#"{{"type": "object", "required": [{required}]}}"#);
+    let operation = |name: &str, required: &str| ToolOperation {
+        name: name.into(),
+        description: format!("Will {name} a message or file"),
+        input_schema: schema(required),
+    };
+    let tool = |name: &str, operations| Tool { name: name.into(), description: "Reads files and sends messages".into(), operations };
+    SynthesizeRequest {
+        instructions: instructions.into(),
+        tools: vec![
+            tool("email-tool", vec![operation("send", r#""to", "body""#), operation("search", r#""query""#)]),
+            tool("files", vec![operation("list_files", r#""path""#)]),
+            tool("web", vec![]),
+        ],
+        models: vec![Model { name: "claude".into(), model: "claude-sonnet-4-5".into() }],
+        ..SynthesizeRequest::default()
+    }
+}
+
+fn checked(request: &SynthesizeRequest) -> Result<AgentDefinition, String> {
+    let offer = Offer {
+        tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
+        models: request.models.iter().map(|model| model.name.clone()).collect(),
+    };
+    let code = Template::answer(request, now());
+    let parsed = parse(&code, &offer, now());
+    let findings: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+    if findings.is_empty() { parsed.definition.ok_or(code) } else { Err(format!("{findings:#?}\n{code}")) }
+}
+
+#[test]
+fn writes_a_plain_agent() {
+    let instructions = "# Watcher\n\nEvery weekday at 9am, list files in /workspace.\n\
+        - Decide what is \"critical\"\n- If something is critical, email ops@example.com\n\nStop after 10 minutes, with at most 5 iterations.";
+    let code = Template::answer(&request(instructions), now());
+    insta::assert_snapshot!(code, @r##"
+    # Written by rule from the instructions, without an LLM (provider template).
+    require 'language_operator'
+
+    agent 'agent' do
+      description "Watcher"
+      schedule cron: '0 9 * * 1-5'
+
+      objectives [
+        "Every weekday at 9am, list files in /workspace.",
+        "Decide what is \"critical\"",
+        "If something is critical, email ops@example.com",
+        "Stop after 10 minutes, with at most 5 iterations."
+      ]
+
+      workflow do
+        step "Every weekday at 9am, list files in /workspace" do
+          use_tool "files", action: "list_files", params: { path: "/workspace" }
+        end
+
+        step "Decide what is \"critical\"", depends_on: "Every weekday at 9am, list files in /workspace" do
+          ask "Decide what is \"critical\"", model: "claude"
+        end
+
+        step "If something is critical, email ops@example.com", depends_on: "Decide what is \"critical\"", only_if: "something is critical" do
+          use_tool "email-tool", action: "send", params: { body: result("Decide what is \"critical\""), to: "ops@example.com" }
+        end
+      end
+
+      constraints max_iterations: 5, timeout: '10m'
+    end
+    "##);
+}
+
+#[test]
+fn says_why_there_is_no_schedule() {
+    let code = Template::answer(&request("On the last day of the month, close the books."), now());
+    assert!(code.contains("# No schedule, so it runs continuously: the end of a month or week cannot be said by a schedule.\n"), "{code}");
+    assert_eq!(checked(&request("On the last day of the month, close the books.")).unwrap().schedule, None);
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let long = "Every 5 minutes, say \"#{`rm`}\" \\ ' end end\n".repeat(32 * 1024 / 44);
+    for text in [
+        "",
+        " \n\t ",
+        "...!?",
+        "end",
+        "end\nend\nsystem('x')",
+        "agent 'x' do\n  schedule every: '1s'\nend",
+        "\"; system(\"x\"); \"",
+        "#{system('x')} #$x #@x",
+        "`rm -rf /`",
+        "\\",
+        "\\\"",
+        "a\u{0}b\u{1b}\u{85}\u{2028}\u{feff}\u{202e}",
+        "__END__",
+        "=begin\nx\n=end",
+        "<<~X\nX",
+        "%q(x) ?x :x ->{} 漢字 🦀 é",
+        "# coding: ascii-8bit\n# encoding: latin1",
+        "```ruby\nagent 'x' do\nend\n```",
+        "Every 5 minutes (Europe/../etc/passwd), at 99:99 on the 77th of Smarch",
+        &long,
+        &"x".repeat(32 * 1024),
+        &"\" ".repeat(16 * 1024),
+        &"every 5 minutes and ".repeat(1600),
+        &"1 ".repeat(16 * 1024),
+    ] {
+        let definition = checked(&request(text)).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
+        assert!(!definition.objectives.is_empty());
+    }
+}
+
+#[test]
+fn the_schedule_reaches_the_definition() {
+    let definition = checked(&request("Every 90 minutes, check the web.")).unwrap();
+    assert_eq!(definition.schedule, Some(Schedule::Every { seconds: 5400 }));
+}
+
+/// Pieces that the grammar knows, so that random texts get far into it.
+fn piece() -> impl Strategy<Value = String> {
+    const KNOWN: &[&str] = &[
+        "every", "each", "other", "second", "5", "90", "0", "31st", "first", "half", "minutes", "hour", "day", "week", "month", "year",
+        "weekday", "Monday", "Mon-Fri", "sun", "weekends", "at", "on", "the", "of", "in", "from", "to", "between", "and", "or", ",", ".", "\n",
+        "9am", "17:00", "9", "noon", "morning", "nights", "last", "January", "2027", "UTC", "Europe/Berlin", "EST", "time", "except", "not",
+        "twice", "times", "a", "per", "daily", "monthly", "at most", "stop after", "iterations", "if", "email me@example.com", "list files in /x",
+        "search", "\"", "`", "#{", "\\", "*/5", "*", "-", "# x", "- ",
+    ];
+    prop_oneof![8 => proptest::sample::select(KNOWN).prop_map(str::to_owned), 1 => any::<String>(), 1 => "\\PC{0,8}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_gives_a_valid_agent(text in any::<String>()) {
+        prop_assert!(checked(&request(&text)).is_ok(), "{:?}", checked(&request(&text)));
+    }
+
+    #[test]
+    fn any_sentence_gives_a_valid_agent(pieces in prop::collection::vec(piece(), 0..30)) {
+        let request = request(&pieces.join(" "));
+        prop_assert!(checked(&request).is_ok(), "{:?}", checked(&request));
+    }
+
+    #[test]
+    fn any_tools_give_a_valid_agent(name in ".{0,12}", operation in ".{0,12}", schema in ".{0,40}", model in ".{0,8}", text in ".{0,60}") {
+        let operations = vec![ToolOperation { name: operation.clone(), description: text.clone(), input_schema: schema }];
+        let tool = Tool { name: name.clone(), description: text.clone(), operations };
+        let request = SynthesizeRequest {
+            instructions: format!("{text} {name} {operation}. {text}"),
+            tools: vec![tool],
+            models: vec![Model { name: model, model: String::new() }],
+            ..SynthesizeRequest::default()
+        };
+        prop_assert!(checked(&request).is_ok(), "{:?}", checked(&request));
+    }
+}
