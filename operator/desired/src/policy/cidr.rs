@@ -1,0 +1,100 @@
+//! Address ranges, read strictly and written in canonical form. No addresses are looked up.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// An address range: its first address and the length of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cidr {
+    address: IpAddr,
+    length: u8,
+}
+
+impl Cidr {
+    /// Whether `other` is a part of this range and not all of it.
+    pub(super) fn is_wider_than(self, other: Self) -> bool {
+        let same_family = self.address.is_ipv4() == other.address.is_ipv4();
+        same_family && self.length < other.length && first(other.address, self.length) == self.address
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text).ok_or_else(|| format!("'{text}' is no address range: write an address and a prefix length, for example 203.0.113.0/24 or 2001:db8::/32"))
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+fn parse(text: &str) -> Option<Cidr> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let (longest, mapped) = match address {
+        IpAddr::V4(_) => (32, false),
+        // It would mean an IPv4 address to some and an IPv6 address to others.
+        IpAddr::V6(address) => (128, address.to_ipv4_mapped().is_some()),
+    };
+    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|length: &u8| *length <= longest && digits && !mapped)?;
+    Some(Cidr { address: first(address, length), length })
+}
+
+/// The first address of the range of this length that holds `address`.
+fn first(address: IpAddr, length: u8) -> IpAddr {
+    let length = u32::from(length);
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_written_canonically() {
+        for (text, written) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("203.0.113.7/32", "203.0.113.7/32"),
+            ("1.2.3.4/0", "0.0.0.0/0"),
+            ("2001:DB8:0:0::1/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "", "10.0.0.0", "10.0.0.0/33", "999.0.0.0/8", "10.0.0/8", "010.0.0.0/8", "::/129", "::ffff:10.0.0.1/120", "10.0.0.0/+8", "10.0.0.0/",
+            "a/8", "::/0/0",
+        ] {
+            assert!(text.parse::<Cidr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wider_is_strict_and_of_one_family() {
+        let wider = |a: &str, b: &str| a.parse::<Cidr>().unwrap().is_wider_than(b.parse().unwrap());
+        assert!(wider("0.0.0.0/0", "10.0.0.0/8") && wider("10.0.0.0/8", "10.9.0.0/16") && wider("::/0", "fe80::/10"));
+        assert!(!wider("10.0.0.0/8", "10.0.0.0/8") && !wider("10.0.0.0/16", "10.0.0.0/8"));
+        assert!(!wider("10.0.0.0/8", "11.0.0.0/16") && !wider("0.0.0.0/0", "fe80::/10"));
+    }
+}
