@@ -196,8 +196,8 @@ fn days_of_month(c: &mut Cursor<'_>, lead: Lead) -> Option<Fragment> {
             return Some(with_days(says, days));
         }
         let stands_alone = c.ends_clause() || c.word().is_some_and(|word| AFTER_A_DAY.contains(&word));
-        let is_day = lead != Lead::The && !has_day && stands_alone;
-        is_day.then(|| Fragment::recurring(Spec { month_days: Some(days), ..Spec::default() }))
+        let strength = if lead == Lead::The { Strength::Bare } else { Strength::Recurring };
+        (stands_alone && !has_day).then(|| Fragment::new(strength, Ok(Spec { month_days: Some(days), ..Spec::default() })))
     })
 }
 
@@ -289,11 +289,13 @@ pub(super) fn unsayable_days(c: &mut Cursor<'_>) -> Option<Fragment> {
 fn nth_weekday(c: &mut Cursor<'_>) -> Option<Fragment> {
     c.attempt(|c| {
         let _ = c.eat(&["on"]);
-        let _ = c.eat(&["each", "every", "the"]);
+        let has_article = if c.eat(&["each", "every"]).is_some() { None } else { c.eat(&["the"]) };
         nth(c)?;
         while c.attempt(|c| c.separator().and_then(|()| nth(c))).is_some() {}
         weekday_range(c)?;
-        of_the_month(c).map(|_| Fragment::unsayable(Reason::NthWeekday))
+        let of_month = of_the_month(c).map(|_| Strength::Recurring);
+        let strength = of_month.or(has_article.map(|_| Strength::Loose))?;
+        Some(Fragment::new(strength, Err(Reason::NthWeekday)))
     })
 }
 
@@ -306,8 +308,10 @@ fn last_of(c: &mut Cursor<'_>) -> Option<Fragment> {
         let on = c.eat(&["on"]).is_some();
         let _ = c.eat(&["each", "every", "the"]);
         c.eat(&["final", "last"])?;
-        let _ = c.eat(&["day", "days"]);
-        of_the_month(c).map(|_| Fragment::new(if on { Strength::Recurring } else { Strength::Loose }, Err(Reason::LastDays)))
+        let has_day = c.eat(&["day", "days"]).is_some();
+        let of_month = of_the_month(c).map(|_| if on { Strength::Recurring } else { Strength::Loose });
+        let strength = of_month.or((on && has_day).then_some(Strength::Loose))?;
+        Some(Fragment::new(strength, Err(Reason::LastDays)))
     })
 }
 
@@ -319,6 +323,10 @@ fn end_of(c: &mut Cursor<'_>) -> Option<Fragment> {
         let _ = c.eat(&["business", "day", "month", "quarter", "week", "workday", "year"]);
         let strength = if matches!(article, "each" | "every") { Strength::Recurring } else { Strength::Loose };
         Some(Fragment::new(strength, Err(Reason::LastDays)))
+    })
+    .or_else(|| {
+        c.attempt(|c| (c.eat_all("at the end") && c.ends_clause()).then_some(()))?;
+        Some(Fragment::new(Strength::Loose, Err(Reason::LastDays)))
     })
     .or_else(|| {
         let word = c.eat(&["cob", "eod", "eom", "eow", "month-end"])?;

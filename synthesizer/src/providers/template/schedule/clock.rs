@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cursor::{Cursor, Fragment, Strength};
-use super::spec::{Reason, Spec};
+use super::spec::{HOUR, Reason, Spec};
 use super::token::{Said, Time, Token, bare_time};
 
 /// What may follow "at 9" so that the nine is an hour and not a count.
@@ -66,9 +66,62 @@ impl Part {
 /// "at 9am and 5pm", "at noon UTC", "at 8 in the evening".
 pub(super) fn at_times(c: &mut Cursor<'_>, context: Context) -> Option<Fragment> {
     c.attempt(|c| {
+        let is_at = c.eat(&["at"]).is_some();
+        let is_about = c.eat(&["about", "approximately", "around", "exactly", "precisely"]).is_some();
+        if !is_at && !(is_about && context == Context::Recurring) {
+            return None;
+        }
+        times(c, context, None).or_else(|| no_time(c, context)).map(|says| Fragment::new(Strength::Loose, says))
+    })
+}
+
+/// Right after something that recurs, "at 25:00" is no time, but meant as one.
+fn no_time(c: &mut Cursor<'_>, context: Context) -> Option<Result<Spec, Reason>> {
+    let is_number = matches!(c.peek(), Some(Token::Number(_) | Token::AndHalf(_) | Token::Other));
+    (is_number && context == Context::Recurring).then(|| {
+        c.skip();
+        Err(Reason::BareHour)
+    })
+}
+
+/// "every day 8 to 10", "9-5 on weekdays": hours perhaps, but not clear ones.
+pub(super) fn bare_numbers(c: &mut Cursor<'_>, context: Context, is_recurring: impl Fn(Cursor<'_>) -> bool) -> Option<Fragment> {
+    c.attempt(|c| {
+        c.number()?;
+        let range = c.attempt(|c| {
+            c.eat_token(&Token::Dash).or_else(|| c.eat(&["to"]).map(|_| ()))?;
+            c.number()
+        });
+        let is_meant = context == Context::Recurring || (range.is_some() && is_recurring(*c));
+        is_meant.then(|| Fragment::new(Strength::Bare, Err(Reason::BareHour)))
+    })
+}
+
+/// "at minute 15", "at 20 minutes past every hour", "on the half hour".
+pub(super) fn minute_of_hour(c: &mut Cursor<'_>) -> Option<Fragment> {
+    c.attempt(|c| {
+        if c.eat_all("on the half") {
+            let _ = c.eat_token(&Token::Dash);
+            return c.eat(&["hour"]).map(|_| (30, Strength::Loose));
+        }
         c.eat(&["at"])?;
-        let _ = c.eat(&["about", "approximately", "around", "exactly", "precisely"]);
-        times(c, context, None).map(|says| Fragment::new(Strength::Loose, says))
+        if c.eat(&["minute"]).is_some() {
+            return c.number().map(|minute| (minute, Strength::Loose));
+        }
+        let minute = match c.eat(&["half", "quarter"]) {
+            Some(part) => if part == "half" { 30 } else { 15 },
+            None => c.number()?,
+        };
+        let _ = c.eat(&["minutes"]);
+        c.eat(&["after", "past"])?;
+        let strength = if c.eat(&["each", "every", "the"])? == "the" { Strength::Loose } else { Strength::Recurring };
+        c.eat(&["hour"]).map(|_| (minute, strength))
+    })
+    .map(|(minute, strength)| {
+        let minute = u8::try_from(minute).ok().filter(|minute| *minute < 60);
+        let interval = (strength == Strength::Recurring).then_some(HOUR);
+        let says = minute.map(|minute| Spec { minute: Some(minute), interval, ..Spec::default() });
+        Fragment::new(strength, says.ok_or(Reason::BareHour))
     })
 }
 
@@ -97,7 +150,7 @@ pub(super) fn parts(
     while let Some(part) = c.attempt(|c| c.separator().and_then(|()| next(c))) {
         let more = part_with_times(c, part)?;
         let all: BTreeSet<_> = spec.times.into_iter().chain(more.times).flatten().collect();
-        spec = Spec { times: Some(all), ..spec };
+        spec = Spec { times: Some(all), usual_times: spec.usual_times || more.usual_times, ..spec };
     }
     Ok(spec)
 }
@@ -108,7 +161,7 @@ fn part_with_times(c: &mut Cursor<'_>, part: Part) -> Result<Spec, Reason> {
         c.eat(&["at"])?;
         times(c, Context::Recurring, Some(part))
     });
-    said.unwrap_or_else(|| Ok(Spec { times: Some([part.usual_time()].into()), ..Spec::default() }))
+    said.unwrap_or_else(|| Ok(Spec { times: Some([part.usual_time()].into()), usual_times: true, ..Spec::default() }))
 }
 
 fn in_part(c: &mut Cursor<'_>) -> Option<(Part, bool)> {
@@ -136,23 +189,29 @@ pub(super) fn part_word(c: &mut Cursor<'_>) -> Option<(Part, bool)> {
     Some((part, word.ends_with('s')))
 }
 
-/// A list of times with what follows it: part of the day, zone.
+/// A list of times with what follows each: part of the day, and at the end the zone.
 fn times(c: &mut Cursor<'_>, context: Context, part: Option<Part>) -> Option<Result<Spec, Reason>> {
-    let mut times = vec![time(c)?];
-    while let Some(next) = c.attempt(|c| {
-        c.separator()?;
-        let _ = c.eat(&["at"]);
-        let next = time(c)?;
-        is_hour(c, next, context).then_some(next)
-    }) {
+    let mut times = vec![time(c).filter(|first| is_hour(c, *first, context))?];
+    let mut without_part = 0;
+    loop {
+        if let Some((part, _)) = in_part(c) {
+            times[without_part..].iter_mut().for_each(|time| *time = part.of(*time));
+            without_part = times.len();
+        }
+        let next = c.attempt(|c| {
+            c.separator()?;
+            let _ = c.eat(&["and", "at"]);
+            let _ = c.eat(&["at"]);
+            time(c).filter(|next| is_hour(c, *next, context))
+        });
+        let Some(next) = next else { break };
         times.push(next);
     }
-    if times.last().is_some_and(|last| !is_hour(c, *last, context)) {
-        return None;
+    if let Some(part) = part {
+        times.iter_mut().for_each(|time| *time = part.of(*time));
     }
-    let part = part.or_else(|| c.attempt(|c| in_part(c).map(|(part, _)| part)));
     let zone = zone_after_time(c);
-    Some(clear(&times, part).and_then(|times| Ok(Spec { times: Some(times), zone: zone.transpose()?, ..Spec::default() })))
+    Some(clear(&times).and_then(|times| Ok(Spec { times: Some(times), zone: zone.transpose()?, ..Spec::default() })))
 }
 
 /// Whether what follows allows `time` to be one.
@@ -168,13 +227,12 @@ fn is_hour(c: &Cursor<'_>, time: Time, context: Context) -> bool {
 }
 
 /// The times, if each hour is clear.
-fn clear(times: &[Time], part: Option<Part>) -> Result<BTreeSet<(u8, u8)>, Reason> {
-    let times: Vec<Time> = times.iter().map(|time| part.map_or(*time, |part| part.of(*time))).collect();
+fn clear(times: &[Time]) -> Result<BTreeSet<(u8, u8)>, Reason> {
     let is_24_hour = times.iter().any(|time| time.said != Said::Exactly && time.hour > 12);
     if times.iter().any(|time| time.said == Said::HourOnly && (1..=6).contains(&time.hour) && !is_24_hour) {
         return Err(Reason::BareHour);
     }
-    Ok(times.into_iter().map(|time| (time.hour, time.minute)).collect())
+    Ok(times.iter().map(|time| (time.hour, time.minute)).collect())
 }
 
 fn time(c: &mut Cursor<'_>) -> Option<Time> {

@@ -80,7 +80,8 @@ fn find(tokens: &[Token], now: Timestamp) -> Vec<Piece> {
     let mut found: Vec<Piece> = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        let is_beside_recurring = found.last().is_some_and(|last| last.end == at && last.is(Strength::Recurring));
+        let is_by_day = |last: &Piece| last.is(Strength::Recurring) && last.spec().is_none_or(|spec| spec.interval.is_none());
+        let is_beside_recurring = found.last().is_some_and(|last| last.end == at && is_by_day(last));
         let context = if is_beside_recurring { clock::Context::Recurring } else { clock::Context::Any };
         let mut cursor = Cursor::new(tokens, at, now);
         let fragment = fragment(&mut cursor, context);
@@ -94,6 +95,7 @@ fn find(tokens: &[Token], now: Timestamp) -> Vec<Piece> {
 /// The first rule that fits here; the order settles which of two readings wins.
 fn fragment(c: &mut Cursor<'_>, context: clock::Context) -> Option<Fragment> {
     calendar::unsayable_days(c)
+        .or_else(|| clock::minute_of_hour(c))
         .or_else(|| recur::every(c))
         .or_else(|| recur::count(c))
         .or_else(|| recur::intervals(c))
@@ -108,6 +110,7 @@ fn fragment(c: &mut Cursor<'_>, context: clock::Context) -> Option<Fragment> {
         .or_else(|| clock::bare_times(c))
         .or_else(|| clock::zone(c))
         .or_else(|| calendar::vague_time(c))
+        .or_else(|| clock::bare_numbers(c, context, |mut c| recur::every(&mut c).is_some() || calendar::weekdays(&mut c).is_some()))
 }
 
 /// Whether a fragment says when the agent runs.
@@ -146,6 +149,10 @@ const HAPPENS: &[&str] = &[
     "generated", "happen", "happened", "happens", "held", "is", "log", "logs", "made", "occur", "occurs", "open", "opens", "posted", "publishes",
     "published", "refreshes", "released", "reset", "resets", "run", "runs", "scheduled", "sends", "sent", "start", "starts", "updated", "updates",
 ];
+
+/// "the backup runs every night" speaks of the backup, "the agent runs every night" does not.
+const OWNED: &[&str] = &["her", "his", "its", "my", "our", "the", "their", "your"];
+const SELF: &[&str] = &["agent", "assistant", "bot", "must", "should", "will"];
 
 fn relevance(tokens: &[Token], piece: &Piece, since: usize) -> Relevance {
     let before = word(tokens, piece.start.checked_sub(1));
@@ -203,13 +210,15 @@ fn exclude(piece: &Piece, reading: &mut Reading) {
     }
 }
 
-/// In a condition at the start of a clause, or after the verb of a relative clause.
+/// In a condition at the start of a clause, after the verb of a relative clause, or after what something else does by itself.
 fn is_subordinate(tokens: &[Token], piece: &Piece) -> bool {
     let start = (0..piece.start).rfind(|at| tokens[*at] == Token::Comma).map_or(0, |comma| comma + 1);
     let clause: Vec<&str> = (start..piece.start).filter_map(|at| word(tokens, Some(at))).collect();
     let is_condition = clause.first().is_some_and(|first| CONDITIONS.contains(first));
+    let is_last = |words: &[&str]| clause.last().is_some_and(|last| words.contains(last));
+    let is_of_another = clause.first().is_some_and(|first| OWNED.contains(first)) && !clause.iter().any(|word| SELF.contains(word));
     let is_relative = clause.iter().any(|word| SUBORDINATE.contains(word) || CONDITIONS.contains(word));
-    is_condition || (is_relative && clause.last().is_some_and(|last| HAPPENS.contains(last)))
+    is_condition || ((is_relative || is_of_another) && is_last(HAPPENS))
 }
 
 fn word(tokens: &[Token], at: Option<usize>) -> Option<&str> {
@@ -237,7 +246,9 @@ fn combine(tokens: &[Token], pieces: &[Piece], reading: &mut Reading) {
         }
     }
     if !joined.is_empty() && reading.recurring.is_none() {
-        reading.recurring = Some(merge(tokens, &joined));
+        let merged = merge(tokens, &joined);
+        let is_unclear = |spec: &Spec| reading.has_stray_time && (spec.usual_times || spec.interval.is_some());
+        reading.recurring = Some(if merged.as_ref().is_ok_and(is_unclear) { Err(Reason::WhichTime) } else { merged });
     }
 }
 
@@ -314,6 +325,9 @@ fn adjacent(tokens: &[Token], one: &Piece, other: &Piece) -> bool {
     first.end <= second.start && tokens[first.end..second.start].iter().all(|token| matches!(token, Token::Comma | Token::Dash))
 }
 
+/// "every hour until Friday": no schedule ends by itself.
+const ENDS: &[&str] = &["till", "today", "tomorrow", "tonight", "until"];
+
 fn merge(tokens: &[Token], pieces: &[&Piece]) -> Result<Spec, Reason> {
     let recurring: Vec<&&Piece> = pieces.iter().filter(|piece| piece.is(Strength::Recurring)).collect();
     for pair in recurring.windows(2) {
@@ -323,6 +337,9 @@ fn merge(tokens: &[Token], pieces: &[&Piece]) -> Result<Spec, Reason> {
         if is_new_thought && pair[0].fragment.says != pair[1].fragment.says {
             return Err(Reason::Conflict);
         }
+    }
+    if recurring.iter().any(|piece| word(tokens, Some(piece.end)).is_some_and(|next| ENDS.contains(&next))) {
+        return Err(Reason::Inexpressible);
     }
     pieces.iter().try_fold(Spec::default(), |spec, piece| spec.and(piece.fragment.says.clone()?))
 }

@@ -107,6 +107,10 @@ pub(super) struct Spec {
     pub(super) months: Option<Set>,
     /// Hours and minutes.
     pub(super) times: Option<BTreeSet<(u8, u8)>>,
+    /// Whether the times are only usual ones: "every morning".
+    pub(super) usual_times: bool,
+    /// The minute of the hour, for intervals of hours.
+    pub(super) minute: Option<u8>,
     /// First and last hour.
     pub(super) window: Option<(u8, u8)>,
     /// Weekdays on which not.
@@ -117,7 +121,7 @@ pub(super) struct Spec {
 impl Spec {
     /// The same without times, zone and exceptions: on which days it runs, or how often.
     fn core(&self) -> Self {
-        Self { times: None, zone: None, except: None, window: None, ..self.clone() }
+        Self { times: None, usual_times: false, minute: None, zone: None, except: None, window: None, ..self.clone() }
     }
 
     /// Both together, where one refines the other.
@@ -130,6 +134,8 @@ impl Spec {
             month_days: either(self.month_days, other.month_days)?,
             months: either(self.months, other.months)?,
             times: either(self.times, other.times)?,
+            usual_times: self.usual_times || other.usual_times,
+            minute: either(self.minute, other.minute)?,
             window: either(self.window, other.window)?,
             except: either(self.except, other.except)?,
             zone: either(self.zone, other.zone).map_err(|_| Reason::TimeZone)?,
@@ -206,7 +212,7 @@ impl Spec {
         if is_by_day || self.times.is_some() || !matches!(self.period, None | Some(Period::Day)) {
             return Err(Reason::Inexpressible);
         }
-        if self.weekdays.is_none() && self.window.is_none() {
+        if self.weekdays.is_none() && self.window.is_none() && self.minute.is_none() {
             return Ok(Schedule::Every { seconds });
         }
         let passes_midnight = self.window.is_some_and(|(first, last)| last <= first);
@@ -215,16 +221,21 @@ impl Spec {
             return Err(Reason::Inexpressible);
         }
         let mut fields = cron.split(' ');
-        let minute = fields.next().unwrap_or("0");
+        let step = fields.next().unwrap_or("0");
+        let minute = match self.minute {
+            Some(_) if seconds < HOUR => return Err(Reason::Inexpressible),
+            Some(minute) => minute.to_string(),
+            None => step.to_owned(),
+        };
         let hour = match self.window {
             Some(window) => hours_of_window(window, seconds),
             None => fields.next().unwrap_or("*").to_owned(),
         };
-        Ok(cron_of(minute, &hour, "*", "*", &weekday_field(self.weekdays), self.zone))
+        Ok(cron_of(&minute, &hour, "*", "*", &weekday_field(self.weekdays), self.zone))
     }
 
     fn calendar(self) -> Result<Schedule, Reason> {
-        if self.window.is_some() {
+        if self.window.is_some() || self.minute.is_some() {
             return Err(Reason::Vague);
         }
         if self.weekdays.is_some() && (self.month_days.is_some() || matches!(self.period, Some(Period::Months(_) | Period::Year))) {
@@ -280,9 +291,9 @@ fn clock_fields(times: &BTreeSet<(u8, u8)>) -> Result<(String, String), Reason> 
     if hours.len() * minutes.len() != times.len() {
         return Err(Reason::Inexpressible);
     }
-    let fields = [minutes, hours].map(|values| list(&values.into_iter().collect::<Vec<_>>()));
-    let [minute, hour] = fields;
-    Ok((minute, hour))
+    let is_every_hour = hours.len() == 24;
+    let [minute, hour] = [minutes, hours].map(|values| list(&values.into_iter().collect::<Vec<_>>()));
+    Ok((minute, if is_every_hour { "*".to_owned() } else { hour }))
 }
 
 fn hours_of_window((first, last): (u8, u8), seconds: u64) -> String {

@@ -68,6 +68,12 @@ fn intervals() {
         ("At the top of every hour, post the temperature", "every 1h"),
         ("Every 24 hours, make a backup", "every 1d"),
         ("Five times a day, water the plants", "every 4h48m"),
+        ("Every hour at minute 15, read the sensors", "15 * * * *"),
+        ("Every 2 hours on the half hour, read the sensors", "30 */2 * * *"),
+        ("At 20 minutes past every hour, read the sensors", "20 * * * *"),
+        ("Don't forget to water the plants every 3 days.", "every 3d"),
+        ("This agent runs every 5 minutes and checks the site", "every 5m"),
+        ("An agent that checks my email every 10 minutes", "every 10m"),
     ]);
 }
 
@@ -114,6 +120,13 @@ fn times_of_day() {
         ("Every day at 9:00 and 9:30 send me the weather", "0,30 9 * * *"),
         ("Run every day.\nStart at 8:30.", "30 8 * * *"),
         ("Every day at 6, 12 and 18, read the meter", "0 6,12,18 * * *"),
+        ("Run at 9 in the morning and 6 in the evening every day", "0 9,18 * * *"),
+        ("Run every day at 7 in the morning and at 7 in the evening", "0 7,19 * * *"),
+        ("Every day at 8.30am read the meter", "30 8 * * *"),
+        ("Every day at 0830 read the meter", "30 8 * * *"),
+        ("Every day around 9 read the meter", "0 9 * * *"),
+        ("Read the meter 24 times a day", "0 * * * *"),
+        ("Summarize emails that arrived overnight every day at 8am.", "0 8 * * *"),
     ]);
 }
 
@@ -236,6 +249,7 @@ fn what_is_no_schedule() {
         ("Answer mails that arrive daily from the shop.", "-"),
         ("If the backup fails every night, tell me.", "-"),
         ("Check that the backup which runs every night succeeded.", "-"),
+        ("The backup runs every night. Verify that it succeeded.", "-"),
         ("Remind me of the meeting at 3pm.", "-"),
         ("Write the report by Friday.", "-"),
         ("Tomorrow at 9am call the bank.", "-"),
@@ -285,5 +299,16 @@ fn what_cannot_be_said_or_is_not_clear() {
         ("Every 0 minutes, look around.", "?"),
         ("Every 400000000 weeks, look around.", "?"),
         ("Every two years, look around.", "?"),
+        ("Every Friday the 13th, stay in bed.", "?one schedule cannot say all of it"),
+        ("Every month on the last Friday, send the invoice.", "?the n-th weekday of a month cannot be said by a schedule"),
+        ("Every month on the last day, send the invoice.", "?the end of a month or week cannot be said by a schedule"),
+        ("Every month, at the end, send the invoice.", "?the end of a month or week cannot be said by a schedule"),
+        ("Every day at 25:00, look around.", "?an hour is not clear; write it with am or pm, or as 17:00"),
+        ("Every day 8 to 10, look around.", "?an hour is not clear; write it with am or pm, or as 17:00"),
+        ("Look around 9-5 on weekdays.", "?an hour is not clear; write it with am or pm, or as 17:00"),
+        ("Every morning before 8am, look around.", "?it is not clear whether a time in the text is when to run"),
+        ("Every 30 minutes until 6pm, look around.", "?"),
+        ("Every 10 minutes today, look around.", "?one schedule cannot say all of it"),
+        ("Every 10 minutes, look for orders placed after 9am.", "?it is not clear whether a time in the text is when to run"),
     ]);
 }

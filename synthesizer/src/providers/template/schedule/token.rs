@@ -144,6 +144,9 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) {
         let digits = prefix(self.rest, |c| c.is_ascii_digit());
         let after = &self.rest[digits.len()..];
+        if let Some((length, time)) = self.loose_clock(digits, after) {
+            return self.take(length, Token::Clock(time));
+        }
         let Some(number) = digits.parse::<u32>().ok().filter(|_| digits.len() <= 9) else {
             return self.take(digits.len(), Token::Other);
         };
@@ -162,6 +165,24 @@ impl<'a> Lexer<'a> {
             return self.take(digits.len() + 1, Token::Other);
         }
         self.take(digits.len(), Token::Number(number));
+    }
+
+    /// `8.30am`, and after "at" also `8.30` and `0830`.
+    fn loose_clock(&self, digits: &str, after: &str) -> Option<(usize, Time)> {
+        let is_after_at = self.tokens.last() == Some(&Token::Word("at".to_owned()));
+        let dotted = after.strip_prefix('.').map(|rest| (prefix(rest, |c| c.is_ascii_digit()), rest));
+        let (hour, minute, length) = match dotted {
+            Some((minute, rest)) => {
+                let follower = rest[minute.len()..].trim_start();
+                let has_meridiem = ["am", "pm", "a.m", "p.m", "AM", "PM"].into_iter().any(|meridiem| follower.starts_with(meridiem));
+                (digits, minute, (is_after_at || has_meridiem).then_some(digits.len() + 3)?)
+            }
+            None if is_after_at && digits.len() == 4 => (&digits[..2], &digits[2..], 4),
+            None => return None,
+        };
+        let hour = hour.parse().ok().filter(|hour| *hour < 24)?;
+        let minute_number = minute.parse().ok().filter(|number| minute.len() == 2 && *number < 60)?;
+        Some((length, Time { hour, minute: minute_number, said: Said::OnTheClock }))
     }
 
     fn symbol(&mut self, first: char) {
@@ -302,6 +323,7 @@ mod tests {
             ("half-hourly 1.5 hours 2.25 80% don’t", "half - hourly #1½ hours ~ ~ don't"),
             ("99999999999 1000000000000000000000st", "~ ~ st"),
             ("@9am Mon-Fri & Sun", "at 9:00! mon - fri and sun"),
+            ("8.30am, at 8.30, at 0830, or 8.30 and 0830", "8:30! , at 8:30 , at 8:30 , or ~ and #830"),
         ] {
             assert_eq!(shown(sentence), expected, "{sentence}");
         }
