@@ -14,8 +14,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition as _, conditions};
 use langop_integration_tests::{
-    AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, Synthesizer, TestNamespace, audit, run_dir,
-    wait,
+    AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, Operator, Synthesizer, TestNamespace,
+    audit, run_dir, wait,
 };
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::de::DeserializeOwned;
@@ -306,6 +306,33 @@ async fn a_program_restarts_on_its_port_and_ends_with_its_value() -> Result<()> 
         std::fs::read_to_string(log)?.contains("127.0.0.1"),
         "its log says where it listens"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_is_its_service_account_to_the_api_server() -> Result<()> {
+    let cp = ControlPlane::shared().await;
+    cp.install_crds().await?;
+    let ns = TestNamespace::create(cp, "operator").await?;
+    let mark = cp.audit()?.mark()?;
+    let builder = Operator::builder(cp).namespaces(&[ns.name()]);
+    let mut operator = builder.synthesizer("http://127.0.0.1:1").start().await?;
+    operator.restart().await?;
+    operator.stop().await?;
+
+    let requests = cp
+        .audit()?
+        .events_since(mark, &Filter::all().user(operator.user()))?;
+    assert!(
+        requests
+            .iter()
+            .any(|event| event.resource == "languageagents")
+    );
+    let denied: Vec<_> = requests
+        .into_iter()
+        .filter(|event| event.code == 403)
+        .collect();
+    assert!(denied.is_empty(), "{}", audit::pretty(&denied));
     Ok(())
 }
 

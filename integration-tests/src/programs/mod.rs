@@ -125,15 +125,10 @@ impl Program {
                 Err(error) => Ok(Err(error.into())),
             }
         });
-        let ready = ready.await.and_then(|ended| ended);
-        ready.with_context(|| {
-            format!(
-                "{}; its log ends so:\n{}",
-                this.launch.name,
-                this.log_tail()
-            )
-        })?;
-        Ok(this)
+        match ready.await.and_then(|ended| ended) {
+            Ok(()) => Ok(this),
+            Err(error) => Err(this.with_log(&error)),
+        }
     }
 
     fn spawn(launch: Launch) -> Result<Self> {
@@ -201,13 +196,23 @@ impl Program {
         send(self.pid, signal)?;
         let what = format!("the end of {} after {signal:?}", self.launch.name);
         let ended = wait::until(&what, END, async || self.guard.try_wait().ok().flatten()).await;
-        ended.with_context(|| format!("its log ends so:\n{}", self.log_tail()))
+        ended.map_err(|error| self.with_log(&error))
     }
 
     /// Starts it anew, in the same way.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
         *self = Self::start(self.launch.clone()).await?;
         Ok(())
+    }
+
+    /// The error, and what the program itself said of it.
+    fn with_log(&self, error: &anyhow::Error) -> anyhow::Error {
+        let Launch { name, log, .. } = &self.launch;
+        anyhow!(
+            "{name}: {error:#}\n{} ends so:\n{}",
+            log.display(),
+            self.log_tail()
+        )
     }
 
     fn log_tail(&self) -> String {

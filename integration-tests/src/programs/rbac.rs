@@ -97,7 +97,8 @@ fn plan(documents: &[DynamicObject], own: &str, scope: &Scope) -> Result<Vec<Dyn
 /// Puts a namespaced object, and the subjects of a binding, into the operator's own namespace.
 fn moved(mut value: Value, own: &str) -> Value {
     value["metadata"]["namespace"] = own.into();
-    for subject in value["subjects"].as_array_mut().into_iter().flatten() {
+    let subjects = value.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
         subject["namespace"] = own.into();
     }
     value
