@@ -343,7 +343,7 @@ async fn a_program_that_cannot_start_says_why() {
         .model("m")
         .start()
         .await;
-    let error = format!("{:#}", refused.err().expect("no such provider"));
+    let error = format!("{:#}", refused.expect_err("no such provider"));
     assert!(
         error.contains("ended with") && error.contains("oracle"),
         "{error}"

@@ -1,5 +1,5 @@
-//! Plays the storage provisioner: where a cloud would make a disk for a claim, this makes a PersistentVolume that nobody mounts. Without
-//! it a pod with a workspace would never be scheduled. Owns the StorageClass and the volumes, nothing else.
+//! Plays the storage provisioner: where a cloud would make a disk for a claim, this makes a `PersistentVolume` that nobody mounts. Without
+//! it a pod with a workspace would never be scheduled. Owns the `StorageClass` and the volumes, nothing else.
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -17,7 +17,7 @@ use serde_json::json;
 /// Name of the class and of its provisioner.
 const CLASS: &str = "langop-tests";
 
-/// Makes the default StorageClass.
+/// Makes the default `StorageClass`.
 pub(super) async fn create_class(client: &Client) -> Result<()> {
     let class = json!({
         "apiVersion": "storage.k8s.io/v1",

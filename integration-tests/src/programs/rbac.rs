@@ -71,8 +71,6 @@ fn plan(documents: &[DynamicObject], own: &str, scope: &Scope) -> Result<Vec<Dyn
     for document in documents {
         let value = serde_json::to_value(document)?;
         match value["kind"].as_str().unwrap_or_default() {
-            // Made by us: they differ only in the namespace.
-            "Namespace" | "ServiceAccount" => {}
             "ClusterRole" => planned.push(value),
             "Role" | "RoleBinding" => planned.push(moved(value, own)),
             "ClusterRoleBinding" if *scope == Scope::Cluster => {
@@ -82,8 +80,9 @@ fn plan(documents: &[DynamicObject], own: &str, scope: &Scope) -> Result<Vec<Dyn
                     bindings.push(role);
                 }
             }
-            // In single namespaces only the main ClusterRole is bound, as the file says.
-            "ClusterRoleBinding" => {}
+            // Made by us: the first two differ in the namespace only, and in single namespaces nothing
+            // but the main ClusterRole is bound, as the file says.
+            "Namespace" | "ServiceAccount" | "ClusterRoleBinding" => {}
             kind => bail!("deploy/rbac.yaml holds a {kind}; it is for roles and bindings only"),
         }
     }
