@@ -14,7 +14,7 @@ use langop_api::{
     model::ServicePhase,
 };
 
-use crate::observed::{DeploymentFacts, Facts, Observed};
+use crate::observed::{ChildKind, DeploymentFacts, Facts, Observed};
 
 /// The longest message, in bytes. The API allows 32 KiB; people read the first line.
 pub const MAX_MESSAGE: usize = 1024;
@@ -49,6 +49,48 @@ pub enum Standing {
     Stalled(Reason, String),
     /// Went wrong, and is tried again.
     Failed(Reason, String),
+}
+
+/// A spec that cannot be carried out: nothing is built from it until it changes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct Invalid {
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people, and what to write instead.
+    pub message: String,
+}
+
+impl Invalid {
+    /// A problem of the spec itself.
+    pub fn spec(message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::InvalidSpec,
+            message: message.into(),
+        }
+    }
+
+    /// The problem that names needed for children are taken by objects of somebody else, if any are.
+    pub fn name_conflict(taken: &[(ChildKind, String)]) -> Option<Self> {
+        let mut names: Vec<String> = taken
+            .iter()
+            .map(|(kind, name)| format!("{kind:?} '{name}'"))
+            .collect();
+        names.sort_unstable();
+        (!names.is_empty()).then(|| Self {
+            reason: Reason::NameConflict,
+            message: format!(
+                "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
+                names.join(", ")
+            ),
+        })
+    }
+}
+
+impl From<Invalid> for Standing {
+    fn from(invalid: Invalid) -> Self {
+        Self::Stalled(invalid.reason, invalid.message)
+    }
 }
 
 /// The conditions of one resource in the making.

@@ -1,0 +1,227 @@
+//! LanguageClients: a chat or API front end over models and tools. A Deployment, a Service, and one policy for both directions.
+//!
+//! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has
+//! no mode, instructions, code or workspace.
+
+use k8s_openapi::{
+    api::{
+        core::v1::{PodTemplateSpec, ResourceRequirements},
+        networking::v1::{NetworkPolicy, NetworkPolicySpec},
+    },
+    jiff::Timestamp,
+};
+use langop_api::{
+    LanguageClient, LanguageClientSpec, LanguageClientStatus,
+    condition::{Reason, types},
+    names::{env as names, labels},
+};
+
+use crate::{
+    children::{Applied, Children, Prepared},
+    conditions::{Conditions, Invalid, Standing, Status, service_phase},
+    env, ingress,
+    meta::{self, Component, owner_of},
+    namesake::{self, NamedKind, Namesake},
+    observed::ChildKind,
+    pod::{self, ContainerInput, PodInput},
+    policy,
+    references::{References, ToolView, service_url},
+    settings::Settings,
+    workload::{Rollout, Workload, listening},
+};
+
+/// A LanguageClient whose spec can be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedClient {
+    workload: Workload,
+    resources: ResourceRequirements,
+    references: References,
+    spec: LanguageClientSpec,
+}
+
+/// Moves sidecar tools to what cannot be used: they have no address outside their agents' pods.
+pub fn usable(mut references: References) -> References {
+    let (sidecars, services): (Vec<ToolView>, Vec<ToolView>) =
+        references.tools.into_iter().partition(ToolView::is_sidecar);
+    references.tools = services;
+    references.unresolved.extend(sidecars.iter().map(|tool| {
+        format!(
+            "tool '{}' is a sidecar of agents and cannot be reached by a client: set its deploymentMode to service, or leave it out",
+            tool.name
+        )
+    }));
+    references.unresolved.sort();
+    references
+}
+
+/// Checks what the API server could not: `references` come from [`usable`], `namesakes` are the agents and tools of the same name, `taken`
+/// the names of children that are somebody else's.
+pub fn validate(
+    client: &LanguageClient,
+    references: References,
+    namesakes: &[Namesake],
+    taken: &[(ChildKind, String)],
+) -> Result<ValidatedClient, Invalid> {
+    let created = client
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0);
+    if let Some(message) = namesake::conflict(NamedKind::Client, created, namesakes) {
+        return Err(Invalid {
+            reason: Reason::NameConflict,
+            message,
+        });
+    }
+    if let Some(conflict) = Invalid::name_conflict(taken) {
+        return Err(conflict);
+    }
+    let owner = owner_of(client).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
+    let spec = client.spec.clone();
+    let resources = pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS)
+        .map_err(|error| Invalid::spec(error.to_string()))?;
+    let workload = Workload {
+        component: Component::Client,
+        namespace: client.metadata.namespace.clone().unwrap_or_default(),
+        name: owner.name.clone(),
+        owner,
+        replicas: spec.replicas,
+        port: spec.port,
+    };
+    Ok(ValidatedClient {
+        workload,
+        resources,
+        references,
+        spec,
+    })
+}
+
+/// All children.
+pub fn build(client: &ValidatedClient, settings: &Settings) -> Children<Prepared> {
+    let mut children = Children::default();
+    children
+        .network_policies
+        .push(build_policy(client, settings));
+    children.services.push(client.workload.service());
+    children
+        .deployments
+        .push(client.workload.deployment(build_template(client, settings)));
+    children
+}
+
+fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateSpec {
+    let mut variables = env::given(&client.references);
+    variables.push(env::value(names::AGENT_NAME, &client.workload.owner.name));
+    variables.push(env::value(
+        names::AGENT_NAMESPACE,
+        &client.workload.namespace,
+    ));
+    let mut container = pod::container(ContainerInput {
+        name: "client".to_owned(),
+        image: client.spec.image.clone(),
+        port: client.spec.port,
+        env: variables,
+        user_env: env::user_env(&client.spec.env),
+        resources: client.resources.clone(),
+        ..ContainerInput::default()
+    });
+    container.readiness_probe = Some(listening(client.spec.port));
+    let input = PodInput {
+        containers: vec![container],
+        ..PodInput::default()
+    };
+    pod::template(
+        meta::labels(Component::Client, &client.workload.owner.name),
+        input,
+        settings,
+    )
+}
+
+/// Out: DNS and the pods of what it refers to. In: its own port only, from any namespace or from those that are named.
+fn build_policy(client: &ValidatedClient, settings: &Settings) -> NetworkPolicy {
+    let references = &client.references;
+    let tools = references
+        .tools
+        .iter()
+        .map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port));
+    let models = references
+        .models
+        .iter()
+        .map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port));
+    let peers = match &client.spec.ingress_from {
+        None => vec![ingress::any_namespace()],
+        Some(peers) => ingress::named(peers),
+    };
+    NetworkPolicy {
+        metadata: client.workload.metadata(),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(client.workload.selector()),
+            policy_types: Some(["Egress", "Ingress"].map(str::to_owned).into()),
+            egress: Some(
+                policy::dns_rule(settings)
+                    .into_iter()
+                    .chain(tools)
+                    .chain(models)
+                    .collect(),
+            ),
+            ingress: Some(ingress::rules(peers, Some(client.spec.port))),
+        }),
+    }
+}
+
+/// The status after all children are applied, or after what kept them from being; `references` come from [`usable`].
+pub fn status(
+    client: &LanguageClient,
+    references: &References,
+    children: Result<&Children<Applied>, Standing>,
+    rollout: Rollout<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> LanguageClientStatus {
+    let generation = client.metadata.generation.unwrap_or_default();
+    let before = client
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.conditions);
+    let missing = references.unresolved.join("; ");
+    let mut next = Conditions::new(before, generation, now);
+    match (missing.is_empty(), references.is_empty()) {
+        (false, _) => next.set(
+            types::REFERENCES_RESOLVED,
+            Status::False,
+            Reason::ReferenceNotFound,
+            missing.clone(),
+        ),
+        (true, true) => next.set(
+            types::REFERENCES_RESOLVED,
+            Status::True,
+            Reason::NoReferences,
+            "nothing is referenced",
+        ),
+        (true, false) => next.set(
+            types::REFERENCES_RESOLVED,
+            Status::True,
+            Reason::AllResolved,
+            "every reference can be used",
+        ),
+    }
+    next.summary(match rollout.standing_after(children) {
+        Standing::Ready(..) if !missing.is_empty() => {
+            Standing::Progressing(Reason::ReferenceNotFound, missing)
+        }
+        standing => standing,
+    });
+    let conditions = next.finish();
+    let name = client.metadata.name.as_deref().unwrap_or_default();
+    let namespace = client.metadata.namespace.as_deref().unwrap_or_default();
+    LanguageClientStatus {
+        observed_generation: Some(generation),
+        phase: Some(service_phase(&conditions)),
+        endpoint: Some(service_url(name, namespace, client.spec.port, settings)),
+        ready_replicas: rollout.ready_replicas(),
+        conditions,
+    }
+}
+
+#[cfg(test)]
+mod tests;

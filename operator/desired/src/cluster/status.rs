@@ -1,0 +1,75 @@
+//! The status of a LanguageCluster.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use langop_api::{
+    LanguageCluster, LanguageClusterStatus,
+    agent::AgentPhase,
+    cluster::{AgentCounts, ClusterPhase},
+    condition::{Reason, types},
+};
+
+use super::namespace_of;
+use crate::{
+    children::{Applied, Children},
+    conditions::{self, Conditions, Standing},
+};
+
+/// The status after all children are applied, or after what kept them from being.
+///
+/// `agents` is written with it; whoever calls keeps to the pace of those writes by passing the counts of the previous status.
+pub fn status(
+    cluster: &LanguageCluster,
+    children: Result<&Children<Applied>, Standing>,
+    agents: Option<AgentCounts>,
+    now: Timestamp,
+) -> LanguageClusterStatus {
+    let previous = cluster.status.as_ref();
+    let generation = cluster.metadata.generation.unwrap_or_default();
+    let before = previous.map_or(&[][..], |status| &status.conditions);
+    let used = children.is_ok();
+    let mut next = Conditions::new(before, generation, now);
+    next.summary(match children {
+        Ok(_) => Standing::Ready(Reason::AsDesired, "the namespace is set up".into()),
+        Err(problem) => problem,
+    });
+    let conditions = next.finish();
+    LanguageClusterStatus {
+        observed_generation: Some(generation),
+        phase: Some(phase(&conditions)),
+        namespace: if used {
+            Some(namespace_of(cluster))
+        } else {
+            previous.and_then(|status| status.namespace.clone())
+        },
+        agents,
+        conditions,
+    }
+}
+
+/// Where the cluster stands, by its conditions.
+pub fn phase(conditions: &[Condition]) -> ClusterPhase {
+    let ready = conditions::find(conditions, types::READY);
+    if conditions::is_true(conditions, types::READY) {
+        ClusterPhase::Ready
+    } else if ready.is_some_and(|ready| ready.reason == Reason::NamespaceTerminating.as_str()) {
+        ClusterPhase::Terminating
+    } else if conditions::is_true(conditions, types::STALLED) {
+        ClusterPhase::Failed
+    } else {
+        ClusterPhase::Pending
+    }
+}
+
+/// Counts agents by their phases; `None` is one without status yet.
+pub fn count(phases: impl IntoIterator<Item = Option<AgentPhase>>) -> AgentCounts {
+    let mut counts = AgentCounts::default();
+    for phase in phases {
+        counts.total += 1;
+        match phase {
+            Some(AgentPhase::Running | AgentPhase::Succeeded) => counts.running += 1,
+            Some(AgentPhase::Failed) => counts.failed += 1,
+            Some(AgentPhase::Pending | AgentPhase::Suspended) | None => {}
+        }
+    }
+    counts
+}

@@ -1,0 +1,285 @@
+use k8s_openapi::jiff::Timestamp;
+use langop_api::{
+    agent::AgentPhase,
+    cluster::{AgentCounts, ClusterPhase},
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{children::Children, observed::ChildKind};
+
+fn cluster(name: &str, second: i64, spec: &Value) -> LanguageCluster {
+    let created = Timestamp::from_second(second).unwrap().to_string();
+    serde_json::from_value(json!({
+        "apiVersion": "langop.io/v1alpha1", "kind": "LanguageCluster",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1, "creationTimestamp": created},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn live(labels: &[(&str, &str)], facts: Facts) -> Observed {
+    Observed {
+        kind: ChildKind::Namespace,
+        name: "team".into(),
+        namespace: String::new(),
+        uid: "n".into(),
+        controller: None,
+        labels: labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        annotations: [].into(),
+        created: String::new(),
+        deleting: false,
+        owned_digest: String::new(),
+        facts,
+    }
+}
+
+const CALM: Facts = Facts::Namespace {
+    terminating: false,
+    foreign_pod_security: false,
+};
+
+#[test]
+fn namespaces_of_the_system_are_refused() {
+    let settings = Settings {
+        refused_namespaces: vec!["infra".into()],
+        ..Settings::default()
+    };
+    for (namespace, refused) in [
+        ("default", true),
+        ("kube-system", true),
+        ("langop-system", true),
+        ("infra", true),
+        ("team", false),
+        ("kubernetes", false),
+    ] {
+        let result = validate(
+            &cluster("team", 1, &json!({"namespace": namespace})),
+            &settings,
+        );
+        assert_eq!(
+            result.map(|_| ()).map_err(|invalid| invalid.reason),
+            if refused {
+                Err(Reason::NamespaceRefused)
+            } else {
+                Ok(())
+            },
+            "{namespace}"
+        );
+    }
+    let quota = validate(
+        &cluster("team", 1, &json!({"resourceQuotas": {"pods": "many"}})),
+        &settings,
+    )
+    .unwrap_err();
+    assert_eq!(quota.reason, Reason::InvalidSpec);
+    assert!(quota.message.contains("pods"), "{quota}");
+}
+
+#[test]
+fn whose_namespace_it_is() {
+    use NamespaceUse::{Adopt, AdoptLabelled, Create};
+    let ours = [("langop.io/cluster", "team")];
+    let foreign = Facts::Namespace {
+        terminating: false,
+        foreign_pod_security: true,
+    };
+    let terminating = Facts::Namespace {
+        terminating: true,
+        foreign_pod_security: false,
+    };
+    for (observed, decided) in [
+        (None, Ok(Create)),
+        (Some(live(&ours, CALM)), Ok(Adopt)),
+        (Some(live(&ours, foreign)), Ok(AdoptLabelled)),
+        (Some(live(&[], CALM)), Err(Reason::NamespaceNotAdoptable)),
+        (
+            Some(live(&[("langop.io/cluster", "other")], CALM)),
+            Err(Reason::NamespaceNotAdoptable),
+        ),
+        (
+            Some(live(&ours, terminating)),
+            Err(Reason::NamespaceTerminating),
+        ),
+        (
+            Some(Observed {
+                deleting: true,
+                ..live(&[], CALM)
+            }),
+            Err(Reason::NamespaceTerminating),
+        ),
+    ] {
+        let result = decide(&cluster("team", 1, &json!({})), [], observed.as_ref());
+        let reason = result.map_err(|standing| match standing {
+            Standing::Stalled(reason, _) | Standing::Progressing(reason, _) => reason,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(reason, decided, "{observed:?}");
+    }
+}
+
+#[test]
+fn of_two_clusters_the_later_yields() {
+    let spec = json!({"namespace": "shared"});
+    let (first, second) = (cluster("b", 1, &spec), cluster("a", 2, &spec));
+    let elsewhere = cluster("0", 0, &json!({}));
+    let mut leaving = cluster("c", 0, &spec);
+    leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
+    let all = [&first, &second, &elsewhere, &leaving];
+    assert_eq!(decide(&first, all, None), Ok(NamespaceUse::Create));
+    let Err(Standing::Stalled(Reason::NamespaceConflict, message)) = decide(&second, all, None)
+    else {
+        panic!("the later must yield")
+    };
+    assert!(message.contains("'b'"), "{message}");
+    let twin = cluster("a", 1, &spec);
+    assert_eq!(
+        decide(&twin, [&first, &twin], None),
+        Ok(NamespaceUse::Create),
+        "made in one second: by name"
+    );
+}
+
+fn full() -> LanguageCluster {
+    cluster(
+        "team",
+        1,
+        &json!({
+            "namespace": "team-a",
+            "resourceQuotas": {"requests.cpu": "4", "limits.memory": "8Gi", "pods": 20},
+            "members": [
+                {"subject": {"kind": "User", "name": "zoe"}, "role": "edit"},
+                {"subject": {"kind": "Group", "name": "ops"}, "role": "admin"},
+                {"subject": {"kind": "ServiceAccount", "name": "ci", "namespace": "build"}, "role": "edit"},
+                {"subject": {"kind": "User", "name": "ann"}, "role": "edit"},
+                {"subject": {"kind": "User", "name": "zoe"}, "role": "edit"},
+            ],
+            "podSecurity": "baseline",
+            "ingressFrom": [{"namespaceLabels": {"team": "web"}}],
+        }),
+    )
+}
+
+fn yaml_of(children: &Children<crate::children::Prepared>) -> Value {
+    json!({
+        "quotas": children.resource_quotas, "limits": children.limit_ranges, "bindings": children.role_bindings,
+        "policies": children.network_policies,
+    })
+}
+
+#[test]
+fn the_children_of_a_full_cluster() {
+    let settings = Settings::default();
+    let cluster = validate(&full(), &settings).unwrap();
+    insta::assert_yaml_snapshot!("full", yaml_of(&build(&cluster, &settings)));
+    insta::assert_yaml_snapshot!("namespace", build_namespace(&cluster, NamespaceUse::Create));
+    let labelled = build_namespace(&cluster, NamespaceUse::AdoptLabelled)
+        .metadata
+        .labels
+        .unwrap();
+    assert_eq!(labelled.keys().collect::<Vec<_>>(), ["langop.io/cluster"]);
+}
+
+#[test]
+fn the_children_of_a_plain_cluster() {
+    let settings = Settings::default();
+    let plain = validate(
+        &cluster(
+            "team",
+            1,
+            &json!({"networkIsolation": false, "resourceQuotas": {"pods": 3}}),
+        ),
+        &settings,
+    )
+    .unwrap();
+    let children = build(&plain, &settings);
+    assert_eq!(plain.namespace, "team");
+    assert!(children.limit_ranges.is_empty() && children.network_policies.is_empty());
+    assert_eq!(
+        (children.resource_quotas.len(), children.role_bindings.len()),
+        (1, 3)
+    );
+    assert!(
+        children
+            .role_bindings
+            .iter()
+            .all(|binding| binding.subjects == Some(vec![]))
+    );
+}
+
+#[test]
+fn defaults_follow_the_keys_of_the_quota() {
+    let settings = Settings::default();
+    for (key, requests, limits) in [
+        ("requests.cpu", &["cpu"][..], &[][..]),
+        ("cpu", &["cpu"], &[]),
+        ("limits.memory", &["memory"], &["memory"]),
+        ("requests.ephemeral-storage", &["ephemeral-storage"], &[]),
+    ] {
+        let cluster = validate(
+            &cluster("team", 1, &json!({"resourceQuotas": {key: "8"}})),
+            &settings,
+        )
+        .unwrap();
+        let children = build(&cluster, &settings);
+        let item = &children.limit_ranges[0].spec.as_ref().unwrap().limits[0];
+        let keys = |map: &Option<std::collections::BTreeMap<String, _>>| -> Vec<String> {
+            map.iter().flatten().map(|(key, _)| key.clone()).collect()
+        };
+        assert_eq!(
+            (keys(&item.default_request), keys(&item.default)),
+            (
+                requests.iter().map(ToString::to_string).collect(),
+                limits.iter().map(ToString::to_string).collect()
+            ),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn phases_and_counts() {
+    let now = Timestamp::UNIX_EPOCH;
+    let applied = Children::default().into_applied();
+    let phase = |problem: Option<Standing>| {
+        let status = status(&full(), problem.map_or(Ok(&applied), Err), None, now);
+        (status.phase.unwrap(), status.namespace)
+    };
+    assert_eq!(phase(None), (ClusterPhase::Ready, Some("team-a".into())));
+    assert_eq!(
+        phase(Some(Standing::Stalled(
+            Reason::NamespaceConflict,
+            String::new()
+        ))),
+        (ClusterPhase::Failed, None)
+    );
+    assert_eq!(
+        phase(Some(Standing::Progressing(
+            Reason::NamespaceTerminating,
+            String::new()
+        ))),
+        (ClusterPhase::Terminating, None)
+    );
+    assert_eq!(
+        phase(Some(Standing::Failed(Reason::ApplyFailed, String::new()))),
+        (ClusterPhase::Pending, None)
+    );
+    let agents = [
+        None,
+        Some(AgentPhase::Running),
+        Some(AgentPhase::Succeeded),
+        Some(AgentPhase::Failed),
+        Some(AgentPhase::Suspended),
+    ];
+    assert_eq!(
+        count(agents),
+        AgentCounts {
+            total: 5,
+            running: 2,
+            failed: 1
+        }
+    );
+}

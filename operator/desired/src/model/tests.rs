@@ -1,0 +1,207 @@
+use langop_api::{condition::Reason, model::ServicePhase};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::observed::{DeploymentFacts, Facts, Observed};
+
+fn model(spec: &Value) -> LanguageModel {
+    serde_json::from_value(json!({
+        "apiVersion": "langop.io/v1alpha1", "kind": "LanguageModel",
+        "metadata": {"name": "claude", "namespace": "demo", "uid": "uid-claude", "generation": 3},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn children(spec: &Value) -> Children<Prepared> {
+    build(&validate(&model(spec), &[]).unwrap(), &Settings::default())
+}
+
+fn yaml_of(children: &Children<Prepared>) -> Value {
+    json!({"configMaps": children.config_maps, "deployments": children.deployments, "services": children.services})
+}
+
+#[test]
+fn the_default_proxy() {
+    let spec = json!({
+        "provider": "anthropic", "model": "claude-sonnet-4-5", "apiKeySecretRef": {"name": "anthropic"},
+        "configuration": {"temperature": 0.2, "maxTokens": 4096, "topP": 0.9, "timeoutSeconds": 60, "requestsPerMinute": 30},
+        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    });
+    insta::assert_yaml_snapshot!("default_proxy", yaml_of(&children(&spec)));
+}
+
+#[test]
+fn a_proxy_of_ones_own_gets_environment_and_its_arguments_only() {
+    let spec = json!({
+        "provider": "custom", "model": "in-house", "image": "registry.example.com/proxy:1", "args": ["serve"], "replicas": 2,
+        "apiKeySecretRef": {"name": "k", "key": "token"}, "endpoint": "https://llm.example.com",
+    });
+    let children = children(&spec);
+    assert!(children.config_maps.is_empty());
+    insta::assert_yaml_snapshot!("own_proxy", yaml_of(&children));
+}
+
+fn config_of(spec: &Value) -> Value {
+    let children = children(spec);
+    serde_saphyr::from_str(&children.config_maps[0].data.as_ref().unwrap()["config.yaml"]).unwrap()
+}
+
+#[test]
+fn what_litellm_is_told() {
+    let entry = |spec: &Value| config_of(spec)["model_list"][0]["litellm_params"].clone();
+    for (spec, told) in [
+        (
+            json!({"provider": "openai", "model": "gpt-5", "apiKeySecretRef": {"name": "k"}}),
+            json!({"model": "openai/gpt-5", "api_key": "os.environ/OPENAI_API_KEY"}),
+        ),
+        (
+            json!({"provider": "ollama", "model": "qwen3", "endpoint": "http://ollama:11434"}),
+            json!({"model": "ollama_chat/qwen3", "api_base": "http://ollama:11434"}),
+        ),
+        (
+            json!({"provider": "openai-compatible", "model": "m", "endpoint": "http://vllm/v1"}),
+            json!({"model": "openai/m", "api_base": "http://vllm/v1", "api_key": "none"}),
+        ),
+    ] {
+        assert_eq!(entry(&spec), told);
+    }
+    let names = |model: &str| -> Vec<Value> {
+        let config =
+            config_of(&json!({"provider": "openai", "model": model, "endpoint": "http://x"}));
+        config["model_list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["model_name"].clone())
+            .collect()
+    };
+    assert_eq!(names("gpt-5"), ["claude", "gpt-5"]);
+    assert_eq!(names("claude"), ["claude"]);
+}
+
+#[test]
+fn a_change_of_the_configuration_rolls_the_pods_and_a_secret_is_never_in_it() {
+    let hash = |temperature: f64| {
+        let spec = json!({"provider": "openai", "model": "m", "apiKeySecretRef": {"name": "k"}, "configuration": {"temperature": temperature}});
+        let template = children(&spec).deployments[0]
+            .spec
+            .clone()
+            .unwrap()
+            .template;
+        template.metadata.unwrap().annotations.unwrap()["langop.io/config-hash"].clone()
+    };
+    assert_eq!(hash(0.1), hash(0.1));
+    assert_ne!(hash(0.1), hash(0.2));
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_said() {
+    let refused =
+        |spec: &Value, taken: &[(ChildKind, String)]| validate(&model(spec), taken).unwrap_err();
+    let ollama = refused(&json!({"provider": "ollama", "model": "qwen3"}), &[]);
+    assert!(
+        ollama.reason == Reason::InvalidSpec && ollama.message.contains("endpoint"),
+        "{ollama}"
+    );
+    let good = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
+    let taken = refused(&good, &[(ChildKind::Service, "claude-proxy".into())]);
+    assert!(
+        taken.reason == Reason::NameConflict && taken.message.contains("Service 'claude-proxy'"),
+        "{taken}"
+    );
+    let crossed = json!({"provider": "openai", "model": "m", "endpoint": "http://x", "resources": {"requests": {"cpu": "x"}}});
+    assert_eq!(refused(&crossed, &[]).reason, Reason::InvalidSpec);
+}
+
+#[test]
+fn memory_is_enough_for_the_proxy() {
+    let limit = |resources: Value| {
+        let spec = json!({"provider": "openai", "model": "m", "endpoint": "http://x", "resources": resources});
+        let pod = children(&spec).deployments[0]
+            .spec
+            .clone()
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        pod.containers[0].resources.clone().unwrap().limits.unwrap()["memory"]
+            .0
+            .clone()
+    };
+    assert_eq!(limit(json!({})), "1536Mi");
+    assert_eq!(limit(json!({"requests": {"memory": "2Gi"}})), "2Gi");
+}
+
+#[test]
+fn the_status_follows_the_rollout() {
+    let spec = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
+    let settings = Settings::default();
+    let applied = children(&spec).into_applied();
+    let deployment = |facts: DeploymentFacts| Observed {
+        kind: ChildKind::Deployment,
+        name: "claude-proxy".into(),
+        namespace: "demo".into(),
+        uid: "d".into(),
+        controller: None,
+        labels: [].into(),
+        annotations: [].into(),
+        created: String::new(),
+        deleting: false,
+        owned_digest: String::new(),
+        facts: Facts::Deployment(facts),
+    };
+    let done = DeploymentFacts {
+        desired: 1,
+        replicas: 1,
+        updated: 1,
+        ready: 1,
+        available: 1,
+        ..DeploymentFacts::default()
+    };
+    let refused = DeploymentFacts {
+        replica_failure: Some("exceeded quota".into()),
+        desired: 1,
+        ..DeploymentFacts::default()
+    };
+    for (facts, phase) in [
+        (Some(done.clone()), ServicePhase::Running),
+        (
+            Some(DeploymentFacts {
+                available: 0,
+                ready: 0,
+                ..done
+            }),
+            ServicePhase::Pending,
+        ),
+        (Some(refused), ServicePhase::Failed),
+        (None, ServicePhase::Pending),
+    ] {
+        let live = facts.map(deployment);
+        let rollout = Rollout {
+            deployment: live.as_ref(),
+            pods: &[],
+        };
+        let status = status(
+            &model(&spec),
+            Ok(&applied),
+            rollout,
+            &settings,
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(status.phase, Some(phase));
+        assert_eq!(
+            status.endpoint.as_deref(),
+            Some("http://claude-proxy.demo.svc.cluster.local:8000")
+        );
+    }
+    let problem = Standing::Failed(Reason::ApplyFailed, "denied".into());
+    let failed = status(
+        &model(&spec),
+        Err(problem),
+        Rollout::default(),
+        &settings,
+        Timestamp::UNIX_EPOCH,
+    );
+    insta::assert_yaml_snapshot!("status_apply_failed", failed);
+}

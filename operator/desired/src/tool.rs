@@ -1,0 +1,178 @@
+//! LanguageTools: an MCP server. In service mode it has a Deployment, a Service, and an egress policy exactly when `egress` is present;
+//! in sidecar mode it has no children, because it runs in the pods of its agents.
+
+use k8s_openapi::{
+    api::{
+        core::v1::{PodTemplateSpec, ResourceRequirements},
+        networking::v1::{NetworkPolicy, NetworkPolicyEgressRule},
+    },
+    jiff::Timestamp,
+};
+use langop_api::{
+    LanguageTool, LanguageToolSpec, LanguageToolStatus, condition::Reason, tool::DeploymentMode,
+};
+
+use crate::{
+    children::{Applied, Children, Prepared},
+    conditions::{Conditions, Invalid, Standing, service_phase},
+    env,
+    meta::{self, Component, owner_of},
+    namesake::{self, NamedKind, Namesake},
+    observed::ChildKind,
+    pod::{self, ContainerInput, PodInput},
+    policy,
+    references::ToolView,
+    settings::Settings,
+    workload::{Rollout, Workload, listening},
+};
+
+/// A LanguageTool whose spec can be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedTool {
+    workload: Workload,
+    resources: ResourceRequirements,
+    /// Present exactly if the spec has `egress`.
+    egress: Option<Vec<NetworkPolicyEgressRule>>,
+    spec: LanguageToolSpec,
+}
+
+/// Checks what the API server could not: `namesakes` are the agents and clients of the same name, `taken` the names of children that are
+/// somebody else's.
+pub fn validate(
+    tool: &LanguageTool,
+    namesakes: &[Namesake],
+    taken: &[(ChildKind, String)],
+    settings: &Settings,
+) -> Result<ValidatedTool, Invalid> {
+    let created = tool.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    if let Some(message) = namesake::conflict(NamedKind::Tool, created, namesakes) {
+        return Err(Invalid {
+            reason: Reason::NameConflict,
+            message,
+        });
+    }
+    if let Some(conflict) = Invalid::name_conflict(taken) {
+        return Err(conflict);
+    }
+    let owner = owner_of(tool).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
+    let spec = tool.spec.clone();
+    let resources = pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS)
+        .map_err(|error| Invalid::spec(error.to_string()))?;
+    let workload = Workload {
+        component: Component::Tool,
+        namespace: tool.metadata.namespace.clone().unwrap_or_default(),
+        name: owner.name.clone(),
+        owner,
+        replicas: spec.replicas,
+        port: spec.port,
+    };
+    Ok(ValidatedTool {
+        workload,
+        resources,
+        egress: egress(&spec, settings)?,
+        spec,
+    })
+}
+
+fn egress(
+    spec: &LanguageToolSpec,
+    settings: &Settings,
+) -> Result<Option<Vec<NetworkPolicyEgressRule>>, Invalid> {
+    let Some(rules) = &spec.egress else {
+        return Ok(None);
+    };
+    let rules = rules.iter().enumerate().map(|(index, rule)| {
+        policy::egress_rule(rule, settings)
+            .map_err(|error| Invalid::spec(format!("egress[{index}]: {error}")))
+    });
+    rules.collect::<Result<_, _>>().map(Some)
+}
+
+/// All children; none in sidecar mode.
+pub fn build(tool: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
+    let mut children = Children::default();
+    if tool.spec.deployment_mode == DeploymentMode::Service {
+        children
+            .network_policies
+            .extend(build_policy(tool, settings));
+        children.services.push(tool.workload.service());
+        children
+            .deployments
+            .push(tool.workload.deployment(build_template(tool, settings)));
+    }
+    children
+}
+
+fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec {
+    let mut container = pod::container(ContainerInput {
+        name: "tool".to_owned(),
+        image: tool.spec.image.clone(),
+        port: tool.spec.port,
+        user_env: env::user_env(&tool.spec.env),
+        resources: tool.resources.clone(),
+        ..ContainerInput::default()
+    });
+    container.readiness_probe = Some(listening(tool.spec.port));
+    let input = PodInput {
+        containers: vec![container],
+        ..PodInput::default()
+    };
+    pod::template(
+        meta::labels(Component::Tool, &tool.workload.owner.name),
+        input,
+        settings,
+    )
+}
+
+fn build_policy(tool: &ValidatedTool, settings: &Settings) -> Option<NetworkPolicy> {
+    let rules = tool.egress.as_ref()?;
+    let rules = policy::dns_rule(settings)
+        .into_iter()
+        .chain(rules.iter().cloned())
+        .collect();
+    let selector = meta::selector(Component::Tool, &tool.workload.owner.name);
+    Some(policy::egress_policy(
+        tool.workload.metadata(),
+        selector,
+        rules,
+    ))
+}
+
+/// The status after all children are applied, or after what kept them from being.
+pub fn status(
+    tool: &LanguageTool,
+    children: Result<&Children<Applied>, Standing>,
+    rollout: Rollout<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> LanguageToolStatus {
+    let generation = tool.metadata.generation.unwrap_or_default();
+    let before = tool
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.conditions);
+    let mode = tool.spec.deployment_mode;
+    let mut next = Conditions::new(before, generation, now);
+    next.summary(match (mode, children) {
+        (_, Err(problem)) => problem,
+        (DeploymentMode::Service, Ok(_)) => rollout.standing(),
+        (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
+            Reason::AsDesired,
+            "runs as a sidecar in the pods of the agents that name it".into(),
+        ),
+    });
+    let conditions = next.finish();
+    LanguageToolStatus {
+        observed_generation: Some(generation),
+        phase: Some(service_phase(&conditions)),
+        endpoint: Some(ToolView::new(tool, settings).url),
+        deployment_mode: Some(mode),
+        ready_replicas: rollout
+            .ready_replicas()
+            .filter(|_| mode == DeploymentMode::Service),
+        conditions,
+    }
+}
+
+#[cfg(test)]
+mod tests;
