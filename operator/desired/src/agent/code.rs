@@ -1,0 +1,151 @@
+//! Code as it is stored: immutable ConfigMaps, named by their content, numbered by an annotation. The highest number became active
+//! last.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
+use langop_api::names::{CODE_KEY, DEFINITION_KEY, INSTRUCTIONS_KEY, annotations};
+use langop_dsl::{AgentDefinition, instructions};
+
+use super::validate::ValidatedAgent;
+use crate::{
+    hash,
+    meta::{self, Component},
+    observed::{CodeFacts, Facts, Observed, Offered},
+    references::References,
+};
+
+/// Digits of the content's hash in a ConfigMap's name.
+const NAME_DIGITS: usize = 12;
+
+/// Code that the synthesizer made, and the circumstances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCode {
+    /// The code.
+    pub code: String,
+    /// SHA-256 of its bytes, as the synthesizer says.
+    pub code_hash: String,
+    /// What it says, checked.
+    pub definition: AgentDefinition,
+    /// The instructions it was made from.
+    pub instructions: String,
+    /// The names it could use.
+    pub offered: Offered,
+    /// Who wrote it; empty where that is not known.
+    pub model: String,
+    /// W3C traceparent of the synthesis; empty without tracing.
+    pub traceparent: String,
+    /// When.
+    pub synthesized_at: Timestamp,
+}
+
+/// What code may use: the names of the references that exist, sorted.
+pub fn offered(references: &References) -> Offered {
+    let sorted = |mut names: Vec<String>| {
+        names.sort_unstable();
+        names
+    };
+    Offered {
+        tools: sorted(references.tools.iter().map(|tool| tool.name.clone()).collect()),
+        models: sorted(references.models.iter().map(|model| model.name.clone()).collect()),
+    }
+}
+
+/// The ConfigMap of new code. Applying it where it already exists is right too: then only annotations change.
+pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> ConfigMap {
+    let data: BTreeMap<String, String> = [
+        (CODE_KEY, new.code.clone()),
+        (DEFINITION_KEY, json(&new.definition)),
+        (INSTRUCTIONS_KEY, instructions::normalise(&new.instructions)),
+    ]
+    .map(|(key, text)| (key.to_owned(), text))
+    .into();
+    let name = format!("{}-code-{}", agent.name, &hash::of_json(&data)[..NAME_DIGITS]);
+    let labels = meta::labels(Component::Agent, &agent.name);
+    let mut metadata = meta::object_meta(&name, Some(&agent.namespace), Some(&agent.owner), labels);
+    metadata.annotations = Some(all_annotations(agent, new, revision));
+    ConfigMap { metadata, data: Some(data), immutable: Some(true), binary_data: None }
+}
+
+fn all_annotations(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> BTreeMap<String, String> {
+    let mut all = input_annotations(agent, revision);
+    let made = [
+        (annotations::INSTRUCTIONS_HASH, instructions::hash(&new.instructions)),
+        (annotations::CODE_HASH, new.code_hash.clone()),
+        (annotations::OFFERED, json(&new.offered)),
+        (annotations::SYNTHESIZED_AT, new.synthesized_at.to_string()),
+        (annotations::SYNTHESIS_MODEL, new.model.clone()),
+        (annotations::TRACEPARENT, new.traceparent.clone()),
+    ];
+    all.extend(made.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key.to_owned(), text)));
+    all
+}
+
+/// The annotations of the active code that follow the observed inputs, and its revision.
+pub fn input_annotations(agent: &ValidatedAgent, revision: i64) -> BTreeMap<String, String> {
+    let references = &agent.references;
+    let persona = references.persona.as_ref().map(|persona| persona.distilled.hash.clone());
+    [
+        (annotations::TOOLS_HASH, Some(hash::tools(&references.tools))),
+        (annotations::MODELS_HASH, Some(hash::models(&references.models))),
+        (annotations::PERSONA_HASH, persona),
+        (annotations::REVISION, Some(revision.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(key, text)| Some((key.to_owned(), text?)))
+    .collect()
+}
+
+/// Whether stored code already carries these [`input_annotations`], and no outdated one.
+pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
+    let keys = [annotations::TOOLS_HASH, annotations::MODELS_HASH, annotations::PERSONA_HASH, annotations::REVISION];
+    keys.iter().all(|key| stored.annotations.get(*key) == wanted.get(*key))
+}
+
+#[expect(clippy::expect_used, reason = "neither type has a map whose keys are no text")]
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("a definition is always JSON")
+}
+
+/// The revision that code gets which becomes active now.
+pub fn next_revision(codes: &[Arc<Observed>]) -> i64 {
+    codes.iter().map(|code| revision(code)).max().unwrap_or(0) + 1
+}
+
+/// The number of stored code; 0 if it has none.
+pub fn revision(code: &Observed) -> i64 {
+    match &code.facts {
+        Facts::Code(facts) => facts.revision,
+        _ => 0,
+    }
+}
+
+/// Stored code that can be run: its definition is readable and it is not going away.
+pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
+    codes.iter().filter_map(|code| match &code.facts {
+        Facts::Code(facts) if facts.definition.is_some() && !code.deleting => Some((code, &**facts)),
+        _ => None,
+    })
+}
+
+/// The usable code that became active last.
+pub fn latest(codes: &[Arc<Observed>]) -> Option<(&Arc<Observed>, &CodeFacts)> {
+    newest(usable(codes))
+}
+
+pub(super) fn newest<'a>(
+    codes: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
+) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
+    codes.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
+}
+
+/// The stored code beyond the history limit, oldest first; never the active one. To be asked only when the active code's rollout is
+/// complete: pods of the one before still mount theirs.
+pub fn prune(codes: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
+    let mut others: Vec<_> = codes.iter().filter(|code| !code.deleting && code.name != active).cloned().collect();
+    others.sort_by_key(|code| (revision(code), code.created.clone(), code.name.clone()));
+    let has_active = codes.iter().any(|code| code.name == active);
+    let kept = limit.max(1) - usize::from(has_active);
+    others.truncate(others.len().saturating_sub(kept));
+    others
+}

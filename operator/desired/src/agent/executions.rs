@@ -1,0 +1,148 @@
+//! Executions: each ended Job is counted exactly once, and each end of a container in a pod that runs all the time.
+//!
+//! What is counted and still exists is remembered in the same status write as the count: the uid of a Job, or a pod's uid with its
+//! restarts (`UID:3`). Neither a restart of the operator nor garbage collection counts anything twice.
+
+use langop_api::LanguageAgentStatus;
+
+use super::ObservedAgent;
+use crate::observed::{Facts, JobFacts, Observed, PodFacts, Termination};
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Succeeded,
+    /// Badly.
+    Failed,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+
+    /// How the last execution ended, from `status.lastExecutionResult`.
+    pub fn of_last(status: &LanguageAgentStatus) -> Option<Self> {
+        let text = status.last_execution_result.as_deref()?;
+        [Self::Succeeded, Self::Failed].into_iter().find(|outcome| text.starts_with(outcome.as_str()))
+    }
+}
+
+/// One or more executions of one Job or pod that were not counted yet.
+struct Ended {
+    outcome: Outcome,
+    times: i64,
+    when: Option<String>,
+    result: String,
+}
+
+/// Brings the counts up to date with what is observed.
+pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
+    let before = std::mem::take(&mut status.counted_jobs);
+    let mut ended: Vec<Ended> = Vec::new();
+    for job in &observed.jobs {
+        let Some(outcome) = job_outcome(job) else { continue };
+        if !before.contains(&job.uid) {
+            ended.push(of_job(job, outcome, observed));
+        }
+        status.counted_jobs.push(job.uid.clone());
+    }
+    for pod in observed.pods.iter().filter(|pod| !is_of_job(pod)) {
+        let Facts::Pod(facts) = &pod.facts else { continue };
+        let known = known_restarts(&before, &pod.uid);
+        let restarts = facts.restarts.max(known);
+        if restarts > known {
+            ended.push(of_container(facts, i64::from(restarts - known)));
+        }
+        if restarts > 0 {
+            status.counted_jobs.push(format!("{}:{restarts}", pod.uid));
+        }
+    }
+    status.counted_jobs.sort_unstable();
+    ended.sort_by(|a, b| a.when.cmp(&b.when));
+    for execution in ended {
+        add(status, execution);
+    }
+}
+
+fn add(status: &mut LanguageAgentStatus, ended: Ended) {
+    let more = |count: &mut Option<i64>, times: i64| *count = Some(count.unwrap_or(0) + times);
+    more(&mut status.execution_count, ended.times);
+    match ended.outcome {
+        Outcome::Succeeded => more(&mut status.successful_executions, ended.times),
+        Outcome::Failed => more(&mut status.failed_executions, ended.times),
+    }
+    // RFC 3339 in UTC: the order of texts is the order of times.
+    if ended.when >= status.last_execution_time {
+        status.last_execution_time = ended.when;
+        status.last_execution_result = Some(ended.result);
+    }
+}
+
+fn is_of_job(pod: &Observed) -> bool {
+    pod.controller.as_ref().is_some_and(|controller| controller.kind == "Job")
+}
+
+fn job_facts(job: &Observed) -> Option<&JobFacts> {
+    match &job.facts {
+        Facts::Job(facts) => Some(facts),
+        _ => None,
+    }
+}
+
+fn job_outcome(job: &Observed) -> Option<Outcome> {
+    Some(if job_facts(job)?.succeeded? { Outcome::Succeeded } else { Outcome::Failed })
+}
+
+fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
+    let facts = job_facts(job).cloned().unwrap_or_default();
+    let of_job = |pod: &&std::sync::Arc<Observed>| pod.controller.as_ref().is_some_and(|controller| controller.uid == job.uid);
+    let termination = observed.pods.iter().filter(of_job).find_map(|pod| match &pod.facts {
+        Facts::Pod(facts) => facts.last_termination.as_ref(),
+        _ => None,
+    });
+    Ended {
+        outcome,
+        times: 1,
+        when: facts.ended.or_else(|| Some(job.created.clone())),
+        result: result(outcome, termination, facts.message.as_deref()),
+    }
+}
+
+fn of_container(facts: &PodFacts, times: i64) -> Ended {
+    let termination = facts.last_termination.as_ref();
+    let outcome = match termination {
+        Some(Termination { exit_code: 0, .. }) => Outcome::Succeeded,
+        _ => Outcome::Failed,
+    };
+    Ended {
+        outcome,
+        times,
+        when: termination.and_then(|termination| termination.ended.clone()),
+        result: result(outcome, termination, None),
+    }
+}
+
+/// `Failed: exit code 3: disk full`, bounded because its parts are.
+fn result(outcome: Outcome, termination: Option<&Termination>, otherwise: Option<&str>) -> String {
+    let mut parts = vec![outcome.as_str().to_owned()];
+    if let Some(termination) = termination {
+        if outcome == Outcome::Failed {
+            parts.push(format!("exit code {}", termination.exit_code));
+        }
+        // What the kubelet says of every container that ended well.
+        parts.extend(termination.message.clone().filter(|message| message != "Completed"));
+    } else {
+        parts.extend(otherwise.map(str::to_owned));
+    }
+    parts.join(": ")
+}
+
+fn known_restarts(before: &[String], uid: &str) -> i32 {
+    let known = before.iter().find_map(|entry| entry.strip_prefix(uid)?.strip_prefix(':')?.parse().ok());
+    known.unwrap_or(0)
+}

@@ -1,0 +1,94 @@
+//! LanguageAgent: from what was observed to what should exist, and what is said of it.
+//!
+//! Flow: [`AgentContext`] → [`validate`] → [`decide`] → [`build`] → (applied elsewhere) → [`status`]. [`attempt`] records attempts to
+//! synthesize in the status; [`code`] is the form in which code is stored.
+
+pub mod attempt;
+pub mod build;
+pub mod code;
+pub mod decide;
+pub mod executions;
+pub mod stale;
+pub mod status;
+pub mod timing;
+pub mod validate;
+
+mod claim;
+mod cron_job;
+mod deployment;
+mod network_policy;
+mod switch;
+mod workload;
+
+use std::sync::Arc;
+
+use langop_api::{LanguageAgent, cluster::AgentEgress};
+
+use crate::{
+    namesake::Namesake,
+    observed::{ChildKind, Observed},
+    references::References,
+};
+
+/// What a reconcile of an agent starts from.
+#[derive(Clone, Debug)]
+pub struct AgentContext<'a> {
+    /// The agent.
+    pub agent: &'a LanguageAgent,
+    /// What it refers to.
+    pub references: References,
+    /// The LanguageCluster of its namespace, if any.
+    pub cluster: Option<ClusterView>,
+    /// Tools and clients of its name in its namespace.
+    pub namesakes: Vec<Namesake>,
+    /// Its live children.
+    pub observed: ObservedAgent,
+}
+
+/// What of a LanguageCluster matters to agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: String,
+    /// Whether agents may declare egress.
+    pub agent_egress: AgentEgress,
+}
+
+/// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.
+#[derive(Clone, Debug, Default)]
+pub struct ObservedAgent {
+    /// The Deployment of its name.
+    pub deployment: Option<Arc<Observed>>,
+    /// The CronJob of its name.
+    pub cron_job: Option<Arc<Observed>>,
+    /// The NetworkPolicy of its name.
+    pub network_policy: Option<Arc<Observed>>,
+    /// The claim of its workspace's name, whoever controls it.
+    pub claim: Option<Arc<Observed>>,
+    /// Its code ConfigMaps.
+    pub codes: Vec<Arc<Observed>>,
+    /// Pods with its label.
+    pub pods: Vec<Arc<Observed>>,
+    /// Jobs with its label.
+    pub jobs: Vec<Arc<Observed>>,
+    /// Names of its children that somebody else's objects have.
+    pub conflicts: Vec<(ChildKind, String)>,
+}
+
+/// The name of an agent's workspace claim.
+pub fn claim_name(agent: &str) -> String {
+    format!("{agent}-workspace")
+}
+
+/// The names of an agent's children that nobody else's object may have (code ConfigMaps carry a hash, and are not among them).
+pub fn child_names(agent: &str) -> [(ChildKind, String); 4] {
+    [
+        (ChildKind::NetworkPolicy, agent.to_owned()),
+        (ChildKind::Deployment, agent.to_owned()),
+        (ChildKind::CronJob, agent.to_owned()),
+        (ChildKind::PersistentVolumeClaim, claim_name(agent)),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

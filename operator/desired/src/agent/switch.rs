@@ -1,0 +1,39 @@
+//! The switch between Deployment and CronJob: the old one ends, pods and all, before the new one is made.
+
+use super::ObservedAgent;
+use crate::observed::{ChildKind, Facts, Observed};
+
+/// The two kinds of workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workload {
+    Deployment,
+    CronJob,
+}
+
+/// What stands in the way of the wanted workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The workload of the other mode.
+    Workload(ChildKind),
+    /// That is gone, but not yet its pods.
+    Pods,
+}
+
+/// The remains of the other mode, if there are any.
+pub(super) fn obstacle(observed: &ObservedAgent, wanted: Workload) -> Option<Obstacle> {
+    let (other, kind, runner) = match wanted {
+        Workload::Deployment => (&observed.cron_job, ChildKind::CronJob, "Job"),
+        Workload::CronJob => (&observed.deployment, ChildKind::Deployment, "ReplicaSet"),
+    };
+    if other.is_some() {
+        return Some(Obstacle::Workload(kind));
+    }
+    observed.pods.iter().any(|pod| runs_for(pod, runner)).then_some(Obstacle::Pods)
+}
+
+/// A pod that has ended holds nothing.
+fn runs_for(pod: &Observed, runner: &str) -> bool {
+    let of_runner = pod.controller.as_ref().is_some_and(|controller| controller.kind == runner);
+    let ended = matches!(&pod.facts, Facts::Pod(facts) if matches!(facts.phase.as_str(), "Succeeded" | "Failed"));
+    of_runner && !ended
+}

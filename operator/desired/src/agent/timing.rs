@@ -1,0 +1,185 @@
+//! How an agent runs and when: the user's word first, then the code's.
+
+use langop_api::agent::ExecutionMode;
+use langop_dsl::{AgentDefinition, Mode, Schedule, cron_for_every};
+
+use crate::conditions::Invalid;
+
+/// What the spec says about how and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requested {
+    /// spec.executionMode.
+    pub mode: Option<ExecutionMode>,
+    /// spec.schedule, checked, as written.
+    pub schedule: Option<String>,
+    /// spec.timeZone, checked.
+    pub time_zone: Option<String>,
+    /// spec.replicas.
+    pub replicas: Option<i32>,
+    /// spec.suspend.
+    pub suspended: bool,
+}
+
+/// How an agent runs and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// All the time, in a Deployment.
+    Continuous,
+    /// As a CronJob.
+    Cron {
+        /// Five fields.
+        expression: String,
+        /// IANA name; absent: the cluster's.
+        time_zone: Option<String>,
+    },
+    /// In a Deployment that keeps time itself, because no cron says this distance exactly.
+    Every {
+        /// From one run to the next.
+        seconds: u64,
+    },
+}
+
+impl Timing {
+    /// As in `AGENT_MODE` and `status.mode`.
+    pub fn mode(&self) -> ExecutionMode {
+        match self {
+            Self::Continuous => ExecutionMode::Autonomous,
+            Self::Cron { .. } | Self::Every { .. } => ExecutionMode::Scheduled,
+        }
+    }
+
+    /// As in `AGENT_SCHEDULE` and `status.schedule`: the cron expression, or `every 90m`.
+    pub fn schedule(&self) -> Option<String> {
+        match self {
+            Self::Continuous => None,
+            Self::Cron { expression, .. } => Some(expression.clone()),
+            Self::Every { seconds } => Some(format!("every {}", in_one_unit(*seconds))),
+        }
+    }
+}
+
+/// In the largest unit that says it in a whole number: `90m`, `5h`, `45s`.
+fn in_one_unit(seconds: u64) -> String {
+    let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
+    let unit = units.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    let (length, letter) = unit.unwrap_or((1, 's'));
+    format!("{}{letter}", seconds / length)
+}
+
+/// Decides how the agent runs. `definition` is what the active code says.
+///
+/// # Errors
+/// If it should run at times and nobody says at which, or if several pods should keep one schedule.
+pub fn timing(requested: &Requested, definition: Option<&AgentDefinition>) -> Result<Timing, Invalid> {
+    let timing = match mode(requested, definition) {
+        ExecutionMode::Autonomous => return Ok(Timing::Continuous),
+        ExecutionMode::Scheduled => scheduled(requested, definition)?,
+    };
+    match requested.replicas {
+        Some(replicas) if replicas > 1 => Err(Invalid::spec(
+            "spec.replicas is for autonomous agents, and the code of this one runs at times: leave replicas out, or set spec.executionMode to autonomous",
+        )),
+        _ => Ok(timing),
+    }
+}
+
+fn mode(requested: &Requested, definition: Option<&AgentDefinition>) -> ExecutionMode {
+    match (requested.mode, &requested.schedule, definition) {
+        (Some(mode), _, _) => mode,
+        (None, Some(_), _) => ExecutionMode::Scheduled,
+        (None, None, Some(definition)) => match definition.effective_mode() {
+            Mode::Autonomous => ExecutionMode::Autonomous,
+            Mode::Scheduled => ExecutionMode::Scheduled,
+        },
+        (None, None, None) => ExecutionMode::Autonomous,
+    }
+}
+
+fn scheduled(requested: &Requested, definition: Option<&AgentDefinition>) -> Result<Timing, Invalid> {
+    let own_zone = || requested.time_zone.clone();
+    if let Some(expression) = &requested.schedule {
+        // The code's zone belongs to the code's times.
+        return Ok(Timing::Cron { expression: expression.clone(), time_zone: own_zone() });
+    }
+    match definition.and_then(|definition| definition.schedule.as_ref()) {
+        Some(Schedule::Cron { expression, time_zone }) => Ok(Timing::Cron {
+            expression: expression.clone(),
+            time_zone: own_zone().or_else(|| time_zone.clone()),
+        }),
+        Some(Schedule::Every { seconds }) => Ok(match cron_for_every(*seconds) {
+            Some(expression) => Timing::Cron { expression, time_zone: own_zone() },
+            None => Timing::Every { seconds: *seconds },
+        }),
+        None => Err(Invalid::spec(
+            "a scheduled agent needs a schedule, and neither its spec nor its code has one: set spec.schedule, for example '0 9 * * 1-5', or say in the instructions when it should run",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn code(schedule: &serde_json::Value) -> AgentDefinition {
+        serde_json::from_value(json!({"name": "a", "schedule": schedule})).unwrap()
+    }
+
+    fn cron(expression: &str, time_zone: Option<&str>) -> Timing {
+        Timing::Cron { expression: expression.into(), time_zone: time_zone.map(Into::into) }
+    }
+
+    #[test]
+    fn the_user_wins_then_the_code_then_autonomous() {
+        let daily = code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
+        let quarter = code(&json!({"every": {"seconds": 900}}));
+        let odd = code(&json!({"every": {"seconds": 5400}}));
+        let none = code(&json!(null));
+        let user = |mode, schedule: Option<&str>, zone: Option<&str>| Requested {
+            mode,
+            schedule: schedule.map(Into::into),
+            time_zone: zone.map(Into::into),
+            ..Requested::default()
+        };
+        let (auto, sched) = (Some(ExecutionMode::Autonomous), Some(ExecutionMode::Scheduled));
+        for (requested, definition, expected) in [
+            (user(None, None, None), None, Timing::Continuous),
+            (user(None, None, None), Some(&none), Timing::Continuous),
+            (user(None, None, None), Some(&daily), cron("0 7 * * *", Some("Europe/Berlin"))),
+            (user(None, None, Some("Asia/Tokyo")), Some(&daily), cron("0 7 * * *", Some("Asia/Tokyo"))),
+            (user(None, Some("0  9 * * *"), None), Some(&daily), cron("0  9 * * *", None)),
+            (user(None, Some("0 9 * * *"), Some("UTC")), Some(&odd), cron("0 9 * * *", Some("UTC"))),
+            (user(sched, Some("0 9 * * *"), None), None, cron("0 9 * * *", None)),
+            (user(sched, None, None), Some(&quarter), cron("*/15 * * * *", None)),
+            (user(None, None, None), Some(&odd), Timing::Every { seconds: 5400 }),
+            (user(auto, None, None), Some(&daily), Timing::Continuous),
+        ] {
+            assert_eq!(timing(&requested, definition), Ok(expected), "{requested:?} {definition:?}");
+        }
+    }
+
+    #[test]
+    fn scheduled_without_a_schedule_is_told_what_to_write() {
+        let none = code(&json!(null));
+        let scheduled = Requested { mode: Some(ExecutionMode::Scheduled), ..Requested::default() };
+        for definition in [None, Some(&none)] {
+            let invalid = timing(&scheduled, definition).unwrap_err();
+            assert!(invalid.message.contains("set spec.schedule, for example"), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn many_pods_do_not_share_one_schedule() {
+        let requested = |replicas| Requested { replicas: Some(replicas), ..Requested::default() };
+        let odd = code(&json!({"every": {"seconds": 5400}}));
+        assert!(timing(&requested(2), Some(&odd)).is_err());
+        assert!(timing(&requested(1), Some(&odd)).is_ok() && timing(&requested(2), None).is_ok());
+    }
+
+    #[test]
+    fn distances_are_said_in_one_unit() {
+        for (seconds, text) in [(5400, "every 90m"), (18_000, "every 5h"), (172_800, "every 2d"), (45, "every 45s"), (90, "every 90s")] {
+            assert_eq!(Timing::Every { seconds }.schedule().as_deref(), Some(text));
+        }
+    }
+}

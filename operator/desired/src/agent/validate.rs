@@ -1,0 +1,377 @@
+//! From the spec and its surroundings to a [`ValidatedAgent`]: typed, self-contained, every value checked. Looks nothing up.
+//!
+//! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is written. Of an agent with any other
+//! fault only [`ValidatedAgent::run`] is missing: its workload stays as it is, and its network policy goes on following its references.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{core::v1::ResourceRequirements, networking::v1::NetworkPolicyEgressRule},
+    jiff::Timestamp,
+};
+use kube::ResourceExt as _;
+use langop_api::{
+    LanguageAgentSpec,
+    agent::{ExecutionMode, Workspace},
+    cluster::AgentEgress,
+    condition::Reason,
+    names::{annotations, labels},
+    pod::{EnvVar, NameRef, Toleration},
+    policy::LabelValue,
+};
+use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
+
+use super::{AgentContext, claim, timing::Requested};
+use crate::{
+    conditions::Invalid,
+    meta::{Owner, owner_of},
+    namesake::{self, NamedKind},
+    pod::{self, RootFilesystem},
+    policy, quantity,
+    references::{References, ToolView},
+    settings::Settings,
+};
+
+/// An agent that may be acted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedAgent {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// It, as the owner of its children.
+    pub owner: Owner,
+    /// metadata.generation.
+    pub generation: i64,
+    /// What it should do; `None` also for text without a word.
+    pub instructions: Option<Instructions>,
+    /// Value of the annotation that asks for a new synthesis.
+    pub resynthesize: Option<String>,
+    /// The revision that its spec pins.
+    pub pinned: Option<i64>,
+    /// How many revisions are kept.
+    pub history_limit: usize,
+    /// The user's own image.
+    pub own_image: Option<String>,
+    /// What it refers to.
+    pub references: References,
+    /// All that its pods may reach.
+    pub egress: Vec<NetworkPolicyEgressRule>,
+    /// Names of the sidecar tools whose egress is part of that.
+    pub lent_egress: Vec<String>,
+    /// What is not as the spec says although the agent runs.
+    pub remarks: Vec<Invalid>,
+    /// What a workload is made from, or why there can be none.
+    pub run: Result<Box<Run>, Invalid>,
+}
+
+/// What an agent should do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instructions {
+    /// With line ends normalised.
+    pub text: String,
+    /// SHA-256 of that.
+    pub hash: String,
+}
+
+/// What a workload is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The image of the agent's container.
+    pub image: String,
+    /// The port it listens on.
+    pub port: i32,
+    /// The user's variables.
+    pub env: Vec<EnvVar>,
+    /// Resources of the agent's container.
+    pub resources: ResourceRequirements,
+    /// Tools in its pod.
+    pub sidecars: Vec<Sidecar>,
+    /// Its workspace, if enabled.
+    pub workspace: Option<Workspace>,
+    /// What the spec says about how and when it runs.
+    pub requested: Requested,
+    /// Most rounds of thinking in one run.
+    pub max_iterations: Option<i32>,
+    /// Longest time of one run.
+    pub timeout: Option<Timeout>,
+    /// Secrets to pull images with.
+    pub image_pull_secrets: Vec<NameRef>,
+    /// Labels that a node must have.
+    pub node_selector: BTreeMap<String, LabelValue>,
+    /// Taints it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// Further labels of its pods.
+    pub pod_labels: BTreeMap<String, LabelValue>,
+    /// Whether the container may write its image's files.
+    pub root_filesystem: RootFilesystem,
+    /// User id instead of the setting's.
+    pub run_as_user: Option<i64>,
+}
+
+/// A tool in an agent's pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sidecar {
+    /// The tool's name.
+    pub tool: String,
+    /// Its image.
+    pub image: String,
+    /// The port it listens on.
+    pub port: i32,
+    /// Its own variables.
+    pub env: Vec<EnvVar>,
+    /// Its resources.
+    pub resources: ResourceRequirements,
+}
+
+/// Longest time of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeout {
+    /// As it is written, for example `10m`.
+    pub text: String,
+    /// In seconds.
+    pub seconds: u64,
+}
+
+/// Checks everything that can be checked without looking anything up.
+///
+/// # Errors
+/// If a name that the agent needs is not its own: then nothing of it may be written.
+pub fn validate(context: &AgentContext<'_>, settings: &Settings, now: Timestamp) -> Result<ValidatedAgent, Invalid> {
+    let (name, namespace, owner) = identity(context)?;
+    let spec = &context.agent.spec;
+    let workspace = spec.workspace.clone().filter(|workspace| workspace.enabled);
+    names_are_free(context, workspace.as_ref(), &owner)?;
+
+    let references = context.references.clone();
+    let mut faults = Faults::default();
+    let mut remarks = Vec::new();
+    let own_egress = own_egress(context, &mut remarks);
+    let egress = egress(&references, own_egress, settings, &mut faults);
+    let run = run(spec, &references, workspace, settings, now, &mut faults);
+    let lent = references.tools.iter().filter(|tool| tool.is_sidecar() && !tool.egress.is_empty());
+    Ok(ValidatedAgent {
+        name,
+        namespace,
+        owner,
+        generation: context.agent.metadata.generation.unwrap_or_default(),
+        instructions: spec.instructions.as_deref().and_then(instructions_of),
+        resynthesize: resynthesize(context),
+        pinned: spec.synthesis.as_ref().and_then(|synthesis| synthesis.revision),
+        history_limit: spec.synthesis.as_ref().map_or(10, |synthesis| usize::try_from(synthesis.revision_history_limit).unwrap_or(1)),
+        own_image: spec.image.clone(),
+        lent_egress: lent.map(|tool| tool.name.clone()).collect(),
+        egress,
+        references,
+        remarks,
+        run: faults.into_result(run),
+    })
+}
+
+/// Everything that is wrong, to be told at once.
+#[derive(Default)]
+struct Faults(Vec<Invalid>);
+
+impl Faults {
+    fn spec(&mut self, message: impl Into<String>) {
+        self.0.push(Invalid::spec(message));
+    }
+
+    fn take<T: Default>(&mut self, result: Result<T, String>) -> T {
+        result.unwrap_or_else(|message| {
+            self.spec(message);
+            T::default()
+        })
+    }
+
+    /// The reason of the first, the messages of all.
+    fn into_result(self, run: Run) -> Result<Box<Run>, Invalid> {
+        let Some(first) = self.0.first() else { return Ok(Box::new(run)) };
+        let messages: Vec<&str> = self.0.iter().map(|fault| fault.message.as_str()).collect();
+        Err(Invalid { reason: first.reason, message: messages.join("; ") })
+    }
+}
+
+fn identity(context: &AgentContext<'_>) -> Result<(String, String, Owner), Invalid> {
+    let name = context.agent.name_any();
+    agent_name(&name).map_err(|error| Invalid::spec(format!("metadata.name: {error}")))?;
+    let namespace = context.agent.namespace();
+    let owner = owner_of(context.agent);
+    match (namespace, owner) {
+        (Some(namespace), Some(owner)) => Ok((name, namespace, owner)),
+        _ => Err(Invalid::spec("the agent has no namespace or no uid: apply it to an API server")),
+    }
+}
+
+fn names_are_free(context: &AgentContext<'_>, workspace: Option<&Workspace>, owner: &Owner) -> Result<(), Invalid> {
+    let created = context.agent.creation_timestamp().map(|time| time.0);
+    if let Some(message) = namesake::conflict(NamedKind::Agent, created, &context.namesakes) {
+        return Err(Invalid { reason: Reason::NameConflict, message });
+    }
+    let claim_kind = crate::observed::ChildKind::PersistentVolumeClaim;
+    if let Some((kind, name)) = context.observed.conflicts.iter().find(|(kind, _)| *kind != claim_kind || workspace.is_some()) {
+        return Err(Invalid {
+            reason: if *kind == claim_kind { Reason::WorkspaceConflict } else { Reason::NameConflict },
+            message: format!("the {kind:?} '{name}' exists and belongs to somebody else: delete or rename it, or give this agent another name"),
+        });
+    }
+    match (workspace, &context.observed.claim) {
+        (Some(_), Some(claim)) => claim::usable(claim, owner),
+        _ => Ok(()),
+    }
+}
+
+fn instructions_of(text: &str) -> Option<Instructions> {
+    (!text.trim().is_empty()).then(|| Instructions {
+        text: instructions::normalise(text),
+        hash: instructions::hash(text),
+    })
+}
+
+fn resynthesize(context: &AgentContext<'_>) -> Option<String> {
+    context.agent.annotations().get(annotations::RESYNTHESIZE).cloned().filter(|value| !value.is_empty())
+}
+
+/// The agent's own rules, unless its cluster forbids them.
+fn own_egress<'a>(context: &AgentContext<'a>, remarks: &mut Vec<Invalid>) -> &'a [langop_api::policy::EgressRule] {
+    let own = &context.agent.spec.egress;
+    let denied = context.cluster.as_ref().filter(|cluster| cluster.agent_egress == AgentEgress::Deny);
+    match denied {
+        Some(cluster) if !own.is_empty() => {
+            let message = format!(
+                "the LanguageCluster '{}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow",
+                cluster.name
+            );
+            remarks.push(Invalid { reason: Reason::EgressDenied, message });
+            &[]
+        }
+        _ => own,
+    }
+}
+
+/// DNS, tools, models, and what is named; nothing else. A rule that cannot be expressed is a fault, and closed.
+fn egress(
+    references: &References,
+    own: &[langop_api::policy::EgressRule],
+    settings: &Settings,
+    faults: &mut Faults,
+) -> Vec<NetworkPolicyEgressRule> {
+    let mut rules: Vec<_> = policy::dns_rule(settings).into_iter().collect();
+    let services = references.tools.iter().filter(|tool| !tool.is_sidecar());
+    rules.extend(services.map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port)));
+    rules.extend(references.models.iter().map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port)));
+    let own = own.iter().enumerate().map(|(index, rule)| (format!("spec.egress[{index}]"), rule));
+    let sidecars = references.tools.iter().filter(|tool| tool.is_sidecar());
+    let lent = sidecars.flat_map(|tool| {
+        let rules = tool.egress.iter().enumerate();
+        rules.map(|(index, rule)| (format!("egress[{index}] of the sidecar tool '{}'", tool.name), rule))
+    });
+    for (place, rule) in own.chain(lent) {
+        match policy::egress_rule(rule, settings) {
+            Ok(rule) => rules.push(rule),
+            Err(why) => faults.spec(format!("{place}: {why}")),
+        }
+    }
+    rules
+}
+
+fn run(
+    spec: &LanguageAgentSpec,
+    references: &References,
+    workspace: Option<Workspace>,
+    settings: &Settings,
+    now: Timestamp,
+    faults: &mut Faults,
+) -> Run {
+    let run = Run {
+        image: spec.image.clone().unwrap_or_else(|| settings.agent_image.clone()),
+        port: spec.port,
+        env: spec.env.clone(),
+        resources: faults.take(pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS).map_err(|error| format!("spec.{error}"))),
+        sidecars: sidecars(references, faults),
+        workspace,
+        requested: requested(spec, now, faults),
+        max_iterations: spec.limits.as_ref().and_then(|limits| limits.max_iterations),
+        timeout: faults.take(timeout(spec)),
+        image_pull_secrets: spec.image_pull_secrets.clone(),
+        node_selector: spec.node_selector.clone(),
+        tolerations: spec.tolerations.clone(),
+        pod_labels: spec.pod_labels.clone(),
+        root_filesystem: match spec.writable_root_filesystem {
+            Some(true) => RootFilesystem::Writable,
+            Some(false) | None => RootFilesystem::ReadOnly,
+        },
+        run_as_user: spec.run_as_user,
+    };
+    faults.take(run.workspace.as_ref().map_or(Ok(()), storage));
+    ports(&run, faults);
+    run
+}
+
+fn sidecars(references: &References, faults: &mut Faults) -> Vec<Sidecar> {
+    let tools = references.tools.iter().filter(|tool| tool.is_sidecar());
+    tools.map(|tool| sidecar(tool, faults)).collect()
+}
+
+fn sidecar(tool: &ToolView, faults: &mut Faults) -> Sidecar {
+    let resources = pod::requirements(tool.resources.as_ref(), &pod::DEFAULTS);
+    Sidecar {
+        tool: tool.name.clone(),
+        image: tool.image.clone(),
+        port: tool.port,
+        env: tool.env.clone(),
+        resources: faults.take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
+    }
+}
+
+fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> Requested {
+    // Any schedule does to check a zone that has none.
+    let expression = spec.schedule.as_deref().unwrap_or("* * * * *");
+    if let Err(error) = CronSchedule::parse(expression, spec.time_zone.as_deref(), now) {
+        let field = if error.kind() == ScheduleErrorKind::TimeZone { "timeZone" } else { "schedule" };
+        faults.spec(format!("spec.{field}: {error}"));
+    }
+    if spec.schedule.is_some() && spec.execution_mode == Some(ExecutionMode::Autonomous) {
+        faults.spec("spec.schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time");
+    }
+    Requested {
+        mode: spec.execution_mode,
+        schedule: spec.schedule.clone(),
+        time_zone: spec.time_zone.clone(),
+        replicas: spec.replicas,
+        suspended: spec.suspend == Some(true),
+    }
+}
+
+fn timeout(spec: &LanguageAgentSpec) -> Result<Option<Timeout>, String> {
+    let text = spec.limits.as_ref().and_then(|limits| limits.timeout.clone());
+    text.map(|text| match parse_duration(&text) {
+        Ok(seconds) => Ok(Timeout { text, seconds }),
+        Err(error) => Err(format!("spec.limits.timeout: {error}")),
+    })
+    .transpose()
+}
+
+fn storage(workspace: &Workspace) -> Result<(), String> {
+    let zero = quantity::parse("0").ok();
+    match quantity::parse(&workspace.storage.0) {
+        Ok(amount) if Some(amount) > zero => Ok(()),
+        Ok(_) => Err("spec.workspace.storage must be more than 0, for example 10Gi; for no volume set workspace.enabled to false".to_owned()),
+        Err(error) => Err(format!("spec.workspace.storage: {error}")),
+    }
+}
+
+/// Containers of one pod share its ports.
+fn ports(run: &Run, faults: &mut Faults) {
+    let mut taken: BTreeMap<i32, String> = [(run.port, "the agent (spec.port)".to_owned())].into();
+    for Sidecar { tool, port, .. } in &run.sidecars {
+        let this = format!("the sidecar tool '{tool}'");
+        match taken.get(port) {
+            Some(first) => faults.0.push(Invalid {
+                reason: Reason::PortConflict,
+                message: format!("{first} and {this} both listen on port {port} of one pod: give one of them another port"),
+            }),
+            None => drop(taken.insert(*port, this)),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The pod template of an agent: its container, its sidecar tools, and the environment that is the contract with both.
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume, VolumeMount,
+};
+use langop_api::names::{self, env as variables};
+use langop_dsl::format_duration;
+
+use super::{
+    build::ActiveCode,
+    claim_name,
+    timing::Timing,
+    validate::{Run, Sidecar, Timeout, ValidatedAgent},
+};
+use crate::{
+    env,
+    meta::{self, Component},
+    pod::{self, ContainerInput, PodInput},
+    settings::Settings,
+};
+
+/// Name of the agent's own container.
+const CONTAINER: &str = "agent";
+/// Name of the volume that holds the code.
+const CODE_VOLUME: &str = "code";
+/// Name of the volume that is the workspace.
+const WORKSPACE_VOLUME: &str = "workspace";
+
+/// What the pods of an agent are made from.
+pub(super) struct Template<'a> {
+    pub(super) agent: &'a ValidatedAgent,
+    pub(super) run: &'a Run,
+    pub(super) code: Option<&'a ActiveCode>,
+    pub(super) timing: &'a Timing,
+    pub(super) settings: &'a Settings,
+}
+
+impl Template<'_> {
+    /// The template. `restart_policy` is `Never` in Jobs.
+    pub(super) fn build(&self, restart_policy: Option<&'static str>) -> PodTemplateSpec {
+        let run = self.run;
+        let mut labels = meta::labels(Component::Agent, &self.agent.name);
+        for (key, value) in &run.pod_labels {
+            // A label of ours decides which policy holds; nobody overrides it.
+            labels.entry(key.clone()).or_insert_with(|| value.0.clone());
+        }
+        let input = PodInput {
+            containers: vec![self.container()],
+            init_containers: run.sidecars.iter().map(|sidecar| self.sidecar(sidecar)).collect(),
+            volumes: self.volumes(),
+            run_as_user: run.run_as_user,
+            image_pull_secrets: run.image_pull_secrets.clone(),
+            node_selector: run.node_selector.clone(),
+            tolerations: run.tolerations.clone(),
+            restart_policy,
+        };
+        pod::template(labels, input, self.settings)
+    }
+
+    /// What a run may take at most: the spec's word, else the code's.
+    pub(super) fn timeout(&self) -> Option<Timeout> {
+        self.run.timeout.clone().or_else(|| {
+            let seconds = self.code?.definition.constraints.timeout_seconds?;
+            Some(Timeout { text: format_duration(seconds), seconds })
+        })
+    }
+
+    fn container(&self) -> Container {
+        let code_mount = self.code.map(|_| VolumeMount {
+            name: CODE_VOLUME.to_owned(),
+            mount_path: names::CODE_MOUNT_PATH.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        });
+        pod::container(ContainerInput {
+            name: CONTAINER.to_owned(),
+            image: self.run.image.clone(),
+            port: self.run.port,
+            env: self.env(),
+            user_env: env::user_env(&self.run.env),
+            resources: self.run.resources.clone(),
+            mounts: code_mount.into_iter().chain(self.workspace_mount()).collect(),
+            root_filesystem: self.run.root_filesystem,
+        })
+    }
+
+    /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep a Job from ending.
+    fn sidecar(&self, sidecar: &Sidecar) -> Container {
+        let mut container = pod::container(ContainerInput {
+            name: format!("tool-{}", sidecar.tool),
+            image: sidecar.image.clone(),
+            port: sidecar.port,
+            env: self.workspace_path().into_iter().collect(),
+            user_env: env::user_env(&sidecar.env),
+            resources: sidecar.resources.clone(),
+            mounts: self.workspace_mount().into_iter().collect(),
+            ..ContainerInput::default()
+        });
+        container.restart_policy = Some("Always".to_owned());
+        container.startup_probe = Some(pod::tcp_probe(sidecar.port));
+        container
+    }
+
+    /// The contract, in the order of its documentation.
+    fn env(&self) -> Vec<EnvVar> {
+        let mut all = env::given(&self.agent.references);
+        all.push(env::value(variables::AGENT_NAME, &self.agent.name));
+        all.push(env::value(variables::AGENT_NAMESPACE, &self.agent.namespace));
+        all.push(env::value(variables::AGENT_MODE, self.timing.mode().as_str()));
+        let optional = [
+            (variables::AGENT_SCHEDULE, self.timing.schedule()),
+            (variables::AGENT_MAX_ITERATIONS, self.max_iterations()),
+            (variables::AGENT_TIMEOUT, self.timeout().map(|timeout| timeout.text)),
+        ];
+        all.extend(optional.into_iter().filter_map(|(name, text)| Some(env::value(name, text?))));
+        all.extend(self.workspace_path());
+        if self.code.is_some() {
+            let path = format!("{}/{}", names::CODE_MOUNT_PATH, names::CODE_KEY);
+            all.push(env::value(variables::AGENT_CODE_PATH, path));
+        }
+        all.extend(self.instructions());
+        all
+    }
+
+    fn max_iterations(&self) -> Option<String> {
+        let by_code = || self.code?.definition.constraints.max_iterations.map(|number| number.to_string());
+        self.run.max_iterations.map(|number| number.to_string()).or_else(by_code)
+    }
+
+    /// Those that the code was made from, not those in spec, which may have moved on.
+    fn instructions(&self) -> Option<EnvVar> {
+        match (self.code, &self.agent.instructions) {
+            (Some(code), _) => Some(env::from_config_map(variables::INSTRUCTIONS, &code.config_map, names::INSTRUCTIONS_KEY)),
+            (None, Some(instructions)) => Some(env::value(variables::INSTRUCTIONS, &instructions.text)),
+            (None, None) => None,
+        }
+    }
+
+    fn workspace_path(&self) -> Option<EnvVar> {
+        let workspace = self.run.workspace.as_ref()?;
+        Some(env::value(variables::WORKSPACE_PATH, &workspace.mount_path))
+    }
+
+    fn workspace_mount(&self) -> Option<VolumeMount> {
+        let workspace = self.run.workspace.as_ref()?;
+        Some(VolumeMount {
+            name: WORKSPACE_VOLUME.to_owned(),
+            mount_path: workspace.mount_path.clone(),
+            ..VolumeMount::default()
+        })
+    }
+
+    fn volumes(&self) -> Vec<Volume> {
+        let code = self.code.map(|code| Volume {
+            name: CODE_VOLUME.to_owned(),
+            config_map: Some(ConfigMapVolumeSource { name: code.config_map.clone(), ..ConfigMapVolumeSource::default() }),
+            ..Volume::default()
+        });
+        let workspace = self.run.workspace.as_ref().map(|_| Volume {
+            name: WORKSPACE_VOLUME.to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim_name(&self.agent.name),
+                read_only: None,
+            }),
+            ..Volume::default()
+        });
+        code.into_iter().chain(workspace).collect()
+    }
+}
