@@ -55,7 +55,7 @@ mod tests {
 
     const BACKOFF: Backoff = Backoff {
         initial: Duration::from_secs(30),
-        max: Duration::from_secs(3600),
+        max: Duration::from_hours(1),
     };
 
     #[test]

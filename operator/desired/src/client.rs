@@ -1,4 +1,4 @@
-//! LanguageClients: a chat or API front end over models and tools. A Deployment, a Service, and one policy for both directions.
+//! Clients: a chat or API front end over models and tools. A Deployment, a Service, and one policy for both directions.
 //!
 //! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has
 //! no mode, instructions, code or workspace.

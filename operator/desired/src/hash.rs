@@ -89,14 +89,14 @@ pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_unstable_by_key(|(key, _)| *key);
-            write_sequence(out, b"{}", entries, |out, (key, value)| {
+            write_sequence(out, *b"{}", entries, |out, (key, value)| {
                 write_text(key, out);
                 out.push(b':');
                 write_canonical(value, out);
             });
         }
         Value::Array(items) => {
-            write_sequence(out, b"[]", items, |out, item| write_canonical(item, out))
+            write_sequence(out, *b"[]", items, |out, item| write_canonical(item, out));
         }
         Value::String(text) => write_text(text, out),
         Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
@@ -108,7 +108,7 @@ pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
 
 fn write_sequence<T>(
     out: &mut Vec<u8>,
-    brackets: &[u8; 2],
+    brackets: [u8; 2],
     items: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut Vec<u8>, T),
 ) {

@@ -1,4 +1,4 @@
-//! LanguageModels: a proxy in the namespace that speaks to the provider, so that agents never hold its key.
+//! Models: a proxy in the namespace that speaks to the provider, so that agents never hold its key.
 //!
 //! The default proxy is LiteLLM with a configuration of ours; a proxy image of the user's own gets environment and its own arguments,
 //! and nothing else. Nothing here reads a Secret: the key reaches the container by `secretKeyRef`.

@@ -80,7 +80,7 @@ pub enum Facts {
     Pod(PodFacts),
     /// A code ConfigMap.
     Code(Box<CodeFacts>),
-    /// A PersistentVolumeClaim: whether it is bound, and what it asks for (a quantity).
+    /// A `PersistentVolumeClaim`: whether it is bound, and what it asks for (a quantity).
     #[expect(missing_docs, reason = "said above")]
     Claim { bound: bool, storage: String },
     /// A Namespace: whether it is terminating, and whether another field manager owns one of its Pod Security labels.
@@ -108,7 +108,7 @@ pub struct DeploymentFacts {
     pub ready: i32,
     /// status.availableReplicas.
     pub available: i32,
-    /// Message of the condition ReplicaFailure, if True: for example an exceeded quota.
+    /// Message of the condition `ReplicaFailure`, if True: for example an exceeded quota.
     pub replica_failure: Option<String>,
     /// Message of the condition Progressing, if False: the rollout does not get on.
     pub stuck: Option<String>,
@@ -169,8 +169,8 @@ pub struct CodeFacts {
 /// The names of tools and models that were offered when code was made, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Offered {
-    /// LanguageTools.
+    /// Names of tools.
     pub tools: Vec<String>,
-    /// LanguageModels.
+    /// Names of models.
     pub models: Vec<String>,
 }

@@ -149,14 +149,13 @@ pub fn status(
             next.last_failure_time = Some(now.to_string());
         }
     }
-    match outcome {
-        Outcome::Distilled(prompt) => {
-            next.distilled = Some(snapshot(&persona.spec, hash, prompt.clone()))
-        }
-        Outcome::Disabled(_) => {
-            next.distilled = Some(snapshot(&persona.spec, hash, stand_in(&persona.spec)))
-        }
-        Outcome::Done | Outcome::Waiting | Outcome::Attempt | Outcome::Failed(_) => {}
+    let prompt = match outcome {
+        Outcome::Distilled(prompt) => Some(prompt.clone()),
+        Outcome::Disabled(_) => Some(stand_in(&persona.spec)),
+        Outcome::Done | Outcome::Waiting | Outcome::Attempt | Outcome::Failed(_) => None,
+    };
+    if let Some(prompt) = prompt {
+        next.distilled = Some(snapshot(&persona.spec, hash, prompt));
     }
     next.conditions = conditions(
         &previous,
@@ -251,7 +250,7 @@ mod tests {
 
     const BACKOFF: Backoff = Backoff {
         initial: Duration::from_secs(30),
-        max: Duration::from_secs(3600),
+        max: Duration::from_hours(1),
     };
 
     fn at(second: i64) -> Timestamp {

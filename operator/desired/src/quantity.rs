@@ -46,7 +46,7 @@ fn amount(text: &str) -> Option<Amount> {
     if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
-    let scaled = scale(whole, fraction, multiplier(suffix)?);
+    let scaled = scale(whole, fraction, &multiplier(suffix)?);
     Some(Amount(if negative { -scaled } else { scaled }))
 }
 
@@ -97,13 +97,13 @@ fn multiplier(suffix: &str) -> Option<Multiplier> {
 }
 
 /// `whole.fraction` times the multiplier, in nano units, rounded up and bounded.
-fn scale(whole: &str, fraction: &str, by: Multiplier) -> i128 {
+fn scale(whole: &str, fraction: &str, by: &Multiplier) -> i128 {
     // Eighteen digits after the point are beyond a nano even of 1Ei; the rest only decides the rounding.
     let kept = fraction.len().min(18);
     let digits = whole.bytes().chain(fraction.bytes().take(kept));
-    let number = digits.fold(Some(0_i128), |sum, digit| {
-        sum?.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
-    });
+    let number = digits
+        .map(|digit| i128::from(digit - b'0'))
+        .try_fold(0_i128, |sum, digit| sum.checked_mul(10)?.checked_add(digit));
     let rest = fraction.bytes().skip(kept).any(|digit| digit != b'0');
     let exponent = by.exponent + 9 - i32::try_from(kept).unwrap_or(18);
     let scaled = number

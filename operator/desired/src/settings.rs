@@ -15,7 +15,7 @@ pub struct Settings {
     pub agent_image: String,
     /// Image of model proxies that name none.
     pub model_proxy_image: String,
-    /// User, group and fsGroup of every pod; `None` leaves them to the platform (OpenShift).
+    /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
     /// Who answers DNS.
     pub dns: Dns,

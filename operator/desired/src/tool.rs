@@ -1,4 +1,4 @@
-//! LanguageTools: an MCP server. In service mode it has a Deployment, a Service, and an egress policy exactly when `egress` is present;
+//! Tools: an MCP server. In service mode it has a Deployment, a Service, and an egress policy exactly when `egress` is present;
 //! in sidecar mode it has no children, because it runs in the pods of its agents.
 
 use k8s_openapi::{

@@ -1,4 +1,4 @@
-//! LanguageClusters: whose namespace it is, and what frames it.
+//! Clusters: whose namespace it is, and what frames it.
 //!
 //! Everything in the namespace has an owner reference to the (cluster-scoped) LanguageCluster; the namespace itself has none and is
 //! never deleted.
@@ -94,7 +94,7 @@ pub enum NamespaceUse {
     AdoptLabelled,
 }
 
-/// Decides about the namespace. `others` are all LanguageClusters, this one may be among them.
+/// Decides about the namespace. `others` are all clusters, this one may be among them.
 ///
 /// # Errors
 /// What keeps the cluster from using it; nothing may be written then.

@@ -69,7 +69,7 @@ pub(super) fn write_value(value: &Value, within: Within, out: &mut Vec<u8>) {
         }
         Value::Array(items) if !items.is_empty() => {
             write_list(out, items, |item, out| {
-                write_value(item, Within::Fields, out)
+                write_value(item, Within::Fields, out);
             });
         }
         value if is_zero(value) => out.extend_from_slice(ZERO),

@@ -33,8 +33,12 @@ pub struct Desired {
 }
 
 /// Prepares a Kubernetes object for apply and comparison.
+#[expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "Kubernetes objects have text keys only"
+)]
 pub fn desired(object: &impl Serialize) -> Desired {
-    #[expect(clippy::expect_used, reason = "Kubernetes objects have text keys only")]
     let mut body = serde_json::to_value(object).expect("a Kubernetes object is always JSON");
     let hash = hash::of_json(&body);
     body["metadata"]["annotations"][annotations::DESIRED_HASH] = json!(hash);
