@@ -166,7 +166,10 @@ fn pair(text: &str) -> Result<Pair, String> {
     if name.trim().is_empty() {
         return Err("write a name before `=`".to_owned());
     }
-    Ok(Pair { name: name.trim().to_owned(), value: value.to_owned() })
+    Ok(Pair {
+        name: name.trim().to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, langop_dsl::ScheduleError> {
@@ -187,7 +190,13 @@ mod tests {
     #[test]
     fn names_and_values() {
         for (text, name, value) in [("a", "a", ""), ("a=b=c d", "a", "b=c d"), (" a =", "a", "")] {
-            assert_eq!(pair(text), Ok(Pair { name: name.to_owned(), value: value.to_owned() }));
+            assert_eq!(
+                pair(text),
+                Ok(Pair {
+                    name: name.to_owned(),
+                    value: value.to_owned()
+                })
+            );
         }
         assert!(pair("=x").is_err() && pair("").is_err());
     }
@@ -197,7 +206,14 @@ mod tests {
         for arguments in [
             &["langop-synth"][..],
             &["langop-synth", "synthesize"],
-            &["langop-synth", "synthesize", "-f", "x", "--previous-code", "y"],
+            &[
+                "langop-synth",
+                "synthesize",
+                "-f",
+                "x",
+                "--previous-code",
+                "y",
+            ],
             &["langop-synth", "synthesize", "-f", "x", "--timeout", "soon"],
             &["langop-synth", "validate"],
         ] {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use langop_proto::{
     limits,
     v1::{
-        DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest, ValidateCodeRequest,
-        ValidateCodeResponse, synthesis_service_client::SynthesisServiceClient, synthesize_stream_response::Event,
+        DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
+        SynthesizeStreamRequest, ValidateCodeRequest, ValidateCodeResponse,
+        synthesis_service_client::SynthesisServiceClient, synthesize_stream_response::Event,
     },
 };
 use tonic::{
@@ -49,13 +50,20 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects to `endpoint`; each call may take `timeout`.
     pub(crate) async fn open(endpoint: &str, timeout: Duration) -> Result<Self, CallError> {
-        let illegal = || CallError::Endpoint { endpoint: endpoint.to_owned() };
+        let illegal = || CallError::Endpoint {
+            endpoint: endpoint.to_owned(),
+        };
         let target = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| illegal())?;
-        let is_plaintext = target.uri().scheme_str() == Some("http") && target.uri().host().is_some();
+        let is_plaintext =
+            target.uri().scheme_str() == Some("http") && target.uri().host().is_some();
         let target = is_plaintext.then_some(target).ok_or_else(illegal)?;
         let channel = target.connect_timeout(CONNECT.min(timeout)).connect().await;
-        let channel = channel.map_err(|source| CallError::Unreachable { endpoint: endpoint.to_owned(), source })?;
-        let client = SynthesisServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE);
+        let channel = channel.map_err(|source| CallError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            source,
+        })?;
+        let client =
+            SynthesisServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE);
         Ok(Self { client, timeout })
     }
 
@@ -66,7 +74,10 @@ impl Connection {
     }
 
     /// Synthesizes without progress.
-    pub(crate) async fn synthesize(&mut self, request: SynthesizeRequest) -> Result<SynthesizeResponse, CallError> {
+    pub(crate) async fn synthesize(
+        &mut self,
+        request: SynthesizeRequest,
+    ) -> Result<SynthesizeResponse, CallError> {
         let request = self.request(request);
         Ok(self.client.synthesize(request).await?.into_inner())
     }
@@ -77,7 +88,9 @@ impl Connection {
         request: SynthesizeRequest,
         mut progress: impl FnMut(&Event),
     ) -> Result<SynthesizeResponse, CallError> {
-        let request = self.request(SynthesizeStreamRequest { request: Some(request) });
+        let request = self.request(SynthesizeStreamRequest {
+            request: Some(request),
+        });
         let mut stream = self.client.synthesize_stream(request).await?.into_inner();
         while let Some(message) = stream.message().await? {
             match message.event {
@@ -91,13 +104,19 @@ impl Connection {
     }
 
     /// Checks code.
-    pub(crate) async fn validate(&mut self, request: ValidateCodeRequest) -> Result<ValidateCodeResponse, CallError> {
+    pub(crate) async fn validate(
+        &mut self,
+        request: ValidateCodeRequest,
+    ) -> Result<ValidateCodeResponse, CallError> {
         let request = self.request(request);
         Ok(self.client.validate_code(request).await?.into_inner())
     }
 
     /// Condenses a persona.
-    pub(crate) async fn distill(&mut self, request: DistillPersonaRequest) -> Result<DistillPersonaResponse, CallError> {
+    pub(crate) async fn distill(
+        &mut self,
+        request: DistillPersonaRequest,
+    ) -> Result<DistillPersonaResponse, CallError> {
         let request = self.request(request);
         Ok(self.client.distill_persona(request).await?.into_inner())
     }

@@ -17,16 +17,40 @@ pub(crate) struct Source<'a> {
 
 /// All of them, each with its place, the line, what is marked, and what to write instead.
 pub(crate) fn render(diagnostics: &[Diagnostic], source: Source<'_>) -> String {
-    diagnostics.iter().map(|diagnostic| one(diagnostic, source)).collect::<Vec<_>>().join("\n")
+    diagnostics
+        .iter()
+        .map(|diagnostic| one(diagnostic, source))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn one(diagnostic: &Diagnostic, source: Source<'_>) -> String {
-    let mut text = format!("{}[{}]: {}\n", severity(diagnostic.severity()), clean(&diagnostic.code), clean(&diagnostic.message));
+    let mut text = format!(
+        "{}[{}]: {}\n",
+        severity(diagnostic.severity()),
+        clean(&diagnostic.code),
+        clean(&diagnostic.message)
+    );
     let indent = " ".repeat(diagnostic.line.to_string().len());
     if diagnostic.line > 0 {
-        let _ = writeln!(text, "{indent}--> {}:{}:{}", clean(source.name), diagnostic.line, diagnostic.column);
-        if let Some(line) = source.code.and_then(|code| code.lines().nth(diagnostic.line as usize - 1)) {
-            let _ = write!(text, "{indent} |\n{} | {}\n{indent} | {}\n", diagnostic.line, shown(line), mark(diagnostic, line));
+        let _ = writeln!(
+            text,
+            "{indent}--> {}:{}:{}",
+            clean(source.name),
+            diagnostic.line,
+            diagnostic.column
+        );
+        if let Some(line) = source
+            .code
+            .and_then(|code| code.lines().nth(diagnostic.line as usize - 1))
+        {
+            let _ = write!(
+                text,
+                "{indent} |\n{} | {}\n{indent} | {}\n",
+                diagnostic.line,
+                shown(line),
+                mark(diagnostic, line)
+            );
         }
     }
     if !diagnostic.hint.is_empty() {
@@ -44,7 +68,12 @@ fn severity(severity: Severity) -> &'static str {
 
 /// The line with every character one column wide, cut where it is long.
 fn shown(line: &str) -> String {
-    clean(line).chars().take(WIDTH).collect::<String>().trim_end().to_owned()
+    clean(line)
+        .chars()
+        .take(WIDTH)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 fn mark(diagnostic: &Diagnostic, line: &str) -> String {
@@ -56,14 +85,28 @@ fn mark(diagnostic: &Diagnostic, line: &str) -> String {
 
 /// `text` with control characters as spaces.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn diagnostic(severity: Severity, line: u32, column: u32, length: u32, hint: &str) -> Diagnostic {
+    fn diagnostic(
+        severity: Severity,
+        line: u32,
+        column: u32,
+        length: u32,
+        hint: &str,
+    ) -> Diagnostic {
         Diagnostic {
             severity: severity.into(),
             code: "unknown-tool".into(),
@@ -108,7 +151,16 @@ mod tests {
 
     #[test]
     fn without_the_code_only_the_place_is_named() {
-        let text = render(&[diagnostic(Severity::Error, 3, 5, 2, "")], Source { name: "answer", code: None });
-        assert_eq!(text, "error[unknown-tool]: the tool `mail` is not offered\n --> answer:3:5\n");
+        let text = render(
+            &[diagnostic(Severity::Error, 3, 5, 2, "")],
+            Source {
+                name: "answer",
+                code: None,
+            },
+        );
+        assert_eq!(
+            text,
+            "error[unknown-tool]: the tool `mail` is not offered\n --> answer:3:5\n"
+        );
     }
 }

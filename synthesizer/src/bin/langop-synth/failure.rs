@@ -31,7 +31,9 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Input(_) | Self::Call(CallError::Endpoint { .. }) => Exit::BadInput,
-            Self::Call(CallError::Refused(status)) if status.code() == Code::InvalidArgument => Exit::BadInput,
+            Self::Call(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
+                Exit::BadInput
+            }
             Self::Call(_) | Self::Write(_) => Exit::Service,
         }
     }
@@ -67,10 +69,26 @@ fn chain(error: &dyn Error) -> String {
 
 fn refused(status: &Status) -> String {
     let details = status.get_error_details();
-    let reason = details.error_info().map(|info| format!(", {}", clean(&info.reason))).unwrap_or_default();
-    let mut text = format!("error: {} ({}{reason})\n", clean(status.message()), code_name(status.code()));
-    for violation in details.bad_request().map(|request| &request.field_violations[..]).unwrap_or_default() {
-        let _ = writeln!(text, "  {}: {}", clean(&violation.field), clean(&violation.description));
+    let reason = details
+        .error_info()
+        .map(|info| format!(", {}", clean(&info.reason)))
+        .unwrap_or_default();
+    let mut text = format!(
+        "error: {} ({}{reason})\n",
+        clean(status.message()),
+        code_name(status.code())
+    );
+    for violation in details
+        .bad_request()
+        .map(|request| &request.field_violations[..])
+        .unwrap_or_default()
+    {
+        let _ = writeln!(
+            text,
+            "  {}: {}",
+            clean(&violation.field),
+            clean(&violation.description)
+        );
     }
     text.push_str(&spent(&details));
     if let Some(help) = help(status.code(), &details) {
@@ -80,12 +98,21 @@ fn refused(status: &Status) -> String {
 }
 
 fn spent(details: &ErrorDetails) -> String {
-    let tokens = |key: &str| details.error_info().and_then(|info| info.metadata.get(key)).map(|tokens| clean(tokens));
+    let tokens = |key: &str| {
+        details
+            .error_info()
+            .and_then(|info| info.metadata.get(key))
+            .map(|tokens| clean(tokens))
+    };
     match (tokens("input_tokens"), tokens("output_tokens")) {
         (None, None) => String::new(),
         (input, output) => {
             let zero = || "0".to_owned();
-            format!("  spent: {} tokens in, {} out\n", input.unwrap_or_else(zero), output.unwrap_or_else(zero))
+            format!(
+                "  spent: {} tokens in, {} out\n",
+                input.unwrap_or_else(zero),
+                output.unwrap_or_else(zero)
+            )
         }
     }
 }
@@ -138,12 +165,15 @@ mod tests {
     use super::*;
 
     fn failure(code: Code, message: &str, details: ErrorDetails) -> Failure {
-        Failure::from(CallError::from(Status::with_error_details(code, message, details)))
+        Failure::from(CallError::from(Status::with_error_details(
+            code, message, details,
+        )))
     }
 
     #[test]
     fn a_refusal_names_reason_fields_and_the_next_step() {
-        let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", "langop.io", HashMap::new());
+        let mut details =
+            ErrorDetails::with_error_info("INVALID_REQUEST", "langop.io", HashMap::new());
         details.add_bad_request_violation("instructions", "write at most 32768 bytes");
         let invalid = failure(Code::InvalidArgument, "the request is invalid", details);
         assert_eq!(invalid.exit(), Exit::BadInput);
@@ -154,9 +184,14 @@ mod tests {
         ");
 
         let metadata = HashMap::from([("input_tokens".to_owned(), "7".to_owned())]);
-        let mut details = ErrorDetails::with_error_info("PROVIDER_RATE_LIMITED", "langop.io", metadata);
+        let mut details =
+            ErrorDetails::with_error_info("PROVIDER_RATE_LIMITED", "langop.io", metadata);
         details.set_retry_info(Some(Duration::from_secs(30)));
-        let limited = failure(Code::ResourceExhausted, "the rate limit is used up\u{1b}[31m", details);
+        let limited = failure(
+            Code::ResourceExhausted,
+            "the rate limit is used up\u{1b}[31m",
+            details,
+        );
         assert_eq!(limited.exit(), Exit::Service);
         insta::assert_snapshot!(limited.render(), @r"
         error: the rate limit is used up [31m (RESOURCE_EXHAUSTED, PROVIDER_RATE_LIMITED)
@@ -169,6 +204,9 @@ mod tests {
     fn every_error_of_the_input_is_the_callers() {
         let error = Failure::from(InputError::StdinTwice);
         assert_eq!(error.exit(), Exit::BadInput);
-        assert_eq!(error.render(), "error: standard input can be read only once; name a file for the others\n");
+        assert_eq!(
+            error.render(),
+            "error: standard input can be read only once; name a file for the others\n"
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use langop_proto::{
     limits,
     v1::{
-        AgentRef, DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool, ToolOperation,
-        ValidateCodeRequest,
+        AgentRef, DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeOptions,
+        SynthesizeRequest, Tool, ToolOperation, ValidateCodeRequest,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -41,7 +41,11 @@ pub(crate) enum InputError {
 }
 
 fn name(path: &Path) -> String {
-    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+    if is_stdin(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -50,32 +54,60 @@ fn is_stdin(path: &Path) -> bool {
 
 /// The request for `synthesize`.
 pub(crate) fn synthesize(args: &SynthesizeArgs) -> Result<SynthesizeRequest, InputError> {
-    let files = [Some(&args.file), args.offer.tools_file.as_ref(), args.persona_file.as_ref(), args.previous_code.as_ref(), args.previous_instructions.as_ref()];
+    let files = [
+        Some(&args.file),
+        args.offer.tools_file.as_ref(),
+        args.persona_file.as_ref(),
+        args.previous_code.as_ref(),
+        args.previous_instructions.as_ref(),
+    ];
     only_one_stdin(files.into_iter().flatten())?;
     let previous = match (&args.previous_code, &args.previous_instructions) {
-        (Some(code), Some(instructions)) => Some(PreviousCode { code: text(code)?, instructions: text(instructions)? }),
+        (Some(code), Some(instructions)) => Some(PreviousCode {
+            code: text(code)?,
+            instructions: text(instructions)?,
+        }),
         _ => None,
     };
     Ok(SynthesizeRequest {
-        agent: Some(AgentRef { name: args.name.clone(), namespace: String::new() }),
+        agent: Some(AgentRef {
+            name: args.name.clone(),
+            namespace: String::new(),
+        }),
         instructions: text(&args.file)?,
         tools: tools(&args.offer)?,
         models: models(&args.offer.models),
         persona: args.persona_file.as_deref().map(persona).transpose()?,
         previous,
-        options: Some(SynthesizeOptions { variant: args.variant.clone(), max_repairs: args.max_repairs }),
+        options: Some(SynthesizeOptions {
+            variant: args.variant.clone(),
+            max_repairs: args.max_repairs,
+        }),
     })
 }
 
 /// The request for `validate`.
 pub(crate) fn validate(args: &ValidateArgs) -> Result<ValidateCodeRequest, InputError> {
-    only_one_stdin([Some(&args.file), args.offer.tools_file.as_ref()].into_iter().flatten())?;
-    Ok(ValidateCodeRequest { code: bytes(&args.file)?, tools: tools(&args.offer)?, models: models(&args.offer.models) })
+    only_one_stdin(
+        [Some(&args.file), args.offer.tools_file.as_ref()]
+            .into_iter()
+            .flatten(),
+    )?;
+    Ok(ValidateCodeRequest {
+        code: bytes(&args.file)?,
+        tools: tools(&args.offer)?,
+        models: models(&args.offer.models),
+    })
 }
 
 /// The request for `distill`.
 pub(crate) fn distill(args: &DistillArgs) -> Result<DistillPersonaRequest, InputError> {
-    let file = args.file.as_deref().map(persona).transpose()?.unwrap_or_default();
+    let file = args
+        .file
+        .as_deref()
+        .map(persona)
+        .transpose()?
+        .unwrap_or_default();
     let pick = |flag: &Option<String>, field: String| flag.clone().unwrap_or(field);
     let persona = Persona {
         name: pick(&args.name, file.name),
@@ -84,15 +116,27 @@ pub(crate) fn distill(args: &DistillArgs) -> Result<DistillPersonaRequest, Input
         tone: pick(&args.tone, file.tone),
         language: pick(&args.language, file.language),
     };
-    Ok(DistillPersonaRequest { persona: Some(persona) })
+    Ok(DistillPersonaRequest {
+        persona: Some(persona),
+    })
 }
 
 fn only_one_stdin<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<(), InputError> {
-    if files.filter(|file| is_stdin(file)).count() > 1 { Err(InputError::StdinTwice) } else { Ok(()) }
+    if files.filter(|file| is_stdin(file)).count() > 1 {
+        Err(InputError::StdinTwice)
+    } else {
+        Ok(())
+    }
 }
 
 fn models(models: &[Pair]) -> Vec<Model> {
-    models.iter().map(|pair| Model { name: pair.name.clone(), model: pair.value.clone() }).collect()
+    models
+        .iter()
+        .map(|pair| Model {
+            name: pair.name.clone(),
+            model: pair.value.clone(),
+        })
+        .collect()
 }
 
 fn tools(offer: &OfferArgs) -> Result<Vec<Tool>, InputError> {
@@ -135,15 +179,26 @@ impl From<ToolFile> for Tool {
         Self {
             name: file.name,
             description: file.description,
-            operations: file.operations.into_iter().map(ToolOperation::from).collect(),
+            operations: file
+                .operations
+                .into_iter()
+                .map(ToolOperation::from)
+                .collect(),
         }
     }
 }
 
 impl From<OperationFile> for ToolOperation {
     fn from(file: OperationFile) -> Self {
-        let input_schema = file.input_schema.map(|schema| serde_json::Value::Object(schema).to_string()).unwrap_or_default();
-        Self { name: file.name, description: file.description, input_schema }
+        let input_schema = file
+            .input_schema
+            .map(|schema| serde_json::Value::Object(schema).to_string())
+            .unwrap_or_default();
+        Self {
+            name: file.name,
+            description: file.description,
+            input_schema,
+        }
     }
 }
 
@@ -160,29 +215,61 @@ struct PersonaFile {
 }
 
 fn persona(path: &Path) -> Result<Persona, InputError> {
-    let PersonaFile { name, description, system_prompt, tone, language } = json(path)?;
-    Ok(Persona { name, description, system_prompt, tone, language })
+    let PersonaFile {
+        name,
+        description,
+        system_prompt,
+        tone,
+        language,
+    } = json(path)?;
+    Ok(Persona {
+        name,
+        description,
+        system_prompt,
+        tone,
+        language,
+    })
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     let bytes = bytes(path)?;
-    serde_json::from_slice(&bytes).map_err(|source| InputError::Json { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map_err(|source| InputError::Json {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn text(path: &Path) -> Result<String, InputError> {
-    String::from_utf8(bytes(path)?).map_err(|_| InputError::NotText { path: path.to_owned() })
+    String::from_utf8(bytes(path)?).map_err(|_| InputError::NotText {
+        path: path.to_owned(),
+    })
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, InputError> {
-    let unreadable = |source| InputError::Read { path: path.to_owned(), source };
+    let unreadable = |source| InputError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     let most = limits::MESSAGE as u64 + 1;
     if is_stdin(path) {
-        io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+        io::stdin()
+            .lock()
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
     } else {
-        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(unreadable)?;
+        File::open(path)
+            .and_then(|file| file.take(most).read_to_end(&mut bytes))
+            .map_err(unreadable)?;
     }
-    if bytes.len() > limits::MESSAGE { Err(InputError::TooLarge { path: path.to_owned() }) } else { Ok(bytes) }
+    if bytes.len() > limits::MESSAGE {
+        Err(InputError::TooLarge {
+            path: path.to_owned(),
+        })
+    } else {
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -196,16 +283,33 @@ mod tests {
     #[test]
     fn tools_of_a_file() {
         let file = r#"[{"name": "email", "operations": [{"name": "send", "inputSchema": {"required": ["to"]}}]}]"#;
-        let tools: Vec<Tool> = parsed::<Vec<ToolFile>>(file).unwrap().into_iter().map(Tool::from).collect();
-        assert_eq!(tools[0].operations[0].input_schema, r#"{"required":["to"]}"#);
-        for bad in ["{}", r#"[{"description": "no name"}]"#, r#"[{"name": "x", "opertions": []}]"#, r#"[{"name": "x", "operations": [{"name": "y", "inputSchema": "z"}]}]"#] {
+        let tools: Vec<Tool> = parsed::<Vec<ToolFile>>(file)
+            .unwrap()
+            .into_iter()
+            .map(Tool::from)
+            .collect();
+        assert_eq!(
+            tools[0].operations[0].input_schema,
+            r#"{"required":["to"]}"#
+        );
+        for bad in [
+            "{}",
+            r#"[{"description": "no name"}]"#,
+            r#"[{"name": "x", "opertions": []}]"#,
+            r#"[{"name": "x", "operations": [{"name": "y", "inputSchema": "z"}]}]"#,
+        ] {
             assert!(parsed::<Vec<ToolFile>>(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn personas_of_a_file() {
-        assert_eq!(parsed::<PersonaFile>(r#"{"systemPrompt": "Be kind."}"#).unwrap().system_prompt, "Be kind.");
+        assert_eq!(
+            parsed::<PersonaFile>(r#"{"systemPrompt": "Be kind."}"#)
+                .unwrap()
+                .system_prompt,
+            "Be kind."
+        );
         assert!(parsed::<PersonaFile>(r#"{"system_prompt": "x"}"#).is_err());
     }
 }

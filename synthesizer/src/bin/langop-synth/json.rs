@@ -3,7 +3,8 @@
 
 use langop_dsl::AgentDefinition;
 use langop_proto::v1::{
-    self, Diagnostic, DistillPersonaResponse, Severity, SynthesisOutcome, SynthesizeResponse, Usage, ValidateCodeResponse,
+    self, Diagnostic, DistillPersonaResponse, Severity, SynthesisOutcome, SynthesizeResponse,
+    Usage, ValidateCodeResponse,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +76,10 @@ fn usage(usage: Option<Usage>) -> Value {
 }
 
 fn outcome(outcome: SynthesisOutcome) -> &'static str {
-    short(outcome.as_str_name(), SynthesisOutcome::Unspecified.as_str_name())
+    short(
+        outcome.as_str_name(),
+        SynthesisOutcome::Unspecified.as_str_name(),
+    )
 }
 
 /// An enum's name without the prefix that all of its names share, which ends where `unspecified` does.
@@ -92,20 +96,47 @@ mod tests {
     fn every_field_is_there_under_its_name() {
         let response = SynthesizeResponse {
             outcome: SynthesisOutcome::Rejected.into(),
-            diagnostics: vec![Diagnostic { severity: Severity::Warning.into(), line: 3, ..Diagnostic::default() }],
-            duration: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+            diagnostics: vec![Diagnostic {
+                severity: Severity::Warning.into(),
+                line: 3,
+                ..Diagnostic::default()
+            }],
+            duration: Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 500_000_000,
+            }),
             ..SynthesizeResponse::default()
         };
         let json = synthesized(&response);
-        assert_eq!((&json["outcome"], &json["durationSeconds"]), (&json!("REJECTED"), &json!(1.5)));
-        assert_eq!((&json["diagnostics"][0]["severity"], &json["diagnostics"][0]["line"]), (&json!("WARNING"), &json!(3)));
-        assert_eq!((&json["definition"], &json["usage"]["inputTokens"]), (&Value::Null, &json!(0)));
+        assert_eq!(
+            (&json["outcome"], &json["durationSeconds"]),
+            (&json!("REJECTED"), &json!(1.5))
+        );
+        assert_eq!(
+            (
+                &json["diagnostics"][0]["severity"],
+                &json["diagnostics"][0]["line"]
+            ),
+            (&json!("WARNING"), &json!(3))
+        );
+        assert_eq!(
+            (&json["definition"], &json["usage"]["inputTokens"]),
+            (&Value::Null, &json!(0))
+        );
     }
 
     #[test]
     fn the_definition_is_the_stored_one() {
-        let definition = v1::AgentDefinition { name: "x".into(), objectives: vec!["one".into()], ..v1::AgentDefinition::default() };
-        let json = validated(&ValidateCodeResponse { valid: true, diagnostics: vec![], definition: Some(definition) });
+        let definition = v1::AgentDefinition {
+            name: "x".into(),
+            objectives: vec!["one".into()],
+            ..v1::AgentDefinition::default()
+        };
+        let json = validated(&ValidateCodeResponse {
+            valid: true,
+            diagnostics: vec![],
+            definition: Some(definition),
+        });
         assert_eq!(json["definition"]["objectives"], json!(["one"]));
     }
 }

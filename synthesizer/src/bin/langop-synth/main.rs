@@ -60,23 +60,41 @@ async fn synthesize(args: &Args, command: &SynthesizeArgs) -> Result<Exit, Failu
             tell(&report::synthesized(&response, &command.name));
         }
     }
-    Ok(if response.code.is_empty() { Exit::Invalid } else { Exit::Done })
+    Ok(if response.code.is_empty() {
+        Exit::Invalid
+    } else {
+        Exit::Done
+    })
 }
 
 async fn validate(args: &Args, command: &ValidateArgs) -> Result<Exit, Failure> {
     let request = input::validate(command)?;
     let code = String::from_utf8_lossy(&request.code).into_owned();
-    let response = Connection::open(&args.endpoint, args.timeout).await?.validate(request).await?;
+    let response = Connection::open(&args.endpoint, args.timeout)
+        .await?
+        .validate(request)
+        .await?;
     match args.output {
         Output::Json => write(&pretty(&json::validated(&response)))?,
-        Output::Human => tell(&report::validated(&response, &command.file.display().to_string(), &code)),
+        Output::Human => tell(&report::validated(
+            &response,
+            &command.file.display().to_string(),
+            &code,
+        )),
     }
-    Ok(if response.valid { Exit::Done } else { Exit::Invalid })
+    Ok(if response.valid {
+        Exit::Done
+    } else {
+        Exit::Invalid
+    })
 }
 
 async fn distill(args: &Args, command: &DistillArgs) -> Result<Exit, Failure> {
     let request = input::distill(command)?;
-    let response = Connection::open(&args.endpoint, args.timeout).await?.distill(request).await?;
+    let response = Connection::open(&args.endpoint, args.timeout)
+        .await?
+        .distill(request)
+        .await?;
     match args.output {
         Output::Json => write(&pretty(&json::distilled(&response)))?,
         Output::Human => {
@@ -94,7 +112,10 @@ fn pretty(answer: &Value) -> String {
 /// The answer. A reader that has seen enough and left is no error.
 fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
         _ => Ok(()),
     }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use langop_dsl::format_duration;
 use langop_proto::v1::{
-    AgentDefinition, DistillPersonaResponse, Schedule, SynthesisOutcome, SynthesizeResponse, Usage, ValidateCodeResponse, schedule::When,
-    synthesize_stream_response::Event,
+    AgentDefinition, DistillPersonaResponse, Schedule, SynthesisOutcome, SynthesizeResponse, Usage,
+    ValidateCodeResponse, schedule::When, synthesize_stream_response::Event,
 };
 
 use crate::diagnostics::{Source, clean, render};
@@ -16,11 +16,24 @@ const SHORT_HASH: usize = 12;
 /// One line about an event; none for events that need none.
 pub(crate) fn progress(event: &Event) -> Option<String> {
     match event {
-        Event::PromptReady(ready) => Some(format!("asking {} (request {})\n", clean(&ready.model), short(&ready.request_hash))),
+        Event::PromptReady(ready) => Some(format!(
+            "asking {} (request {})\n",
+            clean(&ready.model),
+            short(&ready.request_hash)
+        )),
         Event::Validating(validating) => Some(format!("checking answer {}\n", validating.attempt)),
         Event::Repairing(repairing) => {
-            let findings = render(&repairing.diagnostics, Source { name: "answer", code: None });
-            Some(format!("answer {} is invalid and goes back:\n{findings}", repairing.attempt))
+            let findings = render(
+                &repairing.diagnostics,
+                Source {
+                    name: "answer",
+                    code: None,
+                },
+            );
+            Some(format!(
+                "answer {} is invalid and goes back:\n{findings}",
+                repairing.attempt
+            ))
         }
         Event::TokensReceived(_) | Event::Result(_) => None,
     }
@@ -29,8 +42,18 @@ pub(crate) fn progress(event: &Event) -> Option<String> {
 /// Whether there is code, from whom, at what cost, and what it says.
 pub(crate) fn synthesized(response: &SynthesizeResponse, agent: &str) -> String {
     let code = (!response.code.is_empty()).then_some(response.code.as_str());
-    let mut text = render(&response.diagnostics, Source { name: if code.is_some() { agent } else { "answer" }, code });
-    let answers = if response.attempts == 1 { "answer" } else { "answers" };
+    let mut text = render(
+        &response.diagnostics,
+        Source {
+            name: if code.is_some() { agent } else { "answer" },
+            code,
+        },
+    );
+    let answers = if response.attempts == 1 {
+        "answer"
+    } else {
+        "answers"
+    };
     let _ = writeln!(
         text,
         "{} by {} ({}), {} {answers}{}",
@@ -55,10 +78,21 @@ pub(crate) fn synthesized(response: &SynthesizeResponse, agent: &str) -> String 
 
 /// Whether code is valid, and what it says.
 pub(crate) fn validated(response: &ValidateCodeResponse, name: &str, code: &str) -> String {
-    let mut text = render(&response.diagnostics, Source { name, code: Some(code) });
+    let mut text = render(
+        &response.diagnostics,
+        Source {
+            name,
+            code: Some(code),
+        },
+    );
     match (&response.definition, response.valid) {
         (Some(definition), true) => {
-            let _ = writeln!(text, "{name} is valid: {} {}", clean(&definition.name), summary(definition));
+            let _ = writeln!(
+                text,
+                "{name} is valid: {} {}",
+                clean(&definition.name),
+                summary(definition)
+            );
         }
         (None, true) => {
             let _ = writeln!(text, "{name} is valid");
@@ -72,8 +106,17 @@ pub(crate) fn validated(response: &ValidateCodeResponse, name: &str, code: &str)
 
 /// From whom a prompt is and at what cost.
 pub(crate) fn distilled(response: &DistillPersonaResponse) -> String {
-    let source = format!("{} by {} ({})\n", outcome(response.outcome()), clean(&response.model), clean(&response.provider));
-    format!("{source}{}prompt {}\n", usage(response.usage.unwrap_or_default()), short(&response.hash))
+    let source = format!(
+        "{} by {} ({})\n",
+        outcome(response.outcome()),
+        clean(&response.model),
+        clean(&response.provider)
+    );
+    format!(
+        "{source}{}prompt {}\n",
+        usage(response.usage.unwrap_or_default()),
+        short(&response.hash)
+    )
 }
 
 fn outcome(outcome: SynthesisOutcome) -> &'static str {
@@ -82,37 +125,57 @@ fn outcome(outcome: SynthesisOutcome) -> &'static str {
         SynthesisOutcome::Repaired => "repaired",
         SynthesisOutcome::Cached => "from the cache, made",
         SynthesisOutcome::Coalesced => "shared with an equal request, made",
-        SynthesisOutcome::Rejected => "rejected: no valid code came",
+        SynthesisOutcome::Rejected => "no valid code made",
         SynthesisOutcome::Unspecified => "made",
     }
 }
 
 fn seconds(duration: Option<&prost_types::Duration>) -> String {
     let duration = duration.and_then(|duration| std::time::Duration::try_from(*duration).ok());
-    duration.map(|duration| format!(", {:.1} s", duration.as_secs_f64())).unwrap_or_default()
+    duration
+        .map(|duration| format!(", {:.1} s", duration.as_secs_f64()))
+        .unwrap_or_default()
 }
 
 fn usage(usage: Usage) -> String {
     if usage == Usage::default() {
         return String::new();
     }
-    format!("{} tokens in ({} of them cached), {} out\n", usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens)
+    format!(
+        "{} tokens in ({} of them cached), {} out\n",
+        usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens
+    )
 }
 
 /// When it runs and how much it does.
 fn summary(definition: &AgentDefinition) -> String {
-    let count = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    let count = |count: usize, one: &str| {
+        if count == 1 {
+            format!("1 {one}")
+        } else {
+            format!("{count} {one}s")
+        }
+    };
     let objectives = count(definition.objectives.len(), "objective");
-    format!("{}: {objectives}, {}", when(definition.schedule.as_ref()), count(definition.steps.len(), "step"))
+    format!(
+        "{}: {objectives}, {}",
+        when(definition.schedule.as_ref()),
+        count(definition.steps.len(), "step")
+    )
 }
 
 fn when(schedule: Option<&Schedule>) -> String {
-    let zone = schedule.map(|schedule| clean(&schedule.time_zone)).unwrap_or_default();
+    let zone = schedule
+        .map(|schedule| clean(&schedule.time_zone))
+        .unwrap_or_default();
     match schedule.and_then(|schedule| schedule.when.as_ref()) {
         None => "runs continuously".to_owned(),
         Some(When::Cron(cron)) if zone.is_empty() => format!("runs at {}", clean(cron)),
         Some(When::Cron(cron)) => format!("runs at {} {zone}", clean(cron)),
-        Some(When::Every(every)) => format!("runs every {}", format_duration(u64::try_from(every.seconds).unwrap_or_default())),
+        Some(When::Every(every)) => format!(
+            "runs every {}",
+            format_duration(u64::try_from(every.seconds).unwrap_or_default())
+        ),
     }
 }
 
@@ -122,7 +185,9 @@ fn short(hash: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use langop_proto::v1::{Diagnostic, PromptReady, Repairing, Severity, TokensReceived, Validating};
+    use langop_proto::v1::{
+        Diagnostic, PromptReady, Repairing, Severity, TokensReceived, Validating,
+    };
 
     use super::*;
 
@@ -136,7 +201,10 @@ mod tests {
             hint: "write 0 to 23".into(),
             ..Diagnostic::default()
         };
-        vec![Diagnostic { severity: Severity::Error.into(), ..diagnostic }]
+        vec![Diagnostic {
+            severity: Severity::Error.into(),
+            ..diagnostic
+        }]
     }
 
     fn response() -> SynthesizeResponse {
@@ -146,15 +214,26 @@ mod tests {
             code_hash: "0123456789abcdef0123".into(),
             outcome: SynthesisOutcome::Repaired.into(),
             definition: Some(AgentDefinition {
-                schedule: Some(Schedule { when: Some(when), time_zone: "Europe/Berlin".into() }),
+                schedule: Some(Schedule {
+                    when: Some(when),
+                    time_zone: "Europe/Berlin".into(),
+                }),
                 objectives: vec!["one".into(), "two".into()],
                 ..AgentDefinition::default()
             }),
-            usage: Some(Usage { input_tokens: 1200, output_tokens: 340, cache_read_input_tokens: 1000, ..Usage::default() }),
+            usage: Some(Usage {
+                input_tokens: 1200,
+                output_tokens: 340,
+                cache_read_input_tokens: 1000,
+                ..Usage::default()
+            }),
             model: "claude-sonnet-4-5".into(),
             provider: "anthropic".into(),
             attempts: 2,
-            duration: Some(prost_types::Duration { seconds: 4, nanos: 250_000_000 }),
+            duration: Some(prost_types::Duration {
+                seconds: 4,
+                nanos: 250_000_000,
+            }),
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             ..SynthesizeResponse::default()
         }
@@ -163,10 +242,16 @@ mod tests {
     #[test]
     fn events_become_lines() {
         let events = [
-            Event::PromptReady(PromptReady { request_hash: "abcdef0123456789".into(), model: "claude".into() }),
+            Event::PromptReady(PromptReady {
+                request_hash: "abcdef0123456789".into(),
+                model: "claude".into(),
+            }),
             Event::TokensReceived(TokensReceived { bytes: 5 }),
             Event::Validating(Validating { attempt: 1 }),
-            Event::Repairing(Repairing { attempt: 1, diagnostics: diagnostics() }),
+            Event::Repairing(Repairing {
+                attempt: 1,
+                diagnostics: diagnostics(),
+            }),
         ];
         let lines: String = events.iter().filter_map(progress).collect();
         insta::assert_snapshot!(lines, @r"
@@ -200,13 +285,17 @@ mod tests {
         error[bad-schedule]: no such hour
          --> answer:2:3
           = help: write 0 to 23
-        rejected: no valid code came by m (openai), 1 answer
+        no valid code made by m (openai), 1 answer
         ");
     }
 
     #[test]
     fn a_verdict_names_the_file() {
-        let invalid = ValidateCodeResponse { valid: false, diagnostics: diagnostics(), definition: None };
+        let invalid = ValidateCodeResponse {
+            valid: false,
+            diagnostics: diagnostics(),
+            definition: None,
+        };
         insta::assert_snapshot!(validated(&invalid, "agent.rb", "agent 'x' do\n  schedule cron: '0 99 * * *'\nend\n"), @r"
         error[bad-schedule]: no such hour
          --> agent.rb:2:3
@@ -216,9 +305,26 @@ mod tests {
           = help: write 0 to 23
         agent.rb is invalid
         ");
-        let every = Schedule { when: Some(When::Every(prost_types::Duration { seconds: 5400, nanos: 0 })), time_zone: String::new() };
-        let definition = AgentDefinition { name: "x".into(), schedule: Some(every), ..AgentDefinition::default() };
-        let valid = ValidateCodeResponse { valid: true, diagnostics: vec![], definition: Some(definition) };
-        assert_eq!(validated(&valid, "agent.rb", ""), "agent.rb is valid: x runs every 1h30m: 0 objectives, 0 steps\n");
+        let every = Schedule {
+            when: Some(When::Every(prost_types::Duration {
+                seconds: 5400,
+                nanos: 0,
+            })),
+            time_zone: String::new(),
+        };
+        let definition = AgentDefinition {
+            name: "x".into(),
+            schedule: Some(every),
+            ..AgentDefinition::default()
+        };
+        let valid = ValidateCodeResponse {
+            valid: true,
+            diagnostics: vec![],
+            definition: Some(definition),
+        };
+        assert_eq!(
+            validated(&valid, "agent.rb", ""),
+            "agent.rb is valid: x runs every 1h30m: 0 objectives, 0 steps\n"
+        );
     }
 }

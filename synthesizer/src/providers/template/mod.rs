@@ -1,11 +1,14 @@
 //! The built-in rules: no LLM. Reads schedule, objectives, bounds and tools out of the text and writes a plain agent that is
 //! always valid; where the text is not clear it leaves a thing out and says so in a comment. Pure and deterministic.
 
+mod params;
 mod persona;
 mod schedule;
 mod text;
 mod words;
 mod workflow;
+
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use langop_dsl::{AgentDefinition, render};
@@ -37,10 +40,14 @@ impl Template {
         let timing = schedule::read(&sentences, now);
         let objectives = objectives(&sentences);
         let comment = comment(&timing, sentences.len());
-        let work: Vec<&str> = statements(&sentences).filter(|text| !schedule::is_about_running(text, now)).collect();
+        let work: Vec<&str> = statements(&sentences)
+            .filter(|text| !schedule::is_about_running(text, now))
+            .collect();
         let definition = AgentDefinition {
             name: NAME.to_owned(),
-            description: sentences.first().map(|first| clip(&first.text, DESCRIPTION)),
+            description: sentences
+                .first()
+                .map(|first| clip(&first.text, DESCRIPTION)),
             mode: None,
             schedule: match timing {
                 Timing::At(schedule) => Some(schedule),
@@ -60,7 +67,10 @@ impl Template {
 }
 
 fn statements(sentences: &[Sentence]) -> impl Iterator<Item = &str> {
-    sentences.iter().filter(|sentence| sentence.role == Role::Statement).map(|sentence| sentence.text.as_str())
+    sentences
+        .iter()
+        .filter(|sentence| sentence.role == Role::Statement)
+        .map(|sentence| sentence.text.as_str())
 }
 
 /// The statements without repetition; the labels, if there is nothing else.
@@ -68,23 +78,35 @@ fn objectives(sentences: &[Sentence]) -> Vec<String> {
     let mut objectives: Vec<String> = Vec::new();
     let labels = sentences.iter().map(|sentence| sentence.text.as_str());
     let said: Vec<&str> = statements(sentences).collect();
-    for text in if said.is_empty() { labels.collect() } else { said } {
+    for text in if said.is_empty() {
+        labels.collect()
+    } else {
+        said
+    } {
         let objective = clip(text, OBJECTIVE);
         if objectives.len() < MAX_OBJECTIVES && !objectives.contains(&objective) {
             objectives.push(objective);
         }
     }
-    if objectives.is_empty() { vec![NOTHING_SAID.to_owned()] } else { objectives }
+    if objectives.is_empty() {
+        vec![NOTHING_SAID.to_owned()]
+    } else {
+        objectives
+    }
 }
 
 /// What a reader of the code should know. Fixed words only: text of the user's could mean something to Ruby.
 fn comment(timing: &Timing, sentences: usize) -> String {
-    let mut comment = "# Written by rule from the instructions, without an LLM (provider template).\n".to_owned();
+    let mut comment =
+        "# Written by rule from the instructions, without an LLM (provider template).\n".to_owned();
     if let Timing::Unclear(why) = timing {
-        comment.push_str(&format!("# No schedule, so it runs continuously: {why}.\n"));
+        let _ = writeln!(comment, "# No schedule, so it runs continuously: {why}.");
     }
     if sentences > MAX_OBJECTIVES {
-        comment.push_str(&format!("# The instructions are long: only the first {MAX_OBJECTIVES} objectives are here.\n"));
+        let _ = writeln!(
+            comment,
+            "# The instructions are long: only the first {MAX_OBJECTIVES} objectives are here."
+        );
     }
     comment
 }

@@ -13,7 +13,10 @@ const DESCRIPTION: usize = 1024;
 pub(super) fn distill(persona: &Persona) -> String {
     let mut parts = Vec::new();
     if says_something(&persona.name) {
-        parts.push(format!("You are {}.", cut(&persona.name, limits::SHORT_TEXT)));
+        parts.push(format!(
+            "You are {}.",
+            cut(&persona.name, limits::SHORT_TEXT)
+        ));
     }
     parts.extend(sentence(&persona.description, DESCRIPTION));
     parts.extend(sentence(&persona.system_prompt, SYSTEM_PROMPT));
@@ -21,7 +24,10 @@ pub(super) fn distill(persona: &Persona) -> String {
         parts.push(format!("Tone: {}.", cut(&persona.tone, limits::SHORT_TEXT)));
     }
     if says_something(&persona.language) {
-        parts.push(format!("Language: {}.", cut(&persona.language, limits::SHORT_TEXT)));
+        parts.push(format!(
+            "Language: {}.",
+            cut(&persona.language, limits::SHORT_TEXT)
+        ));
     }
     parts.join("\n")
 }
@@ -39,7 +45,10 @@ fn cut(text: &str, longest: usize) -> String {
         return line.trim_end_matches(' ').to_owned();
     }
     let head = &line[..line.floor_char_boundary(longest)];
-    let sentence = head.rfind(". ").map(|end| &head[..=end]).filter(|kept| kept.len() > longest / 2);
+    let sentence = head
+        .rfind(". ")
+        .map(|end| &head[..=end])
+        .filter(|kept| kept.len() > longest / 2);
     let word = head.rfind(' ').map_or(head, |end| &head[..end]);
     sentence.unwrap_or(word).to_owned()
 }
@@ -59,14 +68,25 @@ mod tests {
         };
         let expected = "You are analyst.\nA calm analyst.\nBegin with what changed. Never guess.\nTone: matter-of-fact.\nLanguage: en.";
         assert_eq!(distill(&persona), expected);
-        assert_eq!(distill(&Persona { system_prompt: "Be kind!".into(), ..Persona::default() }), "Be kind!");
+        assert_eq!(
+            distill(&Persona {
+                system_prompt: "Be kind!".into(),
+                ..Persona::default()
+            }),
+            "Be kind!"
+        );
     }
 
     #[test]
     fn stays_within_the_limit() {
         let long = "Sätze ohne Ende. ".repeat(2000);
-        let persona =
-            Persona { name: long.clone(), description: long.clone(), system_prompt: long.clone(), tone: long.clone(), language: long };
+        let persona = Persona {
+            name: long.clone(),
+            description: long.clone(),
+            system_prompt: long.clone(),
+            tone: long.clone(),
+            language: long,
+        };
         let text = distill(&persona);
         assert!(text.len() <= limits::DISTILLED_PROMPT, "{}", text.len());
         assert!(text.len() > SYSTEM_PROMPT / 2);

@@ -18,15 +18,28 @@ fn request(instructions: &str) -> SynthesizeRequest {
         description: format!("Will {name} a message or file"),
         input_schema: schema(required),
     };
-    let tool = |name: &str, operations| Tool { name: name.into(), description: "Reads files and sends messages".into(), operations };
+    let tool = |name: &str, operations| Tool {
+        name: name.into(),
+        description: "Reads files and sends messages".into(),
+        operations,
+    };
     SynthesizeRequest {
         instructions: instructions.into(),
         tools: vec![
-            tool("email-tool", vec![operation("send", r#""to", "body""#), operation("search", r#""query""#)]),
+            tool(
+                "email-tool",
+                vec![
+                    operation("send", r#""to", "body""#),
+                    operation("search", r#""query""#),
+                ],
+            ),
             tool("files", vec![operation("list_files", r#""path""#)]),
             tool("web", vec![]),
         ],
-        models: vec![Model { name: "claude".into(), model: "claude-sonnet-4-5".into() }],
+        models: vec![Model {
+            name: "claude".into(),
+            model: "claude-sonnet-4-5".into(),
+        }],
         ..SynthesizeRequest::default()
     }
 }
@@ -34,12 +47,20 @@ fn request(instructions: &str) -> SynthesizeRequest {
 fn checked(request: &SynthesizeRequest) -> Result<AgentDefinition, String> {
     let offer = Offer {
         tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-        models: request.models.iter().map(|model| model.name.clone()).collect(),
+        models: request
+            .models
+            .iter()
+            .map(|model| model.name.clone())
+            .collect(),
     };
     let code = Template::answer(request, now());
     let parsed = parse(&code, &offer, now());
     let findings: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
-    if findings.is_empty() { parsed.definition.ok_or(code) } else { Err(format!("{findings:#?}\n{code}")) }
+    if findings.is_empty() {
+        parsed.definition.ok_or(code)
+    } else {
+        Err(format!("{findings:#?}\n{code}"))
+    }
 }
 
 #[test]
@@ -83,9 +104,17 @@ fn writes_a_plain_agent() {
 
 #[test]
 fn says_why_there_is_no_schedule() {
-    let code = Template::answer(&request("On the last day of the month, close the books."), now());
+    let code = Template::answer(
+        &request("On the last day of the month, close the books."),
+        now(),
+    );
     assert!(code.contains("# No schedule, so it runs continuously: the end of a month or week cannot be said by a schedule.\n"), "{code}");
-    assert_eq!(checked(&request("On the last day of the month, close the books.")).unwrap().schedule, None);
+    assert_eq!(
+        checked(&request("On the last day of the month, close the books."))
+            .unwrap()
+            .schedule,
+        None
+    );
 }
 
 #[test]
@@ -117,7 +146,8 @@ fn hostile_text_stays_text() {
         &"every 5 minutes and ".repeat(1600),
         &"1 ".repeat(16 * 1024),
     ] {
-        let definition = checked(&request(text)).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
+        let definition =
+            checked(&request(text)).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
         assert!(!definition.objectives.is_empty());
     }
 }
@@ -131,11 +161,77 @@ fn the_schedule_reaches_the_definition() {
 /// Pieces that the grammar knows, so that random texts get far into it.
 fn piece() -> impl Strategy<Value = String> {
     const KNOWN: &[&str] = &[
-        "every", "each", "other", "second", "5", "90", "0", "31st", "first", "half", "minutes", "hour", "day", "week", "month", "year",
-        "weekday", "Monday", "Mon-Fri", "sun", "weekends", "at", "on", "the", "of", "in", "from", "to", "between", "and", "or", ",", ".", "\n",
-        "9am", "17:00", "9", "noon", "morning", "nights", "last", "January", "2027", "UTC", "Europe/Berlin", "EST", "time", "except", "not",
-        "twice", "times", "a", "per", "daily", "monthly", "at most", "stop after", "iterations", "if", "email me@example.com", "list files in /x",
-        "search", "\"", "`", "#{", "\\", "*/5", "*", "-", "# x", "- ",
+        "every",
+        "each",
+        "other",
+        "second",
+        "5",
+        "90",
+        "0",
+        "31st",
+        "first",
+        "half",
+        "minutes",
+        "hour",
+        "day",
+        "week",
+        "month",
+        "year",
+        "weekday",
+        "Monday",
+        "Mon-Fri",
+        "sun",
+        "weekends",
+        "at",
+        "on",
+        "the",
+        "of",
+        "in",
+        "from",
+        "to",
+        "between",
+        "and",
+        "or",
+        ",",
+        ".",
+        "\n",
+        "9am",
+        "17:00",
+        "9",
+        "noon",
+        "morning",
+        "nights",
+        "last",
+        "January",
+        "2027",
+        "UTC",
+        "Europe/Berlin",
+        "EST",
+        "time",
+        "except",
+        "not",
+        "twice",
+        "times",
+        "a",
+        "per",
+        "daily",
+        "monthly",
+        "at most",
+        "stop after",
+        "iterations",
+        "if",
+        "email me@example.com",
+        "list files in /x",
+        "search",
+        "\"",
+        "`",
+        "#{",
+        "\\",
+        "*/5",
+        "*",
+        "-",
+        "# x",
+        "- ",
     ];
     prop_oneof![8 => proptest::sample::select(KNOWN).prop_map(str::to_owned), 1 => any::<String>(), 1 => "\\PC{0,8}"]
 }

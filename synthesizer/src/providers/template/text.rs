@@ -17,10 +17,14 @@ pub(super) enum Role {
 }
 
 /// The words after which a line is not over, whatever the next line starts with.
-const DANGLING: &[&str] = &["a", "an", "and", "at", "each", "every", "for", "from", "in", "of", "on", "or", "the", "to"];
+const DANGLING: &[&str] = &[
+    "a", "an", "and", "at", "each", "every", "for", "from", "in", "of", "on", "or", "the", "to",
+];
 
 /// Words whose full stop ends no sentence.
-const ABBREVIATIONS: &[&str] = &["approx", "ca", "dr", "e.g", "eg", "i.e", "ie", "mr", "mrs", "ms", "no", "resp", "st", "vs"];
+const ABBREVIATIONS: &[&str] = &[
+    "approx", "ca", "dr", "e.g", "eg", "i.e", "ie", "mr", "mrs", "ms", "no", "resp", "st", "vs",
+];
 
 /// Words whose full stop ends a sentence only if a capital follows.
 const SOMETIMES_LAST: &[&str] = &["a.m", "co", "etc", "inc", "ltd", "p.m"];
@@ -31,8 +35,16 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     for block in blocks(text) {
         let text = plain(&block.text);
         let is_label = block.role == Role::Label || text.ends_with(':');
-        let parts = if is_label { vec![text.trim_end_matches(':').to_owned()] } else { split(&text) };
-        let role = if is_label { Role::Label } else { Role::Statement };
+        let parts = if is_label {
+            vec![text.trim_end_matches(':').to_owned()]
+        } else {
+            split(&text)
+        };
+        let role = if is_label {
+            Role::Label
+        } else {
+            Role::Statement
+        };
         let parts = parts.into_iter().filter(|part| says_something(part));
         sentences.extend(parts.map(|text| Sentence { text, role }));
     }
@@ -46,13 +58,19 @@ pub(super) fn clip(text: &str, longest: usize) -> String {
         return line;
     }
     let cut: String = line.chars().take(longest.saturating_sub(1)).collect();
-    let end = cut.rfind(' ').filter(|end| *end > cut.len() / 2).unwrap_or(cut.len());
+    let end = cut
+        .rfind(' ')
+        .filter(|end| *end > cut.len() / 2)
+        .unwrap_or(cut.len());
     format!("{}…", cut[..end].trim_end())
 }
 
 /// Control characters and runs of white space as single spaces.
 pub(super) fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Whether there is a letter or digit in it.
@@ -76,7 +94,10 @@ fn blocks(text: &str) -> Vec<Block> {
         at += 1;
         if let Some(fence) = fence(line) {
             // an unclosed fence is only a stray line, so that it hides nothing
-            at += lines[at..].iter().position(|line| line.starts_with(fence)).map_or(0, |length| length + 1);
+            at += lines[at..]
+                .iter()
+                .position(|line| line.starts_with(fence))
+                .map_or(0, |length| length + 1);
             open = false;
             continue;
         }
@@ -88,11 +109,21 @@ fn blocks(text: &str) -> Vec<Block> {
                 block.text.push(' ');
                 block.text.push_str(rest);
             } else {
-                blocks.push(Block { text: rest.to_owned(), role: Role::Statement });
+                blocks.push(Block {
+                    text: rest.to_owned(),
+                    role: Role::Statement,
+                });
             }
         } else {
-            let role = if mark == Mark::Heading { Role::Label } else { Role::Statement };
-            blocks.push(Block { text: rest.to_owned(), role });
+            let role = if mark == Mark::Heading {
+                Role::Label
+            } else {
+                Role::Statement
+            };
+            blocks.push(Block {
+                text: rest.to_owned(),
+                role,
+            });
             open = mark != Mark::Heading;
         }
     }
@@ -100,7 +131,9 @@ fn blocks(text: &str) -> Vec<Block> {
 }
 
 fn fence(line: &str) -> Option<&'static str> {
-    ["```", "~~~"].into_iter().find(|fence| line.starts_with(fence))
+    ["```", "~~~"]
+        .into_iter()
+        .find(|fence| line.starts_with(fence))
 }
 
 /// What Markdown puts before a line.
@@ -128,12 +161,20 @@ fn mark(line: &str) -> (Mark, &str) {
 }
 
 fn without_checkbox(item: &str) -> &str {
-    ["[ ]", "[x]", "[X]"].into_iter().find_map(|checkbox| item.strip_prefix(checkbox)).unwrap_or(item).trim_start()
+    ["[ ]", "[x]", "[X]"]
+        .into_iter()
+        .find_map(|checkbox| item.strip_prefix(checkbox))
+        .unwrap_or(item)
+        .trim_start()
 }
 
 /// Whether `next` is the rest of a wrapped line and not a new thought.
 fn continues(previous: &str, next: &str) -> bool {
-    let last = previous.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    let last = previous
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
     next.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit())
         || previous.ends_with(',')
         || DANGLING.contains(&last.as_str())
@@ -156,7 +197,9 @@ fn split(line: &str) -> Vec<String> {
         }
         if let Some(close) = closing_quote(character) {
             quoted_until = line[after..].find(close).map_or(0, |length| after + length);
-        } else if matches!(character, '.' | '!' | '?' | '。') && ends_sentence(&line[start..at], character, &line[after..]) {
+        } else if matches!(character, '.' | '!' | '?' | '。')
+            && ends_sentence(&line[start..at], character, &line[after..])
+        {
             parts.push(line[start..after].trim().to_owned());
             start = after;
         }
@@ -201,22 +244,49 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        sentences(text).into_iter().map(|sentence| sentence.text).collect()
+        sentences(text)
+            .into_iter()
+            .map(|sentence| sentence.text)
+            .collect()
     }
 
     #[test]
     fn finds_the_sentences() {
         for (text, expected) in [
-            ("Check the mail. Answer it!", vec!["Check the mail.", "Answer it!"]),
-            ("Check the mail\nevery\nMonday at\n5pm", vec!["Check the mail every Monday at 5pm"]),
-            ("Check the mail\nAnswer it", vec!["Check the mail", "Answer it"]),
-            ("- one\n- two\n  and more\n* [ ] three\n4. four", vec!["one", "two and more", "three", "four"]),
-            ("At 9 a.m. send it, e.g. by mail. Then stop.", vec!["At 9 a.m. send it, e.g. by mail.", "Then stop."]),
+            (
+                "Check the mail. Answer it!",
+                vec!["Check the mail.", "Answer it!"],
+            ),
+            (
+                "Check the mail\nevery\nMonday at\n5pm",
+                vec!["Check the mail every Monday at 5pm"],
+            ),
+            (
+                "Check the mail\nAnswer it",
+                vec!["Check the mail", "Answer it"],
+            ),
+            (
+                "- one\n- two\n  and more\n* [ ] three\n4. four",
+                vec!["one", "two and more", "three", "four"],
+            ),
+            (
+                "At 9 a.m. send it, e.g. by mail. Then stop.",
+                vec!["At 9 a.m. send it, e.g. by mail.", "Then stop."],
+            ),
             ("Run at 9 a.m. Send it.", vec!["Run at 9 a.m.", "Send it."]),
-            ("Reply \"Thanks. Bye.\" to all. Done.", vec!["Reply \"Thanks. Bye.\" to all.", "Done."]),
-            ("Read /etc/a.conf and v1.2 of it", vec!["Read /etc/a.conf and v1.2 of it"]),
+            (
+                "Reply \"Thanks. Bye.\" to all. Done.",
+                vec!["Reply \"Thanks. Bye.\" to all.", "Done."],
+            ),
+            (
+                "Read /etc/a.conf and v1.2 of it",
+                vec!["Read /etc/a.conf and v1.2 of it"],
+            ),
             ("a **bold** move", vec!["a bold move"]),
-            ("Look:\n```ruby\nagent 'x' do\nend\n```\nDone", vec!["Look", "Done"]),
+            (
+                "Look:\n```ruby\nagent 'x' do\nend\n```\nDone",
+                vec!["Look", "Done"],
+            ),
             ("```\nnever closed", vec!["never closed"]),
             ("---\n\n...\n!!!", vec![]),
             (" \t\u{a0}\n", vec![]),
@@ -227,7 +297,10 @@ mod tests {
 
     #[test]
     fn headings_and_lines_with_a_colon_are_labels() {
-        let roles: Vec<Role> = sentences("# Inbox\nGoals:\n- read").into_iter().map(|sentence| sentence.role).collect();
+        let roles: Vec<Role> = sentences("# Inbox\nGoals:\n- read")
+            .into_iter()
+            .map(|sentence| sentence.role)
+            .collect();
         assert_eq!(roles, [Role::Label, Role::Label, Role::Statement]);
     }
 

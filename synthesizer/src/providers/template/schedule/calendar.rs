@@ -3,7 +3,7 @@
 use super::clock;
 use super::cursor::{Cursor, Fragment, Strength};
 use super::spec::{Period, Reason, Set, Spec};
-use super::token::Token;
+use super::token::{Token, is_one_of};
 
 const DAYS: [&[&str]; 7] = [
     &["sunday", "sundays", "sun"],
@@ -31,7 +31,7 @@ const MONTHS: [&[&str]; 12] = [
 ];
 
 /// What may follow "on the 15th" so that it is a day and not the 15th of something.
-const AFTER_A_DAY: &[&str] = &["and", "at", "each", "every", "in", "then", "with"];
+const AFTER_A_DAY: &str = "and at each every in then with";
 
 /// Weekdays as written.
 struct Weekdays {
@@ -44,15 +44,26 @@ struct Weekdays {
 
 impl Weekdays {
     fn many(set: Set) -> Self {
-        Self { set, plural: true, short: false }
+        Self {
+            set,
+            plural: true,
+            short: false,
+        }
     }
 
     fn with(self, other: &Self) -> Self {
-        Self { set: self.set.with(other.set), plural: true, short: false }
+        Self {
+            set: self.set.with(other.set),
+            plural: true,
+            short: false,
+        }
     }
 
     fn spec(&self) -> Spec {
-        Spec { weekdays: Some(self.set), ..Spec::default() }
+        Spec {
+            weekdays: Some(self.set),
+            ..Spec::default()
+        }
     }
 }
 
@@ -65,7 +76,11 @@ pub(super) fn after_every(c: &mut Cursor<'_>) -> Option<Fragment> {
         days_of_month(c, Lead::Every).or_else(|| {
             let date = date(c).or_else(|| {
                 let month = month(c)?;
-                Some(Spec { months: Some(month), month_days: Some(Set::of(1)), ..Spec::default() })
+                Some(Spec {
+                    months: Some(month),
+                    month_days: Some(Set::of(1)),
+                    ..Spec::default()
+                })
             });
             date.map(Fragment::recurring)
         })
@@ -85,7 +100,8 @@ pub(super) fn weekdays(c: &mut Cursor<'_>) -> Option<Fragment> {
         let lead = c.eat(&["at", "during", "from", "on", "over"]);
         let has_article = c.eat(&["a", "the"]).is_some();
         let days = weekday_list(c)?;
-        let is_beside_time = matches!(c.peek(), Some(Token::Clock(_))) || matches!(c.word(), Some("at"));
+        let is_beside_time =
+            matches!(c.peek(), Some(Token::Clock(_))) || matches!(c.word(), Some("at"));
         let is_legal = match lead {
             Some("from" | "at" | "during" | "over") => days.plural,
             Some(_) => true,
@@ -104,10 +120,22 @@ pub(super) fn weekdays(c: &mut Cursor<'_>) -> Option<Fragment> {
 
 /// "Monday mornings": the days with the part of the day after them.
 fn with_parts(c: &mut Cursor<'_>, days: &Weekdays, strength: Strength) -> Fragment {
-    let Some((part, is_plural)) = clock::part_word(c) else { return Fragment::new(strength, Ok(days.spec())) };
+    let Some((part, is_plural)) = clock::part_word(c) else {
+        return Fragment::new(strength, Ok(days.spec()));
+    };
     let says = clock::parts(c, part, |c| clock::part_word(c).map(|(part, _)| part));
-    let strength = if is_plural { Strength::Recurring } else { strength };
-    Fragment::new(strength, says.map(|spec| Spec { weekdays: Some(days.set), ..spec }))
+    let strength = if is_plural {
+        Strength::Recurring
+    } else {
+        strength
+    };
+    Fragment::new(
+        strength,
+        says.map(|spec| Spec {
+            weekdays: Some(days.set),
+            ..spec
+        }),
+    )
 }
 
 fn weekday_list(c: &mut Cursor<'_>) -> Option<Weekdays> {
@@ -127,7 +155,9 @@ fn weekday_range(c: &mut Cursor<'_>) -> Option<Weekdays> {
     if c.attempt(|c| c.eat(&["weekend", "weekends"])).is_some() {
         return Some(Weekdays::many(Set::WEEKEND));
     }
-    if c.eat(&["weekday", "weekdays", "workday", "workdays"]).is_some() {
+    if c.eat(&["weekday", "weekdays", "workday", "workdays"])
+        .is_some()
+    {
         return Some(Weekdays::many(Set::WEEKDAYS));
     }
     let is_group = c.attempt(|c| {
@@ -139,12 +169,19 @@ fn weekday_range(c: &mut Cursor<'_>) -> Option<Weekdays> {
     }
     let (first, days) = weekday(c)?;
     let last = c.attempt(|c| {
-        c.eat_token(&Token::Dash).or_else(|| c.eat(&["through", "thru", "till", "to", "until"]).map(|_| ()))?;
+        c.eat_token(&Token::Dash).or_else(|| {
+            c.eat(&["through", "thru", "till", "to", "until"])
+                .map(|_| ())
+        })?;
         weekday(c).map(|(last, _)| last)
     });
     let Some(last) = last else { return Some(days) };
     let length = (last + 7 - first) % 7;
-    Some(Weekdays::many((0..=length).map(|offset| Set::of((first + offset) % 7)).fold(Set::default(), Set::with)))
+    Some(Weekdays::many(
+        (0..=length)
+            .map(|offset| Set::of((first + offset) % 7))
+            .fold(Set::default(), Set::with),
+    ))
 }
 
 fn weekday(c: &mut Cursor<'_>) -> Option<(u8, Weekdays)> {
@@ -152,7 +189,14 @@ fn weekday(c: &mut Cursor<'_>) -> Option<(u8, Weekdays)> {
     let at = DAYS.iter().position(|names| names.contains(&word))?;
     let day = u8::try_from(at).ok()?;
     c.skip();
-    Some((day, Weekdays { set: Set::of(day), plural: word.ends_with("days"), short: !word.contains("day") }))
+    Some((
+        day,
+        Weekdays {
+            set: Set::of(day),
+            plural: word.ends_with("days"),
+            short: !word.contains("day"),
+        },
+    ))
 }
 
 /// How a day of the month is introduced.
@@ -168,7 +212,10 @@ pub(super) fn month_days(c: &mut Cursor<'_>) -> Option<Fragment> {
     c.attempt(|c| {
         let on = c.eat(&["on"]).is_some();
         if c.eat(&["day"]).is_some() {
-            let day = c.number().and_then(|day| u8::try_from(day).ok()).filter(|day| (1..=31).contains(day))?;
+            let day = c
+                .number()
+                .and_then(|day| u8::try_from(day).ok())
+                .filter(|day| (1..=31).contains(day))?;
             return of_the_month(c).map(|says| with_days(says, Set::of(day)));
         }
         let lead = match (on, c.eat(&["the"])) {
@@ -195,14 +242,29 @@ fn days_of_month(c: &mut Cursor<'_>, lead: Lead) -> Option<Fragment> {
         if let Some(says) = of_the_month(c) {
             return Some(with_days(says, days));
         }
-        let stands_alone = c.ends_clause() || c.word().is_some_and(|word| AFTER_A_DAY.contains(&word));
-        let strength = if lead == Lead::The { Strength::Bare } else { Strength::Recurring };
-        (stands_alone && !has_day).then(|| Fragment::new(strength, Ok(Spec { month_days: Some(days), ..Spec::default() })))
+        let stands_alone =
+            c.ends_clause() || c.word().is_some_and(|word| is_one_of(word, AFTER_A_DAY));
+        let strength = if lead == Lead::The {
+            Strength::Bare
+        } else {
+            Strength::Recurring
+        };
+        (stands_alone && !has_day).then(|| {
+            Fragment::new(
+                strength,
+                Ok(Spec {
+                    month_days: Some(days),
+                    ..Spec::default()
+                }),
+            )
+        })
     })
 }
 
 fn ordinal_day(c: &mut Cursor<'_>) -> Option<Set> {
-    c.ordinal().filter(|day| (1..=31).contains(day)).map(Set::of)
+    c.ordinal()
+        .filter(|day| (1..=31).contains(day))
+        .map(Set::of)
 }
 
 /// "of the month", "of every quarter", "each month".
@@ -224,11 +286,18 @@ fn of_the_month(c: &mut Cursor<'_>) -> Option<Result<Period, Reason>> {
 }
 
 fn with_days(period: Result<Period, Reason>, days: Set) -> Fragment {
-    Fragment::new(Strength::Recurring, period.and_then(|period| {
-        let is_plain = period == Period::Months(1) || days == Set::of(1);
-        let spec = Spec { period: Some(period), month_days: Some(days), ..Spec::default() };
-        is_plain.then_some(spec).ok_or(Reason::Inexpressible)
-    }))
+    Fragment::new(
+        Strength::Recurring,
+        period.and_then(|period| {
+            let is_plain = period == Period::Months(1) || days == Set::of(1);
+            let spec = Spec {
+                period: Some(period),
+                month_days: Some(days),
+                ..Spec::default()
+            };
+            is_plain.then_some(spec).ok_or(Reason::Inexpressible)
+        }),
+    )
 }
 
 /// "January 1st", "1 January", "the 15th of March". A year after it makes it one day, which is no schedule.
@@ -246,13 +315,21 @@ fn date(c: &mut Cursor<'_>) -> Option<Spec> {
             let _ = c.eat_token(&Token::Comma);
             c.number().filter(|year| *year >= 1900)
         });
-        has_year.is_none().then(|| Spec { months: Some(month), month_days: Some(day), ..Spec::default() })
+        has_year.is_none().then(|| Spec {
+            months: Some(month),
+            month_days: Some(day),
+            ..Spec::default()
+        })
     })
 }
 
 fn day_number(c: &mut Cursor<'_>) -> Option<Set> {
     ordinal_day(c).or_else(|| {
-        let day = c.attempt(|c| c.number().and_then(|day| u8::try_from(day).ok()).filter(|day| (1..=31).contains(day)))?;
+        let day = c.attempt(|c| {
+            c.number()
+                .and_then(|day| u8::try_from(day).ok())
+                .filter(|day| (1..=31).contains(day))
+        })?;
         Some(Set::of(day))
     })
 }
@@ -276,7 +353,10 @@ pub(super) fn months(c: &mut Cursor<'_>) -> Option<Fragment> {
         while let Some(next) = c.attempt(|c| c.separator().and_then(|()| month(c))) {
             months = months.with(next);
         }
-        Some(Spec { months: Some(months), ..Spec::default() })
+        Some(Spec {
+            months: Some(months),
+            ..Spec::default()
+        })
     })
     .map(|spec| Fragment::new(Strength::Loose, Ok(spec)))
 }
@@ -289,7 +369,11 @@ pub(super) fn unsayable_days(c: &mut Cursor<'_>) -> Option<Fragment> {
 fn nth_weekday(c: &mut Cursor<'_>) -> Option<Fragment> {
     c.attempt(|c| {
         let _ = c.eat(&["on"]);
-        let has_article = if c.eat(&["each", "every"]).is_some() { None } else { c.eat(&["the"]) };
+        let has_article = if c.eat(&["each", "every"]).is_some() {
+            None
+        } else {
+            c.eat(&["the"])
+        };
         nth(c)?;
         while c.attempt(|c| c.separator().and_then(|()| nth(c))).is_some() {}
         weekday_range(c)?;
@@ -300,7 +384,9 @@ fn nth_weekday(c: &mut Cursor<'_>) -> Option<Fragment> {
 }
 
 fn nth(c: &mut Cursor<'_>) -> Option<()> {
-    c.eat(&["final", "last", "second"]).map(|_| ()).or_else(|| c.ordinal().map(|_| ()))
+    c.eat(&["final", "last", "second"])
+        .map(|_| ())
+        .or_else(|| c.ordinal().map(|_| ()))
 }
 
 fn last_of(c: &mut Cursor<'_>) -> Option<Fragment> {
@@ -309,7 +395,13 @@ fn last_of(c: &mut Cursor<'_>) -> Option<Fragment> {
         let _ = c.eat(&["each", "every", "the"]);
         c.eat(&["final", "last"])?;
         let has_day = c.eat(&["day", "days"]).is_some();
-        let of_month = of_the_month(c).map(|_| if on { Strength::Recurring } else { Strength::Loose });
+        let of_month = of_the_month(c).map(|_| {
+            if on {
+                Strength::Recurring
+            } else {
+                Strength::Loose
+            }
+        });
         let strength = of_month.or((on && has_day).then_some(Strength::Loose))?;
         Some(Fragment::new(strength, Err(Reason::LastDays)))
     })
@@ -320,8 +412,14 @@ fn end_of(c: &mut Cursor<'_>) -> Option<Fragment> {
         c.eat(&["close", "end"])?;
         c.eat(&["of"])?;
         let article = c.eat(&["business", "day", "each", "every", "month", "the", "week"])?;
-        let _ = c.eat(&["business", "day", "month", "quarter", "week", "workday", "year"]);
-        let strength = if matches!(article, "each" | "every") { Strength::Recurring } else { Strength::Loose };
+        let _ = c.eat(&[
+            "business", "day", "month", "quarter", "week", "workday", "year",
+        ]);
+        let strength = if matches!(article, "each" | "every") {
+            Strength::Recurring
+        } else {
+            Strength::Loose
+        };
         Some(Fragment::new(strength, Err(Reason::LastDays)))
     })
     .or_else(|| {
@@ -330,7 +428,11 @@ fn end_of(c: &mut Cursor<'_>) -> Option<Fragment> {
     })
     .or_else(|| {
         let word = c.eat(&["cob", "eod", "eom", "eow", "month-end"])?;
-        let reason = if word == "eod" || word == "cob" { Reason::Vague } else { Reason::LastDays };
+        let reason = if word == "eod" || word == "cob" {
+            Reason::Vague
+        } else {
+            Reason::LastDays
+        };
         Some(Fragment::new(Strength::Loose, Err(reason)))
     })
 }
@@ -340,12 +442,31 @@ pub(super) fn vague_time(c: &mut Cursor<'_>) -> Option<Fragment> {
     c.attempt(|c| {
         c.eat(&["after", "around", "at", "before", "by", "during", "outside"])?;
         let _ = c.eat(&["the"]);
-        if c.eat(&["breakfast", "bedtime", "dawn", "daytime", "dinner", "dusk", "lunch", "lunchtime", "school", "sunrise", "sunset", "work"]).is_some()
+        if c.eat(&[
+            "breakfast",
+            "bedtime",
+            "dawn",
+            "daytime",
+            "dinner",
+            "dusk",
+            "lunch",
+            "lunchtime",
+            "school",
+            "sunrise",
+            "sunset",
+            "work",
+        ])
+        .is_some()
         {
             return Some(());
         }
         let is_day = c.eat(&["business", "office", "work", "working"]).is_some();
-        c.eat(if is_day { &["hours"] } else { &["day", "night"] }).map(|_| ())
+        c.eat(if is_day {
+            &["hours"]
+        } else {
+            &["day", "night"]
+        })
+        .map(|_| ())
     })
     .map(|()| Fragment::new(Strength::Loose, Err(Reason::Vague)))
 }

@@ -76,13 +76,21 @@ impl<'t> Cursor<'t> {
 
     /// The word before.
     pub(super) fn word_before(&self) -> Option<&'t str> {
-        Cursor { at: self.at.checked_sub(1)?, ..*self }.word()
+        Cursor {
+            at: self.at.checked_sub(1)?,
+            ..*self
+        }
+        .word()
     }
 
     /// Whether a clause starts here.
     pub(super) fn starts_clause(&self) -> bool {
-        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
-        matches!(before, None | Some(Token::Comma | Token::Dash)) || matches!(self.word_before(), Some("please" | "then"))
+        let before = self
+            .at
+            .checked_sub(1)
+            .and_then(|before| self.tokens.get(before));
+        matches!(before, None | Some(Token::Comma | Token::Dash))
+            || matches!(self.word_before(), Some("please" | "then"))
     }
 
     /// Whether a clause ends here.
@@ -99,7 +107,12 @@ impl<'t> Cursor<'t> {
 
     /// Passes the words of `phrase`, all or none.
     pub(super) fn eat_all(&mut self, phrase: &str) -> bool {
-        self.attempt(|c| phrase.split(' ').try_for_each(|word| c.eat(&[word]).map(|_| ()))).is_some()
+        self.attempt(|c| {
+            phrase
+                .split(' ')
+                .try_for_each(|word| c.eat(&[word]).map(|_| ()))
+        })
+        .is_some()
     }
 
     /// Passes the next token if it is `token`.
@@ -108,13 +121,17 @@ impl<'t> Cursor<'t> {
     }
 
     pub(super) fn number(&mut self) -> Option<u32> {
-        let Some(Token::Number(number)) = self.peek() else { return None };
+        let Some(Token::Number(number)) = self.peek() else {
+            return None;
+        };
         self.skip();
         Some(*number)
     }
 
     pub(super) fn ordinal(&mut self) -> Option<u8> {
-        let Some(Token::Ordinal(number)) = self.peek() else { return None };
+        let Some(Token::Ordinal(number)) = self.peek() else {
+            return None;
+        };
         self.skip();
         Some(*number)
     }

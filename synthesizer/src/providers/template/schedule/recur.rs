@@ -4,24 +4,21 @@ use super::calendar;
 use super::clock::{self, Part};
 use super::cursor::{Cursor, Fragment, Strength};
 use super::spec::{DAY, HOUR, MINUTE, Period, Reason, Spec};
-use super::token::Token;
+use super::token::{Token, is_one_of};
 
 /// What may follow "daily" where it is an adverb.
-const AFTER_AN_ADVERB: &[&str] = &[
-    "after", "and", "around", "as", "at", "before", "between", "but", "by", "during", "each", "every", "except", "for", "from", "if", "in",
-    "into", "monday", "on", "or", "starting", "then", "to", "until", "using", "via", "when", "whether", "with", "without",
-];
+const AFTER_AN_ADVERB: &str = "after and around as at before between but by during each every \
+    except for from if in into monday on or starting then to until using via when whether with \
+    without";
 
 /// What an agent makes or does: "send weekly summaries" says how often.
-const OUTPUTS: &[&str] = &[
-    "backup", "backups", "briefing", "briefings", "check", "checks", "cleanup", "digest", "digests", "email", "emails", "newsletter",
-    "overview", "recap", "reminder", "reminders", "report", "reports", "review", "roundup", "run", "runs", "scan", "scans", "status",
-    "summaries", "summary", "sync", "update", "updates",
-];
+const OUTPUTS: &str = "backup backups briefing briefings check checks cleanup digest digests \
+    email emails newsletter overview recap reminder reminders report reports review roundup run \
+    runs scan scans status summaries summary sync update updates";
 
 /// Before "daily report": one that exists already.
-const OWNERS: &[&str] =
-    &["each", "every", "her", "his", "its", "last", "my", "next", "our", "previous", "that", "the", "their", "these", "this", "today's", "your"];
+const OWNERS: &str = "each every her his its last my next our previous that the their these this \
+    today's your";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
@@ -71,26 +68,44 @@ impl Unit {
             (Self::Year, 1) | (Self::Month, 12) => Period::Year,
             (Self::Month, 1 | 2 | 3 | 4 | 6) => Period::Months(u8::try_from(count).unwrap_or(1)),
             (Self::Quarter, 1 | 2) => Period::Months(if count == 1 { 3 } else { 6 }),
-            _ => return self.seconds().map(|length| interval(u64::from(count) * length)).ok_or(Reason::Inexpressible),
+            _ => {
+                return self
+                    .seconds()
+                    .map(|length| interval(u64::from(count) * length))
+                    .ok_or(Reason::Inexpressible);
+            }
         };
-        Ok(Spec { period: Some(period), ..Spec::default() })
+        Ok(Spec {
+            period: Some(period),
+            ..Spec::default()
+        })
     }
 
     /// `count` times in each of these.
     fn times(self, count: u32) -> Result<Spec, Reason> {
         let length = self.seconds().unwrap_or(0);
         match self {
-            Self::Second | Self::Minute | Self::Hour => match length.checked_div(u64::from(count)) {
-                Some(seconds) if seconds > 0 && length.is_multiple_of(u64::from(count)) => Ok(interval(seconds)),
-                _ => Err(Reason::Inexpressible),
-            },
-            _ => Ok(Spec { count: Some(count).filter(|count| *count != 1), ..self.every(1)? }),
+            Self::Second | Self::Minute | Self::Hour => {
+                match length.checked_div(u64::from(count)) {
+                    Some(seconds) if seconds > 0 && length.is_multiple_of(u64::from(count)) => {
+                        Ok(interval(seconds))
+                    }
+                    _ => Err(Reason::Inexpressible),
+                }
+            }
+            _ => Ok(Spec {
+                count: Some(count).filter(|count| *count != 1),
+                ..self.every(1)?
+            }),
         }
     }
 }
 
 fn interval(seconds: u64) -> Spec {
-    Spec { interval: Some(seconds), ..Spec::default() }
+    Spec {
+        interval: Some(seconds),
+        ..Spec::default()
+    }
 }
 
 /// "every …", "each …".
@@ -134,7 +149,8 @@ fn every_vague(c: &mut Cursor<'_>) -> Option<Fragment> {
     .or_else(|| {
         c.attempt(|c| {
             c.number()?;
-            c.eat_token(&Token::Dash).or_else(|| c.eat(&["or", "to"]).map(|_| ()))?;
+            c.eat_token(&Token::Dash)
+                .or_else(|| c.eat(&["or", "to"]).map(|_| ()))?;
             c.number()?;
             unit(c).map(|_| ())
         })
@@ -153,7 +169,13 @@ fn every_part(c: &mut Cursor<'_>) -> Option<Fragment> {
 }
 
 fn daily(says: Result<Spec, Reason>) -> Fragment {
-    Fragment::new(Strength::Recurring, says.map(|spec| Spec { period: Some(Period::Day), ..spec }))
+    Fragment::new(
+        Strength::Recurring,
+        says.map(|spec| Spec {
+            period: Some(Period::Day),
+            ..spec
+        }),
+    )
 }
 
 /// "5 minutes", "half an hour", "1h30m", "hour and a half", "quarter of an hour", "day".
@@ -167,8 +189,15 @@ fn length(c: &mut Cursor<'_>) -> Option<Result<Spec, Reason>> {
         if !is_counted && amount.unit == Unit::Second && !can_follow_second(c) {
             return None; // "every second email"
         }
-        let Some(mut seconds) = amount.seconds().filter(|_| !amount.is_whole() || amount.unit.seconds() <= Some(HOUR)) else {
-            return Some(if amount.half { Err(Reason::Inexpressible) } else { amount.unit.every(amount.count) });
+        let Some(mut seconds) = amount
+            .seconds()
+            .filter(|_| !amount.is_whole() || amount.unit.seconds() <= Some(HOUR))
+        else {
+            return Some(if amount.half {
+                Err(Reason::Inexpressible)
+            } else {
+                amount.unit.every(amount.count)
+            });
         };
         if c.eat_all("and a half") {
             seconds += amount.unit.seconds()? / 2;
@@ -176,7 +205,9 @@ fn length(c: &mut Cursor<'_>) -> Option<Result<Spec, Reason>> {
         while let Some(more) = c.attempt(|c| {
             let _ = c.eat(&["and"]);
             let is_number = matches!(c.peek(), Some(Token::Number(_)));
-            self::amount(c).filter(|more| is_number && more.unit.seconds() < amount.unit.seconds())?.seconds()
+            self::amount(c)
+                .filter(|more| is_number && more.unit.seconds() < amount.unit.seconds())?
+                .seconds()
         }) {
             seconds += more;
         }
@@ -185,13 +216,19 @@ fn length(c: &mut Cursor<'_>) -> Option<Result<Spec, Reason>> {
 }
 
 fn can_follow_second(c: &Cursor<'_>) -> bool {
-    c.ends_clause() || c.word().is_some_and(|word| AFTER_AN_ADVERB.contains(&word))
+    c.ends_clause()
+        || c.word()
+            .is_some_and(|word| is_one_of(word, AFTER_AN_ADVERB))
 }
 
 /// "half an hour", "quarter of an hour", in seconds.
 fn part_of_a_unit(c: &mut Cursor<'_>) -> Option<u64> {
     c.attempt(|c| {
-        let parts = if c.eat(&["half", "quarter"])? == "half" { 2 } else { 4 };
+        let parts = if c.eat(&["half", "quarter"])? == "half" {
+            2
+        } else {
+            4
+        };
         let _ = c.eat_token(&Token::Dash);
         let _ = c.eat(&["of"]);
         let _ = c.eat(&["a", "an"]);
@@ -224,7 +261,13 @@ fn amount(c: &mut Cursor<'_>) -> Option<Amount> {
             Token::Number(count) => (*count, false),
             Token::AndHalf(count) => (*count, true),
             _ if c.word()?.len() <= 2 => return None, // "every h": too little to go by
-            _ => return unit(c).map(|unit| Amount { count: 1, half: false, unit }),
+            _ => {
+                return unit(c).map(|unit| Amount {
+                    count: 1,
+                    half: false,
+                    unit,
+                });
+            }
         };
         c.skip();
         let half = half || c.eat_all("and a half");
@@ -262,9 +305,10 @@ pub(super) fn start_of(c: &mut Cursor<'_>) -> Option<Fragment> {
         c.eat(&["each", "every", "the"])?;
         match (start, unit(c)?) {
             ("top", Unit::Hour) => Some(Fragment::recurring(interval(HOUR))),
-            ("beginning" | "start", unit @ (Unit::Month | Unit::Quarter | Unit::Year | Unit::Hour)) => {
-                Some(Fragment::new(Strength::Recurring, unit.every(1)))
-            }
+            (
+                "beginning" | "start",
+                unit @ (Unit::Month | Unit::Quarter | Unit::Year | Unit::Hour),
+            ) => Some(Fragment::new(Strength::Recurring, unit.every(1))),
             ("beginning" | "start", _) => Some(Fragment::new(Strength::Loose, Err(Reason::Vague))),
             _ => None,
         }
@@ -301,14 +345,13 @@ fn times_word(c: &mut Cursor<'_>) -> Option<Result<u32, Reason>> {
         }));
     }
     c.attempt(|c| {
-        let count = match c.number() {
-            Some(number) => Ok(number),
-            None => {
-                let _ = c.eat(&["a"]);
-                c.eat(&["couple", "few", "many", "multiple", "several"])?;
-                let _ = c.eat(&["of"]);
-                Err(Reason::Vague)
-            }
+        let count = if let Some(number) = c.number() {
+            Ok(number)
+        } else {
+            let _ = c.eat(&["a"]);
+            c.eat(&["couple", "few", "many", "multiple", "several"])?;
+            let _ = c.eat(&["of"]);
+            Err(Reason::Vague)
         };
         c.eat(&["time", "times", "x"]).map(|_| count)
     })
@@ -346,37 +389,53 @@ fn adverb_words(c: &mut Cursor<'_>) -> Option<Result<Spec, Reason>> {
     if prefixed.is_some() {
         return prefixed;
     }
-    let is_prefixed = c.attempt(|c| c.eat(&["bi", "semi"]).and_then(|_| c.eat_token(&Token::Dash))).is_some();
+    let is_prefixed = c
+        .attempt(|c| {
+            c.eat(&["bi", "semi"])
+                .and_then(|_| c.eat_token(&Token::Dash))
+        })
+        .is_some();
     let word = c.word()?;
     c.skip();
     match word {
-        "biweekly" | "bimonthly" | "biannually" | "semimonthly" | "semiannually" | "regularly" | "periodically" | "frequently" => {
-            Some(Err(Reason::Vague))
-        }
+        "biweekly" | "bimonthly" | "biannually" | "semimonthly" | "semiannually" | "regularly"
+        | "periodically" | "frequently" => Some(Err(Reason::Vague)),
         "nightly" => {
             let spec = clock::parts(c, Part::Night, |_| None);
-            Some(spec.map(|spec| Spec { period: Some(Period::Day), ..spec }))
+            Some(spec.map(|spec| Spec {
+                period: Some(Period::Day),
+                ..spec
+            }))
         }
         "fortnightly" => Some(Unit::Week.every(2)),
         "everyday" => Some(Unit::Day.every(1)),
         _ => {
             let unit = adverb_unit(word)?;
-            Some(if is_prefixed { Err(Reason::Vague) } else { unit.every(1) })
+            Some(if is_prefixed {
+                Err(Reason::Vague)
+            } else {
+                unit.every(1)
+            })
         }
     }
 }
 
 fn adverb_strength(before: &Cursor<'_>, after: &Cursor<'_>) -> Option<Strength> {
-    let is_owned = before.word_before().is_some_and(|word| OWNERS.contains(&word));
+    let is_owned = before
+        .word_before()
+        .is_some_and(|word| is_one_of(word, OWNERS));
     let follower = after.word().unwrap_or_default();
     let is_adverb = after.ends_clause()
         || matches!(after.peek(), Some(Token::Clock(_) | Token::Slashed(_)))
-        || AFTER_AN_ADVERB.contains(&follower);
+        || is_one_of(follower, AFTER_AN_ADVERB);
     if is_owned {
         None
     } else if is_adverb {
         Some(Strength::Recurring)
-    } else if matches!(before.word_before(), Some("a" | "an")) || OUTPUTS.contains(&follower) || before.starts_clause() {
+    } else if matches!(before.word_before(), Some("a" | "an"))
+        || is_one_of(follower, OUTPUTS)
+        || before.starts_clause()
+    {
         Some(Strength::Hint)
     } else {
         None
@@ -388,6 +447,7 @@ pub(super) fn seconds(c: &mut Cursor<'_>) -> Option<u64> {
     c.attempt(|c| {
         let _ = c.eat(&["a", "an"]);
         let spec = length(c)?.ok()?;
-        spec.interval.or_else(|| (spec.period == Some(Period::Day)).then_some(DAY))
+        spec.interval
+            .or_else(|| (spec.period == Some(Period::Day)).then_some(DAY))
     })
 }

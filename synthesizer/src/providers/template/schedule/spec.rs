@@ -121,7 +121,15 @@ pub(super) struct Spec {
 impl Spec {
     /// The same without times, zone and exceptions: on which days it runs, or how often.
     fn core(&self) -> Self {
-        Self { times: None, usual_times: false, minute: None, zone: None, except: None, window: None, ..self.clone() }
+        Self {
+            times: None,
+            usual_times: false,
+            minute: None,
+            zone: None,
+            except: None,
+            window: None,
+            ..self.clone()
+        }
     }
 
     /// Both together, where one refines the other.
@@ -146,7 +154,11 @@ impl Spec {
     pub(super) fn beside(self, other: Self) -> Result<Self, Reason> {
         let (mine, its) = (self.core(), other.core());
         let agree = mine == its || mine == Self::default() || its == Self::default();
-        if agree { self.and(other) } else { Err(Reason::Conflict) }
+        if agree {
+            self.and(other)
+        } else {
+            Err(Reason::Conflict)
+        }
     }
 
     /// Whether a time of day would change it.
@@ -166,7 +178,9 @@ impl Spec {
 
     /// Turns "n times a day" into times or an interval, and checks other counts.
     fn spread(&mut self) -> Result<(), Reason> {
-        let Some(count) = self.count.take() else { return Ok(()) };
+        let Some(count) = self.count.take() else {
+            return Ok(());
+        };
         if count == 0 {
             return Err(Reason::Vague);
         }
@@ -182,7 +196,8 @@ impl Spec {
             }
             (Some(Period::Day), None) => return Err(Reason::Inexpressible),
             (Some(Period::Week), _) if self.weekdays.is_some_and(|days| days.len() == count) => {}
-            (Some(Period::Months(1)), _) if self.month_days.is_some_and(|days| days.len() == count) => {}
+            (Some(Period::Months(1)), _)
+                if self.month_days.is_some_and(|days| days.len() == count) => {}
             (Some(Period::Year), _) if self.months.is_some_and(|months| months.len() == count) => {}
             (Some(Period::Year), _) if count <= 12 && 12 % count == 0 && self.months.is_none() => {
                 self.period = u8::try_from(12 / count).ok().map(Period::Months);
@@ -194,8 +209,11 @@ impl Spec {
     }
 
     fn exclude(&mut self) -> Result<(), Reason> {
-        let Some(except) = self.except.take() else { return Ok(()) };
-        let is_by_month = self.month_days.is_some() || !matches!(self.period, None | Some(Period::Day));
+        let Some(except) = self.except.take() else {
+            return Ok(());
+        };
+        let is_by_month =
+            self.month_days.is_some() || !matches!(self.period, None | Some(Period::Day));
         let days = self.weekdays.unwrap_or(Set::WEEK).without(except);
         if is_by_month || days == Set::default() {
             return Err(Reason::Exception);
@@ -216,7 +234,9 @@ impl Spec {
             return Ok(Schedule::Every { seconds });
         }
         let passes_midnight = self.window.is_some_and(|(first, last)| last <= first);
-        let cron = cron_for_every(seconds).filter(|_| seconds < DAY).ok_or(Reason::Inexpressible)?;
+        let cron = cron_for_every(seconds)
+            .filter(|_| seconds < DAY)
+            .ok_or(Reason::Inexpressible)?;
         if passes_midnight && self.weekdays.is_some() {
             return Err(Reason::Inexpressible);
         }
@@ -231,37 +251,66 @@ impl Spec {
             Some(window) => hours_of_window(window, seconds),
             None => fields.next().unwrap_or("*").to_owned(),
         };
-        Ok(cron_of(&minute, &hour, "*", "*", &weekday_field(self.weekdays), self.zone))
+        Ok(cron_of(
+            &minute,
+            &hour,
+            "*",
+            "*",
+            &weekday_field(self.weekdays),
+            self.zone,
+        ))
     }
 
     fn calendar(self) -> Result<Schedule, Reason> {
         if self.window.is_some() || self.minute.is_some() {
             return Err(Reason::Vague);
         }
-        if self.weekdays.is_some() && (self.month_days.is_some() || matches!(self.period, Some(Period::Months(_) | Period::Year))) {
+        if self.weekdays.is_some()
+            && (self.month_days.is_some()
+                || matches!(self.period, Some(Period::Months(_) | Period::Year)))
+        {
             // cron runs on either day where both are given
             return Err(Reason::Inexpressible);
         }
         let (minute, hour) = clock_fields(&self.times.clone().unwrap_or_else(|| [(0, 0)].into()))?;
-        let weekdays = self.weekdays.or((self.period == Some(Period::Week)).then(|| Set::of(0)));
+        let weekdays = self
+            .weekdays
+            .or((self.period == Some(Period::Week)).then(|| Set::of(0)));
         let (month_day, month) = self.date_fields()?;
-        Ok(cron_of(&minute, &hour, &month_day, &month, &weekday_field(weekdays), self.zone))
+        Ok(cron_of(
+            &minute,
+            &hour,
+            &month_day,
+            &month,
+            &weekday_field(weekdays),
+            self.zone,
+        ))
     }
 
     fn date_fields(&self) -> Result<(String, String), Reason> {
         let first = Some(Set::of(1));
         let (month_days, months) = match self.period {
-            None => (self.month_days.or(self.months.filter(|_| self.weekdays.is_none()).and(first)), self.months),
+            None => (
+                self.month_days
+                    .or(self.months.filter(|_| self.weekdays.is_none()).and(first)),
+                self.months,
+            ),
             Some(Period::Day) if self.month_days.is_none() => (None, self.months),
             Some(Period::Months(step)) if self.months.is_none() => {
-                let months = (1..=12).step_by(usize::from(step.max(1))).map(Set::of).fold(Set::default(), Set::with);
+                let months = (1..=12)
+                    .step_by(usize::from(step.max(1)))
+                    .map(Set::of)
+                    .fold(Set::default(), Set::with);
                 (self.month_days.or(first), (step != 1).then_some(months))
             }
             Some(Period::Year) => (self.month_days.or(first), self.months.or(first)),
-            Some(Period::Week) if self.month_days.is_none() && self.months.is_none() => (None, None),
+            Some(Period::Week) if self.month_days.is_none() && self.months.is_none() => {
+                (None, None)
+            }
             Some(_) => return Err(Reason::Inexpressible),
         };
-        let field = |set: Option<Set>| set.map_or_else(|| "*".to_owned(), |set| list(&set.values()));
+        let field =
+            |set: Option<Set>| set.map_or_else(|| "*".to_owned(), |set| list(&set.values()));
         Ok((field(month_days), field(months)))
     }
 }
@@ -273,8 +322,18 @@ fn either<T: PartialEq>(mine: Option<T>, its: Option<T>) -> Result<Option<T>, Re
     }
 }
 
-fn cron_of(minute: &str, hour: &str, month_day: &str, month: &str, weekday: &str, zone: Option<String>) -> Schedule {
-    Schedule::Cron { expression: format!("{minute} {hour} {month_day} {month} {weekday}"), time_zone: zone }
+fn cron_of(
+    minute: &str,
+    hour: &str,
+    month_day: &str,
+    month: &str,
+    weekday: &str,
+    zone: Option<String>,
+) -> Schedule {
+    Schedule::Cron {
+        expression: format!("{minute} {hour} {month_day} {month} {weekday}"),
+        time_zone: zone,
+    }
 }
 
 fn weekday_field(days: Option<Set>) -> String {
@@ -292,15 +351,27 @@ fn clock_fields(times: &BTreeSet<(u8, u8)>) -> Result<(String, String), Reason> 
         return Err(Reason::Inexpressible);
     }
     let is_every_hour = hours.len() == 24;
-    let [minute, hour] = [minutes, hours].map(|values| list(&values.into_iter().collect::<Vec<_>>()));
+    let [minute, hour] =
+        [minutes, hours].map(|values| list(&values.into_iter().collect::<Vec<_>>()));
     Ok((minute, if is_every_hour { "*".to_owned() } else { hour }))
 }
 
 fn hours_of_window((first, last): (u8, u8), seconds: u64) -> String {
-    let span = if last > first { last - first } else { last + 24 - first };
+    let span = if last > first {
+        last - first
+    } else {
+        last + 24 - first
+    };
     let step = u8::try_from(seconds / HOUR).unwrap_or(24).max(1);
-    let end = if seconds < HOUR { span.saturating_sub(1) } else { span };
-    let hours: BTreeSet<u8> = (0..=end).step_by(usize::from(step)).map(|hour| (first + hour) % 24).collect();
+    let end = if seconds < HOUR {
+        span.saturating_sub(1)
+    } else {
+        span
+    };
+    let hours: BTreeSet<u8> = (0..=end)
+        .step_by(usize::from(step))
+        .map(|hour| (first + hour) % 24)
+        .collect();
     list(&hours.into_iter().collect::<Vec<_>>())
 }
 
@@ -309,10 +380,16 @@ fn list<T: Display + Copy + Into<u32>>(values: &[T]) -> String {
     let mut items = Vec::new();
     let mut rest = values;
     while let Some(first) = rest.first().copied() {
-        let follows = |(offset, value): &(usize, &T)| Into::<u32>::into(**value) as usize == Into::<u32>::into(first) as usize + offset;
+        let follows = |(offset, value): &(usize, &T)| {
+            Into::<u32>::into(**value) as usize == Into::<u32>::into(first) as usize + offset
+        };
         let run = rest.iter().enumerate().take_while(follows).count();
         let length = if run >= 3 { run } else { 1 };
-        items.push(if length == 1 { first.to_string() } else { format!("{first}-{}", rest[length - 1]) });
+        items.push(if length == 1 {
+            first.to_string()
+        } else {
+            format!("{first}-{}", rest[length - 1])
+        });
         rest = &rest[length..];
     }
     items.join(",")
@@ -340,13 +417,25 @@ mod tests {
 
     #[test]
     fn specs_refine_or_contradict() {
-        let daily = Spec { period: Some(Period::Day), ..Spec::default() };
-        let at_nine = Spec { times: Some([(9, 0)].into()), ..Spec::default() };
-        let mondays = Spec { weekdays: Some(Set::of(1)), ..Spec::default() };
+        let daily = Spec {
+            period: Some(Period::Day),
+            ..Spec::default()
+        };
+        let at_nine = Spec {
+            times: Some([(9, 0)].into()),
+            ..Spec::default()
+        };
+        let mondays = Spec {
+            weekdays: Some(Set::of(1)),
+            ..Spec::default()
+        };
         assert!(daily.clone().beside(at_nine.clone()).is_ok());
         assert_eq!(daily.clone().beside(mondays.clone()), Err(Reason::Conflict));
         assert!(daily.and(mondays.clone()).is_ok());
-        let at_ten = Spec { times: Some([(10, 0)].into()), ..Spec::default() };
+        let at_ten = Spec {
+            times: Some([(10, 0)].into()),
+            ..Spec::default()
+        };
         assert_eq!(at_nine.and(at_ten), Err(Reason::Conflict));
     }
 }

@@ -48,19 +48,36 @@ pub(super) enum Said {
 
 impl Time {
     pub(super) fn exactly(hour: u8, minute: u8) -> Self {
-        Self { hour, minute, said: Said::Exactly }
+        Self {
+            hour,
+            minute,
+            said: Said::Exactly,
+        }
     }
 
     /// The same in the other half of the day: 12 is midnight with am.
     fn with_meridiem(self, meridiem: &str) -> Option<Self> {
         let is_twelve_hour = (1..=12).contains(&self.hour);
-        is_twelve_hour.then(|| Self::exactly(self.hour % 12 + if meridiem == "pm" { 12 } else { 0 }, self.minute))
+        is_twelve_hour.then(|| {
+            Self::exactly(
+                self.hour % 12 + if meridiem == "pm" { 12 } else { 0 },
+                self.minute,
+            )
+        })
     }
+}
+
+/// Whether `word` is one of `words`, which spaces separate.
+pub(super) fn is_one_of(word: &str, words: &str) -> bool {
+    words.split_ascii_whitespace().any(|one| one == word)
 }
 
 /// The tokens of `sentence`.
 pub(super) fn tokens(sentence: &str) -> Vec<Token> {
-    let mut lexer = Lexer { rest: sentence, tokens: Vec::new() };
+    let mut lexer = Lexer {
+        rest: sentence,
+        tokens: Vec::new(),
+    };
     while !lexer.rest.is_empty() {
         lexer.next();
     }
@@ -77,7 +94,9 @@ impl<'a> Lexer<'a> {
         let trimmed = self.rest.trim_start();
         let starts_chunk = trimmed.len() < self.rest.len() || self.tokens.is_empty();
         self.rest = trimmed;
-        let Some(first) = trimmed.chars().next() else { return };
+        let Some(first) = trimmed.chars().next() else {
+            return;
+        };
         if starts_chunk && self.chunk() {
             return;
         }
@@ -97,7 +116,11 @@ impl<'a> Lexer<'a> {
 
     /// What is one thing up to the next space: addresses, paths, dates, time zones, `a.m.`
     fn chunk(&mut self) -> bool {
-        let whole = self.rest.split(char::is_whitespace).next().unwrap_or_default();
+        let whole = self
+            .rest
+            .split(char::is_whitespace)
+            .next()
+            .unwrap_or_default();
         let opened = whole.trim_start_matches(['(', '[']);
         let chunk = opened.trim_end_matches([',', '.', ';', ':', '!', '?', ')', ']']);
         let end = whole.len() - opened.len() + chunk.len();
@@ -114,7 +137,11 @@ impl<'a> Lexer<'a> {
 
     fn slashed(&mut self, chunk: &'a str, end: usize) -> bool {
         let parts: Vec<&str> = chunk.split('/').collect();
-        if parts.iter().all(|part| !part.is_empty() && part.chars().all(char::is_alphabetic)) && parts[0].len() <= 3 {
+        if parts
+            .iter()
+            .all(|part| !part.is_empty() && part.chars().all(char::is_alphabetic))
+            && parts[0].len() <= 3
+        {
             // `Mon/Wed/Fri`: a list
             for part in parts {
                 self.tokens.push(Token::Word(part.to_lowercase()));
@@ -125,7 +152,14 @@ impl<'a> Lexer<'a> {
             return true;
         }
         let is_named = chunk.starts_with(|c: char| c.is_ascii_uppercase());
-        self.take(end, if is_named { Token::Slashed(chunk.to_owned()) } else { Token::Other });
+        self.take(
+            end,
+            if is_named {
+                Token::Slashed(chunk.to_owned())
+            } else {
+                Token::Other
+            },
+        );
         true
     }
 
@@ -153,8 +187,16 @@ impl<'a> Lexer<'a> {
         if let Some(clock) = clock(number, after) {
             return self.take(digits.len() + 3, clock);
         }
-        if let Some(fraction) = after.strip_prefix('.').map(|rest| prefix(rest, |c| c.is_ascii_digit())).filter(|f| !f.is_empty()) {
-            let token = if fraction == "5" { Token::AndHalf(number) } else { Token::Other };
+        if let Some(fraction) = after
+            .strip_prefix('.')
+            .map(|rest| prefix(rest, |c| c.is_ascii_digit()))
+            .filter(|f| !f.is_empty())
+        {
+            let token = if fraction == "5" {
+                Token::AndHalf(number)
+            } else {
+                Token::Other
+            };
             return self.take(digits.len() + 1 + fraction.len(), token);
         }
         let suffix = prefix(after, char::is_alphabetic).to_lowercase();
@@ -170,27 +212,48 @@ impl<'a> Lexer<'a> {
     /// `8.30am`, and after "at" also `8.30` and `0830`.
     fn loose_clock(&self, digits: &str, after: &str) -> Option<(usize, Time)> {
         let is_after_at = self.tokens.last() == Some(&Token::Word("at".to_owned()));
-        let dotted = after.strip_prefix('.').map(|rest| (prefix(rest, |c| c.is_ascii_digit()), rest));
+        let dotted = after
+            .strip_prefix('.')
+            .map(|rest| (prefix(rest, |c| c.is_ascii_digit()), rest));
         let (hour, minute, length) = match dotted {
             Some((minute, rest)) => {
                 let follower = rest[minute.len()..].trim_start();
-                let has_meridiem = ["am", "pm", "a.m", "p.m", "AM", "PM"].into_iter().any(|meridiem| follower.starts_with(meridiem));
-                (digits, minute, (is_after_at || has_meridiem).then_some(digits.len() + 3)?)
+                let has_meridiem = ["am", "pm", "a.m", "p.m", "AM", "PM"]
+                    .into_iter()
+                    .any(|meridiem| follower.starts_with(meridiem));
+                (
+                    digits,
+                    minute,
+                    (is_after_at || has_meridiem).then_some(digits.len() + 3)?,
+                )
             }
             None if is_after_at && digits.len() == 4 => (&digits[..2], &digits[2..], 4),
             None => return None,
         };
         let hour = hour.parse().ok().filter(|hour| *hour < 24)?;
-        let minute_number = minute.parse().ok().filter(|number| minute.len() == 2 && *number < 60)?;
-        Some((length, Time { hour, minute: minute_number, said: Said::OnTheClock }))
+        let minute_number = minute
+            .parse()
+            .ok()
+            .filter(|number| minute.len() == 2 && *number < 60)?;
+        Some((
+            length,
+            Time {
+                hour,
+                minute: minute_number,
+                said: Said::OnTheClock,
+            },
+        ))
     }
 
     fn symbol(&mut self, first: char) {
         let length = first.len_utf8();
-        let quoted = closing_quote(first).and_then(|close| Some(self.rest[length..].find(close)? + close.len_utf8()));
+        let quoted = closing_quote(first)
+            .and_then(|close| Some(self.rest[length..].find(close)? + close.len_utf8()));
         match (first, quoted) {
             (_, Some(quoted)) => self.take(length + quoted, Token::Other),
-            (',' | ';' | ':' | '(' | ')' | '[' | ']' | '—' | '…', _) => self.take(length, Token::Comma),
+            (',' | ';' | ':' | '(' | ')' | '[' | ']' | '—' | '…', _) => {
+                self.take(length, Token::Comma);
+            }
             ('-' | '–' | '−', _) => self.take(length, Token::Dash),
             ('&', _) => self.take(length, Token::Word("and".to_owned())),
             ('@', _) => self.take(length, Token::Word("at".to_owned())),
@@ -205,22 +268,39 @@ fn prefix(text: &str, belongs: impl Fn(char) -> bool) -> &str {
 }
 
 fn is_address(chunk: &str) -> bool {
-    let is_mail = chunk.find('@').is_some_and(|at| at > 0 && at + 1 < chunk.len());
-    chunk.contains("://") || is_mail || chunk.starts_with('/') || chunk.starts_with("./") || chunk.starts_with("~/")
+    let is_mail = chunk
+        .find('@')
+        .is_some_and(|at| at > 0 && at + 1 < chunk.len());
+    chunk.contains("://")
+        || is_mail
+        || chunk.starts_with('/')
+        || chunk.starts_with("./")
+        || chunk.starts_with("~/")
 }
 
 /// `2026-01-31`, `31/01/2026`, `24/7`.
 fn is_date(chunk: &str) -> bool {
-    let starts_with_year = chunk.len() >= 7 && chunk.as_bytes()[4..].starts_with(b"-") && chunk.bytes().take(4).all(|b| b.is_ascii_digit());
-    let only_digits = chunk.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/');
+    let starts_with_year = chunk.len() >= 7
+        && chunk.as_bytes()[4..].starts_with(b"-")
+        && chunk.bytes().take(4).all(|b| b.is_ascii_digit());
+    let only_digits = chunk
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'/');
     starts_with_year || (only_digits && chunk.contains('/'))
 }
 
 fn clock(hour: u32, after: &str) -> Option<Token> {
     let minutes = prefix(after.strip_prefix(':')?, |c| c.is_ascii_digit());
-    let minute = minutes.parse::<u8>().ok().filter(|minute| minutes.len() == 2 && *minute < 60)?;
+    let minute = minutes
+        .parse::<u8>()
+        .ok()
+        .filter(|minute| minutes.len() == 2 && *minute < 60)?;
     let hour = u8::try_from(hour).ok().filter(|hour| *hour < 24)?;
-    Some(Token::Clock(Time { hour, minute, said: Said::OnTheClock }))
+    Some(Token::Clock(Time {
+        hour,
+        minute,
+        said: Said::OnTheClock,
+    }))
 }
 
 /// Joins a time and the am or pm after it.
@@ -248,7 +328,11 @@ pub(super) fn bare_time(token: &Token) -> Option<Time> {
         Token::Clock(time) if time.said == Said::OnTheClock => Some(*time),
         Token::Number(hour) => {
             let hour = u8::try_from(*hour).ok().filter(|hour| *hour < 24)?;
-            Some(Time { hour, minute: 0, said: Said::HourOnly })
+            Some(Time {
+                hour,
+                minute: 0,
+                said: Said::HourOnly,
+            })
         }
         _ => None,
     }
@@ -257,17 +341,46 @@ pub(super) fn bare_time(token: &Token) -> Option<Time> {
 /// One to ninety-nine.
 fn number_word(word: &str) -> Option<u32> {
     const SMALL: [&str; 20] = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-        "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
     ];
-    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let find = |words: &[&str], word: &str| words.iter().position(|known| *known == word).and_then(|at| u32::try_from(at).ok());
+    const TENS: [&str; 8] = [
+        "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    ];
+    let find = |words: &[&str], word: &str| {
+        words
+            .iter()
+            .position(|known| *known == word)
+            .and_then(|at| u32::try_from(at).ok())
+    };
     if let Some(at) = find(&SMALL, word) {
         return Some(at + 1);
     }
     let (tens, ones) = word.split_once('-').unwrap_or((word, ""));
     let tens = find(&TENS, tens)? * 10 + 20;
-    if ones.is_empty() { Some(tens) } else { find(&SMALL[..9], ones).map(|at| tens + at + 1) }
+    if ones.is_empty() {
+        Some(tens)
+    } else {
+        find(&SMALL[..9], ones).map(|at| tens + at + 1)
+    }
 }
 
 /// `first` to `tenth`. Not `second`, which is also a unit: who expects an ordinal asks for it.
@@ -297,7 +410,12 @@ mod tests {
             Token::Number(number) => format!("#{number}"),
             Token::AndHalf(number) => format!("#{number}½"),
             Token::Ordinal(number) => format!("{number}."),
-            Token::Clock(time) => format!("{}:{:02}{}", time.hour, time.minute, if time.said == Said::Exactly { "!" } else { "" }),
+            Token::Clock(time) => format!(
+                "{}:{:02}{}",
+                time.hour,
+                time.minute,
+                if time.said == Said::Exactly { "!" } else { "" }
+            ),
             Token::Slashed(text) => format!("/{text}"),
             Token::Comma => ",".to_owned(),
             Token::Dash => "-".to_owned(),
@@ -312,18 +430,45 @@ mod tests {
             ("Every 5 minutes, check!", "every #5 minutes , check"),
             ("every 5m or 1h30m", "every #5 m or #1 h #30 m"),
             ("twenty-five and ninety", "#25 and #90"),
-            ("5pm 5 p.m. 12am 12:30 pm 09:05", "17:00! 17:00! 0:00! 12:30! 9:05"),
-            ("at 25:00 or 9:75 or 13 pm", "at #25 , #0 or #9 , #75 or #13 pm"),
-            ("the 1st, the 22nd and the third", "the 1. , the 22. and the 3."),
-            ("Mon/Wed/Fri (Europe/Berlin)", "mon , wed , fri /Europe/Berlin ,"),
-            ("in Europe/Berlin, America/Argentina/Buenos_Aires", "in /Europe/Berlin , /America/Argentina/Buenos_Aires"),
-            ("watch /var/log/5m and me@example.com at https://x.y/z", "watch ~ and ~ at ~"),
+            (
+                "5pm 5 p.m. 12am 12:30 pm 09:05",
+                "17:00! 17:00! 0:00! 12:30! 9:05",
+            ),
+            (
+                "at 25:00 or 9:75 or 13 pm",
+                "at #25 , #0 or #9 , #75 or #13 pm",
+            ),
+            (
+                "the 1st, the 22nd and the third",
+                "the 1. , the 22. and the 3.",
+            ),
+            (
+                "Mon/Wed/Fri (Europe/Berlin)",
+                "mon , wed , fri /Europe/Berlin ,",
+            ),
+            (
+                "in Europe/Berlin, America/Argentina/Buenos_Aires",
+                "in /Europe/Berlin , /America/Argentina/Buenos_Aires",
+            ),
+            (
+                "watch /var/log/5m and me@example.com at https://x.y/z",
+                "watch ~ and ~ at ~",
+            ),
             ("24/7 on 2026-01-31 or 31/01/2026", "~ on ~ or ~"),
-            ("say \"every day\" or `every hour` or “every week”", "say ~ or ~ or ~"),
-            ("half-hourly 1.5 hours 2.25 80% don’t", "half - hourly #1½ hours ~ ~ don't"),
+            (
+                "say \"every day\" or `every hour` or “every week”",
+                "say ~ or ~ or ~",
+            ),
+            (
+                "half-hourly 1.5 hours 2.25 80% don’t",
+                "half - hourly #1½ hours ~ ~ don't",
+            ),
             ("99999999999 1000000000000000000000st", "~ ~ st"),
             ("@9am Mon-Fri & Sun", "at 9:00! mon - fri and sun"),
-            ("8.30am, at 8.30, at 0830, or 8.30 and 0830", "8:30! , at 8:30 , at 8:30 , or ~ and #830"),
+            (
+                "8.30am, at 8.30, at 0830, or 8.30 and 0830",
+                "8:30! , at 8:30 , at 8:30 , or ~ and #830",
+            ),
         ] {
             assert_eq!(shown(sentence), expected, "{sentence}");
         }
