@@ -35,30 +35,35 @@ use crate::{
 pub struct ValidatedClient {
     workload: Workload,
     resources: ResourceRequirements,
-    references: References,
+    references: Usable,
     spec: LanguageClientSpec,
 }
 
-/// Moves sidecar tools to what cannot be used: they have no address outside their agents' pods.
-pub fn usable(mut references: References) -> References {
-    let (sidecars, services): (Vec<ToolView>, Vec<ToolView>) =
-        references.tools.into_iter().partition(ToolView::is_sidecar);
-    references.tools = services;
-    references.unresolved.extend(sidecars.iter().map(|tool| {
-        format!(
-            "tool '{}' is a sidecar of agents and cannot be reached by a client: set its deploymentMode to service, or leave it out",
-            tool.name
-        )
-    }));
-    references.unresolved.sort();
-    references
+/// What a client can use of its references: a sidecar tool has no address outside its agents' pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usable(References);
+
+impl From<References> for Usable {
+    fn from(mut references: References) -> Self {
+        let (sidecars, services): (Vec<ToolView>, Vec<ToolView>) =
+            references.tools.into_iter().partition(ToolView::is_sidecar);
+        references.tools = services;
+        references.unresolved.extend(sidecars.iter().map(|tool| {
+            format!(
+                "tool '{}' is a sidecar of agents and cannot be reached by a client: set its deploymentMode to service, or leave it out",
+                tool.name
+            )
+        }));
+        references.unresolved.sort();
+        Self(references)
+    }
 }
 
-/// Checks what the API server could not: `references` come from [`usable`], `namesakes` are the agents and tools of the same name, `taken`
+/// Checks what the API server could not: `namesakes` are the agents and tools of the same name, `taken`
 /// the names of children that are somebody else's.
 pub fn validate(
     client: &LanguageClient,
-    references: References,
+    references: Usable,
     namesakes: &[Namesake],
     taken: &[(ChildKind, String)],
 ) -> Result<ValidatedClient, Invalid> {
@@ -110,7 +115,7 @@ pub fn build(client: &ValidatedClient, settings: &Settings) -> Children<Prepared
 }
 
 fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateSpec {
-    let mut variables = env::given(&client.references);
+    let mut variables = env::given(&client.references.0);
     variables.push(env::value(names::AGENT_NAME, &client.workload.owner.name));
     variables.push(env::value(
         names::AGENT_NAMESPACE,
@@ -139,7 +144,7 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
 
 /// Out: DNS and the pods of what it refers to. In: its own port only, from any namespace or from those that are named.
 fn build_policy(client: &ValidatedClient, settings: &Settings) -> NetworkPolicy {
-    let references = &client.references;
+    let Usable(references) = &client.references;
     let tools = references
         .tools
         .iter()
@@ -169,10 +174,10 @@ fn build_policy(client: &ValidatedClient, settings: &Settings) -> NetworkPolicy 
     }
 }
 
-/// The status after all children are applied, or after what kept them from being; `references` come from [`usable`].
+/// The status after all children are applied, or after what kept them from being.
 pub fn status(
     client: &LanguageClient,
-    references: &References,
+    Usable(references): &Usable,
     children: Result<&Children<Applied>, Standing>,
     rollout: Rollout<'_>,
     settings: &Settings,

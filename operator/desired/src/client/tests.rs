@@ -49,7 +49,7 @@ fn references() -> References {
 fn the_children_of_a_client() {
     let settings = Settings::default();
     let spec = json!({"image": "chat:1", "ingressFrom": [{"namespaceLabels": {"team": "web"}}], "env": [{"name": "TITLE", "value": "Chat"}]});
-    let client = validate(&client(&spec), usable(references()), &[], &[]).unwrap();
+    let client = validate(&client(&spec), Usable::from(references()), &[], &[]).unwrap();
     let children = build(&client, &settings);
     let all = json!({"policies": children.network_policies, "deployments": children.deployments, "services": children.services});
     insta::assert_yaml_snapshot!("full", all);
@@ -58,7 +58,7 @@ fn the_children_of_a_client() {
 #[test]
 fn who_may_come_in() {
     let ingress = |spec: &Value| {
-        let client = validate(&client(spec), References::default(), &[], &[]).unwrap();
+        let client = validate(&client(spec), Usable::default(), &[], &[]).unwrap();
         json!(
             build(&client, &Settings::default()).network_policies[0]
                 .spec
@@ -86,7 +86,7 @@ fn who_may_come_in() {
 
 #[test]
 fn a_sidecar_cannot_be_used() {
-    let usable = usable(references());
+    let Usable(usable) = Usable::from(references());
     assert_eq!(
         usable
             .tools
@@ -111,7 +111,7 @@ fn the_name_of_an_older_agent_is_not_ours() {
     };
     let invalid = validate(
         &client(&json!({"image": "x"})),
-        References::default(),
+        Usable::default(),
         &[older],
         &[],
     )
@@ -143,7 +143,7 @@ fn ready_needs_pods_and_references() {
         facts: Facts::Deployment(facts),
     };
     let applied = Children::default().into_applied();
-    let of = |references: &References, deployment: Option<&Observed>| {
+    let of = |references: &Usable, deployment: Option<&Observed>| {
         let rollout = Rollout {
             deployment,
             pods: &[],
@@ -158,12 +158,15 @@ fn ready_needs_pods_and_references() {
         )
     };
     assert_eq!(
-        of(&References::default(), Some(&live)).phase,
+        of(&Usable::default(), Some(&live)).phase,
         Some(ServicePhase::Running)
     );
     assert_eq!(
-        of(&References::default(), None).phase,
+        of(&Usable::default(), None).phase,
         Some(ServicePhase::Pending)
     );
-    insta::assert_yaml_snapshot!("status_unresolved", of(&usable(references()), Some(&live)));
+    insta::assert_yaml_snapshot!(
+        "status_unresolved",
+        of(&Usable::from(references()), Some(&live))
+    );
 }

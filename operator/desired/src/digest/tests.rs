@@ -200,6 +200,18 @@ fn what_is_kept_of_a_live_object() {
         }
     );
     assert_eq!(namespace.labels.len(), 2, "{:?}", namespace.labels);
+    // Its owner made it with `kubectl create` and chose the level with `kubectl label`.
+    let labelled = observe(
+        ChildKind::Namespace,
+        fixture("namespace_labelled.live.json"),
+    );
+    assert_eq!(
+        labelled.facts,
+        Facts::Namespace {
+            terminating: false,
+            foreign_pod_security: true
+        }
+    );
 }
 
 #[test]
