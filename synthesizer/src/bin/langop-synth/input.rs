@@ -40,7 +40,8 @@ pub(crate) enum InputError {
     StdinTwice,
 }
 
-fn name(path: &Path) -> String {
+/// What a file is called in messages.
+pub(crate) fn name(path: &Path) -> String {
     if is_stdin(path) {
         "standard input".to_owned()
     } else {

@@ -78,7 +78,7 @@ async fn validate(args: &Args, command: &ValidateArgs) -> Result<Exit, Failure> 
         Output::Json => write(&pretty(&json::validated(&response)))?,
         Output::Human => tell(&report::validated(
             &response,
-            &command.file.display().to_string(),
+            &input::name(&command.file),
             &code,
         )),
     }

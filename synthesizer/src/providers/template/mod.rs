@@ -34,15 +34,13 @@ pub struct Template;
 
 impl Template {
     /// The code for `request`, under the name `agent`. It uses only tools and models of the request, and its schedule, if it
-    /// has one, fires within five years of `now`.
+    /// has one, fires within five years of `now`. Persona, previous code and variant change nothing.
     pub fn answer(request: &SynthesizeRequest, now: Timestamp) -> String {
         let sentences = text::sentences(&request.instructions);
         let timing = schedule::read(&sentences, now);
         let objectives = objectives(&sentences);
         let comment = comment(&timing, sentences.len());
-        let work: Vec<&str> = statements(&sentences)
-            .filter(|text| !schedule::is_about_running(text, now))
-            .collect();
+        let work: Vec<String> = work(&sentences, now).collect();
         let definition = AgentDefinition {
             name: NAME.to_owned(),
             description: sentences
@@ -71,6 +69,21 @@ fn statements(sentences: &[Sentence]) -> impl Iterator<Item = &str> {
         .iter()
         .filter(|sentence| sentence.role == Role::Statement)
         .map(|sentence| sentence.text.as_str())
+}
+
+/// What the statements say is to be done, without when.
+fn work(sentences: &[Sentence], now: Timestamp) -> impl Iterator<Item = String> {
+    let statements = statements(sentences);
+    let work = statements.filter(move |text| !schedule::is_about_running(text, now));
+    work.map(move |text| capitalised(schedule::without_timing(text, now)))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map(|first| first.to_uppercase().chain(characters).collect())
+        .unwrap_or_default()
 }
 
 /// The statements without repetition; the labels, if there is nothing else.

@@ -84,11 +84,11 @@ fn writes_a_plain_agent() {
       ]
 
       workflow do
-        step "Every weekday at 9am, list files in /workspace" do
+        step "List files in /workspace" do
           use_tool "files", action: "list_files", params: { path: "/workspace" }
         end
 
-        step "Decide what is \"critical\"", depends_on: "Every weekday at 9am, list files in /workspace" do
+        step "Decide what is \"critical\"", depends_on: "List files in /workspace" do
           ask "Decide what is \"critical\"", model: "claude"
         end
 
@@ -149,6 +149,33 @@ fn hostile_text_stays_text() {
         let definition =
             checked(&request(text)).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
         assert!(!definition.objectives.is_empty());
+    }
+}
+
+/// The time it takes grows with the text and not faster: a caller must not be able to stop everybody else.
+#[test]
+fn the_longest_texts_take_seconds_at_most() {
+    for pattern in [
+        "at 5pm ",
+        "every 5 minutes and ",
+        "on Monday ",
+        "Asia/Tokyo. ",
+        "every day. ",
+        "if ",
+        ", ",
+        "a, ",
+        "1 ",
+        "\" ",
+        "every Monday, ",
+    ] {
+        let text = pattern.repeat(32 * 1024 / pattern.len());
+        let started = std::time::Instant::now();
+        checked(&request(&text)).unwrap();
+        let taken = started.elapsed();
+        assert!(
+            taken < std::time::Duration::from_secs(30),
+            "{pattern:?} took {taken:?}"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ const STEP_NAME: usize = 48;
 pub(super) const TEXT: usize = 300;
 
 /// The steps for `sentences`; none if no sentence speaks of an offered tool.
-pub(super) fn steps(sentences: &[&str], request: &SynthesizeRequest) -> Vec<Step> {
+pub(super) fn steps(sentences: &[String], request: &SynthesizeRequest) -> Vec<Step> {
     let tools: Vec<Candidate<'_>> = request
         .tools
         .iter()
@@ -305,7 +305,16 @@ mod tests {
             }
             Action::Ask { model, .. } => format!("ask {}", model.unwrap_or_default()),
         };
-        steps(sentences, request).into_iter().map(shown).collect()
+        steps(
+            &sentences
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            request,
+        )
+        .into_iter()
+        .map(shown)
+        .collect()
     }
 
     #[test]
@@ -410,8 +419,8 @@ mod tests {
     #[test]
     fn later_steps_use_results_and_conditions() {
         let sentences = [
-            "List files in /data.",
-            "If a file is new, email me@example.com.",
+            "List files in /data.".to_owned(),
+            "If a file is new, email me@example.com.".to_owned(),
         ];
         let steps = steps(&sentences, &request(vec![files(), email()], &[]));
         assert_eq!(steps[1].depends_on, ["List files in /data"]);

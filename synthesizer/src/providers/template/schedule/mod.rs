@@ -43,6 +43,18 @@ pub(super) fn read(sentences: &[Sentence], now: Timestamp) -> Timing {
     }
 }
 
+/// `sentence` without the clauses before it that only say when: "every Monday, read the mail" is "read the mail".
+pub(super) fn without_timing(sentence: &str, now: Timestamp) -> &str {
+    let mut rest = sentence;
+    while let Some((_, more)) = rest
+        .split_once(", ")
+        .filter(|(first, _)| sentence::is_all_timing(first, now))
+    {
+        rest = more;
+    }
+    rest
+}
+
 /// Whether a sentence only says when or how long to run: "run every hour", "do not run on Sundays", "stop after 10 minutes".
 pub(super) fn is_about_running(sentence: &str, now: Timestamp) -> bool {
     const VERBS: &[&str] = &[
@@ -57,7 +69,8 @@ pub(super) fn is_about_running(sentence: &str, now: Timestamp) -> bool {
     let reading = sentence::read(sentence, now);
     let speaks_of_time =
         reading.recurring.is_some() || reading.except.is_some() || reading.zone.is_some();
-    (speaks_of_time && VERBS.contains(&first.as_str()))
+    sentence::is_all_timing(sentence, now)
+        || (speaks_of_time && VERBS.contains(&first.as_str()))
         || bounds::of(sentence) != Constraints::default()
 }
 

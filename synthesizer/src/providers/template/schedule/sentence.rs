@@ -25,11 +25,29 @@ pub(super) struct Reading {
     pub(super) has_stray_time: bool,
 }
 
+/// Whether `text` speaks of nothing but time: "every weekday at 9am".
+pub(super) fn is_all_timing(text: &str, now: Timestamp) -> bool {
+    let tokens = tokens(text);
+    let found = find(&tokens, now);
+    let is_covered = |at: usize| {
+        let is_mark = matches!(tokens[at], Token::Comma | Token::Dash);
+        is_mark
+            || found
+                .iter()
+                .any(|piece| (piece.start..piece.end).contains(&at))
+    };
+    (1..=MAX_PIECES).contains(&found.len()) && (0..tokens.len()).all(is_covered)
+}
+
 /// Reads one sentence.
 pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
     let tokens = tokens(sentence);
     let found = find(&tokens, now);
     let mut reading = Reading::default();
+    if found.len() > MAX_PIECES {
+        reading.recurring = Some(Err(Reason::Conflict));
+        return reading;
+    }
     let mut kept = Vec::new();
     let mut end_of_last = 0;
     for piece in found {
@@ -53,10 +71,13 @@ pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
     reading
 }
 
+/// Most fragments of a sentence: one with more is no instruction, and to weigh each against each takes time.
+const MAX_PIECES: usize = 32;
+
 fn find(tokens: &[Token], now: Timestamp) -> Vec<Piece> {
     let mut found: Vec<Piece> = Vec::new();
     let mut at = 0;
-    while at < tokens.len() {
+    while at < tokens.len() && found.len() <= MAX_PIECES {
         let is_by_day = |last: &Piece| {
             last.is(Strength::Recurring) && last.spec().is_none_or(|spec| spec.interval.is_none())
         };
