@@ -29,10 +29,23 @@ pub fn router(metrics: Arc<Metrics>, stopping: CancellationToken) -> Router {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    if admin.stopping.is_cancelled() { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") } else { (StatusCode::OK, "ok\n") }
+    if admin.stopping.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
 }
 
 async fn page(State(admin): State<Admin>) -> impl IntoResponse {
-    let page = admin.metrics.encode().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok::<_, StatusCode>(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page))
+    let page = admin
+        .metrics
+        .encode()
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok::<_, StatusCode>((
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        page,
+    ))
 }

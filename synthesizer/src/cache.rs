@@ -66,7 +66,10 @@ pub struct Landed<V> {
 
 impl<V> Clone for Landed<V> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), was_there: self.was_there }
+        Self {
+            value: Arc::clone(&self.value),
+            was_there: self.was_there,
+        }
     }
 }
 
@@ -92,9 +95,18 @@ pub struct Cache<V> {
 impl<V: Entry> Cache<V> {
     /// A cache of at most `bytes`, each entry at most `ttl` old.
     pub fn new(bytes: u64, ttl: Duration) -> Self {
-        let weigh = |_: &Key, value: &Arc<V>| u32::try_from(value.weight() + size_of::<Key>()).unwrap_or(u32::MAX);
-        let entries = moka::future::Cache::builder().max_capacity(bytes).time_to_live(ttl).weigher(weigh).build();
-        Self { entries, active: Mutex::default() }
+        let weigh = |_: &Key, value: &Arc<V>| {
+            u32::try_from(value.weight() + size_of::<Key>()).unwrap_or(u32::MAX)
+        };
+        let entries = moka::future::Cache::builder()
+            .max_capacity(bytes)
+            .time_to_live(ttl)
+            .weigher(weigh)
+            .build();
+        Self {
+            entries,
+            active: Mutex::default(),
+        }
     }
 
     /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part of `span`.
@@ -116,14 +128,28 @@ impl<V: Entry> Cache<V> {
     {
         let mut active = self.lock();
         if let Some(Active { progress, landing }) = active.get(&key) {
-            return Found::Joined(Flight { events: progress.subscribe(), landing: landing.clone() });
+            return Found::Joined(Flight {
+                events: progress.subscribe(),
+                landing: landing.clone(),
+            });
         }
         let (progress, events) = broadcast::channel(EVENT_BACKLOG);
         // The task removes itself from `active`, for which it needs the lock held here: it cannot be too early.
-        let task = tokio::spawn(Arc::clone(self).fly(key.clone(), progress.clone(), work).instrument(span));
-        let landing = task.map(|joined| joined.unwrap_or_else(|_| Err(SynthesisError::Internal.into())));
+        let task = tokio::spawn(
+            Arc::clone(self)
+                .fly(key.clone(), progress.clone(), work)
+                .instrument(span),
+        );
+        let landing =
+            task.map(|joined| joined.unwrap_or_else(|_| Err(SynthesisError::Internal.into())));
         let landing = landing.boxed().shared();
-        active.insert(key, Active { progress, landing: landing.clone() });
+        active.insert(
+            key,
+            Active {
+                progress,
+                landing: landing.clone(),
+            },
+        );
         Found::Started(Flight { events, landing })
     }
 
@@ -132,16 +158,25 @@ impl<V: Entry> Cache<V> {
         W: FnOnce(Progress) -> F,
         F: Future<Output = Result<V, Failure>>,
     {
-        let _leave = Leave { cache: &self, key: &key };
+        let _leave = Leave {
+            cache: &self,
+            key: &key,
+        };
         // Other work may have ended between the look into the entries and the one into the active.
         if let Some(value) = self.entries.get(&key).await {
-            return Ok(Landed { value, was_there: true });
+            return Ok(Landed {
+                value,
+                was_there: true,
+            });
         }
         let value = Arc::new(work(progress).await?);
         if value.is_kept() {
             self.entries.insert(key.clone(), Arc::clone(&value)).await;
         }
-        Ok(Landed { value, was_there: false })
+        Ok(Landed {
+            value,
+            was_there: false,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Active<V>>> {
@@ -183,15 +218,26 @@ mod tests {
     }
 
     fn key(caller: &str) -> Key {
-        let identity = Identity { provider: ProviderKind::Template, model: String::new() };
-        Key { caller: Caller::named(caller), request: RequestKey::of_persona(&Persona::default(), &identity) }
+        let identity = Identity {
+            provider: ProviderKind::Template,
+            model: String::new(),
+        };
+        Key {
+            caller: Caller::named(caller),
+            request: RequestKey::of_persona(&Persona::default(), &identity),
+        }
     }
 
     fn cache() -> Arc<Cache<Text>> {
-        Arc::new(Cache::new(1 << 20, Duration::from_secs(60)))
+        Arc::new(Cache::new(1 << 20, Duration::from_mins(1)))
     }
 
-    async fn run(cache: &Arc<Cache<Text>>, caller: &str, calls: &Arc<AtomicUsize>, result: Result<Text, Failure>) -> &'static str {
+    async fn run(
+        cache: &Arc<Cache<Text>>,
+        caller: &str,
+        calls: &Arc<AtomicUsize>,
+        result: Result<Text, Failure>,
+    ) -> &'static str {
         let calls = Arc::clone(calls);
         let work = move |_| async move {
             calls.fetch_add(1, Ordering::SeqCst);
@@ -202,7 +248,11 @@ mod tests {
             Found::Started(flight) => ("started", flight),
             Found::Joined(flight) => ("joined", flight),
         };
-        if flight.landing.await.is_ok() { kind } else { "failed" }
+        if flight.landing.await.is_ok() {
+            kind
+        } else {
+            "failed"
+        }
     }
 
     #[tokio::test]
@@ -210,7 +260,10 @@ mod tests {
         let (cache, calls) = (cache(), Arc::new(AtomicUsize::new(0)));
         let failure = || Err(SynthesisError::DeadlineExceeded.into());
         assert_eq!(run(&cache, "a", &calls, failure()).await, "failed");
-        assert_eq!(run(&cache, "a", &calls, Ok(Text("rejected"))).await, "started");
+        assert_eq!(
+            run(&cache, "a", &calls, Ok(Text("rejected"))).await,
+            "started"
+        );
         assert_eq!(run(&cache, "a", &calls, Ok(Text("good"))).await, "started");
         assert_eq!(run(&cache, "a", &calls, failure()).await, "entry");
         assert_eq!(run(&cache, "b", &calls, Ok(Text("good"))).await, "started");
@@ -226,9 +279,13 @@ mod tests {
             wait.await.unwrap();
             Ok(Text("good"))
         };
-        let Found::Started(first) = cache.find(key("a"), Span::none(), work).await else { panic!("not started") };
+        let Found::Started(first) = cache.find(key("a"), Span::none(), work).await else {
+            panic!("not started")
+        };
         let second = |_| async { Ok(Text("other")) };
-        let Found::Joined(second) = cache.find(key("a"), Span::none(), second).await else { panic!("not joined") };
+        let Found::Joined(second) = cache.find(key("a"), Span::none(), second).await else {
+            panic!("not joined")
+        };
         drop(first);
         go.send(()).unwrap();
         assert_eq!(second.landing.await.unwrap().value.0, "good");
@@ -237,10 +294,19 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_failure_and_the_next_may_try() {
         let cache = cache();
-        let Found::Started(flight) = cache.find(key("a"), Span::none(), |_| async { panic!("a bug") }).await else {
+        let Found::Started(flight) = cache
+            .find(key("a"), Span::none(), |_| async { panic!("a bug") })
+            .await
+        else {
             panic!("not started")
         };
-        assert!(matches!(*flight.landing.await.err().unwrap().error, SynthesisError::Internal));
-        assert_eq!(run(&cache, "a", &Arc::default(), Ok(Text("good"))).await, "started");
+        assert!(matches!(
+            *flight.landing.await.err().unwrap().error,
+            SynthesisError::Internal
+        ));
+        assert_eq!(
+            run(&cache, "a", &Arc::default(), Ok(Text("good"))).await,
+            "started"
+        );
     }
 }

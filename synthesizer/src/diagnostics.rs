@@ -10,7 +10,11 @@ pub const TRUNCATED: &str = "answer-truncated";
 
 /// At most as many as an answer may hold.
 pub fn to_wire(findings: Vec<Diagnostic>) -> Vec<v1::Diagnostic> {
-    findings.into_iter().take(limits::DIAGNOSTICS).map(one_to_wire).collect()
+    findings
+        .into_iter()
+        .take(limits::DIAGNOSTICS)
+        .map(one_to_wire)
+        .collect()
 }
 
 fn one_to_wire(finding: Diagnostic) -> v1::Diagnostic {

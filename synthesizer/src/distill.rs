@@ -12,7 +12,6 @@ use tracing::{Instrument as _, Span};
 use crate::{
     cache::{Entry, Key},
     caller::Caller,
-    clip::clip,
     error::Failure,
     key::{RequestKey, sha256_hex},
     pipeline::{self, Engine, Synthesizer},
@@ -52,15 +51,26 @@ impl Synthesizer {
         let span = pipeline::cache_span(key, prompt::persona::version());
         let worker = Arc::clone(&engine);
         let work = move |_| async move { distill(&worker, &persona).await };
-        let key = Key { caller: caller.clone(), request: key };
-        let found = engine.personas.find(key, Span::current(), work).instrument(span.clone()).await;
+        let key = Key {
+            caller: caller.clone(),
+            request: key,
+        };
+        let found = engine
+            .personas
+            .find(key, Span::current(), work)
+            .instrument(span.clone())
+            .await;
         engine.observe(&span, &found);
         let ready = pipeline::ready(found, deadline).await?;
         let is_own = ready.outcome == SynthesisOutcome::Generated;
         Ok(DistillPersonaResponse {
             distilled_prompt: ready.value.text.clone(),
             hash: sha256_hex(ready.value.text.as_bytes()),
-            usage: Some(if is_own { ready.value.usage } else { Usage::default() }),
+            usage: Some(if is_own {
+                ready.value.usage
+            } else {
+                Usage::default()
+            }),
             model: ready.value.model.clone(),
             provider: engine.identity.provider.to_string(),
             outcome: ready.outcome.into(),
@@ -70,26 +80,45 @@ impl Synthesizer {
 
 async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failure> {
     let _in_flight = engine.metrics.in_flight();
-    let messages = [Message { role: Role::User, text: prompt::persona::user(persona) }];
+    let messages = [Message {
+        role: Role::User,
+        text: prompt::persona::user(persona),
+    }];
     let (task, deadline) = (Task::Distill(persona), Instant::now() + engine.timeout);
-    let chat = Chat { system: prompt::persona::SYSTEM, messages: &messages, task, attempt: 1, deadline };
+    let chat = Chat {
+        system: prompt::persona::SYSTEM,
+        messages: &messages,
+        task,
+        attempt: 1,
+        deadline,
+    };
     let completion = engine.provider.chat(chat).await?;
     engine.metrics.tokens(&engine.identity, completion.usage);
     let text = bounded(completion.text.trim());
     if text.is_empty() {
         let error = ProviderError::Unreadable("it holds no text");
-        return Err(Failure { usage: completion.usage, ..error.into() });
+        return Err(Failure {
+            usage: completion.usage,
+            ..error.into()
+        });
     }
-    Ok(Distilled { text: text.to_owned(), usage: completion.usage, model: completion.model })
+    Ok(Distilled {
+        text: text.to_owned(),
+        usage: completion.usage,
+        model: completion.model,
+    })
 }
 
 /// At most what the .proto allows, cut after a line where that loses less than half.
 fn bounded(text: &str) -> &str {
-    let kept = clip(text, limits::DISTILLED_PROMPT);
+    let kept = &text[..text.floor_char_boundary(limits::DISTILLED_PROMPT)];
     if kept.len() == text.len() {
         return text;
     }
-    let line = kept.rfind('\n').filter(|end| *end > limits::DISTILLED_PROMPT / 2).unwrap_or(kept.len());
+    let line = kept
+        .rfind('\n')
+        .filter(|end| *end > limits::DISTILLED_PROMPT / 2)
+        .unwrap_or(kept.len());
     kept[..line].trim_end()
 }
 
@@ -100,9 +129,16 @@ mod tests {
     #[test]
     fn long_texts_are_cut_between_lines_or_characters() {
         assert_eq!(bounded("short"), "short");
-        assert_eq!(bounded(&"ä".repeat(limits::DISTILLED_PROMPT)).len(), limits::DISTILLED_PROMPT);
+        assert_eq!(
+            bounded(&"ä".repeat(limits::DISTILLED_PROMPT)).len(),
+            limits::DISTILLED_PROMPT
+        );
         let lines = "a line of the persona\n".repeat(1000);
         let kept = bounded(&lines);
-        assert!(kept.len() <= limits::DISTILLED_PROMPT && kept.ends_with("persona"), "{}", kept.len());
+        assert!(
+            kept.len() <= limits::DISTILLED_PROMPT && kept.ends_with("persona"),
+            "{}",
+            kept.len()
+        );
     }
 }

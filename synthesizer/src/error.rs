@@ -8,7 +8,7 @@ use langop_proto::{ERROR_DOMAIN, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::{clip::clip, providers::ProviderError};
+use crate::providers::ProviderError;
 
 /// Most fields a `BadRequest` names: details travel in trailers, which must stay under 4 KiB.
 const MAX_VIOLATIONS: usize = 10;
@@ -44,7 +44,10 @@ pub enum SynthesisError {
 }
 
 fn first(violations: &[FieldViolation]) -> String {
-    violations.first().map(|v| format!("{}: {}", v.field, v.description)).unwrap_or_default()
+    violations
+        .first()
+        .map(|v| format!("{}: {}", v.field, v.description))
+        .unwrap_or_default()
 }
 
 /// An error, and what the way to it cost. Clones are for those who waited for the same answer.
@@ -60,7 +63,10 @@ impl Failure {
     /// What a caller is told that did not spend the tokens itself.
     #[must_use]
     pub fn of_another(self) -> Self {
-        Self { usage: Usage::default(), ..self }
+        Self {
+            usage: Usage::default(),
+            ..self
+        }
     }
 
     /// As gRPC says it.
@@ -71,7 +77,10 @@ impl Failure {
 
 impl<E: Into<SynthesisError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: Arc::new(error.into()), usage: Usage::default() }
+        Self {
+            error: Arc::new(error.into()),
+            usage: Usage::default(),
+        }
     }
 }
 
@@ -81,7 +90,13 @@ impl SynthesisError {
         let (code, reason) = self.code_and_reason();
         let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata(spent));
         if let Self::Invalid(violations) = self {
-            details.set_bad_request(violations.iter().take(MAX_VIOLATIONS).map(short).collect::<Vec<_>>());
+            details.set_bad_request(
+                violations
+                    .iter()
+                    .take(MAX_VIOLATIONS)
+                    .map(short)
+                    .collect::<Vec<_>>(),
+            );
         }
         if let Some(delay) = self.retry_after() {
             details.set_retry_info(Some(delay));
@@ -97,11 +112,21 @@ impl SynthesisError {
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
             Self::Internal => (Code::Internal, "INTERNAL"),
             Self::Provider(error) => match error {
-                ProviderError::KeyUnreadable(_) => (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE"),
-                ProviderError::KeyRefused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_KEY"),
-                ProviderError::ModelNotFound { .. } => (Code::FailedPrecondition, "MODEL_NOT_FOUND"),
-                ProviderError::Refused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_REQUEST"),
-                ProviderError::RateLimited { .. } => (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED"),
+                ProviderError::KeyUnreadable(_) => {
+                    (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE")
+                }
+                ProviderError::KeyRefused { .. } => {
+                    (Code::FailedPrecondition, "PROVIDER_REFUSED_KEY")
+                }
+                ProviderError::ModelNotFound { .. } => {
+                    (Code::FailedPrecondition, "MODEL_NOT_FOUND")
+                }
+                ProviderError::Refused { .. } => {
+                    (Code::FailedPrecondition, "PROVIDER_REFUSED_REQUEST")
+                }
+                ProviderError::RateLimited { .. } => {
+                    (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED")
+                }
                 ProviderError::Server { .. } => (Code::Unavailable, "PROVIDER_ERROR"),
                 ProviderError::Transport(_) => (Code::Unavailable, "PROVIDER_UNREACHABLE"),
                 ProviderError::TimedOut => (Code::DeadlineExceeded, "PROVIDER_TIMEOUT"),
@@ -114,7 +139,9 @@ impl SynthesisError {
     /// When to come back; for `RESOURCE_EXHAUSTED` always.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Provider(ProviderError::RateLimited { retry_after }) => Some(retry_after.unwrap_or(DEFAULT_RETRY)),
+            Self::Provider(ProviderError::RateLimited { retry_after }) => {
+                Some(retry_after.unwrap_or(DEFAULT_RETRY))
+            }
             Self::Provider(ProviderError::Server { retry_after, .. }) => *retry_after,
             _ => None,
         }
@@ -132,7 +159,15 @@ fn metadata(spent: Usage) -> HashMap<String, String> {
 }
 
 fn short(violation: &FieldViolation) -> FieldViolation {
-    FieldViolation::new(clip(&violation.field, MAX_VIOLATION_TEXT), clip(&violation.description, MAX_VIOLATION_TEXT))
+    FieldViolation::new(
+        clip(&violation.field, MAX_VIOLATION_TEXT),
+        clip(&violation.description, MAX_VIOLATION_TEXT),
+    )
+}
+
+/// At most `limit` bytes of `text`, cut between characters.
+fn clip(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
 }
 
 #[cfg(test)]
@@ -143,22 +178,49 @@ mod tests {
     fn details_stay_under_4_kib() {
         let field = FieldViolation::new("ä".repeat(2000), "ö".repeat(2000));
         let status = SynthesisError::Invalid(vec![field; 500]).to_status(Usage::default());
-        assert!(status.details().len() + status.message().len() < 4096, "{}", status.details().len());
+        assert!(
+            status.details().len() + status.message().len() < 4096,
+            "{}",
+            status.details().len()
+        );
         let details = status.get_error_details();
-        assert_eq!(details.bad_request().unwrap().field_violations.len(), MAX_VIOLATIONS);
+        assert_eq!(
+            details.bad_request().unwrap().field_violations.len(),
+            MAX_VIOLATIONS
+        );
         assert_eq!(details.error_info().unwrap().reason, "INVALID_REQUEST");
     }
 
     #[test]
     fn spent_tokens_and_the_time_to_come_back_are_named() {
-        let spent = Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() };
-        let error = SynthesisError::Provider(ProviderError::RateLimited { retry_after: Some(Duration::from_secs(9)) });
+        let spent = Usage {
+            input_tokens: 7,
+            output_tokens: 3,
+            ..Usage::default()
+        };
+        let error = SynthesisError::Provider(ProviderError::RateLimited {
+            retry_after: Some(Duration::from_secs(9)),
+        });
         let status = error.to_status(spent);
         assert_eq!(status.code(), Code::ResourceExhausted);
         let details = status.get_error_details();
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(9)));
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(Duration::from_secs(9))
+        );
         let info = details.error_info().unwrap();
-        assert_eq!((info.domain.as_str(), info.metadata["input_tokens"].as_str()), ("langop.io", "7"));
-        assert!(SynthesisError::Disabled.to_status(Usage::default()).get_error_details().error_info().unwrap().metadata.is_empty());
+        assert_eq!(
+            (info.domain.as_str(), info.metadata["input_tokens"].as_str()),
+            ("langop.io", "7")
+        );
+        assert!(
+            SynthesisError::Disabled
+                .to_status(Usage::default())
+                .get_error_details()
+                .error_info()
+                .unwrap()
+                .metadata
+                .is_empty()
+        );
     }
 }

@@ -6,8 +6,8 @@ use langop_dsl::Offer;
 use langop_proto::{
     limits, trace,
     v1::{
-        AgentDefinition, Diagnostic, PromptReady, Repairing, SynthesizeRequest, TokensReceived, Usage, Validating,
-        synthesize_stream_response::Event,
+        AgentDefinition, Diagnostic, PromptReady, Repairing, SynthesizeRequest, TokensReceived,
+        Usage, Validating, synthesize_stream_response::Event,
     },
 };
 use tokio::time::Instant;
@@ -47,10 +47,21 @@ pub struct Answer {
 impl Entry for Answer {
     fn weight(&self) -> usize {
         let code = self.code.as_ref().map_or(0, Renamable::len);
-        let definition = self.definition.as_ref().map_or(0, prost::Message::encoded_len);
-        let diagnostics: usize = self.diagnostics.iter().map(prost::Message::encoded_len).sum();
+        let definition = self
+            .definition
+            .as_ref()
+            .map_or(0, prost::Message::encoded_len);
+        let diagnostics: usize = self
+            .diagnostics
+            .iter()
+            .map(prost::Message::encoded_len)
+            .sum();
         // Strings of a decoded message are allocations of their own, so it holds about twice its encoded size.
-        size_of::<Self>() + code + 2 * (definition + diagnostics) + self.model.len() + self.traceparent.len()
+        size_of::<Self>()
+            + code
+            + 2 * (definition + diagnostics)
+            + self.model.len()
+            + self.traceparent.len()
     }
 
     fn is_kept(&self) -> bool {
@@ -67,7 +78,10 @@ pub struct Renamable {
 impl Renamable {
     fn new(code: &str) -> Result<Self, langop_dsl::RenameError> {
         let name = langop_dsl::agent_name_span(code)?;
-        Ok(Self { before: code[..name.start].to_owned(), after: code[name.end..].to_owned() })
+        Ok(Self {
+            before: code[..name.start].to_owned(),
+            after: code[name.end..].to_owned(),
+        })
     }
 
     /// The code under `name`, which must satisfy [`langop_dsl::agent_name`].
@@ -82,8 +96,15 @@ impl Renamable {
 
 /// What the checker says of an answer.
 enum Verdict {
-    Valid { code: Renamable, definition: Box<AgentDefinition>, diagnostics: Vec<Diagnostic> },
-    Invalid { code: Option<String>, diagnostics: Vec<Diagnostic> },
+    Valid {
+        code: Renamable,
+        definition: Box<AgentDefinition>,
+        diagnostics: Vec<Diagnostic>,
+    },
+    Invalid {
+        code: Option<String>,
+        diagnostics: Vec<Diagnostic>,
+    },
 }
 
 /// Makes the answer to a request in the form of [`prompt::normalise`].
@@ -95,30 +116,72 @@ pub async fn answer(
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
     let _in_flight = engine.metrics.in_flight();
-    let first = prompt_span(engine).in_scope(|| Message { role: Role::User, text: prompt::user(request) });
-    report(progress, Event::PromptReady(PromptReady { request_hash: key.to_hex(), model: engine.identity.model.clone() }));
+    let first = prompt_span(engine).in_scope(|| Message {
+        role: Role::User,
+        text: prompt::user(request),
+    });
+    report(
+        progress,
+        Event::PromptReady(PromptReady {
+            request_hash: key.to_hex(),
+            model: engine.identity.model.clone(),
+        }),
+    );
     let mut messages = vec![first];
     let mut usage = Usage::default();
-    let last = 1 + request.options.as_ref().and_then(|options| options.max_repairs).unwrap_or(limits::REPAIRS);
+    let last = 1 + request
+        .options
+        .as_ref()
+        .and_then(|options| options.max_repairs)
+        .unwrap_or(limits::REPAIRS);
     let mut attempt = 1;
     loop {
         let (task, deadline) = (Task::Synthesize(request), started + engine.timeout);
-        let chat = Chat { system: prompt::SYSTEM, messages: &messages, task, attempt, deadline };
-        let completion = engine.provider.chat(chat).await.map_err(|error| Failure { usage, ..error.into() })?;
+        let chat = Chat {
+            system: prompt::SYSTEM,
+            messages: &messages,
+            task,
+            attempt,
+            deadline,
+        };
+        let completion = engine.provider.chat(chat).await.map_err(|error| Failure {
+            usage,
+            ..error.into()
+        })?;
         engine.metrics.tokens(&engine.identity, completion.usage);
         usage = sum(usage, completion.usage);
-        report(progress, Event::TokensReceived(TokensReceived { bytes: completion.text.len() as u64 }));
+        report(
+            progress,
+            Event::TokensReceived(TokensReceived {
+                bytes: completion.text.len() as u64,
+            }),
+        );
         report(progress, Event::Validating(Validating { attempt }));
-        let verdict = check(&completion, request, attempt).map_err(|error| Failure { usage, ..error.into() })?;
+        let verdict = check(&completion, request, attempt).map_err(|error| Failure {
+            usage,
+            ..error.into()
+        })?;
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
             verdict => return Ok(finish(verdict, usage, completion.model, attempt, started)),
         };
         engine.metrics.repair();
         messages.truncate(1);
-        messages.push(Message { role: Role::Assistant, text: prompt::own_answer(code.as_deref()) });
-        messages.push(Message { role: Role::User, text: prompt::repair(&diagnostics) });
-        report(progress, Event::Repairing(Repairing { attempt, diagnostics }));
+        messages.push(Message {
+            role: Role::Assistant,
+            text: prompt::own_answer(code.as_deref()),
+        });
+        messages.push(Message {
+            role: Role::User,
+            text: prompt::repair(&diagnostics),
+        });
+        report(
+            progress,
+            Event::Repairing(Repairing {
+                attempt,
+                diagnostics,
+            }),
+        );
         attempt += 1;
     }
 }
@@ -141,26 +204,63 @@ pub fn sum(a: Usage, b: Usage) -> Usage {
     Usage {
         input_tokens: a.input_tokens.saturating_add(b.input_tokens),
         output_tokens: a.output_tokens.saturating_add(b.output_tokens),
-        cache_read_input_tokens: a.cache_read_input_tokens.saturating_add(b.cache_read_input_tokens),
-        cache_creation_input_tokens: a.cache_creation_input_tokens.saturating_add(b.cache_creation_input_tokens),
+        cache_read_input_tokens: a
+            .cache_read_input_tokens
+            .saturating_add(b.cache_read_input_tokens),
+        cache_creation_input_tokens: a
+            .cache_creation_input_tokens
+            .saturating_add(b.cache_creation_input_tokens),
     }
 }
 
-fn finish(verdict: Verdict, usage: Usage, model: String, attempts: u32, started: Instant) -> Answer {
+fn finish(
+    verdict: Verdict,
+    usage: Usage,
+    model: String,
+    attempts: u32,
+    started: Instant,
+) -> Answer {
     let (code, definition, diagnostics) = match verdict {
-        Verdict::Valid { code, definition, diagnostics } => (Some(code), Some(*definition), diagnostics),
+        Verdict::Valid {
+            code,
+            definition,
+            diagnostics,
+        } => (Some(code), Some(*definition), diagnostics),
         Verdict::Invalid { diagnostics, .. } => (None, None, diagnostics),
     };
     let traceparent = trace::current_traceparent().unwrap_or_default();
-    Answer { code, definition, diagnostics, usage, model, attempts, duration: started.elapsed(), traceparent }
+    Answer {
+        code,
+        definition,
+        diagnostics,
+        usage,
+        model,
+        attempts,
+        duration: started.elapsed(),
+        traceparent,
+    }
 }
 
-fn check(completion: &Completion, request: &SynthesizeRequest, attempt: u32) -> Result<Verdict, SynthesisError> {
-    let code = tracing::info_span!("langop.synthesis.extract", langop.synthesis.attempt = attempt)
-        .in_scope(|| extract::code(&completion.text));
+fn check(
+    completion: &Completion,
+    request: &SynthesizeRequest,
+    attempt: u32,
+) -> Result<Verdict, SynthesisError> {
+    let code = tracing::info_span!(
+        "langop.synthesis.extract",
+        langop.synthesis.attempt = attempt
+    )
+    .in_scope(|| extract::code(&completion.text));
     let Some(code) = code else {
-        let finding = diagnostics::about_answer(NO_CODE, "the answer holds no code", "answer with the agent's code in one ```ruby fence");
-        return Ok(Verdict::Invalid { code: None, diagnostics: truncated(completion).into_iter().chain([finding]).collect() });
+        let finding = diagnostics::about_answer(
+            NO_CODE,
+            "the answer holds no code",
+            "answer with the agent's code in one ```ruby fence",
+        );
+        return Ok(Verdict::Invalid {
+            code: None,
+            diagnostics: truncated(completion).into_iter().chain([finding]).collect(),
+        });
     };
     let span = tracing::info_span!(
         "langop.synthesis.validate",
@@ -170,14 +270,21 @@ fn check(completion: &Completion, request: &SynthesizeRequest, attempt: u32) -> 
     span.in_scope(|| validate(code, completion, request))
 }
 
-fn validate(code: String, completion: &Completion, request: &SynthesizeRequest) -> Result<Verdict, SynthesisError> {
+fn validate(
+    code: String,
+    completion: &Completion,
+    request: &SynthesizeRequest,
+) -> Result<Verdict, SynthesisError> {
     let parsed = langop_dsl::parse(&code, &offer(request), jiff::Timestamp::now());
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
     let Some(definition) = parsed.definition else {
         // First, because it explains the others.
         findings.splice(0..0, truncated(completion));
         findings.truncate(limits::DIAGNOSTICS);
-        return Ok(Verdict::Invalid { code: Some(code), diagnostics: findings });
+        return Ok(Verdict::Invalid {
+            code: Some(code),
+            diagnostics: findings,
+        });
     };
     // The checker accepts only code whose name it can replace, so a failure here is a bug.
     let code = Renamable::new(&code).map_err(|error| {
@@ -185,22 +292,46 @@ fn validate(code: String, completion: &Completion, request: &SynthesizeRequest) 
         SynthesisError::Internal
     })?;
     if code.len() + langop_dsl::MAX_NAME_LENGTH > limits::CODE {
-        let finding = diagnostics::about_answer("too-large", "the code is longer than 128 KiB", "write a shorter agent");
-        return Ok(Verdict::Invalid { code: None, diagnostics: vec![finding] });
+        let finding = diagnostics::about_answer(
+            "too-large",
+            "the code is longer than 128 KiB",
+            "write a shorter agent",
+        );
+        return Ok(Verdict::Invalid {
+            code: None,
+            diagnostics: vec![finding],
+        });
     }
-    Span::current().record("langop.synthesis.code_hash", crate::key::sha256_hex(code.named(PLACEHOLDER).as_bytes()));
-    Ok(Verdict::Valid { code, definition: Box::new(definition.into()), diagnostics: findings })
+    Span::current().record(
+        "langop.synthesis.code_hash",
+        crate::key::sha256_hex(code.named(PLACEHOLDER).as_bytes()),
+    );
+    Ok(Verdict::Valid {
+        code,
+        definition: Box::new(definition.into()),
+        diagnostics: findings,
+    })
 }
 
 fn truncated(completion: &Completion) -> Option<Diagnostic> {
     let is_cut = completion.finish == Finish::Truncated;
-    is_cut.then(|| diagnostics::about_answer(TRUNCATED, "the answer reached its length limit and was cut off", "write a shorter agent"))
+    is_cut.then(|| {
+        diagnostics::about_answer(
+            TRUNCATED,
+            "the answer reached its length limit and was cut off",
+            "write a shorter agent",
+        )
+    })
 }
 
 fn offer(request: &SynthesizeRequest) -> Offer {
     Offer {
         tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-        models: request.models.iter().map(|model| model.name.clone()).collect(),
+        models: request
+            .models
+            .iter()
+            .map(|model| model.name.clone())
+            .collect(),
     }
 }
 

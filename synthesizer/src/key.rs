@@ -16,12 +16,23 @@ pub struct RequestKey([u8; 32]);
 impl RequestKey {
     /// The key of a request in the form of [`prompt::normalise`].
     pub fn of_synthesis(request: &SynthesizeRequest, answers: &Identity) -> Self {
-        Self::of("synthesize", prompt::version(), &routing::canonical(request), answers)
+        Self::of(
+            "synthesize",
+            prompt::version(),
+            &routing::canonical(request),
+            answers,
+        )
     }
 
     /// The key of a persona to distill.
     pub fn of_persona(persona: &Persona, answers: &Identity) -> Self {
-        let fields = json!([persona.name, persona.description, persona.system_prompt, persona.tone, persona.language]);
+        let fields = json!([
+            persona.name,
+            persona.description,
+            persona.system_prompt,
+            persona.tone,
+            persona.language
+        ]);
         Self::of("distill", prompt::persona::version(), &fields, answers)
     }
 
@@ -51,7 +62,10 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -60,6 +74,9 @@ mod tests {
 
     #[test]
     fn hashes_are_lower_case_hex() {
-        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            sha256_hex(b""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -6,7 +6,6 @@
 pub mod admin;
 pub mod cache;
 pub mod caller;
-pub mod clip;
 pub mod diagnostics;
 pub mod distill;
 pub mod error;

@@ -16,7 +16,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::providers::{Completion, Identity, ProviderError};
 
 /// Upper bounds in seconds; a synthesis ends at 120 s by default.
-const BUCKETS: [f64; 13] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 120.0];
+const BUCKETS: [f64; 13] = [
+    0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 120.0,
+];
 
 /// What the cache had for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,13 +168,41 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("langop_synthesis_duration_seconds", "Time from a request to its answer", self.syntheses.clone());
-        r.register("langop_synthesis_cache_requests", "Requests by what the cache had", self.cache_requests.clone());
-        r.register("langop_synthesis_in_flight", "Answers being made", self.in_flight.clone());
-        r.register("langop_synthesis_tokens", "Tokens spent; cached input tokens count as input", self.tokens.clone());
-        r.register("langop_synthesis_repairs", "Invalid answers sent back to the LLM", self.repairs.clone());
-        r.register("langop_llm_request_duration_seconds", "Time of one HTTP request to an LLM", self.llm_requests.clone());
-        r.register("langop_grpc_requests", "gRPC calls by method and status code", self.rpcs.clone());
+        r.register(
+            "langop_synthesis_duration_seconds",
+            "Time from a request to its answer",
+            self.syntheses.clone(),
+        );
+        r.register(
+            "langop_synthesis_cache_requests",
+            "Requests by what the cache had",
+            self.cache_requests.clone(),
+        );
+        r.register(
+            "langop_synthesis_in_flight",
+            "Answers being made",
+            self.in_flight.clone(),
+        );
+        r.register(
+            "langop_synthesis_tokens",
+            "Tokens spent; cached input tokens count as input",
+            self.tokens.clone(),
+        );
+        r.register(
+            "langop_synthesis_repairs",
+            "Invalid answers sent back to the LLM",
+            self.repairs.clone(),
+        );
+        r.register(
+            "langop_llm_request_duration_seconds",
+            "Time of one HTTP request to an LLM",
+            self.llm_requests.clone(),
+        );
+        r.register(
+            "langop_grpc_requests",
+            "gRPC calls by method and status code",
+            self.rpcs.clone(),
+        );
     }
 
     /// An answer, or with `None` a failure, after `duration`.
@@ -185,12 +215,20 @@ impl Metrics {
             Some(SynthesisOutcome::Rejected) => "rejected",
             Some(SynthesisOutcome::Unspecified) | None => "failed",
         };
-        self.syntheses.get_or_create(&Outcome { outcome }).observe(duration.as_secs_f64(), current_trace(), None);
+        self.syntheses.get_or_create(&Outcome { outcome }).observe(
+            duration.as_secs_f64(),
+            current_trace(),
+            None,
+        );
     }
 
     /// A request came to the cache.
     pub fn cache_request(&self, result: CacheResult) {
-        self.cache_requests.get_or_create(&CacheLabels { result: result.as_str() }).inc();
+        self.cache_requests
+            .get_or_create(&CacheLabels {
+                result: result.as_str(),
+            })
+            .inc();
     }
 
     /// An answer is being made until the guard is dropped.
@@ -201,8 +239,15 @@ impl Metrics {
 
     /// Tokens were spent.
     pub fn tokens(&self, identity: &Identity, usage: Usage) {
-        for (r#type, count) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
-            let labels = TokenLabels { provider: identity.provider.as_str(), model: identity.model.clone(), r#type };
+        for (r#type, count) in [
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+        ] {
+            let labels = TokenLabels {
+                provider: identity.provider.as_str(),
+                model: identity.model.clone(),
+                r#type,
+            };
             self.tokens.get_or_create(&labels).inc_by(count);
         }
     }
@@ -215,13 +260,26 @@ impl Metrics {
     /// One HTTP request to an LLM is over.
     pub fn llm_request(&self, identity: &Identity, outcome: LlmOutcome, duration: Duration) {
         let (provider, model) = (identity.provider.as_str(), identity.model.clone());
-        let labels = LlmLabels { provider, model, outcome: outcome.as_str() };
-        self.llm_requests.get_or_create(&labels).observe(duration.as_secs_f64(), current_trace(), None);
+        let labels = LlmLabels {
+            provider,
+            model,
+            outcome: outcome.as_str(),
+        };
+        self.llm_requests.get_or_create(&labels).observe(
+            duration.as_secs_f64(),
+            current_trace(),
+            None,
+        );
     }
 
     /// A gRPC call is over. `method` must come from a fixed list.
     pub fn rpc(&self, method: &'static str, code: Code) {
-        self.rpcs.get_or_create(&RpcLabels { method, code: code_name(code) }).inc();
+        self.rpcs
+            .get_or_create(&RpcLabels {
+                method,
+                code: code_name(code),
+            })
+            .inc();
     }
 
     /// Everything, in the text format of `OpenMetrics`.
@@ -245,7 +303,9 @@ fn current_trace() -> Option<Trace> {
     let context = Span::current().context();
     let span = context.span();
     let span = span.span_context();
-    (span.is_valid() && span.is_sampled()).then(|| Trace { trace_id: span.trace_id().to_string() })
+    (span.is_valid() && span.is_sampled()).then(|| Trace {
+        trace_id: span.trace_id().to_string(),
+    })
 }
 
 /// The name of a status code as the gRPC specification writes it.
@@ -279,10 +339,20 @@ mod tests {
     #[test]
     fn the_page_has_the_names_of_the_design() {
         let metrics = Metrics::default();
-        let identity = Identity { provider: ProviderKind::Openai, model: "m".to_owned() };
+        let identity = Identity {
+            provider: ProviderKind::Openai,
+            model: "m".to_owned(),
+        };
         metrics.synthesis(Some(SynthesisOutcome::Generated), Duration::from_secs(3));
         metrics.cache_request(CacheResult::Miss);
-        metrics.tokens(&identity, Usage { input_tokens: 5, output_tokens: 2, ..Usage::default() });
+        metrics.tokens(
+            &identity,
+            Usage {
+                input_tokens: 5,
+                output_tokens: 2,
+                ..Usage::default()
+            },
+        );
         metrics.repair();
         metrics.llm_request(&identity, LlmOutcome::Success, Duration::from_secs(2));
         metrics.rpc("Synthesize", Code::Ok);
@@ -301,6 +371,11 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }
-        assert!(metrics.encode().unwrap().contains("langop_synthesis_in_flight 0"));
+        assert!(
+            metrics
+                .encode()
+                .unwrap()
+                .contains("langop_synthesis_in_flight 0")
+        );
     }
 }

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use langop_dsl::{Offer, instructions};
 use langop_proto::{
     limits, trace,
-    v1::{SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse},
+    v1::{
+        SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest,
+        ValidateCodeResponse,
+    },
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, Span, field};
@@ -59,7 +62,12 @@ pub struct Pending {
 impl Synthesizer {
     /// Makes the provider and the cache that `settings` name.
     pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
-        let Some((provider, model)) = settings.synthesis()? else { return Ok(Self { engine: None, metrics }) };
+        let Some((provider, model)) = settings.synthesis()? else {
+            return Ok(Self {
+                engine: None,
+                metrics,
+            });
+        };
         let identity = Identity { provider, model };
         let personas = settings.cache_bytes / PERSONAS_SHARE;
         let engine = Engine {
@@ -67,10 +75,16 @@ impl Synthesizer {
             identity,
             timeout: settings.request_timeout,
             metrics: Arc::clone(&metrics),
-            answers: Arc::new(Cache::new(settings.cache_bytes - personas, settings.cache_ttl)),
+            answers: Arc::new(Cache::new(
+                settings.cache_bytes - personas,
+                settings.cache_ttl,
+            )),
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
-        Ok(Self { engine: Some(Arc::new(engine)), metrics })
+        Ok(Self {
+            engine: Some(Arc::new(engine)),
+            metrics,
+        })
     }
 
     /// Who answers; `None`: synthesis is disabled.
@@ -93,7 +107,11 @@ impl Synthesizer {
     }
 
     /// Finds or starts the work for a request.
-    pub async fn begin(&self, caller: &Caller, request: SynthesizeRequest) -> Result<Pending, Failure> {
+    pub async fn begin(
+        &self,
+        caller: &Caller,
+        request: SynthesizeRequest,
+    ) -> Result<Pending, Failure> {
         let started = Instant::now();
         let begun = self.find(caller, request, started).await;
         if begun.is_err() {
@@ -115,7 +133,14 @@ impl Synthesizer {
         let instructions_hash = instructions::hash(&request.instructions);
         let key = RequestKey::of_synthesis(&request, &engine.identity);
         let found = engine.find(caller, request, key).await;
-        Ok(Pending { engine, found, name, instructions_hash, key, started })
+        Ok(Pending {
+            engine,
+            found,
+            name,
+            instructions_hash,
+            key,
+            started,
+        })
     }
 
     /// Checks code. Needs no model, so it works where synthesis is disabled.
@@ -123,7 +148,11 @@ impl Synthesizer {
         request::check_validate(request)?;
         let offer = Offer {
             tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-            models: request.models.iter().map(|model| model.name.clone()).collect(),
+            models: request
+                .models
+                .iter()
+                .map(|model| model.name.clone())
+                .collect(),
         };
         let parsed = tracing::info_span!("langop.synthesis.validate")
             .in_scope(|| langop_dsl::parse_bytes(&request.code, &offer, jiff::Timestamp::now()));
@@ -136,12 +165,26 @@ impl Synthesizer {
 }
 
 impl Engine {
-    async fn find(self: &Arc<Self>, caller: &Caller, request: SynthesizeRequest, key: RequestKey) -> Found<Answer> {
+    async fn find(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: SynthesizeRequest,
+        key: RequestKey,
+    ) -> Found<Answer> {
         let span = cache_span(key, prompt::version());
         let engine = Arc::clone(self);
-        let work = move |progress| async move { generate::answer(&engine, &request, key, &progress).await };
-        let key = Key { caller: caller.clone(), request: key };
-        let found = self.answers.find(key, Span::current(), work).instrument(span.clone()).await;
+        let work = move |progress| async move {
+            generate::answer(&engine, &request, key, &progress).await
+        };
+        let key = Key {
+            caller: caller.clone(),
+            request: key,
+        };
+        let found = self
+            .answers
+            .find(key, Span::current(), work)
+            .instrument(span.clone())
+            .await;
         self.observe(&span, &found);
         if let Found::Entry(answer) = &found
             && let Some(origin) = trace::span_context(&answer.traceparent)
@@ -181,18 +224,31 @@ pub(crate) struct Ready<V> {
 }
 
 /// Waits for what was found, until `deadline`.
-pub(crate) async fn ready<V: Entry>(found: Found<V>, deadline: Instant) -> Result<Ready<V>, Failure> {
+pub(crate) async fn ready<V: Entry>(
+    found: Found<V>,
+    deadline: Instant,
+) -> Result<Ready<V>, Failure> {
     let land = async |flight: Flight<V>| -> Result<Landed<V>, Failure> {
-        timeout_at(deadline, flight.landing).await.map_err(|_| SynthesisError::DeadlineExceeded)?
+        timeout_at(deadline, flight.landing)
+            .await
+            .map_err(|_| SynthesisError::DeadlineExceeded)?
     };
     let (value, outcome) = match found {
         Found::Entry(value) => (value, SynthesisOutcome::Cached),
-        Found::Joined(flight) => {
-            (land(flight).await.map_err(Failure::of_another)?.value, SynthesisOutcome::Coalesced)
-        }
+        Found::Joined(flight) => (
+            land(flight).await.map_err(Failure::of_another)?.value,
+            SynthesisOutcome::Coalesced,
+        ),
         Found::Started(flight) => {
             let Landed { value, was_there } = land(flight).await?;
-            (value, if was_there { SynthesisOutcome::Cached } else { SynthesisOutcome::Generated })
+            (
+                value,
+                if was_there {
+                    SynthesisOutcome::Cached
+                } else {
+                    SynthesisOutcome::Generated
+                },
+            )
         }
     };
     Ok(Ready { value, outcome })
@@ -209,7 +265,14 @@ impl Pending {
 
     /// The answer, or a failure at `deadline`.
     pub async fn response(self, deadline: Instant) -> Result<SynthesizeResponse, Failure> {
-        let Self { engine, found, name, instructions_hash, key, started } = self;
+        let Self {
+            engine,
+            found,
+            name,
+            instructions_hash,
+            key,
+            started,
+        } = self;
         let response = ready(found, deadline).await.map(|ready| {
             let mut response = respond(&ready, &name);
             response.provider = engine.identity.provider.to_string();
@@ -217,7 +280,10 @@ impl Pending {
             response.instructions_hash = instructions_hash;
             response
         });
-        engine.metrics.synthesis(response.as_ref().ok().map(SynthesizeResponse::outcome), started.elapsed());
+        engine.metrics.synthesis(
+            response.as_ref().ok().map(SynthesizeResponse::outcome),
+            started.elapsed(),
+        );
         response
     }
 }
@@ -231,8 +297,16 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         (Some(_), SynthesisOutcome::Generated) if answer.attempts > 1 => SynthesisOutcome::Repaired,
         (Some(_), outcome) => outcome,
     };
-    let code = answer.code.as_ref().map(|code| code.named(name)).unwrap_or_default();
-    let code_hash = if code.is_empty() { String::new() } else { sha256_hex(code.as_bytes()) };
+    let code = answer
+        .code
+        .as_ref()
+        .map(|code| code.named(name))
+        .unwrap_or_default();
+    let code_hash = if code.is_empty() {
+        String::new()
+    } else {
+        sha256_hex(code.as_bytes())
+    };
     Span::current().record("langop.synthesis.code_hash", &code_hash);
     let mut definition = answer.definition.clone();
     if let Some(definition) = &mut definition {
@@ -243,8 +317,17 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         code_hash,
         outcome: outcome.into(),
         definition,
-        diagnostics: answer.diagnostics.iter().take(limits::DIAGNOSTICS).cloned().collect(),
-        usage: Some(if is_own { answer.usage } else { Usage::default() }),
+        diagnostics: answer
+            .diagnostics
+            .iter()
+            .take(limits::DIAGNOSTICS)
+            .cloned()
+            .collect(),
+        usage: Some(if is_own {
+            answer.usage
+        } else {
+            Usage::default()
+        }),
         model: answer.model.clone(),
         attempts: answer.attempts,
         duration: prost_types::Duration::try_from(answer.duration).ok(),

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use langop_proto::{
     limits,
-    v1::{DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool, ToolOperation, ValidateCodeRequest},
+    v1::{
+        DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool,
+        ToolOperation, ValidateCodeRequest,
+    },
 };
 use tonic_types::FieldViolation;
 
@@ -26,8 +29,14 @@ pub fn check_synthesize(request: &SynthesizeRequest) -> Result<(), SynthesisErro
     }
     if let Some(options) = &request.options {
         findings.size("options.variant", &options.variant, limits::SHORT_TEXT);
-        if options.max_repairs.is_some_and(|repairs| repairs > limits::REPAIRS) {
-            findings.add("options.max_repairs", format!("write 0 to {}", limits::REPAIRS));
+        if options
+            .max_repairs
+            .is_some_and(|repairs| repairs > limits::REPAIRS)
+        {
+            findings.add(
+                "options.max_repairs",
+                format!("write 0 to {}", limits::REPAIRS),
+            );
         }
     }
     findings.finish()
@@ -39,7 +48,10 @@ pub fn check_distill(request: DistillPersonaRequest) -> Result<Persona, Synthesi
     let persona = request.persona.unwrap_or_default();
     check_persona(&persona, &mut findings);
     if persona.description.trim().is_empty() && persona.system_prompt.trim().is_empty() {
-        findings.add("persona", "write a description or a system prompt".to_owned());
+        findings.add(
+            "persona",
+            "write a description or a system prompt".to_owned(),
+        );
     }
     findings.finish().map(|()| persona)
 }
@@ -66,7 +78,11 @@ fn check_tools(tools: &[Tool], findings: &mut Findings) {
     for (index, tool) in tools.iter().enumerate() {
         let path = format!("tools[{index}]");
         findings.name(&format!("{path}.name"), &tool.name, &mut seen);
-        findings.size(&format!("{path}.description"), &tool.description, limits::DESCRIPTION);
+        findings.size(
+            &format!("{path}.description"),
+            &tool.description,
+            limits::DESCRIPTION,
+        );
         findings.count(&format!("{path}.operations"), tool.operations.len());
         check_operations(&path, &tool.operations, findings);
     }
@@ -77,10 +93,15 @@ fn check_operations(path: &str, operations: &[ToolOperation], findings: &mut Fin
     for (index, operation) in operations.iter().enumerate() {
         let path = format!("{path}.operations[{index}]");
         findings.name(&format!("{path}.name"), &operation.name, &mut seen);
-        findings.size(&format!("{path}.description"), &operation.description, limits::DESCRIPTION);
+        findings.size(
+            &format!("{path}.description"),
+            &operation.description,
+            limits::DESCRIPTION,
+        );
         let schema = format!("{path}.input_schema");
         findings.size(&schema, &operation.input_schema, limits::INPUT_SCHEMA);
-        let is_object = || serde_json::from_str::<serde_json::Map<_, _>>(&operation.input_schema).is_ok();
+        let is_object =
+            || serde_json::from_str::<serde_json::Map<_, _>>(&operation.input_schema).is_ok();
         if !operation.input_schema.is_empty() && !is_object() {
             findings.add(&schema, "write a JSON Schema: a JSON object".to_owned());
         }
@@ -92,21 +113,37 @@ fn check_models(models: &[Model], findings: &mut Findings) {
     let mut seen = HashSet::new();
     for (index, model) in models.iter().enumerate() {
         findings.name(&format!("models[{index}].name"), &model.name, &mut seen);
-        findings.size(&format!("models[{index}].model"), &model.model, limits::SHORT_TEXT);
+        findings.size(
+            &format!("models[{index}].model"),
+            &model.model,
+            limits::SHORT_TEXT,
+        );
     }
 }
 
 fn check_persona(persona: &Persona, findings: &mut Findings) {
     findings.size("persona.name", &persona.name, limits::SHORT_TEXT);
-    findings.size("persona.description", &persona.description, limits::DESCRIPTION);
-    findings.size("persona.system_prompt", &persona.system_prompt, limits::SYSTEM_PROMPT);
+    findings.size(
+        "persona.description",
+        &persona.description,
+        limits::DESCRIPTION,
+    );
+    findings.size(
+        "persona.system_prompt",
+        &persona.system_prompt,
+        limits::SYSTEM_PROMPT,
+    );
     findings.size("persona.tone", &persona.tone, limits::SHORT_TEXT);
     findings.size("persona.language", &persona.language, limits::SHORT_TEXT);
 }
 
 fn check_previous(previous: &PreviousCode, findings: &mut Findings) {
     findings.size("previous.code", &previous.code, limits::CODE);
-    findings.size("previous.instructions", &previous.instructions, limits::INSTRUCTIONS);
+    findings.size(
+        "previous.instructions",
+        &previous.instructions,
+        limits::INSTRUCTIONS,
+    );
 }
 
 #[derive(Default)]
@@ -125,13 +162,19 @@ impl Findings {
 
     fn size(&mut self, field: &str, text: &str, limit: usize) {
         if text.len() > limit {
-            self.add(field, format!("has {} bytes; write at most {limit}", text.len()));
+            self.add(
+                field,
+                format!("has {} bytes; write at most {limit}", text.len()),
+            );
         }
     }
 
     fn count(&mut self, field: &str, count: usize) {
         if count > limits::ITEMS {
-            self.add(field, format!("has {count} entries; write at most {}", limits::ITEMS));
+            self.add(
+                field,
+                format!("has {count} entries; write at most {}", limits::ITEMS),
+            );
         }
     }
 
@@ -147,7 +190,11 @@ impl Findings {
     }
 
     fn finish(self) -> Result<(), SynthesisError> {
-        if self.0.is_empty() { Ok(()) } else { Err(SynthesisError::Invalid(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(SynthesisError::Invalid(self.0))
+        }
     }
 }
 
@@ -158,14 +205,24 @@ mod tests {
 
     fn request() -> SynthesizeRequest {
         SynthesizeRequest {
-            agent: Some(AgentRef { name: "a".to_owned(), namespace: String::new() }),
+            agent: Some(AgentRef {
+                name: "a".to_owned(),
+                namespace: String::new(),
+            }),
             instructions: "x".repeat(limits::INSTRUCTIONS),
             tools: vec![Tool {
                 name: "email".to_owned(),
-                operations: vec![ToolOperation { name: "send".to_owned(), input_schema: "{}".to_owned(), ..ToolOperation::default() }],
+                operations: vec![ToolOperation {
+                    name: "send".to_owned(),
+                    input_schema: "{}".to_owned(),
+                    ..ToolOperation::default()
+                }],
                 ..Tool::default()
             }],
-            models: vec![Model { name: "claude".to_owned(), model: String::new() }],
+            models: vec![Model {
+                name: "claude".to_owned(),
+                model: String::new(),
+            }],
             ..SynthesizeRequest::default()
         }
     }
@@ -175,39 +232,82 @@ mod tests {
         assert!(check_synthesize(&request()).is_ok());
         let edits: [(&str, fn(&mut SynthesizeRequest)); 14] = [
             ("agent.name", |r| r.agent = None),
-            ("agent.name", |r| r.agent.as_mut().unwrap().name = "a'; system('x')".to_owned()),
-            ("agent.namespace", |r| r.agent.as_mut().unwrap().namespace = "n".repeat(257)),
+            ("agent.name", |r| {
+                r.agent.as_mut().unwrap().name = "a'; system('x')".to_owned();
+            }),
+            ("agent.namespace", |r| {
+                r.agent.as_mut().unwrap().namespace = "n".repeat(257);
+            }),
             ("instructions", |r| r.instructions = " \n".to_owned()),
             ("instructions", |r| r.instructions.push('x')),
-            ("tools", |r| r.tools = (0..65).map(|i| Tool { name: format!("t{i}"), ..Tool::default() }).collect()),
+            ("tools", |r| {
+                r.tools = (0..65)
+                    .map(|i| Tool {
+                        name: format!("t{i}"),
+                        ..Tool::default()
+                    })
+                    .collect();
+            }),
             ("tools[1].name", |r| r.tools.push(r.tools[0].clone())),
             ("tools[0].name", |r| r.tools[0].name = "a\nb".to_owned()),
-            ("tools[0].operations[0].input_schema", |r| r.tools[0].operations[0].input_schema = "[]".to_owned()),
-            ("tools[0].description", |r| r.tools[0].description = "x".repeat(limits::DESCRIPTION + 1)),
+            ("tools[0].operations[0].input_schema", |r| {
+                r.tools[0].operations[0].input_schema = "[]".to_owned();
+            }),
+            ("tools[0].description", |r| {
+                r.tools[0].description = "x".repeat(limits::DESCRIPTION + 1);
+            }),
             ("models[0].name", |r| r.models[0].name = String::new()),
             ("persona.system_prompt", |r| {
-                r.persona = Some(Persona { system_prompt: "x".repeat(limits::SYSTEM_PROMPT + 1), ..Persona::default() });
+                r.persona = Some(Persona {
+                    system_prompt: "x".repeat(limits::SYSTEM_PROMPT + 1),
+                    ..Persona::default()
+                });
             }),
             ("previous.code", |r| {
-                r.previous = Some(PreviousCode { code: "x".repeat(limits::CODE + 1), instructions: String::new() });
+                r.previous = Some(PreviousCode {
+                    code: "x".repeat(limits::CODE + 1),
+                    instructions: String::new(),
+                });
             }),
             ("options.max_repairs", |r| {
-                r.options = Some(SynthesizeOptions { variant: String::new(), max_repairs: Some(3) });
+                r.options = Some(SynthesizeOptions {
+                    variant: String::new(),
+                    max_repairs: Some(3),
+                });
             }),
         ];
         for (field, edit) in edits {
             let mut edited = request();
             edit(&mut edited);
-            let Err(SynthesisError::Invalid(violations)) = check_synthesize(&edited) else { panic!("{field} accepted") };
+            let Err(SynthesisError::Invalid(violations)) = check_synthesize(&edited) else {
+                panic!("{field} accepted")
+            };
             assert_eq!(violations[0].field, field);
         }
     }
 
     #[test]
     fn a_persona_without_text_cannot_be_distilled() {
-        let persona = Persona { name: "p".to_owned(), tone: "dry".to_owned(), ..Persona::default() };
-        assert!(check_distill(DistillPersonaRequest { persona: Some(persona.clone()) }).is_err());
-        let described = Persona { description: "d".to_owned(), ..persona };
-        assert!(check_distill(DistillPersonaRequest { persona: Some(described) }).is_ok());
+        let persona = Persona {
+            name: "p".to_owned(),
+            tone: "dry".to_owned(),
+            ..Persona::default()
+        };
+        assert!(
+            check_distill(DistillPersonaRequest {
+                persona: Some(persona.clone())
+            })
+            .is_err()
+        );
+        let described = Persona {
+            description: "d".to_owned(),
+            ..persona
+        };
+        assert!(
+            check_distill(DistillPersonaRequest {
+                persona: Some(described)
+            })
+            .is_ok()
+        );
     }
 }

@@ -24,13 +24,28 @@ use crate::metrics::{Metrics, code_name};
 
 /// The methods served: path, and label of the metric. Everything else is `other`, so that clients cannot make labels.
 const METHODS: [(&str, &str); 7] = [
-    ("/langop.synthesis.v1.SynthesisService/Synthesize", "Synthesize"),
-    ("/langop.synthesis.v1.SynthesisService/SynthesizeStream", "SynthesizeStream"),
-    ("/langop.synthesis.v1.SynthesisService/DistillPersona", "DistillPersona"),
-    ("/langop.synthesis.v1.SynthesisService/ValidateCode", "ValidateCode"),
+    (
+        "/langop.synthesis.v1.SynthesisService/Synthesize",
+        "Synthesize",
+    ),
+    (
+        "/langop.synthesis.v1.SynthesisService/SynthesizeStream",
+        "SynthesizeStream",
+    ),
+    (
+        "/langop.synthesis.v1.SynthesisService/DistillPersona",
+        "DistillPersona",
+    ),
+    (
+        "/langop.synthesis.v1.SynthesisService/ValidateCode",
+        "ValidateCode",
+    ),
     ("/grpc.health.v1.Health/Check", "Check"),
     ("/grpc.health.v1.Health/Watch", "Watch"),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "ServerReflectionInfo"),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "ServerReflectionInfo",
+    ),
 ];
 
 /// Makes [`Rpc`] services.
@@ -50,7 +65,10 @@ impl<S> Layer<S> for RpcLayer {
     type Service = Rpc<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Rpc { inner, metrics: Arc::clone(&self.metrics) }
+        Rpc {
+            inner,
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 }
 
@@ -78,7 +96,12 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (path, method) = known(request.uri().path());
         let span = server_span(path, request.headers());
-        let mut call = Call { method, span: span.clone(), metrics: Arc::clone(&self.metrics), is_over: false };
+        let mut call = Call {
+            method,
+            span: span.clone(),
+            metrics: Arc::clone(&self.metrics),
+            is_over: false,
+        };
         let response = self.inner.call(request).instrument(span);
         Box::pin(async move {
             let response = response.await?;
@@ -90,7 +113,10 @@ where
 }
 
 fn known(path: &str) -> (&'static str, &'static str) {
-    METHODS.into_iter().find(|(known, _)| *known == path).unwrap_or(("/other", "other"))
+    METHODS
+        .into_iter()
+        .find(|(known, _)| *known == path)
+        .unwrap_or(("/other", "other"))
 }
 
 fn server_span(path: &'static str, headers: &HeaderMap) -> Span {
@@ -131,7 +157,8 @@ impl Call {
             return;
         }
         self.metrics.rpc(self.method, code);
-        self.span.record("rpc.response.status_code", code_name(code));
+        self.span
+            .record("rpc.response.status_code", code_name(code));
         if is_server_error(code) {
             self.span.record("otel.status_code", "ERROR");
         }
@@ -150,7 +177,12 @@ impl Drop for Call {
 fn is_server_error(code: Code) -> bool {
     matches!(
         code,
-        Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
     )
 }
 

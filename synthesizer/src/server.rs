@@ -2,11 +2,17 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use langop_proto::{FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer};
+use langop_proto::{
+    FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
-use tonic_health::{ServingStatus, server::{HealthReporter, HealthService}, pb::health_server::HealthServer};
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 
 use crate::{
     admin,
@@ -21,7 +27,7 @@ use crate::{
 /// Most calls of one connection at a time; more wait.
 const CALLS_PER_CONNECTION: u32 = 1024;
 /// How often a silent client is asked whether it is still there, and how long it may take to say so.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Added to the time of the work when waiting for it: its own error says more than "too late".
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// Added to the longest request when waiting for the last ones at the end.
@@ -38,8 +44,15 @@ pub struct Listeners {
 impl Listeners {
     /// Binds what the settings name.
     pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
-        let bind = async |address| TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source });
-        Ok(Self { grpc: bind(settings.listen).await?, admin: bind(settings.admin_listen).await? })
+        let bind = async |address| {
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| ServeError::Bind { address, source })
+        };
+        Ok(Self {
+            grpc: bind(settings.listen).await?,
+            admin: bind(settings.admin_listen).await?,
+        })
     }
 }
 
@@ -78,15 +91,22 @@ pub enum ServeError {
 /// Serves until `shutdown` is cancelled, then finishes what is under way.
 ///
 /// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under way get their time.
-pub async fn serve(settings: Settings, listeners: Listeners, shutdown: CancellationToken) -> Result<(), ServeError> {
+pub async fn serve(
+    settings: Settings,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
     let address = listeners.grpc.local_addr().map_err(ServeError::Listener)?;
     settings.check_plaintext(address)?;
     let metrics = Arc::new(Metrics::default());
     let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
     announce(&synthesizer, &listeners, address);
     let drained = CancellationToken::new();
-    let admin = axum::serve(listeners.admin, admin::router(Arc::clone(&metrics), shutdown.clone()))
-        .with_graceful_shutdown(drained.clone().cancelled_owned());
+    let admin = axum::serve(
+        listeners.admin,
+        admin::router(Arc::clone(&metrics), shutdown.clone()),
+    )
+    .with_graceful_shutdown(drained.clone().cancelled_owned());
     // Health and metrics stay until the last call is over.
     let grpc = async {
         let result = serve_grpc(&settings, listeners.grpc, synthesizer, metrics, shutdown).await;
@@ -99,7 +119,11 @@ pub async fn serve(settings: Settings, listeners: Listeners, shutdown: Cancellat
 }
 
 fn announce(synthesizer: &Synthesizer, listeners: &Listeners, grpc: std::net::SocketAddr) {
-    let admin = listeners.admin.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let admin = listeners
+        .admin
+        .local_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
     if let Some(Identity { provider, model }) = synthesizer.identity() {
         tracing::info!(%grpc, admin, %provider, model, "serving");
     } else {
@@ -114,12 +138,18 @@ async fn serve_grpc(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let service = Service::new(synthesizer, settings.request_timeout + ANSWER_GRACE, shutdown.clone());
+    let service = Service::new(
+        synthesizer,
+        settings.request_timeout + ANSWER_GRACE,
+        shutdown.clone(),
+    );
     let service = SynthesisServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE)
         .max_encoding_message_size(limits::MESSAGE);
     let health = HealthReporter::new();
-    health.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
+    health
+        .set_service_status(SERVICE_NAME, ServingStatus::Serving)
+        .await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -134,7 +164,9 @@ async fn serve_grpc(
         // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard one.
         .max_connection_age(settings.max_connection_age)
         .add_service(service)
-        .add_service(HealthServer::new(HealthService::from_health_reporter(health.clone())))
+        .add_service(HealthServer::new(HealthService::from_health_reporter(
+            health.clone(),
+        )))
         .add_service(reflection);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopping = shutdown.clone();
@@ -156,7 +188,9 @@ async fn serve_grpc(
 async fn close(mut health: HealthReporter) {
     tracing::info!("stopping: no new calls, waiting for those under way");
     for service in ["", SERVICE_NAME] {
-        health.set_service_status(service, ServingStatus::NotServing).await;
+        health
+            .set_service_status(service, ServingStatus::NotServing)
+            .await;
     }
     tokio::task::yield_now().await;
     for service in ["", SERVICE_NAME] {

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use langop_proto::v1::{
-    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest,
-    SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
+    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
+    SynthesizeStreamRequest, SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
     synthesis_service_server::SynthesisService, synthesize_stream_response::Event,
 };
 use tokio::{
@@ -37,8 +37,16 @@ pub struct Service {
 
 impl Service {
     /// Answers by `synthesizer`, each request within `longest`, and no new ones once `shutdown` is cancelled.
-    pub fn new(synthesizer: Arc<Synthesizer>, longest: Duration, shutdown: CancellationToken) -> Self {
-        Self { synthesizer, longest, shutdown }
+    pub fn new(
+        synthesizer: Arc<Synthesizer>,
+        longest: Duration,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            synthesizer,
+            longest,
+            shutdown,
+        }
     }
 
     /// Who asks and how long the answer may take; nobody is let in once the server stops.
@@ -48,16 +56,28 @@ impl Service {
         }
         let asked = deadline_of(request.metadata());
         let wait = asked.map_or(self.longest, |asked| asked.min(self.longest));
-        Ok((Caller::anonymous(), Instant::now() + wait, request.into_inner()))
+        Ok((
+            Caller::anonymous(),
+            Instant::now() + wait,
+            request.into_inner(),
+        ))
     }
 }
 
 #[tonic::async_trait]
 impl SynthesisService for Service {
-    async fn synthesize(&self, request: Request<SynthesizeRequest>) -> Result<Response<SynthesizeResponse>, Status> {
+    async fn synthesize(
+        &self,
+        request: Request<SynthesizeRequest>,
+    ) -> Result<Response<SynthesizeResponse>, Status> {
         let (caller, deadline, request) = self.admit(request)?;
-        let answer = self.synthesizer.synthesize(&caller, request, deadline).await;
-        answer.map(Response::new).map_err(|failure| failure.to_status())
+        let answer = self
+            .synthesizer
+            .synthesize(&caller, request, deadline)
+            .await;
+        answer
+            .map(Response::new)
+            .map_err(|failure| failure.to_status())
     }
 
     type SynthesizeStreamStream = ReceiverStream<Result<SynthesizeStreamResponse, Status>>;
@@ -68,7 +88,11 @@ impl SynthesisService for Service {
     ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
         let (caller, deadline, request) = self.admit(request)?;
         let request = request.request.unwrap_or_default();
-        let pending = self.synthesizer.begin(&caller, request).await.map_err(|failure| failure.to_status())?;
+        let pending = self
+            .synthesizer
+            .begin(&caller, request)
+            .await
+            .map_err(|failure| failure.to_status())?;
         let (events, stream) = mpsc::channel(STREAM_BUFFER);
         tokio::spawn(narrate(pending, deadline, events).instrument(Span::current()));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -80,7 +104,9 @@ impl SynthesisService for Service {
     ) -> Result<Response<DistillPersonaResponse>, Status> {
         let (caller, deadline, request) = self.admit(request)?;
         let answer = self.synthesizer.distill(&caller, request, deadline).await;
-        answer.map(Response::new).map_err(|failure| failure.to_status())
+        answer
+            .map(Response::new)
+            .map_err(|failure| failure.to_status())
     }
 
     async fn validate_code(
@@ -89,7 +115,9 @@ impl SynthesisService for Service {
     ) -> Result<Response<ValidateCodeResponse>, Status> {
         let (_, _, request) = self.admit(request)?;
         let answer = Synthesizer::validate(&request).map_err(Failure::from);
-        answer.map(Response::new).map_err(|failure| failure.to_status())
+        answer
+            .map(Response::new)
+            .map_err(|failure| failure.to_status())
     }
 }
 
@@ -105,7 +133,9 @@ async fn narrate(mut pending: Pending, deadline: Instant, events: Events) {
         }
     }
     let end = match pending.response(deadline).await {
-        Ok(response) => Ok(SynthesizeStreamResponse { event: Some(Event::Result(response)) }),
+        Ok(response) => Ok(SynthesizeStreamResponse {
+            event: Some(Event::Result(response)),
+        }),
         Err(failure) => Err(failure.to_status()),
     };
     // A client that is gone misses nothing.
@@ -124,7 +154,10 @@ async fn next_event(flight: &mut Flight<Answer>, deadline: Instant) -> Option<Ev
 }
 
 async fn send(events: &Events, event: Event) -> Result<(), ()> {
-    events.send(Ok(SynthesizeStreamResponse { event: Some(event) })).await.map_err(|_| ())
+    events
+        .send(Ok(SynthesizeStreamResponse { event: Some(event) }))
+        .await
+        .map_err(|_| ())
 }
 
 /// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over HTTP/2). A little is taken off,

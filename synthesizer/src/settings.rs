@@ -3,7 +3,10 @@
 //! An empty environment variable counts as unset. The API key has no flag, because flags are visible to every process of
 //! the machine. Reads the environment once, at start; only the key's file is read again, by the provider.
 
-#![expect(clippy::doc_markdown, reason = "the documentation of settings is their --help, where backticks are noise")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of settings is their --help, where backticks are noise"
+)]
 
 use std::{env, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -34,19 +37,35 @@ pub struct Settings {
     pub allow_plaintext: bool,
 
     /// The model to ask, as the provider names it; unset: synthesis is disabled (the provider template needs none)
-    #[arg(long = "synthesis-model", env = "SYNTHESIS_MODEL", value_name = "MODEL")]
+    #[arg(
+        long = "synthesis-model",
+        env = "SYNTHESIS_MODEL",
+        value_name = "MODEL"
+    )]
     pub model: Option<String>,
 
     /// Who answers; openai is any server that speaks its chat completions, template is the built-in rules without an LLM
-    #[arg(long = "synthesis-provider", env = "SYNTHESIS_PROVIDER", value_name = "PROVIDER")]
+    #[arg(
+        long = "synthesis-provider",
+        env = "SYNTHESIS_PROVIDER",
+        value_name = "PROVIDER"
+    )]
     pub provider: Option<ProviderKind>,
 
     /// Base URL of the provider; unset: the vendor's own, for ollama localhost:11434
-    #[arg(long = "synthesis-endpoint", env = "SYNTHESIS_ENDPOINT", value_name = "URL")]
+    #[arg(
+        long = "synthesis-endpoint",
+        env = "SYNTHESIS_ENDPOINT",
+        value_name = "URL"
+    )]
     pub endpoint: Option<String>,
 
     /// File that holds the API key; read again when it changes
-    #[arg(long = "synthesis-api-key-file", env = "SYNTHESIS_API_KEY_FILE", value_name = "FILE")]
+    #[arg(
+        long = "synthesis-api-key-file",
+        env = "SYNTHESIS_API_KEY_FILE",
+        value_name = "FILE"
+    )]
     pub api_key_file: Option<PathBuf>,
 
     /// The API key itself (SYNTHESIS_API_KEY)
@@ -71,7 +90,12 @@ pub struct Settings {
     pub request_timeout: Duration,
 
     /// How often an LLM request is sent again after 429, 5xx or a broken connection
-    #[arg(long, env = "LANGOP_LLM_RETRIES", default_value_t = 3, value_name = "COUNT")]
+    #[arg(
+        long,
+        env = "LANGOP_LLM_RETRIES",
+        default_value_t = 3,
+        value_name = "COUNT"
+    )]
     pub llm_retries: u16,
 
     /// Time before the first of those; each further one waits twice as long, or as long as Retry-After says
@@ -83,11 +107,21 @@ pub struct Settings {
     pub max_connection_age: Duration,
 
     /// What is logged: a level, or directives such as langop_synthesizer=debug
-    #[arg(long, env = "LANGOP_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "LANGOP_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
 
     /// How it is logged
-    #[arg(long, env = "LANGOP_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "LANGOP_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -135,7 +169,9 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A model without a provider.
-    #[error("SYNTHESIS_MODEL is set but SYNTHESIS_PROVIDER is not; set it to anthropic, openai, ollama or template")]
+    #[error(
+        "SYNTHESIS_MODEL is set but SYNTHESIS_PROVIDER is not; set it to anthropic, openai, ollama or template"
+    )]
     NoProvider,
     /// The vendor's own endpoint without a key.
     #[error("the provider {0} needs a key; set SYNTHESIS_API_KEY or SYNTHESIS_API_KEY_FILE")]
@@ -156,8 +192,12 @@ impl Settings {
     pub fn load() -> Self {
         let command = Self::command().mut_args(without_empty_variable);
         let mut matches = command.get_matches();
-        let mut settings = Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
-        settings.api_key = env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+        let mut settings =
+            Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
+        settings.api_key = env::var(API_KEY_VARIABLE)
+            .ok()
+            .filter(|key| !key.is_empty())
+            .map(SecretString::from);
         settings
     }
 
@@ -169,7 +209,11 @@ impl Settings {
     {
         let name = OsString::from("langop-synthesizer");
         let arguments = std::iter::once(name).chain(arguments.into_iter().map(Into::into));
-        Self::from_arg_matches(&Self::command().mut_args(without_empty_variable).try_get_matches_from(arguments)?)
+        Self::from_arg_matches(
+            &Self::command()
+                .mut_args(without_empty_variable)
+                .try_get_matches_from(arguments)?,
+        )
     }
 
     /// Who answers and with which model; `None`: synthesis is disabled.
@@ -178,10 +222,15 @@ impl Settings {
             return Err(SettingsError::TwoKeys);
         }
         match (self.provider, self.model.clone()) {
-            (Some(ProviderKind::Template), _) => Ok(Some((ProviderKind::Template, ProviderKind::Template.to_string()))),
+            (Some(ProviderKind::Template), _) => Ok(Some((
+                ProviderKind::Template,
+                ProviderKind::Template.to_string(),
+            ))),
             (_, None) => Ok(None),
             (None, Some(_)) => Err(SettingsError::NoProvider),
-            (Some(provider), Some(_)) if self.lacks_key(provider) => Err(SettingsError::NoKey(provider)),
+            (Some(provider), Some(_)) if self.lacks_key(provider) => {
+                Err(SettingsError::NoKey(provider))
+            }
             (Some(provider), Some(model)) => Ok(Some((provider, model))),
         }
     }
@@ -197,21 +246,30 @@ impl Settings {
 
     /// A server of one's own may need no key; a vendor always does.
     fn lacks_key(&self, provider: ProviderKind) -> bool {
-        let is_vendor = self.endpoint.is_none() && matches!(provider, ProviderKind::Anthropic | ProviderKind::Openai);
+        let is_vendor = self.endpoint.is_none()
+            && matches!(provider, ProviderKind::Anthropic | ProviderKind::Openai);
         is_vendor && self.api_key.is_none() && self.api_key_file.is_none()
     }
 }
 
 /// Templates of manifests often set a variable to nothing where they mean not to set it.
 fn without_empty_variable(argument: clap::Arg) -> clap::Arg {
-    let is_empty = argument.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
-    if is_empty { argument.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset) } else { argument }
+    let is_empty = argument
+        .get_env()
+        .and_then(env::var_os)
+        .is_some_and(|value| value.is_empty());
+    if is_empty {
+        argument.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset)
+    } else {
+        argument
+    }
 }
 
 /// Accepts what jiff calls friendly durations: `500ms`, `90s`, `2m`, `1h 30m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| "write a duration such as 500ms, 90s, 5m or 1h".to_owned())?;
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "write a duration such as 500ms, 90s, 5m or 1h".to_owned())?;
     match Duration::try_from(duration) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write a duration longer than zero".to_owned()),
@@ -231,31 +289,70 @@ mod tests {
         let key = Some(SecretString::from("k"));
         let disabled = settings(&[]).synthesis();
         assert!(matches!(disabled, Ok(None)));
-        let template = settings(&["--synthesis-provider=template"]).synthesis().unwrap();
-        assert_eq!(template, Some((ProviderKind::Template, "template".to_owned())));
-        assert!(matches!(settings(&["--synthesis-model=m"]).synthesis(), Err(SettingsError::NoProvider)));
+        let template = settings(&["--synthesis-provider=template"])
+            .synthesis()
+            .unwrap();
+        assert_eq!(
+            template,
+            Some((ProviderKind::Template, "template".to_owned()))
+        );
+        assert!(matches!(
+            settings(&["--synthesis-model=m"]).synthesis(),
+            Err(SettingsError::NoProvider)
+        ));
         let anthropic = settings(&["--synthesis-model=m", "--synthesis-provider=anthropic"]);
-        assert!(matches!(anthropic.synthesis(), Err(SettingsError::NoKey(ProviderKind::Anthropic))));
-        let with_key = Settings { api_key: key.clone(), ..anthropic.clone() };
-        assert_eq!(with_key.synthesis().unwrap(), Some((ProviderKind::Anthropic, "m".to_owned())));
-        let two = Settings { api_key: key, api_key_file: Some("f".into()), ..anthropic };
+        assert!(matches!(
+            anthropic.synthesis(),
+            Err(SettingsError::NoKey(ProviderKind::Anthropic))
+        ));
+        let with_key = Settings {
+            api_key: key.clone(),
+            ..anthropic.clone()
+        };
+        assert_eq!(
+            with_key.synthesis().unwrap(),
+            Some((ProviderKind::Anthropic, "m".to_owned()))
+        );
+        let two = Settings {
+            api_key: key,
+            api_key_file: Some("f".into()),
+            ..anthropic
+        };
         assert!(matches!(two.synthesis(), Err(SettingsError::TwoKeys)));
-        let own = settings(&["--synthesis-model=m", "--synthesis-provider=openai", "--synthesis-endpoint=http://x"]);
+        let own = settings(&[
+            "--synthesis-model=m",
+            "--synthesis-provider=openai",
+            "--synthesis-endpoint=http://x",
+        ]);
         assert!(own.synthesis().unwrap().is_some());
     }
 
     #[test]
     fn plaintext_stays_on_loopback() {
         let outside: SocketAddr = "0.0.0.0:1".parse().unwrap();
-        assert!(settings(&[]).check_plaintext("127.0.0.1:1".parse().unwrap()).is_ok());
-        let message = settings(&[]).check_plaintext(outside).unwrap_err().to_string();
+        assert!(
+            settings(&[])
+                .check_plaintext("127.0.0.1:1".parse().unwrap())
+                .is_ok()
+        );
+        let message = settings(&[])
+            .check_plaintext(outside)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("LANGOP_ALLOW_PLAINTEXT"), "{message}");
-        assert!(settings(&["--allow-plaintext"]).check_plaintext(outside).is_ok());
+        assert!(
+            settings(&["--allow-plaintext"])
+                .check_plaintext(outside)
+                .is_ok()
+        );
     }
 
     #[test]
     fn durations_are_written_as_people_write_them() {
-        assert_eq!(settings(&["--request-timeout=1h 30m"]).request_timeout, Duration::from_secs(5400));
+        assert_eq!(
+            settings(&["--request-timeout=1h 30m"]).request_timeout,
+            Duration::from_mins(90)
+        );
         for bad in ["", "0s", "-1s", "5", "soon"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
@@ -265,8 +362,15 @@ mod tests {
     fn every_setting_has_one_documented_name() {
         Settings::command().debug_assert();
         for argument in Settings::command().get_arguments() {
-            let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            assert!(variable.starts_with("LANGOP_") || variable.starts_with("SYNTHESIS_"), "{}", argument.get_id());
+            let variable = argument
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            assert!(
+                variable.starts_with("LANGOP_") || variable.starts_with("SYNTHESIS_"),
+                "{}",
+                argument.get_id()
+            );
             assert!(argument.get_help().is_some(), "{variable}");
         }
     }

@@ -36,7 +36,9 @@ impl Drop for Guard {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `LANGOP_LOG` is no filter.
-    #[error("LANGOP_LOG cannot be read; write a level such as info, or directives such as langop_synthesizer=debug")]
+    #[error(
+        "LANGOP_LOG cannot be read; write a level such as info, or directives such as langop_synthesizer=debug"
+    )]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The `OTEL_*` variables contradict each other.
     #[error("the OTLP exporter cannot be made; check the OTEL_EXPORTER_OTLP_* variables")]
@@ -56,20 +58,30 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
     };
     let provider = is_exported().then(provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {
-        let layer = tracing_opentelemetry::layer::<Registry>().with_tracer(provider.tracer(SERVICE_NAME));
+        let layer =
+            tracing_opentelemetry::layer::<Registry>().with_tracer(provider.tracer(SERVICE_NAME));
         // Spans of the libraries, the exporter's own among them, would never end.
-        layer.with_filter(FilterFn::new(|metadata| metadata.is_span() && metadata.target().starts_with("langop")))
+        layer
+            .with_filter(FilterFn::new(|metadata| {
+                metadata.is_span() && metadata.target().starts_with("langop")
+            }))
             .with_filter(LevelFilter::INFO)
     });
-    tracing_subscriber::registry().with(traces).with(logs).try_init()?;
+    tracing_subscriber::registry()
+        .with(traces)
+        .with(logs)
+        .try_init()?;
     Ok(Guard(provider))
 }
 
 /// Off by default: without a collector the exporter would only log that there is none.
 fn is_exported() -> bool {
-    let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found.eq_ignore_ascii_case(value));
+    let is = |name: &str, value: &str| {
+        env::var(name).is_ok_and(|found| found.eq_ignore_ascii_case(value))
+    };
     let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
-    let endpoint = is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    let endpoint =
+        is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
     endpoint && !is("OTEL_SDK_DISABLED", "true") && !is("OTEL_TRACES_EXPORTER", "none")
 }
 
@@ -79,5 +91,8 @@ fn provider() -> Result<SdkTracerProvider, TelemetryError> {
     if env::var_os("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name(SERVICE_NAME);
     }
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource.build())
+        .build())
 }

@@ -16,6 +16,11 @@ pub fn version() -> &'static str {
 /// The variable part.
 pub fn user(persona: &Persona) -> String {
     let mut prompt = String::new();
-    super::section(&mut prompt, "Persona", "json", &super::persona_json(persona));
+    super::section(
+        &mut prompt,
+        "Persona",
+        "json",
+        &super::persona_json(persona),
+    );
     prompt
 }

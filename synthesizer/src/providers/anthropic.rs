@@ -17,7 +17,10 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        Self { url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/messages"), model }
+        Self {
+            url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/messages"),
+            model,
+        }
     }
 }
 
@@ -36,8 +39,11 @@ impl http::Wire for Anthropic {
     }
 
     fn body(&self, chat: Chat<'_>) -> Value {
-        let messages: Vec<Value> =
-            chat.messages.iter().map(|message| json!({"role": message.role, "content": message.text})).collect();
+        let messages: Vec<Value> = chat
+            .messages
+            .iter()
+            .map(|message| json!({"role": message.role, "content": message.text}))
+            .collect();
         json!({
             "model": self.model,
             "max_tokens": MAX_TOKENS,
@@ -48,7 +54,11 @@ impl http::Wire for Anthropic {
 
     fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
         let answer: Answer = serde_json::from_slice(body).map_err(|_| "it is no message")?;
-        let text: String = answer.content.into_iter().filter_map(|block| block.text).collect();
+        let text: String = answer
+            .content
+            .into_iter()
+            .filter_map(|block| block.text)
+            .collect();
         if text.is_empty() {
             return Err("it holds no text");
         }
@@ -56,7 +66,12 @@ impl http::Wire for Anthropic {
             Some("max_tokens" | "model_context_window_exceeded") => Finish::Truncated,
             _ => Finish::Complete,
         };
-        Ok(Completion { text, model: answer.model, usage: answer.usage.into(), finish })
+        Ok(Completion {
+            text,
+            model: answer.model,
+            usage: answer.usage.into(),
+            finish,
+        })
     }
 }
 
@@ -88,7 +103,10 @@ impl From<Tokens> for Usage {
         let read = tokens.cache_read_input_tokens.unwrap_or(0);
         let created = tokens.cache_creation_input_tokens.unwrap_or(0);
         Self {
-            input_tokens: tokens.input_tokens.saturating_add(read).saturating_add(created),
+            input_tokens: tokens
+                .input_tokens
+                .saturating_add(read)
+                .saturating_add(created),
             output_tokens: tokens.output_tokens,
             cache_read_input_tokens: read,
             cache_creation_input_tokens: created,

@@ -27,7 +27,9 @@ impl ApiKey {
             Self::None => Ok(None),
             Self::Given(key) => Ok(Some(key.clone())),
             Self::File(path) => {
-                let text = tokio::fs::read_to_string(path).await.map_err(ProviderError::KeyUnreadable)?;
+                let text = tokio::fs::read_to_string(path)
+                    .await
+                    .map_err(ProviderError::KeyUnreadable)?;
                 Ok(Some(SecretString::from(text.trim())))
             }
         }

@@ -4,7 +4,9 @@ use futures::future::{self, BoxFuture, FutureExt as _};
 use jiff::Timestamp;
 use langop_proto::v1::Usage;
 
-use super::{Chat, Completion, Finish, Provider, ProviderError, ProviderKind, Task, template::Template};
+use super::{
+    Chat, Completion, Finish, Provider, ProviderError, ProviderKind, Task, template::Template,
+};
 
 pub(super) struct Embedded;
 
@@ -24,7 +26,12 @@ impl Provider for Embedded {
             Task::Synthesize(request) => Template::answer(request, Timestamp::now()),
             Task::Distill(persona) => Template::distill(persona),
         });
-        let completion = Completion { text, model: model.to_owned(), usage: Usage::default(), finish: Finish::Complete };
+        let completion = Completion {
+            text,
+            model: model.to_owned(),
+            usage: Usage::default(),
+            finish: Finish::Complete,
+        };
         future::ready(Ok(completion)).boxed()
     }
 }

@@ -23,7 +23,10 @@ use tokio::{
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{BuildError, Chat, Completion, Finish, Identity, MAX_TOKENS, Provider, ProviderError, api_key::ApiKey, retry};
+use super::{
+    BuildError, Chat, Completion, Finish, Identity, MAX_TOKENS, Provider, ProviderError,
+    api_key::ApiKey, retry,
+};
 use crate::{
     metrics::{LlmOutcome, Metrics},
     settings::Settings,
@@ -74,7 +77,11 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(identity: &Identity, settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        identity: &Identity,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
         let http = reqwest::Client::builder()
             // A redirect would carry the key to another place.
             .redirect(redirect::Policy::none())
@@ -126,7 +133,9 @@ impl<W: Wire> HttpProvider<W> {
                 Err(error) => error,
             };
             let left = chat.deadline.saturating_duration_since(Instant::now());
-            let Some(wait) = retry::wait(&error, delays.next(), left) else { return Err(error) };
+            let Some(wait) = retry::wait(&error, delays.next(), left) else {
+                return Err(error);
+            };
             tracing::warn!(provider = %self.client.identity.provider, wait_ms = wait.as_millis(), "LLM request failed, trying again: {error}");
             sleep(wait).await;
         }
@@ -139,7 +148,9 @@ impl<W: Wire> HttpProvider<W> {
         let started = StdInstant::now();
         let result = self.request(chat, body).instrument(span.clone()).await;
         let outcome = LlmOutcome::of(&result);
-        self.client.metrics.llm_request(&self.client.identity, outcome, started.elapsed());
+        self.client
+            .metrics
+            .llm_request(&self.client.identity, outcome, started.elapsed());
         record(&span, &result, outcome);
         result
     }
@@ -169,12 +180,20 @@ impl<W: Wire> HttpProvider<W> {
         let retry_after = retry::retry_after(response.headers(), Timestamp::now());
         match status {
             401 | 403 => ProviderError::KeyRefused { status },
-            404 => ProviderError::ModelNotFound { model: self.client.identity.model.clone() },
+            404 => ProviderError::ModelNotFound {
+                model: self.client.identity.model.clone(),
+            },
             429 => ProviderError::RateLimited { retry_after },
-            500.. => ProviderError::Server { status, retry_after },
+            500.. => ProviderError::Server {
+                status,
+                retry_after,
+            },
             _ => {
                 let body = read(response, MAX_ERROR_ANSWER).await.unwrap_or_default();
-                ProviderError::Refused { status, kind: error_kind(&body, key) }
+                ProviderError::Refused {
+                    status,
+                    kind: error_kind(&body, key),
+                }
             }
         }
     }
@@ -217,15 +236,26 @@ fn record(span: &Span, result: &Result<Completion, ProviderError>, outcome: LlmO
     };
     span.record("gen_ai.response.model", &completion.model);
     // An array in the conventions, which tracing's own fields cannot hold.
-    span.set_attribute("gen_ai.response.finish_reasons", Value::Array(Array::String(vec![reason.into()])));
+    span.set_attribute(
+        "gen_ai.response.finish_reasons",
+        Value::Array(Array::String(vec![reason.into()])),
+    );
     span.record("gen_ai.usage.input_tokens", usage.input_tokens);
     span.record("gen_ai.usage.output_tokens", usage.output_tokens);
-    span.record("gen_ai.usage.cache_read.input_tokens", usage.cache_read_input_tokens);
-    span.record("gen_ai.usage.cache_creation.input_tokens", usage.cache_creation_input_tokens);
+    span.record(
+        "gen_ai.usage.cache_read.input_tokens",
+        usage.cache_read_input_tokens,
+    );
+    span.record(
+        "gen_ai.usage.cache_creation.input_tokens",
+        usage.cache_creation_input_tokens,
+    );
 }
 
 async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, ProviderError> {
-    timeout_at(deadline, future).await.map_err(|_| ProviderError::TimedOut)
+    timeout_at(deadline, future)
+        .await
+        .map_err(|_| ProviderError::TimedOut)
 }
 
 /// The URL may hold credentials, so it stays out of errors.
@@ -254,8 +284,14 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ProviderE
 fn error_kind(body: &[u8], key: Option<&SecretString>) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let error = body.get("error")?;
-    let kind = error.get("code").and_then(|code| code.as_str()).or_else(|| error.get("type")?.as_str())?;
-    let is_short_name = kind.len() <= 64 && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let kind = error
+        .get("code")
+        .and_then(|code| code.as_str())
+        .or_else(|| error.get("type")?.as_str())?;
+    let is_short_name = kind.len() <= 64
+        && kind
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     let holds_key = key.is_some_and(|key| kind.contains(key.expose_secret()));
     (is_short_name && !holds_key).then(|| kind.to_owned())
 }
@@ -269,23 +305,42 @@ mod tests {
         for base in ["http://h", "http://h/", "http://h/v1", "http://h/v1/"] {
             assert_eq!(join(base, "/v1", "/messages"), "http://h/v1/messages");
         }
-        assert_eq!(join("http://h/proxy/v1", "/v1", "/x"), "http://h/proxy/v1/x");
+        assert_eq!(
+            join("http://h/proxy/v1", "/v1", "/x"),
+            "http://h/proxy/v1/x"
+        );
     }
 
     #[test]
     fn only_short_names_of_errors_are_repeated() {
         let key = SecretString::from("sk_secret");
         let kind = |body: &str| error_kind(body.as_bytes(), Some(&key));
-        assert_eq!(kind(r#"{"error":{"type":"invalid_request_error","message":"x"}}"#).as_deref(), Some("invalid_request_error"));
-        assert_eq!(kind(r#"{"error":{"code":"context_length_exceeded","type":"t"}}"#).as_deref(), Some("context_length_exceeded"));
-        for body in ["", "[]", r#"{"error":"x"}"#, r#"{"error":{"type":"bad key sk_secret"}}"#, r#"{"error":{"code":"sk_secret"}}"#] {
+        assert_eq!(
+            kind(r#"{"error":{"type":"invalid_request_error","message":"x"}}"#).as_deref(),
+            Some("invalid_request_error")
+        );
+        assert_eq!(
+            kind(r#"{"error":{"code":"context_length_exceeded","type":"t"}}"#).as_deref(),
+            Some("context_length_exceeded")
+        );
+        for body in [
+            "",
+            "[]",
+            r#"{"error":"x"}"#,
+            r#"{"error":{"type":"bad key sk_secret"}}"#,
+            r#"{"error":{"code":"sk_secret"}}"#,
+        ] {
             assert_eq!(kind(body), None, "{body}");
         }
     }
 
     #[test]
     fn a_key_in_a_header_is_sensitive() {
-        assert!(secret("Bearer ", &SecretString::from("k")).unwrap().is_sensitive());
+        assert!(
+            secret("Bearer ", &SecretString::from("k"))
+                .unwrap()
+                .is_sensitive()
+        );
         assert!(secret("", &SecretString::from("a\nb")).is_none());
     }
 }

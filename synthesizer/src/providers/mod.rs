@@ -114,7 +114,9 @@ pub enum ProviderError {
         status: u16,
     },
     /// 404.
-    #[error("the provider does not know the model `{model}`, or nothing answers at its endpoint; check SYNTHESIS_MODEL and SYNTHESIS_ENDPOINT")]
+    #[error(
+        "the provider does not know the model `{model}`, or nothing answers at its endpoint; check SYNTHESIS_MODEL and SYNTHESIS_ENDPOINT"
+    )]
     ModelNotFound {
         /// The model asked for.
         model: String,
@@ -165,15 +167,28 @@ pub trait Provider: Send + Sync {
 }
 
 /// Makes the provider that `identity` names.
-pub fn build(identity: &Identity, settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Provider>, BuildError> {
+pub fn build(
+    identity: &Identity,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Provider>, BuildError> {
     let model = identity.model.clone();
     let endpoint = settings.endpoint.as_deref();
     let client = || http::Client::new(identity, settings, Arc::clone(metrics));
     Ok(match identity.provider {
         ProviderKind::Template => Arc::new(embedded::Embedded),
-        ProviderKind::Anthropic => Arc::new(http::HttpProvider::new(anthropic::Anthropic::new(model, endpoint), client()?)),
-        ProviderKind::Openai => Arc::new(http::HttpProvider::new(openai::OpenAi::new(model, endpoint), client()?)),
-        ProviderKind::Ollama => Arc::new(http::HttpProvider::new(ollama::Ollama::new(model, endpoint), client()?)),
+        ProviderKind::Anthropic => Arc::new(http::HttpProvider::new(
+            anthropic::Anthropic::new(model, endpoint),
+            client()?,
+        )),
+        ProviderKind::Openai => Arc::new(http::HttpProvider::new(
+            openai::OpenAi::new(model, endpoint),
+            client()?,
+        )),
+        ProviderKind::Ollama => Arc::new(http::HttpProvider::new(
+            ollama::Ollama::new(model, endpoint),
+            client()?,
+        )),
     })
 }
 

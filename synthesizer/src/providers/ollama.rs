@@ -20,7 +20,10 @@ pub(super) struct Ollama {
 
 impl Ollama {
     pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        Self { url: http::join(endpoint.unwrap_or(ENDPOINT), "/api", "/chat"), model }
+        Self {
+            url: http::join(endpoint.unwrap_or(ENDPOINT), "/api", "/chat"),
+            model,
+        }
     }
 }
 
@@ -31,12 +34,17 @@ impl http::Wire for Ollama {
 
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let value = key.and_then(|key| http::secret("Bearer ", key));
-        value.map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)])).unwrap_or_default()
+        value
+            .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
+            .unwrap_or_default()
     }
 
     fn body(&self, chat: Chat<'_>) -> Value {
         let system = json!({"role": "system", "content": chat.system});
-        let turns = chat.messages.iter().map(|message| json!({"role": message.role, "content": message.text}));
+        let turns = chat
+            .messages
+            .iter()
+            .map(|message| json!({"role": message.role, "content": message.text}));
         let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
         let options = json!({"num_predict": MAX_TOKENS, "num_ctx": CONTEXT_TOKENS});
         json!({"model": self.model, "messages": messages, "stream": false, "options": options})
@@ -56,7 +64,12 @@ impl http::Wire for Ollama {
             output_tokens: answer.eval_count.unwrap_or(0),
             ..Usage::default()
         };
-        Ok(Completion { text: answer.message.content, model: answer.model, usage, finish })
+        Ok(Completion {
+            text: answer.message.content,
+            model: answer.model,
+            usage,
+            finish,
+        })
     }
 }
 

@@ -19,8 +19,16 @@ pub(super) struct OpenAi {
 
 impl OpenAi {
     pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        let limit = if endpoint.is_some() { "max_tokens" } else { "max_completion_tokens" };
-        Self { url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/chat/completions"), model, limit }
+        let limit = if endpoint.is_some() {
+            "max_tokens"
+        } else {
+            "max_completion_tokens"
+        };
+        Self {
+            url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/chat/completions"),
+            model,
+            limit,
+        }
     }
 }
 
@@ -31,26 +39,46 @@ impl http::Wire for OpenAi {
 
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let value = key.and_then(|key| http::secret("Bearer ", key));
-        value.map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)])).unwrap_or_default()
+        value
+            .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
+            .unwrap_or_default()
     }
 
     fn body(&self, chat: Chat<'_>) -> Value {
         let system = json!({"role": "system", "content": chat.system});
-        let turns = chat.messages.iter().map(|message| json!({"role": message.role, "content": message.text}));
+        let turns = chat
+            .messages
+            .iter()
+            .map(|message| json!({"role": message.role, "content": message.text}));
         let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
         json!({"model": self.model, "messages": messages, self.limit: MAX_TOKENS})
     }
 
     fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| "it is no chat completion")?;
-        let choice = answer.choices.into_iter().next().ok_or("it holds no choice")?;
+        let answer: Answer =
+            serde_json::from_slice(body).map_err(|_| "it is no chat completion")?;
+        let choice = answer
+            .choices
+            .into_iter()
+            .next()
+            .ok_or("it holds no choice")?;
         let finish = match choice.finish_reason.as_deref() {
             Some("length") => Finish::Truncated,
             _ => Finish::Complete,
         };
-        let text = choice.message.content.or(choice.message.refusal).filter(|text| !text.is_empty()).ok_or("it holds no text")?;
+        let text = choice
+            .message
+            .content
+            .or(choice.message.refusal)
+            .filter(|text| !text.is_empty())
+            .ok_or("it holds no text")?;
         let model = answer.model.unwrap_or_else(|| self.model.clone());
-        Ok(Completion { text, model, usage: answer.usage.map(Usage::from).unwrap_or_default(), finish })
+        Ok(Completion {
+            text,
+            model,
+            usage: answer.usage.map(Usage::from).unwrap_or_default(),
+            finish,
+        })
     }
 }
 
@@ -92,7 +120,10 @@ impl From<Tokens> for Usage {
         Self {
             input_tokens: tokens.prompt_tokens,
             output_tokens: tokens.completion_tokens,
-            cache_read_input_tokens: tokens.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
+            cache_read_input_tokens: tokens
+                .prompt_tokens_details
+                .and_then(|details| details.cached_tokens)
+                .unwrap_or(0),
             cache_creation_input_tokens: 0,
         }
     }

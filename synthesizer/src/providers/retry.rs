@@ -25,14 +25,22 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
 /// How long to wait before the next try, if another one may help and there is time for it.
-pub(super) fn wait(error: &ProviderError, backoff: Option<Duration>, left: Duration) -> Option<Duration> {
+pub(super) fn wait(
+    error: &ProviderError,
+    backoff: Option<Duration>,
+    left: Duration,
+) -> Option<Duration> {
     let asked = match error {
-        ProviderError::RateLimited { retry_after } | ProviderError::Server { retry_after, .. } => *retry_after,
+        ProviderError::RateLimited { retry_after } | ProviderError::Server { retry_after, .. } => {
+            *retry_after
+        }
         ProviderError::Transport(_) => None,
         _ => return None,
     };
@@ -69,13 +77,30 @@ mod tests {
     #[test]
     fn waits_only_where_it_may_help() {
         let limited = |retry_after| ProviderError::RateLimited { retry_after };
-        let server = ProviderError::Server { status: 503, retry_after: None };
+        let server = ProviderError::Server {
+            status: 503,
+            retry_after: None,
+        };
         let left = seconds(10);
-        assert_eq!(wait(&limited(Some(seconds(4))), Some(seconds(1)), left), Some(seconds(4)));
-        assert_eq!(wait(&limited(Some(seconds(60))), Some(seconds(1)), left), None, "no time for it");
+        assert_eq!(
+            wait(&limited(Some(seconds(4))), Some(seconds(1)), left),
+            Some(seconds(4))
+        );
+        assert_eq!(
+            wait(&limited(Some(seconds(60))), Some(seconds(1)), left),
+            None,
+            "no time for it"
+        );
         assert_eq!(wait(&limited(None), None, left), None, "tries used up");
         assert_eq!(wait(&server, Some(seconds(1)), left), Some(seconds(1)));
-        assert_eq!(wait(&ProviderError::KeyRefused { status: 401 }, Some(seconds(1)), left), None);
+        assert_eq!(
+            wait(
+                &ProviderError::KeyRefused { status: 401 },
+                Some(seconds(1)),
+                left
+            ),
+            None
+        );
         assert_eq!(wait(&ProviderError::TimedOut, Some(seconds(1)), left), None);
     }
 
@@ -83,6 +108,9 @@ mod tests {
     fn delays_grow_and_end() {
         let delays: Vec<Duration> = delays(seconds(1), 3).collect();
         assert_eq!(delays.len(), 3);
-        assert!(delays[0] >= seconds(1) && delays[2] >= seconds(4), "{delays:?}");
+        assert!(
+            delays[0] >= seconds(1) && delays[2] >= seconds(4),
+            "{delays:?}"
+        );
     }
 }

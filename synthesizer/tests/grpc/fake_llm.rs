@@ -1,0 +1,209 @@
+//! An HTTP server that speaks the three LLM APIs and misbehaves on demand.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{StatusCode, Uri, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+
+/// Code the checker accepts, in a fence, as a model answers it.
+pub(crate) const GOOD: &str = "Here it is:\n\n```ruby\nrequire 'language_operator'\n\nagent 'agent' do\n  \
+                        objectives [\"Watch the door\"]\nend\n```\n";
+/// Code it refuses, with the finding on line 4.
+pub(crate) const BAD: &str = "```ruby\nrequire 'language_operator'\n\nagent 'agent' do\n  system 'ls'\n  \
+                       objectives ['x']\nend\n```";
+/// What every good answer costs.
+pub(crate) const COST: (u64, u64) = (100, 20);
+
+/// What the server does with one request.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Answers with this text.
+    Say(&'static str),
+    /// Answers with this text, cut off by the limit on its length.
+    SayCut(&'static str),
+    /// Answers with this text once a permit is given.
+    SayAfter(Arc<Semaphore>, &'static str),
+    /// Fails with a status, and Retry-After; the body quotes the key.
+    Fail(u16, Option<&'static str>),
+    /// Answers with something that is no answer.
+    Garbage,
+    /// Breaks off in the middle of the body.
+    BreakOff,
+    /// Answers with 30 MB.
+    Flood,
+    /// Never answers.
+    Hang,
+}
+
+struct Shared {
+    script: Mutex<VecDeque<Act>>,
+    requests: Mutex<Vec<Recorded>>,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// Path of the URL.
+    pub(crate) path: String,
+    /// Its JSON body.
+    pub(crate) body: Value,
+    /// `authorization` or `x-api-key`.
+    pub(crate) key: String,
+}
+
+pub(crate) struct FakeLlm {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl FakeLlm {
+    /// Acts as `script` says, request by request; the last act is repeated.
+    pub(crate) async fn start(script: impl IntoIterator<Item = Act>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let script = Mutex::new(script.into_iter().collect());
+        let shared = Arc::new(Shared {
+            script,
+            requests: Mutex::default(),
+        });
+        let router = Router::new()
+            .fallback(handle)
+            .with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            shared,
+            server,
+        }
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.requests().len()
+    }
+}
+
+impl Drop for FakeLlm {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn handle(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    request: axum::extract::Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let key = head
+        .headers
+        .get("authorization")
+        .or_else(|| head.headers.get("x-api-key"));
+    let key = key
+        .map(|value| value.to_str().unwrap().to_owned())
+        .unwrap_or_default();
+    let path = uri.path().to_owned();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let body = serde_json::from_slice(&body).unwrap();
+    shared.requests.lock().unwrap().push(Recorded {
+        path: path.clone(),
+        body,
+        key: key.clone(),
+    });
+    let act = {
+        let mut script = shared.script.lock().unwrap();
+        if script.len() > 1 {
+            script.pop_front()
+        } else {
+            script.front().cloned()
+        }
+    };
+    perform(act.expect("an act"), &path, &key).await
+}
+
+async fn perform(act: Act, path: &str, key: &str) -> Response {
+    match act {
+        Act::Say(text) => json_response(&answer(path, text, false)),
+        Act::SayCut(text) => json_response(&answer(path, text, true)),
+        Act::SayAfter(gate, text) => {
+            gate.acquire().await.unwrap().forget();
+            json_response(&answer(path, text, false))
+        }
+        Act::Fail(status, retry_after) => {
+            let body =
+                json!({"error": {"type": "some_error", "message": format!("you sent {key}")}})
+                    .to_string();
+            let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+            if let Some(value) = retry_after {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, value.parse().unwrap());
+            }
+            response
+        }
+        Act::Garbage => json_response(&json!(["this is", "no answer"])),
+        Act::BreakOff => {
+            let start = answer(path, GOOD, false).to_string().into_bytes();
+            let start = Bytes::copy_from_slice(&start[..start.len() / 2]);
+            Body::from_stream(stream::iter([
+                Ok(start),
+                Err(io::Error::other("cable cut")),
+            ]))
+            .into_response()
+        }
+        Act::Flood => {
+            let megabyte = Bytes::from(vec![b' '; 1 << 20]);
+            Body::from_stream(stream::iter(
+                (0..30).map(move |_| Ok::<_, Infallible>(megabyte.clone())),
+            ))
+            .into_response()
+        }
+        Act::Hang => futures::future::pending().await,
+    }
+}
+
+fn json_response(body: &Value) -> Response {
+    body.to_string().into_response()
+}
+
+fn answer(path: &str, text: &str, is_cut: bool) -> Value {
+    let (input, output) = COST;
+    match path {
+        "/v1/chat/completions" => json!({
+            "model": "fake-1",
+            "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": if is_cut { "length" } else { "stop" }}],
+            "usage": {"prompt_tokens": input, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": 40}},
+        }),
+        "/v1/messages" => json!({
+            "model": "fake-1",
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": if is_cut { "max_tokens" } else { "end_turn" },
+            "usage": {"input_tokens": input - 40, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 0, "output_tokens": output},
+        }),
+        "/api/chat" => json!({
+            "model": "fake-1",
+            "message": {"role": "assistant", "content": text},
+            "done_reason": if is_cut { "length" } else { "stop" },
+            "prompt_eval_count": input,
+            "eval_count": output,
+        }),
+        other => panic!("no API has the path {other}"),
+    }
+}

@@ -1,0 +1,18 @@
+//! The synthesizer through real gRPC, against an HTTP server that speaks the LLM APIs. One binary, one folder: the modules
+//! share the harness, and `logs` sees what all of them log.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
+mod fake_llm;
+mod harness;
+mod keys;
+mod logs;
+mod program;
+mod providers;
+mod server;
+mod synthesis;

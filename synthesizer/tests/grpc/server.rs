@@ -1,0 +1,166 @@
+//! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be open to all.
+
+use std::sync::Arc;
+
+use langop_proto::SERVICE_NAME;
+use langop_synthesizer::{
+    Listeners, ServeError, serve,
+    settings::{Settings, SettingsError},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::{
+    fake_llm::{Act, FakeLlm, GOOD},
+    harness::{TestServer, request, settings},
+};
+
+fn disabled() -> Settings {
+    Settings::from_arguments([""; 0]).unwrap()
+}
+
+fn health_of(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn is_healthy_and_describes_itself() {
+    let server = TestServer::start(disabled()).await;
+    let mut health = HealthClient::new(server.channel().await);
+    for service in ["", SERVICE_NAME] {
+        let answer = health.check(health_of(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(server.channel().await)
+        .server_reflection_info(tokio_stream::iter([question]))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(MessageResponse::ListServicesResponse(services)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("no list of services")
+    };
+    assert!(
+        services
+            .service
+            .iter()
+            .any(|service| service.name == SERVICE_NAME),
+        "{services:?}"
+    );
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(server.page(path).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn counts_calls_by_method_and_code() {
+    let server = TestServer::start(disabled()).await;
+    let mut client = server.client().await;
+    assert_eq!(
+        client
+            .synthesize(request("a", "x"))
+            .await
+            .unwrap_err()
+            .code(),
+        Code::FailedPrecondition
+    );
+    client
+        .validate_code(langop_proto::v1::ValidateCodeRequest::default())
+        .await
+        .unwrap();
+    server
+        .until_metric(
+            r#"langop_grpc_requests_total{method="Synthesize",code="FAILED_PRECONDITION"} 1"#,
+        )
+        .await;
+    server
+        .until_metric(r#"langop_grpc_requests_total{method="ValidateCode",code="OK"} 1"#)
+        .await;
+    server
+        .until_metric(r#"langop_synthesis_duration_seconds_count{outcome="failed"} 1"#)
+        .await;
+}
+
+#[tokio::test]
+async fn counts_what_the_llm_was_asked() {
+    let llm = FakeLlm::start([Act::Fail(500, None), Act::Say(GOOD)]).await;
+    let server = TestServer::start(settings("openai", &llm)).await;
+    server
+        .client()
+        .await
+        .synthesize(request("a", "x"))
+        .await
+        .unwrap();
+    for line in [
+        r#"langop_llm_request_duration_seconds_count{provider="openai",model="fake",outcome="server_error"} 1"#,
+        r#"langop_llm_request_duration_seconds_count{provider="openai",model="fake",outcome="success"} 1"#,
+        r#"langop_synthesis_tokens_total{provider="openai",model="fake",type="output"} 20"#,
+        r#"langop_synthesis_cache_requests_total{result="miss"} 1"#,
+        "langop_synthesis_in_flight 0",
+    ] {
+        server.until_metric(line).await;
+    }
+}
+
+#[tokio::test]
+async fn stops_in_order() {
+    let gate = Arc::new(Semaphore::new(0));
+    let llm = FakeLlm::start([Act::SayAfter(gate.clone(), GOOD)]).await;
+    let mut server = TestServer::start(settings("openai", &llm)).await;
+    let mut watch = HealthClient::new(server.channel().await)
+        .watch(health_of(""))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    let mut client = server.client().await;
+    let call = tokio::spawn(async move { client.synthesize(request("a", "x")).await });
+    server.until_metric("langop_synthesis_in_flight 1").await;
+
+    server.shutdown.cancel();
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().status(),
+        ServingStatus::NotServing
+    );
+    assert_eq!(server.page("/readyz").await.0, 503);
+    assert_eq!(server.page("/livez").await.0, 200);
+    gate.add_permits(1);
+    call.await
+        .unwrap()
+        .expect("the call under way gets its answer");
+    (&mut server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn is_not_open_to_all_by_accident() {
+    let listener = || TcpListener::bind("0.0.0.0:0");
+    let listeners = Listeners {
+        grpc: listener().await.unwrap(),
+        admin: listener().await.unwrap(),
+    };
+    let error = serve(disabled(), listeners, CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, ServeError::Settings(SettingsError::Plaintext(_))),
+        "{error}"
+    );
+}
