@@ -1,12 +1,29 @@
 //! `langop-synthesizer`: settings, telemetry, signals; everything else is the library's.
 
+use std::process::ExitCode;
+
 use anyhow::{Context as _, anyhow};
 use langop_synthesizer::{Listeners, serve, settings::Settings, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+#[expect(
+    clippy::print_stderr,
+    reason = "the error may come before there are logs"
+)]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes in one line: a backtrace tells the reader of a wrong setting nothing.
+            eprintln!("langop-synthesizer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let settings = Settings::load();
     // Once for the process, before anything speaks TLS: with two providers in the build rustls would not choose.
     rustls::crypto::aws_lc_rs::default_provider()
