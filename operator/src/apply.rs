@@ -8,10 +8,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy};
-use langop_api::names::{labels, managers};
+use langop_api::{
+    condition::Reason,
+    names::{labels, managers},
+};
 use langop_desired::{
     children::{Applied, Child, Children, Prepared},
+    conditions::{Invalid, Standing},
     digest::{self, Desired},
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
@@ -33,6 +38,8 @@ pub(crate) enum Applying {
     Done { children: Children<Applied>, written: Vec<Written> },
     /// Names that somebody else's objects have; nothing was written.
     Conflict(Vec<(ChildKind, String)>),
+    /// A child of a former object of the same name is still being removed; nothing was written.
+    Former(ChildKind, String),
     /// The API server refuses one; those before it in order are written.
     Refused { message: String, written: Vec<Written> },
 }
@@ -103,21 +110,17 @@ pub(crate) async fn children(
     keep: &[Key],
 ) -> Result<Applying, ReconcileError> {
     let mut items: Vec<Item> = prepared.in_order().into_iter().map(Item::from).collect();
-    let mut conflicts = Vec::new();
     for item in &mut items {
         item.live = look(ctx, &item.key).await?;
-        let foreign = item.live.as_ref().is_some_and(|live| !Ownership::of(live, owner).is_ours());
-        if foreign {
-            conflicts.push((item.key.kind, item.key.name.clone()));
-        }
     }
-    if !conflicts.is_empty() {
-        return Ok(Applying::Conflict(conflicts));
+    let lives = items.iter().filter_map(|item| item.live.as_deref());
+    if let Some(obstacle) = obstacle(owner, lives) {
+        return Ok(obstacle);
     }
     let wanted: BTreeSet<Key> = items.iter().map(|item| item.key.clone()).chain(keep.iter().cloned()).collect();
     let mut written = Vec::new();
     for item in items {
-        match write(ctx, &item).await? {
+        match write(ctx, &item, Force::Yes).await? {
             Step::Unchanged => {}
             Step::Written(verb) => written.push(Written { kind: item.key.kind, name: item.key.name, verb }),
             Step::Refused(Refusal(message)) => {
@@ -137,21 +140,66 @@ pub(crate) async fn children(
     Ok(Applying::Done { children: prepared.into_applied(), written })
 }
 
-/// Names among `keys` that somebody else's objects have; looks at the API server for those that the index does not know.
-pub(crate) async fn conflicts(ctx: &Context, owner: &Owner, keys: &[Key]) -> Result<Vec<(ChildKind, String)>, ReconcileError> {
-    let mut conflicts = Vec::new();
-    for key in keys {
-        let live = look(ctx, key).await?;
-        if live.is_some_and(|live| !Ownership::of(&live, owner).is_ours()) {
-            conflicts.push((key.kind, key.name.clone()));
+impl Applying {
+    /// What is written, and either the applied children or how the resource stands without them.
+    pub(crate) fn settle(self) -> (Vec<Written>, Result<Children<Applied>, Standing>) {
+        match self {
+            Self::Done { children, written } => (written, Ok(children)),
+            Self::Conflict(taken) => (Vec::new(), Err(name_conflict(&taken))),
+            Self::Former(kind, name) => {
+                let message = format!("the {} '{name}' of a former object of this name is still being removed", child::name(kind));
+                (Vec::new(), Err(Standing::Progressing(Reason::NameConflict, message)))
+            }
+            Self::Refused { message, written } => (written, Err(Standing::Failed(Reason::ApplyFailed, message))),
         }
     }
-    Ok(conflicts)
+}
+
+fn name_conflict(taken: &[(ChildKind, String)]) -> Standing {
+    let conflict = Invalid::name_conflict(taken);
+    conflict.map_or_else(|| Standing::Stalled(Reason::NameConflict, String::new()), Standing::from)
+}
+
+/// Applies a namespace: no owner, and no label taken from another manager.
+pub(crate) async fn namespace(
+    ctx: &Context,
+    namespace: &Namespace,
+    live: Option<Arc<Observed>>,
+) -> Result<Result<(), Standing>, ReconcileError> {
+    let name = namespace.metadata.name.as_deref().unwrap_or_default();
+    let item = Item { key: Key::new(ChildKind::Namespace, "", name), desired: digest::desired(namespace), live };
+    Ok(match write(ctx, &item, Force::No).await? {
+        Step::Unchanged | Step::Written(_) => Ok(()),
+        Step::Refused(Refusal(message)) => {
+            Err(Standing::Failed(Reason::ApplyFailed, format!("the API server refuses the namespace '{name}': {message}")))
+        }
+    })
+}
+
+/// What keeps us from writing any of these names, if anything; looks at the API server for those that the index does not know.
+pub(crate) async fn obstacle_at(ctx: &Context, owner: &Owner, keys: &[Key]) -> Result<Option<Applying>, ReconcileError> {
+    let mut lives = Vec::new();
+    for key in keys {
+        lives.extend(look(ctx, key).await?);
+    }
+    Ok(obstacle(owner, lives.iter().map(AsRef::as_ref)))
+}
+
+fn obstacle<'a>(owner: &Owner, lives: impl Iterator<Item = &'a Observed>) -> Option<Applying> {
+    let mut taken = Vec::new();
+    for live in lives {
+        match Ownership::of(live, owner) {
+            Ownership::Ours => {}
+            Ownership::Former => return Some(Applying::Former(live.kind, live.name.clone())),
+            Ownership::Foreign => taken.push((live.kind, live.name.clone())),
+        }
+    }
+    (!taken.is_empty()).then_some(Applying::Conflict(taken))
 }
 
 /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
 /// take over without a word.
-async fn look(ctx: &Context, key: &Key) -> Result<Option<Arc<Observed>>, ReconcileError> {
+pub(crate) async fn look(ctx: &Context, key: &Key) -> Result<Option<Arc<Observed>>, ReconcileError> {
     if let Some(known) = ctx.index.get(key.kind, &key.namespace, &key.name) {
         return Ok(Some(known));
     }
@@ -162,9 +210,12 @@ async fn look(ctx: &Context, key: &Key) -> Result<Option<Arc<Observed>>, Reconci
 }
 
 /// Whose a live object is.
+#[derive(Debug, PartialEq, Eq)]
 enum Ownership {
     /// Our resource controls it, or it is a claim that an agent of this name left behind.
     Ours,
+    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about to remove it.
+    Former,
     Foreign,
 }
 
@@ -177,13 +228,10 @@ impl Ownership {
         };
         match &live.controller {
             Some(controller) if controller.uid == owner.uid => Self::Ours,
+            Some(controller) if controller.kind == owner.kind && controller.name == owner.name => Self::Former,
             None if kept_claim() => Self::Ours,
             _ => Self::Foreign,
         }
-    }
-
-    const fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours)
     }
 }
 
@@ -193,7 +241,14 @@ enum Step {
     Refused(Refusal),
 }
 
-async fn write(ctx: &Context, item: &Item) -> Result<Step, ReconcileError> {
+/// Whether fields that another manager owns are taken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Force {
+    Yes,
+    No,
+}
+
+async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, ReconcileError> {
     if let Some(live) = &item.live {
         if digest::is_current(live, &item.desired) || ctx.accepted.holds(live, &item.desired) {
             return Ok(Step::Unchanged);
@@ -204,7 +259,7 @@ async fn write(ctx: &Context, item: &Item) -> Result<Step, ReconcileError> {
         body["metadata"]["uid"] = json!(live.uid);
     }
     let api = child::api(&ctx.client, item.key.kind, Some(&item.key.namespace));
-    let params = PatchParams::apply(managers::CHILDREN).force();
+    let params = PatchParams { force: force == Force::Yes, ..PatchParams::apply(managers::CHILDREN) };
     match api.patch(&item.key.name, &params, &Patch::Apply(&body)).await {
         Ok(answer) => {
             take(ctx, item, answer);
@@ -281,18 +336,22 @@ mod tests {
 
     #[test]
     fn only_our_uid_or_a_kept_claim_of_our_name_is_ours() {
+        use Ownership::{Foreign, Former, Ours};
         let (deployment, claim) = (ChildKind::Deployment, ChildKind::PersistentVolumeClaim);
-        for (live, ours) in [
-            (live(deployment, Some("ours"), None), true),
-            (live(deployment, Some("former uid of the same name"), Some("a")), false),
-            (live(deployment, None, Some("a")), false),
-            (live(claim, None, Some("a")), true),
-            (live(claim, None, Some("b")), false),
-            (live(claim, None, None), false),
-            (live(claim, Some("other"), Some("a")), false),
+        for (live, whose) in [
+            (live(deployment, Some("ours"), None), Ours),
+            (live(deployment, Some("another uid"), Some("a")), Foreign),
+            (live(deployment, None, Some("a")), Foreign),
+            (live(claim, None, Some("a")), Ours),
+            (live(claim, None, Some("b")), Foreign),
+            (live(claim, None, None), Foreign),
+            (live(claim, Some("other"), Some("a")), Foreign),
         ] {
-            assert_eq!(Ownership::of(&live, &owner()).is_ours(), ours, "{live:?}");
+            assert_eq!(Ownership::of(&live, &owner()), whose, "{live:?}");
         }
+        let former = Controller { kind: "LanguageAgent".into(), name: "a".into(), uid: "former".into() };
+        let left = Observed { controller: Some(former), ..live(deployment, None, None) };
+        assert_eq!(Ownership::of(&left, &owner()), Former);
     }
 
     #[test]

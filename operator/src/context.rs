@@ -1,6 +1,10 @@
 //! What every part of the operator shares. Made once; passed, never global.
 
-use std::{collections::HashMap, sync::Mutex, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -10,6 +14,7 @@ use crate::{
     backoff::Backoffs,
     events::Events,
     index::Index,
+    kind::Kind,
     metrics::Metrics,
     objects::Stores,
     readiness::Readiness,
@@ -39,6 +44,9 @@ impl Context {
     /// Drops what is remembered of a resource that is gone.
     pub(crate) fn forget(&self, target: &Target, uid: Option<&str>) {
         self.backoffs.forget(target);
+        if target.kind == Kind::Cluster {
+            self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.name);
+        }
         if let Some(uid) = uid {
             self.synthesis.forget(uid);
         }

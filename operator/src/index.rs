@@ -1,4 +1,5 @@
-//! Live children in memory, reduced at ingest, found by name, by controller and by agent.
+//! Live children in memory, reduced at ingest, found by name, by controller and by the
+//! resource whose pods and runs they are.
 //!
 //! Our own writes are put in at once (see [`Index::upsert`]), so a second reconcile never repeats a write that the watch has not
 //! shown yet; what the watch then brings is taken by resource version, so nothing older overwrites it.
@@ -50,8 +51,14 @@ pub(crate) struct Index {
 struct Inner {
     objects: HashMap<Key, Entry>,
     by_controller: HashMap<String, BTreeSet<Key>>,
-    by_agent: HashMap<(String, String), BTreeSet<Key>>,
+    by_label: HashMap<Labelled, BTreeSet<Key>>,
 }
+
+/// A resource by one of our labels: label, namespace, name.
+type Labelled = (&'static str, String, String);
+
+/// The labels that pods and Jobs carry.
+const LABELS: [&str; 4] = [labels::AGENT, labels::CLIENT, labels::MODEL, labels::TOOL];
 
 #[derive(Debug)]
 struct Entry {
@@ -121,10 +128,10 @@ impl Index {
         inner.resolve(inner.by_controller.get(uid))
     }
 
-    /// The Jobs and Pods of an agent, sorted by kind and name.
-    pub(crate) fn of_agent(&self, namespace: &str, agent: &str, kind: ChildKind) -> Vec<Arc<Observed>> {
+    /// The Jobs or Pods with one of our labels, sorted by name.
+    pub(crate) fn labelled(&self, label: &'static str, namespace: &str, name: &str, kind: ChildKind) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = inner.resolve(inner.by_agent.get(&(namespace.to_owned(), agent.to_owned())));
+        let mut found = inner.resolve(inner.by_label.get(&(label, namespace.to_owned(), name.to_owned())));
         found.retain(|observed| observed.kind == kind);
         found
     }
@@ -139,8 +146,8 @@ impl Inner {
         if let Some(controller) = &observed.controller {
             self.by_controller.entry(controller.uid.clone()).or_default().insert(key.clone());
         }
-        if let Some(agent) = agent_of(observed) {
-            self.by_agent.entry(agent).or_default().insert(key.clone());
+        for labelled in labelled(observed) {
+            self.by_label.entry(labelled).or_default().insert(key.clone());
         }
     }
 
@@ -148,18 +155,19 @@ impl Inner {
         if let Some(controller) = &observed.controller {
             remove_from(&mut self.by_controller, &controller.uid, key);
         }
-        if let Some(agent) = agent_of(observed) {
-            remove_from(&mut self.by_agent, &agent, key);
+        for labelled in labelled(observed) {
+            remove_from(&mut self.by_label, &labelled, key);
         }
     }
 }
 
-/// Only what does not hang on the agent itself: Pods hang on ReplicaSets and Jobs, Jobs on CronJobs.
-fn agent_of(observed: &Observed) -> Option<(String, String)> {
-    matches!(observed.kind, ChildKind::Pod | ChildKind::Job)
-        .then(|| observed.labels.get(labels::AGENT))
-        .flatten()
-        .map(|agent| (observed.namespace.clone(), agent.clone()))
+/// Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs on CronJobs.
+fn labelled(observed: &Observed) -> Vec<Labelled> {
+    if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) {
+        return Vec::new();
+    }
+    let of = |label: &'static str| observed.labels.get(label).map(|name| (label, observed.namespace.clone(), name.clone()));
+    LABELS.into_iter().filter_map(of).collect()
 }
 
 fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
@@ -226,8 +234,8 @@ mod tests {
         index.upsert(observed(ChildKind::Deployment, "d", "1", Some("o")), Some("1"));
         index.upsert(observed(ChildKind::Pod, "p", "2", Some("rs")), Some("1"));
         assert_eq!(index.controlled_by("o").len(), 1);
-        assert_eq!(index.of_agent("ns", "a", ChildKind::Pod).len(), 1);
-        assert!(index.of_agent("ns", "a", ChildKind::Job).is_empty());
+        assert_eq!(index.labelled(labels::AGENT, "ns", "a", ChildKind::Pod).len(), 1);
+        assert!(index.labelled(labels::AGENT, "ns", "a", ChildKind::Job).is_empty());
 
         index.upsert(observed(ChildKind::Deployment, "d", "1", Some("other")), Some("2"));
         assert!(index.controlled_by("o").is_empty());

@@ -13,6 +13,7 @@ mod apply;
 mod backoff;
 mod child;
 mod client;
+mod code;
 mod context;
 mod controllers;
 mod dereference;

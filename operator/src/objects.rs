@@ -154,7 +154,6 @@ stored! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::Resource as _;
 
     fn tool(uid: &str, version: &str) -> Guard<LanguageTool> {
         serde_json::from_value(serde_json::json!({

@@ -1,7 +1,5 @@
 //! Writes status by server-side apply, whole, under a manager of its own, and only when it differs from what the store shows.
 
-use std::sync::Arc;
-
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -86,14 +84,5 @@ async fn announce_stall<K: Stored>(ctx: &Context, object: &K, previous: Option<&
     let known = Reason::ALL.iter().copied().find(|known| known.as_str() == reason);
     if let Some(reason) = known.filter(|reason| !ANNOUNCED.contains(reason)) {
         ctx.events.publish(object, Severity::Warning, reason, &message).await;
-    }
-}
-
-/// The object as the store now shows it, if it still is the same one.
-pub(crate) fn latest<K: Stored>(ctx: &Context, object: &Arc<K>) -> Arc<K> {
-    let held = K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any());
-    match held.filter(|held| held.uid() == object.uid()).map(|held| held.0.clone()) {
-        Some(Ok(held)) => Arc::new(held),
-        _ => object.clone(),
     }
 }

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use langop_desired::agent::decide::InFlight;
@@ -24,6 +25,7 @@ pub(crate) struct Synthesis {
     /// Calls for personas, by uid; about the hash of the persona's fields.
     pub(crate) personas: Calls<String, Result<String, Failure>>,
     epochs: Mutex<HashMap<String, u64>>,
+    not_before: Mutex<HashMap<String, Instant>>,
 }
 
 impl Synthesis {
@@ -35,6 +37,7 @@ impl Synthesis {
             agents: Calls::new(permits.clone(), under_way.clone()),
             personas: Calls::new(permits, under_way),
             epochs: Mutex::default(),
+            not_before: Mutex::default(),
         }
     }
 
@@ -42,6 +45,21 @@ impl Synthesis {
     pub(crate) fn came_back(&self, uid: &str) -> bool {
         let epochs = lock(&self.epochs);
         self.synthesizer.as_ref().is_some_and(|synthesizer| synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default())
+    }
+
+    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not.
+    pub(crate) fn wait(&self, uid: &str, pause: Option<Duration>) {
+        let mut rows = lock(&self.not_before);
+        match pause {
+            Some(pause) => drop(rows.insert(uid.to_owned(), Instant::now() + pause)),
+            None => drop(rows.remove(uid)),
+        }
+    }
+
+    /// How much of that is left.
+    pub(crate) fn asked_to_wait(&self, uid: &str) -> Option<Duration> {
+        let until = lock(&self.not_before).get(uid).copied()?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     /// To be said before each call.
@@ -56,6 +74,7 @@ impl Synthesis {
         self.agents.forget(uid);
         self.personas.forget(uid);
         lock(&self.epochs).remove(uid);
+        lock(&self.not_before).remove(uid);
     }
 }
 

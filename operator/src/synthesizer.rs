@@ -104,9 +104,11 @@ impl Synthesizer {
             otel.kind = "client", otel.status_code = Empty,
             rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "Synthesize", rpc.grpc.status_code = Empty,
         );
-        let calls = self.pool.call(&key, async |channel| {
-            let mut client = client(channel);
-            Ok(client.synthesize(self.outgoing(request.clone())).await?.into_inner())
+        let timeout = self.timeout;
+        // Closures that return futures of their own: those of async closures are not known to be Send.
+        let calls = self.pool.call(&key, move |channel| {
+            let request = outgoing(request.clone(), timeout);
+            async move { Ok(client(channel).synthesize(request).await?.into_inner()) }
         });
         self.answer(calls, span).await
     }
@@ -119,18 +121,12 @@ impl Synthesizer {
             otel.kind = "client", otel.status_code = Empty,
             rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "DistillPersona", rpc.grpc.status_code = Empty,
         );
-        let calls = self.pool.call(&key, async |channel| {
-            let mut client = client(channel);
-            Ok(client.distill_persona(self.outgoing(request.clone())).await?.into_inner())
+        let timeout = self.timeout;
+        let calls = self.pool.call(&key, move |channel| {
+            let request = outgoing(request.clone(), timeout);
+            async move { Ok(client(channel).distill_persona(request).await?.into_inner()) }
         });
         self.answer(calls, span).await
-    }
-
-    fn outgoing<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
-        trace::inject(request.metadata_mut());
-        request
     }
 
     async fn answer<T>(&self, calls: impl Future<Output = Result<T, Status>>, span: tracing::Span) -> Result<T, Failure> {
@@ -178,6 +174,14 @@ impl Synthesizer {
             }
         }
     }
+}
+
+/// To be called within the span of the call.
+fn outgoing<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    trace::inject(request.metadata_mut());
+    request
 }
 
 fn client(channel: Channel) -> SynthesisServiceClient<Channel> {

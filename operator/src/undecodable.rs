@@ -2,7 +2,7 @@
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
-    api::{Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
 use langop_api::{condition::Reason, names::managers};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     context::{Context, now},
-    error::{Class, ReconcileError, classify},
+    error::{Class, ReconcileError, bounded, classify},
     events::Severity,
     objects::Stored,
     runner::{Done, Outcome},
@@ -29,7 +29,8 @@ pub(crate) async fn report<K: Stored>(ctx: &Context, invalid: &InvalidObject) ->
         return Ok(Outcome::Unchanged.into());
     };
     let before = live.data.get("status").cloned().unwrap_or_else(|| json!({}));
-    let message = format!("this {} cannot be read: {}", K::KIND.as_str(), invalid.error);
+    let why = why::<K>(&live).unwrap_or_else(|| invalid.error.clone());
+    let message = bounded(&format!("this {} cannot be read: {why}", K::KIND.as_str()));
     let after = told(&before, metadata.generation.unwrap_or_default(), &message);
     if before == after {
         return Ok(Outcome::Stalled.into());
@@ -61,6 +62,13 @@ pub(crate) async fn report<K: Stored>(ctx: &Context, invalid: &InvalidObject) ->
     Ok(Outcome::Stalled.into())
 }
 
+/// The field that cannot be read, and why: the store's own message does not name it. `None`: it can be read by now.
+fn why<K: Stored>(live: &DynamicObject) -> Option<String> {
+    let value = serde_json::to_value(live).ok()?;
+    let error = serde_path_to_error::deserialize::<_, K>(value).err()?;
+    Some(format!("{}: {}", error.path(), error.inner()))
+}
+
 fn told(before: &Value, generation: i64, message: &str) -> Value {
     let previous: Vec<Condition> = serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
     let mut conditions = Conditions::new(&previous, generation, now());
@@ -78,6 +86,16 @@ fn told(before: &Value, generation: i64, message: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_field_is_named() {
+        let live = json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent", "metadata": {"name": "a"},
+            "spec": {"instructions": 42}
+        });
+        let message = why::<langop_api::LanguageAgent>(&serde_json::from_value(live).unwrap()).unwrap();
+        assert!(message.starts_with("spec.instructions: invalid type"), "{message}");
+    }
 
     #[test]
     fn saying_it_twice_changes_nothing_and_the_rest_is_kept() {

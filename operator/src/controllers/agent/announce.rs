@@ -1,0 +1,69 @@
+//! Events about agents: one for each thing that happened.
+
+use langop_api::{LanguageAgent, condition::Reason};
+use langop_desired::{agent::decide::Decision, observed::ChildKind};
+
+use super::{
+    Plan,
+    answer::{News, Settled},
+};
+use crate::{
+    apply::{Verb, Written},
+    context::Context,
+    events::Severity,
+    status,
+};
+
+/// Everything that this reconcile did.
+pub(super) async fn all(
+    ctx: &Context,
+    agent: &LanguageAgent,
+    settled: &Settled,
+    plan: &Plan,
+    annotated: status::Written,
+    written: &[Written],
+) {
+    match &settled.news {
+        Some(News::Stored { revision, model }) => {
+            let by = if model.is_empty() { String::new() } else { format!(" by {model}") };
+            let note = format!("code was made{by} and stored as revision {revision}");
+            ctx.events.publish(agent, Severity::Normal, Reason::SynthesisSucceeded, &note).await;
+        }
+        Some(News::Failed(failed)) => failure(ctx, agent, failed.reason, &failed.message).await,
+        None => {}
+    }
+    if let Some(message) = &plan.failure {
+        failure(ctx, agent, Reason::SynthesisDisabled, message).await;
+    }
+    if matches!(plan.decision, Decision::Activate { .. }) && annotated == status::Written::Yes {
+        let note = "stored code of these instructions is active again";
+        ctx.events.publish(agent, Severity::Normal, Reason::RevisionActivated, note).await;
+    }
+    workloads(ctx, agent, written).await;
+}
+
+async fn failure(ctx: &Context, agent: &LanguageAgent, reason: Reason, message: &str) {
+    // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
+    let reason = if reason == Reason::ValidationFailed { reason } else { Reason::SynthesisFailed };
+    ctx.events.publish(agent, Severity::Warning, reason, message).await;
+}
+
+/// Workloads that were made or changed.
+pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[Written]) {
+    for Written { kind, name, verb } in written {
+        let (reason, what) = match (kind, verb) {
+            (ChildKind::Deployment, Verb::Created) => (Reason::DeploymentCreated, "made"),
+            (ChildKind::Deployment, Verb::Updated) => (Reason::DeploymentUpdated, "changed"),
+            (ChildKind::CronJob, Verb::Created) => (Reason::CronJobCreated, "made"),
+            (ChildKind::CronJob, Verb::Updated) => (Reason::CronJobUpdated, "changed"),
+            _ => continue,
+        };
+        let note = format!("{} '{name}' was {what}", crate::child::name(*kind));
+        ctx.events.publish(agent, Severity::Normal, reason, &note).await;
+    }
+}
+
+/// A call has begun.
+pub(super) async fn started(ctx: &Context, agent: &LanguageAgent) {
+    ctx.events.publish(agent, Severity::Normal, Reason::SynthesisStarted, "code is being made from the instructions").await;
+}

@@ -1,0 +1,313 @@
+//! Answers of the synthesizer: what they are to an agent, and their storing.
+
+use std::time::Duration;
+
+use langop_api::{
+    agent::{SynthesisInfo, Tokens},
+    condition::Reason,
+};
+use langop_desired::{
+    agent::{
+        ObservedAgent,
+        attempt::{self, Failed},
+        code::{self, NewCode},
+        decide::InFlight,
+        validate::ValidatedAgent,
+    },
+    conditions::Invalid,
+    observed::{ChildKind, Offered},
+};
+use langop_dsl::AgentDefinition;
+use langop_proto::{
+    limits,
+    v1::{Diagnostic, Severity, SynthesisOutcome, SynthesizeResponse, Usage},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    code::Stored,
+    context::{Context, now},
+    error::{ReconcileError, bounded},
+    synthesis::Stand,
+    synthesizer::{Failure, FailureKind},
+};
+
+/// What a call came to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Code that may run.
+    Made { new: Box<NewCode>, duration: Duration, tokens: Tokens },
+    /// None. `retry_after`: the synthesizer asks to be left alone for so long.
+    Failed { failed: Failed, retry_after: Option<Duration> },
+}
+
+/// What the last answer, if one was there, changed. The one look at the calls in a reconcile: an answer that comes during it waits for
+/// the next.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) info: SynthesisInfo,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) news: Option<News>,
+}
+
+/// What is to be told of it.
+#[derive(Debug)]
+pub(super) enum News {
+    Stored { revision: i64, model: String },
+    Failed(Failed),
+}
+
+impl Settled {
+    pub(super) fn failure(&self) -> Option<&str> {
+        match &self.news {
+            Some(News::Failed(failed)) => Some(&failed.message),
+            Some(News::Stored { .. }) | None => None,
+        }
+    }
+}
+
+/// Stores the code of an answer that is still wanted, or records why there is none. The answer itself is kept until that is in the
+/// status: whoever is interrupted does the same again.
+pub(super) async fn settle(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    info: SynthesisInfo,
+    observed: &ObservedAgent,
+) -> Result<Result<Settled, Invalid>, ReconcileError> {
+    let uid = &agent.owner.uid;
+    let (about, answer) = match ctx.synthesis.agents.stand(uid) {
+        Stand::Answered(about, answer) => (about, answer),
+        Stand::UnderWay(about) => return Ok(Ok(Settled { info, in_flight: Some(about), news: None })),
+        Stand::None => return Ok(Ok(Settled { info, in_flight: None, news: None })),
+    };
+    if !about.is_wanted(agent) {
+        ctx.synthesis.agents.dealt_with(uid);
+        return Ok(Ok(Settled { info, in_flight: None, news: None }));
+    }
+    match &*answer {
+        Answer::Failed { failed, retry_after } => {
+            ctx.synthesis.wait(uid, *retry_after);
+            let info = attempt::failed(&info, failed, now());
+            Ok(Ok(Settled { info, in_flight: None, news: Some(News::Failed(failed.clone())) }))
+        }
+        Answer::Made { new, duration, tokens } => {
+            let revision = match store(ctx, agent, new, observed).await? {
+                Ok(revision) => revision,
+                Err(invalid) => return Ok(Err(invalid)),
+            };
+            let info = attempt::succeeded(&info, &new.code_hash, *duration, *tokens);
+            Ok(Ok(Settled { info, in_flight: None, news: Some(News::Stored { revision, model: new.model.clone() }) }))
+        }
+    }
+}
+
+/// Stores new code as the next revision. Code that is stored already is made the newest.
+async fn store(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    new: &NewCode,
+    observed: &ObservedAgent,
+) -> Result<Result<i64, Invalid>, ReconcileError> {
+    let config_map = code::build_code_config_map(agent, new, code::next_revision(&observed.codes));
+    let name = config_map.metadata.name.clone().unwrap_or_default();
+    let known = observed.codes.iter().find(|stored| stored.name == name).cloned();
+    if known.is_none() && crate::code::store(ctx, &agent.owner, &config_map).await? == Stored::Taken {
+        let taken = [(ChildKind::ConfigMap, name)];
+        return Ok(Err(Invalid::name_conflict(&taken).unwrap_or_else(|| Invalid::spec("a name is taken"))));
+    }
+    let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
+    let Some(stored) = stored.or(known) else { return Ok(Ok(code::next_revision(&observed.codes))) };
+    let newest = code::latest(&observed.codes).is_some_and(|(latest, _)| latest.uid == stored.uid);
+    let is_known = observed.codes.iter().any(|code| code.uid == stored.uid);
+    let revision = match (is_known, newest) {
+        (true, false) => code::next_revision(&observed.codes),
+        _ => code::revision(&stored),
+    };
+    crate::code::annotate(ctx, &stored, &code::input_annotations(agent, revision)).await?;
+    Ok(Ok(revision))
+}
+
+/// Judges what the synthesizer said; `name` is the agent's, `measured` how long the call took.
+pub(super) fn judge(
+    answer: Result<SynthesizeResponse, Failure>,
+    name: &str,
+    instructions: String,
+    offered: Offered,
+    measured: Duration,
+) -> Answer {
+    let response = match answer {
+        Ok(response) => response,
+        Err(failure) => return refused(failure),
+    };
+    let tokens = tokens(response.usage.unwrap_or_default());
+    if response.outcome() == SynthesisOutcome::Rejected {
+        return Answer::Failed { failed: rejected(&response.diagnostics, tokens), retry_after: None };
+    }
+    match definition(&response, name) {
+        Ok(definition) => {
+            let duration = response.duration.and_then(|duration| Duration::try_from(duration).ok()).unwrap_or(measured);
+            let new = NewCode {
+                code: response.code,
+                code_hash: response.code_hash,
+                definition,
+                instructions,
+                offered,
+                model: response.model,
+                traceparent: response.traceparent,
+                synthesized_at: now(),
+            };
+            Answer::Made { new: Box::new(new), duration, tokens }
+        }
+        Err(why) => {
+            let message = bounded(&format!("the synthesizer's answer cannot be used: {why}"));
+            Answer::Failed { failed: failed(Reason::SynthesisFailed, message, tokens), retry_after: None }
+        }
+    }
+}
+
+/// The checked definition, if the answer is whole.
+fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefinition, String> {
+    let code_hash: String = Sha256::digest(response.code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    if response.code.is_empty() || response.code.len() > limits::CODE {
+        return Err(format!("its code has {} bytes, not 1 to {}", response.code.len(), limits::CODE));
+    }
+    if code_hash != response.code_hash {
+        return Err("its code does not have the hash it names".to_owned());
+    }
+    let definition = response.definition.clone().ok_or("it has no definition")?;
+    let definition = AgentDefinition::try_from(definition).map_err(|error| crate::error::chain(&error))?;
+    if definition.name == name { Ok(definition) } else { Err(format!("it is for an agent '{}'", definition.name)) }
+}
+
+fn refused(failure: Failure) -> Answer {
+    let reason = match failure.kind {
+        FailureKind::Disabled => Reason::SynthesisDisabled,
+        FailureKind::Retryable | FailureKind::Invalid => Reason::SynthesisFailed,
+    };
+    let (input, output) = failure.tokens;
+    Answer::Failed {
+        failed: failed(reason, failure.message, Tokens { input, output }),
+        retry_after: failure.retry_after,
+    }
+}
+
+fn rejected(diagnostics: &[Diagnostic], tokens: Tokens) -> Failed {
+    let errors: Vec<String> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity() == Severity::Error)
+        .map(|diagnostic| bounded(&line(diagnostic)))
+        .collect();
+    let first = errors.first().map_or("the synthesizer gives no reason", String::as_str);
+    let more = match errors.len() {
+        0 | 1 => String::new(),
+        number => format!(" (and {} more, see status.synthesisInfo.validationErrors)", number - 1),
+    };
+    let message = bounded(&format!("the generated code is invalid, and what runs goes on: {first}{more}"));
+    Failed { validation_errors: errors, ..failed(Reason::ValidationFailed, message, tokens) }
+}
+
+/// `line:column: message (hint)`.
+fn line(diagnostic: &Diagnostic) -> String {
+    let Diagnostic { line, column, message, hint, .. } = diagnostic;
+    let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+    format!("{line}:{column}: {message}{hint}")
+}
+
+fn failed(reason: Reason, message: String, tokens: Tokens) -> Failed {
+    Failed { reason, message, validation_errors: Vec::new(), tokens }
+}
+
+fn tokens(usage: Usage) -> Tokens {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Tokens { input: number(usage.input_tokens), output: number(usage.output_tokens) }
+}
+
+#[cfg(test)]
+mod tests {
+    use langop_proto::v1;
+
+    use super::*;
+
+    fn response(code: &str) -> SynthesizeResponse {
+        let code_hash = Sha256::digest(code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        SynthesizeResponse {
+            code: code.into(),
+            code_hash,
+            outcome: SynthesisOutcome::Generated.into(),
+            definition: Some(v1::AgentDefinition { name: "a".into(), ..v1::AgentDefinition::default() }),
+            usage: Some(Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() }),
+            ..SynthesizeResponse::default()
+        }
+    }
+
+    fn judged(answer: Result<SynthesizeResponse, Failure>) -> Answer {
+        judge(answer, "a", "do it".into(), Offered::default(), Duration::from_secs(2))
+    }
+
+    fn failure_of(answer: Answer) -> Failed {
+        match answer {
+            Answer::Failed { failed, .. } => failed,
+            Answer::Made { .. } => panic!("code was made"),
+        }
+    }
+
+    #[test]
+    fn whole_answers_become_code() {
+        let Answer::Made { new, duration, tokens } = judged(Ok(response("code"))) else { panic!("no code") };
+        assert_eq!((new.code.as_str(), new.instructions.as_str()), ("code", "do it"));
+        assert_eq!((duration, tokens), (Duration::from_secs(2), Tokens { input: 7, output: 3 }));
+    }
+
+    #[test]
+    fn answers_that_are_not_whole_are_refused() {
+        let edits: [(&str, fn(&mut SynthesizeResponse)); 5] = [
+            ("hash", |r| r.code_hash.push('0')),
+            ("definition", |r| r.definition = None),
+            ("'b'", |r| r.definition.as_mut().unwrap().name = "b".into()),
+            ("0 bytes", |r| r.code.clear()),
+            ("bytes", |r| r.code = "x".repeat(limits::CODE + 1)),
+        ];
+        for (expected, edit) in edits {
+            let mut broken = response("code");
+            edit(&mut broken);
+            let failed = failure_of(judged(Ok(broken)));
+            assert_eq!(failed.reason, Reason::SynthesisFailed);
+            assert!(failed.message.contains(expected), "{}", failed.message);
+        }
+    }
+
+    #[test]
+    fn refused_code_is_told_with_line_and_column() {
+        let error = |line, message: &str| Diagnostic {
+            severity: Severity::Error.into(),
+            line,
+            column: 3,
+            message: message.into(),
+            hint: "use a step".into(),
+            ..Diagnostic::default()
+        };
+        let warning = Diagnostic { severity: Severity::Warning.into(), ..Diagnostic::default() };
+        let answer = SynthesizeResponse {
+            outcome: SynthesisOutcome::Rejected.into(),
+            diagnostics: vec![warning, error(2, "unknown method"), error(9, "other")],
+            ..SynthesizeResponse::default()
+        };
+        let failed = failure_of(judged(Ok(answer)));
+        assert_eq!(failed.reason, Reason::ValidationFailed);
+        assert!(failed.message.contains("2:3: unknown method (use a step) (and 1 more"), "{}", failed.message);
+        assert_eq!(failed.validation_errors.len(), 2);
+    }
+
+    #[test]
+    fn failures_keep_their_kind() {
+        for (kind, reason) in [
+            (FailureKind::Retryable, Reason::SynthesisFailed),
+            (FailureKind::Invalid, Reason::SynthesisFailed),
+            (FailureKind::Disabled, Reason::SynthesisDisabled),
+        ] {
+            let failure = Failure { kind, message: "why".into(), retry_after: None, tokens: (1, 2) };
+            let failed = failure_of(judged(Err(failure)));
+            assert_eq!((failed.reason, failed.tokens), (reason, Tokens { input: 1, output: 2 }));
+        }
+    }
+}

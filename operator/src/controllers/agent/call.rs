@@ -1,0 +1,115 @@
+//! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile that started it.
+
+use std::{
+    sync::Arc,
+    time::Instant,
+};
+
+use langop_api::{LanguageAgent, agent::Tokens, condition::Reason};
+use langop_desired::{
+    agent::{attempt::Failed, code, decide::InFlight, validate::ValidatedAgent},
+    observed::Observed,
+    references::References,
+};
+use langop_proto::v1::{SynthesisOutcome, SynthesizeResponse};
+use tracing::Instrument as _;
+
+use super::answer::{self, Answer};
+use crate::{
+    context::Context,
+    error::chain,
+    kind::Kind,
+    request::{self, Question},
+    synthesizer::{Failure, FailureKind, Synthesizer},
+    triggers::Target,
+};
+
+/// A call to be made once its attempt is recorded.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) about: InFlight,
+    pub(super) variant: Option<String>,
+    /// The code that runs meanwhile, and that the new one should differ little from.
+    pub(super) current: Option<Arc<Observed>>,
+}
+
+/// Starts the call; its answer triggers the agent.
+pub(super) async fn start(ctx: &Arc<Context>, object: &LanguageAgent, agent: &ValidatedAgent, call: Call) {
+    let (Some(synthesizer), Some(instructions)) = (ctx.synthesis.synthesizer.clone(), agent.instructions.clone()) else { return };
+    let uid = &agent.owner.uid;
+    ctx.synthesis.attempted(uid);
+    let span = tracing::info_span!(
+        "create_agent",
+        otel.name = format!("create_agent {}", agent.name),
+        gen_ai.operation.name = "create_agent",
+        gen_ai.agent.name = agent.name,
+    );
+    let question = Question {
+        name: agent.name.clone(),
+        namespace: agent.namespace.clone(),
+        instructions: instructions.text,
+        previous: None,
+        variant: call.variant,
+    };
+    let made = make(ctx.clone(), synthesizer, question, agent.references.clone(), call.current);
+    let target = Target::new(Kind::Agent, Some(&agent.namespace), &agent.name);
+    let again = ctx.clone();
+    ctx.synthesis.agents.start(uid, call.about, made.instrument(span), move || again.triggers.send(target));
+    super::announce::started(ctx, object).await;
+}
+
+async fn make(
+    ctx: Arc<Context>,
+    synthesizer: Arc<Synthesizer>,
+    mut question: Question,
+    references: References,
+    current: Option<Arc<Observed>>,
+) -> Answer {
+    let started = Instant::now();
+    let (name, instructions, offered) = (question.name.clone(), question.instructions.clone(), code::offered(&references));
+    let response = match previous(&ctx, current).await {
+        Ok(previous) => {
+            question.previous = previous;
+            synthesizer.synthesize(request::synthesize(question, &references)).await
+        }
+        Err(failure) => Err(failure),
+    };
+    let took = started.elapsed();
+    let traceparent = langop_proto::trace::current_traceparent();
+    ctx.metrics.synthesized(outcome(&response), took, traceparent.as_deref());
+    answer::judge(response, &name, instructions, offered, took)
+}
+
+/// The code that runs, for a small difference.
+async fn previous(ctx: &Context, current: Option<Arc<Observed>>) -> Result<Option<(String, String)>, Failure> {
+    let Some(current) = current else { return Ok(None) };
+    crate::code::read(ctx, &current).await.map_err(|error| Failure {
+        kind: FailureKind::Retryable,
+        message: format!("the code that runs cannot be read: {}", chain(&error)),
+        retry_after: None,
+        tokens: (0, 0),
+    })
+}
+
+fn outcome(response: &Result<SynthesizeResponse, Failure>) -> &'static str {
+    match response {
+        Err(failure) => failure.kind.as_str(),
+        Ok(response) => match response.outcome() {
+            SynthesisOutcome::Generated | SynthesisOutcome::Unspecified => "generated",
+            SynthesisOutcome::Repaired => "repaired",
+            SynthesisOutcome::Cached => "cached",
+            SynthesisOutcome::Coalesced => "coalesced",
+            SynthesisOutcome::Rejected => "rejected",
+        },
+    }
+}
+
+/// What is recorded where the operator has no synthesizer.
+pub(super) fn without_synthesizer() -> Failed {
+    Failed {
+        reason: Reason::SynthesisDisabled,
+        message: "synthesis is disabled: set LANGOP_SYNTHESIZER_ENDPOINT on the operator, or give the agent an image of its own".to_owned(),
+        validation_errors: Vec::new(),
+        tokens: Tokens::default(),
+    }
+}

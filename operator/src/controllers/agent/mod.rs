@@ -1,0 +1,247 @@
+//! LanguageAgent: instructions become code, code becomes a workload. Code is made outside the reconcile (see [`crate::synthesis`]):
+//! one reconcile records the attempt and starts the call, a later one stores the answer.
+
+mod announce;
+mod answer;
+mod call;
+mod dereference;
+
+pub(crate) use answer::Answer;
+
+use std::sync::Arc;
+
+use kube::api::PropagationPolicy;
+use langop_api::{LanguageAgent, LanguageAgentStatus, agent::SynthesisInfo, condition::types};
+use langop_desired::{
+    agent::{
+        AgentContext, attempt,
+        build::{self, Fate},
+        code,
+        decide::{self, Decision, InFlight},
+        status::{StatusInput, interrupted, status},
+        validate::{ValidatedAgent, validate},
+    },
+    backoff::due,
+    conditions::{self, Standing},
+    observed::ChildKind,
+};
+
+use self::{answer::Settled, call::Call};
+use super::{backoff, owner, report, until};
+use crate::{
+    apply::{self, Applying},
+    context::{Context, now},
+    error::ReconcileError,
+    index::Key,
+    objects::Stores,
+    runner::{Done, Reconciled},
+    status::{self as statuses, Written},
+    triggers::{self, Target},
+};
+
+impl Reconciled for LanguageAgent {
+    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+        let owner = owner(&*self)?;
+        let mut context = dereference::context(&ctx, &self);
+        match dereference::obstacle(&ctx, &owner, &context).await? {
+            Some(Applying::Conflict(taken)) => context.observed.conflicts = taken,
+            Some(obstacle) => {
+                if let (written, Err(standing)) = obstacle.settle() {
+                    return stop(&ctx, &context, &written, standing).await;
+                }
+            }
+            None => {}
+        }
+        match validate(&context, &ctx.settings.build, now()) {
+            Ok(agent) => Box::pin(proceed(&ctx, context, &agent)).await,
+            Err(invalid) => stop(&ctx, &context, &[], invalid.into()).await,
+        }
+    }
+}
+
+/// The agent's names are its own: code is decided on, children are applied, and what happened is told.
+async fn proceed(ctx: &Arc<Context>, mut context: AgentContext<'_>, agent: &ValidatedAgent) -> Result<Done, ReconcileError> {
+    let before = previous(context.agent);
+    let info = before.synthesis_info.clone().unwrap_or_default();
+    let settled = match answer::settle(ctx, agent, info, &context.observed).await? {
+        Ok(settled) => settled,
+        Err(invalid) => return stop(ctx, &context, &[], invalid.into()).await,
+    };
+    context.observed = dereference::observed(ctx, agent);
+    let plan = plan(ctx, agent, &settled, &context);
+    let annotated = follow_inputs(ctx, agent, &plan.decision, &context).await?;
+
+    let workload = plan.decision.workload(agent, &plan.info);
+    let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
+    end_other_mode(ctx, &context, &built.report.fate).await?;
+    let keep = kept(agent, &built.report.fate);
+    let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep).await?.settle();
+    let children = match children {
+        Ok(children) => children,
+        // No call is started and no answer forgotten: that is recorded only by a whole status.
+        Err(standing) => return stop(ctx, &context, &written, standing).await,
+    };
+
+    context.observed = dereference::observed(ctx, agent);
+    let next = status(&StatusInput {
+        previous: &before,
+        agent,
+        decision: &plan.decision,
+        info: &plan.info,
+        failure: plan.failure.as_deref().or(settled.failure()),
+        report: &built.report,
+        children: &children,
+        observed: &context.observed,
+        now: now(),
+    });
+    let recorded = statuses::write(ctx, context.agent, &next).await?;
+    if settled.news.is_some() {
+        ctx.synthesis.agents.dealt_with(&agent.owner.uid);
+    }
+    announce::all(ctx, context.agent, &settled, &plan, annotated, &written).await;
+    if let Some(call) = plan.call {
+        call::start(ctx, context.agent, agent, call).await;
+    }
+    prune(ctx, agent, &plan.decision, &context, &next).await?;
+    let done = report(&written, if annotated == Written::Yes { Written::Yes } else { recorded }, standing(&next).as_ref());
+    Ok(match plan.decision {
+        Decision::BackingOff { due, .. } => done.again_in(until(due, now())),
+        _ => done,
+    })
+}
+
+fn previous(agent: &LanguageAgent) -> LanguageAgentStatus {
+    agent.status.clone().unwrap_or_default()
+}
+
+/// A reconcile that cannot come to its end says so, and that alone.
+async fn stop(
+    ctx: &Context,
+    context: &AgentContext<'_>,
+    written: &[apply::Written],
+    standing: Standing,
+) -> Result<Done, ReconcileError> {
+    let agent = context.agent;
+    let generation = agent.metadata.generation.unwrap_or_default();
+    let next = interrupted(&previous(agent), generation, standing.clone(), &context.observed, now());
+    let recorded = statuses::write(ctx, agent, &next).await?;
+    announce::workloads(ctx, agent, written).await;
+    Ok(report(written, recorded, Some(&standing)))
+}
+
+/// What is to be done about the code, and what is to be recorded of it.
+struct Plan {
+    decision: Decision,
+    info: SynthesisInfo,
+    /// Why no call can even be tried.
+    failure: Option<String>,
+    call: Option<Call>,
+}
+
+fn plan(ctx: &Context, agent: &ValidatedAgent, settled: &Settled, context: &AgentContext<'_>) -> Plan {
+    let uid = &agent.owner.uid;
+    let info = settled.info.clone();
+    let codes = &context.observed.codes;
+    let came_back = ctx.synthesis.came_back(uid);
+    let decision = decide::decide(agent, &info, codes, settled.in_flight.as_ref(), came_back, &backoff(ctx), now());
+    let as_is = |decision, info| Plan { decision, info, failure: None, call: None };
+    let Decision::Synthesize { variant, current, .. } = &decision else { return as_is(decision, info) };
+    if ctx.synthesis.synthesizer.is_none() {
+        return disabled(ctx, agent, info, decision.code().cloned());
+    }
+    if let Some(pause) = ctx.synthesis.asked_to_wait(uid) {
+        // Asked to come back later than the back-off says.
+        let decision = Decision::BackingOff { due: due(now(), pause), current: current.clone() };
+        return as_is(decision, info);
+    }
+    let call = Call { about: InFlight::of(agent), variant: variant.clone(), current: current.clone() };
+    Plan { info: attempt::started(&info, agent), decision, failure: None, call: Some(call) }
+}
+
+/// The operator itself has no synthesizer. Said once; only a restart with another setting changes it.
+fn disabled(ctx: &Context, agent: &ValidatedAgent, info: SynthesisInfo, current: Option<Arc<langop_desired::observed::Observed>>) -> Plan {
+    let decision = Decision::BackingOff { due: due(now(), ctx.settings.backoff_max), current };
+    let asked = attempt::started(&info, agent);
+    let is_same_question = asked.instructions_hash == info.instructions_hash && asked.attempted_resynthesize == info.attempted_resynthesize;
+    if decide::is_disabled(&info) && is_same_question {
+        return Plan { decision, info, failure: None, call: None };
+    }
+    let failed = call::without_synthesizer();
+    Plan { decision, info: attempt::failed(&asked, &failed, now()), failure: Some(failed.message), call: None }
+}
+
+/// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that.
+async fn follow_inputs(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    decision: &Decision,
+    context: &AgentContext<'_>,
+) -> Result<Written, ReconcileError> {
+    let Some(active) = decision.code() else { return Ok(Written::No) };
+    let revision = match decision {
+        Decision::Activate { .. } => code::next_revision(&context.observed.codes),
+        _ => code::revision(active),
+    };
+    crate::code::annotate(ctx, active, &code::input_annotations(agent, revision)).await
+}
+
+/// The workload of the other mode ends with its pods before ours is made.
+async fn end_other_mode(ctx: &Context, context: &AgentContext<'_>, fate: &Fate) -> Result<(), ReconcileError> {
+    let Fate::Switching { delete: Some(kind), .. } = fate else { return Ok(()) };
+    let old = match kind {
+        ChildKind::CronJob => &context.observed.cron_job,
+        _ => &context.observed.deployment,
+    };
+    match old {
+        Some(old) if !old.deleting => apply::delete(ctx, old, PropagationPolicy::Foreground).await,
+        _ => Ok(()),
+    }
+}
+
+/// Workloads that must not be removed although they are not among the children.
+fn kept(agent: &ValidatedAgent, fate: &Fate) -> Vec<Key> {
+    let both = [ChildKind::Deployment, ChildKind::CronJob].map(|kind| Key::new(kind, &agent.namespace, &agent.name));
+    match fate {
+        Fate::Written(_) => Vec::new(),
+        Fate::Kept | Fate::Switching { .. } => both.into(),
+    }
+}
+
+/// Removes old revisions once the active one is rolled out: pods of the one before still mount theirs until then.
+async fn prune(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    decision: &Decision,
+    context: &AgentContext<'_>,
+    next: &LanguageAgentStatus,
+) -> Result<(), ReconcileError> {
+    let Decision::Run { code: active } = decision else { return Ok(()) };
+    if !conditions::is_true(&next.conditions, types::READY) {
+        return Ok(());
+    }
+    for old in code::prune(&context.observed.codes, agent.history_limit, &active.name) {
+        apply::delete(ctx, &old, PropagationPolicy::Background).await?;
+    }
+    Ok(())
+}
+
+/// How the status says that the agent stands, as far as reports tell it apart.
+fn standing(status: &LanguageAgentStatus) -> Option<Standing> {
+    use langop_api::condition::Reason::{AsDesired, InvalidSpec};
+    if conditions::is_true(&status.conditions, types::STALLED) {
+        Some(Standing::Stalled(InvalidSpec, String::new()))
+    } else if conditions::is_true(&status.conditions, types::RECONCILING) {
+        Some(Standing::Progressing(AsDesired, String::new()))
+    } else {
+        None
+    }
+}
+
+/// Those that a synthesizer which comes back may help.
+pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
+    let is_waiting = |agent: &LanguageAgent| {
+        let info = agent.status.as_ref().and_then(|status| status.synthesis_info.as_ref());
+        info.is_some_and(decide::is_disabled)
+    };
+    stores.agents.select(is_waiting).iter().map(|agent| triggers::target_of(&**agent)).collect()
+}

@@ -1,0 +1,99 @@
+//! LanguageCluster: a namespace with quota, members and isolation, and a count of the agents in it.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::ResourceExt as _;
+use langop_api::{LanguageCluster, cluster::AgentCounts};
+use langop_desired::{
+    children::{Applied, Children},
+    cluster,
+    conditions::Standing,
+    observed::ChildKind,
+};
+
+use super::{owner, report};
+use crate::{
+    apply,
+    context::{Context, now},
+    error::ReconcileError,
+    index::Key,
+    runner::{Done, Reconciled},
+    status::{self, Written},
+};
+
+/// Counts are written at most this often.
+const PACE: Duration = Duration::from_secs(10);
+
+impl Reconciled for LanguageCluster {
+    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+        let (written, framed) = frame(&ctx, &self).await?;
+        let counted = if framed.is_ok() { count(&ctx, &self) } else { Counted::unchanged(&self) };
+        let next = cluster::status(&self, framed.as_ref().map_err(Clone::clone), counted.agents, now());
+        let status = status::write(&ctx, &*self, &next).await?;
+        if status == Written::Yes && counted.agents != before(&self) {
+            let mut times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            times.insert(self.name_any(), Instant::now());
+        }
+        let done = report(&written, status, framed.as_ref().err());
+        Ok(match counted.again {
+            Some(again) => done.again_in(again),
+            None => done,
+        })
+    }
+}
+
+type Framed = (Vec<apply::Written>, Result<Children<Applied>, Standing>);
+
+/// The namespace and what is in it, or why not. Nothing is written before the namespace is certainly ours.
+async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, ReconcileError> {
+    let not = |standing: Standing| Ok((Vec::new(), Err(standing)));
+    let owner = owner(object)?;
+    let validated = match cluster::validate(object, &ctx.settings.build) {
+        Ok(validated) => validated,
+        Err(invalid) => return not(invalid.into()),
+    };
+    let all = ctx.stores.clusters.list(None);
+    let others = all.iter().filter_map(|other| other.0.as_ref().ok());
+    let live = apply::look(ctx, &Key::new(ChildKind::Namespace, "", &validated.namespace)).await?;
+    let namespace_use = match cluster::decide(object, others, live.as_deref()) {
+        Ok(namespace_use) => namespace_use,
+        Err(standing) => return not(standing),
+    };
+    let namespace = cluster::build_namespace(&validated, namespace_use);
+    if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
+        return not(standing);
+    }
+    let children = cluster::build(&validated, &ctx.settings.build);
+    Ok(apply::children(ctx, &owner, children, &[]).await?.settle())
+}
+
+/// Agents to be shown, and when to look again if that is not the whole truth.
+struct Counted {
+    agents: Option<AgentCounts>,
+    again: Option<Duration>,
+}
+
+impl Counted {
+    fn unchanged(cluster: &LanguageCluster) -> Self {
+        Self { agents: before(cluster), again: None }
+    }
+}
+
+fn before(cluster: &LanguageCluster) -> Option<AgentCounts> {
+    cluster.status.as_ref().and_then(|status| status.agents)
+}
+
+fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
+    let agents = ctx.stores.agents.list(Some(&cluster::namespace_of(object)));
+    let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| agent.0.as_ref().ok()?.status.as_ref()?.phase;
+    let agents = cluster::count(agents.iter().map(|agent| phase(agent)));
+    if Some(agents) == before(object) {
+        return Counted::unchanged(object);
+    }
+    let times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let rest = times.get(&object.name_any()).map(|last| PACE.saturating_sub(last.elapsed())).unwrap_or_default();
+    if rest.is_zero() { Counted { agents: Some(agents), again: None } } else { Counted { again: Some(rest), ..Counted::unchanged(object) } }
+}

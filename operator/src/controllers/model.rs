@@ -1,0 +1,25 @@
+//! LanguageModel: the proxy through which agents reach an LLM. The operator itself never does.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use langop_api::LanguageModel;
+use langop_desired::{model, workload::Rollout};
+
+use super::service;
+use crate::{
+    context::{Context, now},
+    error::ReconcileError,
+    runner::{Done, Reconciled},
+};
+
+impl Reconciled for LanguageModel {
+    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+        let settings = &ctx.settings.build;
+        let built = model::validate(&self, &[]).map(|validated| model::build(&validated, settings));
+        let applying = service::apply(&ctx, &*self, built, &model::proxy_name(&self.name_any())).await?;
+        let rollout = Rollout { deployment: applying.live.deployment.as_deref(), pods: &applying.live.pods };
+        let next = model::status(&self, applying.children(), rollout, settings, now());
+        service::finish(&ctx, &*self, &applying, &next).await
+    }
+}

@@ -1,0 +1,167 @@
+//! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The only caller of DistillPersona.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube::ResourceExt as _;
+use langop_api::{
+    LanguagePersona, LanguagePersonaStatus,
+    condition::{Reason, types},
+};
+use langop_desired::{
+    conditions, hash,
+    persona::{self, Decision, Outcome as Step, Synthesizer as Endpoints},
+};
+use langop_proto::v1::{DistillPersonaRequest, Persona};
+use tracing::Instrument as _;
+
+use super::{backoff, owner, until};
+use crate::{
+    context::{Context, now},
+    error::ReconcileError,
+    events::Severity,
+    objects::Stores,
+    runner::{Done, Outcome, Reconciled},
+    status::{self, Written},
+    synthesis::Stand,
+    synthesizer::{Failure, FailureKind, Synthesizer},
+    triggers::{self, Target},
+};
+
+impl Reconciled for LanguagePersona {
+    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+        let uid = owner(&*self)?.uid;
+        let hash = hash::persona(&self.spec);
+        let in_flight = match ctx.synthesis.personas.stand(&uid) {
+            Stand::Answered(about, answer) if about == hash => return settle(&ctx, &self, &uid, &answer).await,
+            Stand::Answered(..) => {
+                // The text has moved on meanwhile.
+                ctx.synthesis.personas.dealt_with(&uid);
+                None
+            }
+            // One call at a time, even for another text.
+            Stand::UnderWay(about) if about != hash => return Ok(Outcome::Waiting.into()),
+            Stand::UnderWay(about) => Some(about),
+            Stand::None => None,
+        };
+        let endpoints = if ctx.synthesis.came_back(&uid) { Endpoints::Changed } else { Endpoints::Same };
+        match persona::decide(&self, in_flight.as_deref(), endpoints, &backoff(&ctx), now()) {
+            Decision::Done => Ok(outcome(record(&ctx, &self, &Step::Done).await?)),
+            Decision::InFlight => Ok(Outcome::Waiting.into()),
+            Decision::BackingOff { due } => Ok(Done::from(Outcome::Waiting).again_in(until(due, now()))),
+            Decision::Distill => match ctx.synthesis.synthesizer.clone() {
+                Some(synthesizer) => distill(&ctx, &self, uid, hash, synthesizer).await,
+                None => stand_in(&ctx, &self, &hash).await,
+            },
+        }
+    }
+}
+
+fn outcome(written: Written) -> Done {
+    match written {
+        Written::Yes => Outcome::Changed.into(),
+        Written::No => Outcome::Unchanged.into(),
+    }
+}
+
+async fn record(ctx: &Context, persona: &LanguagePersona, step: &Step) -> Result<Written, ReconcileError> {
+    status::write(ctx, persona, &persona::status(persona, step, now())).await
+}
+
+/// Records the attempt, then makes the call in a task of its own.
+async fn distill(
+    ctx: &Arc<Context>,
+    persona: &LanguagePersona,
+    uid: String,
+    hash: String,
+    synthesizer: Arc<Synthesizer>,
+) -> Result<Done, ReconcileError> {
+    record(ctx, persona, &Step::Attempt).await?;
+    ctx.synthesis.attempted(&uid);
+    let request = request(persona);
+    let (metrics, started) = (ctx.metrics.clone(), Instant::now());
+    let call = async move {
+        let answer = synthesizer.distill(request).await;
+        let outcome = answer.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
+        metrics.synthesized(outcome, started.elapsed(), None);
+        answer.map(|answer| answer.distilled_prompt)
+    };
+    let target = Target::new(crate::kind::Kind::Persona, persona.namespace().as_deref(), &persona.name_any());
+    let again = ctx.clone();
+    ctx.synthesis.personas.start(&uid, hash, call.in_current_span(), move || again.triggers.send(target));
+    Ok(Outcome::Changed.into())
+}
+
+fn request(persona: &LanguagePersona) -> DistillPersonaRequest {
+    let spec = persona.spec.clone();
+    DistillPersonaRequest {
+        persona: Some(Persona {
+            name: persona.name_any(),
+            description: spec.description.unwrap_or_default(),
+            system_prompt: spec.system_prompt.unwrap_or_default(),
+            tone: spec.tone.unwrap_or_default(),
+            language: spec.language.unwrap_or_default(),
+        }),
+    }
+}
+
+async fn settle(
+    ctx: &Context,
+    persona: &LanguagePersona,
+    uid: &str,
+    answer: &Result<String, Failure>,
+) -> Result<Done, ReconcileError> {
+    let step = match answer {
+        Ok(prompt) => Step::Distilled(prompt.clone()),
+        Err(failure) if failure.kind == FailureKind::Disabled => Step::Disabled(failure.message.clone()),
+        Err(failure) => Step::Failed(failure.message.clone()),
+    };
+    record(ctx, persona, &step).await?;
+    ctx.synthesis.personas.dealt_with(uid);
+    announce(ctx, persona, &step).await;
+    let retry_after = answer.as_ref().err().and_then(|failure| failure.retry_after).unwrap_or_default();
+    // The next look finds the pause in the status.
+    Ok(Done::from(Outcome::Changed).again_in(retry_after.max(Duration::from_millis(100))))
+}
+
+async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {
+    match step {
+        // The first snapshot updates nobody.
+        Step::Distilled(_) if snapshot(persona).is_some() => {
+            let note = "the persona is condensed anew; agents that use it roll once";
+            ctx.events.publish(persona, Severity::Normal, Reason::PersonaUpdated, note).await;
+        }
+        Step::Failed(why) => ctx.events.publish(persona, Severity::Warning, Reason::DistillationFailed, why).await,
+        Step::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
+            ctx.events.publish(persona, Severity::Warning, Reason::SynthesisDisabled, why).await;
+        }
+        Step::Done | Step::Waiting | Step::Attempt | Step::Distilled(_) | Step::Disabled(_) => {}
+    }
+}
+
+fn snapshot(persona: &LanguagePersona) -> Option<&langop_api::persona::Distilled> {
+    persona.status.as_ref()?.distilled.as_ref()
+}
+
+/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
+async fn stand_in(ctx: &Context, persona: &LanguagePersona, hash: &str) -> Result<Done, ReconcileError> {
+    let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
+    if stands && is_disabled(persona.status.as_ref()) {
+        return Ok(Outcome::Unchanged.into());
+    }
+    let step = Step::Disabled("the operator runs without a synthesizer (LANGOP_SYNTHESIZER_ENDPOINT)".to_owned());
+    Ok(outcome(record(ctx, persona, &step).await?))
+}
+
+fn is_disabled(status: Option<&LanguagePersonaStatus>) -> bool {
+    let ready = status.and_then(|status| conditions::find(&status.conditions, types::READY));
+    ready.is_some_and(|ready| ready.reason == Reason::SynthesisDisabled.as_str())
+}
+
+/// Those that a synthesizer which comes back may help.
+pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
+    let waiting = stores.personas.select(|persona| is_disabled(persona.status.as_ref()));
+    waiting.iter().map(|persona| triggers::target_of(&**persona)).collect()
+}
