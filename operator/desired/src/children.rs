@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// Built, not applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prepared;
 
 /// In the API server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied;
 
 /// All children of one resource, complete: what a kind lists here exists, what it does not list and we own is removed (code

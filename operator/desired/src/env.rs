@@ -70,15 +70,20 @@ pub fn user_env(variables: &[UserEnvVar]) -> Vec<EnvVar> {
 
 fn user_source(source: &UserEnvVarSource) -> EnvVarSource {
     EnvVarSource {
-        secret_key_ref: source.secret_key_ref.as_ref().map(|selector| SecretKeySelector {
-            name: selector.name.clone(),
-            key: selector.key.clone(),
-            optional: selector.optional,
-        }),
-        config_map_key_ref: source.config_map_key_ref.as_ref().map(|selector| ConfigMapKeySelector {
-            name: selector.name.clone(),
-            key: selector.key.clone(),
-            optional: selector.optional,
+        secret_key_ref: source
+            .secret_key_ref
+            .as_ref()
+            .map(|selector| SecretKeySelector {
+                name: selector.name.clone(),
+                key: selector.key.clone(),
+                optional: selector.optional,
+            }),
+        config_map_key_ref: source.config_map_key_ref.as_ref().map(|selector| {
+            ConfigMapKeySelector {
+                name: selector.name.clone(),
+                key: selector.key.clone(),
+                optional: selector.optional,
+            }
         }),
         ..EnvVarSource::default()
     }
@@ -106,7 +111,10 @@ struct Server<'a> {
 pub fn mcp_servers(tools: &[ToolView]) -> String {
     let servers: Vec<_> = tools
         .iter()
-        .map(|tool| Server { name: &tool.name, url: &tool.url })
+        .map(|tool| Server {
+            name: &tool.name,
+            url: &tool.url,
+        })
         .collect();
     json(&servers)
 }
@@ -122,7 +130,11 @@ struct Endpoint<'a> {
 pub fn model_endpoints(models: &[ModelView]) -> String {
     let endpoints: Vec<_> = models
         .iter()
-        .map(|model| Endpoint { name: &model.name, url: &model.url, model: &model.model })
+        .map(|model| Endpoint {
+            name: &model.name,
+            url: &model.url,
+            model: &model.model,
+        })
         .collect();
     json(&endpoints)
 }
@@ -171,27 +183,17 @@ mod tests {
                 {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": true}}}]"#,
         )
         .unwrap();
-        insta::assert_json_snapshot!(user_env(&variables), @r#"
-        [
-          {
-            "name": "A",
-            "value": "$(B)"
-          },
-          {
-            "name": "E"
-          },
-          {
-            "name": "S",
-            "valueFrom": {
-              "secretKeyRef": {
-                "key": "k",
-                "name": "s",
-                "optional": true
-              }
-            }
-          }
-        ]
-        "#);
+        insta::assert_yaml_snapshot!(user_env(&variables), @"
+        - name: A
+          value: $(B)
+        - name: E
+        - name: S
+          valueFrom:
+            secretKeyRef:
+              key: k
+              name: s
+              optional: true
+        ");
     }
 
     #[test]
@@ -212,21 +214,45 @@ mod tests {
             mcp_servers(&[tool("z"), tool("a")]),
             r#"[{"name":"z","url":"http://z:1"},{"name":"a","url":"http://a:1"}]"#
         );
-        let model = ModelView { name: "m".into(), url: "u".into(), model: "id".into(), port: 8000 };
-        assert_eq!(model_endpoints(&[model]), r#"[{"name":"m","url":"u","model":"id"}]"#);
-        assert_eq!((mcp_servers(&[]), model_endpoints(&[])), ("[]".into(), "[]".into()));
+        let model = ModelView {
+            name: "m".into(),
+            url: "u".into(),
+            model: "id".into(),
+            port: 8000,
+        };
+        assert_eq!(
+            model_endpoints(&[model]),
+            r#"[{"name":"m","url":"u","model":"id"}]"#
+        );
+        assert_eq!(
+            (mcp_servers(&[]), model_endpoints(&[])),
+            ("[]".into(), "[]".into())
+        );
     }
 
     #[test]
     fn a_persona_sets_what_it_has() {
         let names = |persona: Option<PersonaView>| -> Vec<String> {
-            let references = References { persona, ..References::default() };
-            given(&references).into_iter().map(|variable| variable.name).collect()
+            let references = References {
+                persona,
+                ..References::default()
+            };
+            given(&references)
+                .into_iter()
+                .map(|variable| variable.name)
+                .collect()
         };
         assert_eq!(names(None), ["MCP_SERVERS", "MODEL_ENDPOINTS"]);
-        let distilled = Distilled { tone: Some("dry".into()), prompt: "p".into(), ..Distilled::default() };
+        let distilled = Distilled {
+            tone: Some("dry".into()),
+            prompt: "p".into(),
+            ..Distilled::default()
+        };
         assert_eq!(
-            names(Some(PersonaView { name: "clerk".into(), distilled }))[2..],
+            names(Some(PersonaView {
+                name: "clerk".into(),
+                distilled
+            }))[2..],
             ["PERSONA_NAME", "PERSONA_TONE", "PERSONA_DISTILLED_PROMPT"]
         );
     }

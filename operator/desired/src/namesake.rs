@@ -96,10 +96,7 @@ mod tests {
 
     #[test]
     fn of_three_only_the_first_keeps_the_name() {
-        let others = [
-            namesake(NamedKind::Tool, 3),
-            namesake(NamedKind::Client, 1),
-        ];
+        let others = [namesake(NamedKind::Tool, 3), namesake(NamedKind::Client, 1)];
         let message = conflict(NamedKind::Agent, at(2), &others).unwrap();
         assert!(message.contains("LanguageClient"), "{message}");
     }

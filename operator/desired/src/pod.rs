@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, LocalObjectReference, PodSecurityContext, PodSpec,
-        PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext, TCPSocketAction, Toleration, Volume,
-        VolumeMount,
+        Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, LocalObjectReference,
+        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+        SecurityContext, TCPSocketAction, Toleration, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString,
@@ -63,7 +63,9 @@ pub enum ResourcesError {
         source: InvalidQuantity,
     },
     /// A request above its limit.
-    #[error("resources: the request of {resource} ({request}) is larger than its limit ({limit}): raise the limit or lower the request")]
+    #[error(
+        "resources: the request of {resource} ({request}) is larger than its limit ({limit}): raise the limit or lower the request"
+    )]
     RequestAboveLimit {
         /// Of which resource.
         resource: String,
@@ -83,7 +85,12 @@ pub fn requirements(
 ) -> Result<ResourceRequirements, ResourcesError> {
     let empty = Resources::default();
     let given = resources.unwrap_or(&empty);
-    let mut names: Vec<&str> = given.requests.keys().chain(given.limits.keys()).map(String::as_str).collect();
+    let mut names: Vec<&str> = given
+        .requests
+        .keys()
+        .chain(given.limits.keys())
+        .map(String::as_str)
+        .collect();
     names.extend(["cpu", "memory"]);
     names.sort_unstable();
     names.dedup();
@@ -107,8 +114,20 @@ fn pair<'a>(
     given: &'a Resources,
     defaults: &ResourceDefaults,
 ) -> Result<(&'a str, &'a str), ResourcesError> {
-    let larger = |a: &'a str, b: &'a str| Ok(if amount(name, a)? >= amount(name, b)? { a } else { b });
-    let smaller = |a: &'a str, b: &'a str| Ok(if amount(name, a)? <= amount(name, b)? { a } else { b });
+    let larger = |a: &'a str, b: &'a str| {
+        Ok(if amount(name, a)? >= amount(name, b)? {
+            a
+        } else {
+            b
+        })
+    };
+    let smaller = |a: &'a str, b: &'a str| {
+        Ok(if amount(name, a)? <= amount(name, b)? {
+            a
+        } else {
+            b
+        })
+    };
     let standard = match name {
         "cpu" => Some((defaults.cpu_request, defaults.cpu_limit)),
         "memory" => Some((defaults.memory_request, defaults.memory_limit)),
@@ -239,7 +258,11 @@ pub struct PodInput {
 }
 
 /// A pod template with the whole security context.
-pub fn template(labels: BTreeMap<String, String>, input: PodInput, settings: &Settings) -> PodTemplateSpec {
+pub fn template(
+    labels: BTreeMap<String, String>,
+    input: PodInput,
+    settings: &Settings,
+) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -263,8 +286,17 @@ fn spec(input: PodInput, settings: &Settings) -> PodSpec {
         containers: input.containers,
         volumes: Some(volumes),
         restart_policy: input.restart_policy.map(str::to_owned),
-        image_pull_secrets: present(secrets.map(|NameRef { name }| LocalObjectReference { name }).collect()),
-        node_selector: Some(labels.map(|(key, LabelValue(value))| (key, value)).collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty()),
+        image_pull_secrets: present(
+            secrets
+                .map(|NameRef { name }| LocalObjectReference { name })
+                .collect(),
+        ),
+        node_selector: Some(
+            labels
+                .map(|(key, LabelValue(value))| (key, value))
+                .collect(),
+        )
+        .filter(|map: &BTreeMap<_, _>| !map.is_empty()),
         tolerations: present(input.tolerations.into_iter().map(toleration).collect()),
         ..PodSpec::default()
     }
@@ -336,18 +368,39 @@ mod tests {
         let resources: Resources = serde_json::from_str(json).unwrap();
         let made = requirements(Some(&resources), &DEFAULTS)?;
         let (requests, limits) = (made.requests.unwrap(), made.limits.unwrap());
-        Ok([&requests["cpu"], &limits["cpu"], &requests["memory"], &limits["memory"]].map(|quantity| quantity.0.clone()))
+        Ok([
+            &requests["cpu"],
+            &limits["cpu"],
+            &requests["memory"],
+            &limits["memory"],
+        ]
+        .map(|quantity| quantity.0.clone()))
     }
 
     #[test]
     fn requests_and_limits_are_always_set_and_never_crossed() {
         for (json, made) in [
             ("{}", ["100m", "500m", "128Mi", "512Mi"]),
-            (r#"{"requests": {"cpu": "2"}}"#, ["2", "2", "128Mi", "512Mi"]),
-            (r#"{"requests": {"cpu": "0.2"}}"#, ["0.2", "500m", "128Mi", "512Mi"]),
-            (r#"{"limits": {"memory": "64Mi"}}"#, ["100m", "500m", "64Mi", "64Mi"]),
-            (r#"{"limits": {"memory": "4Gi"}}"#, ["100m", "500m", "128Mi", "4Gi"]),
-            (r#"{"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}"#, ["100m", "500m", "1Gi", "2Gi"]),
+            (
+                r#"{"requests": {"cpu": "2"}}"#,
+                ["2", "2", "128Mi", "512Mi"],
+            ),
+            (
+                r#"{"requests": {"cpu": "0.2"}}"#,
+                ["0.2", "500m", "128Mi", "512Mi"],
+            ),
+            (
+                r#"{"limits": {"memory": "64Mi"}}"#,
+                ["100m", "500m", "64Mi", "64Mi"],
+            ),
+            (
+                r#"{"limits": {"memory": "4Gi"}}"#,
+                ["100m", "500m", "128Mi", "4Gi"],
+            ),
+            (
+                r#"{"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}"#,
+                ["100m", "500m", "1Gi", "2Gi"],
+            ),
         ] {
             assert_eq!(of(json), Ok(made.map(str::to_owned)), "{json}");
         }
@@ -355,8 +408,10 @@ mod tests {
 
     #[test]
     fn other_resources_get_both_sides() {
-        let resources: Resources =
-            serde_json::from_str(r#"{"limits": {"example.com/gpu": 1}, "requests": {"ephemeral-storage": "1Gi"}}"#).unwrap();
+        let resources: Resources = serde_json::from_str(
+            r#"{"limits": {"example.com/gpu": 1}, "requests": {"ephemeral-storage": "1Gi"}}"#,
+        )
+        .unwrap();
         let made = requirements(Some(&resources), &DEFAULTS).unwrap();
         let (requests, limits) = (made.requests.unwrap(), made.limits.unwrap());
         for name in ["example.com/gpu", "ephemeral-storage"] {
@@ -366,8 +421,14 @@ mod tests {
 
     #[test]
     fn impossible_resources_are_refused() {
-        assert!(matches!(of(r#"{"requests": {"cpu": "many"}}"#), Err(ResourcesError::Quantity { .. })));
-        assert!(matches!(of(r#"{"limits": {"gpu.io/x": "1x"}}"#), Err(ResourcesError::Quantity { .. })));
+        assert!(matches!(
+            of(r#"{"requests": {"cpu": "many"}}"#),
+            Err(ResourcesError::Quantity { .. })
+        ));
+        assert!(matches!(
+            of(r#"{"limits": {"gpu.io/x": "1x"}}"#),
+            Err(ResourcesError::Quantity { .. })
+        ));
         let crossed = of(r#"{"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}"#).unwrap_err();
         assert!(crossed.to_string().contains("cpu (2)"), "{crossed}");
     }
@@ -379,8 +440,14 @@ mod tests {
             ..Settings::default()
         };
         let context = pod_security_context(None, &settings);
-        assert_eq!((context.run_as_user, context.run_as_group, context.fs_group), (None, None, None));
+        assert_eq!(
+            (context.run_as_user, context.run_as_group, context.fs_group),
+            (None, None, None)
+        );
         assert_eq!(context.run_as_non_root, Some(true));
-        assert_eq!(pod_security_context(Some(7), &settings).run_as_user, Some(7));
+        assert_eq!(
+            pod_security_context(Some(7), &settings).run_as_user,
+            Some(7)
+        );
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::networking::v1::{
-        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
+        NetworkPolicySpec,
     },
     apimachinery::pkg::{
         apis::meta::v1::{LabelSelector, ObjectMeta},
@@ -50,10 +51,17 @@ pub fn dns_rule(settings: &Settings) -> Option<NetworkPolicyEgressRule> {
         to: Some(vec![NetworkPolicyPeer {
             // Without labels of a namespace, the pods are looked for in all of them.
             namespace_selector: Some(selector(dns.namespace_labels.clone())),
-            pod_selector: Some(dns.pod_labels.clone()).filter(|labels| !labels.is_empty()).map(selector),
+            pod_selector: Some(dns.pod_labels.clone())
+                .filter(|labels| !labels.is_empty())
+                .map(selector),
             ip_block: None,
         }]),
-        ports: Some(dns.ports.iter().map(|(number, protocol)| port(*number, *protocol)).collect()),
+        ports: Some(
+            dns.ports
+                .iter()
+                .map(|(number, protocol)| port(*number, *protocol))
+                .collect(),
+        ),
     })
 }
 
@@ -73,9 +81,14 @@ pub fn pods_rule(label: &str, name: &str, number: i32) -> NetworkPolicyEgressRul
 ///
 /// # Errors
 /// If the rule cannot be expressed; the message says what to write instead.
-pub fn egress_rule(rule: &EgressRule, settings: &Settings) -> Result<NetworkPolicyEgressRule, String> {
+pub fn egress_rule(
+    rule: &EgressRule,
+    settings: &Settings,
+) -> Result<NetworkPolicyEgressRule, String> {
     if rule.ports.is_empty() {
-        return Err("an egress rule must name its ports, for example ports: [{port: 443}]".to_owned());
+        return Err(
+            "an egress rule must name its ports, for example ports: [{port: 443}]".to_owned(),
+        );
     }
     let ports = rule.ports.iter().map(user_port).collect::<Result<_, _>>()?;
     let peer = match (&rule.cidr, &rule.namespace_labels, &rule.pod_labels) {
@@ -89,7 +102,9 @@ pub fn egress_rule(rule: &EgressRule, settings: &Settings) -> Result<NetworkPoli
             );
         }
         (None, ..) if !rule.except.is_empty() => {
-            return Err("except takes ranges out of cidr: set cidr, or leave except out".to_owned());
+            return Err(
+                "except takes ranges out of cidr: set cidr, or leave except out".to_owned(),
+            );
         }
         (None, namespaces, pods) => NetworkPolicyPeer {
             namespace_selector: namespaces.as_ref().map(user_selector).transpose()?,
@@ -115,7 +130,9 @@ fn user_selector(labels: &BTreeMap<String, LabelValue>) -> Result<LabelSelector,
     if labels.is_empty() {
         return Err("namespaceLabels and podLabels must name at least one label: leave out the one that is empty".to_owned());
     }
-    let labels = labels.iter().map(|(key, LabelValue(value))| (key.clone(), value.clone()));
+    let labels = labels
+        .iter()
+        .map(|(key, LabelValue(value))| (key.clone(), value.clone()));
     Ok(selector(labels.collect()))
 }
 
@@ -125,11 +142,16 @@ fn ip_block(range: &str, except: &[String], settings: &Settings) -> Result<IPBlo
     for text in except {
         let part: Cidr = text.parse()?;
         if !range.is_wider_than(part) {
-            return Err(format!("except {text} is not a part of cidr {range}: leave it out, or name a smaller range within"));
+            return Err(format!(
+                "except {text} is not a part of cidr {range}: leave it out, or name a smaller range within"
+            ));
         }
         left_out.push(part);
     }
-    let ours = LINK_LOCAL.iter().copied().chain(settings.cluster_cidrs.iter().map(String::as_str));
+    let ours = LINK_LOCAL
+        .iter()
+        .copied()
+        .chain(settings.cluster_cidrs.iter().map(String::as_str));
     // A setting that is no range was refused when the operator started.
     let ours = ours.filter_map(|text| text.parse().ok());
     left_out.extend(ours.filter(|part| range.is_wider_than(*part)));

@@ -186,16 +186,22 @@ impl References {
         let mut found = Self::default();
         for name in unique(tools) {
             let tool = source.tool(name);
-            found.tools.extend(keep("tool", name, tool, &mut found.unresolved));
+            found
+                .tools
+                .extend(keep("tool", name, tool, &mut found.unresolved));
         }
         for name in unique(models) {
             let model = source.model(name);
-            found.models.extend(keep("model", name, model, &mut found.unresolved));
+            found
+                .models
+                .extend(keep("model", name, model, &mut found.unresolved));
         }
         if let Some(NameRef { name }) = persona {
             let view = keep("persona", name, source.persona(name), &mut found.unresolved);
             if view == Some(None) {
-                found.unresolved.push(format!("persona '{name}' is not distilled yet"));
+                found
+                    .unresolved
+                    .push(format!("persona '{name}' is not distilled yet"));
             }
             found.persona = view.flatten();
         }
@@ -205,7 +211,10 @@ impl References {
 
     /// Whether nothing is referenced.
     pub fn is_empty(&self) -> bool {
-        self.tools.is_empty() && self.models.is_empty() && self.persona.is_none() && self.unresolved.is_empty()
+        self.tools.is_empty()
+            && self.models.is_empty()
+            && self.persona.is_none()
+            && self.unresolved.is_empty()
     }
 }
 
@@ -220,7 +229,9 @@ fn keep<T>(what: &str, name: &str, found: Found<T>, unresolved: &mut Vec<String>
     match found {
         Found::Present(view) => return Some(view),
         Found::Missing => unresolved.push(format!("{what} '{name}' does not exist")),
-        Found::Unreadable => unresolved.push(format!("{what} '{name}' cannot be read: correct it first")),
+        Found::Unreadable => {
+            unresolved.push(format!("{what} '{name}' cannot be read: correct it first"));
+        }
     }
     None
 }
@@ -242,11 +253,26 @@ mod tests {
     #[test]
     fn urls_are_scheme_host_and_port_and_a_path_of_ones_own() {
         for (spec, url) in [
-            (json!({"image": "x"}), "http://files.team.svc.cluster.local:8080"),
-            (json!({"image": "x", "path": "/mcp"}), "http://files.team.svc.cluster.local:8080"),
-            (json!({"image": "x", "path": "/v1", "port": 9}), "http://files.team.svc.cluster.local:9/v1"),
-            (json!({"image": "x", "deploymentMode": "sidecar"}), "http://localhost:8080"),
-            (json!({"image": "x", "deploymentMode": "sidecar", "path": "/f"}), "http://localhost:8080/f"),
+            (
+                json!({"image": "x"}),
+                "http://files.team.svc.cluster.local:8080",
+            ),
+            (
+                json!({"image": "x", "path": "/mcp"}),
+                "http://files.team.svc.cluster.local:8080",
+            ),
+            (
+                json!({"image": "x", "path": "/v1", "port": 9}),
+                "http://files.team.svc.cluster.local:9/v1",
+            ),
+            (
+                json!({"image": "x", "deploymentMode": "sidecar"}),
+                "http://localhost:8080",
+            ),
+            (
+                json!({"image": "x", "deploymentMode": "sidecar", "path": "/f"}),
+                "http://localhost:8080/f",
+            ),
         ] {
             assert_eq!(tool(&spec).url, url);
         }
@@ -275,10 +301,17 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_in_a_stable_order() {
         let names = |names: &[&str]| -> Vec<NameRef> {
-            names.iter().map(|name| NameRef { name: (*name).into() }).collect()
+            names
+                .iter()
+                .map(|name| NameRef {
+                    name: (*name).into(),
+                })
+                .collect()
         };
         let tools = names(&["zeta", "broken", "files", "files"]);
-        let persona = NameRef { name: "clerk".into() };
+        let persona = NameRef {
+            name: "clerk".into(),
+        };
         let found = References::resolve(&tools, &names(&["brain"]), Some(&persona), &Fixed);
         assert_eq!(found.tools.len(), 1, "one view for one tool");
         assert_eq!(

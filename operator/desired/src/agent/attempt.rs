@@ -29,9 +29,16 @@ pub struct Failed {
 
 /// To be recorded before the call.
 pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent) -> SynthesisInfo {
-    let hash = agent.instructions.as_ref().map(|instructions| instructions.hash.clone());
+    let hash = agent
+        .instructions
+        .as_ref()
+        .map(|instructions| instructions.hash.clone());
     let again = info.instructions_hash == hash && info.attempted_resynthesize == agent.resynthesize;
-    let attempts = if again { info.synthesis_attempts.unwrap_or(0) } else { 0 };
+    let attempts = if again {
+        info.synthesis_attempts.unwrap_or(0)
+    } else {
+        0
+    };
     let mut next = SynthesisInfo {
         instructions_hash: hash,
         attempted_resynthesize: agent.resynthesize.clone(),
@@ -43,7 +50,10 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent) -> SynthesisInfo {
     if !again {
         next.validation_errors.clear();
         // That synthesis is disabled is not about one question: an image that runs for want of code goes on.
-        next.last_failure_reason = info.last_failure_reason.clone().filter(|_| is_disabled(info));
+        next.last_failure_reason = info
+            .last_failure_reason
+            .clone()
+            .filter(|_| is_disabled(info));
     }
     next
 }
@@ -54,14 +64,24 @@ pub fn failed(info: &SynthesisInfo, failure: &Failed, now: Timestamp) -> Synthes
         synthesis_attempts: Some(info.synthesis_attempts.unwrap_or(0).max(1)),
         last_failure_time: Some(now.to_string()),
         last_failure_reason: Some(failure.reason.to_string()),
-        validation_errors: failure.validation_errors.iter().take(MAX_VALIDATION_ERRORS).cloned().collect(),
+        validation_errors: failure
+            .validation_errors
+            .iter()
+            .take(MAX_VALIDATION_ERRORS)
+            .cloned()
+            .collect(),
         tokens: sum(info.tokens, failure.tokens),
         ..info.clone()
     }
 }
 
 /// To be recorded after a call that gave code; `code_hash` is the code's.
-pub fn succeeded(info: &SynthesisInfo, code_hash: &str, duration: Duration, tokens: Tokens) -> SynthesisInfo {
+pub fn succeeded(
+    info: &SynthesisInfo,
+    code_hash: &str,
+    duration: Duration,
+    tokens: Tokens,
+) -> SynthesisInfo {
     let asked_for = info.attempted_resynthesize.clone();
     SynthesisInfo {
         code_hash: Some(code_hash.to_owned()),

@@ -34,7 +34,7 @@ pub struct ActiveCode {
     /// Its ConfigMap.
     pub config_map: String,
     /// What it says.
-    pub definition: AgentDefinition,
+    pub definition: Box<AgentDefinition>,
     /// The names offered when it was made.
     pub offered: Offered,
 }
@@ -48,7 +48,7 @@ impl ActiveCode {
         };
         Some(Self {
             config_map: stored.name.clone(),
-            definition: facts.definition.clone()?,
+            definition: Box::new(facts.definition.clone()?),
             offered: facts.offered.clone(),
         })
     }
@@ -107,28 +107,52 @@ impl Fate {
 }
 
 /// Builds all children but the code.
-pub fn build(agent: &ValidatedAgent, workload: &Workload, observed: &ObservedAgent, settings: &Settings) -> Built {
+pub fn build(
+    agent: &ValidatedAgent,
+    workload: &Workload,
+    observed: &ObservedAgent,
+    settings: &Settings,
+) -> Built {
     let mut children = Children::<Prepared>::default();
     children.network_policies.push(network_policy::build(agent));
     let (fate, fault) = match (workload, &agent.run) {
         (_, Err(fault)) => (Fate::Kept, Some(fault.clone())),
         (Workload::Keep, Ok(_)) => (Fate::Kept, None),
-        (Workload::Run(code), Ok(run)) => match timing(&run.requested, code.as_ref().map(|code| &code.definition)) {
-            Err(fault) => (Fate::Kept, Some(fault)),
-            Ok(timing) => {
-                let template = Template { agent, run, code: code.as_ref(), timing: &timing, settings };
-                (add_workload(&mut children, &template, observed), None)
+        (Workload::Run(code), Ok(run)) => {
+            match timing(&run.requested, code.as_ref().map(|code| &*code.definition)) {
+                Err(fault) => (Fate::Kept, Some(fault)),
+                Ok(timing) => {
+                    let template = Template {
+                        agent,
+                        run,
+                        code: code.as_ref(),
+                        timing: &timing,
+                        settings,
+                    };
+                    (add_workload(&mut children, &template, observed), None)
+                }
             }
-        },
+        }
     };
     let mut remarks = agent.remarks.clone();
     if let Ok(run) = &agent.run {
         remarks.extend(add_claim(&mut children, agent, run, observed, &fate));
     }
-    Built { children, report: Report { fate, fault, remarks } }
+    Built {
+        children,
+        report: Report {
+            fate,
+            fault,
+            remarks,
+        },
+    }
 }
 
-fn add_workload(children: &mut Children<Prepared>, template: &Template<'_>, observed: &ObservedAgent) -> Fate {
+fn add_workload(
+    children: &mut Children<Prepared>,
+    template: &Template<'_>,
+    observed: &ObservedAgent,
+) -> Fate {
     let wanted = match template.timing {
         Timing::Cron { .. } => switch::Workload::CronJob,
         Timing::Continuous | Timing::Every { .. } => switch::Workload::Deployment,
@@ -138,17 +162,34 @@ fn add_workload(children: &mut Children<Prepared>, template: &Template<'_>, obse
             Obstacle::Workload(kind) => Some(kind),
             Obstacle::Pods => None,
         };
-        return Fate::Switching { to: template.timing.clone(), delete };
+        return Fate::Switching {
+            to: template.timing.clone(),
+            delete,
+        };
     }
     let Template { agent, run, .. } = template;
     match template.timing {
-        Timing::Cron { expression, time_zone } => {
-            let times = cron_job::Times { expression, time_zone: time_zone.as_deref() };
+        Timing::Cron {
+            expression,
+            time_zone,
+        } => {
+            let times = cron_job::Times {
+                expression,
+                time_zone: time_zone.as_deref(),
+            };
             let seconds = template.timeout().map(|timeout| timeout.seconds);
-            children.cron_jobs.push(cron_job::build(agent, run, &times, seconds, template.build(Some("Never"))));
+            children.cron_jobs.push(cron_job::build(
+                agent,
+                run,
+                &times,
+                seconds,
+                template.build(Some("Never")),
+            ));
         }
         Timing::Continuous | Timing::Every { .. } => {
-            children.deployments.push(deployment::build(agent, run, template.build(None)));
+            children
+                .deployments
+                .push(deployment::build(agent, run, template.build(None)));
         }
     }
     Fate::Written(template.timing.clone())

@@ -24,7 +24,10 @@ pub(super) fn usable(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
     let why = match &claim.controller {
         Some(controller) if controller.uid == owner.uid => return Ok(()),
         None if kept => return Ok(()),
-        Some(controller) => format!("is controlled by another {} '{}'", controller.kind, controller.name),
+        Some(controller) => format!(
+            "is controlled by another {} '{}'",
+            controller.kind, controller.name
+        ),
         None => format!("does not carry the label {}={}", labels::AGENT, owner.name),
     };
     Err(Invalid {
@@ -37,7 +40,11 @@ pub(super) fn usable(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
 }
 
 /// The claim as it should be, and what could not be done about its size.
-pub(super) fn build(agent: &ValidatedAgent, workspace: &Workspace, live: Option<&Observed>) -> (PersistentVolumeClaim, Option<Invalid>) {
+pub(super) fn build(
+    agent: &ValidatedAgent,
+    workspace: &Workspace,
+    live: Option<&Observed>,
+) -> (PersistentVolumeClaim, Option<Invalid>) {
     let (storage, refused) = storage(workspace, live);
     let owner = match workspace.deletion_policy {
         DeletionPolicy::Delete => Some(&agent.owner),
@@ -71,14 +78,33 @@ pub(super) fn build(agent: &ValidatedAgent, workspace: &Workspace, live: Option<
 /// What to ask for: the wish, or what the live claim has, where that cannot change (now).
 fn storage(workspace: &Workspace, live: Option<&Observed>) -> (String, Option<Invalid>) {
     let wanted = workspace.storage.0.clone();
-    let Some(Facts::Claim { bound, storage: has }) = live.map(|claim| &claim.facts) else { return (wanted, None) };
-    let (Ok(wanted_amount), Ok(has_amount)) = (quantity::parse(&wanted), quantity::parse(has)) else {
+    let Some(Facts::Claim {
+        bound,
+        storage: has,
+    }) = live.map(|claim| &claim.facts)
+    else {
+        return (wanted, None);
+    };
+    let (Ok(wanted_amount), Ok(has_amount)) = (quantity::parse(&wanted), quantity::parse(has))
+    else {
         return (wanted, None);
     };
     if wanted_amount < has_amount {
-        let message = format!("spec.workspace.storage {wanted} is less than the {has} that the volume has, and a volume cannot shrink: write {has} or more");
-        return (has.clone(), Some(Invalid { reason: Reason::WorkspaceShrinkRefused, message }));
+        let message = format!(
+            "spec.workspace.storage {wanted} is less than the {has} that the volume has, and a volume cannot shrink: write {has} or more"
+        );
+        return (
+            has.clone(),
+            Some(Invalid {
+                reason: Reason::WorkspaceShrinkRefused,
+                message,
+            }),
+        );
     }
     // The API server refuses to grow a claim that has no volume yet.
-    if wanted_amount > has_amount && !bound { (has.clone(), None) } else { (wanted, None) }
+    if wanted_amount > has_amount && !bound {
+        (has.clone(), None)
+    } else {
+        (wanted, None)
+    }
 }

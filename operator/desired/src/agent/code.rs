@@ -46,8 +46,20 @@ pub fn offered(references: &References) -> Offered {
         names
     };
     Offered {
-        tools: sorted(references.tools.iter().map(|tool| tool.name.clone()).collect()),
-        models: sorted(references.models.iter().map(|model| model.name.clone()).collect()),
+        tools: sorted(
+            references
+                .tools
+                .iter()
+                .map(|tool| tool.name.clone())
+                .collect(),
+        ),
+        models: sorted(
+            references
+                .models
+                .iter()
+                .map(|model| model.name.clone())
+                .collect(),
+        ),
     }
 }
 
@@ -60,34 +72,63 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     ]
     .map(|(key, text)| (key.to_owned(), text))
     .into();
-    let name = format!("{}-code-{}", agent.name, &hash::of_json(&data)[..NAME_DIGITS]);
+    let name = format!(
+        "{}-code-{}",
+        agent.name,
+        &hash::of_json(&data)[..NAME_DIGITS]
+    );
     let labels = meta::labels(Component::Agent, &agent.name);
     let mut metadata = meta::object_meta(&name, Some(&agent.namespace), Some(&agent.owner), labels);
     metadata.annotations = Some(all_annotations(agent, new, revision));
-    ConfigMap { metadata, data: Some(data), immutable: Some(true), binary_data: None }
+    ConfigMap {
+        metadata,
+        data: Some(data),
+        immutable: Some(true),
+        binary_data: None,
+    }
 }
 
-fn all_annotations(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> BTreeMap<String, String> {
+fn all_annotations(
+    agent: &ValidatedAgent,
+    new: &NewCode,
+    revision: i64,
+) -> BTreeMap<String, String> {
     let mut all = input_annotations(agent, revision);
     let made = [
-        (annotations::INSTRUCTIONS_HASH, instructions::hash(&new.instructions)),
+        (
+            annotations::INSTRUCTIONS_HASH,
+            instructions::hash(&new.instructions),
+        ),
         (annotations::CODE_HASH, new.code_hash.clone()),
         (annotations::OFFERED, json(&new.offered)),
         (annotations::SYNTHESIZED_AT, new.synthesized_at.to_string()),
         (annotations::SYNTHESIS_MODEL, new.model.clone()),
         (annotations::TRACEPARENT, new.traceparent.clone()),
     ];
-    all.extend(made.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key.to_owned(), text)));
+    all.extend(
+        made.into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(key, text)| (key.to_owned(), text)),
+    );
     all
 }
 
 /// The annotations of the active code that follow the observed inputs, and its revision.
 pub fn input_annotations(agent: &ValidatedAgent, revision: i64) -> BTreeMap<String, String> {
     let references = &agent.references;
-    let persona = references.persona.as_ref().map(|persona| persona.distilled.hash.clone());
+    let persona = references
+        .persona
+        .as_ref()
+        .map(|persona| persona.distilled.hash.clone());
     [
-        (annotations::TOOLS_HASH, Some(hash::tools(&references.tools))),
-        (annotations::MODELS_HASH, Some(hash::models(&references.models))),
+        (
+            annotations::TOOLS_HASH,
+            Some(hash::tools(&references.tools)),
+        ),
+        (
+            annotations::MODELS_HASH,
+            Some(hash::models(&references.models)),
+        ),
         (annotations::PERSONA_HASH, persona),
         (annotations::REVISION, Some(revision.to_string())),
     ]
@@ -96,13 +137,25 @@ pub fn input_annotations(agent: &ValidatedAgent, revision: i64) -> BTreeMap<Stri
     .collect()
 }
 
+/// The keys of [`input_annotations`]; one that is not among its results is to be removed.
+pub const INPUT_ANNOTATIONS: [&str; 4] = [
+    annotations::TOOLS_HASH,
+    annotations::MODELS_HASH,
+    annotations::PERSONA_HASH,
+    annotations::REVISION,
+];
+
 /// Whether stored code already carries these [`input_annotations`], and no outdated one.
 pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
-    let keys = [annotations::TOOLS_HASH, annotations::MODELS_HASH, annotations::PERSONA_HASH, annotations::REVISION];
-    keys.iter().all(|key| stored.annotations.get(*key) == wanted.get(*key))
+    INPUT_ANNOTATIONS
+        .iter()
+        .all(|key| stored.annotations.get(*key) == wanted.get(*key))
 }
 
-#[expect(clippy::expect_used, reason = "neither type has a map whose keys are no text")]
+#[expect(
+    clippy::expect_used,
+    reason = "neither type has a map whose keys are no text"
+)]
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("a definition is always JSON")
 }
@@ -123,7 +176,9 @@ pub fn revision(code: &Observed) -> i64 {
 /// Stored code that can be run: its definition is readable and it is not going away.
 pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
     codes.iter().filter_map(|code| match &code.facts {
-        Facts::Code(facts) if facts.definition.is_some() && !code.deleting => Some((code, &**facts)),
+        Facts::Code(facts) if facts.definition.is_some() && !code.deleting => {
+            Some((code, &**facts))
+        }
         _ => None,
     })
 }
@@ -142,7 +197,11 @@ pub(super) fn newest<'a>(
 /// The stored code beyond the history limit, oldest first; never the active one. To be asked only when the active code's rollout is
 /// complete: pods of the one before still mount theirs.
 pub fn prune(codes: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
-    let mut others: Vec<_> = codes.iter().filter(|code| !code.deleting && code.name != active).cloned().collect();
+    let mut others: Vec<_> = codes
+        .iter()
+        .filter(|code| !code.deleting && code.name != active)
+        .cloned()
+        .collect();
     others.sort_by_key(|code| (revision(code), code.created.clone(), code.name.clone()));
     let has_active = codes.iter().any(|code| code.name == active);
     let kept = limit.max(1) - usize::from(has_active);

@@ -23,10 +23,21 @@ pub(super) struct Times<'a> {
 }
 
 /// The CronJob around a pod template. `timeout_seconds` ends a run.
-pub(super) fn build(agent: &ValidatedAgent, run: &Run, times: &Times<'_>, timeout_seconds: Option<u64>, template: PodTemplateSpec) -> CronJob {
+pub(super) fn build(
+    agent: &ValidatedAgent,
+    run: &Run,
+    times: &Times<'_>,
+    timeout_seconds: Option<u64>,
+    template: PodTemplateSpec,
+) -> CronJob {
     let labels = meta::labels(Component::Agent, &agent.name);
     CronJob {
-        metadata: meta::object_meta(&agent.name, Some(&agent.namespace), Some(&agent.owner), labels.clone()),
+        metadata: meta::object_meta(
+            &agent.name,
+            Some(&agent.namespace),
+            Some(&agent.owner),
+            labels.clone(),
+        ),
         spec: CronJobSpec {
             schedule: times.expression.to_owned(),
             time_zone: times.time_zone.map(str::to_owned),
@@ -36,10 +47,14 @@ pub(super) fn build(agent: &ValidatedAgent, run: &Run, times: &Times<'_>, timeou
             failed_jobs_history_limit: Some(HISTORY),
             starting_deadline_seconds: Some(STARTING_DEADLINE_SECONDS),
             job_template: JobTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(JobSpec {
                     backoff_limit: Some(0),
-                    active_deadline_seconds: timeout_seconds.and_then(|seconds| i64::try_from(seconds).ok()),
+                    active_deadline_seconds: timeout_seconds
+                        .and_then(|seconds| i64::try_from(seconds).ok()),
                     template,
                     ..JobSpec::default()
                 }),

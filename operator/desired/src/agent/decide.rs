@@ -29,14 +29,21 @@ impl InFlight {
     /// A call for the agent as it is now.
     pub fn of(agent: &ValidatedAgent) -> Self {
         Self {
-            instructions_hash: agent.instructions.as_ref().map(|instructions| instructions.hash.clone()).unwrap_or_default(),
+            instructions_hash: agent
+                .instructions
+                .as_ref()
+                .map(|instructions| instructions.hash.clone())
+                .unwrap_or_default(),
             resynthesize: agent.resynthesize.clone(),
         }
     }
 
     /// Whether its answer still is one to the agent's question; else it is to be dropped.
     pub fn is_wanted(&self, agent: &ValidatedAgent) -> bool {
-        agent.instructions.as_ref().is_some_and(|instructions| instructions.hash == self.instructions_hash)
+        agent
+            .instructions
+            .as_ref()
+            .is_some_and(|instructions| instructions.hash == self.instructions_hash)
     }
 }
 
@@ -73,11 +80,18 @@ pub enum Decision {
     /// This stored code was made from these instructions: it gets the next revision and runs.
     Activate { code: Arc<Observed> },
     /// Code is to be made. `variant` asks for another answer to the same question.
-    Synthesize { cause: Cause, variant: Option<String>, current: Option<Arc<Observed>> },
+    Synthesize {
+        cause: Cause,
+        variant: Option<String>,
+        current: Option<Arc<Observed>>,
+    },
     /// A call is under way.
     Waiting { current: Option<Arc<Observed>> },
     /// The last attempt failed; the next is due then.
-    BackingOff { due: Timestamp, current: Option<Arc<Observed>> },
+    BackingOff {
+        due: Timestamp,
+        current: Option<Arc<Observed>>,
+    },
     /// No code yet, and not before every reference exists.
     WaitForReferences,
     /// The pinned revision is not stored.
@@ -93,8 +107,14 @@ impl Decision {
     pub fn code(&self) -> Option<&Arc<Observed>> {
         match self {
             Self::Run { code } | Self::Activate { code } => Some(code),
-            Self::Synthesize { current, .. } | Self::Waiting { current } | Self::BackingOff { current, .. } => current.as_ref(),
-            Self::Invalid | Self::WaitForReferences | Self::RevisionNotFound(_) | Self::NoCode | Self::NothingToRun => None,
+            Self::Synthesize { current, .. }
+            | Self::Waiting { current }
+            | Self::BackingOff { current, .. } => current.as_ref(),
+            Self::Invalid
+            | Self::WaitForReferences
+            | Self::RevisionNotFound(_)
+            | Self::NoCode
+            | Self::NothingToRun => None,
         }
     }
 
@@ -136,7 +156,10 @@ impl Input<'_> {
     }
 
     fn instructions_hash(&self) -> Option<&str> {
-        self.agent.instructions.as_ref().map(|instructions| instructions.hash.as_str())
+        self.agent
+            .instructions
+            .as_ref()
+            .map(|instructions| instructions.hash.as_str())
     }
 }
 
@@ -165,8 +188,20 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let current = code::latest(codes);
-    let input = Input { agent, info, codes, current, in_flight, synthesizer_changed, backoff, now };
-    CHECKS.iter().find_map(|check| check(&input)).unwrap_or_else(|| otherwise(&input))
+    let input = Input {
+        agent,
+        info,
+        codes,
+        current,
+        in_flight,
+        synthesizer_changed,
+        backoff,
+        now,
+    };
+    CHECKS
+        .iter()
+        .find_map(|check| check(&input))
+        .unwrap_or_else(|| otherwise(&input))
 }
 
 fn invalid(input: &Input<'_>) -> Option<Decision> {
@@ -191,7 +226,9 @@ fn no_instructions(input: &Input<'_>) -> Option<Decision> {
 }
 
 fn in_flight(input: &Input<'_>) -> Option<Decision> {
-    input.in_flight.map(|_| Decision::Waiting { current: input.current() })
+    input.in_flight.map(|_| Decision::Waiting {
+        current: input.current(),
+    })
 }
 
 fn backing_off(input: &Input<'_>) -> Option<Decision> {
@@ -212,13 +249,19 @@ fn backing_off(input: &Input<'_>) -> Option<Decision> {
     };
     let due = backoff::due(failed, delay);
     // Code of these very instructions may have come from elsewhere: then there is nothing to wait for.
-    (input.now < due && wants_code(input)).then(|| Decision::BackingOff { due, current: input.current() })
+    (input.now < due && wants_code(input)).then(|| Decision::BackingOff {
+        due,
+        current: input.current(),
+    })
 }
 
 /// Whether, but for the back-off, code would be made.
 fn wants_code(input: &Input<'_>) -> bool {
     let later: [Check; 2] = [resynthesize, instructions_changed];
-    let decision = later.iter().find_map(|check| check(input)).unwrap_or_else(|| otherwise(input));
+    let decision = later
+        .iter()
+        .find_map(|check| check(input))
+        .unwrap_or_else(|| otherwise(input));
     matches!(decision, Decision::Synthesize { .. })
 }
 
@@ -257,6 +300,10 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
 fn otherwise(input: &Input<'_>) -> Decision {
     match input.current() {
         Some(code) => Decision::Run { code },
-        None => Decision::Synthesize { cause: Cause::NoCode, variant: None, current: None },
+        None => Decision::Synthesize {
+            cause: Cause::NoCode,
+            variant: None,
+            current: None,
+        },
     }
 }

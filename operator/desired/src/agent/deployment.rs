@@ -16,10 +16,19 @@ use crate::meta::{self, Component};
 pub(super) fn build(agent: &ValidatedAgent, run: &Run, template: PodTemplateSpec) -> Deployment {
     let labels = meta::labels(Component::Agent, &agent.name);
     Deployment {
-        metadata: meta::object_meta(&agent.name, Some(&agent.namespace), Some(&agent.owner), labels),
+        metadata: meta::object_meta(
+            &agent.name,
+            Some(&agent.namespace),
+            Some(&agent.owner),
+            labels,
+        ),
         spec: Some(DeploymentSpec {
             // Left to others, an autoscaler for example, unless somebody says so.
-            replicas: if run.requested.suspended { Some(0) } else { run.requested.replicas },
+            replicas: if run.requested.suspended {
+                Some(0)
+            } else {
+                run.requested.replicas
+            },
             selector: LabelSelector {
                 match_labels: Some(meta::selector(Component::Agent, &agent.name)),
                 match_expressions: None,
@@ -34,13 +43,22 @@ pub(super) fn build(agent: &ValidatedAgent, run: &Run, template: PodTemplateSpec
 
 /// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the switch to Recreate invalid.
 fn strategy(run: &Run) -> DeploymentStrategy {
-    let held_by_one = run.workspace.as_ref().is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce);
+    let held_by_one = run
+        .workspace
+        .as_ref()
+        .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce);
     if held_by_one {
-        return DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None };
+        return DeploymentStrategy {
+            type_: Some("Recreate".to_owned()),
+            rolling_update: None,
+        };
     }
     let quarter = || Some(IntOrString::String("25%".to_owned()));
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
-        rolling_update: Some(RollingUpdateDeployment { max_surge: quarter(), max_unavailable: quarter() }),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: quarter(),
+            max_unavailable: quarter(),
+        }),
     }
 }

@@ -28,7 +28,9 @@ impl Outcome {
     /// How the last execution ended, from `status.lastExecutionResult`.
     pub fn of_last(status: &LanguageAgentStatus) -> Option<Self> {
         let text = status.last_execution_result.as_deref()?;
-        [Self::Succeeded, Self::Failed].into_iter().find(|outcome| text.starts_with(outcome.as_str()))
+        [Self::Succeeded, Self::Failed]
+            .into_iter()
+            .find(|outcome| text.starts_with(outcome.as_str()))
     }
 }
 
@@ -45,14 +47,18 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
     let before = std::mem::take(&mut status.counted_jobs);
     let mut ended: Vec<Ended> = Vec::new();
     for job in &observed.jobs {
-        let Some(outcome) = job_outcome(job) else { continue };
+        let Some(outcome) = job_outcome(job) else {
+            continue;
+        };
         if !before.contains(&job.uid) {
             ended.push(of_job(job, outcome, observed));
         }
         status.counted_jobs.push(job.uid.clone());
     }
     for pod in observed.pods.iter().filter(|pod| !is_of_job(pod)) {
-        let Facts::Pod(facts) = &pod.facts else { continue };
+        let Facts::Pod(facts) = &pod.facts else {
+            continue;
+        };
         let known = known_restarts(&before, &pod.uid);
         let restarts = facts.restarts.max(known);
         if restarts > known {
@@ -84,7 +90,9 @@ fn add(status: &mut LanguageAgentStatus, ended: Ended) {
 }
 
 fn is_of_job(pod: &Observed) -> bool {
-    pod.controller.as_ref().is_some_and(|controller| controller.kind == "Job")
+    pod.controller
+        .as_ref()
+        .is_some_and(|controller| controller.kind == "Job")
 }
 
 fn job_facts(job: &Observed) -> Option<&JobFacts> {
@@ -95,16 +103,28 @@ fn job_facts(job: &Observed) -> Option<&JobFacts> {
 }
 
 fn job_outcome(job: &Observed) -> Option<Outcome> {
-    Some(if job_facts(job)?.succeeded? { Outcome::Succeeded } else { Outcome::Failed })
+    Some(if job_facts(job)?.succeeded? {
+        Outcome::Succeeded
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
     let facts = job_facts(job).cloned().unwrap_or_default();
-    let of_job = |pod: &&std::sync::Arc<Observed>| pod.controller.as_ref().is_some_and(|controller| controller.uid == job.uid);
-    let termination = observed.pods.iter().filter(of_job).find_map(|pod| match &pod.facts {
-        Facts::Pod(facts) => facts.last_termination.as_ref(),
-        _ => None,
-    });
+    let of_job = |pod: &&std::sync::Arc<Observed>| {
+        pod.controller
+            .as_ref()
+            .is_some_and(|controller| controller.uid == job.uid)
+    };
+    let termination = observed
+        .pods
+        .iter()
+        .filter(of_job)
+        .find_map(|pod| match &pod.facts {
+            Facts::Pod(facts) => facts.last_termination.as_ref(),
+            _ => None,
+        });
     Ended {
         outcome,
         times: 1,
@@ -135,7 +155,12 @@ fn result(outcome: Outcome, termination: Option<&Termination>, otherwise: Option
             parts.push(format!("exit code {}", termination.exit_code));
         }
         // What the kubelet says of every container that ended well.
-        parts.extend(termination.message.clone().filter(|message| message != "Completed"));
+        parts.extend(
+            termination
+                .message
+                .clone()
+                .filter(|message| message != "Completed"),
+        );
     } else {
         parts.extend(otherwise.map(str::to_owned));
     }
@@ -143,6 +168,8 @@ fn result(outcome: Outcome, termination: Option<&Termination>, otherwise: Option
 }
 
 fn known_restarts(before: &[String], uid: &str) -> i32 {
-    let known = before.iter().find_map(|entry| entry.strip_prefix(uid)?.strip_prefix(':')?.parse().ok());
+    let known = before
+        .iter()
+        .find_map(|entry| entry.strip_prefix(uid)?.strip_prefix(':')?.parse().ok());
     known.unwrap_or(0)
 }

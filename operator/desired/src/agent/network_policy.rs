@@ -12,7 +12,12 @@ use crate::{
 pub(super) fn build(agent: &ValidatedAgent) -> NetworkPolicy {
     let labels = meta::labels(Component::Agent, &agent.name);
     policy::egress_policy(
-        meta::object_meta(&agent.name, Some(&agent.namespace), Some(&agent.owner), labels),
+        meta::object_meta(
+            &agent.name,
+            Some(&agent.namespace),
+            Some(&agent.owner),
+            labels,
+        ),
         meta::selector(Component::Agent, &agent.name),
         agent.egress.clone(),
     )

@@ -28,12 +28,19 @@ pub(super) fn obstacle(observed: &ObservedAgent, wanted: Workload) -> Option<Obs
     if other.is_some() {
         return Some(Obstacle::Workload(kind));
     }
-    observed.pods.iter().any(|pod| runs_for(pod, runner)).then_some(Obstacle::Pods)
+    observed
+        .pods
+        .iter()
+        .any(|pod| runs_for(pod, runner))
+        .then_some(Obstacle::Pods)
 }
 
 /// A pod that has ended holds nothing.
 fn runs_for(pod: &Observed, runner: &str) -> bool {
-    let of_runner = pod.controller.as_ref().is_some_and(|controller| controller.kind == runner);
+    let of_runner = pod
+        .controller
+        .as_ref()
+        .is_some_and(|controller| controller.kind == runner);
     let ended = matches!(&pod.facts, Facts::Pod(facts) if matches!(facts.phase.as_str(), "Succeeded" | "Failed"));
     of_runner && !ended
 }

@@ -61,7 +61,9 @@ impl Timing {
 /// In the largest unit that says it in a whole number: `90m`, `5h`, `45s`.
 fn in_one_unit(seconds: u64) -> String {
     let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
-    let unit = units.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    let unit = units
+        .into_iter()
+        .find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
     let (length, letter) = unit.unwrap_or((1, 's'));
     format!("{}{letter}", seconds / length)
 }
@@ -70,7 +72,10 @@ fn in_one_unit(seconds: u64) -> String {
 ///
 /// # Errors
 /// If it should run at times and nobody says at which, or if several pods should keep one schedule.
-pub fn timing(requested: &Requested, definition: Option<&AgentDefinition>) -> Result<Timing, Invalid> {
+pub fn timing(
+    requested: &Requested,
+    definition: Option<&AgentDefinition>,
+) -> Result<Timing, Invalid> {
     let timing = match mode(requested, definition) {
         ExecutionMode::Autonomous => return Ok(Timing::Continuous),
         ExecutionMode::Scheduled => scheduled(requested, definition)?,
@@ -95,19 +100,31 @@ fn mode(requested: &Requested, definition: Option<&AgentDefinition>) -> Executio
     }
 }
 
-fn scheduled(requested: &Requested, definition: Option<&AgentDefinition>) -> Result<Timing, Invalid> {
+fn scheduled(
+    requested: &Requested,
+    definition: Option<&AgentDefinition>,
+) -> Result<Timing, Invalid> {
     let own_zone = || requested.time_zone.clone();
     if let Some(expression) = &requested.schedule {
         // The code's zone belongs to the code's times.
-        return Ok(Timing::Cron { expression: expression.clone(), time_zone: own_zone() });
+        return Ok(Timing::Cron {
+            expression: expression.clone(),
+            time_zone: own_zone(),
+        });
     }
     match definition.and_then(|definition| definition.schedule.as_ref()) {
-        Some(Schedule::Cron { expression, time_zone }) => Ok(Timing::Cron {
+        Some(Schedule::Cron {
+            expression,
+            time_zone,
+        }) => Ok(Timing::Cron {
             expression: expression.clone(),
             time_zone: own_zone().or_else(|| time_zone.clone()),
         }),
         Some(Schedule::Every { seconds }) => Ok(match cron_for_every(*seconds) {
-            Some(expression) => Timing::Cron { expression, time_zone: own_zone() },
+            Some(expression) => Timing::Cron {
+                expression,
+                time_zone: own_zone(),
+            },
             None => Timing::Every { seconds: *seconds },
         }),
         None => Err(Invalid::spec(
@@ -126,12 +143,16 @@ mod tests {
     }
 
     fn cron(expression: &str, time_zone: Option<&str>) -> Timing {
-        Timing::Cron { expression: expression.into(), time_zone: time_zone.map(Into::into) }
+        Timing::Cron {
+            expression: expression.into(),
+            time_zone: time_zone.map(Into::into),
+        }
     }
 
     #[test]
     fn the_user_wins_then_the_code_then_autonomous() {
-        let daily = code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
+        let daily =
+            code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
         let quarter = code(&json!({"every": {"seconds": 900}}));
         let odd = code(&json!({"every": {"seconds": 5400}}));
         let none = code(&json!(null));
@@ -141,36 +162,80 @@ mod tests {
             time_zone: zone.map(Into::into),
             ..Requested::default()
         };
-        let (auto, sched) = (Some(ExecutionMode::Autonomous), Some(ExecutionMode::Scheduled));
+        let (auto, sched) = (
+            Some(ExecutionMode::Autonomous),
+            Some(ExecutionMode::Scheduled),
+        );
         for (requested, definition, expected) in [
             (user(None, None, None), None, Timing::Continuous),
             (user(None, None, None), Some(&none), Timing::Continuous),
-            (user(None, None, None), Some(&daily), cron("0 7 * * *", Some("Europe/Berlin"))),
-            (user(None, None, Some("Asia/Tokyo")), Some(&daily), cron("0 7 * * *", Some("Asia/Tokyo"))),
-            (user(None, Some("0  9 * * *"), None), Some(&daily), cron("0  9 * * *", None)),
-            (user(None, Some("0 9 * * *"), Some("UTC")), Some(&odd), cron("0 9 * * *", Some("UTC"))),
-            (user(sched, Some("0 9 * * *"), None), None, cron("0 9 * * *", None)),
-            (user(sched, None, None), Some(&quarter), cron("*/15 * * * *", None)),
-            (user(None, None, None), Some(&odd), Timing::Every { seconds: 5400 }),
+            (
+                user(None, None, None),
+                Some(&daily),
+                cron("0 7 * * *", Some("Europe/Berlin")),
+            ),
+            (
+                user(None, None, Some("Asia/Tokyo")),
+                Some(&daily),
+                cron("0 7 * * *", Some("Asia/Tokyo")),
+            ),
+            (
+                user(None, Some("0  9 * * *"), None),
+                Some(&daily),
+                cron("0  9 * * *", None),
+            ),
+            (
+                user(None, Some("0 9 * * *"), Some("UTC")),
+                Some(&odd),
+                cron("0 9 * * *", Some("UTC")),
+            ),
+            (
+                user(sched, Some("0 9 * * *"), None),
+                None,
+                cron("0 9 * * *", None),
+            ),
+            (
+                user(sched, None, None),
+                Some(&quarter),
+                cron("*/15 * * * *", None),
+            ),
+            (
+                user(None, None, None),
+                Some(&odd),
+                Timing::Every { seconds: 5400 },
+            ),
             (user(auto, None, None), Some(&daily), Timing::Continuous),
         ] {
-            assert_eq!(timing(&requested, definition), Ok(expected), "{requested:?} {definition:?}");
+            assert_eq!(
+                timing(&requested, definition),
+                Ok(expected),
+                "{requested:?} {definition:?}"
+            );
         }
     }
 
     #[test]
     fn scheduled_without_a_schedule_is_told_what_to_write() {
         let none = code(&json!(null));
-        let scheduled = Requested { mode: Some(ExecutionMode::Scheduled), ..Requested::default() };
+        let scheduled = Requested {
+            mode: Some(ExecutionMode::Scheduled),
+            ..Requested::default()
+        };
         for definition in [None, Some(&none)] {
             let invalid = timing(&scheduled, definition).unwrap_err();
-            assert!(invalid.message.contains("set spec.schedule, for example"), "{invalid}");
+            assert!(
+                invalid.message.contains("set spec.schedule, for example"),
+                "{invalid}"
+            );
         }
     }
 
     #[test]
     fn many_pods_do_not_share_one_schedule() {
-        let requested = |replicas| Requested { replicas: Some(replicas), ..Requested::default() };
+        let requested = |replicas| Requested {
+            replicas: Some(replicas),
+            ..Requested::default()
+        };
         let odd = code(&json!({"every": {"seconds": 5400}}));
         assert!(timing(&requested(2), Some(&odd)).is_err());
         assert!(timing(&requested(1), Some(&odd)).is_ok() && timing(&requested(2), None).is_ok());
@@ -178,7 +243,13 @@ mod tests {
 
     #[test]
     fn distances_are_said_in_one_unit() {
-        for (seconds, text) in [(5400, "every 90m"), (18_000, "every 5h"), (172_800, "every 2d"), (45, "every 45s"), (90, "every 90s")] {
+        for (seconds, text) in [
+            (5400, "every 90m"),
+            (18_000, "every 5h"),
+            (172_800, "every 2d"),
+            (45, "every 45s"),
+            (90, "every 90s"),
+        ] {
             assert_eq!(Timing::Every { seconds }.schedule().as_deref(), Some(text));
         }
     }

@@ -32,6 +32,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Revisions that are kept where the spec has no `synthesis`; the API's default where it has one.
+const HISTORY_LIMIT: usize = 10;
+
 /// An agent that may be acted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedAgent {
@@ -137,7 +140,11 @@ pub struct Timeout {
 ///
 /// # Errors
 /// If a name that the agent needs is not its own: then nothing of it may be written.
-pub fn validate(context: &AgentContext<'_>, settings: &Settings, now: Timestamp) -> Result<ValidatedAgent, Invalid> {
+pub fn validate(
+    context: &AgentContext<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<ValidatedAgent, Invalid> {
     let (name, namespace, owner) = identity(context)?;
     let spec = &context.agent.spec;
     let workspace = spec.workspace.clone().filter(|workspace| workspace.enabled);
@@ -149,7 +156,10 @@ pub fn validate(context: &AgentContext<'_>, settings: &Settings, now: Timestamp)
     let own_egress = own_egress(context, &mut remarks);
     let egress = egress(&references, own_egress, settings, &mut faults);
     let run = run(spec, &references, workspace, settings, now, &mut faults);
-    let lent = references.tools.iter().filter(|tool| tool.is_sidecar() && !tool.egress.is_empty());
+    let lent = references
+        .tools
+        .iter()
+        .filter(|tool| tool.is_sidecar() && !tool.egress.is_empty());
     Ok(ValidatedAgent {
         name,
         namespace,
@@ -157,8 +167,13 @@ pub fn validate(context: &AgentContext<'_>, settings: &Settings, now: Timestamp)
         generation: context.agent.metadata.generation.unwrap_or_default(),
         instructions: spec.instructions.as_deref().and_then(instructions_of),
         resynthesize: resynthesize(context),
-        pinned: spec.synthesis.as_ref().and_then(|synthesis| synthesis.revision),
-        history_limit: spec.synthesis.as_ref().map_or(10, |synthesis| usize::try_from(synthesis.revision_history_limit).unwrap_or(1)),
+        pinned: spec
+            .synthesis
+            .as_ref()
+            .and_then(|synthesis| synthesis.revision),
+        history_limit: spec.synthesis.as_ref().map_or(HISTORY_LIMIT, |synthesis| {
+            usize::try_from(synthesis.revision_history_limit).unwrap_or(1)
+        }),
         own_image: spec.image.clone(),
         lent_egress: lent.map(|tool| tool.name.clone()).collect(),
         egress,
@@ -186,9 +201,14 @@ impl Faults {
 
     /// The reason of the first, the messages of all.
     fn into_result(self, run: Run) -> Result<Box<Run>, Invalid> {
-        let Some(first) = self.0.first() else { return Ok(Box::new(run)) };
+        let Some(first) = self.0.first() else {
+            return Ok(Box::new(run));
+        };
         let messages: Vec<&str> = self.0.iter().map(|fault| fault.message.as_str()).collect();
-        Err(Invalid { reason: first.reason, message: messages.join("; ") })
+        Err(Invalid {
+            reason: first.reason,
+            message: messages.join("; "),
+        })
     }
 }
 
@@ -199,20 +219,40 @@ fn identity(context: &AgentContext<'_>) -> Result<(String, String, Owner), Inval
     let owner = owner_of(context.agent);
     match (namespace, owner) {
         (Some(namespace), Some(owner)) => Ok((name, namespace, owner)),
-        _ => Err(Invalid::spec("the agent has no namespace or no uid: apply it to an API server")),
+        _ => Err(Invalid::spec(
+            "the agent has no namespace or no uid: apply it to an API server",
+        )),
     }
 }
 
-fn names_are_free(context: &AgentContext<'_>, workspace: Option<&Workspace>, owner: &Owner) -> Result<(), Invalid> {
+fn names_are_free(
+    context: &AgentContext<'_>,
+    workspace: Option<&Workspace>,
+    owner: &Owner,
+) -> Result<(), Invalid> {
     let created = context.agent.creation_timestamp().map(|time| time.0);
     if let Some(message) = namesake::conflict(NamedKind::Agent, created, &context.namesakes) {
-        return Err(Invalid { reason: Reason::NameConflict, message });
+        return Err(Invalid {
+            reason: Reason::NameConflict,
+            message,
+        });
     }
     let claim_kind = crate::observed::ChildKind::PersistentVolumeClaim;
-    if let Some((kind, name)) = context.observed.conflicts.iter().find(|(kind, _)| *kind != claim_kind || workspace.is_some()) {
+    if let Some((kind, name)) = context
+        .observed
+        .conflicts
+        .iter()
+        .find(|(kind, _)| *kind != claim_kind || workspace.is_some())
+    {
         return Err(Invalid {
-            reason: if *kind == claim_kind { Reason::WorkspaceConflict } else { Reason::NameConflict },
-            message: format!("the {kind:?} '{name}' exists and belongs to somebody else: delete or rename it, or give this agent another name"),
+            reason: if *kind == claim_kind {
+                Reason::WorkspaceConflict
+            } else {
+                Reason::NameConflict
+            },
+            message: format!(
+                "the {kind:?} '{name}' exists and belongs to somebody else: delete or rename it, or give this agent another name"
+            ),
         });
     }
     match (workspace, &context.observed.claim) {
@@ -229,20 +269,34 @@ fn instructions_of(text: &str) -> Option<Instructions> {
 }
 
 fn resynthesize(context: &AgentContext<'_>) -> Option<String> {
-    context.agent.annotations().get(annotations::RESYNTHESIZE).cloned().filter(|value| !value.is_empty())
+    context
+        .agent
+        .annotations()
+        .get(annotations::RESYNTHESIZE)
+        .cloned()
+        .filter(|value| !value.is_empty())
 }
 
 /// The agent's own rules, unless its cluster forbids them.
-fn own_egress<'a>(context: &AgentContext<'a>, remarks: &mut Vec<Invalid>) -> &'a [langop_api::policy::EgressRule] {
+fn own_egress<'a>(
+    context: &AgentContext<'a>,
+    remarks: &mut Vec<Invalid>,
+) -> &'a [langop_api::policy::EgressRule] {
     let own = &context.agent.spec.egress;
-    let denied = context.cluster.as_ref().filter(|cluster| cluster.agent_egress == AgentEgress::Deny);
+    let denied = context
+        .cluster
+        .as_ref()
+        .filter(|cluster| cluster.agent_egress == AgentEgress::Deny);
     match denied {
         Some(cluster) if !own.is_empty() => {
             let message = format!(
                 "the LanguageCluster '{}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow",
                 cluster.name
             );
-            remarks.push(Invalid { reason: Reason::EgressDenied, message });
+            remarks.push(Invalid {
+                reason: Reason::EgressDenied,
+                message,
+            });
             &[]
         }
         _ => own,
@@ -259,12 +313,25 @@ fn egress(
     let mut rules: Vec<_> = policy::dns_rule(settings).into_iter().collect();
     let services = references.tools.iter().filter(|tool| !tool.is_sidecar());
     rules.extend(services.map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port)));
-    rules.extend(references.models.iter().map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port)));
-    let own = own.iter().enumerate().map(|(index, rule)| (format!("spec.egress[{index}]"), rule));
+    rules.extend(
+        references
+            .models
+            .iter()
+            .map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port)),
+    );
+    let own = own
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| (format!("spec.egress[{index}]"), rule));
     let sidecars = references.tools.iter().filter(|tool| tool.is_sidecar());
     let lent = sidecars.flat_map(|tool| {
         let rules = tool.egress.iter().enumerate();
-        rules.map(|(index, rule)| (format!("egress[{index}] of the sidecar tool '{}'", tool.name), rule))
+        rules.map(|(index, rule)| {
+            (
+                format!("egress[{index}] of the sidecar tool '{}'", tool.name),
+                rule,
+            )
+        })
     });
     for (place, rule) in own.chain(lent) {
         match policy::egress_rule(rule, settings) {
@@ -284,14 +351,23 @@ fn run(
     faults: &mut Faults,
 ) -> Run {
     let run = Run {
-        image: spec.image.clone().unwrap_or_else(|| settings.agent_image.clone()),
+        image: spec
+            .image
+            .clone()
+            .unwrap_or_else(|| settings.agent_image.clone()),
         port: spec.port,
         env: spec.env.clone(),
-        resources: faults.take(pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS).map_err(|error| format!("spec.{error}"))),
+        resources: faults.take(
+            pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS)
+                .map_err(|error| format!("spec.{error}")),
+        ),
         sidecars: sidecars(references, faults),
         workspace,
         requested: requested(spec, now, faults),
-        max_iterations: spec.limits.as_ref().and_then(|limits| limits.max_iterations),
+        max_iterations: spec
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.max_iterations),
         timeout: faults.take(timeout(spec)),
         image_pull_secrets: spec.image_pull_secrets.clone(),
         node_selector: spec.node_selector.clone(),
@@ -320,7 +396,8 @@ fn sidecar(tool: &ToolView, faults: &mut Faults) -> Sidecar {
         image: tool.image.clone(),
         port: tool.port,
         env: tool.env.clone(),
-        resources: faults.take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
+        resources: faults
+            .take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
     }
 }
 
@@ -328,7 +405,11 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> R
     // Any schedule does to check a zone that has none.
     let expression = spec.schedule.as_deref().unwrap_or("* * * * *");
     if let Err(error) = CronSchedule::parse(expression, spec.time_zone.as_deref(), now) {
-        let field = if error.kind() == ScheduleErrorKind::TimeZone { "timeZone" } else { "schedule" };
+        let field = if error.kind() == ScheduleErrorKind::TimeZone {
+            "timeZone"
+        } else {
+            "schedule"
+        };
         faults.spec(format!("spec.{field}: {error}"));
     }
     if spec.schedule.is_some() && spec.execution_mode == Some(ExecutionMode::Autonomous) {
@@ -344,7 +425,10 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> R
 }
 
 fn timeout(spec: &LanguageAgentSpec) -> Result<Option<Timeout>, String> {
-    let text = spec.limits.as_ref().and_then(|limits| limits.timeout.clone());
+    let text = spec
+        .limits
+        .as_ref()
+        .and_then(|limits| limits.timeout.clone());
     text.map(|text| match parse_duration(&text) {
         Ok(seconds) => Ok(Timeout { text, seconds }),
         Err(error) => Err(format!("spec.limits.timeout: {error}")),

@@ -1,7 +1,8 @@
 //! The pod template of an agent: its container, its sidecar tools, and the environment that is the contract with both.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec,
+    Volume, VolumeMount,
 };
 use langop_api::names::{self, env as variables};
 use langop_dsl::format_duration;
@@ -46,7 +47,11 @@ impl Template<'_> {
         }
         let input = PodInput {
             containers: vec![self.container()],
-            init_containers: run.sidecars.iter().map(|sidecar| self.sidecar(sidecar)).collect(),
+            init_containers: run
+                .sidecars
+                .iter()
+                .map(|sidecar| self.sidecar(sidecar))
+                .collect(),
             volumes: self.volumes(),
             run_as_user: run.run_as_user,
             image_pull_secrets: run.image_pull_secrets.clone(),
@@ -61,7 +66,10 @@ impl Template<'_> {
     pub(super) fn timeout(&self) -> Option<Timeout> {
         self.run.timeout.clone().or_else(|| {
             let seconds = self.code?.definition.constraints.timeout_seconds?;
-            Some(Timeout { text: format_duration(seconds), seconds })
+            Some(Timeout {
+                text: format_duration(seconds),
+                seconds,
+            })
         })
     }
 
@@ -79,7 +87,10 @@ impl Template<'_> {
             env: self.env(),
             user_env: env::user_env(&self.run.env),
             resources: self.run.resources.clone(),
-            mounts: code_mount.into_iter().chain(self.workspace_mount()).collect(),
+            mounts: code_mount
+                .into_iter()
+                .chain(self.workspace_mount())
+                .collect(),
             root_filesystem: self.run.root_filesystem,
         })
     }
@@ -105,14 +116,27 @@ impl Template<'_> {
     fn env(&self) -> Vec<EnvVar> {
         let mut all = env::given(&self.agent.references);
         all.push(env::value(variables::AGENT_NAME, &self.agent.name));
-        all.push(env::value(variables::AGENT_NAMESPACE, &self.agent.namespace));
-        all.push(env::value(variables::AGENT_MODE, self.timing.mode().as_str()));
+        all.push(env::value(
+            variables::AGENT_NAMESPACE,
+            &self.agent.namespace,
+        ));
+        all.push(env::value(
+            variables::AGENT_MODE,
+            self.timing.mode().as_str(),
+        ));
         let optional = [
             (variables::AGENT_SCHEDULE, self.timing.schedule()),
             (variables::AGENT_MAX_ITERATIONS, self.max_iterations()),
-            (variables::AGENT_TIMEOUT, self.timeout().map(|timeout| timeout.text)),
+            (
+                variables::AGENT_TIMEOUT,
+                self.timeout().map(|timeout| timeout.text),
+            ),
         ];
-        all.extend(optional.into_iter().filter_map(|(name, text)| Some(env::value(name, text?))));
+        all.extend(
+            optional
+                .into_iter()
+                .filter_map(|(name, text)| Some(env::value(name, text?))),
+        );
         all.extend(self.workspace_path());
         if self.code.is_some() {
             let path = format!("{}/{}", names::CODE_MOUNT_PATH, names::CODE_KEY);
@@ -123,15 +147,30 @@ impl Template<'_> {
     }
 
     fn max_iterations(&self) -> Option<String> {
-        let by_code = || self.code?.definition.constraints.max_iterations.map(|number| number.to_string());
-        self.run.max_iterations.map(|number| number.to_string()).or_else(by_code)
+        let by_code = || {
+            self.code?
+                .definition
+                .constraints
+                .max_iterations
+                .map(|number| number.to_string())
+        };
+        self.run
+            .max_iterations
+            .map(|number| number.to_string())
+            .or_else(by_code)
     }
 
     /// Those that the code was made from, not those in spec, which may have moved on.
     fn instructions(&self) -> Option<EnvVar> {
         match (self.code, &self.agent.instructions) {
-            (Some(code), _) => Some(env::from_config_map(variables::INSTRUCTIONS, &code.config_map, names::INSTRUCTIONS_KEY)),
-            (None, Some(instructions)) => Some(env::value(variables::INSTRUCTIONS, &instructions.text)),
+            (Some(code), _) => Some(env::from_config_map(
+                variables::INSTRUCTIONS,
+                &code.config_map,
+                names::INSTRUCTIONS_KEY,
+            )),
+            (None, Some(instructions)) => {
+                Some(env::value(variables::INSTRUCTIONS, &instructions.text))
+            }
             (None, None) => None,
         }
     }
@@ -153,7 +192,10 @@ impl Template<'_> {
     fn volumes(&self) -> Vec<Volume> {
         let code = self.code.map(|code| Volume {
             name: CODE_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource { name: code.config_map.clone(), ..ConfigMapVolumeSource::default() }),
+            config_map: Some(ConfigMapVolumeSource {
+                name: code.config_map.clone(),
+                ..ConfigMapVolumeSource::default()
+            }),
             ..Volume::default()
         });
         let workspace = self.run.workspace.as_ref().map(|_| Volume {

@@ -17,7 +17,9 @@ impl Cidr {
     /// Whether `other` is a part of this range and not all of it.
     pub(super) fn is_wider_than(self, other: Self) -> bool {
         let same_family = self.address.is_ipv4() == other.address.is_ipv4();
-        same_family && self.length < other.length && first(other.address, self.length) == self.address
+        same_family
+            && self.length < other.length
+            && first(other.address, self.length) == self.address
     }
 }
 
@@ -44,8 +46,14 @@ fn parse(text: &str) -> Option<Cidr> {
         IpAddr::V6(address) => (128, address.to_ipv4_mapped().is_some()),
     };
     let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
-    let length = length.parse().ok().filter(|length: &u8| *length <= longest && digits && !mapped)?;
-    Some(Cidr { address: first(address, length), length })
+    let length = length
+        .parse()
+        .ok()
+        .filter(|length: &u8| *length <= longest && digits && !mapped)?;
+    Some(Cidr {
+        address: first(address, length),
+        length,
+    })
 }
 
 /// The first address of the range of this length that holds `address`.
@@ -53,11 +61,15 @@ fn first(address: IpAddr, length: u8) -> IpAddr {
     let length = u32::from(length);
     match address {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32_u32.saturating_sub(length))
+                .unwrap_or(0);
             IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
         }
         IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128_u32.saturating_sub(length))
+                .unwrap_or(0);
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
         }
     }
@@ -83,8 +95,18 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         for text in [
-            "", "10.0.0.0", "10.0.0.0/33", "999.0.0.0/8", "10.0.0/8", "010.0.0.0/8", "::/129", "::ffff:10.0.0.1/120", "10.0.0.0/+8", "10.0.0.0/",
-            "a/8", "::/0/0",
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "999.0.0.0/8",
+            "10.0.0/8",
+            "010.0.0.0/8",
+            "::/129",
+            "::ffff:10.0.0.1/120",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "a/8",
+            "::/0/0",
         ] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
@@ -93,7 +115,11 @@ mod tests {
     #[test]
     fn wider_is_strict_and_of_one_family() {
         let wider = |a: &str, b: &str| a.parse::<Cidr>().unwrap().is_wider_than(b.parse().unwrap());
-        assert!(wider("0.0.0.0/0", "10.0.0.0/8") && wider("10.0.0.0/8", "10.9.0.0/16") && wider("::/0", "fe80::/10"));
+        assert!(
+            wider("0.0.0.0/0", "10.0.0.0/8")
+                && wider("10.0.0.0/8", "10.9.0.0/16")
+                && wider("::/0", "fe80::/10")
+        );
         assert!(!wider("10.0.0.0/8", "10.0.0.0/8") && !wider("10.0.0.0/16", "10.0.0.0/8"));
         assert!(!wider("10.0.0.0/8", "11.0.0.0/16") && !wider("0.0.0.0/0", "fe80::/10"));
     }

@@ -15,7 +15,11 @@ fn rule(yaml: &str) -> Result<NetworkPolicyEgressRule, String> {
 }
 
 fn policy(rules: Vec<NetworkPolicyEgressRule>) -> NetworkPolicy {
-    egress_policy(ObjectMeta::default(), labels(&[("langop.io/agent", "a")]), rules)
+    egress_policy(
+        ObjectMeta::default(),
+        labels(&[("langop.io/agent", "a")]),
+        rules,
+    )
 }
 
 #[test]
@@ -30,11 +34,22 @@ fn dns_is_open_to_those_who_answer_it_and_nobody_else() {
     let policy = policy(dns_rule(&Settings::default()).into_iter().collect());
     let system = [("kubernetes.io/metadata.name", "kube-system")];
     let dns = [("k8s-app", "kube-dns")];
-    assert!(allows(&policy, &stranger(&system, &dns), "UDP", 53) && allows(&policy, &stranger(&system, &dns), "TCP", 53));
+    assert!(
+        allows(&policy, &stranger(&system, &dns), "UDP", 53)
+            && allows(&policy, &stranger(&system, &dns), "TCP", 53)
+    );
     assert!(!allows(&policy, &stranger(&system, &dns), "TCP", 443));
     assert!(!allows(&policy, &stranger(&system, &[]), "UDP", 53));
-    assert!(!allows(&policy, &stranger(&[("kubernetes.io/metadata.name", "other")], &dns), "UDP", 53));
-    assert!(!allows(&policy, &neighbour(&dns), "UDP", 53) && !allows(&policy, &address("8.8.8.8"), "UDP", 53));
+    assert!(!allows(
+        &policy,
+        &stranger(&[("kubernetes.io/metadata.name", "other")], &dns),
+        "UDP",
+        53
+    ));
+    assert!(
+        !allows(&policy, &neighbour(&dns), "UDP", 53)
+            && !allows(&policy, &address("8.8.8.8"), "UDP", 53)
+    );
 }
 
 #[test]
@@ -54,40 +69,137 @@ fn a_resource_is_reached_on_its_port_in_the_same_namespace() {
     let policy = policy(vec![pods_rule("langop.io/tool", "mail", 8080)]);
     let mail = [("langop.io/tool", "mail"), ("app", "x")];
     assert!(allows(&policy, &neighbour(&mail), "TCP", 8080));
-    assert!(!allows(&policy, &neighbour(&mail), "TCP", 8081) && !allows(&policy, &neighbour(&mail), "UDP", 8080));
-    assert!(!allows(&policy, &neighbour(&[("langop.io/tool", "other")]), "TCP", 8080));
-    assert!(!allows(&policy, &stranger(&[("team", "home")], &mail), "TCP", 8080));
+    assert!(
+        !allows(&policy, &neighbour(&mail), "TCP", 8081)
+            && !allows(&policy, &neighbour(&mail), "UDP", 8080)
+    );
+    assert!(!allows(
+        &policy,
+        &neighbour(&[("langop.io/tool", "other")]),
+        "TCP",
+        8080
+    ));
+    assert!(!allows(
+        &policy,
+        &stranger(&[("team", "home")], &mail),
+        "TCP",
+        8080
+    ));
 }
 
 #[test]
 fn a_users_rule_says_no_more_than_it_says() {
     let cases = [
-        ("{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}, {port: 53, protocol: UDP}]}", address("203.0.113.5"), "TCP", 443, true),
-        ("{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}, {port: 53, protocol: UDP}]}", address("203.0.113.5"), "UDP", 53, true),
-        ("{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}]}", address("203.0.113.200"), "TCP", 443, false),
-        ("{cidr: 203.0.113.0/24, ports: [{port: 443}]}", address("203.0.114.1"), "TCP", 443, false),
-        ("{cidr: 203.0.113.0/24, ports: [{port: 443}]}", address("203.0.113.5"), "TCP", 80, false),
-        ("{podLabels: {app: db}, ports: [{port: 5432}]}", neighbour(&[("app", "db")]), "TCP", 5432, true),
-        ("{podLabels: {app: db}, ports: [{port: 5432}]}", stranger(&[], &[("app", "db")]), "TCP", 5432, false),
-        ("{namespaceLabels: {team: b}, ports: [{port: 1}]}", stranger(&[("team", "b")], &[]), "TCP", 1, true),
-        ("{namespaceLabels: {team: b}, podLabels: {app: db}, ports: [{port: 1}]}", stranger(&[("team", "b")], &[]), "TCP", 1, false),
-        ("{namespaceLabels: {team: b}, podLabels: {app: db}, ports: [{port: 1}]}", stranger(&[("team", "b")], &[("app", "db")]), "TCP", 1, true),
+        (
+            "{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}, {port: 53, protocol: UDP}]}",
+            address("203.0.113.5"),
+            "TCP",
+            443,
+            true,
+        ),
+        (
+            "{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}, {port: 53, protocol: UDP}]}",
+            address("203.0.113.5"),
+            "UDP",
+            53,
+            true,
+        ),
+        (
+            "{cidr: 203.0.113.0/24, except: [203.0.113.128/25], ports: [{port: 443}]}",
+            address("203.0.113.200"),
+            "TCP",
+            443,
+            false,
+        ),
+        (
+            "{cidr: 203.0.113.0/24, ports: [{port: 443}]}",
+            address("203.0.114.1"),
+            "TCP",
+            443,
+            false,
+        ),
+        (
+            "{cidr: 203.0.113.0/24, ports: [{port: 443}]}",
+            address("203.0.113.5"),
+            "TCP",
+            80,
+            false,
+        ),
+        (
+            "{podLabels: {app: db}, ports: [{port: 5432}]}",
+            neighbour(&[("app", "db")]),
+            "TCP",
+            5432,
+            true,
+        ),
+        (
+            "{podLabels: {app: db}, ports: [{port: 5432}]}",
+            stranger(&[], &[("app", "db")]),
+            "TCP",
+            5432,
+            false,
+        ),
+        (
+            "{namespaceLabels: {team: b}, ports: [{port: 1}]}",
+            stranger(&[("team", "b")], &[]),
+            "TCP",
+            1,
+            true,
+        ),
+        (
+            "{namespaceLabels: {team: b}, podLabels: {app: db}, ports: [{port: 1}]}",
+            stranger(&[("team", "b")], &[]),
+            "TCP",
+            1,
+            false,
+        ),
+        (
+            "{namespaceLabels: {team: b}, podLabels: {app: db}, ports: [{port: 1}]}",
+            stranger(&[("team", "b")], &[("app", "db")]),
+            "TCP",
+            1,
+            true,
+        ),
     ];
     for (yaml, to, protocol, port, open) in cases {
-        assert_eq!(allows(&policy(vec![rule(yaml).unwrap()]), &to, protocol, port), open, "{yaml} {to:?} {protocol} {port}");
+        assert_eq!(
+            allows(&policy(vec![rule(yaml).unwrap()]), &to, protocol, port),
+            open,
+            "{yaml} {to:?} {protocol} {port}"
+        );
     }
 }
 
 #[test]
 fn wide_ranges_leave_out_link_local_and_the_cluster() {
     for (yaml, closed, open) in [
-        ("{cidr: 0.0.0.0/0, ports: [{port: 80}]}", &["169.254.169.254", "10.96.0.1"][..], &["203.0.113.1", "10.0.0.1"][..]),
-        ("{cidr: '::/0', ports: [{port: 80}]}", &["fe80::1", "fd00::1"], &["2001:db8::1"]),
+        (
+            "{cidr: 0.0.0.0/0, ports: [{port: 80}]}",
+            &["169.254.169.254", "10.96.0.1"][..],
+            &["203.0.113.1", "10.0.0.1"][..],
+        ),
+        (
+            "{cidr: '::/0', ports: [{port: 80}]}",
+            &["fe80::1", "fd00::1"],
+            &["2001:db8::1"],
+        ),
         // Two halves are no way round.
-        ("{cidr: 128.0.0.0/1, ports: [{port: 80}]}", &["169.254.169.254"], &["203.0.113.1"]),
-        ("{cidr: 0.0.0.0/1, ports: [{port: 80}]}", &["10.96.0.1"], &["10.0.0.1"]),
+        (
+            "{cidr: 128.0.0.0/1, ports: [{port: 80}]}",
+            &["169.254.169.254"],
+            &["203.0.113.1"],
+        ),
+        (
+            "{cidr: 0.0.0.0/1, ports: [{port: 80}]}",
+            &["10.96.0.1"],
+            &["10.0.0.1"],
+        ),
         // Named itself, a part of the cluster is meant.
-        ("{cidr: 10.96.0.1/32, ports: [{port: 80}]}", &["10.96.0.2"], &["10.96.0.1"]),
+        (
+            "{cidr: 10.96.0.1/32, ports: [{port: 80}]}",
+            &["10.96.0.2"],
+            &["10.96.0.1"],
+        ),
     ] {
         let policy = policy(vec![rule(yaml).unwrap()]);
         for to in closed {
@@ -97,9 +209,14 @@ fn wide_ranges_leave_out_link_local_and_the_cluster() {
             assert!(allows(&policy, &address(to), "TCP", 80), "{yaml} {to}");
         }
     }
-    let written = rule("{cidr: 0.0.0.0/0, except: [169.254.0.0/16, 203.0.113.9/24], ports: [{port: 80}]}").unwrap();
+    let written =
+        rule("{cidr: 0.0.0.0/0, except: [169.254.0.0/16, 203.0.113.9/24], ports: [{port: 80}]}")
+            .unwrap();
     let block = written.to.unwrap()[0].ip_block.clone().unwrap();
-    assert_eq!(block.except.unwrap(), ["169.254.0.0/16", "203.0.113.0/24", "10.96.0.0/12"]);
+    assert_eq!(
+        block.except.unwrap(),
+        ["169.254.0.0/16", "203.0.113.0/24", "10.96.0.0/12"]
+    );
 }
 
 #[test]
@@ -107,14 +224,35 @@ fn what_cannot_be_expressed_is_an_error_that_says_what_to_write() {
     for (yaml, says) in [
         ("{cidr: 203.0.113.0/24}", "must name its ports"),
         ("{ports: [{port: 80}]}", "exactly one peer"),
-        ("{cidr: 203.0.113.0/24, podLabels: {a: b}, ports: [{port: 80}]}", "exactly one peer"),
+        (
+            "{cidr: 203.0.113.0/24, podLabels: {a: b}, ports: [{port: 80}]}",
+            "exactly one peer",
+        ),
         ("{podLabels: {}, ports: [{port: 80}]}", "at least one label"),
-        ("{namespaceLabels: {}, podLabels: {a: b}, ports: [{port: 80}]}", "at least one label"),
-        ("{podLabels: {a: b}, except: [203.0.113.0/24], ports: [{port: 80}]}", "set cidr"),
-        ("{cidr: 300.0.113.0/24, ports: [{port: 80}]}", "no address range"),
-        ("{cidr: 203.0.113.0/24, except: [10.0.0.0/8], ports: [{port: 80}]}", "not a part"),
-        ("{cidr: 203.0.113.0/24, except: [203.0.113.0/24], ports: [{port: 80}]}", "not a part"),
-        ("{cidr: 203.0.113.0/24, except: ['2001:db8::/32'], ports: [{port: 80}]}", "not a part"),
+        (
+            "{namespaceLabels: {}, podLabels: {a: b}, ports: [{port: 80}]}",
+            "at least one label",
+        ),
+        (
+            "{podLabels: {a: b}, except: [203.0.113.0/24], ports: [{port: 80}]}",
+            "set cidr",
+        ),
+        (
+            "{cidr: 300.0.113.0/24, ports: [{port: 80}]}",
+            "no address range",
+        ),
+        (
+            "{cidr: 203.0.113.0/24, except: [10.0.0.0/8], ports: [{port: 80}]}",
+            "not a part",
+        ),
+        (
+            "{cidr: 203.0.113.0/24, except: [203.0.113.0/24], ports: [{port: 80}]}",
+            "not a part",
+        ),
+        (
+            "{cidr: 203.0.113.0/24, except: ['2001:db8::/32'], ports: [{port: 80}]}",
+            "not a part",
+        ),
         ("{cidr: 203.0.113.0/24, ports: [{port: 0}]}", "1 to 65535"),
     ] {
         let error = rule(yaml).unwrap_err();

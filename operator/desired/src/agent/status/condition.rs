@@ -1,0 +1,219 @@
+//! The conditions that only agents have: references, code, and whether the two still fit.
+
+use langop_api::{
+    condition::{Reason, types},
+    names::annotations,
+};
+
+use super::{StatusInput, active_revision};
+use crate::{
+    agent::{
+        build::ActiveCode,
+        code,
+        decide::{Cause, Decision},
+        stale,
+        validate::ValidatedAgent,
+    },
+    conditions::{self, Conditions, Status},
+    observed::Observed,
+};
+
+/// Whether every reference can be used.
+pub(super) fn references(conditions: &mut Conditions, agent: &ValidatedAgent) {
+    let references = &agent.references;
+    let (status, reason, message) = if !references.unresolved.is_empty() {
+        (
+            Status::False,
+            Reason::ReferenceNotFound,
+            references.unresolved.join("; "),
+        )
+    } else if references.is_empty() {
+        (
+            Status::True,
+            Reason::NoReferences,
+            "nothing is referenced".to_owned(),
+        )
+    } else {
+        (
+            Status::True,
+            Reason::AllResolved,
+            "every reference exists".to_owned(),
+        )
+    };
+    conditions.set(
+        types::REFERENCES_RESOLVED,
+        status,
+        reason,
+        message + &lent_egress(agent),
+    );
+}
+
+/// A sidecar shares the agent's network: what it may reach, the agent may reach.
+fn lent_egress(agent: &ValidatedAgent) -> String {
+    if agent.lent_egress.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = agent
+        .lent_egress
+        .iter()
+        .map(|name| format!("'{name}'"))
+        .collect();
+    format!(
+        "; the agent's network policy includes the egress of the sidecar tools {}",
+        names.join(", ")
+    )
+}
+
+/// Whether the active code was made from the instructions now in spec.
+pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) {
+    let (status, reason, message) = match input.decision {
+        Decision::Invalid => return conditions.keep(types::SYNTHESIZED),
+        Decision::Run { code } | Decision::Activate { code } => of_active(input, code),
+        Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
+            let (reason, message) = of_attempt(input);
+            (Status::False, reason, message)
+        }
+        Decision::WaitForReferences => {
+            let missing = input.agent.references.unresolved.join("; ");
+            let message = format!("waits for its references: {missing}");
+            (Status::False, Reason::WaitingForReferences, message)
+        }
+        Decision::RevisionNotFound(revision) => {
+            let message = not_found(input, *revision);
+            (Status::False, Reason::RevisionNotFound, message)
+        }
+        Decision::NoCode | Decision::NothingToRun => {
+            let message = "there are no instructions to make code from".to_owned();
+            (Status::False, Reason::NoInstructions, message)
+        }
+    };
+    conditions.set(types::SYNTHESIZED, status, reason, message);
+}
+
+fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, String) {
+    let revision = active_revision(input, active);
+    let made_from = active.annotations.get(annotations::INSTRUCTIONS_HASH);
+    let present = input
+        .agent
+        .instructions
+        .as_ref()
+        .map(|instructions| &instructions.hash);
+    if input.agent.pinned.is_some() {
+        return if made_from.is_some() && made_from == present {
+            (
+                Status::True,
+                Reason::RevisionActivated,
+                format!("revision {revision} runs, as spec.synthesis.revision says"),
+            )
+        } else {
+            let message = format!(
+                "revision {revision} runs, as spec.synthesis.revision says; it was made from other instructions"
+            );
+            (Status::False, Reason::RevisionActivated, message)
+        };
+    }
+    let before = conditions::find(&input.previous.conditions, types::SYNTHESIZED);
+    let same_revision = input
+        .previous
+        .synthesis_info
+        .as_ref()
+        .and_then(|info| info.revision)
+        == Some(revision);
+    let was_activated = same_revision
+        && before.is_some_and(|before| before.reason == Reason::RevisionActivated.as_str());
+    if matches!(input.decision, Decision::Activate { .. }) || was_activated {
+        let message =
+            format!("revision {revision} runs: stored code of these instructions, active again");
+        (Status::True, Reason::RevisionActivated, message)
+    } else {
+        (
+            Status::True,
+            Reason::SynthesisSucceeded,
+            format!("revision {revision} runs, made from these instructions"),
+        )
+    }
+}
+
+/// Of an attempt that is under way, failed or due. What went wrong last stays told while it is tried again.
+pub(super) fn of_attempt(input: &StatusInput<'_>) -> (Reason, String) {
+    let last = input.info.last_failure_reason.as_deref();
+    let Some(reason) = Reason::ALL
+        .iter()
+        .copied()
+        .find(|reason| Some(reason.as_str()) == last)
+    else {
+        let cause = match input.decision {
+            Decision::Synthesize { cause, .. } => *cause,
+            _ => cause_again(input),
+        };
+        return (
+            Reason::SynthesisStarted,
+            format!("code is being made: {}", cause.as_str()),
+        );
+    };
+    let before = conditions::find(&input.previous.conditions, types::SYNTHESIZED)
+        .filter(|before| before.reason == reason.as_str());
+    let message = match (input.failure, before) {
+        (Some(failure), _) => failure.to_owned(),
+        (None, Some(before)) => before.message.clone(),
+        (None, None) => "the last attempt failed; it is tried again".to_owned(),
+    };
+    (reason, message)
+}
+
+/// Why the call that is under way was made, so that the message does not change while it lasts.
+fn cause_again(input: &StatusInput<'_>) -> Cause {
+    let asked = input.agent.resynthesize.is_some()
+        && input.agent.resynthesize != input.info.resynthesized_for;
+    match (asked, input.decision.code()) {
+        (true, _) => Cause::Resynthesize,
+        (false, Some(_)) => Cause::InstructionsChanged,
+        (false, None) => Cause::NoCode,
+    }
+}
+
+pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> String {
+    let mut stored: Vec<i64> = code::usable(&input.observed.codes)
+        .map(|(_, facts)| facts.revision)
+        .collect();
+    stored.sort_unstable();
+    let stored = match &stored[..] {
+        [] => "none is".to_owned(),
+        stored => format!(
+            "stored: {}",
+            stored
+                .iter()
+                .map(i64::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    format!(
+        "revision {revision} is not stored ({stored}): correct spec.synthesis.revision or remove it"
+    )
+}
+
+/// Present exactly when there is code that could be stale.
+pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
+    if matches!(
+        input.decision,
+        Decision::Invalid | Decision::RevisionNotFound(_)
+    ) {
+        return conditions.keep(types::CODE_STALE);
+    }
+    let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
+        return;
+    };
+    let unchanged = "the code was made with these references";
+    let (status, reason, message) = stale::message(&code, &input.agent.references).map_or_else(
+        || {
+            (
+                Status::False,
+                Reason::ReferencesUnchanged,
+                unchanged.to_owned(),
+            )
+        },
+        |message| (Status::True, Reason::ReferencesChanged, message),
+    );
+    conditions.set(types::CODE_STALE, status, reason, message);
+}

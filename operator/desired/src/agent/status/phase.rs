@@ -1,0 +1,61 @@
+//! The phase of an agent, for people and for counting.
+
+use langop_api::{
+    LanguageAgentStatus,
+    agent::{AgentPhase, ExecutionMode},
+    condition::{Reason, types},
+};
+
+use super::cron_job_active;
+use crate::{
+    agent::{ObservedAgent, executions::Outcome},
+    conditions,
+};
+
+/// Reasons of Stalled that stop nothing.
+const REMARKS: [Reason; 2] = [Reason::EgressDenied, Reason::WorkspaceShrinkRefused];
+/// Reasons of Reconciling that concern only the next code.
+const SYNTHESIS: [Reason; 3] = [
+    Reason::SynthesisStarted,
+    Reason::SynthesisFailed,
+    Reason::ValidationFailed,
+];
+
+/// Derived from the conditions, and for agents that run at times from their last run.
+pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> AgentPhase {
+    let conditions = &status.conditions;
+    let is = |type_: &str, reasons: &[Reason]| {
+        let condition =
+            conditions::find(conditions, type_).filter(|condition| condition.status == "True");
+        condition.is_some_and(|condition| {
+            reasons
+                .iter()
+                .any(|reason| reason.as_str() == condition.reason)
+        })
+    };
+    // CodeStale is present exactly when code runs.
+    let has_code = conditions::find(conditions, types::CODE_STALE).is_some();
+    if is(types::READY, &[Reason::Suspended]) {
+        AgentPhase::Suspended
+    } else if conditions::is_true(conditions, types::READY) {
+        running(status, observed)
+    } else if is(types::STALLED, &REMARKS) || (is(types::RECONCILING, &SYNTHESIS) && has_code) {
+        AgentPhase::Running
+    } else if conditions::is_true(conditions, types::STALLED) {
+        AgentPhase::Failed
+    } else {
+        AgentPhase::Pending
+    }
+}
+
+fn running(status: &LanguageAgentStatus, observed: &ObservedAgent) -> AgentPhase {
+    let at_times = status.mode == Some(ExecutionMode::Scheduled) && observed.deployment.is_none();
+    match (
+        at_times && cron_job_active(observed) == Some(0),
+        Outcome::of_last(status),
+    ) {
+        (true, Some(Outcome::Succeeded)) => AgentPhase::Succeeded,
+        (true, Some(Outcome::Failed)) => AgentPhase::Failed,
+        _ => AgentPhase::Running,
+    }
+}

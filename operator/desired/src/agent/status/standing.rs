@@ -1,0 +1,117 @@
+//! How an agent is doing, from which Ready, Reconciling and Stalled follow. What a person must correct comes first, then the code, then
+//! the workload.
+
+use langop_api::condition::Reason;
+
+use super::{
+    StatusInput,
+    condition::{not_found, of_attempt},
+    deployment_facts,
+};
+use crate::{
+    agent::{
+        ObservedAgent,
+        build::Fate,
+        decide::{Decision, is_disabled},
+        timing::Timing,
+    },
+    conditions::{self, Standing},
+    observed::{Facts, Observed},
+};
+
+/// How the agent is doing, in one word and one sentence.
+pub(super) fn standing(input: &StatusInput<'_>) -> Standing {
+    let standing = of_spec(input)
+        .or_else(|| of_code(input))
+        .unwrap_or_else(|| of_workload(input));
+    let suspended = input
+        .agent
+        .run
+        .as_ref()
+        .is_ok_and(|run| run.requested.suspended);
+    match (standing, input.report.remarks.first()) {
+        (Standing::Ready(..), _) if suspended => {
+            Standing::Ready(Reason::Suspended, "suspended by spec.suspend".to_owned())
+        }
+        (Standing::Ready(..), Some(remark)) => remark.clone().into(),
+        (standing, _) => standing,
+    }
+}
+
+/// What somebody must correct.
+fn of_spec(input: &StatusInput<'_>) -> Option<Standing> {
+    if let Some(fault) = &input.report.fault {
+        return Some(fault.clone().into());
+    }
+    match input.decision {
+        Decision::RevisionNotFound(revision) => Some(Standing::Stalled(Reason::RevisionNotFound, not_found(input, *revision))),
+        Decision::NothingToRun => Some(Standing::Stalled(
+            Reason::NothingToRun,
+            "there are neither instructions nor an image: set spec.instructions, or spec.image to an image that does the work".to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+/// While code is awaited, its spec is not carried out yet, whatever runs meanwhile.
+fn of_code(input: &StatusInput<'_>) -> Option<Standing> {
+    let (reason, message) = match input.decision {
+        Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
+            of_attempt(input)
+        }
+        Decision::WaitForReferences => {
+            let message = input.agent.references.unresolved.join("; ");
+            return Some(Standing::Progressing(Reason::WaitingForReferences, message));
+        }
+        _ => return None,
+    };
+    let image_works_alone = input.decision.code().is_none()
+        && matches!(input.report.fate, Fate::Written(_) | Fate::Switching { .. });
+    match reason {
+        Reason::SynthesisDisabled if image_works_alone && is_disabled(input.info) => None,
+        Reason::SynthesisDisabled => Some(Standing::Stalled(reason, message)),
+        Reason::SynthesisStarted => Some(Standing::Progressing(reason, message)),
+        _ => Some(Standing::Failed(reason, message)),
+    }
+}
+
+fn of_workload(input: &StatusInput<'_>) -> Standing {
+    match &input.report.fate {
+        Fate::Switching { to, .. } => {
+            let (old, new) = match to {
+                Timing::Cron { .. } => ("Deployment", "CronJob"),
+                Timing::Continuous | Timing::Every { .. } => ("CronJob", "Deployment"),
+            };
+            Standing::Progressing(
+                Reason::ModeSwitching,
+                format!("the {old} and its pods end before the {new} is made"),
+            )
+        }
+        Fate::Written(_) if !input.children.cron_jobs.is_empty() => of_cron_job(input.observed),
+        Fate::Written(_) | Fate::Kept => of_deployment(input.observed),
+    }
+}
+
+fn of_cron_job(observed: &ObservedAgent) -> Standing {
+    match observed.cron_job {
+        Some(_) => Standing::Ready(Reason::AsDesired, "the next run is planned".to_owned()),
+        None => Standing::Progressing(
+            Reason::RolloutInProgress,
+            "the CronJob is not observed yet".to_owned(),
+        ),
+    }
+}
+
+fn of_deployment(observed: &ObservedAgent) -> Standing {
+    let pods: Vec<&Observed> = observed.pods.iter().map(|pod| &**pod).collect();
+    let in_trouble = pods
+        .iter()
+        .any(|pod| matches!(&pod.facts, Facts::Pod(facts) if facts.trouble.is_some()));
+    match conditions::rollout(deployment_facts(observed), pods) {
+        // One message for all stages of a rollout that goes well: each other one would be a write.
+        Standing::Progressing(reason, _) if !in_trouble => {
+            Standing::Progressing(reason, "the pods are not ready yet".to_owned())
+        }
+        standing => standing,
+    }
+}

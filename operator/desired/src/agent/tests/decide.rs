@@ -1,0 +1,420 @@
+//! Every row of the decision table.
+
+use langop_api::names::annotations::RESYNTHESIZE;
+use serde_json::json;
+
+use super::*;
+use crate::agent::{attempt, attempt::Failed, decide::Cause};
+use langop_api::{agent::Tokens, condition::Reason};
+
+/// An agent with instructions and nothing else.
+fn plain(instructions: &str) -> World {
+    World::of_spec(&json!({"instructions": instructions}))
+}
+
+/// An agent whose code is stored.
+fn with_code(instructions: &str) -> (World, Arc<Observed>) {
+    let mut world = plain(instructions);
+    let stored = world.store(&json!({}));
+    (world, stored)
+}
+
+fn failed(reason: Reason) -> Failed {
+    Failed {
+        reason,
+        message: "it broke".into(),
+        validation_errors: vec!["2:3: no".into()],
+        tokens: Tokens {
+            input: 5,
+            output: 1,
+        },
+    }
+}
+
+/// A failed attempt for the agent as it is now.
+fn fail(world: &mut World, reason: Reason, ago: i64) {
+    let started = attempt::started(&world.info, &world.validated());
+    world.info = attempt::failed(&started, &failed(reason), ago_timestamp(ago));
+}
+
+fn ago_timestamp(seconds: i64) -> Timestamp {
+    Timestamp::from_second(now().as_second() - seconds).unwrap()
+}
+
+fn is_synthesis(decision: &Decision, expected: Cause) -> bool {
+    matches!(decision, Decision::Synthesize { cause, .. } if *cause == expected)
+}
+
+#[test]
+fn a_pinned_revision_runs_if_it_is_stored() {
+    let (mut world, first) = with_code("one");
+    world.patch(&json!({"instructions": "two"}));
+    world.store(&json!({}));
+    // Whatever else would be asked for.
+    world.annotate(RESYNTHESIZE, "1");
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    world.patch(&json!({"synthesis": {"revision": 1}, "instructions": "three"}));
+    assert_eq!(world.decide(), Decision::Run { code: first });
+    world.patch(&json!({"synthesis": {"revision": 9}}));
+    assert_eq!(world.decide(), Decision::RevisionNotFound(9));
+    assert_eq!(
+        world.workload(),
+        Workload::Keep,
+        "the workload is untouched"
+    );
+}
+
+#[test]
+fn without_instructions_an_own_image_runs_without_code_or_nothing_changes() {
+    let (mut world, _) = with_code("one");
+    world.patch(&json!({"instructions": null}));
+    assert_eq!(
+        (world.decide(), world.workload()),
+        (Decision::NothingToRun, Workload::Keep)
+    );
+    world.patch(&json!({"image": "own"}));
+    assert_eq!(
+        (world.decide(), world.workload()),
+        (Decision::NoCode, Workload::Run(None))
+    );
+}
+
+#[test]
+fn a_call_in_flight_is_awaited_and_its_answer_dropped_if_the_instructions_moved() {
+    let (mut world, stored) = with_code("one");
+    world.patch(&json!({"instructions": "two"}));
+    let call = InFlight::of(&world.validated());
+    world.in_flight = Some(call.clone());
+    assert_eq!(
+        world.decide(),
+        Decision::Waiting {
+            current: Some(stored.clone())
+        }
+    );
+    assert!(call.is_wanted(&world.validated()));
+    world.patch(&json!({"instructions": "three"}));
+    assert_eq!(
+        world.decide(),
+        Decision::Waiting {
+            current: Some(stored.clone())
+        },
+        "one call at a time"
+    );
+    assert!(!call.is_wanted(&world.validated()));
+    assert!(
+        matches!(world.workload(), Workload::Run(Some(code)) if code.config_map == stored.name),
+        "what runs keeps running"
+    );
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_when_it_is_due_and_not_before() {
+    for (ago, waits) in [(1, true), (20, true), (37, false), (3600, false)] {
+        let mut world = plain("one");
+        fail(&mut world, Reason::SynthesisFailed, ago);
+        match world.decide() {
+            Decision::BackingOff { due, current: None } if waits => assert!(due > now()),
+            decision => assert!(
+                !waits && is_synthesis(&decision, Cause::NoCode),
+                "{ago}: {decision:?}"
+            ),
+        }
+    }
+    // Each failure doubles the pause, up to an hour, whatever the jitter.
+    for (attempts, shortest, longest) in [
+        (1, 24, 36),
+        (2, 48, 72),
+        (5, 384, 576),
+        (9, 2880, 4320),
+        (60, 2880, 4320),
+    ] {
+        let mut world = plain("one");
+        world.info.synthesis_attempts = Some(attempts - 1);
+        world.info.instructions_hash = world
+            .validated()
+            .instructions
+            .map(|instructions| instructions.hash);
+        fail(&mut world, Reason::ValidationFailed, 0);
+        assert_eq!(world.info.synthesis_attempts, Some(attempts));
+        let Decision::BackingOff { due, .. } = world.decide() else {
+            panic!("{attempts}")
+        };
+        let pause = due.as_second() - now().as_second();
+        assert!((shortest..=longest).contains(&pause), "{attempts}: {pause}");
+    }
+}
+
+#[test]
+fn another_question_ends_the_wait_and_counts_anew() {
+    let mut world = plain("one");
+    fail(&mut world, Reason::SynthesisFailed, 1);
+    world.patch(&json!({"instructions": "two"}));
+    assert!(is_synthesis(&world.decide(), Cause::NoCode));
+    assert_eq!(
+        attempt::started(&world.info, &world.validated()).synthesis_attempts,
+        Some(1)
+    );
+    world.patch(&json!({"instructions": "one\r\n"}));
+    world.patch(&json!({"instructions": "one"}));
+    assert!(matches!(world.decide(), Decision::BackingOff { .. }));
+    world.annotate(RESYNTHESIZE, "now");
+    assert!(is_synthesis(&world.decide(), Cause::Resynthesize));
+}
+
+#[test]
+fn an_operator_that_died_during_a_call_tries_again_at_once() {
+    let mut world = plain("one");
+    fail(&mut world, Reason::SynthesisFailed, 1);
+    world.info = attempt::started(&world.info, &world.validated());
+    assert_eq!(
+        (world.info.synthesis_attempts, &world.info.last_failure_time),
+        (Some(2), &None)
+    );
+    assert!(is_synthesis(&world.decide(), Cause::NoCode));
+}
+
+#[test]
+fn disabled_synthesis_is_tried_at_the_cap_and_when_the_endpoints_change() {
+    let mut world = plain("one");
+    fail(&mut world, Reason::SynthesisDisabled, 600);
+    assert!(
+        matches!(world.decide(), Decision::BackingOff { .. }),
+        "a failed one would be due"
+    );
+    world.synthesizer_changed = true;
+    assert!(is_synthesis(&world.decide(), Cause::NoCode));
+    let mut world = plain("one");
+    fail(&mut world, Reason::SynthesisDisabled, 5000);
+    assert!(is_synthesis(&world.decide(), Cause::NoCode));
+    let mut world = plain("one");
+    fail(&mut world, Reason::SynthesisFailed, 1);
+    world.synthesizer_changed = true;
+    assert!(
+        matches!(world.decide(), Decision::BackingOff { .. }),
+        "its pause is short already"
+    );
+}
+
+#[test]
+fn disabled_synthesis_lets_an_own_image_work_alone_and_steadily() {
+    for (image, workload) in [
+        (json!("own"), Workload::Run(None)),
+        (json!(null), Workload::Keep),
+    ] {
+        let mut world = World::of_spec(&json!({"instructions": "one", "image": image}));
+        assert_eq!(world.workload(), Workload::Keep, "not before it is known");
+        fail(&mut world, Reason::SynthesisDisabled, 1);
+        assert_eq!(world.workload(), workload);
+        // Neither the next attempt nor an edit flips it.
+        world.info = attempt::started(&world.info, &world.validated());
+        world.in_flight = Some(InFlight::of(&world.validated()));
+        assert_eq!(world.workload(), workload);
+        world.patch(&json!({"instructions": "two"}));
+        world.info = attempt::started(&world.info, &world.validated());
+        assert_eq!(world.workload(), workload);
+        // Code, once there is some, takes over.
+        world.in_flight = None;
+        let stored = world.store(&json!({}));
+        assert_eq!(world.decide(), Decision::Run { code: stored });
+    }
+}
+
+#[test]
+fn unresolved_references_hold_back_only_the_first_code() {
+    let mut world = World::of(SERVICE_TOOL);
+    let tools = std::mem::take(&mut world.tools);
+    assert_eq!(
+        (world.decide(), world.workload()),
+        (Decision::WaitForReferences, Workload::Keep)
+    );
+    world.tools = tools;
+    world.personas[0].status = None;
+    assert_eq!(
+        world.decide(),
+        Decision::WaitForReferences,
+        "a persona that is not distilled yet"
+    );
+    world.personas.clear();
+    let stored = world.store(&json!({}));
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: stored.clone()
+        }
+    );
+    world.patch(&json!({"instructions": "other"}));
+    assert!(
+        matches!(world.decide(), Decision::Synthesize { current: Some(code), .. } if code == stored)
+    );
+}
+
+#[test]
+fn the_annotation_is_obeyed_once_for_each_value() {
+    let (mut world, stored) = with_code("one");
+    world.annotate(RESYNTHESIZE, "a");
+    let expected = Decision::Synthesize {
+        cause: Cause::Resynthesize,
+        variant: Some("a".into()),
+        current: Some(stored.clone()),
+    };
+    assert_eq!(world.decide(), expected);
+    let started = attempt::started(&world.info, &world.validated());
+    world.info = attempt::succeeded(
+        &started,
+        "hash",
+        std::time::Duration::from_millis(2440),
+        Tokens {
+            input: 7,
+            output: 2,
+        },
+    );
+    assert_eq!(world.info.resynthesized_for.as_deref(), Some("a"));
+    assert_eq!(world.info.synthesis_duration.as_deref(), Some("2.4s"));
+    assert_eq!(
+        (world.info.synthesis_attempts, world.info.tokens),
+        (
+            None,
+            Some(Tokens {
+                input: 7,
+                output: 2
+            })
+        )
+    );
+    assert_eq!(world.decide(), Decision::Run { code: stored });
+    world.annotate(RESYNTHESIZE, "b");
+    assert!(is_synthesis(&world.decide(), Cause::Resynthesize));
+    world.annotate(RESYNTHESIZE, "");
+    assert!(
+        matches!(world.decide(), Decision::Run { .. }),
+        "an empty value asks for nothing"
+    );
+}
+
+#[test]
+fn no_code_is_made_and_lost_code_is_made_again() {
+    let mut world = plain("one");
+    let expected = Decision::Synthesize {
+        cause: Cause::NoCode,
+        variant: None,
+        current: None,
+    };
+    assert_eq!(world.decide(), expected);
+    assert_eq!(world.workload(), Workload::Keep);
+    let stored = world.store(&json!({}));
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: stored.clone()
+        }
+    );
+    // Unreadable or on its way out counts as gone.
+    let Facts::Code(mut facts) = stored.facts.clone() else {
+        panic!("not code")
+    };
+    facts.definition = None;
+    world.observed.codes = vec![Arc::new(Observed {
+        facts: Facts::Code(facts),
+        ..(*stored).clone()
+    })];
+    assert_eq!(world.decide(), expected);
+    world.observed.codes = vec![Arc::new(Observed {
+        deleting: true,
+        ..(*stored).clone()
+    })];
+    assert_eq!(world.decide(), expected);
+    world.observed.codes.clear();
+    assert_eq!(world.decide(), expected);
+}
+
+#[test]
+fn changed_instructions_activate_stored_code_or_make_new() {
+    let (mut world, first) = with_code("one");
+    world.patch(&json!({"instructions": "two"}));
+    assert_eq!(
+        world.decide(),
+        Decision::Synthesize {
+            cause: Cause::InstructionsChanged,
+            variant: None,
+            current: Some(first.clone())
+        }
+    );
+    let second = world.store(&json!({}));
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: second.clone()
+        }
+    );
+    world.patch(&json!({"instructions": "one"}));
+    assert_eq!(
+        world.decide(),
+        Decision::Activate {
+            code: first.clone()
+        }
+    );
+    // As the operator does it: the stored code gets the next revision.
+    let Facts::Code(mut facts) = first.facts.clone() else {
+        panic!("not code")
+    };
+    facts.revision = code::next_revision(&world.observed.codes);
+    assert_eq!(facts.revision, 3);
+    world.observed.codes[0] = Arc::new(Observed {
+        facts: Facts::Code(facts),
+        ..(*first).clone()
+    });
+    assert!(matches!(world.decide(), Decision::Run { code } if code.name == first.name));
+}
+
+#[test]
+fn going_back_to_stored_instructions_does_not_wait_for_a_failure() {
+    let (mut world, first) = with_code("one");
+    world.patch(&json!({"instructions": "two"}));
+    fail(&mut world, Reason::SynthesisFailed, 1);
+    assert!(matches!(world.decide(), Decision::BackingOff { .. }));
+    world.patch(&json!({"instructions": "one"}));
+    assert_eq!(world.decide(), Decision::Run { code: first });
+}
+
+#[test]
+fn tools_models_and_persona_make_no_code() {
+    let mut world = World::of(SERVICE_TOOL);
+    let stored = world.store(&json!({}));
+    let before = world.build();
+    let run = Decision::Run { code: stored };
+    world.tools[0].spec.port = 1;
+    assert_eq!(world.decide(), run);
+    world.models[0].spec.model = "delphi-3".into();
+    assert_eq!(world.decide(), run);
+    world.personas[0]
+        .status
+        .as_mut()
+        .unwrap()
+        .distilled
+        .as_mut()
+        .unwrap()
+        .tone = Some("warm".into());
+    assert_eq!(world.decide(), run);
+    assert_ne!(
+        world.build().children,
+        before.children,
+        "but the pods are given them"
+    );
+    world.patch(&json!({"toolRefs": [], "modelRefs": [], "personaRef": null}));
+    assert_eq!(world.decide(), run);
+}
+
+#[test]
+fn an_edit_changes_no_running_agent_until_its_code_is_there() {
+    let mut world = World::of(SERVICE_TOOL);
+    world.store(&json!({}));
+    let running = world.build().children;
+    world.patch(&json!({"instructions": "Burn the letters"}));
+    assert_eq!(world.build().children, running, "while it is asked for");
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    assert_eq!(world.build().children, running, "while it is made");
+    world.in_flight = None;
+    fail(&mut world, Reason::ValidationFailed, 1);
+    assert_eq!(world.build().children, running, "when it failed");
+    world.store(&json!({}));
+    assert_ne!(world.build().children, running, "when it is there");
+}

@@ -1,0 +1,325 @@
+//! Agents from YAML through the real validate → decide → build → status, and the code that they run through the real store format.
+
+mod build;
+mod claim;
+mod decide;
+mod executions;
+mod property;
+mod status;
+mod store;
+mod validate;
+
+use std::sync::Arc;
+
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
+use langop_api::{
+    LanguageAgent, LanguageModel, LanguagePersona, LanguageTool, agent::SynthesisInfo,
+};
+use langop_dsl::AgentDefinition;
+use serde_json::{Value, json};
+
+use super::{
+    AgentContext, ClusterView, ObservedAgent,
+    build::{Built, Workload, build},
+    code::{self, NewCode, build_code_config_map},
+    decide::{Decision, InFlight, decide},
+    validate::{ValidatedAgent, validate},
+};
+use crate::{
+    backoff::Backoff,
+    conditions::Invalid,
+    digest,
+    namesake::Namesake,
+    observed::{ChildKind, Controller, DeploymentFacts, Facts, JobFacts, Observed, PodFacts},
+    references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
+    settings::Settings,
+};
+
+pub(super) const SERVICE_TOOL: &str = include_str!("fixtures/service_tool.yaml");
+pub(super) const SIDECAR_TOOL: &str = include_str!("fixtures/sidecar_tool.yaml");
+
+pub(super) const BACKOFF: Backoff = Backoff {
+    initial: std::time::Duration::from_secs(30),
+    max: std::time::Duration::from_hours(1),
+};
+
+pub(super) fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// An agent and all that surrounds it.
+pub(super) struct World {
+    pub(super) agent: LanguageAgent,
+    pub(super) tools: Vec<LanguageTool>,
+    pub(super) models: Vec<LanguageModel>,
+    pub(super) personas: Vec<LanguagePersona>,
+    pub(super) cluster: Option<ClusterView>,
+    pub(super) namesakes: Vec<Namesake>,
+    pub(super) observed: ObservedAgent,
+    pub(super) info: SynthesisInfo,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) synthesizer_changed: bool,
+    pub(super) settings: Settings,
+}
+
+impl World {
+    /// From YAML documents, one of which is the agent.
+    pub(super) fn of(yaml: &str) -> Self {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+        let of_kind = |kind: &'static str| {
+            documents
+                .iter()
+                .filter(move |document| document["kind"] == kind)
+                .cloned()
+        };
+        Self {
+            agent: of_kind("LanguageAgent")
+                .map(|value| serde_json::from_value(value).unwrap())
+                .next()
+                .unwrap(),
+            tools: of_kind("LanguageTool")
+                .map(|value| serde_json::from_value(value).unwrap())
+                .collect(),
+            models: of_kind("LanguageModel")
+                .map(|value| serde_json::from_value(value).unwrap())
+                .collect(),
+            personas: of_kind("LanguagePersona")
+                .map(|value| serde_json::from_value(value).unwrap())
+                .collect(),
+            cluster: None,
+            namesakes: vec![],
+            observed: ObservedAgent::default(),
+            info: SynthesisInfo::default(),
+            in_flight: None,
+            synthesizer_changed: false,
+            settings: Settings {
+                cluster_cidrs: vec!["10.96.0.0/12".into()],
+                ..Settings::default()
+            },
+        }
+    }
+
+    /// An agent with this spec and nothing around it.
+    pub(super) fn of_spec(spec: &Value) -> Self {
+        let agent = json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent", "spec": spec,
+            "metadata": {"name": "scout", "namespace": "wood", "uid": "uid-scout", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        });
+        Self::of(&agent.to_string())
+    }
+
+    /// Changes the agent's spec as a merge patch would.
+    pub(super) fn patch(&mut self, patch: &Value) {
+        let mut spec = serde_json::to_value(&self.agent.spec).unwrap();
+        merge(&mut spec, patch);
+        self.agent.spec = serde_json::from_value(spec).unwrap();
+    }
+
+    pub(super) fn annotate(&mut self, key: &str, value: &str) {
+        self.agent
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(key.into(), value.into());
+    }
+
+    pub(super) fn context(&self) -> AgentContext<'_> {
+        let spec = &self.agent.spec;
+        AgentContext {
+            agent: &self.agent,
+            references: References::resolve(
+                &spec.tool_refs,
+                &spec.model_refs,
+                spec.persona_ref.as_ref(),
+                self,
+            ),
+            cluster: self.cluster.clone(),
+            namesakes: self.namesakes.clone(),
+            observed: self.observed.clone(),
+        }
+    }
+
+    pub(super) fn try_validated(&self) -> Result<ValidatedAgent, Invalid> {
+        validate(&self.context(), &self.settings, now())
+    }
+
+    pub(super) fn validated(&self) -> ValidatedAgent {
+        self.try_validated().unwrap()
+    }
+
+    pub(super) fn decide(&self) -> Decision {
+        let in_flight = self.in_flight.as_ref();
+        decide(
+            &self.validated(),
+            &self.info,
+            &self.observed.codes,
+            in_flight,
+            self.synthesizer_changed,
+            &BACKOFF,
+            now(),
+        )
+    }
+
+    pub(super) fn workload(&self) -> Workload {
+        self.decide().workload(&self.validated(), &self.info)
+    }
+
+    pub(super) fn build(&self) -> Built {
+        build(
+            &self.validated(),
+            &self.workload(),
+            &self.observed,
+            &self.settings,
+        )
+    }
+
+    /// Makes code for the agent as it is now, as the synthesizer would.
+    pub(super) fn new_code(&self, definition: &Value) -> NewCode {
+        let agent = self.validated();
+        let mut all = json!({"name": agent.name});
+        merge(&mut all, definition);
+        let definition: AgentDefinition = serde_json::from_value(all).unwrap();
+        NewCode {
+            code: format!("agent '{}' # {definition:?}", agent.name),
+            code_hash: "c0de".into(),
+            definition,
+            instructions: self.agent.spec.instructions.clone().unwrap_or_default(),
+            offered: code::offered(&agent.references),
+            model: "writer-1".into(),
+            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+            synthesized_at: "2026-02-01T08:00:00Z".parse().unwrap(),
+        }
+    }
+
+    /// Stores code as the next revision.
+    pub(super) fn store(&mut self, definition: &Value) -> Arc<Observed> {
+        let revision = code::next_revision(&self.observed.codes);
+        let map = build_code_config_map(&self.validated(), &self.new_code(definition), revision);
+        let stored = observe_code(&map, revision);
+        self.observed.codes.push(stored.clone());
+        stored
+    }
+}
+
+fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut into[key], value);
+        }
+    }
+}
+
+/// As the API server would hand it to the operator's watch.
+pub(super) fn observe_code(map: &ConfigMap, number: i64) -> Arc<Observed> {
+    let mut live = serde_json::to_value(map).unwrap();
+    live["metadata"]["uid"] = json!(format!("uid-code-{number}"));
+    live["metadata"]["creationTimestamp"] = json!(format!("2026-02-01T08:00:{number:02}Z"));
+    Arc::new(digest::reduce(ChildKind::ConfigMap, live).unwrap())
+}
+
+/// A live child of the agent.
+pub(super) fn child(kind: ChildKind, name: &str, facts: Facts) -> Observed {
+    Observed {
+        kind,
+        name: name.into(),
+        namespace: "wood".into(),
+        uid: format!("uid-{kind:?}-{name}"),
+        controller: Some(Controller {
+            kind: "LanguageAgent".into(),
+            name: "scout".into(),
+            uid: "uid-scout".into(),
+        }),
+        labels: [("langop.io/agent".to_owned(), "scout".to_owned())].into(),
+        annotations: [].into(),
+        created: "2026-02-01T00:00:00Z".into(),
+        deleting: false,
+        owned_digest: String::new(),
+        facts,
+    }
+}
+
+pub(super) fn deployment(ready: i32) -> Arc<Observed> {
+    let facts = DeploymentFacts {
+        generation: 1,
+        observed_generation: 1,
+        desired: 1,
+        replicas: 1,
+        updated: 1,
+        ready,
+        available: ready,
+        ..DeploymentFacts::default()
+    };
+    Arc::new(child(
+        ChildKind::Deployment,
+        "scout",
+        Facts::Deployment(facts),
+    ))
+}
+
+pub(super) fn cron_job(active: i32) -> Arc<Observed> {
+    Arc::new(child(
+        ChildKind::CronJob,
+        "scout",
+        Facts::CronJob {
+            active,
+            last_schedule: None,
+        },
+    ))
+}
+
+pub(super) fn pod(runner: &str, facts: PodFacts) -> Arc<Observed> {
+    let mut pod = child(ChildKind::Pod, "pod-1", Facts::Pod(facts));
+    pod.controller = Some(Controller {
+        kind: runner.into(),
+        name: "r".into(),
+        uid: format!("uid-{runner}"),
+    });
+    Arc::new(pod)
+}
+
+pub(super) fn job(uid: &str, facts: JobFacts) -> Arc<Observed> {
+    let mut job = child(ChildKind::Job, uid, Facts::Job(facts));
+    job.uid = uid.into();
+    Arc::new(job)
+}
+
+impl Source for World {
+    fn tool(&self, name: &str) -> Found<ToolView> {
+        let tool = self
+            .tools
+            .iter()
+            .find(|tool| tool.metadata.name.as_deref() == Some(name));
+        tool.map_or(Found::Missing, |tool| {
+            Found::Present(ToolView::new(tool, &self.settings))
+        })
+    }
+
+    fn model(&self, name: &str) -> Found<ModelView> {
+        let model = self
+            .models
+            .iter()
+            .find(|model| model.metadata.name.as_deref() == Some(name));
+        model.map_or(Found::Missing, |model| {
+            Found::Present(ModelView::new(model, &self.settings))
+        })
+    }
+
+    fn persona(&self, name: &str) -> Found<Option<PersonaView>> {
+        let persona = self
+            .personas
+            .iter()
+            .find(|persona| persona.metadata.name.as_deref() == Some(name));
+        persona.map_or(Found::Missing, |persona| {
+            Found::Present(persona_view(persona))
+        })
+    }
+}

@@ -1,0 +1,554 @@
+//! What is said of an agent in each situation.
+
+use langop_api::{
+    LanguageAgentStatus,
+    agent::{AgentPhase, ExecutionMode, Tokens},
+    condition::{Reason, types},
+};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    agent::{
+        attempt::{self, Failed},
+        build::Fate,
+        status::{StatusInput, interrupted, status},
+    },
+    conditions::{self, Standing},
+};
+
+impl World {
+    /// One reconcile: decided, built, applied, told.
+    pub(super) fn status_after(
+        &self,
+        previous: &LanguageAgentStatus,
+        failure: Option<&str>,
+    ) -> LanguageAgentStatus {
+        let built = self.build();
+        status(&StatusInput {
+            previous,
+            agent: &self.validated(),
+            decision: &self.decide(),
+            info: &self.info,
+            failure,
+            report: &built.report,
+            children: &built.children.into_applied(),
+            observed: &self.observed,
+            now: now(),
+        })
+    }
+
+    pub(super) fn status(&self) -> LanguageAgentStatus {
+        self.status_after(&LanguageAgentStatus::default(), None)
+    }
+}
+
+/// `Type=Status/Reason` of all conditions.
+fn all(status: &LanguageAgentStatus) -> Vec<String> {
+    status
+        .conditions
+        .iter()
+        .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
+        .collect()
+}
+
+fn message(status: &LanguageAgentStatus, type_: &str) -> String {
+    conditions::find(&status.conditions, type_)
+        .unwrap()
+        .message
+        .clone()
+}
+
+pub(super) fn running() -> World {
+    let mut world = World::of_spec(&json!({"instructions": "one"}));
+    world.store(&json!({}));
+    world.observed.deployment = Some(deployment(1));
+    world
+}
+
+fn fail(world: &mut World, reason: Reason) {
+    let failed = Failed {
+        reason,
+        message: "m".into(),
+        validation_errors: vec!["2:3: what is this".into()],
+        tokens: Tokens::default(),
+    };
+    world.info = attempt::failed(
+        &attempt::started(&world.info, &world.validated()),
+        &failed,
+        now(),
+    );
+}
+
+#[test]
+fn a_running_agent_is_ready_and_the_same_state_is_told_the_same() {
+    let world = running();
+    let first = world.status();
+    assert_eq!(
+        all(&first),
+        [
+            "CodeStale=False/ReferencesUnchanged",
+            "Ready=True/AsDesired",
+            "ReferencesResolved=True/NoReferences",
+            "Synthesized=True/SynthesisSucceeded"
+        ]
+    );
+    assert_eq!(
+        (first.phase, first.mode),
+        (Some(AgentPhase::Running), Some(ExecutionMode::Autonomous))
+    );
+    assert_eq!(
+        (
+            first.active_replicas,
+            first.ready_replicas,
+            first.observed_generation
+        ),
+        (Some(1), Some(1), Some(1))
+    );
+    let info = first.synthesis_info.clone().unwrap();
+    assert_eq!(
+        (
+            info.revision,
+            info.code_hash.as_deref(),
+            info.synthesis_model.as_deref()
+        ),
+        (Some(1), Some("c0de"), Some("writer-1"))
+    );
+    assert_eq!(
+        info.last_synthesis_time.as_deref(),
+        Some("2026-02-01T08:00:00Z")
+    );
+    let mut later = running();
+    later.info = info;
+    assert_eq!(
+        later.status_after(&first, None),
+        first,
+        "nothing happened, nothing is written"
+    );
+}
+
+type Change = fn(&mut World);
+
+/// After each change of a running agent, these conditions are among its own, and this is its phase.
+fn check(rows: &[(&str, Change, &[&str], AgentPhase)]) {
+    for (name, change, expected, phase) in rows {
+        let mut world = running();
+        change(&mut world);
+        let status = world.status();
+        for condition in *expected {
+            let told = all(&status);
+            assert!(
+                told.iter().any(|one| one == condition),
+                "{name}: {condition} is not in {told:?}"
+            );
+        }
+        assert_eq!(status.phase, Some(*phase), "{name}");
+    }
+}
+
+#[test]
+fn each_situation_of_the_workload_has_its_conditions_and_phase() {
+    check(&[
+        (
+            "rollout",
+            |w| w.observed.deployment = Some(deployment(0)),
+            &[
+                "Ready=False/RolloutInProgress",
+                "Reconciling=True/RolloutInProgress",
+            ],
+            AgentPhase::Pending,
+        ),
+        (
+            "not there yet",
+            |w| w.observed.deployment = None,
+            &["Ready=False/RolloutInProgress"],
+            AgentPhase::Pending,
+        ),
+        (
+            "nothing to run",
+            |w| w.patch(&json!({"instructions": null})),
+            &[
+                "Ready=False/NothingToRun",
+                "Stalled=True/NothingToRun",
+                "Synthesized=False/NoInstructions",
+            ],
+            AgentPhase::Failed,
+        ),
+        (
+            "switching",
+            |w| w.patch(&json!({"schedule": "0 9 * * *"})),
+            &[
+                "Ready=False/ModeSwitching",
+                "Reconciling=True/ModeSwitching",
+            ],
+            AgentPhase::Pending,
+        ),
+        (
+            "no schedule",
+            |w| w.patch(&json!({"executionMode": "scheduled"})),
+            &["Ready=False/InvalidSpec", "Stalled=True/InvalidSpec"],
+            AgentPhase::Failed,
+        ),
+    ]);
+}
+
+#[test]
+fn each_situation_of_the_code_has_its_conditions_and_phase() {
+    check(&[
+        (
+            "new instructions",
+            |w| w.patch(&json!({"instructions": "two"})),
+            &[
+                "Ready=False/SynthesisStarted",
+                "Synthesized=False/SynthesisStarted",
+            ],
+            AgentPhase::Running,
+        ),
+        (
+            "first synthesis",
+            |w| w.observed.codes.clear(),
+            &[
+                "Ready=False/SynthesisStarted",
+                "Reconciling=True/SynthesisStarted",
+            ],
+            AgentPhase::Pending,
+        ),
+        (
+            "pinned in vain",
+            |w| w.patch(&json!({"synthesis": {"revision": 8}})),
+            &[
+                "Stalled=True/RevisionNotFound",
+                "Synthesized=False/RevisionNotFound",
+            ],
+            AgentPhase::Failed,
+        ),
+        (
+            "pinned",
+            |w| w.patch(&json!({"synthesis": {"revision": 1}})),
+            &["Ready=True/AsDesired", "Synthesized=True/RevisionActivated"],
+            AgentPhase::Running,
+        ),
+    ]);
+}
+
+#[test]
+fn each_failure_of_a_synthesis_has_its_conditions_and_phase() {
+    let refused: Change = |w| {
+        w.patch(&json!({"instructions": "two"}));
+        fail(w, Reason::ValidationFailed);
+    };
+    let unreachable: Change = |w| {
+        w.observed.codes.clear();
+        fail(w, Reason::SynthesisFailed);
+    };
+    let disabled: Change = |w| {
+        w.observed.codes.clear();
+        fail(w, Reason::SynthesisDisabled);
+    };
+    let disabled_own_image: Change = |w| {
+        w.observed.codes.clear();
+        w.patch(&json!({"image": "own"}));
+        fail(w, Reason::SynthesisDisabled);
+    };
+    check(&[
+        (
+            "refused",
+            refused,
+            &[
+                "Ready=False/ValidationFailed",
+                "Reconciling=True/ValidationFailed",
+                "Synthesized=False/ValidationFailed",
+            ],
+            AgentPhase::Running,
+        ),
+        (
+            "unreachable",
+            unreachable,
+            &[
+                "Ready=False/SynthesisFailed",
+                "Reconciling=True/SynthesisFailed",
+            ],
+            AgentPhase::Pending,
+        ),
+        (
+            "disabled",
+            disabled,
+            &[
+                "Ready=False/SynthesisDisabled",
+                "Stalled=True/SynthesisDisabled",
+                "Synthesized=False/SynthesisDisabled",
+            ],
+            AgentPhase::Failed,
+        ),
+        (
+            "own image",
+            disabled_own_image,
+            &[
+                "Ready=True/AsDesired",
+                "Synthesized=False/SynthesisDisabled",
+            ],
+            AgentPhase::Running,
+        ),
+    ]);
+}
+
+#[test]
+fn a_suspended_agent_is_as_its_spec_says() {
+    let mut world = running();
+    world.patch(&json!({"suspend": true}));
+    let mut stopped = child(
+        ChildKind::Deployment,
+        "scout",
+        Facts::Deployment(DeploymentFacts::default()),
+    );
+    stopped.uid = "d".into();
+    world.observed.deployment = Some(Arc::new(stopped));
+    let status = world.status();
+    assert!(
+        all(&status).contains(&"Ready=True/Suspended".to_owned()),
+        "{:?}",
+        all(&status)
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Suspended));
+}
+
+#[test]
+fn references_that_are_missing_are_named_and_make_no_code() {
+    let mut world = World::of(SERVICE_TOOL);
+    world.tools.clear();
+    world.models.clear();
+    let status = world.status();
+    assert_eq!(
+        all(&status),
+        [
+            "Ready=False/WaitingForReferences",
+            "Reconciling=True/WaitingForReferences",
+            "ReferencesResolved=False/ReferenceNotFound",
+            "Synthesized=False/WaitingForReferences"
+        ]
+    );
+    let message = message(&status, types::REFERENCES_RESOLVED);
+    assert_eq!(
+        message,
+        "model 'oracle' does not exist; tool 'post-office' does not exist"
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Pending));
+}
+
+#[test]
+fn a_sidecars_egress_is_told() {
+    let told = message(
+        &World::of(SIDECAR_TOOL).status(),
+        types::REFERENCES_RESOLVED,
+    );
+    assert!(
+        told.contains("network policy includes the egress of the sidecar tools 'shelf'"),
+        "{told}"
+    );
+}
+
+#[test]
+fn code_is_stale_when_a_reference_was_added_or_one_it_uses_is_gone() {
+    let uses = json!({"steps": [{"name": "s", "action": {"useTool": {"tool": "post-office", "action": "send"}}}]});
+    let stale = |change: fn(&mut World)| {
+        let mut world = World::of(SERVICE_TOOL);
+        world.store(&uses);
+        change(&mut world);
+        let status = world.status();
+        let condition = conditions::find(&status.conditions, types::CODE_STALE).unwrap();
+        (condition.status == "True").then(|| condition.message.clone())
+    };
+    assert_eq!(stale(|_| ()), None);
+    // Not used: it may go.
+    assert_eq!(stale(|world| world.models.clear()), None);
+    assert_eq!(stale(|world| world.tools[0].spec.port = 9), None);
+    let added = stale(|world| {
+        let mut bell = world.tools[0].clone();
+        bell.metadata.name = Some("bell".into());
+        world.tools.push(bell);
+        world.patch(&json!({"toolRefs": [{"name": "post-office"}, {"name": "bell"}]}));
+    })
+    .unwrap();
+    assert!(
+        added.contains("'bell' was added") && added.contains("langop.io/resynthesize"),
+        "{added}"
+    );
+    let gone = stale(|world| world.tools.clear()).unwrap();
+    assert!(
+        gone.contains("uses the tool 'post-office'") && gone.contains("langop.io/resynthesize"),
+        "{gone}"
+    );
+    let model = stale(|world| {
+        let mut seer = world.models[0].clone();
+        seer.metadata.name = Some("seer".into());
+        world.models.push(seer);
+        world.patch(&json!({"modelRefs": [{"name": "seer"}]}));
+    })
+    .unwrap();
+    assert!(model.contains("the model 'seer' was added"), "{model}");
+}
+
+#[test]
+fn what_failed_stays_told_while_it_is_tried_again() {
+    let mut world = World::of_spec(&json!({"instructions": "one"}));
+    let first = world.status();
+    assert!(message(&first, types::SYNTHESIZED).contains("there is no code yet"));
+    fail(&mut world, Reason::ValidationFailed);
+    let failed = world.status_after(&first, Some("2:3: what is this"));
+    assert_eq!(message(&failed, types::SYNTHESIZED), "2:3: what is this");
+    assert_eq!(
+        failed.synthesis_info.as_ref().unwrap().validation_errors,
+        ["2:3: what is this"]
+    );
+    world.info = attempt::started(&world.info, &world.validated());
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    let again = world.status_after(&failed, None);
+    assert_eq!(
+        conditions::find(&again.conditions, types::SYNTHESIZED),
+        conditions::find(&failed.conditions, types::SYNTHESIZED)
+    );
+    assert_eq!(again.synthesis_info.unwrap().synthesis_attempts, Some(2));
+}
+
+#[test]
+fn a_call_does_not_change_what_is_told_while_it_lasts() {
+    let mut world = running();
+    world.patch(&json!({"instructions": "two"}));
+    let at_start = world.status();
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    assert_eq!(
+        world.status_after(&at_start, None).conditions,
+        at_start.conditions
+    );
+}
+
+#[test]
+fn activated_code_is_told_as_such_until_new_code_is_made() {
+    let mut world = running();
+    world.patch(&json!({"instructions": "two"}));
+    world.store(&json!({}));
+    let second = world.status();
+    world.patch(&json!({"instructions": "one"}));
+    let activating = world.status_after(&second, None);
+    assert!(all(&activating).contains(&"Synthesized=True/RevisionActivated".to_owned()));
+    let Facts::Code(mut facts) = world.observed.codes[0].facts.clone() else {
+        panic!("not code")
+    };
+    facts.revision = 3;
+    world.observed.codes[0] = Arc::new(Observed {
+        facts: Facts::Code(facts),
+        ..(*world.observed.codes[0]).clone()
+    });
+    world.patch(&json!({"instructions": "one"}));
+    let mut active = activating.clone();
+    active.synthesis_info.as_mut().unwrap().revision = Some(3);
+    let settled = world.status_after(&active, None);
+    assert!(all(&settled).contains(&"Synthesized=True/RevisionActivated".to_owned()));
+    assert_eq!(settled.synthesis_info.unwrap().revision, Some(3));
+}
+
+#[test]
+fn success_ends_the_back_off_also_by_stored_code() {
+    let mut world = running();
+    world.patch(&json!({"instructions": "two"}));
+    fail(&mut world, Reason::SynthesisFailed);
+    world.patch(&json!({"instructions": "one"}));
+    let info = world.status().synthesis_info.unwrap();
+    assert_eq!(
+        (
+            info.synthesis_attempts,
+            info.last_failure_time,
+            info.last_failure_reason
+        ),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn remarks_stall_but_stop_nothing() {
+    let mut world = running();
+    world.patch(&json!({"workspace": {"storage": "1Gi"}}));
+    let mut claim = child(
+        ChildKind::PersistentVolumeClaim,
+        "scout-workspace",
+        Facts::Claim {
+            bound: true,
+            storage: "2Gi".into(),
+        },
+    );
+    claim.controller = None;
+    world.observed.claim = Some(Arc::new(claim));
+    let status = world.status();
+    assert!(
+        all(&status).contains(&"Stalled=True/WorkspaceShrinkRefused".to_owned()),
+        "{:?}",
+        all(&status)
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Running));
+}
+
+#[test]
+fn an_interruption_changes_only_the_summary() {
+    let before = running().status();
+    let world = running();
+    let standing = Standing::Stalled(Reason::NameConflict, "taken".into());
+    let status = interrupted(&before, 2, standing, &world.observed, now());
+    assert_eq!(status.observed_generation, Some(2));
+    assert_eq!(
+        (status.phase, &status.synthesis_info),
+        (Some(AgentPhase::Failed), &before.synthesis_info)
+    );
+    let kept = conditions::find(&status.conditions, types::SYNTHESIZED);
+    assert_eq!(
+        kept,
+        conditions::find(&before.conditions, types::SYNTHESIZED)
+    );
+    assert!(all(&status).contains(&"Ready=False/NameConflict".to_owned()));
+}
+
+#[test]
+fn mode_and_schedule_are_told_and_stay_where_the_workload_is_kept() {
+    let mut world = World::of_spec(&json!({"instructions": "x"}));
+    world.store(&json!({"schedule": {"every": {"seconds": 5400}}}));
+    let before = world.status();
+    assert_eq!(
+        (before.mode, before.schedule.as_deref()),
+        (Some(ExecutionMode::Scheduled), Some("every 90m"))
+    );
+    world.patch(&json!({"synthesis": {"revision": 5}}));
+    assert_eq!(world.build().report.fate, Fate::Kept);
+    let after = world.status_after(&before, None);
+    assert_eq!((after.mode, after.schedule), (before.mode, before.schedule));
+}
+
+#[test]
+fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
+    let mut world = running();
+    world.observed.deployment = Some(deployment(0));
+    assert_eq!(
+        message(&world.status(), types::READY),
+        "the pods are not ready yet"
+    );
+    let trouble = Some("container 'agent': the image 'x' cannot be pulled".to_owned());
+    world.observed.pods = vec![pod(
+        "ReplicaSet",
+        PodFacts {
+            trouble,
+            ..PodFacts::default()
+        },
+    )];
+    assert!(message(&world.status(), types::READY).contains("cannot be pulled"));
+    let facts = DeploymentFacts {
+        desired: 1,
+        replica_failure: Some("exceeded quota: tight".into()),
+        ..DeploymentFacts::default()
+    };
+    world.observed.deployment = Some(Arc::new(child(
+        ChildKind::Deployment,
+        "scout",
+        Facts::Deployment(facts),
+    )));
+    let status = world.status();
+    assert!(all(&status).contains(&"Ready=False/PodsRefused".to_owned()));
+    assert!(message(&status, types::READY).contains("exceeded quota: tight"));
+}
