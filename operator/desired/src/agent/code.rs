@@ -88,7 +88,8 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     }
 }
 
-fn all_annotations(
+/// All annotations of new code. Code that is stored already and was made again gets them too: it was offered what is offered now.
+pub fn all_annotations(
     agent: &ValidatedAgent,
     new: &NewCode,
     revision: i64,
@@ -145,11 +146,15 @@ pub const INPUT_ANNOTATIONS: [&str; 4] = [
     annotations::REVISION,
 ];
 
-/// Whether stored code already carries these [`input_annotations`], and no outdated one.
+/// Whether stored code already carries these annotations, and no [`INPUT_ANNOTATIONS`] beside them.
 pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
-    INPUT_ANNOTATIONS
-        .iter()
-        .all(|key| stored.annotations.get(*key) == wanted.get(*key))
+    let has = |(key, text): (&String, &String)| match &stored.facts {
+        // Kept only in its typed form.
+        Facts::Code(facts) if key == annotations::OFFERED => json(&facts.offered) == *text,
+        _ => stored.annotations.get(key) == Some(text),
+    };
+    let outdated = |key: &&str| stored.annotations.contains_key(*key) && !wanted.contains_key(*key);
+    wanted.iter().all(has) && !INPUT_ANNOTATIONS.iter().any(outdated)
 }
 
 #[expect(

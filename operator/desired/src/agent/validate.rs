@@ -26,6 +26,7 @@ use crate::{
     conditions::Invalid,
     meta::{Owner, owner_of},
     namesake::{self, NamedKind},
+    observed::ChildKind,
     pod::{self, RootFilesystem},
     policy, quantity,
     references::{References, ToolView},
@@ -237,23 +238,17 @@ fn names_are_free(
             message,
         });
     }
-    let claim_kind = crate::observed::ChildKind::PersistentVolumeClaim;
-    if let Some((kind, name)) = context
-        .observed
-        .conflicts
-        .iter()
-        .find(|(kind, _)| *kind != claim_kind || workspace.is_some())
-    {
-        return Err(Invalid {
-            reason: if *kind == claim_kind {
-                Reason::WorkspaceConflict
-            } else {
-                Reason::NameConflict
-            },
-            message: format!(
-                "the {kind:?} '{name}' exists and belongs to somebody else: delete or rename it, or give this agent another name"
-            ),
-        });
+    let is_claim = |kind: ChildKind| kind == ChildKind::PersistentVolumeClaim;
+    let taken = context.observed.conflicts.iter();
+    let needed: Vec<_> = taken
+        .filter(|(kind, _)| !is_claim(*kind) || workspace.is_some())
+        .cloned()
+        .collect();
+    if let Some(mut conflict) = Invalid::name_conflict(&needed) {
+        if needed.iter().all(|(kind, _)| is_claim(*kind)) {
+            conflict.reason = Reason::WorkspaceConflict;
+        }
+        return Err(conflict);
     }
     match (workspace, &context.observed.claim) {
         (Some(_), Some(claim)) => claim::usable(claim, owner),

@@ -12,8 +12,12 @@ use crate::{
     conditions,
 };
 
-/// Reasons of Stalled that stop nothing.
-const REMARKS: [Reason; 2] = [Reason::EgressDenied, Reason::WorkspaceShrinkRefused];
+/// Reasons of not being ready although the workload is.
+const RUNNING: [Reason; 3] = [
+    Reason::EgressDenied,
+    Reason::WorkspaceShrinkRefused,
+    Reason::ReferenceNotFound,
+];
 /// Reasons of Reconciling that concern only the next code.
 const SYNTHESIS: [Reason; 3] = [
     Reason::SynthesisStarted,
@@ -35,11 +39,14 @@ pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> A
     };
     // CodeStale is present exactly when code runs.
     let has_code = conditions::find(conditions, types::CODE_STALE).is_some();
+    let is_running = is(types::STALLED, &RUNNING)
+        || is(types::RECONCILING, &RUNNING)
+        || (is(types::RECONCILING, &SYNTHESIS) && has_code);
     if is(types::READY, &[Reason::Suspended]) {
         AgentPhase::Suspended
     } else if conditions::is_true(conditions, types::READY) {
         running(status, observed)
-    } else if is(types::STALLED, &REMARKS) || (is(types::RECONCILING, &SYNTHESIS) && has_code) {
+    } else if is_running {
         AgentPhase::Running
     } else if conditions::is_true(conditions, types::STALLED) {
         AgentPhase::Failed

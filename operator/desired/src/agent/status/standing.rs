@@ -29,12 +29,20 @@ pub(super) fn standing(input: &StatusInput<'_>) -> Standing {
         .run
         .as_ref()
         .is_ok_and(|run| run.requested.suspended);
-    match (standing, input.report.remarks.first()) {
-        (Standing::Ready(..), _) if suspended => {
-            Standing::Ready(Reason::Suspended, "suspended by spec.suspend".to_owned())
-        }
-        (Standing::Ready(..), Some(remark)) => remark.clone().into(),
-        (standing, _) => standing,
+    let Standing::Ready(..) = standing else {
+        return standing;
+    };
+    if suspended {
+        return Standing::Ready(Reason::Suspended, "suspended by spec.suspend".to_owned());
+    }
+    match (
+        &input.agent.references.unresolved[..],
+        input.report.remarks.first(),
+    ) {
+        (_, Some(remark)) => remark.clone().into(),
+        ([], None) => standing,
+        // It runs without what is missing.
+        (missing, None) => Standing::Progressing(Reason::ReferenceNotFound, missing.join("; ")),
     }
 }
 

@@ -336,6 +336,18 @@ fn references_that_are_missing_are_named_and_make_no_code() {
 }
 
 #[test]
+fn an_agent_that_lost_a_reference_runs_and_is_not_as_its_spec_says() {
+    let mut world = World::of(SERVICE_TOOL);
+    world.store(&json!({}));
+    world.observed.deployment = Some(deployment(1));
+    assert!(all(&world.status()).contains(&"Ready=True/AsDesired".to_owned()));
+    world.tools.clear();
+    let status = world.status();
+    assert!(all(&status).contains(&"Ready=False/ReferenceNotFound".to_owned()));
+    assert_eq!(status.phase, Some(AgentPhase::Running));
+}
+
+#[test]
 fn a_sidecars_egress_is_told() {
     let told = message(
         &World::of(SIDECAR_TOOL).status(),

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::agent::code::{carries, input_annotations, next_revision, prune, revision};
+use crate::agent::code::{
+    all_annotations, carries, input_annotations, next_revision, prune, revision,
+};
 
 fn name(world: &World, new: &NewCode) -> String {
     build_code_config_map(&world.validated(), new, 1)
@@ -107,4 +109,19 @@ fn revisions_count_up_and_history_is_pruned_from_the_oldest_but_never_the_active
         "the active one and the newest stay"
     );
     assert_eq!(pruned(1, &stored[2]), [1, 2, 4, 5]);
+}
+
+#[test]
+fn the_same_code_made_again_is_offered_what_is_offered_now() {
+    let mut world = World::of(SERVICE_TOOL);
+    let stored = world.store(&json!({}));
+    let again = |world: &World| all_annotations(&world.validated(), &world.new_code(&json!({})), 1);
+    assert!(carries(&stored, &again(&world)));
+    world.patch(&json!({"modelRefs": []}));
+    let after = again(&world);
+    assert!(!carries(&stored, &after));
+    assert_eq!(
+        after["langop.io/offered"],
+        r#"{"tools":["post-office"],"models":[]}"#
+    );
 }
