@@ -16,10 +16,18 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 
 /// Serves until told to stop.
-pub(crate) async fn serve(address: SocketAddr, ctx: Arc<Context>, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (LANGOP_ADMIN_LISTEN)"))?;
+pub(crate) async fn serve(
+    address: SocketAddr,
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (LANGOP_ADMIN_LISTEN)"))?;
     tracing::info!(address = %listener.local_addr()?, "health and metrics");
-    axum::serve(listener, router(ctx)).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    axum::serve(listener, router(ctx))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await?;
     Ok(())
 }
 
@@ -37,16 +45,27 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
     if pending.is_empty() {
         return "ok\n".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not listed yet: {}\n", pending.join(", "))).into_response()
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("not listed yet: {}\n", pending.join(", ")),
+    )
+        .into_response()
 }
 
 async fn metrics(State(ctx): State<Arc<Context>>) -> Response {
     let agents = ctx.stores.agents.list(None);
-    let phases = agents.iter().filter_map(|agent| agent.0.as_ref().ok()?.status.as_ref()?.phase);
+    let phases = agents
+        .iter()
+        .filter_map(|agent| agent.0.as_ref().ok()?.status.as_ref()?.phase);
     match ctx.metrics.render(phases) {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
         Err(std::fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -5,18 +5,21 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{
+    DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
+};
 use langop_api::{
     condition::Reason,
     names::{labels, managers},
 };
 use langop_desired::{
     children::{Applied, Child, Children, Prepared},
-    conditions::{Invalid, Standing},
+    conditions::Standing,
     digest::{self, Desired},
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
@@ -35,13 +38,38 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Applying {
     /// All of them are in the API server.
-    Done { children: Children<Applied>, written: Vec<Written> },
+    Done {
+        children: Children<Applied>,
+        written: Vec<Written>,
+    },
     /// Names that somebody else's objects have; nothing was written.
-    Conflict(Vec<(ChildKind, String)>),
+    Conflict(Vec<Taken>),
     /// A child of a former object of the same name is still being removed; nothing was written.
     Former(ChildKind, String),
     /// The API server refuses one; those before it in order are written.
-    Refused { message: String, written: Vec<Written> },
+    Refused {
+        message: String,
+        written: Vec<Written>,
+    },
+}
+
+/// A name that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    kind: ChildKind,
+    name: String,
+    /// Kind and name of whoever controls it.
+    controller: Option<(String, String)>,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} '{}'", child::name(self.kind), self.name)?;
+        match &self.controller {
+            Some((kind, name)) => write!(f, " of {kind} '{name}'"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One child that was written.
@@ -68,7 +96,8 @@ pub(crate) struct Accepted(Mutex<HashMap<String, (String, String)>>);
 impl Accepted {
     fn holds(&self, observed: &Observed, desired: &Desired) -> bool {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.get(&observed.uid).is_some_and(|(hash, digest)| *hash == desired.hash && *digest == observed.owned_digest)
+        rows.get(&observed.uid)
+            .is_some_and(|(hash, digest)| *hash == desired.hash && *digest == observed.owned_digest)
     }
 
     fn note(&self, observed: &Observed, desired: &Desired) {
@@ -78,12 +107,18 @@ impl Accepted {
             return;
         }
         tracing::warn!(kind = ?observed.kind, name = observed.name, "the API server's form of this object differs from ours");
-        rows.insert(observed.uid.clone(), (desired.hash.clone(), observed.owned_digest.clone()));
+        rows.insert(
+            observed.uid.clone(),
+            (desired.hash.clone(), observed.owned_digest.clone()),
+        );
     }
 
     /// That object is gone.
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
@@ -96,8 +131,21 @@ struct Item {
 
 impl From<Child> for Item {
     fn from(child: Child) -> Self {
-        let Child { kind, namespace, name, desired } = child;
-        Self { key: Key { kind, namespace, name }, desired, live: None }
+        let Child {
+            kind,
+            namespace,
+            name,
+            desired,
+        } = child;
+        Self {
+            key: Key {
+                kind,
+                namespace,
+                name,
+            },
+            desired,
+            live: None,
+        }
     }
 }
 
@@ -117,27 +165,47 @@ pub(crate) async fn children(
     if let Some(obstacle) = obstacle(owner, lives) {
         return Ok(obstacle);
     }
-    let wanted: BTreeSet<Key> = items.iter().map(|item| item.key.clone()).chain(keep.iter().cloned()).collect();
+    let wanted: BTreeSet<Key> = items
+        .iter()
+        .map(|item| item.key.clone())
+        .chain(keep.iter().cloned())
+        .collect();
     let mut written = Vec::new();
     for item in items {
         match write(ctx, &item, Force::Yes).await? {
             Step::Unchanged => {}
-            Step::Written(verb) => written.push(Written { kind: item.key.kind, name: item.key.name, verb }),
+            Step::Written(verb) => written.push(Written {
+                kind: item.key.kind,
+                name: item.key.name,
+                verb,
+            }),
             Step::Refused(Refusal(message)) => {
-                let message = format!("the API server refuses {} {}: {message}", child::name(item.key.kind), item.key.name);
+                let message = format!(
+                    "the API server refuses {} {}: {message}",
+                    child::name(item.key.kind),
+                    item.key.name
+                );
                 return Ok(Applying::Refused { message, written });
             }
         }
     }
     for orphan in ctx.index.controlled_by(&owner.uid) {
         let key = Key::new(orphan.kind, &orphan.namespace, &orphan.name);
-        let is_kept = matches!(orphan.facts, Facts::Code(_)) || orphan.kind == ChildKind::PersistentVolumeClaim;
+        let is_kept = matches!(orphan.facts, Facts::Code(_))
+            || orphan.kind == ChildKind::PersistentVolumeClaim;
         if !is_kept && !orphan.deleting && !wanted.contains(&key) {
             delete(ctx, &orphan, PropagationPolicy::Background).await?;
-            written.push(Written { kind: key.kind, name: key.name, verb: Verb::Deleted });
+            written.push(Written {
+                kind: key.kind,
+                name: key.name,
+                verb: Verb::Deleted,
+            });
         }
     }
-    Ok(Applying::Done { children: prepared.into_applied(), written })
+    Ok(Applying::Done {
+        children: prepared.into_applied(),
+        written,
+    })
 }
 
 impl Applying {
@@ -147,17 +215,30 @@ impl Applying {
             Self::Done { children, written } => (written, Ok(children)),
             Self::Conflict(taken) => (Vec::new(), Err(name_conflict(&taken))),
             Self::Former(kind, name) => {
-                let message = format!("the {} '{name}' of a former object of this name is still being removed", child::name(kind));
-                (Vec::new(), Err(Standing::Progressing(Reason::NameConflict, message)))
+                let message = format!(
+                    "the {} '{name}' of a former object of this name is still being removed",
+                    child::name(kind)
+                );
+                (
+                    Vec::new(),
+                    Err(Standing::Progressing(Reason::NameConflict, message)),
+                )
             }
-            Self::Refused { message, written } => (written, Err(Standing::Failed(Reason::ApplyFailed, message))),
+            Self::Refused { message, written } => {
+                (written, Err(Standing::Failed(Reason::ApplyFailed, message)))
+            }
         }
     }
 }
 
-fn name_conflict(taken: &[(ChildKind, String)]) -> Standing {
-    let conflict = Invalid::name_conflict(taken);
-    conflict.map_or_else(|| Standing::Stalled(Reason::NameConflict, String::new()), Standing::from)
+fn name_conflict(taken: &[Taken]) -> Standing {
+    let mut names: Vec<String> = taken.iter().map(Taken::to_string).collect();
+    names.sort_unstable();
+    let message = format!(
+        "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
+        names.join(", ")
+    );
+    Standing::Stalled(Reason::NameConflict, message)
 }
 
 /// Applies a namespace: no owner, and no label taken from another manager.
@@ -167,17 +248,26 @@ pub(crate) async fn namespace(
     live: Option<Arc<Observed>>,
 ) -> Result<Result<(), Standing>, ReconcileError> {
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
-    let item = Item { key: Key::new(ChildKind::Namespace, "", name), desired: digest::desired(namespace), live };
+    let item = Item {
+        key: Key::new(ChildKind::Namespace, "", name),
+        desired: digest::desired(namespace),
+        live,
+    };
     Ok(match write(ctx, &item, Force::No).await? {
         Step::Unchanged | Step::Written(_) => Ok(()),
-        Step::Refused(Refusal(message)) => {
-            Err(Standing::Failed(Reason::ApplyFailed, format!("the API server refuses the namespace '{name}': {message}")))
-        }
+        Step::Refused(Refusal(message)) => Err(Standing::Failed(
+            Reason::ApplyFailed,
+            format!("the API server refuses the namespace '{name}': {message}"),
+        )),
     })
 }
 
 /// What keeps us from writing any of these names, if anything; looks at the API server for those that the index does not know.
-pub(crate) async fn obstacle_at(ctx: &Context, owner: &Owner, keys: &[Key]) -> Result<Option<Applying>, ReconcileError> {
+pub(crate) async fn obstacle_at(
+    ctx: &Context,
+    owner: &Owner,
+    keys: &[Key],
+) -> Result<Option<Applying>, ReconcileError> {
     let mut lives = Vec::new();
     for key in keys {
         lives.extend(look(ctx, key).await?);
@@ -191,7 +281,14 @@ fn obstacle<'a>(owner: &Owner, lives: impl Iterator<Item = &'a Observed>) -> Opt
         match Ownership::of(live, owner) {
             Ownership::Ours => {}
             Ownership::Former => return Some(Applying::Former(live.kind, live.name.clone())),
-            Ownership::Foreign => taken.push((live.kind, live.name.clone())),
+            Ownership::Foreign => taken.push(Taken {
+                kind: live.kind,
+                name: live.name.clone(),
+                controller: live
+                    .controller
+                    .as_ref()
+                    .map(|controller| (controller.kind.clone(), controller.name.clone())),
+            }),
         }
     }
     (!taken.is_empty()).then_some(Applying::Conflict(taken))
@@ -199,14 +296,29 @@ fn obstacle<'a>(owner: &Owner, lives: impl Iterator<Item = &'a Observed>) -> Opt
 
 /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
 /// take over without a word.
-pub(crate) async fn look(ctx: &Context, key: &Key) -> Result<Option<Arc<Observed>>, ReconcileError> {
+pub(crate) async fn look(
+    ctx: &Context,
+    key: &Key,
+) -> Result<Option<Arc<Observed>>, ReconcileError> {
     if let Some(known) = ctx.index.get(key.kind, &key.namespace, &key.name) {
         return Ok(Some(known));
     }
     let api = child::api(&ctx.client, key.kind, Some(&key.namespace));
-    let act = || format!("look for {} {}/{}", child::name(key.kind), key.namespace, key.name);
-    let live = api.get_opt(&key.name).await.map_err(|error| ReconcileError::api(act(), error))?;
-    Ok(live.and_then(|live| digest::reduce_object(key.kind, live)).map(Arc::new))
+    let act = || {
+        format!(
+            "look for {} {}/{}",
+            child::name(key.kind),
+            key.namespace,
+            key.name
+        )
+    };
+    let live = api
+        .get_opt(&key.name)
+        .await
+        .map_err(|error| ReconcileError::api(act(), error))?;
+    Ok(live
+        .and_then(|live| digest::reduce_object(key.kind, live))
+        .map(Arc::new))
 }
 
 /// Whose a live object is.
@@ -228,7 +340,9 @@ impl Ownership {
         };
         match &live.controller {
             Some(controller) if controller.uid == owner.uid => Self::Ours,
-            Some(controller) if controller.kind == owner.kind && controller.name == owner.name => Self::Former,
+            Some(controller) if controller.kind == owner.kind && controller.name == owner.name => {
+                Self::Former
+            }
             None if kept_claim() => Self::Ours,
             _ => Self::Foreign,
         }
@@ -259,16 +373,31 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
         body["metadata"]["uid"] = json!(live.uid);
     }
     let api = child::api(&ctx.client, item.key.kind, Some(&item.key.namespace));
-    let params = PatchParams { force: force == Force::Yes, ..PatchParams::apply(managers::CHILDREN) };
-    match api.patch(&item.key.name, &params, &Patch::Apply(&body)).await {
+    let params = PatchParams {
+        force: force == Force::Yes,
+        ..PatchParams::apply(managers::CHILDREN)
+    };
+    match api
+        .patch(&item.key.name, &params, &Patch::Apply(&body))
+        .await
+    {
         Ok(answer) => {
             take(ctx, item, answer);
-            Ok(Step::Written(if item.live.is_some() { Verb::Updated } else { Verb::Created }))
+            Ok(Step::Written(if item.live.is_some() {
+                Verb::Updated
+            } else {
+                Verb::Created
+            }))
         }
         Err(error) => match classify(&error) {
             Class::Refused(refusal) => Ok(Step::Refused(refusal)),
             Class::Moved | Class::Transient => {
-                let act = format!("apply {} {}/{}", child::name(item.key.kind), item.key.namespace, item.key.name);
+                let act = format!(
+                    "apply {} {}/{}",
+                    child::name(item.key.kind),
+                    item.key.namespace,
+                    item.key.name
+                );
                 Err(ReconcileError::api(act, error))
             }
         },
@@ -277,24 +406,36 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
 
 fn take(ctx: &Context, item: &Item, answer: DynamicObject) {
     watch::ingest(ctx, item.key.kind, answer);
-    if let Some(observed) = ctx.index.get(item.key.kind, &item.key.namespace, &item.key.name) {
+    if let Some(observed) = ctx
+        .index
+        .get(item.key.kind, &item.key.namespace, &item.key.name)
+    {
         ctx.accepted.note(&observed, &item.desired);
     }
 }
 
 /// Deletes exactly that object. One that is gone already is fine.
-pub(crate) async fn delete(ctx: &Context, observed: &Observed, propagation: PropagationPolicy) -> Result<(), ReconcileError> {
+pub(crate) async fn delete(
+    ctx: &Context,
+    observed: &Observed,
+    propagation: PropagationPolicy,
+) -> Result<(), ReconcileError> {
     let api = child::api(&ctx.client, observed.kind, Some(&observed.namespace));
     let params = DeleteParams {
         propagation_policy: Some(propagation),
-        preconditions: Some(Preconditions { uid: Some(observed.uid.clone()), resource_version: None }),
+        preconditions: Some(Preconditions {
+            uid: Some(observed.uid.clone()),
+            resource_version: None,
+        }),
         ..DeleteParams::default()
     };
     let key = Key::new(observed.kind, &observed.namespace, &observed.name);
     match api.delete(&observed.name, &params).await {
         Ok(answer) => {
             // Either the object on its way out, or word that it is gone.
-            answer.map_left(|object| watch::ingest(ctx, observed.kind, object)).map_right(|_| ctx.index.remove(&key, &observed.uid));
+            answer
+                .map_left(|object| watch::ingest(ctx, observed.kind, object))
+                .map_right(|_| ctx.index.remove(&key, &observed.uid));
             Ok(())
         }
         Err(error) if matches!(classify(&error), Class::Moved) => {
@@ -302,7 +443,12 @@ pub(crate) async fn delete(ctx: &Context, observed: &Observed, propagation: Prop
             Ok(())
         }
         Err(error) => {
-            let act = format!("delete {} {}/{}", child::name(observed.kind), observed.namespace, observed.name);
+            let act = format!(
+                "delete {} {}/{}",
+                child::name(observed.kind),
+                observed.namespace,
+                observed.name
+            );
             Err(ReconcileError::api(act, error))
         }
     }
@@ -320,8 +466,15 @@ mod tests {
             name: "x".into(),
             namespace: "n".into(),
             uid: "live".into(),
-            controller: controller.map(|uid| Controller { kind: "K".into(), name: "o".into(), uid: uid.into() }),
-            labels: agent.iter().map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned())).collect(),
+            controller: controller.map(|uid| Controller {
+                kind: "K".into(),
+                name: "o".into(),
+                uid: uid.into(),
+            }),
+            labels: agent
+                .iter()
+                .map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned()))
+                .collect(),
             annotations: [].into(),
             created: String::new(),
             deleting: false,
@@ -331,7 +484,12 @@ mod tests {
     }
 
     fn owner() -> Owner {
-        Owner { api_version: "langop.io/v1alpha1".into(), kind: "LanguageAgent".into(), name: "a".into(), uid: "ours".into() }
+        Owner {
+            api_version: "langop.io/v1alpha1".into(),
+            kind: "LanguageAgent".into(),
+            name: "a".into(),
+            uid: "ours".into(),
+        }
     }
 
     #[test]
@@ -349,22 +507,39 @@ mod tests {
         ] {
             assert_eq!(Ownership::of(&live, &owner()), whose, "{live:?}");
         }
-        let former = Controller { kind: "LanguageAgent".into(), name: "a".into(), uid: "former".into() };
-        let left = Observed { controller: Some(former), ..live(deployment, None, None) };
+        let former = Controller {
+            kind: "LanguageAgent".into(),
+            name: "a".into(),
+            uid: "former".into(),
+        };
+        let left = Observed {
+            controller: Some(former),
+            ..live(deployment, None, None)
+        };
         assert_eq!(Ownership::of(&left, &owner()), Former);
     }
 
     #[test]
     fn an_accepted_form_holds_until_either_side_changes() {
         let accepted = Accepted::default();
-        let desired = Desired { body: json!({}), hash: "h".into(), owned_digest: "ours".into() };
+        let desired = Desired {
+            body: json!({}),
+            hash: "h".into(),
+            owned_digest: "ours".into(),
+        };
         let observed = live(ChildKind::Service, Some("ours"), None);
         assert!(!accepted.holds(&observed, &desired));
         accepted.note(&observed, &desired);
         assert!(accepted.holds(&observed, &desired));
-        let drifted = Observed { owned_digest: "someone's".into(), ..observed.clone() };
+        let drifted = Observed {
+            owned_digest: "someone's".into(),
+            ..observed.clone()
+        };
         assert!(!accepted.holds(&drifted, &desired));
-        let edited = Desired { hash: "other".into(), ..desired };
+        let edited = Desired {
+            hash: "other".into(),
+            ..desired
+        };
         assert!(!accepted.holds(&observed, &edited));
         accepted.forget("live");
         assert!(accepted.0.lock().unwrap().is_empty());

@@ -21,12 +21,23 @@ impl Backoffs {
     /// How long to wait after one more failure.
     pub(crate) fn failed(&self, target: Target) -> Duration {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let builder = ExponentialBuilder::default().with_min_delay(FIRST).with_max_delay(LONGEST).with_jitter().without_max_times();
-        rows.entry(target).or_insert_with(|| builder.build()).next().unwrap_or(LONGEST).min(LONGEST)
+        let builder = ExponentialBuilder::default()
+            .with_min_delay(FIRST)
+            .with_max_delay(LONGEST)
+            .with_jitter()
+            .without_max_times();
+        rows.entry(target)
+            .or_insert_with(|| builder.build())
+            .next()
+            .unwrap_or(LONGEST)
+            .min(LONGEST)
     }
 
     pub(crate) fn forget(&self, target: &Target) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(target);
     }
 }
 

@@ -3,7 +3,9 @@
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, LimitRange, Namespace, PersistentVolumeClaim, Pod, ResourceQuota, Service},
+    core::v1::{
+        ConfigMap, LimitRange, Namespace, PersistentVolumeClaim, Pod, ResourceQuota, Service,
+    },
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };

@@ -31,13 +31,28 @@ pub struct RunArgs {
     #[arg(long, env = "LANGOP_SYNTHESIZER_ENDPOINT", value_name = "URL")]
     pub synthesizer_endpoint: Option<String>,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
-    #[arg(long, env = "LANGOP_NAMESPACES", value_delimiter = ',', value_name = "NAMES")]
+    #[arg(
+        long,
+        env = "LANGOP_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMES"
+    )]
     pub namespaces: Vec<String>,
     /// The namespace the operator itself runs in: its Lease is there, and no LanguageCluster may use it
-    #[arg(long, env = "LANGOP_NAMESPACE", default_value = "langop-system", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "LANGOP_NAMESPACE",
+        default_value = "langop-system",
+        value_name = "NAME"
+    )]
     pub namespace: String,
     /// Address of /livez, /readyz and /metrics
-    #[arg(long, env = "LANGOP_ADMIN_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "LANGOP_ADMIN_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
     pub admin_listen: SocketAddr,
     /// Whether several operators agree on one by a Lease; false only where there is never more than one
     #[arg(long, env = "LANGOP_LEADER_ELECT", default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
@@ -61,7 +76,12 @@ pub struct RunArgs {
     #[arg(long, env = "LANGOP_RECONCILE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     pub reconcile_concurrency: u16,
     /// The cluster's DNS domain
-    #[arg(long, env = "LANGOP_CLUSTER_DOMAIN", default_value = "cluster.local", value_name = "DOMAIN")]
+    #[arg(
+        long,
+        env = "LANGOP_CLUSTER_DOMAIN",
+        default_value = "cluster.local",
+        value_name = "DOMAIN"
+    )]
     pub cluster_domain: String,
     /// Image of agents that name none
     #[arg(long, env = "LANGOP_AGENT_IMAGE", value_name = "IMAGE")]
@@ -70,28 +90,71 @@ pub struct RunArgs {
     #[arg(long, env = "LANGOP_MODEL_PROXY_IMAGE", value_name = "IMAGE")]
     pub model_proxy_image: Option<String>,
     /// User, group and fsGroup of every pod, or `none` to leave them to the platform
-    #[arg(long, env = "LANGOP_RUN_AS_USER", default_value = "65532", value_name = "UID|none")]
+    #[arg(
+        long,
+        env = "LANGOP_RUN_AS_USER",
+        default_value = "65532",
+        value_name = "UID|none"
+    )]
     pub run_as_user: String,
     /// Ranges of pods, Services and nodes (comma list) that an egress rule of 0.0.0.0/0 or ::/0 leaves out
-    #[arg(long, env = "LANGOP_CLUSTER_CIDRS", value_delimiter = ',', value_name = "CIDRS")]
+    #[arg(
+        long,
+        env = "LANGOP_CLUSTER_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
     pub cluster_cidrs: Vec<String>,
     /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the operator's own
-    #[arg(long, env = "LANGOP_REFUSED_NAMESPACES", value_delimiter = ',', value_name = "NAMES")]
+    #[arg(
+        long,
+        env = "LANGOP_REFUSED_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMES"
+    )]
     pub refused_namespaces: Vec<String>,
     /// Labels (KEY=VALUE, comma list) of the namespace of the DNS servers
-    #[arg(long, env = "LANGOP_DNS_NAMESPACE_LABELS", value_delimiter = ',', default_value = "kubernetes.io/metadata.name=kube-system", value_name = "LABELS")]
+    #[arg(
+        long,
+        env = "LANGOP_DNS_NAMESPACE_LABELS",
+        value_delimiter = ',',
+        default_value = "kubernetes.io/metadata.name=kube-system",
+        value_name = "LABELS"
+    )]
     pub dns_namespace_labels: Vec<String>,
     /// Labels (KEY=VALUE, comma list) of the pods of the DNS servers
-    #[arg(long, env = "LANGOP_DNS_POD_LABELS", value_delimiter = ',', default_value = "k8s-app=kube-dns", value_name = "LABELS")]
+    #[arg(
+        long,
+        env = "LANGOP_DNS_POD_LABELS",
+        value_delimiter = ',',
+        default_value = "k8s-app=kube-dns",
+        value_name = "LABELS"
+    )]
     pub dns_pod_labels: Vec<String>,
     /// Ports of the DNS servers' pods (comma list)
-    #[arg(long, env = "LANGOP_DNS_PORTS", value_delimiter = ',', default_value = "53/UDP,53/TCP", value_name = "PORT/PROTOCOL")]
+    #[arg(
+        long,
+        env = "LANGOP_DNS_PORTS",
+        value_delimiter = ',',
+        default_value = "53/UDP,53/TCP",
+        value_name = "PORT/PROTOCOL"
+    )]
     pub dns_ports: Vec<String>,
     /// What is logged, as a tracing filter, for example info,langop_operator=debug
-    #[arg(long, env = "LANGOP_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "LANGOP_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
     /// How it is logged
-    #[arg(long, env = "LANGOP_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "LANGOP_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -107,7 +170,11 @@ pub enum LogFormat {
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let bad = || format!("'{text}' is no duration: write for example 500ms, 30s, 2m or 1h30m");
     let duration: SignedDuration = text.parse().map_err(|_| bad())?;
-    if duration.is_positive() { Ok(duration) } else { Err(bad()) }
+    if duration.is_positive() {
+        Ok(duration)
+    } else {
+        Err(bad())
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +189,10 @@ mod tests {
         command.clone().debug_assert();
         let run = command.find_subcommand("run").unwrap();
         for arg in run.get_arguments().filter(|arg| arg.get_id() != "help") {
-            let env = arg.get_env().and_then(|env| env.to_str()).unwrap_or_default();
+            let env = arg
+                .get_env()
+                .and_then(|env| env.to_str())
+                .unwrap_or_default();
             let expected = format!("LANGOP_{}", arg.get_id().as_str().to_uppercase());
             assert_eq!(env, expected);
         }

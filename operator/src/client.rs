@@ -26,7 +26,9 @@ pub(crate) enum ClientError {
 /// From the pod's service account, or the kubeconfig.
 pub(crate) async fn connect(metrics: &Metrics) -> Result<Client, ClientError> {
     let mut config = Config::infer().await.map_err(ClientError::Infer)?;
-    config.headers.push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
+    config
+        .headers
+        .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
     let builder = ClientBuilder::try_from(config).map_err(ClientError::Build)?;
     Ok(builder.with_layer(&CountWrites(metrics.clone())).build())
 }
@@ -37,7 +39,10 @@ impl<S> Layer<S> for CountWrites {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Counted { inner, metrics: self.0.clone() }
+        Counted {
+            inner,
+            metrics: self.0.clone(),
+        }
     }
 }
 
@@ -98,7 +103,10 @@ fn kind(path: &str) -> &'static str {
     ];
     let segments: Vec<&str> = path.split('/').collect();
     // "namespaces" is last in the list: in most paths it only says where.
-    KINDS.iter().find(|(plural, _)| segments.contains(plural)).map_or("other", |(_, kind)| kind)
+    KINDS
+        .iter()
+        .find(|(plural, _)| segments.contains(plural))
+        .map_or("other", |(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -109,7 +117,10 @@ mod tests {
     fn a_path_names_one_kind() {
         for (path, expected) in [
             ("/apis/apps/v1/namespaces/demo/deployments/a", "Deployment"),
-            ("/apis/langop.io/v1alpha1/namespaces/demo/languageagents/a/status", "LanguageAgent"),
+            (
+                "/apis/langop.io/v1alpha1/namespaces/demo/languageagents/a/status",
+                "LanguageAgent",
+            ),
             ("/api/v1/namespaces/demo", "Namespace"),
             ("/apis/events.k8s.io/v1/namespaces/demo/events", "Event"),
             ("/apis/example.com/v1/namespaces/demo", "Namespace"),

@@ -34,19 +34,35 @@ pub(crate) enum Stored {
 }
 
 /// Stores a revision. Its name says its content, so one that exists already and is ours is the same.
-pub(crate) async fn store(ctx: &Context, owner: &Owner, code: &ConfigMap) -> Result<Stored, ReconcileError> {
+pub(crate) async fn store(
+    ctx: &Context,
+    owner: &Owner,
+    code: &ConfigMap,
+) -> Result<Stored, ReconcileError> {
     let (namespace, name) = (code.namespace().unwrap_or_default(), code.name_any());
     let act = || format!("store ConfigMap {namespace}/{name}");
     let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&namespace));
     let object: DynamicObject = serde_json::to_value(code)
         .and_then(serde_json::from_value)
-        .map_err(|source| ReconcileError::Json { what: name.clone(), source })?;
-    let params = PostParams { field_manager: Some(managers::CHILDREN.to_owned()), ..PostParams::default() };
+        .map_err(|source| ReconcileError::Json {
+            what: name.clone(),
+            source,
+        })?;
+    let params = PostParams {
+        field_manager: Some(managers::CHILDREN.to_owned()),
+        ..PostParams::default()
+    };
     let live = match api.create(&params, &object).await {
         Ok(live) => live,
         Err(error) if matches!(&error, kube::Error::Api(status) if status.is_already_exists()) => {
-            let live = api.get(&name).await.map_err(|error| ReconcileError::api(act(), error))?;
-            let controller = live.owner_references().iter().find(|reference| reference.controller == Some(true));
+            let live = api
+                .get(&name)
+                .await
+                .map_err(|error| ReconcileError::api(act(), error))?;
+            let controller = live
+                .owner_references()
+                .iter()
+                .find(|reference| reference.controller == Some(true));
             if controller.is_none_or(|controller| controller.uid != owner.uid) {
                 return Ok(Stored::Taken);
             }
@@ -69,11 +85,21 @@ pub(crate) async fn annotate(
         return Ok(Written::No);
     }
     // A merge, not an apply: the object was created, so an apply would not own what it has to remove.
-    let gone = code::INPUT_ANNOTATIONS.iter().filter(|key| !wanted.contains_key(**key)).map(|key| ((*key).to_owned(), Value::Null));
-    let annotations: Map<String, Value> = wanted.iter().map(|(key, value)| (key.clone(), json!(value))).chain(gone).collect();
+    let gone = code::INPUT_ANNOTATIONS
+        .iter()
+        .filter(|key| !wanted.contains_key(**key))
+        .map(|key| ((*key).to_owned(), Value::Null));
+    let annotations: Map<String, Value> = wanted
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .chain(gone)
+        .collect();
     let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&stored.namespace));
     let body = json!({"metadata": {"uid": stored.uid, "annotations": annotations}});
-    let params = PatchParams { field_manager: Some(managers::CODE_INPUTS.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(managers::CODE_INPUTS.to_owned()),
+        ..PatchParams::default()
+    };
     match api.patch(&stored.name, &params, &Patch::Merge(&body)).await {
         Ok(live) => {
             watch::ingest(ctx, ChildKind::ConfigMap, live);
@@ -81,15 +107,24 @@ pub(crate) async fn annotate(
         }
         // It was just deleted; its end triggers another reconcile.
         Err(error) if matches!(classify(&error), Class::Moved) => Ok(Written::No),
-        Err(error) => Err(ReconcileError::api(format!("annotate ConfigMap {}/{}", stored.namespace, stored.name), error)),
+        Err(error) => Err(ReconcileError::api(
+            format!("annotate ConfigMap {}/{}", stored.namespace, stored.name),
+            error,
+        )),
     }
 }
 
 /// The code and the instructions of a stored revision; `None` if it is gone.
-pub(crate) async fn read(ctx: &Context, stored: &Observed) -> Result<Option<(String, String)>, ReconcileError> {
+pub(crate) async fn read(
+    ctx: &Context,
+    stored: &Observed,
+) -> Result<Option<(String, String)>, ReconcileError> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &stored.namespace);
     let act = || format!("read ConfigMap {}/{}", stored.namespace, stored.name);
-    let live = api.get_opt(&stored.name).await.map_err(|error| ReconcileError::api(act(), error))?;
+    let live = api
+        .get_opt(&stored.name)
+        .await
+        .map_err(|error| ReconcileError::api(act(), error))?;
     let mut data = live.and_then(|live| live.data).unwrap_or_default();
     Ok(data.remove(CODE_KEY).zip(data.remove(INSTRUCTIONS_KEY)))
 }

@@ -45,7 +45,10 @@ impl Context {
     pub(crate) fn forget(&self, target: &Target, uid: Option<&str>) {
         self.backoffs.forget(target);
         if target.kind == Kind::Cluster {
-            self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.name);
+            self.counted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&target.name);
         }
         if let Some(uid) = uid {
             self.synthesis.forget(uid);

@@ -28,7 +28,10 @@ pub(crate) enum ReconcileError {
 
 impl ReconcileError {
     pub(crate) fn api(act: impl Into<String>, source: kube::Error) -> Self {
-        Self::Api { act: act.into(), source: Box::new(source) }
+        Self::Api {
+            act: act.into(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -49,7 +52,9 @@ pub(crate) enum Class {
 
 /// Sorts an error of a write.
 pub(crate) fn classify(error: &kube::Error) -> Class {
-    let kube::Error::Api(status) = error else { return Class::Transient };
+    let kube::Error::Api(status) = error else {
+        return Class::Transient;
+    };
     if status.is_not_found() || status.is_conflict() || status.is_already_exists() {
         Class::Moved
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
@@ -67,7 +72,10 @@ pub(crate) fn bounded(message: &str) -> String {
     if message.len() <= LONGEST {
         return message.to_owned();
     }
-    let end = (0..=LONGEST).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+    let end = (0..=LONGEST)
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or_default();
     format!("{}…", &message[..end])
 }
 

@@ -27,19 +27,34 @@ pub(crate) struct Events {
 impl Events {
     /// `instance` is at most 128 characters to the API server.
     pub(crate) fn new(client: Client, identity: &str) -> Self {
-        Self { client, instance: identity.chars().take(128).collect() }
+        Self {
+            client,
+            instance: identity.chars().take(128).collect(),
+        }
     }
 
     /// Publishes one event about an object; `note` is cut to what the API server takes (1 KiB).
-    pub(crate) async fn publish<K>(&self, object: &K, severity: Severity, reason: Reason, note: &str)
-    where
+    pub(crate) async fn publish<K>(
+        &self,
+        object: &K,
+        severity: Severity,
+        reason: Reason,
+        note: &str,
+    ) where
         K: Resource<DynamicType = ()>,
     {
-        self.publish_about(&object.object_ref(&()), severity, reason, note).await;
+        self.publish_about(&object.object_ref(&()), severity, reason, note)
+            .await;
     }
 
     /// The same where there is only a reference.
-    pub(crate) async fn publish_about(&self, about: &ObjectReference, severity: Severity, reason: Reason, note: &str) {
+    pub(crate) async fn publish_about(
+        &self,
+        about: &ObjectReference,
+        severity: Severity,
+        reason: Reason,
+        note: &str,
+    ) {
         let event = self.event(about, severity, reason, note, Timestamp::now());
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace_of(about));
         if let Err(error) = api.create(&PostParams::default(), &event).await {
@@ -47,7 +62,14 @@ impl Events {
         }
     }
 
-    fn event(&self, about: &ObjectReference, severity: Severity, reason: Reason, note: &str, now: Timestamp) -> Event {
+    fn event(
+        &self,
+        about: &ObjectReference,
+        severity: Severity,
+        reason: Reason,
+        note: &str,
+        now: Timestamp,
+    ) -> Event {
         let type_ = match severity {
             Severity::Normal => "Normal",
             Severity::Warning => "Warning",
@@ -55,7 +77,11 @@ impl Events {
         Event {
             metadata: ObjectMeta {
                 // As client-go names them.
-                name: Some(format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), now.as_nanosecond())),
+                name: Some(format!(
+                    "{}.{:x}",
+                    about.name.as_deref().unwrap_or_default(),
+                    now.as_nanosecond()
+                )),
                 namespace: Some(namespace_of(about).to_owned()),
                 ..ObjectMeta::default()
             },

@@ -22,7 +22,11 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(kind: ChildKind, namespace: &str, name: &str) -> Self {
-        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn of(observed: &Observed) -> Self {
@@ -36,7 +40,10 @@ pub(crate) enum Change {
     /// Nothing that anyone would decide differently on.
     None,
     /// It is new or different; `old` is what it was.
-    Changed { old: Option<Arc<Observed>>, new: Arc<Observed> },
+    Changed {
+        old: Option<Arc<Observed>>,
+        new: Arc<Observed>,
+    },
     /// It is gone.
     Gone(Arc<Observed>),
 }
@@ -86,14 +93,24 @@ impl Index {
         }
         let new = Arc::new(observed);
         inner.link(&key, &new);
-        inner.objects.insert(key, Entry { observed: new.clone(), version });
+        inner.objects.insert(
+            key,
+            Entry {
+                observed: new.clone(),
+                version,
+            },
+        );
         Change::Changed { old, new }
     }
 
     /// The object of that uid is gone; another one of the same name stays.
     pub(crate) fn remove(&self, key: &Key, uid: &str) -> Change {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if inner.objects.get(key).is_none_or(|entry| entry.observed.uid != uid) {
+        if inner
+            .objects
+            .get(key)
+            .is_none_or(|entry| entry.observed.uid != uid)
+        {
             return Change::None;
         }
         match inner.objects.remove(key) {
@@ -108,7 +125,9 @@ impl Index {
     /// Keys and uids of a kind, in one namespace or everywhere: to find out what a new list no longer has.
     pub(crate) fn keys(&self, kind: ChildKind, namespace: Option<&str>) -> Vec<(Key, String)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let in_scope = |key: &Key| key.kind == kind && namespace.is_none_or(|namespace| key.namespace == namespace);
+        let in_scope = |key: &Key| {
+            key.kind == kind && namespace.is_none_or(|namespace| key.namespace == namespace)
+        };
         inner
             .objects
             .iter()
@@ -117,9 +136,17 @@ impl Index {
             .collect()
     }
 
-    pub(crate) fn get(&self, kind: ChildKind, namespace: &str, name: &str) -> Option<Arc<Observed>> {
+    pub(crate) fn get(
+        &self,
+        kind: ChildKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.objects.get(&Key::new(kind, namespace, name)).map(|entry| entry.observed.clone())
+        inner
+            .objects
+            .get(&Key::new(kind, namespace, name))
+            .map(|entry| entry.observed.clone())
     }
 
     /// Everything whose controller has that uid, sorted by kind and name.
@@ -129,9 +156,19 @@ impl Index {
     }
 
     /// The Jobs or Pods with one of our labels, sorted by name.
-    pub(crate) fn labelled(&self, label: &'static str, namespace: &str, name: &str, kind: ChildKind) -> Vec<Arc<Observed>> {
+    pub(crate) fn labelled(
+        &self,
+        label: &'static str,
+        namespace: &str,
+        name: &str,
+        kind: ChildKind,
+    ) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = inner.resolve(inner.by_label.get(&(label, namespace.to_owned(), name.to_owned())));
+        let mut found = inner.resolve(inner.by_label.get(&(
+            label,
+            namespace.to_owned(),
+            name.to_owned(),
+        )));
         found.retain(|observed| observed.kind == kind);
         found
     }
@@ -139,15 +176,25 @@ impl Index {
 
 impl Inner {
     fn resolve(&self, keys: Option<&BTreeSet<Key>>) -> Vec<Arc<Observed>> {
-        keys.into_iter().flatten().filter_map(|key| self.objects.get(key)).map(|entry| entry.observed.clone()).collect()
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| self.objects.get(key))
+            .map(|entry| entry.observed.clone())
+            .collect()
     }
 
     fn link(&mut self, key: &Key, observed: &Observed) {
         if let Some(controller) = &observed.controller {
-            self.by_controller.entry(controller.uid.clone()).or_default().insert(key.clone());
+            self.by_controller
+                .entry(controller.uid.clone())
+                .or_default()
+                .insert(key.clone());
         }
         for labelled in labelled(observed) {
-            self.by_label.entry(labelled).or_default().insert(key.clone());
+            self.by_label
+                .entry(labelled)
+                .or_default()
+                .insert(key.clone());
         }
     }
 
@@ -166,7 +213,12 @@ fn labelled(observed: &Observed) -> Vec<Labelled> {
     if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) {
         return Vec::new();
     }
-    let of = |label: &'static str| observed.labels.get(label).map(|name| (label, observed.namespace.clone(), name.clone()));
+    let of = |label: &'static str| {
+        observed
+            .labels
+            .get(label)
+            .map(|name| (label, observed.namespace.clone(), name.clone()))
+    };
     LABELS.into_iter().filter_map(of).collect()
 }
 
@@ -219,25 +271,51 @@ mod tests {
     fn older_versions_and_equal_objects_change_nothing() {
         let index = Index::default();
         let first = observed(ChildKind::Deployment, "d", "1", Some("o"));
-        assert!(matches!(index.upsert(first.clone(), Some("10")), Change::Changed { old: None, .. }));
+        assert!(matches!(
+            index.upsert(first.clone(), Some("10")),
+            Change::Changed { old: None, .. }
+        ));
         assert_eq!(index.upsert(first.clone(), Some("12")), Change::None);
         let mut older = first.clone();
         older.deleting = true;
         assert_eq!(index.upsert(older.clone(), Some("11")), Change::None);
-        assert!(!index.get(ChildKind::Deployment, "ns", "d").unwrap().deleting);
-        assert!(matches!(index.upsert(older, Some("13")), Change::Changed { old: Some(_), .. }));
+        assert!(
+            !index
+                .get(ChildKind::Deployment, "ns", "d")
+                .unwrap()
+                .deleting
+        );
+        assert!(matches!(
+            index.upsert(older, Some("13")),
+            Change::Changed { old: Some(_), .. }
+        ));
     }
 
     #[test]
     fn the_secondary_indices_follow_changes_and_removals() {
         let index = Index::default();
-        index.upsert(observed(ChildKind::Deployment, "d", "1", Some("o")), Some("1"));
+        index.upsert(
+            observed(ChildKind::Deployment, "d", "1", Some("o")),
+            Some("1"),
+        );
         index.upsert(observed(ChildKind::Pod, "p", "2", Some("rs")), Some("1"));
         assert_eq!(index.controlled_by("o").len(), 1);
-        assert_eq!(index.labelled(labels::AGENT, "ns", "a", ChildKind::Pod).len(), 1);
-        assert!(index.labelled(labels::AGENT, "ns", "a", ChildKind::Job).is_empty());
+        assert_eq!(
+            index
+                .labelled(labels::AGENT, "ns", "a", ChildKind::Pod)
+                .len(),
+            1
+        );
+        assert!(
+            index
+                .labelled(labels::AGENT, "ns", "a", ChildKind::Job)
+                .is_empty()
+        );
 
-        index.upsert(observed(ChildKind::Deployment, "d", "1", Some("other")), Some("2"));
+        index.upsert(
+            observed(ChildKind::Deployment, "d", "1", Some("other")),
+            Some("2"),
+        );
         assert!(index.controlled_by("o").is_empty());
         assert_eq!(index.controlled_by("other").len(), 1);
 

@@ -5,8 +5,8 @@ use std::fmt::{Debug, Write as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, core::object::HasStatus};
 use langop_api::{
-    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool, cluster::ClusterPhase,
-    names::labels,
+    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+    cluster::ClusterPhase, names::labels,
 };
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,8 +23,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Agent, Self::Client, Self::Cluster, Self::Model, Self::Persona, Self::Tool];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Agent,
+        Self::Client,
+        Self::Cluster,
+        Self::Model,
+        Self::Persona,
+        Self::Tool,
+    ];
 
     /// The name in manifests.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -64,8 +70,9 @@ impl EncodeLabelValue for Kind {
 /// A type of one of the six kinds.
 pub(crate) trait LangopKind:
     Resource<DynamicType = ()>
-    + HasStatus<Status: Serialize + DeserializeOwned + PartialEq + Clone + Default + Debug + Send + Sync>
-    + Clone
+    + HasStatus<
+        Status: Serialize + DeserializeOwned + PartialEq + Clone + Default + Debug + Send + Sync,
+    > + Clone
     + Debug
     + Serialize
     + DeserializeOwned

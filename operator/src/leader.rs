@@ -19,7 +19,11 @@ pub(crate) struct Leadership {
 
 impl Leadership {
     /// Starts to try.
-    pub(crate) async fn seek(client: Client, namespace: &str, identity: &str) -> Result<Self, LeaseManagerError> {
+    pub(crate) async fn seek(
+        client: Client,
+        namespace: &str,
+        identity: &str,
+    ) -> Result<Self, LeaseManagerError> {
         let builder = LeaseManagerBuilder::new(client, LEASE)
             .with_namespace(namespace)
             .with_identity(identity)
@@ -45,7 +49,9 @@ impl Leadership {
         drop(self.is_leader);
         match self.task.await {
             Ok(Ok(_)) => tracing::info!("leadership released"),
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be released; it expires by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the Lease could not be released; it expires by itself")
+            }
             Err(error) => tracing::warn!(%error, "the Lease's task ended badly"),
         }
     }

@@ -5,7 +5,10 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use langop_api::agent::AgentPhase;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
-    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge,
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 
@@ -64,7 +67,8 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let reconciles = Family::new_with_constructor(reconcile_histogram as fn() -> Histogram);
-        let syntheses = Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
+        let syntheses =
+            Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
         let (in_flight, agents, writes) = (Gauge::default(), Family::default(), Family::default());
         let mut registry = Registry::default();
         registry.register(
@@ -77,45 +81,92 @@ impl Metrics {
             "Time of one call of the synthesizer as the operator sees it; alert on outcome=\"failed\" or \"disabled\"",
             syntheses.clone(),
         );
-        registry.register("langop_synthesis_in_flight", "Calls of the synthesizer under way or queued", in_flight.clone());
-        registry.register("langop_agents", "LanguageAgents by phase; alert on phase=\"Failed\"", agents.clone());
+        registry.register(
+            "langop_synthesis_in_flight",
+            "Calls of the synthesizer under way or queued",
+            in_flight.clone(),
+        );
+        registry.register(
+            "langop_agents",
+            "LanguageAgents by phase; alert on phase=\"Failed\"",
+            agents.clone(),
+        );
         registry.register(
             "langop_api_writes",
             "Writes to the API server; in steady state nothing but Leases",
             writes.clone(),
         );
-        Self { registry: Arc::new(registry), reconciles, syntheses, in_flight, agents, writes }
+        Self {
+            registry: Arc::new(registry),
+            reconciles,
+            syntheses,
+            in_flight,
+            agents,
+            writes,
+        }
     }
 
     pub(crate) fn reconciled(&self, kind: Kind, outcome: &'static str, took: Duration) {
-        let labels = ReconcileLabels { kind, outcome: Text(outcome) };
-        self.reconciles.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = ReconcileLabels {
+            kind,
+            outcome: Text(outcome),
+        };
+        self.reconciles
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// `traceparent` becomes the exemplar.
-    pub(crate) fn synthesized(&self, outcome: &'static str, took: Duration, traceparent: Option<&str>) {
-        let trace_id = traceparent.and_then(|header| header.split('-').nth(1)).map(str::to_owned);
+    pub(crate) fn synthesized(
+        &self,
+        outcome: &'static str,
+        took: Duration,
+        traceparent: Option<&str>,
+    ) {
+        let trace_id = traceparent
+            .and_then(|header| header.split('-').nth(1))
+            .map(str::to_owned);
         let exemplar = trace_id.map(|trace_id| TraceLabels { trace_id });
-        let labels = OutcomeLabels { outcome: Text(outcome) };
-        self.syntheses.get_or_create(&labels).observe(took.as_secs_f64(), exemplar, None);
+        let labels = OutcomeLabels {
+            outcome: Text(outcome),
+        };
+        self.syntheses
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64(), exemplar, None);
     }
 
     pub(crate) fn set_in_flight(&self, number: usize) {
-        self.in_flight.set(i64::try_from(number).unwrap_or(i64::MAX));
+        self.in_flight
+            .set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
-        self.writes.get_or_create(&WriteLabels { kind: Text(kind), verb: Text(verb) }).inc();
+        self.writes
+            .get_or_create(&WriteLabels {
+                kind: Text(kind),
+                verb: Text(verb),
+            })
+            .inc();
     }
 
     /// The text of `/metrics`. Agents are counted when somebody asks.
-    pub(crate) fn render(&self, phases: impl Iterator<Item = AgentPhase>) -> Result<String, std::fmt::Error> {
+    pub(crate) fn render(
+        &self,
+        phases: impl Iterator<Item = AgentPhase>,
+    ) -> Result<String, std::fmt::Error> {
         let mut counts = PHASES.map(|phase| (phase, 0_i64));
         for phase in phases {
-            counts.iter_mut().filter(|(listed, _)| *listed == phase).for_each(|(_, count)| *count += 1);
+            counts
+                .iter_mut()
+                .filter(|(listed, _)| *listed == phase)
+                .for_each(|(_, count)| *count += 1);
         }
         for (phase, count) in counts {
-            self.agents.get_or_create(&PhaseLabels { phase: Text(phase_text(phase)) }).set(count);
+            self.agents
+                .get_or_create(&PhaseLabels {
+                    phase: Text(phase_text(phase)),
+                })
+                .set(count);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -123,8 +174,13 @@ impl Metrics {
     }
 }
 
-const PHASES: [AgentPhase; 5] =
-    [AgentPhase::Pending, AgentPhase::Running, AgentPhase::Succeeded, AgentPhase::Failed, AgentPhase::Suspended];
+const PHASES: [AgentPhase; 5] = [
+    AgentPhase::Pending,
+    AgentPhase::Running,
+    AgentPhase::Succeeded,
+    AgentPhase::Failed,
+    AgentPhase::Suspended,
+];
 
 const fn phase_text(phase: AgentPhase) -> &'static str {
     match phase {
@@ -137,11 +193,19 @@ const fn phase_text(phase: AgentPhase) -> &'static str {
 }
 
 fn reconcile_histogram() -> Histogram {
-    Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+    Histogram::new([
+        0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        30.0, 60.0,
+    ])
 }
 
 fn synthesis_histogram() -> TracedHistogram {
-    TracedHistogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0].into_iter())
+    TracedHistogram::new(
+        [
+            0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0,
+        ]
+        .into_iter(),
+    )
 }
 
 #[cfg(test)]
@@ -152,10 +216,16 @@ mod tests {
     fn every_metric_of_the_design_is_shown() {
         let metrics = Metrics::new();
         metrics.reconciled(Kind::Agent, "unchanged", Duration::from_millis(2));
-        metrics.synthesized("made", Duration::from_secs(3), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        metrics.synthesized(
+            "made",
+            Duration::from_secs(3),
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        );
         metrics.wrote("Deployment", "apply");
         metrics.set_in_flight(3);
-        let text = metrics.render([AgentPhase::Running, AgentPhase::Running].into_iter()).unwrap();
+        let text = metrics
+            .render([AgentPhase::Running, AgentPhase::Running].into_iter())
+            .unwrap();
         for line in [
             "langop_reconcile_duration_seconds_count{kind=\"LanguageAgent\",outcome=\"unchanged\"} 1",
             "langop_synthesis_duration_seconds_count{outcome=\"made\"} 1",

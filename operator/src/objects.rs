@@ -10,7 +10,9 @@ use kube::{
         watcher::Event,
     },
 };
-use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool};
+use langop_api::{
+    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+};
 
 use crate::{
     index::{is_older, parse_version},
@@ -43,7 +45,10 @@ impl<K: LangopKind> Default for Objects<K> {
         // Lists are merged by the watches themselves (there may be one for each namespace); readiness is theirs too.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
-        Self { reader, writer: Mutex::new(writer) }
+        Self {
+            reader,
+            writer: Mutex::new(writer),
+        }
     }
 }
 
@@ -59,12 +64,21 @@ impl<K: LangopKind> Objects<K> {
 
     /// All, or those of one namespace.
     pub(crate) fn list(&self, namespace: Option<&str>) -> Vec<Arc<Guard<K>>> {
-        self.reader.state_filter(|object| namespace.is_none_or(|namespace| object.meta().namespace.as_deref().is_some_and(|own| own == namespace)))
+        self.reader.state_filter(|object| {
+            namespace.is_none_or(|namespace| {
+                object
+                    .meta()
+                    .namespace
+                    .as_deref()
+                    .is_some_and(|own| own == namespace)
+            })
+        })
     }
 
     /// Those that can be read and fulfil the predicate.
     pub(crate) fn select(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<Guard<K>>> {
-        self.reader.state_filter(|object| object.0.as_ref().is_ok_and(&predicate))
+        self.reader
+            .state_filter(|object| object.0.as_ref().is_ok_and(&predicate))
     }
 
     /// Takes an object from a watch, or from the answer to a status write.
@@ -87,14 +101,20 @@ impl<K: LangopKind> Objects<K> {
     /// The object is gone; another one of the same name stays. Whether anything was removed.
     pub(crate) fn remove(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = self.reader.get(&ObjectRef::from_obj(object)).filter(|held| held.uid() == object.uid())?;
+        let held = self
+            .reader
+            .get(&ObjectRef::from_obj(object))
+            .filter(|held| held.uid() == object.uid())?;
         writer.apply_watcher_event(&Event::Delete((*held).clone()));
         Some(held)
     }
 }
 
 /// Refers to an object by name.
-pub(crate) fn object_ref<K: LangopKind>(namespace: Option<&str>, name: &str) -> ObjectRef<Guard<K>> {
+pub(crate) fn object_ref<K: LangopKind>(
+    namespace: Option<&str>,
+    name: &str,
+) -> ObjectRef<Guard<K>> {
     let object_ref = ObjectRef::new(name);
     match namespace {
         Some(namespace) => object_ref.within(namespace),
@@ -106,13 +126,19 @@ pub(crate) fn object_ref<K: LangopKind>(namespace: Option<&str>, name: &str) -> 
 fn strip<K: LangopKind>(object: &mut Guard<K>) {
     object.managed_fields_mut().clear();
     if object.meta().annotations.is_some() {
-        object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+        object
+            .annotations_mut()
+            .remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     object.meta_mut().managed_fields = None;
 }
 
 fn version<K: LangopKind>(object: &Guard<K>) -> Option<u64> {
-    object.meta().resource_version.as_deref().and_then(parse_version)
+    object
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(parse_version)
 }
 
 /// The stores of all kinds.
@@ -171,10 +197,16 @@ mod tests {
     #[test]
     fn versions_decide_and_bulk_is_dropped() {
         let tools = Objects::<LanguageTool>::default();
-        assert!(matches!(tools.upsert(tool("u", "5")), Change::Changed { old: None }));
+        assert!(matches!(
+            tools.upsert(tool("u", "5")),
+            Change::Changed { old: None }
+        ));
         assert!(matches!(tools.upsert(tool("u", "5")), Change::Known));
         assert!(matches!(tools.upsert(tool("u", "4")), Change::Stale));
-        assert!(matches!(tools.upsert(tool("u", "6")), Change::Changed { old: Some(_) }));
+        assert!(matches!(
+            tools.upsert(tool("u", "6")),
+            Change::Changed { old: Some(_) }
+        ));
         let held = tools.get(Some("n"), "t").unwrap();
         assert!(held.meta().managed_fields.is_none() && held.annotations().is_empty());
         assert_eq!(tools.list(Some("n")).len(), 1);

@@ -6,7 +6,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use kube::Client;
-use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool};
+use langop_api::{
+    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -44,7 +46,11 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let stop = CancellationToken::new();
     let signals = until_signal()?;
-    let mut admin = tokio::spawn(admin::serve(ctx.settings.admin_listen, ctx.clone(), stop.clone()));
+    let mut admin = tokio::spawn(admin::serve(
+        ctx.settings.admin_listen,
+        ctx.clone(),
+        stop.clone(),
+    ));
     let watches = watch::start(&ctx);
     let health = tokio::spawn(follow_health(ctx.clone(), stop.clone()));
     let mut work = tokio::spawn(work(ctx.clone(), queues, stop.clone()));
@@ -103,7 +109,8 @@ async fn lead(ctx: &Context, stop: &CancellationToken) -> anyhow::Result<Lead> {
     }
     let namespace = &ctx.settings.build.operator_namespace;
     let sought = Leadership::seek(ctx.client.clone(), namespace, &ctx.settings.identity).await;
-    let mut leadership = sought.with_context(|| format!("the Lease in namespace {namespace} cannot be used"))?;
+    let mut leadership =
+        sought.with_context(|| format!("the Lease in namespace {namespace} cannot be used"))?;
     tracing::info!("waiting for leadership");
     match stop.run_until_cancelled(leadership.gained()).await {
         Some(gained) => gained.context("nobody seeks leadership any more")?,
@@ -118,7 +125,11 @@ async fn lead(ctx: &Context, stop: &CancellationToken) -> anyhow::Result<Lead> {
 
 /// Runs all controllers until told to stop, and until what is under way has ended.
 async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken) {
-    if stop.run_until_cancelled(ctx.readiness.wait()).await.is_none() {
+    if stop
+        .run_until_cancelled(ctx.readiness.wait())
+        .await
+        .is_none()
+    {
         return;
     }
     tracing::info!("all watches have listed");
@@ -126,38 +137,75 @@ async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken)
     trigger_everything(ctx);
     let mut runners = JoinSet::new();
     let [agents, clients, clusters, models, personas, tools] = queues;
-    runners.spawn(runner::run::<LanguageAgent>(ctx.clone(), agents, stop.clone()));
-    runners.spawn(runner::run::<LanguageClient>(ctx.clone(), clients, stop.clone()));
-    runners.spawn(runner::run::<LanguageCluster>(ctx.clone(), clusters, stop.clone()));
-    runners.spawn(runner::run::<LanguageModel>(ctx.clone(), models, stop.clone()));
-    runners.spawn(runner::run::<LanguagePersona>(ctx.clone(), personas, stop.clone()));
-    runners.spawn(runner::run::<LanguageTool>(ctx.clone(), tools, stop.clone()));
+    runners.spawn(runner::run::<LanguageAgent>(
+        ctx.clone(),
+        agents,
+        stop.clone(),
+    ));
+    runners.spawn(runner::run::<LanguageClient>(
+        ctx.clone(),
+        clients,
+        stop.clone(),
+    ));
+    runners.spawn(runner::run::<LanguageCluster>(
+        ctx.clone(),
+        clusters,
+        stop.clone(),
+    ));
+    runners.spawn(runner::run::<LanguageModel>(
+        ctx.clone(),
+        models,
+        stop.clone(),
+    ));
+    runners.spawn(runner::run::<LanguagePersona>(
+        ctx.clone(),
+        personas,
+        stop.clone(),
+    ));
+    runners.spawn(runner::run::<LanguageTool>(
+        ctx.clone(),
+        tools,
+        stop.clone(),
+    ));
     while runners.join_next().await.is_some() {}
 }
 
 fn trigger_everything(ctx: &Context) {
     // What agents refer to comes first.
-    ctx.triggers.send_all(triggers::everything::<LanguageCluster>(&ctx.stores));
-    ctx.triggers.send_all(triggers::everything::<LanguagePersona>(&ctx.stores));
-    ctx.triggers.send_all(triggers::everything::<LanguageModel>(&ctx.stores));
-    ctx.triggers.send_all(triggers::everything::<LanguageTool>(&ctx.stores));
-    ctx.triggers.send_all(triggers::everything::<LanguageClient>(&ctx.stores));
-    ctx.triggers.send_all(triggers::everything::<LanguageAgent>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguageCluster>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguagePersona>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguageModel>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguageTool>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguageClient>(&ctx.stores));
+    ctx.triggers
+        .send_all(triggers::everything::<LanguageAgent>(&ctx.stores));
 }
 
 /// Triggers, whenever the synthesizer comes back, those that waited for it.
 async fn follow_health(ctx: Arc<Context>, stop: CancellationToken) {
-    let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else { return };
+    let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
+        return;
+    };
     let came_back = || {
-        ctx.triggers.send_all(controllers::agent::waiting_for_synthesizer(&ctx.stores));
-        ctx.triggers.send_all(controllers::persona::waiting_for_synthesizer(&ctx.stores));
+        ctx.triggers
+            .send_all(controllers::agent::waiting_for_synthesizer(&ctx.stores));
+        ctx.triggers
+            .send_all(controllers::persona::waiting_for_synthesizer(&ctx.stores));
     };
     synthesizer.watch_health(stop, came_back).await;
 }
 
 fn context(settings: Settings, client: Client, metrics: Metrics, triggers: Triggers) -> Context {
     let timeout = settings.synthesis_timeout;
-    let synthesizer = settings.synthesizer.clone().map(|uri| Arc::new(Synthesizer::new(uri, timeout)));
+    let synthesizer = settings
+        .synthesizer
+        .clone()
+        .map(|uri| Arc::new(Synthesizer::new(uri, timeout)));
     Context {
         stores: Stores::default(),
         index: Index::default(),
@@ -179,10 +227,17 @@ fn announce(settings: &Settings) {
         Scope::Cluster => "all".to_owned(),
         Scope::Namespaces(names) => names.join(","),
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, namespaces, "langop-operator starts");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        identity = settings.identity,
+        namespaces,
+        "langop-operator starts"
+    );
     match &settings.synthesizer {
         Some(uri) => tracing::info!(synthesizer = %uri, "synthesis is enabled"),
-        None => tracing::warn!("synthesis is disabled: LANGOP_SYNTHESIZER_ENDPOINT is not set; agents need an image of their own or stored code"),
+        None => tracing::warn!(
+            "synthesis is disabled: LANGOP_SYNTHESIZER_ENDPOINT is not set; agents need an image of their own or stored code"
+        ),
     }
 }
 

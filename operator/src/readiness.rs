@@ -19,7 +19,10 @@ impl Readiness {
     pub(crate) fn new(watches: impl IntoIterator<Item = String>) -> Self {
         let pending: BTreeSet<_> = watches.into_iter().collect();
         let ready = watch::Sender::new(pending.is_empty());
-        Self { pending: Mutex::new(pending), ready }
+        Self {
+            pending: Mutex::new(pending),
+            ready,
+        }
     }
 
     /// That watch has listed everything.
@@ -32,7 +35,12 @@ impl Readiness {
 
     /// The watches that have not listed yet, sorted.
     pub(crate) fn pending(&self) -> Vec<String> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 
     /// Until all have listed.

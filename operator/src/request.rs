@@ -2,7 +2,8 @@
 
 use langop_desired::references::{ModelView, PersonaView, References, ToolView};
 use langop_proto::v1::{
-    AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool, ToolOperation,
+    AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool,
+    ToolOperation,
 };
 
 /// What a request is made of beside the references.
@@ -19,7 +20,13 @@ pub(crate) struct Question {
 
 /// The request for an agent's code.
 pub(crate) fn synthesize(question: Question, references: &References) -> SynthesizeRequest {
-    let Question { name, namespace, instructions, previous, variant } = question;
+    let Question {
+        name,
+        namespace,
+        instructions,
+        previous,
+        variant,
+    } = question;
     SynthesizeRequest {
         agent: Some(AgentRef { name, namespace }),
         instructions,
@@ -27,7 +34,10 @@ pub(crate) fn synthesize(question: Question, references: &References) -> Synthes
         models: references.models.iter().map(model).collect(),
         persona: references.persona.as_ref().map(persona),
         previous: previous.map(|(code, instructions)| PreviousCode { code, instructions }),
-        options: variant.map(|variant| SynthesizeOptions { variant, max_repairs: None }),
+        options: variant.map(|variant| SynthesizeOptions {
+            variant,
+            max_repairs: None,
+        }),
     }
 }
 
@@ -35,7 +45,11 @@ fn tool(view: &ToolView) -> Tool {
     let operations = view.operations.iter().map(|operation| ToolOperation {
         name: operation.name.clone(),
         description: operation.description.clone().unwrap_or_default(),
-        input_schema: operation.input_schema.as_ref().map(ToString::to_string).unwrap_or_default(),
+        input_schema: operation
+            .input_schema
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     });
     Tool {
         name: view.name.clone(),
@@ -45,7 +59,10 @@ fn tool(view: &ToolView) -> Tool {
 }
 
 fn model(view: &ModelView) -> Model {
-    Model { name: view.name.clone(), model: view.model.clone() }
+    Model {
+        name: view.name.clone(),
+        model: view.model.clone(),
+    }
 }
 
 /// The distilled prompt stands for the persona's own.
@@ -62,7 +79,10 @@ fn persona(view: &PersonaView) -> Persona {
 
 #[cfg(test)]
 mod tests {
-    use langop_api::{persona::Distilled, tool::{DeploymentMode, Operation}};
+    use langop_api::{
+        persona::Distilled,
+        tool::{DeploymentMode, Operation},
+    };
 
     use super::*;
 
@@ -85,10 +105,19 @@ mod tests {
                     input_schema: Some(serde_json::json!({"type": "object"})),
                 }],
             }],
-            models: vec![ModelView { name: "brain".into(), url: String::new(), model: "m-1".into(), port: 8000 }],
+            models: vec![ModelView {
+                name: "brain".into(),
+                url: String::new(),
+                model: "m-1".into(),
+                port: 8000,
+            }],
             persona: Some(PersonaView {
                 name: "clerk".into(),
-                distilled: Distilled { prompt: "Be brief.".into(), tone: Some("dry".into()), ..Distilled::default() },
+                distilled: Distilled {
+                    prompt: "Be brief.".into(),
+                    tone: Some("dry".into()),
+                    ..Distilled::default()
+                },
             }),
             unresolved: vec![],
         };
@@ -100,10 +129,16 @@ mod tests {
             ..Question::default()
         };
         let request = synthesize(question, &references);
-        assert_eq!(request.tools[0].operations[0].input_schema, r#"{"type":"object"}"#);
+        assert_eq!(
+            request.tools[0].operations[0].input_schema,
+            r#"{"type":"object"}"#
+        );
         assert_eq!(request.models[0].model, "m-1");
         let persona = request.persona.unwrap();
-        assert_eq!((persona.system_prompt.as_str(), persona.tone.as_str()), ("Be brief.", "dry"));
+        assert_eq!(
+            (persona.system_prompt.as_str(), persona.tone.as_str()),
+            ("Be brief.", "dry")
+        );
         assert_eq!(request.previous.unwrap().instructions, "did it");
         assert_eq!(request.options.unwrap().variant, "2");
     }

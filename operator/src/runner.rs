@@ -68,39 +68,67 @@ pub(crate) struct Done {
 
 impl From<Outcome> for Done {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, again: None }
+        Self {
+            outcome,
+            again: None,
+        }
     }
 }
 
 impl Done {
     pub(crate) fn again_in(self, pause: Duration) -> Self {
-        Self { again: Some(self.again.map_or(pause, |again| again.min(pause))), ..self }
+        Self {
+            again: Some(self.again.map_or(pause, |again| again.min(pause))),
+            ..self
+        }
     }
 }
 
 /// A kind that is reconciled.
 pub(crate) trait Reconciled: Stored {
     /// Makes one object what its spec says, as far as that can be done now.
-    fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> impl Future<Output = Result<Done, ReconcileError>> + Send;
+    fn reconcile(
+        self: Arc<Self>,
+        ctx: Arc<Context>,
+    ) -> impl Future<Output = Result<Done, ReconcileError>> + Send;
 }
 
 /// Runs until told to stop, and lets reconciles under way end.
-pub(crate) async fn run<K: Reconciled>(ctx: Arc<Context>, queue: UnboundedReceiver<Target>, stop: CancellationToken) {
+pub(crate) async fn run<K: Reconciled>(
+    ctx: Arc<Context>,
+    queue: UnboundedReceiver<Target>,
+    stop: CancellationToken,
+) {
     let queue = UnboundedReceiverStream::new(queue)
         .take_until(stop.cancelled_owned())
-        .map(|target| Ok::<ObjectRef<Guard<K>>, std::convert::Infallible>(object_ref(target.namespace.as_deref(), &target.name)));
+        .map(|target| {
+            Ok::<ObjectRef<Guard<K>>, std::convert::Infallible>(object_ref(
+                target.namespace.as_deref(),
+                &target.name,
+            ))
+        });
     let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
     let store = K::objects(&ctx.stores).reader();
-    controller::applier(|object, ctx| Box::pin(observed(object, ctx)), pause, ctx, store, queue, config)
-        .for_each(|_| std::future::ready(()))
-        .await;
+    controller::applier(
+        |object, ctx| Box::pin(observed(object, ctx)),
+        pause,
+        ctx,
+        store,
+        queue,
+        config,
+    )
+    .for_each(|_| std::future::ready(()))
+    .await;
 }
 
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
     Action::requeue(ctx.backoffs.failed(triggers::target_of(&*object)))
 }
 
-async fn observed<K: Reconciled>(object: Arc<Guard<K>>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn observed<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    ctx: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     let target = triggers::target_of(&*object);
     // A root of its own: what triggered a reconcile did not call it.
     let span = tracing::info_span!(
@@ -112,7 +140,9 @@ async fn observed<K: Reconciled>(object: Arc<Guard<K>>, ctx: Arc<Context>) -> Re
         outcome = Empty,
     );
     let started = Instant::now();
-    let task = AbortOnDropHandle::new(tokio::spawn(one(object, ctx.clone()).instrument(span.clone())));
+    let task = AbortOnDropHandle::new(tokio::spawn(
+        one(object, ctx.clone()).instrument(span.clone()),
+    ));
     let result = match tokio::time::timeout(TIMEOUT, task).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => Err(ReconcileError::Panicked(error.to_string())),
@@ -129,7 +159,9 @@ async fn observed<K: Reconciled>(object: Arc<Guard<K>>, ctx: Arc<Context>) -> Re
         Ok(done) => {
             ctx.backoffs.forget(&target);
             let net = backoff::between(AGAIN.0, AGAIN.1);
-            Ok(Action::requeue(done.again.map_or(net, |again| again.min(net))))
+            Ok(Action::requeue(
+                done.again.map_or(net, |again| again.min(net)),
+            ))
         }
         Err(error) => {
             let _in_span = span.enter();
@@ -139,7 +171,10 @@ async fn observed<K: Reconciled>(object: Arc<Guard<K>>, ctx: Arc<Context>) -> Re
     }
 }
 
-async fn one<K: Reconciled>(object: Arc<Guard<K>>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+async fn one<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    ctx: Arc<Context>,
+) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
         // Owner references do the rest.
         return Ok(Outcome::Unchanged.into());

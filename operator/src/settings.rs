@@ -52,10 +52,14 @@ pub enum Scope {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// The synthesizer's address.
-    #[error("LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT, for example http://langop-synthesizer.langop-system:50051")]
+    #[error(
+        "LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT, for example http://langop-synthesizer.langop-system:50051"
+    )]
     Synthesizer(String),
     /// The user of pods.
-    #[error("LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none")]
+    #[error(
+        "LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none"
+    )]
     RunAsUser(String),
     /// A label of the DNS servers.
     #[error("'{0}' is no label: write KEY=VALUE, for example k8s-app=kube-dns")]
@@ -64,13 +68,19 @@ pub enum SettingsError {
     #[error("LANGOP_DNS_PORTS '{0}' cannot be used: write PORT/PROTOCOL, for example 53/UDP")]
     Port(String),
     /// A namespace's name.
-    #[error("'{0}' is no name of a namespace: lower-case letters, digits and '-', at most 63 characters")]
+    #[error(
+        "'{0}' is no name of a namespace: lower-case letters, digits and '-', at most 63 characters"
+    )]
     Namespace(String),
     /// A range of addresses.
-    #[error("LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8")]
+    #[error(
+        "LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8"
+    )]
     Cidr(String),
     /// Pauses in the wrong order.
-    #[error("LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL")]
+    #[error(
+        "LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL"
+    )]
     Backoff,
 }
 
@@ -84,7 +94,9 @@ impl TryFrom<RunArgs> for Settings {
             return Err(SettingsError::Backoff);
         }
         Ok(Self {
-            synthesizer: present(args.synthesizer_endpoint.clone()).map(|url| synthesizer(&url)).transpose()?,
+            synthesizer: present(args.synthesizer_endpoint.clone())
+                .map(|url| synthesizer(&url))
+                .transpose()?,
             scope: scope(&args.namespaces)?,
             admin_listen: args.admin_listen,
             leader_elect: args.leader_elect,
@@ -107,15 +119,20 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         operator_namespace: namespace(&args.namespace)?,
         cluster_domain: args.cluster_domain.trim_matches('.').to_owned(),
         agent_image: present(args.agent_image.clone()).unwrap_or(defaults.agent_image),
-        model_proxy_image: present(args.model_proxy_image.clone()).unwrap_or(defaults.model_proxy_image),
+        model_proxy_image: present(args.model_proxy_image.clone())
+            .unwrap_or(defaults.model_proxy_image),
         run_as_user: run_as_user(&args.run_as_user)?,
         dns: Dns {
             namespace_labels: labels(&args.dns_namespace_labels)?,
             pod_labels: labels(&args.dns_pod_labels)?,
             ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
         },
-        cluster_cidrs: list(&args.cluster_cidrs).map(cidr).collect::<Result<_, _>>()?,
-        refused_namespaces: list(&args.refused_namespaces).map(namespace).collect::<Result<_, _>>()?,
+        cluster_cidrs: list(&args.cluster_cidrs)
+            .map(cidr)
+            .collect::<Result<_, _>>()?,
+        refused_namespaces: list(&args.refused_namespaces)
+            .map(namespace)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -125,31 +142,51 @@ fn present(text: Option<String>) -> Option<String> {
 }
 
 fn list(items: &[String]) -> impl Iterator<Item = &str> {
-    items.iter().map(|item| item.trim()).filter(|item| !item.is_empty())
+    items
+        .iter()
+        .map(|item| item.trim())
+        .filter(|item| !item.is_empty())
 }
 
 fn synthesizer(url: &str) -> Result<http::Uri, SettingsError> {
     let bad = || SettingsError::Synthesizer(url.to_owned());
     let uri: http::Uri = url.trim().parse().map_err(|_| bad())?;
-    let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
-    if uri.scheme_str() == Some("http") && uri.host().is_some() && !has_path { Ok(uri) } else { Err(bad()) }
+    let has_path = uri
+        .path_and_query()
+        .is_some_and(|path| path.as_str() != "/");
+    if uri.scheme_str() == Some("http") && uri.host().is_some() && !has_path {
+        Ok(uri)
+    } else {
+        Err(bad())
+    }
 }
 
 fn scope(namespaces: &[String]) -> Result<Scope, SettingsError> {
     let mut names: Vec<String> = list(namespaces).map(namespace).collect::<Result<_, _>>()?;
     names.sort();
     names.dedup();
-    Ok(if names.is_empty() { Scope::Cluster } else { Scope::Namespaces(names) })
+    Ok(if names.is_empty() {
+        Scope::Cluster
+    } else {
+        Scope::Namespaces(names)
+    })
 }
 
 /// RFC 1123 label.
 fn namespace(name: &str) -> Result<String, SettingsError> {
-    let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let ends_well =
+        |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let good = name.len() <= 63
         && ends_well(name.chars().next())
         && ends_well(name.chars().last())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if good { Ok(name.to_owned()) } else { Err(SettingsError::Namespace(name.to_owned())) }
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if good {
+        Ok(name.to_owned())
+    } else {
+        Err(SettingsError::Namespace(name.to_owned()))
+    }
 }
 
 fn run_as_user(text: &str) -> Result<Option<i64>, SettingsError> {
@@ -198,8 +235,13 @@ fn cidr(item: &str) -> Result<String, SettingsError> {
 
 fn default_identity() -> String {
     let from_env = std::env::var("HOSTNAME").ok();
-    let host = present(from_env).or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    format!("{}_{}", host.as_deref().map_or("langop-operator", str::trim), std::process::id())
+    let host =
+        present(from_env).or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    format!(
+        "{}_{}",
+        host.as_deref().map_or("langop-operator", str::trim),
+        std::process::id()
+    )
 }
 
 #[cfg(test)]
@@ -211,7 +253,9 @@ mod tests {
 
     fn settings(flags: &[&str]) -> Result<Settings, SettingsError> {
         let all = ["langop-operator", "run"].iter().chain(flags);
-        let Command::Run(args) = Cli::parse_from(all).command else { panic!("not run") };
+        let Command::Run(args) = Cli::parse_from(all).command else {
+            panic!("not run")
+        };
         Settings::try_from(*args)
     }
 
@@ -226,9 +270,19 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_and_empty_text_means_not_set() {
-        let all = ["--namespaces", "b, a,,b", "--synthesizer-endpoint", " ", "--run-as-user", "none"];
+        let all = [
+            "--namespaces",
+            "b, a,,b",
+            "--synthesizer-endpoint",
+            " ",
+            "--run-as-user",
+            "none",
+        ];
         let settings = settings(&all).unwrap();
-        assert_eq!(settings.scope, Scope::Namespaces(vec!["a".into(), "b".into()]));
+        assert_eq!(
+            settings.scope,
+            Scope::Namespaces(vec!["a".into(), "b".into()])
+        );
         assert!(settings.synthesizer.is_none() && settings.build.run_as_user.is_none());
     }
 

@@ -27,7 +27,10 @@ pub(crate) enum Written {
 }
 
 /// Access to one kind's objects where an object lives.
-pub(crate) fn api<K: LangopKind>(ctx: &Context, namespace: Option<&str>) -> Api<kube::api::DynamicObject> {
+pub(crate) fn api<K: LangopKind>(
+    ctx: &Context,
+    namespace: Option<&str>,
+) -> Api<kube::api::DynamicObject> {
     let resource = kube::core::ApiResource::erase::<K>(&());
     match namespace {
         Some(namespace) => Api::namespaced_with(ctx.client.clone(), namespace, &resource),
@@ -37,12 +40,19 @@ pub(crate) fn api<K: LangopKind>(ctx: &Context, namespace: Option<&str>) -> Api<
 
 /// The status that the store now shows, our own last write included.
 pub(crate) fn current<K: Stored>(ctx: &Context, object: &K) -> Option<K::Status> {
-    let held = K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any())?;
-    (held.uid() == object.uid()).then(|| held.0.as_ref().ok()?.status().cloned()).flatten()
+    let held =
+        K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any())?;
+    (held.uid() == object.uid())
+        .then(|| held.0.as_ref().ok()?.status().cloned())
+        .flatten()
 }
 
 /// Makes `status` the object's, unless it is. An object that is gone is left alone.
-pub(crate) async fn write<K: Stored>(ctx: &Context, object: &K, status: &K::Status) -> Result<Written, ReconcileError> {
+pub(crate) async fn write<K: Stored>(
+    ctx: &Context,
+    object: &K,
+    status: &K::Status,
+) -> Result<Written, ReconcileError> {
     let previous = current(ctx, object);
     if previous.as_ref() == Some(status) {
         return Ok(Written::No);
@@ -56,33 +66,63 @@ pub(crate) async fn write<K: Stored>(ctx: &Context, object: &K, status: &K::Stat
         "status": status,
     });
     let params = PatchParams::apply(managers::STATUS).force();
-    let answer = api::<K>(ctx, object.meta().namespace.as_deref()).patch_status(&name, &params, &Patch::Apply(&body)).await;
+    let answer = api::<K>(ctx, object.meta().namespace.as_deref())
+        .patch_status(&name, &params, &Patch::Apply(&body))
+        .await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) if matches!(classify(&error), Class::Moved) => return Ok(Written::No),
-        Err(error) => return Err(ReconcileError::api(format!("write the status of {} {name}", K::KIND.as_str()), error)),
+        Err(error) => {
+            return Err(ReconcileError::api(
+                format!("write the status of {} {name}", K::KIND.as_str()),
+                error,
+            ));
+        }
     };
     let held: Guard<K> = serde_json::to_value(answer)
         .and_then(serde_json::from_value)
-        .map_err(|source| ReconcileError::Json { what: format!("the answer about {name}"), source })?;
+        .map_err(|source| ReconcileError::Json {
+            what: format!("the answer about {name}"),
+            source,
+        })?;
     K::objects(&ctx.stores).upsert(held);
     announce_stall(ctx, object, previous.as_ref(), status).await;
     Ok(Written::Yes)
 }
 
 /// An event when a resource begins to need somebody, or needs them for another reason.
-async fn announce_stall<K: Stored>(ctx: &Context, object: &K, previous: Option<&K::Status>, status: &K::Status) {
+async fn announce_stall<K: Stored>(
+    ctx: &Context,
+    object: &K,
+    previous: Option<&K::Status>,
+    status: &K::Status,
+) {
     let stall = |status: &K::Status| {
-        conditions::find(K::conditions(status), types::STALLED).map(|condition| (condition.reason.clone(), condition.message.clone()))
+        conditions::find(K::conditions(status), types::STALLED)
+            .map(|condition| (condition.reason.clone(), condition.message.clone()))
     };
-    let Some((reason, message)) = stall(status) else { return };
-    if previous.and_then(stall).is_some_and(|(before, _)| before == reason) {
+    let Some((reason, message)) = stall(status) else {
+        return;
+    };
+    if previous
+        .and_then(stall)
+        .is_some_and(|(before, _)| before == reason)
+    {
         return;
     }
     // What the synthesis itself announces is announced once.
-    const ANNOUNCED: [Reason; 3] = [Reason::SynthesisFailed, Reason::SynthesisDisabled, Reason::ValidationFailed];
-    let known = Reason::ALL.iter().copied().find(|known| known.as_str() == reason);
+    const ANNOUNCED: [Reason; 3] = [
+        Reason::SynthesisFailed,
+        Reason::SynthesisDisabled,
+        Reason::ValidationFailed,
+    ];
+    let known = Reason::ALL
+        .iter()
+        .copied()
+        .find(|known| known.as_str() == reason);
     if let Some(reason) = known.filter(|reason| !ANNOUNCED.contains(reason)) {
-        ctx.events.publish(object, Severity::Warning, reason, &message).await;
+        ctx.events
+            .publish(object, Severity::Warning, reason, &message)
+            .await;
     }
 }

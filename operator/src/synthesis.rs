@@ -29,9 +29,16 @@ pub(crate) struct Synthesis {
 }
 
 impl Synthesis {
-    pub(crate) fn new(synthesizer: Option<Arc<Synthesizer>>, concurrency: u16, metrics: &Metrics) -> Self {
+    pub(crate) fn new(
+        synthesizer: Option<Arc<Synthesizer>>,
+        concurrency: u16,
+        metrics: &Metrics,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency.into()));
-        let under_way = Arc::new(UnderWay { number: Mutex::new(0), metrics: metrics.clone() });
+        let under_way = Arc::new(UnderWay {
+            number: Mutex::new(0),
+            metrics: metrics.clone(),
+        });
         Self {
             synthesizer,
             agents: Calls::new(permits.clone(), under_way.clone()),
@@ -44,7 +51,9 @@ impl Synthesis {
     /// Whether the synthesizer came back since the last call for this object.
     pub(crate) fn came_back(&self, uid: &str) -> bool {
         let epochs = lock(&self.epochs);
-        self.synthesizer.as_ref().is_some_and(|synthesizer| synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default())
+        self.synthesizer.as_ref().is_some_and(|synthesizer| {
+            synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default()
+        })
     }
 
     /// The synthesizer asked to be left alone with this object for so long; `None`: it did not.
@@ -131,7 +140,11 @@ where
     Answer: Send + Sync + 'static,
 {
     fn new(permits: Arc<Semaphore>, under_way: Arc<UnderWay>) -> Self {
-        Self { rows: Arc::default(), permits, under_way }
+        Self {
+            rows: Arc::default(),
+            permits,
+            under_way,
+        }
     }
 
     pub(crate) fn stand(&self, uid: &str) -> Stand<About, Answer> {
@@ -157,7 +170,12 @@ where
             return;
         }
         let counted = self.under_way.add();
-        let (permits, answered, key, asked) = (self.permits.clone(), self.rows.clone(), uid.to_owned(), about.clone());
+        let (permits, answered, key, asked) = (
+            self.permits.clone(),
+            self.rows.clone(),
+            uid.to_owned(),
+            about.clone(),
+        );
         let task = tokio::spawn(async move {
             // Never closed, so the permit is always given.
             let permit = permits.acquire_owned().await;
@@ -165,7 +183,13 @@ where
             drop((permit, counted));
             let mut rows = lock(&answered);
             if rows.contains_key(&key) {
-                rows.insert(key, Row::Answered { about: asked, answer });
+                rows.insert(
+                    key,
+                    Row::Answered {
+                        about: asked,
+                        answer,
+                    },
+                );
                 drop(rows);
                 then();
             }
@@ -200,7 +224,10 @@ mod tests {
     use super::*;
 
     fn calls(places: usize) -> Calls<&'static str, u8> {
-        let under_way = UnderWay { number: Mutex::new(0), metrics: Metrics::new() };
+        let under_way = UnderWay {
+            number: Mutex::new(0),
+            metrics: Metrics::new(),
+        };
         Calls::new(Arc::new(Semaphore::new(places)), Arc::new(under_way))
     }
 
@@ -209,7 +236,9 @@ mod tests {
         let calls = calls(1);
         let (answer, question) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
-        calls.start("a", "first", async { question.await.unwrap() }, || then.send(()).unwrap());
+        calls.start("a", "first", async { question.await.unwrap() }, || {
+            then.send(()).unwrap()
+        });
         calls.start("a", "second", async { 0 }, || panic!("one at a time"));
         assert_eq!(calls.stand("a"), Stand::UnderWay("first"));
         answer.send(7).unwrap();

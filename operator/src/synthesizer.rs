@@ -21,7 +21,9 @@ use tonic::{
     Code, Request, Status,
     transport::{Channel, Endpoint},
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, field::Empty};
 
@@ -88,7 +90,12 @@ impl Synthesizer {
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
         let pool = Pool::fixed(vec![endpoint.clone()]);
-        Self { endpoint, pool, timeout, epoch: AtomicU64::new(0) }
+        Self {
+            endpoint,
+            pool,
+            timeout,
+            epoch: AtomicU64::new(0),
+        }
     }
 
     /// Grows whenever the synthesizer comes back.
@@ -97,12 +104,19 @@ impl Synthesizer {
     }
 
     /// Code for one agent.
-    pub(crate) async fn synthesize(&self, request: SynthesizeRequest) -> Result<SynthesizeResponse, Failure> {
+    pub(crate) async fn synthesize(
+        &self,
+        request: SynthesizeRequest,
+    ) -> Result<SynthesizeResponse, Failure> {
         let key = routing::routing_key(&request);
         let span = tracing::info_span!(
             "langop.synthesis.v1.SynthesisService/Synthesize",
-            otel.kind = "client", otel.status_code = Empty,
-            rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "Synthesize", rpc.grpc.status_code = Empty,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.service = SERVICE_NAME,
+            rpc.method = "Synthesize",
+            rpc.grpc.status_code = Empty,
         );
         let timeout = self.timeout;
         // Closures that return futures of their own: those of async closures are not known to be Send.
@@ -114,12 +128,19 @@ impl Synthesizer {
     }
 
     /// The condensed text of a persona.
-    pub(crate) async fn distill(&self, request: DistillPersonaRequest) -> Result<DistillPersonaResponse, Failure> {
+    pub(crate) async fn distill(
+        &self,
+        request: DistillPersonaRequest,
+    ) -> Result<DistillPersonaResponse, Failure> {
         let key = Sha256::digest(format!("{:?}", request.persona).as_bytes());
         let span = tracing::info_span!(
             "langop.synthesis.v1.SynthesisService/DistillPersona",
-            otel.kind = "client", otel.status_code = Empty,
-            rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = "DistillPersona", rpc.grpc.status_code = Empty,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.service = SERVICE_NAME,
+            rpc.method = "DistillPersona",
+            rpc.grpc.status_code = Empty,
         );
         let timeout = self.timeout;
         let calls = self.pool.call(&key, move |channel| {
@@ -129,9 +150,15 @@ impl Synthesizer {
         self.answer(calls, span).await
     }
 
-    async fn answer<T>(&self, calls: impl Future<Output = Result<T, Status>>, span: tracing::Span) -> Result<T, Failure> {
+    async fn answer<T>(
+        &self,
+        calls: impl Future<Output = Result<T, Status>>,
+        span: tracing::Span,
+    ) -> Result<T, Failure> {
         let timed = tokio::time::timeout(self.timeout + MARGIN, calls).instrument(span.clone());
-        let answer = timed.await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
+        let answer = timed
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         span.record("rpc.grpc.status_code", code as i32);
         if code != Code::Ok {
@@ -155,7 +182,9 @@ impl Synthesizer {
 
     async fn follow_health(&self, health: &mut Health, came_back: &impl Fn()) {
         let mut client = HealthClient::new(self.endpoint.connect_lazy());
-        let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+        let request = HealthCheckRequest {
+            service: SERVICE_NAME.to_owned(),
+        };
         let mut statuses = match client.watch(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => {
@@ -166,7 +195,11 @@ impl Synthesizer {
         };
         // An end of the stream says nothing: servers close old connections.
         while let Ok(Some(status)) = statuses.message().await {
-            let serving = if status.status() == ServingStatus::Serving { Serving::Yes } else { Serving::No };
+            let serving = if status.status() == ServingStatus::Serving {
+                Serving::Yes
+            } else {
+                Serving::No
+            };
             if health.is(serving) == News::CameBack {
                 self.epoch.fetch_add(1, Ordering::AcqRel);
                 tracing::info!("the synthesizer is back");
@@ -185,7 +218,9 @@ fn outgoing<T>(message: T, timeout: Duration) -> Request<T> {
 }
 
 fn client(channel: Channel) -> SynthesisServiceClient<Channel> {
-    SynthesisServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE).max_encoding_message_size(limits::MESSAGE)
+    SynthesisServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE)
+        .max_encoding_message_size(limits::MESSAGE)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,21 +242,42 @@ struct Health(Option<Serving>);
 impl Health {
     fn is(&mut self, now: Serving) -> News {
         let before = self.0.replace(now);
-        if before == Some(Serving::No) && now == Serving::Yes { News::CameBack } else { News::None }
+        if before == Some(Serving::No) && now == Serving::Yes {
+            News::CameBack
+        } else {
+            News::None
+        }
     }
 }
 
 /// The one place that reads gRPC status codes.
 fn failure(status: &Status) -> Failure {
     let kind = match status.code() {
-        Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => FailureKind::Disabled,
+        Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => {
+            FailureKind::Disabled
+        }
         Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => FailureKind::Invalid,
         _ => FailureKind::Retryable,
     };
-    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let metadata = status.get_details_error_info().map(|info| info.metadata).unwrap_or_default();
-    let tokens = |key: &str| metadata.get(key).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Failure { kind, message: message(status), retry_after, tokens: (tokens("input_tokens"), tokens("output_tokens")) }
+    let retry_after = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
+    let metadata = status
+        .get_details_error_info()
+        .map(|info| info.metadata)
+        .unwrap_or_default();
+    let tokens = |key: &str| {
+        metadata
+            .get(key)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
+    };
+    Failure {
+        kind,
+        message: message(status),
+        retry_after,
+        tokens: (tokens("input_tokens"), tokens("output_tokens")),
+    }
 }
 
 fn message(status: &Status) -> String {
@@ -236,8 +292,16 @@ fn message(status: &Status) -> String {
                 .into_iter()
                 .map(|violation| format!("{}: {}", violation.field, violation.description))
                 .collect();
-            let said = if fields.is_empty() { status.message().to_owned() } else { fields.join("; ") };
-            if said.is_empty() { format!("the synthesizer answered {:?}", status.code()) } else { said }
+            let said = if fields.is_empty() {
+                status.message().to_owned()
+            } else {
+                fields.join("; ")
+            };
+            if said.is_empty() {
+                format!("the synthesizer answered {:?}", status.code())
+            } else {
+                said
+            }
         }
     };
     bounded(&text)
@@ -275,12 +339,26 @@ mod tests {
         let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(9)));
         let metadata = HashMap::from([("input_tokens".to_owned(), "7".to_owned())]);
         details.set_error_info("PROVIDER_RATE_LIMITED", ERROR_DOMAIN, metadata);
-        let failed = failure(&Status::with_error_details(Code::ResourceExhausted, "slow down", details));
-        assert_eq!((failed.retry_after, failed.tokens), (Some(Duration::from_secs(9)), (7, 0)));
+        let failed = failure(&Status::with_error_details(
+            Code::ResourceExhausted,
+            "slow down",
+            details,
+        ));
+        assert_eq!(
+            (failed.retry_after, failed.tokens),
+            (Some(Duration::from_secs(9)), (7, 0))
+        );
         assert_eq!(failed.message, "slow down");
 
-        let details = ErrorDetails::with_bad_request(vec![FieldViolation::new("instructions", "is too long")]);
-        let refused = failure(&Status::with_error_details(Code::InvalidArgument, "bad", details));
+        let details = ErrorDetails::with_bad_request(vec![FieldViolation::new(
+            "instructions",
+            "is too long",
+        )]);
+        let refused = failure(&Status::with_error_details(
+            Code::InvalidArgument,
+            "bad",
+            details,
+        ));
         assert_eq!(refused.message, "instructions: is too long");
     }
 
@@ -293,6 +371,10 @@ mod tests {
         assert_eq!(health.is(Serving::Yes), News::CameBack);
         let mut late = Health::default();
         late.is(Serving::No);
-        assert_eq!(late.is(Serving::Yes), News::CameBack, "it was down at the start");
+        assert_eq!(
+            late.is(Serving::Yes),
+            News::CameBack,
+            "it was down at the start"
+        );
     }
 }

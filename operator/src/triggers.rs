@@ -25,7 +25,11 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new(kind: Kind, namespace: Option<&str>, name: &str) -> Self {
-        Self { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() }
+        Self {
+            kind,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -44,7 +48,13 @@ impl Triggers {
     pub(crate) fn new() -> (Self, Queues) {
         let pairs: [_; Kind::ALL.len()] = std::array::from_fn(|_| unbounded_channel());
         let senders = std::array::from_fn(|i| pairs[i].0.clone());
-        (Self { senders, open: AtomicBool::new(false) }, pairs.map(|(_, receiver)| receiver))
+        (
+            Self {
+                senders,
+                open: AtomicBool::new(false),
+            },
+            pairs.map(|(_, receiver)| receiver),
+        )
     }
 
     pub(crate) fn open(&self) {
@@ -57,7 +67,10 @@ impl Triggers {
 
     pub(crate) fn send(&self, target: Target) {
         if self.is_open() {
-            let at = Kind::ALL.iter().position(|kind| *kind == target.kind).unwrap_or_default();
+            let at = Kind::ALL
+                .iter()
+                .position(|kind| *kind == target.kind)
+                .unwrap_or_default();
             // A closed queue means that the process is ending.
             let _ = self.senders[at].send(target);
         }
@@ -72,7 +85,14 @@ impl Triggers {
 pub(crate) fn of_child(change: &index::Change) -> Vec<Target> {
     let mut targets = match change {
         index::Change::None => Vec::new(),
-        index::Change::Gone(old) => parents(old),
+        // Whoever waits for its name, too.
+        index::Change::Gone(old) => {
+            let parents = parents(old);
+            let waiting = parents
+                .iter()
+                .flat_map(|parent| namesakes(parent.kind, &old.namespace, &parent.name));
+            waiting.chain(parents.iter().cloned()).collect()
+        }
         index::Change::Changed { old, new } => {
             let mut targets = parents(new);
             targets.extend(old.iter().flat_map(|old| parents(old)));
@@ -89,7 +109,10 @@ fn parents(child: &Observed) -> Vec<Target> {
         let namespace = (kind != Kind::Cluster).then_some(child.namespace.as_str());
         Target::new(kind, namespace, name)
     };
-    let controller = child.controller.as_ref().and_then(|c| Kind::from_name(&c.kind).map(|kind| target(kind, &c.name)));
+    let controller = child
+        .controller
+        .as_ref()
+        .and_then(|c| Kind::from_name(&c.kind).map(|kind| target(kind, &c.name)));
     let labelled = Kind::ALL.into_iter().filter_map(|kind| {
         let name = child.labels.get(kind.label()?)?;
         Some(target(kind, name))
@@ -103,7 +126,11 @@ pub(crate) fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str
     let agent_refers = |agent: &LanguageAgent| match kind {
         Kind::Tool => refers(&agent.spec.tool_refs),
         Kind::Model => refers(&agent.spec.model_refs),
-        Kind::Persona => agent.spec.persona_ref.as_ref().is_some_and(|persona| persona.name == name),
+        Kind::Persona => agent
+            .spec
+            .persona_ref
+            .as_ref()
+            .is_some_and(|persona| persona.name == name),
         Kind::Agent | Kind::Client | Kind::Cluster => false,
     };
     let client_refers = |client: &LanguageClient| match kind {
@@ -112,10 +139,18 @@ pub(crate) fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str
         _ => false,
     };
     let in_namespace = |found: Option<&str>| found == Some(namespace);
-    let agents = stores.agents.select(|agent| in_namespace(agent.meta().namespace.as_deref()) && agent_refers(agent));
-    let clients = stores.clients.select(|client| in_namespace(client.meta().namespace.as_deref()) && client_refers(client));
-    let agents = agents.iter().map(|agent| Target::new(Kind::Agent, Some(namespace), &agent.name_any()));
-    let clients = clients.iter().map(|client| Target::new(Kind::Client, Some(namespace), &client.name_any()));
+    let agents = stores
+        .agents
+        .select(|agent| in_namespace(agent.meta().namespace.as_deref()) && agent_refers(agent));
+    let clients = stores
+        .clients
+        .select(|client| in_namespace(client.meta().namespace.as_deref()) && client_refers(client));
+    let agents = agents
+        .iter()
+        .map(|agent| Target::new(Kind::Agent, Some(namespace), &agent.name_any()));
+    let clients = clients
+        .iter()
+        .map(|client| Target::new(Kind::Client, Some(namespace), &client.name_any()));
     agents.chain(clients).collect()
 }
 
@@ -125,13 +160,22 @@ pub(crate) fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> 
     if !SHARING.contains(&kind) {
         return Vec::new();
     }
-    SHARING.into_iter().filter(|other| *other != kind).map(|other| Target::new(other, Some(namespace), name)).collect()
+    SHARING
+        .into_iter()
+        .filter(|other| *other != kind)
+        .map(|other| Target::new(other, Some(namespace), name))
+        .collect()
 }
 
 /// The LanguageClusters of a namespace: normally one, more where they conflict.
 pub(crate) fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
-    let found = stores.clusters.select(|cluster| cluster.framed_namespace().as_deref() == Some(namespace));
-    found.iter().map(|cluster| Target::new(Kind::Cluster, None, &cluster.name_any())).collect()
+    let found = stores
+        .clusters
+        .select(|cluster| cluster.framed_namespace().as_deref() == Some(namespace));
+    found
+        .iter()
+        .map(|cluster| Target::new(Kind::Cluster, None, &cluster.name_any()))
+        .collect()
 }
 
 /// Everything in a store.
@@ -142,7 +186,11 @@ pub(crate) fn everything<K: crate::objects::Stored>(stores: &Stores) -> Vec<Targ
 
 /// The target that an object itself is.
 pub(crate) fn target_of<K: crate::kind::LangopKind>(object: &Guard<K>) -> Target {
-    Target::new(K::KIND, object.meta().namespace.as_deref(), &object.name_any())
+    Target::new(
+        K::KIND,
+        object.meta().namespace.as_deref(),
+        &object.name_any(),
+    )
 }
 
 #[cfg(test)]
@@ -160,8 +208,15 @@ mod tests {
             name: "d".into(),
             namespace: "ns".into(),
             uid: "u".into(),
-            controller: controller.map(|(kind, name)| Controller { kind: kind.into(), name: name.into(), uid: "o".into() }),
-            labels: label.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            controller: controller.map(|(kind, name)| Controller {
+                kind: kind.into(),
+                name: name.into(),
+                uid: "o".into(),
+            }),
+            labels: label
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             annotations: [].into(),
             created: String::new(),
             deleting: false,
@@ -175,14 +230,39 @@ mod tests {
         let agent = |name: &str| Target::new(Kind::Agent, Some("ns"), name);
         let cases = [
             (child(Some(("LanguageAgent", "a")), None), vec![agent("a")]),
-            (child(Some(("ReplicaSet", "a-1")), Some((labels::AGENT, "a"))), vec![agent("a")]),
-            (child(Some(("LanguageAgent", "a")), Some((labels::AGENT, "a"))), vec![agent("a")]),
-            (child(Some(("LanguageCluster", "c")), None), vec![Target::new(Kind::Cluster, None, "c")]),
+            (
+                child(Some(("ReplicaSet", "a-1")), Some((labels::AGENT, "a"))),
+                vec![agent("a")],
+            ),
+            (
+                child(Some(("LanguageAgent", "a")), Some((labels::AGENT, "a"))),
+                vec![agent("a")],
+            ),
+            (
+                child(Some(("LanguageCluster", "c")), None),
+                vec![Target::new(Kind::Cluster, None, "c")],
+            ),
             (child(None, None), vec![]),
         ];
         for (child, expected) in cases {
-            assert_eq!(of_child(&index::Change::Gone(Arc::new(child))), expected);
+            assert_eq!(
+                of_child(&index::Change::Changed {
+                    old: None,
+                    new: Arc::new(child)
+                }),
+                expected
+            );
         }
+        let gone = of_child(&index::Change::Gone(Arc::new(child(
+            Some(("LanguageAgent", "a")),
+            None,
+        ))));
+        let waiting = [
+            agent("a"),
+            Target::new(Kind::Client, Some("ns"), "a"),
+            Target::new(Kind::Tool, Some("ns"), "a"),
+        ];
+        assert_eq!(gone, waiting, "others may wait for its name");
     }
 
     #[test]
@@ -195,7 +275,11 @@ mod tests {
     #[test]
     fn references_count_only_in_their_namespace() {
         let stores = Stores::default();
-        for (namespace, name, tool) in [("n", "uses", "t"), ("n", "other", "x"), ("m", "elsewhere", "t")] {
+        for (namespace, name, tool) in [
+            ("n", "uses", "t"),
+            ("n", "other", "x"),
+            ("m", "elsewhere", "t"),
+        ] {
             let agent = json!({
                 "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent",
                 "metadata": {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"},
@@ -203,7 +287,10 @@ mod tests {
             });
             stores.agents.upsert(serde_json::from_value(agent).unwrap());
         }
-        assert_eq!(referring(&stores, Kind::Tool, "n", "t"), [Target::new(Kind::Agent, Some("n"), "uses")]);
+        assert_eq!(
+            referring(&stores, Kind::Tool, "n", "t"),
+            [Target::new(Kind::Agent, Some("n"), "uses")]
+        );
         assert_eq!(referring(&stores, Kind::Model, "n", "m").len(), 2);
         assert!(referring(&stores, Kind::Persona, "n", "t").is_empty());
     }

@@ -19,16 +19,27 @@ use crate::{
 };
 
 /// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.
-pub(crate) async fn report<K: Stored>(ctx: &Context, invalid: &InvalidObject) -> Result<Done, ReconcileError> {
+pub(crate) async fn report<K: Stored>(
+    ctx: &Context,
+    invalid: &InvalidObject,
+) -> Result<Done, ReconcileError> {
     let metadata = &invalid.metadata;
     let name = metadata.name.clone().unwrap_or_default();
     let act = || format!("report on {} {name}", K::KIND.as_str());
     let api = status::api::<K>(ctx, metadata.namespace.as_deref());
     // The store holds only its metadata.
-    let Some(live) = api.get_opt(&name).await.map_err(|error| ReconcileError::api(act(), error))? else {
+    let Some(live) = api
+        .get_opt(&name)
+        .await
+        .map_err(|error| ReconcileError::api(act(), error))?
+    else {
         return Ok(Outcome::Unchanged.into());
     };
-    let before = live.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    let before = live
+        .data
+        .get("status")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let why = why::<K>(&live).unwrap_or_else(|| invalid.error.clone());
     let message = bounded(&format!("this {} cannot be read: {why}", K::KIND.as_str()));
     let after = told(&before, metadata.generation.unwrap_or_default(), &message);
@@ -58,7 +69,9 @@ pub(crate) async fn report<K: Stored>(ctx: &Context, invalid: &InvalidObject) ->
         uid: metadata.uid.clone(),
         ..ObjectReference::default()
     };
-    ctx.events.publish_about(&about, Severity::Warning, Reason::Undecodable, &message).await;
+    ctx.events
+        .publish_about(&about, Severity::Warning, Reason::Undecodable, &message)
+        .await;
     Ok(Outcome::Stalled.into())
 }
 
@@ -70,7 +83,8 @@ fn why<K: Stored>(live: &DynamicObject) -> Option<String> {
 }
 
 fn told(before: &Value, generation: i64, message: &str) -> Value {
-    let previous: Vec<Condition> = serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
+    let previous: Vec<Condition> =
+        serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
     let mut conditions = Conditions::new(&previous, generation, now());
     for condition in &previous {
         conditions.keep(&condition.type_);
@@ -93,8 +107,12 @@ mod tests {
             "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent", "metadata": {"name": "a"},
             "spec": {"instructions": 42}
         });
-        let message = why::<langop_api::LanguageAgent>(&serde_json::from_value(live).unwrap()).unwrap();
-        assert!(message.starts_with("spec.instructions: invalid type"), "{message}");
+        let message =
+            why::<langop_api::LanguageAgent>(&serde_json::from_value(live).unwrap()).unwrap();
+        assert!(
+            message.starts_with("spec.instructions: invalid type"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -14,7 +14,9 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use langop_api::{LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool};
+use langop_api::{
+    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+};
 use langop_desired::{digest, observed::ChildKind};
 use tokio::task::JoinSet;
 
@@ -37,17 +39,27 @@ fn places(scope: &Scope) -> Vec<Option<String>> {
 }
 
 fn name(kind: &str, place: Option<&str>) -> String {
-    place.map_or_else(|| kind.to_owned(), |namespace| format!("{kind} in {namespace}"))
+    place.map_or_else(
+        || kind.to_owned(),
+        |namespace| format!("{kind} in {namespace}"),
+    )
 }
 
 /// The names of all watches, for readiness.
 pub(crate) fn names(scope: &Scope) -> Vec<String> {
-    let own = Kind::ALL.into_iter().filter(|kind| *scope == Scope::Cluster || *kind != Kind::Cluster);
+    let own = Kind::ALL
+        .into_iter()
+        .filter(|kind| *scope == Scope::Cluster || *kind != Kind::Cluster);
     let kinds: Vec<String> = own
         .map(|kind| kind.as_str().to_owned())
         .chain(child::watched(scope).iter().map(|kind| child::name(*kind)))
         .collect();
-    let each = |place: Option<String>| kinds.iter().map(move |kind| name(kind, place.as_deref())).collect::<Vec<_>>();
+    let each = |place: Option<String>| {
+        kinds
+            .iter()
+            .map(move |kind| name(kind, place.as_deref()))
+            .collect::<Vec<_>>()
+    };
     places(scope).into_iter().flat_map(each).collect()
 }
 
@@ -55,13 +67,37 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for place in places(&ctx.settings.scope) {
-        tasks.spawn(own::<LanguageAgent>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
-        tasks.spawn(own::<LanguageClient>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
-        tasks.spawn(own::<LanguageModel>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
-        tasks.spawn(own::<LanguagePersona>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
-        tasks.spawn(own::<LanguageTool>(ctx.clone(), api(&ctx.client, place.as_deref()), place.clone()));
+        tasks.spawn(own::<LanguageAgent>(
+            ctx.clone(),
+            api(&ctx.client, place.as_deref()),
+            place.clone(),
+        ));
+        tasks.spawn(own::<LanguageClient>(
+            ctx.clone(),
+            api(&ctx.client, place.as_deref()),
+            place.clone(),
+        ));
+        tasks.spawn(own::<LanguageModel>(
+            ctx.clone(),
+            api(&ctx.client, place.as_deref()),
+            place.clone(),
+        ));
+        tasks.spawn(own::<LanguagePersona>(
+            ctx.clone(),
+            api(&ctx.client, place.as_deref()),
+            place.clone(),
+        ));
+        tasks.spawn(own::<LanguageTool>(
+            ctx.clone(),
+            api(&ctx.client, place.as_deref()),
+            place.clone(),
+        ));
         if place.is_none() {
-            tasks.spawn(own::<LanguageCluster>(ctx.clone(), Api::all(ctx.client.clone()), None));
+            tasks.spawn(own::<LanguageCluster>(
+                ctx.clone(),
+                Api::all(ctx.client.clone()),
+                None,
+            ));
         }
         for kind in child::watched(&ctx.settings.scope) {
             tasks.spawn(children(ctx.clone(), *kind, place.clone()));
@@ -95,7 +131,9 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
             Ok(Event::Delete(object)) => lost(&ctx, &object),
             Ok(Event::InitDone) => {
                 let objects = K::objects(&ctx.stores).list(place.as_deref());
-                let gone = objects.into_iter().filter(|object| object.uid().is_none_or(|uid| !seen.contains(&uid)));
+                let gone = objects
+                    .into_iter()
+                    .filter(|object| object.uid().is_none_or(|uid| !seen.contains(&uid)));
                 gone.for_each(|object| lost(&ctx, &object));
                 seen = HashSet::new();
                 ctx.readiness.listed(&name);
@@ -114,22 +152,31 @@ fn took<K: Stored>(ctx: &Context, object: Guard<K>) {
         Change::Changed { old } => old,
     };
     if ctx.triggers.is_open() {
-        ctx.triggers.send_all(concerned(ctx, &target, old.as_deref(), Some(&new)));
+        ctx.triggers
+            .send_all(concerned(ctx, &target, old.as_deref(), Some(&new)));
         ctx.triggers.send(target);
     }
 }
 
 fn lost<K: Stored>(ctx: &Context, object: &Guard<K>) {
-    let Some(old) = K::objects(&ctx.stores).remove(object) else { return };
+    let Some(old) = K::objects(&ctx.stores).remove(object) else {
+        return;
+    };
     let target = triggers::target_of(&*old);
     ctx.forget(&target, old.uid().as_deref());
     if ctx.triggers.is_open() {
-        ctx.triggers.send_all(concerned(ctx, &target, Some(&old), None));
+        ctx.triggers
+            .send_all(concerned(ctx, &target, Some(&old), None));
     }
 }
 
 /// Whom a change of one of ours concerns beside itself.
-fn concerned<K: Stored>(ctx: &Context, target: &Target, old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> Vec<Target> {
+fn concerned<K: Stored>(
+    ctx: &Context,
+    target: &Target,
+    old: Option<&Guard<K>>,
+    new: Option<&Guard<K>>,
+) -> Vec<Target> {
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let mut targets = Vec::new();
     if old.is_none() || new.is_none() {
@@ -142,7 +189,10 @@ fn concerned<K: Stored>(ctx: &Context, target: &Target, old: Option<&Guard<K>>, 
         Kind::Agent => targets.extend(triggers::clusters_of(&ctx.stores, namespace)),
         Kind::Client => {}
         Kind::Cluster => {
-            let named = [old, new].into_iter().flatten().filter_map(|cluster| cluster.0.as_ref().ok()?.framed_namespace());
+            let named = [old, new]
+                .into_iter()
+                .flatten()
+                .filter_map(|cluster| cluster.0.as_ref().ok()?.framed_namespace());
             for namespace in named {
                 targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
                 let agents = ctx.stores.agents.list(Some(&namespace));
@@ -150,7 +200,12 @@ fn concerned<K: Stored>(ctx: &Context, target: &Target, old: Option<&Guard<K>>, 
             }
         }
         Kind::Model | Kind::Persona | Kind::Tool => {
-            targets.extend(triggers::referring(&ctx.stores, target.kind, namespace, &target.name));
+            targets.extend(triggers::referring(
+                &ctx.stores,
+                target.kind,
+                namespace,
+                &target.name,
+            ));
         }
     }
     targets.retain(|other| other != target);
@@ -161,16 +216,23 @@ fn concerned<K: Stored>(ctx: &Context, target: &Target, old: Option<&Guard<K>>, 
 
 /// Whether others read what changed: its existence, its spec, or that part of its status that they use.
 fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
-    let (Some(old), Some(new)) = (old, new) else { return true };
-    let (Ok(before), Ok(after)) = (&old.0, &new.0) else { return true };
-    old.meta().generation != new.meta().generation || old.uid() != new.uid() || !before.same_for_others(after)
+    let (Some(old), Some(new)) = (old, new) else {
+        return true;
+    };
+    let (Ok(before), Ok(after)) = (&old.0, &new.0) else {
+        return true;
+    };
+    old.meta().generation != new.meta().generation
+        || old.uid() != new.uid()
+        || !before.same_for_others(after)
 }
 
 async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
     let name = name(&child::name(kind), place.as_deref());
     let config = watcher::Config::default().labels(&child::selector(kind));
     let mut seen = HashSet::new();
-    let mut events = pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
+    let mut events =
+        pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => seen.clear(),
@@ -180,11 +242,22 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
             }
             Ok(Event::Apply(object)) => concern(&ctx, &ingest(&ctx, kind, object)),
             Ok(Event::Delete(object)) => {
-                let key = Key::new(kind, &object.namespace().unwrap_or_default(), &object.name_any());
-                concern(&ctx, &ctx.index.remove(&key, &object.uid().unwrap_or_default()));
+                let key = Key::new(
+                    kind,
+                    &object.namespace().unwrap_or_default(),
+                    &object.name_any(),
+                );
+                concern(
+                    &ctx,
+                    &ctx.index.remove(&key, &object.uid().unwrap_or_default()),
+                );
             }
             Ok(Event::InitDone) => {
-                let gone = ctx.index.keys(kind, place.as_deref()).into_iter().filter(|(_, uid)| !seen.contains(uid));
+                let gone = ctx
+                    .index
+                    .keys(kind, place.as_deref())
+                    .into_iter()
+                    .filter(|(_, uid)| !seen.contains(uid));
                 gone.for_each(|(key, uid)| concern(&ctx, &ctx.index.remove(&key, &uid)));
                 seen = HashSet::new();
                 ctx.readiness.listed(&name);
@@ -229,11 +302,27 @@ mod tests {
     #[test]
     fn in_single_namespaces_nothing_of_the_cluster_is_watched() {
         let everywhere = names(&Scope::Cluster);
-        for name in ["LanguageCluster", "Namespace", "ResourceQuota", "RoleBinding", "LimitRange", "LanguageAgent"] {
+        for name in [
+            "LanguageCluster",
+            "Namespace",
+            "ResourceQuota",
+            "RoleBinding",
+            "LimitRange",
+            "LanguageAgent",
+        ] {
             assert!(everywhere.contains(&name.to_owned()), "{name}");
         }
         let limited = names(&Scope::Namespaces(vec!["a".into(), "b".into()]));
-        assert!(limited.contains(&"LanguageAgent in a".to_owned()) && limited.contains(&"Pod in b".to_owned()));
-        assert!(!limited.iter().any(|name| name.starts_with("LanguageCluster") || name.starts_with("Namespace") || name.starts_with("RoleBinding")));
+        assert!(
+            limited.contains(&"LanguageAgent in a".to_owned())
+                && limited.contains(&"Pod in b".to_owned())
+        );
+        assert!(
+            !limited
+                .iter()
+                .any(|name| name.starts_with("LanguageCluster")
+                    || name.starts_with("Namespace")
+                    || name.starts_with("RoleBinding"))
+        );
     }
 }

@@ -24,14 +24,25 @@ impl Reconciled for LanguageClient {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
         let settings = &ctx.settings.build;
         let source = InNamespace::new(&ctx, &namespace);
-        let references = References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
+        let references =
+            References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
         let references = Usable::from(references);
-        let namesakes = source.namesakes(NamedKind::Client, &name);
+        let namesakes = source.namesakes(NamedKind::Client, &*self);
         let validated = client::validate(&self, references.clone(), &namesakes, &[]);
         let built = validated.map(|validated| client::build(&validated, settings));
         let applying = service::apply(&ctx, &*self, built, &name).await?;
-        let rollout = Rollout { deployment: applying.live.deployment.as_deref(), pods: &applying.live.pods };
-        let next = client::status(&self, &references, applying.children(), rollout, settings, now());
+        let rollout = Rollout {
+            deployment: applying.live.deployment.as_deref(),
+            pods: &applying.live.pods,
+        };
+        let next = client::status(
+            &self,
+            &references,
+            applying.children(),
+            rollout,
+            settings,
+            now(),
+        );
         service::finish(&ctx, &*self, &applying, &next).await
     }
 }

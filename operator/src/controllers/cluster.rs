@@ -30,8 +30,17 @@ const PACE: Duration = Duration::from_secs(10);
 impl Reconciled for LanguageCluster {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let (written, framed) = frame(&ctx, &self).await?;
-        let counted = if framed.is_ok() { count(&ctx, &self) } else { Counted::unchanged(&self) };
-        let next = cluster::status(&self, framed.as_ref().map_err(Clone::clone), counted.agents, now());
+        let counted = if framed.is_ok() {
+            count(&ctx, &self)
+        } else {
+            Counted::unchanged(&self)
+        };
+        let next = cluster::status(
+            &self,
+            framed.as_ref().map_err(Clone::clone),
+            counted.agents,
+            now(),
+        );
         let status = status::write(&ctx, &*self, &next).await?;
         if status == Written::Yes && counted.agents != before(&self) {
             let mut times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +66,11 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
     };
     let all = ctx.stores.clusters.list(None);
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
-    let live = apply::look(ctx, &Key::new(ChildKind::Namespace, "", &validated.namespace)).await?;
+    let live = apply::look(
+        ctx,
+        &Key::new(ChildKind::Namespace, "", &validated.namespace),
+    )
+    .await?;
     let namespace_use = match cluster::decide(object, others, live.as_deref()) {
         Ok(namespace_use) => namespace_use,
         Err(standing) => return not(standing),
@@ -78,7 +91,10 @@ struct Counted {
 
 impl Counted {
     fn unchanged(cluster: &LanguageCluster) -> Self {
-        Self { agents: before(cluster), again: None }
+        Self {
+            agents: before(cluster),
+            again: None,
+        }
     }
 }
 
@@ -88,12 +104,27 @@ fn before(cluster: &LanguageCluster) -> Option<AgentCounts> {
 
 fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
     let agents = ctx.stores.agents.list(Some(&cluster::namespace_of(object)));
-    let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| agent.0.as_ref().ok()?.status.as_ref()?.phase;
+    let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| {
+        agent.0.as_ref().ok()?.status.as_ref()?.phase
+    };
     let agents = cluster::count(agents.iter().map(|agent| phase(agent)));
     if Some(agents) == before(object) {
         return Counted::unchanged(object);
     }
     let times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
-    let rest = times.get(&object.name_any()).map(|last| PACE.saturating_sub(last.elapsed())).unwrap_or_default();
-    if rest.is_zero() { Counted { agents: Some(agents), again: None } } else { Counted { again: Some(rest), ..Counted::unchanged(object) } }
+    let rest = times
+        .get(&object.name_any())
+        .map(|last| PACE.saturating_sub(last.elapsed()))
+        .unwrap_or_default();
+    if rest.is_zero() {
+        Counted {
+            agents: Some(agents),
+            again: None,
+        }
+    } else {
+        Counted {
+            again: Some(rest),
+            ..Counted::unchanged(object)
+        }
+    }
 }

@@ -31,18 +31,26 @@ use crate::{
 
 /// The owner that a resource is for its children.
 fn owner<K: LangopKind>(object: &K) -> Result<Owner, ReconcileError> {
-    owner_of(object).ok_or_else(|| ReconcileError::NoUid { kind: K::KIND.as_str(), name: object.name_any() })
+    owner_of(object).ok_or_else(|| ReconcileError::NoUid {
+        kind: K::KIND.as_str(),
+        name: object.name_any(),
+    })
 }
 
 /// The pauses after failed calls of the synthesizer.
 fn backoff(ctx: &Context) -> Backoff {
-    Backoff { initial: ctx.settings.backoff_initial, max: ctx.settings.backoff_max }
+    Backoff {
+        initial: ctx.settings.backoff_initial,
+        max: ctx.settings.backoff_max,
+    }
 }
 
 /// From now until then, at least a moment.
 fn until(due: Timestamp, now: Timestamp) -> Duration {
     const MOMENT: Duration = Duration::from_millis(100);
-    Duration::try_from(due.duration_since(now)).unwrap_or_default().max(MOMENT)
+    Duration::try_from(due.duration_since(now))
+        .unwrap_or_default()
+        .max(MOMENT)
 }
 
 /// Somebody else's objects are not watched, and refusals are not announced: both are looked at again after this.
@@ -52,9 +60,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 fn report(written: &[apply::Written], status: Written, problem: Option<&Standing>) -> Done {
     let changed = !written.is_empty() || status == Written::Yes;
     match problem {
-        Some(Standing::Stalled(Reason::NameConflict | Reason::NamespaceNotAdoptable, _) | Standing::Failed(..)) => {
-            Done::from(Outcome::Stalled).again_in(LOOK_AGAIN)
-        }
+        Some(
+            Standing::Stalled(Reason::NameConflict | Reason::NamespaceNotAdoptable, _)
+            | Standing::Failed(..),
+        ) => Done::from(Outcome::Stalled).again_in(LOOK_AGAIN),
         Some(Standing::Stalled(..)) => Outcome::Stalled.into(),
         _ if changed => Outcome::Changed.into(),
         Some(Standing::Progressing(..)) => Outcome::Waiting.into(),

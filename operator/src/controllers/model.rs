@@ -17,8 +17,12 @@ impl Reconciled for LanguageModel {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let settings = &ctx.settings.build;
         let built = model::validate(&self, &[]).map(|validated| model::build(&validated, settings));
-        let applying = service::apply(&ctx, &*self, built, &model::proxy_name(&self.name_any())).await?;
-        let rollout = Rollout { deployment: applying.live.deployment.as_deref(), pods: &applying.live.pods };
+        let applying =
+            service::apply(&ctx, &*self, built, &model::proxy_name(&self.name_any())).await?;
+        let rollout = Rollout {
+            deployment: applying.live.deployment.as_deref(),
+            pods: &applying.live.pods,
+        };
         let next = model::status(&self, applying.children(), rollout, settings, now());
         service::finish(&ctx, &*self, &applying, &next).await
     }

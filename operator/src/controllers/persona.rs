@@ -35,7 +35,9 @@ impl Reconciled for LanguagePersona {
         let uid = owner(&*self)?.uid;
         let hash = hash::persona(&self.spec);
         let in_flight = match ctx.synthesis.personas.stand(&uid) {
-            Stand::Answered(about, answer) if about == hash => return settle(&ctx, &self, &uid, &answer).await,
+            Stand::Answered(about, answer) if about == hash => {
+                return settle(&ctx, &self, &uid, &answer).await;
+            }
             Stand::Answered(..) => {
                 // The text has moved on meanwhile.
                 ctx.synthesis.personas.dealt_with(&uid);
@@ -46,11 +48,23 @@ impl Reconciled for LanguagePersona {
             Stand::UnderWay(about) => Some(about),
             Stand::None => None,
         };
-        let endpoints = if ctx.synthesis.came_back(&uid) { Endpoints::Changed } else { Endpoints::Same };
-        match persona::decide(&self, in_flight.as_deref(), endpoints, &backoff(&ctx), now()) {
+        let endpoints = if ctx.synthesis.came_back(&uid) {
+            Endpoints::Changed
+        } else {
+            Endpoints::Same
+        };
+        match persona::decide(
+            &self,
+            in_flight.as_deref(),
+            endpoints,
+            &backoff(&ctx),
+            now(),
+        ) {
             Decision::Done => Ok(outcome(record(&ctx, &self, &Step::Done).await?)),
             Decision::InFlight => Ok(Outcome::Waiting.into()),
-            Decision::BackingOff { due } => Ok(Done::from(Outcome::Waiting).again_in(until(due, now()))),
+            Decision::BackingOff { due } => {
+                Ok(Done::from(Outcome::Waiting).again_in(until(due, now())))
+            }
             Decision::Distill => match ctx.synthesis.synthesizer.clone() {
                 Some(synthesizer) => distill(&ctx, &self, uid, hash, synthesizer).await,
                 None => stand_in(&ctx, &self, &hash).await,
@@ -66,7 +80,11 @@ fn outcome(written: Written) -> Done {
     }
 }
 
-async fn record(ctx: &Context, persona: &LanguagePersona, step: &Step) -> Result<Written, ReconcileError> {
+async fn record(
+    ctx: &Context,
+    persona: &LanguagePersona,
+    step: &Step,
+) -> Result<Written, ReconcileError> {
     status::write(ctx, persona, &persona::status(persona, step, now())).await
 }
 
@@ -84,13 +102,23 @@ async fn distill(
     let (metrics, started) = (ctx.metrics.clone(), Instant::now());
     let call = async move {
         let answer = synthesizer.distill(request).await;
-        let outcome = answer.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
+        let outcome = answer
+            .as_ref()
+            .map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
         metrics.synthesized(outcome, started.elapsed(), None);
         answer.map(|answer| answer.distilled_prompt)
     };
-    let target = Target::new(crate::kind::Kind::Persona, persona.namespace().as_deref(), &persona.name_any());
+    let target = Target::new(
+        crate::kind::Kind::Persona,
+        persona.namespace().as_deref(),
+        &persona.name_any(),
+    );
     let again = ctx.clone();
-    ctx.synthesis.personas.start(&uid, hash, call.in_current_span(), move || again.triggers.send(target));
+    ctx.synthesis
+        .personas
+        .start(&uid, hash, call.in_current_span(), move || {
+            again.triggers.send(target)
+        });
     Ok(Outcome::Changed.into())
 }
 
@@ -115,13 +143,19 @@ async fn settle(
 ) -> Result<Done, ReconcileError> {
     let step = match answer {
         Ok(prompt) => Step::Distilled(prompt.clone()),
-        Err(failure) if failure.kind == FailureKind::Disabled => Step::Disabled(failure.message.clone()),
+        Err(failure) if failure.kind == FailureKind::Disabled => {
+            Step::Disabled(failure.message.clone())
+        }
         Err(failure) => Step::Failed(failure.message.clone()),
     };
     record(ctx, persona, &step).await?;
     ctx.synthesis.personas.dealt_with(uid);
     announce(ctx, persona, &step).await;
-    let retry_after = answer.as_ref().err().and_then(|failure| failure.retry_after).unwrap_or_default();
+    let retry_after = answer
+        .as_ref()
+        .err()
+        .and_then(|failure| failure.retry_after)
+        .unwrap_or_default();
     // The next look finds the pause in the status.
     Ok(Done::from(Outcome::Changed).again_in(retry_after.max(Duration::from_millis(100))))
 }
@@ -131,11 +165,19 @@ async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {
         // The first snapshot updates nobody.
         Step::Distilled(_) if snapshot(persona).is_some() => {
             let note = "the persona is condensed anew; agents that use it roll once";
-            ctx.events.publish(persona, Severity::Normal, Reason::PersonaUpdated, note).await;
+            ctx.events
+                .publish(persona, Severity::Normal, Reason::PersonaUpdated, note)
+                .await;
         }
-        Step::Failed(why) => ctx.events.publish(persona, Severity::Warning, Reason::DistillationFailed, why).await,
+        Step::Failed(why) => {
+            ctx.events
+                .publish(persona, Severity::Warning, Reason::DistillationFailed, why)
+                .await
+        }
         Step::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
-            ctx.events.publish(persona, Severity::Warning, Reason::SynthesisDisabled, why).await;
+            ctx.events
+                .publish(persona, Severity::Warning, Reason::SynthesisDisabled, why)
+                .await;
         }
         Step::Done | Step::Waiting | Step::Attempt | Step::Distilled(_) | Step::Disabled(_) => {}
     }
@@ -146,12 +188,18 @@ fn snapshot(persona: &LanguagePersona) -> Option<&langop_api::persona::Distilled
 }
 
 /// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
-async fn stand_in(ctx: &Context, persona: &LanguagePersona, hash: &str) -> Result<Done, ReconcileError> {
+async fn stand_in(
+    ctx: &Context,
+    persona: &LanguagePersona,
+    hash: &str,
+) -> Result<Done, ReconcileError> {
     let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
     if stands && is_disabled(persona.status.as_ref()) {
         return Ok(Outcome::Unchanged.into());
     }
-    let step = Step::Disabled("the operator runs without a synthesizer (LANGOP_SYNTHESIZER_ENDPOINT)".to_owned());
+    let step = Step::Disabled(
+        "the operator runs without a synthesizer (LANGOP_SYNTHESIZER_ENDPOINT)".to_owned(),
+    );
     Ok(outcome(record(ctx, persona, &step).await?))
 }
 
@@ -162,6 +210,11 @@ fn is_disabled(status: Option<&LanguagePersonaStatus>) -> bool {
 
 /// Those that a synthesizer which comes back may help.
 pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
-    let waiting = stores.personas.select(|persona| is_disabled(persona.status.as_ref()));
-    waiting.iter().map(|persona| triggers::target_of(&**persona)).collect()
+    let waiting = stores
+        .personas
+        .select(|persona| is_disabled(persona.status.as_ref()));
+    waiting
+        .iter()
+        .map(|persona| triggers::target_of(&**persona))
+        .collect()
 }

@@ -11,12 +11,7 @@ use langop_desired::{
 
 use super::{owner, report};
 use crate::{
-    apply,
-    context::Context,
-    error::ReconcileError,
-    objects::Stored,
-    runner::Done,
-    status,
+    apply, context::Context, error::ReconcileError, objects::Stored, runner::Done, status,
 };
 
 /// The live Deployment and pods of a resource.
@@ -52,15 +47,30 @@ pub(super) async fn apply<K: Stored>(
         Err(invalid) => (Vec::new(), Err(invalid.into())),
     };
     let namespace = object.namespace().unwrap_or_default();
-    let ours = |observed: &Arc<Observed>| observed.controller.as_ref().is_some_and(|controller| controller.uid == owner.uid);
+    let ours = |observed: &Arc<Observed>| {
+        observed
+            .controller
+            .as_ref()
+            .is_some_and(|controller| controller.uid == owner.uid)
+    };
     let live = Live {
-        deployment: ctx.index.get(ChildKind::Deployment, &namespace, deployment).filter(ours),
+        deployment: ctx
+            .index
+            .get(ChildKind::Deployment, &namespace, deployment)
+            .filter(ours),
         pods: K::KIND
             .label()
-            .map(|label| ctx.index.labelled(label, &namespace, &object.name_any(), ChildKind::Pod))
+            .map(|label| {
+                ctx.index
+                    .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
+            })
             .unwrap_or_default(),
     };
-    Ok(Applying { written, children, live })
+    Ok(Applying {
+        written,
+        children,
+        live,
+    })
 }
 
 /// Writes the status and says how it ended.
@@ -71,5 +81,9 @@ pub(super) async fn finish<K: Stored>(
     next: &K::Status,
 ) -> Result<Done, ReconcileError> {
     let written = status::write(ctx, object, next).await?;
-    Ok(report(&applying.written, written, applying.children.as_ref().err()))
+    Ok(report(
+        &applying.written,
+        written,
+        applying.children.as_ref().err(),
+    ))
 }

@@ -18,11 +18,14 @@ impl Reconciled for LanguageTool {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
         let settings = &ctx.settings.build;
-        let namesakes = InNamespace::new(&ctx, &namespace).namesakes(NamedKind::Tool, &name);
+        let namesakes = InNamespace::new(&ctx, &namespace).namesakes(NamedKind::Tool, &*self);
         let validated = tool::validate(&self, &namesakes, &[], settings);
         let built = validated.map(|validated| tool::build(&validated, settings));
         let applying = service::apply(&ctx, &*self, built, &name).await?;
-        let rollout = Rollout { deployment: applying.live.deployment.as_deref(), pods: &applying.live.pods };
+        let rollout = Rollout {
+            deployment: applying.live.deployment.as_deref(),
+            pods: &applying.live.pods,
+        };
         let next = tool::status(&self, applying.children(), rollout, settings, now());
         service::finish(&ctx, &*self, &applying, &next).await
     }

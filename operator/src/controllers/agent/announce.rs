@@ -25,9 +25,15 @@ pub(super) async fn all(
 ) {
     match &settled.news {
         Some(News::Stored { revision, model }) => {
-            let by = if model.is_empty() { String::new() } else { format!(" by {model}") };
+            let by = if model.is_empty() {
+                String::new()
+            } else {
+                format!(" by {model}")
+            };
             let note = format!("code was made{by} and stored as revision {revision}");
-            ctx.events.publish(agent, Severity::Normal, Reason::SynthesisSucceeded, &note).await;
+            ctx.events
+                .publish(agent, Severity::Normal, Reason::SynthesisSucceeded, &note)
+                .await;
         }
         Some(News::Failed(failed)) => failure(ctx, agent, failed.reason, &failed.message).await,
         None => {}
@@ -37,15 +43,23 @@ pub(super) async fn all(
     }
     if matches!(plan.decision, Decision::Activate { .. }) && annotated == status::Written::Yes {
         let note = "stored code of these instructions is active again";
-        ctx.events.publish(agent, Severity::Normal, Reason::RevisionActivated, note).await;
+        ctx.events
+            .publish(agent, Severity::Normal, Reason::RevisionActivated, note)
+            .await;
     }
     workloads(ctx, agent, written).await;
 }
 
 async fn failure(ctx: &Context, agent: &LanguageAgent, reason: Reason, message: &str) {
     // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
-    let reason = if reason == Reason::ValidationFailed { reason } else { Reason::SynthesisFailed };
-    ctx.events.publish(agent, Severity::Warning, reason, message).await;
+    let reason = if reason == Reason::ValidationFailed {
+        reason
+    } else {
+        Reason::SynthesisFailed
+    };
+    ctx.events
+        .publish(agent, Severity::Warning, reason, message)
+        .await;
 }
 
 /// Workloads that were made or changed.
@@ -59,11 +73,20 @@ pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[W
             _ => continue,
         };
         let note = format!("{} '{name}' was {what}", crate::child::name(*kind));
-        ctx.events.publish(agent, Severity::Normal, reason, &note).await;
+        ctx.events
+            .publish(agent, Severity::Normal, reason, &note)
+            .await;
     }
 }
 
 /// A call has begun.
 pub(super) async fn started(ctx: &Context, agent: &LanguageAgent) {
-    ctx.events.publish(agent, Severity::Normal, Reason::SynthesisStarted, "code is being made from the instructions").await;
+    ctx.events
+        .publish(
+            agent,
+            Severity::Normal,
+            Reason::SynthesisStarted,
+            "code is being made from the instructions",
+        )
+        .await;
 }

@@ -32,13 +32,23 @@ use crate::{
     synthesizer::{Failure, FailureKind},
 };
 
+/// Findings named in a condition; status.synthesisInfo.validationErrors has more.
+const TOLD: usize = 3;
+
 /// What a call came to.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Code that may run.
-    Made { new: Box<NewCode>, duration: Duration, tokens: Tokens },
+    Made {
+        new: Box<NewCode>,
+        duration: Duration,
+        tokens: Tokens,
+    },
     /// None. `retry_after`: the synthesizer asks to be left alone for so long.
-    Failed { failed: Failed, retry_after: Option<Duration> },
+    Failed {
+        failed: Failed,
+        retry_after: Option<Duration>,
+    },
 }
 
 /// What the last answer, if one was there, changed. The one look at the calls in a reconcile: an answer that comes during it waits for
@@ -77,26 +87,60 @@ pub(super) async fn settle(
     let uid = &agent.owner.uid;
     let (about, answer) = match ctx.synthesis.agents.stand(uid) {
         Stand::Answered(about, answer) => (about, answer),
-        Stand::UnderWay(about) => return Ok(Ok(Settled { info, in_flight: Some(about), news: None })),
-        Stand::None => return Ok(Ok(Settled { info, in_flight: None, news: None })),
+        Stand::UnderWay(about) => {
+            return Ok(Ok(Settled {
+                info,
+                in_flight: Some(about),
+                news: None,
+            }));
+        }
+        Stand::None => {
+            return Ok(Ok(Settled {
+                info,
+                in_flight: None,
+                news: None,
+            }));
+        }
     };
     if !about.is_wanted(agent) {
         ctx.synthesis.agents.dealt_with(uid);
-        return Ok(Ok(Settled { info, in_flight: None, news: None }));
+        return Ok(Ok(Settled {
+            info,
+            in_flight: None,
+            news: None,
+        }));
     }
     match &*answer {
-        Answer::Failed { failed, retry_after } => {
+        Answer::Failed {
+            failed,
+            retry_after,
+        } => {
             ctx.synthesis.wait(uid, *retry_after);
             let info = attempt::failed(&info, failed, now());
-            Ok(Ok(Settled { info, in_flight: None, news: Some(News::Failed(failed.clone())) }))
+            Ok(Ok(Settled {
+                info,
+                in_flight: None,
+                news: Some(News::Failed(failed.clone())),
+            }))
         }
-        Answer::Made { new, duration, tokens } => {
+        Answer::Made {
+            new,
+            duration,
+            tokens,
+        } => {
             let revision = match store(ctx, agent, new, observed).await? {
                 Ok(revision) => revision,
                 Err(invalid) => return Ok(Err(invalid)),
             };
             let info = attempt::succeeded(&info, &new.code_hash, *duration, *tokens);
-            Ok(Ok(Settled { info, in_flight: None, news: Some(News::Stored { revision, model: new.model.clone() }) }))
+            Ok(Ok(Settled {
+                info,
+                in_flight: None,
+                news: Some(News::Stored {
+                    revision,
+                    model: new.model.clone(),
+                }),
+            }))
         }
     }
 }
@@ -110,13 +154,22 @@ async fn store(
 ) -> Result<Result<i64, Invalid>, ReconcileError> {
     let config_map = code::build_code_config_map(agent, new, code::next_revision(&observed.codes));
     let name = config_map.metadata.name.clone().unwrap_or_default();
-    let known = observed.codes.iter().find(|stored| stored.name == name).cloned();
-    if known.is_none() && crate::code::store(ctx, &agent.owner, &config_map).await? == Stored::Taken {
+    let known = observed
+        .codes
+        .iter()
+        .find(|stored| stored.name == name)
+        .cloned();
+    if known.is_none() && crate::code::store(ctx, &agent.owner, &config_map).await? == Stored::Taken
+    {
         let taken = [(ChildKind::ConfigMap, name)];
-        return Ok(Err(Invalid::name_conflict(&taken).unwrap_or_else(|| Invalid::spec("a name is taken"))));
+        return Ok(Err(
+            Invalid::name_conflict(&taken).unwrap_or_else(|| Invalid::spec("a name is taken"))
+        ));
     }
     let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
-    let Some(stored) = stored.or(known) else { return Ok(Ok(code::next_revision(&observed.codes))) };
+    let Some(stored) = stored.or(known) else {
+        return Ok(Ok(code::next_revision(&observed.codes)));
+    };
     let newest = code::latest(&observed.codes).is_some_and(|(latest, _)| latest.uid == stored.uid);
     let is_known = observed.codes.iter().any(|code| code.uid == stored.uid);
     let revision = match (is_known, newest) {
@@ -141,11 +194,17 @@ pub(super) fn judge(
     };
     let tokens = tokens(response.usage.unwrap_or_default());
     if response.outcome() == SynthesisOutcome::Rejected {
-        return Answer::Failed { failed: rejected(&response.diagnostics, tokens), retry_after: None };
+        return Answer::Failed {
+            failed: rejected(&response.diagnostics, tokens),
+            retry_after: None,
+        };
     }
     match definition(&response, name) {
         Ok(definition) => {
-            let duration = response.duration.and_then(|duration| Duration::try_from(duration).ok()).unwrap_or(measured);
+            let duration = response
+                .duration
+                .and_then(|duration| Duration::try_from(duration).ok())
+                .unwrap_or(measured);
             let new = NewCode {
                 code: response.code,
                 code_hash: response.code_hash,
@@ -156,27 +215,46 @@ pub(super) fn judge(
                 traceparent: response.traceparent,
                 synthesized_at: now(),
             };
-            Answer::Made { new: Box::new(new), duration, tokens }
+            Answer::Made {
+                new: Box::new(new),
+                duration,
+                tokens,
+            }
         }
         Err(why) => {
             let message = bounded(&format!("the synthesizer's answer cannot be used: {why}"));
-            Answer::Failed { failed: failed(Reason::SynthesisFailed, message, tokens), retry_after: None }
+            Answer::Failed {
+                failed: failed(Reason::SynthesisFailed, message, tokens),
+                retry_after: None,
+            }
         }
     }
 }
 
 /// The checked definition, if the answer is whole.
 fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefinition, String> {
-    let code_hash: String = Sha256::digest(response.code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let code_hash: String = Sha256::digest(response.code.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if response.code.is_empty() || response.code.len() > limits::CODE {
-        return Err(format!("its code has {} bytes, not 1 to {}", response.code.len(), limits::CODE));
+        return Err(format!(
+            "its code has {} bytes, not 1 to {}",
+            response.code.len(),
+            limits::CODE
+        ));
     }
     if code_hash != response.code_hash {
         return Err("its code does not have the hash it names".to_owned());
     }
     let definition = response.definition.clone().ok_or("it has no definition")?;
-    let definition = AgentDefinition::try_from(definition).map_err(|error| crate::error::chain(&error))?;
-    if definition.name == name { Ok(definition) } else { Err(format!("it is for an agent '{}'", definition.name)) }
+    let definition =
+        AgentDefinition::try_from(definition).map_err(|error| crate::error::chain(&error))?;
+    if definition.name == name {
+        Ok(definition)
+    } else {
+        Err(format!("it is for an agent '{}'", definition.name))
+    }
 }
 
 fn refused(failure: Failure) -> Answer {
@@ -197,29 +275,54 @@ fn rejected(diagnostics: &[Diagnostic], tokens: Tokens) -> Failed {
         .filter(|diagnostic| diagnostic.severity() == Severity::Error)
         .map(|diagnostic| bounded(&line(diagnostic)))
         .collect();
-    let first = errors.first().map_or("the synthesizer gives no reason", String::as_str);
-    let more = match errors.len() {
-        0 | 1 => String::new(),
-        number => format!(" (and {} more, see status.synthesisInfo.validationErrors)", number - 1),
+    let told = match errors.len() {
+        0 => "the synthesizer gives no reason".to_owned(),
+        number if number > TOLD => {
+            format!("{}; and {} more", errors[..TOLD].join("; "), number - TOLD)
+        }
+        _ => errors.join("; "),
     };
-    let message = bounded(&format!("the generated code is invalid, and what runs goes on: {first}{more}"));
-    Failed { validation_errors: errors, ..failed(Reason::ValidationFailed, message, tokens) }
+    let message = bounded(&format!(
+        "the generated code is invalid, and what runs goes on: {told}"
+    ));
+    Failed {
+        validation_errors: errors,
+        ..failed(Reason::ValidationFailed, message, tokens)
+    }
 }
 
 /// `line:column: message (hint)`.
 fn line(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { line, column, message, hint, .. } = diagnostic;
-    let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+    let Diagnostic {
+        line,
+        column,
+        message,
+        hint,
+        ..
+    } = diagnostic;
+    let hint = if hint.is_empty() {
+        String::new()
+    } else {
+        format!(" ({hint})")
+    };
     format!("{line}:{column}: {message}{hint}")
 }
 
 fn failed(reason: Reason, message: String, tokens: Tokens) -> Failed {
-    Failed { reason, message, validation_errors: Vec::new(), tokens }
+    Failed {
+        reason,
+        message,
+        validation_errors: Vec::new(),
+        tokens,
+    }
 }
 
 fn tokens(usage: Usage) -> Tokens {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    Tokens { input: number(usage.input_tokens), output: number(usage.output_tokens) }
+    Tokens {
+        input: number(usage.input_tokens),
+        output: number(usage.output_tokens),
+    }
 }
 
 #[cfg(test)]
@@ -229,19 +332,35 @@ mod tests {
     use super::*;
 
     fn response(code: &str) -> SynthesizeResponse {
-        let code_hash = Sha256::digest(code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let code_hash = Sha256::digest(code.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         SynthesizeResponse {
             code: code.into(),
             code_hash,
             outcome: SynthesisOutcome::Generated.into(),
-            definition: Some(v1::AgentDefinition { name: "a".into(), ..v1::AgentDefinition::default() }),
-            usage: Some(Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() }),
+            definition: Some(v1::AgentDefinition {
+                name: "a".into(),
+                ..v1::AgentDefinition::default()
+            }),
+            usage: Some(Usage {
+                input_tokens: 7,
+                output_tokens: 3,
+                ..Usage::default()
+            }),
             ..SynthesizeResponse::default()
         }
     }
 
     fn judged(answer: Result<SynthesizeResponse, Failure>) -> Answer {
-        judge(answer, "a", "do it".into(), Offered::default(), Duration::from_secs(2))
+        judge(
+            answer,
+            "a",
+            "do it".into(),
+            Offered::default(),
+            Duration::from_secs(2),
+        )
     }
 
     fn failure_of(answer: Answer) -> Failed {
@@ -253,9 +372,28 @@ mod tests {
 
     #[test]
     fn whole_answers_become_code() {
-        let Answer::Made { new, duration, tokens } = judged(Ok(response("code"))) else { panic!("no code") };
-        assert_eq!((new.code.as_str(), new.instructions.as_str()), ("code", "do it"));
-        assert_eq!((duration, tokens), (Duration::from_secs(2), Tokens { input: 7, output: 3 }));
+        let Answer::Made {
+            new,
+            duration,
+            tokens,
+        } = judged(Ok(response("code")))
+        else {
+            panic!("no code")
+        };
+        assert_eq!(
+            (new.code.as_str(), new.instructions.as_str()),
+            ("code", "do it")
+        );
+        assert_eq!(
+            (duration, tokens),
+            (
+                Duration::from_secs(2),
+                Tokens {
+                    input: 7,
+                    output: 3
+                }
+            )
+        );
     }
 
     #[test]
@@ -286,16 +424,32 @@ mod tests {
             hint: "use a step".into(),
             ..Diagnostic::default()
         };
-        let warning = Diagnostic { severity: Severity::Warning.into(), ..Diagnostic::default() };
+        let warning = Diagnostic {
+            severity: Severity::Warning.into(),
+            ..Diagnostic::default()
+        };
         let answer = SynthesizeResponse {
             outcome: SynthesisOutcome::Rejected.into(),
-            diagnostics: vec![warning, error(2, "unknown method"), error(9, "other")],
+            diagnostics: vec![
+                warning,
+                error(2, "unknown method"),
+                error(3, "b"),
+                error(4, "c"),
+                error(5, "d"),
+            ],
             ..SynthesizeResponse::default()
         };
         let failed = failure_of(judged(Ok(answer)));
         assert_eq!(failed.reason, Reason::ValidationFailed);
-        assert!(failed.message.contains("2:3: unknown method (use a step) (and 1 more"), "{}", failed.message);
-        assert_eq!(failed.validation_errors.len(), 2);
+        assert!(
+            failed
+                .message
+                .contains("2:3: unknown method (use a step); 3:3: b"),
+            "{}",
+            failed.message
+        );
+        assert!(failed.message.ends_with("and 1 more"), "{}", failed.message);
+        assert_eq!(failed.validation_errors.len(), 4);
     }
 
     #[test]
@@ -305,9 +459,23 @@ mod tests {
             (FailureKind::Invalid, Reason::SynthesisFailed),
             (FailureKind::Disabled, Reason::SynthesisDisabled),
         ] {
-            let failure = Failure { kind, message: "why".into(), retry_after: None, tokens: (1, 2) };
+            let failure = Failure {
+                kind,
+                message: "why".into(),
+                retry_after: None,
+                tokens: (1, 2),
+            };
             let failed = failure_of(judged(Err(failure)));
-            assert_eq!((failed.reason, failed.tokens), (reason, Tokens { input: 1, output: 2 }));
+            assert_eq!(
+                (failed.reason, failed.tokens),
+                (
+                    reason,
+                    Tokens {
+                        input: 1,
+                        output: 2
+                    }
+                )
+            );
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile that started it.
 
-use std::{
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use langop_api::{LanguageAgent, agent::Tokens, condition::Reason};
 use langop_desired::{
@@ -34,8 +31,18 @@ pub(super) struct Call {
 }
 
 /// Starts the call; its answer triggers the agent.
-pub(super) async fn start(ctx: &Arc<Context>, object: &LanguageAgent, agent: &ValidatedAgent, call: Call) {
-    let (Some(synthesizer), Some(instructions)) = (ctx.synthesis.synthesizer.clone(), agent.instructions.clone()) else { return };
+pub(super) async fn start(
+    ctx: &Arc<Context>,
+    object: &LanguageAgent,
+    agent: &ValidatedAgent,
+    call: Call,
+) {
+    let (Some(synthesizer), Some(instructions)) = (
+        ctx.synthesis.synthesizer.clone(),
+        agent.instructions.clone(),
+    ) else {
+        return;
+    };
     let uid = &agent.owner.uid;
     ctx.synthesis.attempted(uid);
     let span = tracing::info_span!(
@@ -51,10 +58,20 @@ pub(super) async fn start(ctx: &Arc<Context>, object: &LanguageAgent, agent: &Va
         previous: None,
         variant: call.variant,
     };
-    let made = make(ctx.clone(), synthesizer, question, agent.references.clone(), call.current);
+    let made = make(
+        ctx.clone(),
+        synthesizer,
+        question,
+        agent.references.clone(),
+        call.current,
+    );
     let target = Target::new(Kind::Agent, Some(&agent.namespace), &agent.name);
     let again = ctx.clone();
-    ctx.synthesis.agents.start(uid, call.about, made.instrument(span), move || again.triggers.send(target));
+    ctx.synthesis
+        .agents
+        .start(uid, call.about, made.instrument(span), move || {
+            again.triggers.send(target)
+        });
     super::announce::started(ctx, object).await;
 }
 
@@ -66,29 +83,43 @@ async fn make(
     current: Option<Arc<Observed>>,
 ) -> Answer {
     let started = Instant::now();
-    let (name, instructions, offered) = (question.name.clone(), question.instructions.clone(), code::offered(&references));
+    let (name, instructions, offered) = (
+        question.name.clone(),
+        question.instructions.clone(),
+        code::offered(&references),
+    );
     let response = match previous(&ctx, current).await {
         Ok(previous) => {
             question.previous = previous;
-            synthesizer.synthesize(request::synthesize(question, &references)).await
+            synthesizer
+                .synthesize(request::synthesize(question, &references))
+                .await
         }
         Err(failure) => Err(failure),
     };
     let took = started.elapsed();
     let traceparent = langop_proto::trace::current_traceparent();
-    ctx.metrics.synthesized(outcome(&response), took, traceparent.as_deref());
+    ctx.metrics
+        .synthesized(outcome(&response), took, traceparent.as_deref());
     answer::judge(response, &name, instructions, offered, took)
 }
 
 /// The code that runs, for a small difference.
-async fn previous(ctx: &Context, current: Option<Arc<Observed>>) -> Result<Option<(String, String)>, Failure> {
-    let Some(current) = current else { return Ok(None) };
-    crate::code::read(ctx, &current).await.map_err(|error| Failure {
-        kind: FailureKind::Retryable,
-        message: format!("the code that runs cannot be read: {}", chain(&error)),
-        retry_after: None,
-        tokens: (0, 0),
-    })
+async fn previous(
+    ctx: &Context,
+    current: Option<Arc<Observed>>,
+) -> Result<Option<(String, String)>, Failure> {
+    let Some(current) = current else {
+        return Ok(None);
+    };
+    crate::code::read(ctx, &current)
+        .await
+        .map_err(|error| Failure {
+            kind: FailureKind::Retryable,
+            message: format!("the code that runs cannot be read: {}", chain(&error)),
+            retry_after: None,
+            tokens: (0, 0),
+        })
 }
 
 fn outcome(response: &Result<SynthesizeResponse, Failure>) -> &'static str {

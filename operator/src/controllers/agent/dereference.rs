@@ -6,7 +6,9 @@ use std::sync::Arc;
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{LanguageAgent, LanguageCluster, cluster::ClusterPhase, names::labels};
 use langop_desired::{
-    agent::{AgentContext, ClusterView, ObservedAgent, child_names, claim_name, validate::ValidatedAgent},
+    agent::{
+        AgentContext, ClusterView, ObservedAgent, child_names, claim_name, validate::ValidatedAgent,
+    },
     meta::Owner,
     namesake::NamedKind,
     observed::{ChildKind, Facts, Observed},
@@ -23,17 +25,46 @@ use crate::{
 };
 
 /// Everything that is known of an agent's surroundings.
-pub(super) fn context<'a>(ctx: &Context, agent: &'a LanguageAgent) -> AgentContext<'a> {
-    let (namespace, name) = (agent.namespace().unwrap_or_default(), agent.name_any());
+pub(super) async fn context<'a>(
+    ctx: &Context,
+    agent: &'a LanguageAgent,
+    owner: &Owner,
+) -> Result<AgentContext<'a>, ReconcileError> {
+    let namespace = agent.namespace().unwrap_or_default();
     let source = InNamespace::new(ctx, &namespace);
     let spec = &agent.spec;
-    AgentContext {
-        agent,
-        references: References::resolve(&spec.tool_refs, &spec.model_refs, spec.persona_ref.as_ref(), &source),
-        cluster: cluster(ctx, &namespace),
-        namesakes: source.namesakes(NamedKind::Agent, &name),
-        observed: live(ctx, &namespace, &name, &agent.uid().unwrap_or_default()),
+    let mut observed = live(ctx, &namespace, &owner.name, &owner.uid);
+    if is_new(&observed)
+        && spec
+            .workspace
+            .as_ref()
+            .is_some_and(|workspace| workspace.enabled)
+    {
+        // One that was kept, or somebody else's: validation decides.
+        let key = Key::new(
+            ChildKind::PersistentVolumeClaim,
+            &namespace,
+            &claim_name(&owner.name),
+        );
+        observed.claim = apply::look(ctx, &key).await?;
     }
+    Ok(AgentContext {
+        agent,
+        references: References::resolve(
+            &spec.tool_refs,
+            &spec.model_refs,
+            spec.persona_ref.as_ref(),
+            &source,
+        ),
+        cluster: cluster(ctx, &namespace),
+        namesakes: source.namesakes(NamedKind::Agent, agent),
+        observed,
+    })
+}
+
+/// Whether nothing was written for it yet: its policy is the first.
+fn is_new(observed: &ObservedAgent) -> bool {
+    observed.network_policy.is_none()
 }
 
 /// The live children, looked at again.
@@ -42,44 +73,83 @@ pub(super) fn observed(ctx: &Context, agent: &ValidatedAgent) -> ObservedAgent {
 }
 
 fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent {
-    let ours = |observed: &Arc<Observed>| observed.controller.as_ref().is_some_and(|controller| controller.uid == uid);
+    let ours = |observed: &Arc<Observed>| {
+        observed
+            .controller
+            .as_ref()
+            .is_some_and(|controller| controller.uid == uid)
+    };
     let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
-    let codes = ctx.index.controlled_by(uid).into_iter().filter(|child| matches!(child.facts, Facts::Code(_)));
+    let codes = ctx
+        .index
+        .controlled_by(uid)
+        .into_iter()
+        .filter(|child| matches!(child.facts, Facts::Code(_)));
     ObservedAgent {
         deployment: child(ChildKind::Deployment),
         cron_job: child(ChildKind::CronJob),
         network_policy: child(ChildKind::NetworkPolicy),
-        claim: ctx.index.get(ChildKind::PersistentVolumeClaim, namespace, &claim_name(name)),
+        claim: ctx.index.get(
+            ChildKind::PersistentVolumeClaim,
+            namespace,
+            &claim_name(name),
+        ),
         codes: codes.collect(),
-        pods: ctx.index.labelled(labels::AGENT, namespace, name, ChildKind::Pod),
-        jobs: ctx.index.labelled(labels::AGENT, namespace, name, ChildKind::Job),
+        pods: ctx
+            .index
+            .labelled(labels::AGENT, namespace, name, ChildKind::Pod),
+        jobs: ctx
+            .index
+            .labelled(labels::AGENT, namespace, name, ChildKind::Job),
         conflicts: Vec::new(),
     }
 }
 
 /// The LanguageCluster that frames a namespace: of several that name it, the first; none that may not use it.
 fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
-    let may_use = |cluster: &LanguageCluster| cluster.status.as_ref().is_none_or(|status| status.phase != Some(ClusterPhase::Failed));
-    let frames = |cluster: &LanguageCluster| cluster.framed_namespace().as_deref() == Some(namespace) && may_use(cluster);
-    let first = ctx.stores.clusters.select(frames).into_iter().min_by_key(|cluster| {
-        let meta = cluster.meta();
-        (meta.creation_timestamp.clone(), meta.name.clone())
-    })?;
+    let may_use = |cluster: &LanguageCluster| {
+        cluster
+            .status
+            .as_ref()
+            .is_none_or(|status| status.phase != Some(ClusterPhase::Failed))
+    };
+    let frames = |cluster: &LanguageCluster| {
+        cluster.framed_namespace().as_deref() == Some(namespace) && may_use(cluster)
+    };
+    let first = ctx
+        .stores
+        .clusters
+        .select(frames)
+        .into_iter()
+        .min_by_key(|cluster| {
+            let meta = cluster.meta();
+            (meta.creation_timestamp.clone(), meta.name.clone())
+        })?;
     let cluster = first.0.as_ref().ok()?;
-    Some(ClusterView { name: cluster.name_any(), agent_egress: cluster.spec.agent_egress })
+    Some(ClusterView {
+        name: cluster.name_any(),
+        agent_egress: cluster.spec.agent_egress,
+    })
 }
 
-/// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only as long as the
-/// agent has no policy, which is the first thing written for it; later ones are asked for before each creation.
-pub(super) async fn obstacle(ctx: &Context, owner: &Owner, context: &AgentContext<'_>) -> Result<Option<Applying>, ReconcileError> {
+/// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
+/// nothing yet, before anything is spent on it; later ones are asked for before each creation.
+pub(super) async fn obstacle(
+    ctx: &Context,
+    owner: &Owner,
+    context: &AgentContext<'_>,
+) -> Result<Option<Applying>, ReconcileError> {
     let namespace = context.agent.namespace().unwrap_or_default();
-    let is_new = context.observed.network_policy.is_none();
-    let has_workspace = context.agent.spec.workspace.as_ref().is_some_and(|workspace| workspace.enabled);
+    let is_new = is_new(&context.observed);
     let keys = child_names(&owner.name)
         .into_iter()
         // What a claim may be is decided by validation.
-        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim || (has_workspace && is_new))
-        .map(|(kind, name)| Key { kind, namespace: namespace.clone(), name })
+        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim)
+        .map(|(kind, name)| Key {
+            kind,
+            namespace: namespace.clone(),
+            name,
+        })
         .filter(|key| is_new || ctx.index.get(key.kind, &key.namespace, &key.name).is_some());
     apply::obstacle_at(ctx, owner, &keys.collect::<Vec<_>>()).await
 }

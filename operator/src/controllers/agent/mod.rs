@@ -29,7 +29,7 @@ use langop_desired::{
 use self::{answer::Settled, call::Call};
 use super::{backoff, owner, report, until};
 use crate::{
-    apply::{self, Applying},
+    apply,
     context::{Context, now},
     error::ReconcileError,
     index::Key,
@@ -42,15 +42,11 @@ use crate::{
 impl Reconciled for LanguageAgent {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let owner = owner(&*self)?;
-        let mut context = dereference::context(&ctx, &self);
-        match dereference::obstacle(&ctx, &owner, &context).await? {
-            Some(Applying::Conflict(taken)) => context.observed.conflicts = taken,
-            Some(obstacle) => {
-                if let (written, Err(standing)) = obstacle.settle() {
-                    return stop(&ctx, &context, &written, standing).await;
-                }
+        let context = dereference::context(&ctx, &self, &owner).await?;
+        if let Some(obstacle) = dereference::obstacle(&ctx, &owner, &context).await? {
+            if let (written, Err(standing)) = obstacle.settle() {
+                return stop(&ctx, &context, &written, standing).await;
             }
-            None => {}
         }
         match validate(&context, &ctx.settings.build, now()) {
             Ok(agent) => Box::pin(proceed(&ctx, context, &agent)).await,
@@ -60,7 +56,11 @@ impl Reconciled for LanguageAgent {
 }
 
 /// The agent's names are its own: code is decided on, children are applied, and what happened is told.
-async fn proceed(ctx: &Arc<Context>, mut context: AgentContext<'_>, agent: &ValidatedAgent) -> Result<Done, ReconcileError> {
+async fn proceed(
+    ctx: &Arc<Context>,
+    mut context: AgentContext<'_>,
+    agent: &ValidatedAgent,
+) -> Result<Done, ReconcileError> {
     let before = previous(context.agent);
     let info = before.synthesis_info.clone().unwrap_or_default();
     let settled = match answer::settle(ctx, agent, info, &context.observed).await? {
@@ -75,7 +75,9 @@ async fn proceed(ctx: &Arc<Context>, mut context: AgentContext<'_>, agent: &Vali
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
     end_other_mode(ctx, &context, &built.report.fate).await?;
     let keep = kept(agent, &built.report.fate);
-    let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep).await?.settle();
+    let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep)
+        .await?
+        .settle();
     let children = match children {
         Ok(children) => children,
         // No call is started and no answer forgotten: that is recorded only by a whole status.
@@ -103,7 +105,15 @@ async fn proceed(ctx: &Arc<Context>, mut context: AgentContext<'_>, agent: &Vali
         call::start(ctx, context.agent, agent, call).await;
     }
     prune(ctx, agent, &plan.decision, &context, &next).await?;
-    let done = report(&written, if annotated == Written::Yes { Written::Yes } else { recorded }, standing(&next).as_ref());
+    let done = report(
+        &written,
+        if annotated == Written::Yes {
+            Written::Yes
+        } else {
+            recorded
+        },
+        standing(&next).as_ref(),
+    );
     Ok(match plan.decision {
         Decision::BackingOff { due, .. } => done.again_in(until(due, now())),
         _ => done,
@@ -123,7 +133,13 @@ async fn stop(
 ) -> Result<Done, ReconcileError> {
     let agent = context.agent;
     let generation = agent.metadata.generation.unwrap_or_default();
-    let next = interrupted(&previous(agent), generation, standing.clone(), &context.observed, now());
+    let next = interrupted(
+        &previous(agent),
+        generation,
+        standing.clone(),
+        &context.observed,
+        now(),
+    );
     let recorded = statuses::write(ctx, agent, &next).await?;
     announce::workloads(ctx, agent, written).await;
     Ok(report(written, recorded, Some(&standing)))
@@ -138,36 +154,90 @@ struct Plan {
     call: Option<Call>,
 }
 
-fn plan(ctx: &Context, agent: &ValidatedAgent, settled: &Settled, context: &AgentContext<'_>) -> Plan {
+fn plan(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    settled: &Settled,
+    context: &AgentContext<'_>,
+) -> Plan {
     let uid = &agent.owner.uid;
     let info = settled.info.clone();
     let codes = &context.observed.codes;
     let came_back = ctx.synthesis.came_back(uid);
-    let decision = decide::decide(agent, &info, codes, settled.in_flight.as_ref(), came_back, &backoff(ctx), now());
-    let as_is = |decision, info| Plan { decision, info, failure: None, call: None };
-    let Decision::Synthesize { variant, current, .. } = &decision else { return as_is(decision, info) };
+    let decision = decide::decide(
+        agent,
+        &info,
+        codes,
+        settled.in_flight.as_ref(),
+        came_back,
+        &backoff(ctx),
+        now(),
+    );
+    let as_is = |decision, info| Plan {
+        decision,
+        info,
+        failure: None,
+        call: None,
+    };
+    let Decision::Synthesize {
+        variant, current, ..
+    } = &decision
+    else {
+        return as_is(decision, info);
+    };
     if ctx.synthesis.synthesizer.is_none() {
         return disabled(ctx, agent, info, decision.code().cloned());
     }
     if let Some(pause) = ctx.synthesis.asked_to_wait(uid) {
         // Asked to come back later than the back-off says.
-        let decision = Decision::BackingOff { due: due(now(), pause), current: current.clone() };
+        let decision = Decision::BackingOff {
+            due: due(now(), pause),
+            current: current.clone(),
+        };
         return as_is(decision, info);
     }
-    let call = Call { about: InFlight::of(agent), variant: variant.clone(), current: current.clone() };
-    Plan { info: attempt::started(&info, agent), decision, failure: None, call: Some(call) }
+    let call = Call {
+        about: InFlight::of(agent),
+        variant: variant.clone(),
+        current: current.clone(),
+    };
+    Plan {
+        info: attempt::started(&info, agent),
+        decision,
+        failure: None,
+        call: Some(call),
+    }
 }
 
 /// The operator itself has no synthesizer. Said once; only a restart with another setting changes it.
-fn disabled(ctx: &Context, agent: &ValidatedAgent, info: SynthesisInfo, current: Option<Arc<langop_desired::observed::Observed>>) -> Plan {
-    let decision = Decision::BackingOff { due: due(now(), ctx.settings.backoff_max), current };
+fn disabled(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    info: SynthesisInfo,
+    current: Option<Arc<langop_desired::observed::Observed>>,
+) -> Plan {
+    let decision = Decision::BackingOff {
+        due: due(now(), ctx.settings.backoff_max),
+        current,
+    };
     let asked = attempt::started(&info, agent);
-    let is_same_question = asked.instructions_hash == info.instructions_hash && asked.attempted_resynthesize == info.attempted_resynthesize;
+    let is_same_question = asked.instructions_hash == info.instructions_hash
+        && asked.attempted_resynthesize == info.attempted_resynthesize;
     if decide::is_disabled(&info) && is_same_question {
-        return Plan { decision, info, failure: None, call: None };
+        return Plan {
+            decision,
+            info,
+            failure: None,
+            call: None,
+        };
     }
     let failed = call::without_synthesizer();
-    Plan { decision, info: attempt::failed(&asked, &failed, now()), failure: Some(failed.message), call: None }
+    Plan {
+        decision,
+        info: attempt::failed(&asked, &failed, now()),
+        failure: Some(failed.message),
+        call: None,
+    }
 }
 
 /// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that.
@@ -177,7 +247,9 @@ async fn follow_inputs(
     decision: &Decision,
     context: &AgentContext<'_>,
 ) -> Result<Written, ReconcileError> {
-    let Some(active) = decision.code() else { return Ok(Written::No) };
+    let Some(active) = decision.code() else {
+        return Ok(Written::No);
+    };
     let revision = match decision {
         Decision::Activate { .. } => code::next_revision(&context.observed.codes),
         _ => code::revision(active),
@@ -186,8 +258,17 @@ async fn follow_inputs(
 }
 
 /// The workload of the other mode ends with its pods before ours is made.
-async fn end_other_mode(ctx: &Context, context: &AgentContext<'_>, fate: &Fate) -> Result<(), ReconcileError> {
-    let Fate::Switching { delete: Some(kind), .. } = fate else { return Ok(()) };
+async fn end_other_mode(
+    ctx: &Context,
+    context: &AgentContext<'_>,
+    fate: &Fate,
+) -> Result<(), ReconcileError> {
+    let Fate::Switching {
+        delete: Some(kind), ..
+    } = fate
+    else {
+        return Ok(());
+    };
     let old = match kind {
         ChildKind::CronJob => &context.observed.cron_job,
         _ => &context.observed.deployment,
@@ -200,7 +281,8 @@ async fn end_other_mode(ctx: &Context, context: &AgentContext<'_>, fate: &Fate) 
 
 /// Workloads that must not be removed although they are not among the children.
 fn kept(agent: &ValidatedAgent, fate: &Fate) -> Vec<Key> {
-    let both = [ChildKind::Deployment, ChildKind::CronJob].map(|kind| Key::new(kind, &agent.namespace, &agent.name));
+    let both = [ChildKind::Deployment, ChildKind::CronJob]
+        .map(|kind| Key::new(kind, &agent.namespace, &agent.name));
     match fate {
         Fate::Written(_) => Vec::new(),
         Fate::Kept | Fate::Switching { .. } => both.into(),
@@ -215,7 +297,9 @@ async fn prune(
     context: &AgentContext<'_>,
     next: &LanguageAgentStatus,
 ) -> Result<(), ReconcileError> {
-    let Decision::Run { code: active } = decision else { return Ok(()) };
+    let Decision::Run { code: active } = decision else {
+        return Ok(());
+    };
     if !conditions::is_true(&next.conditions, types::READY) {
         return Ok(());
     }
@@ -240,8 +324,16 @@ fn standing(status: &LanguageAgentStatus) -> Option<Standing> {
 /// Those that a synthesizer which comes back may help.
 pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
     let is_waiting = |agent: &LanguageAgent| {
-        let info = agent.status.as_ref().and_then(|status| status.synthesis_info.as_ref());
+        let info = agent
+            .status
+            .as_ref()
+            .and_then(|status| status.synthesis_info.as_ref());
         info.is_some_and(decide::is_disabled)
     };
-    stores.agents.select(is_waiting).iter().map(|agent| triggers::target_of(&**agent)).collect()
+    stores
+        .agents
+        .select(is_waiting)
+        .iter()
+        .map(|agent| triggers::target_of(&**agent))
+        .collect()
 }
