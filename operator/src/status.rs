@@ -17,6 +17,7 @@ use crate::{
     events::Severity,
     kind::LangopKind,
     objects::{Guard, Stored},
+    watch,
 };
 
 /// Whether anything was written.
@@ -85,7 +86,7 @@ pub(crate) async fn write<K: Stored>(
             what: format!("the answer about {name}"),
             source,
         })?;
-    K::objects(&ctx.stores).upsert(held);
+    watch::take_own(ctx, held);
     announce_stall(ctx, object, previous.as_ref(), status).await;
     Ok(Written::Yes)
 }

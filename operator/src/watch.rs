@@ -145,17 +145,38 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
 
 fn took<K: Stored>(ctx: &Context, object: Guard<K>) {
     let target = triggers::target_of(&object);
+    if take(ctx, object) == News::Some {
+        ctx.triggers.send(target);
+    }
+}
+
+/// Whether an object brought anything that the store did not have.
+#[derive(PartialEq, Eq)]
+enum News {
+    Some,
+    None,
+}
+
+/// Takes one of ours, from a watch or from the answer to our own status write, and triggers the others it concerns. The watch brings
+/// the answer again, as nothing new: so whoever sees a version first must tell.
+fn take<K: Stored>(ctx: &Context, object: Guard<K>) -> News {
+    let target = triggers::target_of(&object);
     let new = object.clone();
     let old = match K::objects(&ctx.stores).upsert(object) {
-        Change::Known => return,
+        Change::Known => return News::None,
         Change::Stale => None,
         Change::Changed { old } => old,
     };
     if ctx.triggers.is_open() {
         ctx.triggers
             .send_all(concerned(ctx, &target, old.as_deref(), Some(&new)));
-        ctx.triggers.send(target);
     }
+    News::Some
+}
+
+/// Takes the answer to our own status write. The object itself needs no trigger: whoever wrote knows.
+pub(crate) fn take_own<K: Stored>(ctx: &Context, object: Guard<K>) {
+    take(ctx, object);
 }
 
 fn lost<K: Stored>(ctx: &Context, object: &Guard<K>) {

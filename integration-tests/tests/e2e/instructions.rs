@@ -19,9 +19,10 @@ async fn a_change_makes_new_code_once_and_a_return_makes_none() {
     world.llm.reply(code("second"));
     world.instruct("walker", "walk the cat").await;
     let old_code = mounted_code(&before).unwrap();
-    let after: Deployment = world.until("walker", |d| mounted_code(d).is_some_and(|name| name != old_code)).await;
+    let _: Deployment = world.until("walker", |d| mounted_code(d).is_some_and(|name| name != old_code)).await;
     world.until_ready("walker").await;
     world.settled().await;
+    let after = world.deployment("walker").await;
     assert_eq!(world.calls().await, (2, 0), "one Synthesize for one change");
     assert_eq!((rollouts(&before), rollouts(&after)), ("1".into(), "2".into()));
     let revisions = world.revisions("walker").await;
@@ -65,11 +66,11 @@ async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
     let before = world.deployment("steady").await;
     let requests = world.llm.count();
 
-    world.llm.reply_with(|_| Reply::Code("agent 'x' do\n  launch_rockets now\nend\n".into()));
+    world.llm.reply_with(|_| Reply::Code("require 'language_operator'\n\nagent 'x' do\n  launch_rockets now\nend\n".into()));
     world.instruct("steady", "be wild").await;
     let agent = world.until_condition("steady", "Synthesized", "False", "ValidationFailed").await;
     let message = &condition(&agent, "Synthesized").unwrap().message;
-    assert!(message.contains("2:3"), "line and column of the finding: {message}");
+    assert!(message.contains("4:3"), "line and column of the finding: {message}");
     let info = agent.status.clone().unwrap().synthesis_info.unwrap();
     assert!(!info.validation_errors.is_empty(), "{info:?}");
     // Wait for a second failed attempt, so that the back-off is seen to bound the calls.

@@ -58,6 +58,7 @@ impl World {
             .namespaces(&[ns.name()])
             .synthesizer(synthesizer.grpc_url())
             .synthesis_backoff("1s", "4s")
+            .env("LANGOP_LOG", "info,langop_operator=debug")
             .start()
             .await
             .unwrap();

@@ -151,9 +151,9 @@ async fn kept_workspace(client: &Client, namespace: &str, agent: &str) -> Result
 pub(crate) async fn trace(receiver: &OtlpReceiver) -> Result<()> {
     headline("one trace of a synthesis, from the operator to the model");
     let whole = |spans: &[otlp::Span]| {
-        let chat = spans.iter().find(|span| span.name.starts_with("chat ") || span.name == "langop.synthesis.validate")?;
-        let of_trace = otlp::trees(spans, &chat.trace_id);
-        of_trace.into_iter().find(|tree| tree.span.name == "reconcile").map(|tree| tree.to_string())
+        let judged = spans.iter().filter(|span| span.name == "langop.synthesis.validate");
+        let mut trees = judged.flat_map(|span| otlp::trees(spans, &span.trace_id));
+        trees.find(|tree| tree.span.name == "reconcile").map(|tree| tree.to_string())
     };
     let tree = receiver.wait_for("a trace of a synthesis", std::time::Duration::from_secs(20), whole);
     block(&tree.await?);
