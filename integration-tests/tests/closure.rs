@@ -1,9 +1,7 @@
-//! Invariants 1 and 2 of the design, read from cargo's own resolution: the operator cannot reach an LLM, the synthesizer knows nothing
+//! Invariants 1 and 2 of the design, read from `cargo tree`: the operator cannot reach an LLM, the synthesizer knows nothing
 //! of Kubernetes. Only dependencies that end up in the programs count; tests may use what they like.
 
-use std::collections::{BTreeSet, HashMap};
-
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+use std::{collections::BTreeSet, process::Command};
 
 /// Crates that talk to LLMs, speak MCP, or would carry somebody there.
 const LLM_ROADS: &[&str] = &[
@@ -27,48 +25,23 @@ const KUBERNETES: &[&str] = &[
     "langop-operator",
 ];
 
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .exec()
-        .unwrap()
-}
-
-/// Names of everything `package` links or builds with.
-fn closure(metadata: &Metadata, package: &str) -> BTreeSet<String> {
-    let resolve = metadata.resolve.as_ref().unwrap();
-    let nodes: HashMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let root = &metadata
-        .workspace_packages()
-        .into_iter()
-        .find(|p| p.name.as_str() == package)
-        .expect(package)
-        .id;
-    let mut open = vec![root];
-    let mut seen: BTreeSet<&PackageId> = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        let dependencies = nodes[id].deps.iter();
-        open.extend(
-            dependencies
-                .filter(|d| {
-                    d.dep_kinds
-                        .iter()
-                        .any(|kind| kind.kind != DependencyKind::Development)
-                })
-                .map(|d| &d.pkg),
-        );
-    }
-    seen.into_iter()
-        .map(|id| metadata[id].name.to_string())
-        .collect()
+/// Names of everything `package` links or builds with, as cargo resolves it for that package alone: features that only others of the
+/// workspace ask for do not count.
+fn closure(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--package", package, "--edges", "normal,build"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[track_caller]
 fn assert_free(package: &str, forbidden: &[&str]) {
-    let closure = closure(&metadata(), package);
+    let closure = closure(package);
     assert!(
         closure.len() > 5,
         "{package}: the closure was not read: {closure:?}"
