@@ -192,7 +192,7 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A 64-bit signed integer or a finite float.
+    /// A 64-bit signed integer, or a float below 10^15 of at most 15 digits, which JSON keeps exactly.
     Number(serde_json::Number),
     /// A string without NUL.
     String(String),

@@ -90,9 +90,9 @@ codes! {
     NotUtf8 = "not-utf8",
     /// A NUL, in the code or made by an escape in a string.
     NullByte = "null-byte",
-    /// More than [`crate::MAX_CODE_BYTES`].
+    /// More than [`crate::MAX_CODE_BYTES`], or too much of what is clearly no code of the language.
     TooLarge = "too-large",
-    /// Values nested deeper than [`crate::MAX_VALUE_DEPTH`].
+    /// Values nested deeper than [`crate::MAX_VALUE_DEPTH`], or brackets and blocks deeper than any value is.
     TooDeep = "too-deep",
     /// Ruby, but not of the agent language.
     OutsideLanguage = "outside-language",

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ruby_prism::{CallNode, Node, ParseResult};
 
 use crate::names::{NameError, agent_name};
+use crate::parse::is_bounded;
 use crate::source::{Span, with_ruby};
 
 /// Why code cannot be renamed.
@@ -13,6 +14,9 @@ pub enum RenameError {
     /// The new name is illegal.
     #[error("the new name is illegal")]
     BadName(#[source] NameError),
+    /// The code is larger or nested deeper than [`crate::parse`] reads.
+    #[error("the code is too large or nested too deep; check it first")]
+    Unbounded,
     /// The code is not Ruby.
     #[error("the code has syntax errors; check it first")]
     Syntax,
@@ -39,7 +43,10 @@ pub fn rename(code: &str, new_name: &str) -> Result<String, RenameError> {
 
 /// The bytes of the agent's name, inside its quotes.
 pub fn agent_name_span(code: &str) -> Result<Range<usize>, RenameError> {
-    let span = with_ruby(code, |ruby| find(ruby)).map_err(|_| RenameError::Unavailable)??;
+    if !is_bounded(code) {
+        return Err(RenameError::Unbounded);
+    }
+    let span = with_ruby(code, find).map_err(|_| RenameError::Unavailable)??;
     // the parser's offsets are only used to cut where they are on character boundaries
     code.get(span.range())
         .map(|_| span.range())
@@ -102,12 +109,13 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_rename_exactly() {
-        let error = |code| rename(code, "new").map(|_| code).unwrap_err();
+        let error = |code: &str| rename(code, "new").map(drop).unwrap_err();
         assert!(matches!(
             rename("agent 'a' do\nend", "New'; x"),
             Err(RenameError::BadName(_))
         ));
         assert!(matches!(error("agent 'a' do"), RenameError::Syntax));
+        assert!(matches!(error(&"(".repeat(200)), RenameError::Unbounded));
         assert!(matches!(error("x"), RenameError::NotOneAgent { found: 0 }));
         assert!(matches!(
             error("foo.agent 'a'"),

@@ -1,42 +1,36 @@
 //! Code as text with positions, and the one place that runs the Ruby parser. Knows nothing of the agent language.
 
 use std::ops::Range;
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ruby_prism::{Location, Options, ParseResult, parse_with_options};
 
-/// Stack of the thread that parses. prism recurses up to 10,000 levels deep (`PRISM_DEPTH_MAXIMUM`) before it gives up with
-/// a diagnostic; an unoptimised build was measured to take 4 to 8 MiB for that, more than the 2 MiB of a usual thread.
-/// Only what is touched becomes memory; ordinary code touches a few pages.
+/// Stack for parsing. prism recurses up to 10,000 levels deep (`PRISM_DEPTH_MAXIMUM`) before it gives up with a diagnostic; an
+/// unoptimised build was measured to take 4 to 8 MiB for that, more than the 2 MiB of a usual thread. Only what is touched
+/// becomes memory; ordinary code touches a few pages.
 const STACK_BYTES: usize = 64 << 20;
 
-/// The parser's thread could not be started, or died.
+/// The parser got no stack, or died.
 #[derive(Debug, thiserror::Error)]
 #[error("the Ruby parser could not run")]
 pub(crate) struct ParserUnavailable;
 
-/// Parses `code` and hands the result to `read`, on a stack that no nesting overflows.
-pub(crate) fn with_ruby<T: Send>(
+/// Parses `code` and hands the result to `read`, on a stack that no nesting overflows. The stack is of its own but the thread
+/// is not: starting one was measured to cost as much as parsing 200 lines.
+pub(crate) fn with_ruby<T>(
     code: &str,
-    read: impl FnOnce(&ParseResult<'_>) -> T + Send,
+    read: impl FnOnce(&ParseResult<'_>) -> T,
 ) -> Result<T, ParserUnavailable> {
-    thread::scope(|scope| {
-        let run = || {
-            let options = Options::default()
-                .encoding("UTF-8")
-                .encoding_locked(true)
-                .build();
-            read(&parse_with_options(code.as_bytes(), &options))
-        };
-        let parser = thread::Builder::new()
-            .name("ruby-parser".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, run);
-        parser
-            .map_err(|_| ParserUnavailable)?
-            .join()
-            .map_err(|_| ParserUnavailable)
-    })
+    let run = || {
+        let options = Options::default()
+            .encoding("UTF-8")
+            .encoding_locked(true)
+            .build();
+        read(&parse_with_options(code.as_bytes(), &options))
+    };
+    // nothing is seen of a broken state: whatever `read` had in hand is given up with it
+    catch_unwind(AssertUnwindSafe(|| stacker::grow(STACK_BYTES, run)))
+        .map_err(|_| ParserUnavailable)
 }
 
 /// A range of bytes in the code.
@@ -48,6 +42,14 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) const START: Self = Self { start: 0, end: 0 };
+
+    /// The one byte at `start`.
+    pub(crate) fn one(start: usize) -> Self {
+        Self {
+            start,
+            end: start + 1,
+        }
+    }
 
     pub(crate) fn range(self) -> Range<usize> {
         self.start..self.end

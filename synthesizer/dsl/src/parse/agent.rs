@@ -84,7 +84,7 @@ impl Reader<'_> {
     pub(super) fn program(&mut self, program: &ProgramNode<'_>) -> Option<AgentDefinition> {
         let mut required: Option<Span> = None;
         let mut agents: Vec<CallNode<'_>> = Vec::new();
-        for node in program.statements().body().iter() {
+        for node in &program.statements().body() {
             match self.statement(&node, "a file", &["require", "agent"]) {
                 Some(call) if name_of(&call) == "require" => self.require(&call, &mut required),
                 Some(call) => agents.push(call),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ruby_prism::{BlockNode, CallNode, Node};
+use ruby_prism::{BlockNode, CallNode, Node, NodeList};
 
 use super::{Reader, words};
 use crate::diagnostic::DiagnosticCode;
@@ -61,6 +61,9 @@ impl Reader<'_> {
         place: &str,
         allowed: &[&str],
     ) -> Option<CallNode<'pr>> {
+        if self.findings.are_enough() {
+            return None;
+        }
         let Some(call) = node.as_call_node() else {
             let (kind, advice) = words::kind(node);
             self.outside(node, kind, &in_place(advice, place, allowed));
@@ -114,7 +117,10 @@ impl Reader<'_> {
             body: None,
         };
         let arguments = call.arguments().map(|arguments| arguments.arguments());
-        for argument in arguments.iter().flat_map(|arguments| arguments.iter()) {
+        for argument in arguments.iter().flat_map(NodeList::iter) {
+            if self.findings.are_enough() {
+                break;
+            }
             match argument.as_keyword_hash_node() {
                 Some(keywords) => keywords
                     .elements()
@@ -152,6 +158,9 @@ impl Reader<'_> {
     }
 
     fn keyword<'pr>(&mut self, element: &Node<'pr>, shape: &Shape, parts: &mut Parts<'pr>) {
+        if self.findings.are_enough() {
+            return;
+        }
         let Some(pair) = element.as_assoc_node() else {
             let (kind, advice) = words::kind(element);
             return self.outside(element, kind, advice.unwrap_or("write each keyword"));

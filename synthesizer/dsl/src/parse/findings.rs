@@ -9,6 +9,7 @@ use crate::source::{Source, Span};
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     found: Vec<Finding>,
+    errors: usize,
 }
 
 #[derive(Debug)]
@@ -26,6 +27,11 @@ impl Findings {
         self.found.len() > 4 * MAX_DIAGNOSTICS
     }
 
+    /// Whether there are so many errors that reading on is of no use.
+    pub(super) fn are_enough(&self) -> bool {
+        self.errors > 4 * MAX_DIAGNOSTICS
+    }
+
     pub(super) fn error(
         &mut self,
         span: Span,
@@ -33,6 +39,7 @@ impl Findings {
         message: String,
         hint: String,
     ) {
+        self.errors += 1;
         self.found.push(Finding {
             span,
             severity: Severity::Error,
@@ -64,10 +71,7 @@ impl Findings {
         source: &Source<'_>,
         definition: Option<AgentDefinition>,
     ) -> Parsed {
-        let is_valid = self
-            .found
-            .iter()
-            .all(|finding| finding.severity != Severity::Error);
+        let is_valid = self.errors == 0;
         self.found
             .sort_by_key(|finding| (finding.severity, finding.span));
         self.found.truncate(MAX_DIAGNOSTICS);

@@ -9,6 +9,9 @@ use super::steps::StepDraft;
 use super::words;
 use crate::diagnostic::DiagnosticCode;
 
+/// Most names compared with one that is unknown; beyond that a guess costs more than it helps.
+const MOST_COMPARED: usize = 100;
+
 /// Most steps named in the message on a cycle.
 const MOST_IN_CYCLE: usize = 8;
 
@@ -77,8 +80,6 @@ fn known(name: &str, by_name: &HashMap<&str, usize>, findings: &Findings) -> Str
     if findings.are_many() {
         return "name a step of this workflow".to_owned();
     }
-    // beyond this many names a guess costs more than it helps
-    const MOST_COMPARED: usize = 100;
     let mut names: Vec<(usize, &str)> = by_name
         .iter()
         .map(|(name, number)| (*number, *name))

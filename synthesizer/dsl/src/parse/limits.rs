@@ -2,6 +2,7 @@
 
 use super::Parsed;
 use super::findings::Findings;
+use super::scan;
 use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span};
 
@@ -14,9 +15,12 @@ pub const MAX_DIAGNOSTICS: usize = 50;
 /// Deepest nesting of arrays and hashes in a value.
 pub const MAX_VALUE_DEPTH: usize = 32;
 
-/// Longest run of the operators `! ~ + -`, spaces aside. The language has none of them but a minus sign; a ruler in a comment
-/// has some, and prism takes seconds for 128 KiB of them.
-const MAX_OPERATOR_RUN: usize = 500;
+/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing shorter nests the parser. What
+/// is allowed takes at most 50 ms to check; the worst found in a million tries took half of that.
+const MAX_OTHER_BYTES: usize = 8 * 1024;
+
+/// Deepest nesting of brackets and blocks, values included.
+const MAX_NESTING: usize = 100;
 
 /// Whether `code` may be handed to the parser.
 pub(super) fn check(code: &str, findings: &mut Findings) -> bool {
@@ -34,50 +38,42 @@ pub(super) fn check(code: &str, findings: &mut Findings) -> bool {
         return false;
     }
     if let Some(start) = code.find('\0') {
-        let span = Span {
-            start,
-            end: start + 1,
-        };
         findings.error(
-            span,
+            Span::one(start),
             DiagnosticCode::NullByte,
             "the code holds a NUL".to_owned(),
             "remove it".to_owned(),
         );
         return false;
     }
-    if let Some(start) = operator_run(code) {
-        let span = Span {
-            start,
-            end: start + 1,
-        };
-        let message = format!("more than {MAX_OPERATOR_RUN} operators in a row");
-        findings.error(
-            span,
-            DiagnosticCode::TooDeep,
-            message,
-            "remove them".to_owned(),
-        );
-        return false;
-    }
-    true
+    is_measured(code, findings)
 }
 
-/// Where a run of operators starts that is too long.
-fn operator_run(code: &str) -> Option<usize> {
-    let (mut start, mut length) = (0, 0);
-    for (offset, byte) in code.bytes().enumerate() {
-        match byte {
-            b'!' | b'~' | b'+' | b'-' if length == 0 => (start, length) = (offset, 1),
-            b'!' | b'~' | b'+' | b'-' => length += 1,
-            _ if byte.is_ascii_whitespace() => {}
-            _ => length = 0,
-        }
-        if length > MAX_OPERATOR_RUN {
-            return Some(start);
-        }
+fn is_measured(code: &str, findings: &mut Findings) -> bool {
+    let measure = scan::measure(code, MAX_NESTING);
+    if let Some(start) = measure.too_deep {
+        let message = format!("brackets and blocks are nested deeper than {MAX_NESTING}");
+        let hint = "close what is open, and write flatter values".to_owned();
+        findings.error(Span::one(start), DiagnosticCode::TooDeep, message, hint);
+        return false;
     }
-    None
+    let Some(start) = measure.other else {
+        return true;
+    };
+    let rest = &code[start..];
+    let operators = rest
+        .bytes()
+        .filter(|byte| matches!(byte, b'!' | b'~' | b'+' | b'-'));
+    let is_short = rest.len() + operators.count() <= MAX_OTHER_BYTES;
+    if !is_short {
+        let message = format!(
+            "here the code stops being plain, and the {} bytes from here are too many to check",
+            rest.len()
+        );
+        let hint = "write only statements with texts in plain quotes, without interpolation, and close every quote".to_owned();
+        findings.error(Span::one(start), DiagnosticCode::TooLarge, message, hint);
+    }
+    is_short
 }
 
 /// The answer to bytes that are not UTF-8 from `valid` on.
@@ -85,10 +81,7 @@ pub(super) fn not_utf8(code: &[u8], valid: usize) -> Parsed {
     // what is before the bad byte is text, and enough to count lines and columns
     let before = String::from_utf8_lossy(&code[..valid]);
     let mut findings = Findings::default();
-    let span = Span {
-        start: valid,
-        end: valid,
-    };
+    let span = Span::one(valid);
     findings.error(
         span,
         DiagnosticCode::NotUtf8,

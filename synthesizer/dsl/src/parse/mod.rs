@@ -8,6 +8,7 @@ mod call;
 mod findings;
 mod graph;
 mod limits;
+mod scan;
 mod schedule;
 mod steps;
 mod values;
@@ -22,6 +23,9 @@ use crate::definition::AgentDefinition;
 use crate::diagnostic::{Diagnostic, DiagnosticCode};
 use crate::source::{Source, Span, with_ruby};
 use findings::Findings;
+
+/// Most syntax errors read. The parser may report several per byte.
+const MOST_SYNTAX_ERRORS: usize = 4 * MAX_DIAGNOSTICS;
 
 /// What the request offers, by name. Code may use nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +94,11 @@ pub fn parse_bytes(code: &[u8], offer: &Offer, now: Timestamp) -> Parsed {
     }
 }
 
+/// Whether `code` is small and flat enough for the parser.
+pub(crate) fn is_bounded(code: &str) -> bool {
+    limits::check(code, &mut Findings::default())
+}
+
 fn read(
     source: &Source<'_>,
     offer: &Offer,
@@ -136,7 +145,7 @@ impl Reader<'_> {
     }
 
     fn syntax_errors(&mut self, ruby: &ParseResult<'_>) {
-        for error in ruby.errors() {
+        for error in ruby.errors().take(MOST_SYNTAX_ERRORS) {
             let span = Span::from(error.location());
             let message = words::clip(&String::from_utf8_lossy(error.message()), words::LONG);
             self.findings.error(

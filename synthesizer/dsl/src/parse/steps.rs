@@ -1,5 +1,7 @@
 //! Reads a step and its one action, and resolves the names of tools and models. Dependencies are checked in `graph`.
 
+use std::collections::BTreeSet;
+
 use ruby_prism::{CallNode, Node};
 
 use super::call::{Part, Parts, Shape, name_of, name_span};
@@ -42,12 +44,14 @@ pub(super) struct StepDraft {
 impl StepDraft {
     /// None if its action is missing or wrong, which was diagnosed.
     pub(super) fn into_step(self) -> Option<Step> {
+        let mut known = BTreeSet::new();
+        let given = self.depends_on.into_iter();
         Some(Step {
             name: self.name,
-            depends_on: self
-                .depends_on
-                .into_iter()
+            // one given twice was warned of, and counts once
+            depends_on: given
                 .map(|reference| reference.step)
+                .filter(|step| known.insert(step.clone()))
                 .collect(),
             only_if: self.only_if,
             action: self.action?,

@@ -46,6 +46,9 @@ impl Reader<'_> {
 
     /// A literal string, however it is spelled.
     pub(super) fn text(&mut self, node: &Node<'_>, what: &str) -> Option<String> {
+        if self.findings.are_enough() {
+            return None;
+        }
         let mut bytes = Vec::new();
         if !collect_text(node, &mut bytes) {
             self.wrong_type(node, what, "a string", "a literal string");
@@ -109,7 +112,7 @@ impl Reader<'_> {
                 );
             }
             Node::CallNode { .. } => {
-                self.outside(node, &format!("calling a method for {what}"), &hint)
+                self.outside(node, &format!("calling a method for {what}"), &hint);
             }
             _ => self.outside(node, kind, &hint),
         }
@@ -139,6 +142,9 @@ impl Reader<'_> {
         results: &mut Vec<Reference>,
         depth: usize,
     ) -> Option<Value> {
+        if self.findings.are_enough() {
+            return None;
+        }
         match node {
             Node::NilNode { .. } => Some(Value::Null),
             Node::TrueNode { .. } => Some(Value::Bool(true)),
@@ -181,18 +187,24 @@ impl Reader<'_> {
     }
 
     fn number(&mut self, node: &Node<'_>) -> Option<Value> {
-        let number = match node.as_integer_node() {
-            Some(integer) => to_i64(&integer.value()).map(serde_json::Number::from),
-            None => float(self.source.text(node.location().into())),
+        let (number, problem, hint) = match node.as_integer_node() {
+            Some(integer) => (
+                to_i64(&integer.value()).map(serde_json::Number::from),
+                "the number is too large",
+                "write an integer of 64 bits, or a string",
+            ),
+            None => (
+                float(self.source.text(node.location().into())),
+                "the float is too large, too small or too exact",
+                "write at most 15 digits and a value below 1e15, or a string",
+            ),
         };
         if number.is_none() {
-            let message = "the number is too large".to_owned();
-            let hint = "write an integer of 64 bits or a float, or a string".to_owned();
             self.findings.error(
                 node.location().into(),
                 DiagnosticCode::OutOfRange,
-                message,
-                hint,
+                problem.to_owned(),
+                hint.to_owned(),
             );
         }
         number.map(Value::Number)
@@ -223,7 +235,7 @@ impl Reader<'_> {
         for element in elements {
             match self.entry(&element, results, depth) {
                 Some((key, value)) if !entries.contains_key(&key) => {
-                    drop(entries.insert(key, value))
+                    drop(entries.insert(key, value));
                 }
                 Some((key, _)) => self.duplicate_key(&element, &key),
                 None => is_complete = false,
@@ -238,6 +250,9 @@ impl Reader<'_> {
         results: &mut Vec<Reference>,
         depth: usize,
     ) -> Option<(String, Value)> {
+        if self.findings.are_enough() {
+            return None;
+        }
         let Some(pair) = element.as_assoc_node() else {
             let (kind, advice) = words::kind(element);
             self.outside(element, kind, advice.unwrap_or("write `key: value`"));
@@ -334,10 +349,29 @@ pub(super) fn to_i64(integer: &Integer<'_>) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
-/// The float, if it is finite. Read from the text, because Ruby's notation is Rust's but for underscores.
+/// The float, if every reader of JSON reads it back as the same. Read from the text, because Ruby's notation is Rust's but for
+/// underscores.
 fn float(text: &str) -> Option<serde_json::Number> {
-    text.replace('_', "")
-        .parse()
+    let float = text.replace('_', "").parse().ok()?;
+    survives_json(float)
+        .then(|| serde_json::Number::from_f64(float))
+        .flatten()
+}
+
+/// Whether it is below 10^15 and at most 15 digits times a power of ten from -22 on. What is printed of it is then a quotient
+/// of two exact floats, so that even readers that just divide, as `serde_json` does by default, come to the same float.
+fn survives_json(float: f64) -> bool {
+    const MOST_DIGITS: usize = 15;
+    const LEAST_POWER: i32 = -22;
+    let text = format!("{float:e}");
+    let Some((digits, exponent)) = text.split_once('e') else {
+        return false;
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let count = whole.trim_start_matches('-').len() + fraction.len();
+    let power = i32::try_from(fraction.len())
         .ok()
-        .and_then(serde_json::Number::from_f64)
+        .zip(exponent.parse::<i32>().ok())
+        .map(|(fraction, exponent)| exponent - fraction);
+    float.abs() < 1e15 && count <= MOST_DIGITS && power.is_some_and(|power| power >= LEAST_POWER)
 }

@@ -1,136 +1,56 @@
 //! Input made to hurt: nesting, size, many findings. Every one is answered, in bounded stack and size.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use langop_dsl::{DiagnosticCode, MAX_CODE_BYTES, MAX_DIAGNOSTICS, Severity, render};
 use proptest::prelude::*;
 
 use super::{EXAMPLE, accept, agent, read, steps};
 
-/// `unit` more often than the parser nests, as far as the limit allows.
-fn filled(before: &str, unit: &str, after: &str) -> String {
-    let most = (MAX_CODE_BYTES - before.len() - after.len()) / unit.len();
-    format!("{before}{}{after}", unit.repeat(most.min(11_000)))
+/// What was found to nest, to repeat or to confuse.
+#[rustfmt::skip]
+const UNITS: &[&str] = &[
+    "[", "(", "{", "!", "-", "~", "not ", "a ", "a=", "a?b:", "a**", "->{", "->", "\"#{", "`#{", "/#{", ":\"#{",
+    "<<A\n", "<<~A\n#{", "if a\n", "begin\n", "def a\n", "class A\n", "module A\n", "while a\n", "case a\nwhen b\n",
+    "case a\nin [", "a[", "a(", "a do ", "a{", "a.b ", "*", "&", "**", "((a,", "((a", "|", "{a:", "[*", "a => ",
+    "a => [", "a => {a:", "a in (", "a rescue ", "a if ", "a and ", "a,", "defined? ", "return ", "yield ", "super ",
+    "BEGIN{", "alias a ", "undef a,", "a::", "A::", "@a=", "$a=", "a||=", "a+=", "/(", "/(?<a>", "%w[", "%q(", "?a ",
+    "'a' ", "\\\n", "# coding: x\n", "=begin\n", "__END__\n", "\"\\u{", "0", "1_", "1e", "0x", "9", "x\n", "'", "\"",
+    "%", "é", "\u{2028}", "->(a=", "->(a:", "def a(b=", "def a((", "a ? ", "for a in ", "unless a\n", "until a\n",
+    "\"#@", "<<'A'\n", "{|a|", "{|a;", "agent 'a' do ", "step 'x' do ask 'x' end\n", "a => b | ", "a => ^(", "in ",
+    "elsif a\n", "else\n", "ensure\n", "rescue a\n", "end\n", "]", ")", "}", ";", "\\!", "!", "+", "!-", "a{it;",
+    "a{_1;", ":for ", "'a':for ", "1r;", "1,", "'',", "1rA\n", "step 1do ", "a=.", "..", "a..", "...",
+];
+
+/// Longest time for any input, in the profile of the release. The Ruby parser is C without optimisation in others.
+const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+
+/// `unit` as often as `size` allows.
+fn filled(before: &str, unit: &str, after: &str, size: usize) -> String {
+    let most = (size - before.len() - after.len()) / unit.len();
+    format!("{before}{}{after}", unit.repeat(most))
+}
+
+/// The best of a few times, because tests run side by side.
+fn time(code: &str) -> Duration {
+    let once = || {
+        let started = Instant::now();
+        read(code);
+        started.elapsed()
+    };
+    let first = once();
+    if first < LONGEST {
+        return first;
+    }
+    (0..4).map(|_| once()).min().unwrap_or(first)
 }
 
 #[test]
-fn hostile_input_is_answered_in_bounded_stack_and_size() {
+fn hostile_input_is_answered_in_bounded_stack_size_and_time() {
     let too_large = read(&"#".repeat(MAX_CODE_BYTES + 1));
     assert_eq!(too_large.diagnostics[0].code, DiagnosticCode::TooLarge);
-    for unit in [
-        "[",
-        "(",
-        "{",
-        "!",
-        "-",
-        "~",
-        "not ",
-        "a ",
-        "a=",
-        "a?b:",
-        "a**",
-        "->{",
-        "->",
-        "\"#{",
-        "`#{",
-        "/#{",
-        ":\"#{",
-        "<<A\n",
-        "<<~A\n#{",
-        "if a\n",
-        "begin\n",
-        "def a\n",
-        "class A\n",
-        "module A\n",
-        "while a\n",
-        "case a\nwhen b\n",
-        "case a\nin [",
-        "a[",
-        "a(",
-        "a do ",
-        "a{",
-        "a.b ",
-        "*",
-        "&",
-        "**",
-        "((a,",
-        "((a",
-        "|",
-        "{a:",
-        "[*",
-        "a => ",
-        "a => [",
-        "a => {a:",
-        "a in (",
-        "a rescue ",
-        "a if ",
-        "a and ",
-        "a,",
-        "defined? ",
-        "return ",
-        "yield ",
-        "super ",
-        "BEGIN{",
-        "alias a ",
-        "undef a,",
-        "a::",
-        "A::",
-        "@a=",
-        "$a=",
-        "a||=",
-        "a+=",
-        "/(",
-        "/(?<a>",
-        "%w[",
-        "%q(",
-        "?a ",
-        "'a' ",
-        "\\\n",
-        "# coding: x\n",
-        "=begin\n",
-        "__END__\n",
-        "\"\\u{",
-        "0",
-        "1_",
-        "1e",
-        "0x",
-        "9",
-        "x\n",
-        "'",
-        "\"",
-        "%",
-        "é",
-        "\u{2028}",
-        "->(a=",
-        "->(a:",
-        "def a(b=",
-        "def a((",
-        "a ? ",
-        "for a in ",
-        "unless a\n",
-        "until a\n",
-        "\"#@",
-        "<<'A'\n",
-        "{|a|",
-        "{|a;",
-        "agent 'a' do ",
-        "step 'x' do ask 'x' end\n",
-        "a => b | ",
-        "a => ^(",
-        "in ",
-        "elsif a\n",
-        "else\n",
-        "ensure\n",
-        "rescue a\n",
-        "end\n",
-        "]",
-        ")",
-        "}",
-        ";",
-        "..",
-        "a..",
-        "...",
-    ] {
+    for unit in UNITS {
         for (before, after) in [
             ("", ""),
             (
@@ -138,37 +58,135 @@ fn hostile_input_is_answered_in_bounded_stack_and_size() {
                 "]\nend",
             ),
         ] {
-            let parsed = read(&filled(before, unit, after));
-            assert!(parsed.diagnostics.len() <= MAX_DIAGNOSTICS, "{unit:?}");
-            assert!(
-                parsed.definition.is_some() || !parsed.diagnostics.is_empty(),
-                "{unit:?}"
-            );
-            for found in &parsed.diagnostics {
-                assert!(found.to_string().len() < 2000, "{unit:?}: {found}");
+            for size in [8 * 1024, MAX_CODE_BYTES] {
+                let code = filled(before, unit, after, size);
+                answered(unit, &code);
             }
         }
     }
 }
 
+fn answered(unit: &str, code: &str) {
+    let parsed = read(code);
+    assert!(parsed.diagnostics.len() <= MAX_DIAGNOSTICS, "{unit:?}");
+    assert!(
+        parsed.definition.is_some() || !parsed.diagnostics.is_empty(),
+        "{unit:?}"
+    );
+    for found in &parsed.diagnostics {
+        assert!(found.to_string().len() < 2000, "{unit:?}: {found}");
+        assert_ne!(found.code, DiagnosticCode::Unchecked, "{unit:?}");
+    }
+    let took = time(code);
+    assert!(
+        took < LONGEST,
+        "{unit:?} of {} bytes took {took:?}",
+        code.len()
+    );
+}
+
 #[test]
-fn runs_of_operators_are_refused_but_rulers_are_not() {
-    let ruled = |length| {
+fn text_may_be_long_but_other_ruby_is_short() {
+    let words = "a{ (b[ `c` #d -- ".repeat(6_400);
+    let heredoc = format!(
+        "description <<~TEXT\n{}\nTEXT\nobjectives ['x']",
+        words.replace('d', "d\n")
+    );
+    let mut steps_of_128_kib = String::new();
+    while steps_of_128_kib.len() < 127 * 1024 {
+        let _ = writeln!(
+            steps_of_128_kib,
+            "# --- {0}\nstep \"{0}\" do\n  use_tool 'email', params: {{ n: {0}, :t => [1.5, nil] }}\nend",
+            steps_of_128_kib.len()
+        );
+    }
+    for long in [
+        agent(&format!("objectives ['{words}']")),
+        agent(&format!(
+            "objectives [\n\"\\\"{}\",\n]",
+            words.replace(" #", " \\#{")
+        )),
+        agent(&format!("# {words}\nobjectives ['x', \\\n 'y']")),
+        agent(&heredoc),
+        steps(&steps_of_128_kib),
+    ] {
+        assert!(long.len() > 100 * 1024 && long.len() <= MAX_CODE_BYTES);
+        accept(&long);
+    }
+    let other = |bytes: usize| {
         read(&format!(
-            "# {}\n{}",
-            "-".repeat(length),
-            agent("objectives ['x']")
+            "{}\nx = '{}'",
+            agent("objectives ['x']"),
+            "a".repeat(bytes)
         ))
     };
-    assert_eq!(ruled(200).diagnostics, []);
-    let long = ruled(501);
+    assert_eq!(
+        other(8_000).diagnostics[0].code,
+        DiagnosticCode::OutsideLanguage
+    );
+    let long = other(9_000);
     let [found] = &long.diagnostics[..] else {
         panic!("{long:#?}")
     };
     assert_eq!(
         (found.code, found.line, found.column),
-        (DiagnosticCode::TooDeep, 1, 3)
+        (DiagnosticCode::TooLarge, 6, 1)
     );
+}
+
+#[test]
+fn brackets_and_blocks_nest_only_so_deep() {
+    for (unit, column) in [("[", 101), ("a: { ", 504), ("do ", 301)] {
+        let deep = read(&unit.repeat(101));
+        let [found] = &deep.diagnostics[..] else {
+            panic!("{deep:#?}")
+        };
+        assert_eq!(
+            (found.code, found.column),
+            (DiagnosticCode::TooDeep, column),
+            "{found}"
+        );
+        assert_ne!(
+            read(&unit.repeat(100)).diagnostics[0].code,
+            DiagnosticCode::TooDeep
+        );
+    }
+}
+
+/// What is taken for text must be text to the parser too, or code could hide in it from the bound on other Ruby.
+#[test]
+fn nothing_hides_in_text() {
+    let hidden = "not ".repeat(4_000);
+    for code in [
+        format!("?' {hidden} '"),
+        format!("$' {hidden} '"),
+        format!("%'' {hidden} '"),
+        format!("%{{'}} {hidden} '"),
+        format!("/'/; {hidden} '"),
+        format!("`'`; {hidden} '"),
+        format!("\"\\c\" ' \" {hidden} '"),
+        format!("\"\\M-\" ' \" {hidden} '"),
+        format!("\"#{{'}}; {hidden} '"),
+        format!("\"#{{ {hidden} }}\""),
+        format!("description <<~A\n#{{ {hidden} }}\nA"),
+        format!("description <<~A\n x \\\nA\n'\nA\n{hidden} '"),
+        format!("description <<~A\nA\x0b\n'\nA\n{hidden} '"),
+        format!("description <<~A, '\n' {hidden}\nA"),
+        format!("description = 1\ndescription <<~A\n{hidden}\nA"),
+        format!("1 => description\ndescription <<~A\n{hidden}\nA"),
+        format!("{{}} => {{ description: }}\ndescription <<~A\n{hidden}\nA"),
+        format!("1 <<~A\n{hidden}\nA"),
+        format!("ask{{|description| description <<~A\n{hidden}\nA\n}}"),
+        format!("description :a <<~A\n{hidden}\nA"),
+        format!("=begin\n'\n=end\n{hidden} '"),
+        format!("\x04 ' \n{hidden} '"),
+    ] {
+        let parsed = read(&code);
+        let [found] = &parsed.diagnostics[..] else {
+            panic!("{code:.60}\n{parsed:#?}")
+        };
+        assert_eq!(found.code, DiagnosticCode::TooLarge, "{code:.60}");
+    }
 }
 
 #[test]
@@ -193,22 +211,6 @@ fn large_workflows_are_checked() {
     // without the one edge that closes it, the same workflow is valid
     let open = accept(&steps(&chain.replace(", depends_on: '0'", "")));
     assert_eq!(open.steps.len(), 2000);
-}
-
-#[test]
-fn an_agent_of_two_hundred_lines() {
-    let mut body = String::new();
-    for number in 0..64 {
-        let _ = writeln!(
-            body,
-            "step 'S{number}' do\n  use_tool 'email', action: 'send', params: {{ n: {number} }}\nend"
-        );
-    }
-    let code = steps(&body);
-    assert!(code.lines().count() >= 195);
-    let started = std::time::Instant::now();
-    assert_eq!(accept(&code).steps.len(), 64);
-    println!("200 lines: {:?}", started.elapsed());
 }
 
 proptest! {

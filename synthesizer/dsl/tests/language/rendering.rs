@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use langop_dsl::{
-    Action, AgentDefinition, Constraints, MAX_DURATION_SECONDS, MAX_ITERATIONS, MAX_VALUE_DEPTH,
-    Mode, Schedule, Step, Value, render,
+    Action, AgentDefinition, Constraints, DiagnosticCode, MAX_DURATION_SECONDS, MAX_ITERATIONS,
+    MAX_VALUE_DEPTH, Mode, Schedule, Step, Value, render,
 };
 use proptest::prelude::*;
 
@@ -35,12 +35,17 @@ fn value() -> impl Strategy<Value = Value> {
         Just("if".to_owned()),
         Just("nil".to_owned())
     ];
-    leaf.prop_recursive(MAX_VALUE_DEPTH as u32 - 2, 24, 4, move |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            proptest::collection::btree_map(key.clone(), inner, 0..4).prop_map(Value::Object),
-        ]
-    })
+    leaf.prop_recursive(
+        u32::try_from(MAX_VALUE_DEPTH).unwrap() - 2,
+        24,
+        4,
+        move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::btree_map(key.clone(), inner, 0..4).prop_map(Value::Object),
+            ]
+        },
+    )
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -127,10 +132,21 @@ proptest! {
     }
 
     #[test]
-    fn floats_are_printed_and_read_exactly(float in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
-        let code = params(&format!("{{ f: {} }}", serde_json::Number::from_f64(float).unwrap()));
-        let definition = accept(&code);
-        let Action::UseTool { params, .. } = &definition.steps[0].action else { panic!("no tool") };
-        prop_assert_eq!(&params["f"], &Value::Number(serde_json::Number::from_f64(float).unwrap()));
+    fn every_float_that_is_accepted_is_kept_by_json(digits in -999_999_999_999_999_i64..=999_999_999_999_999, power in -40..20) {
+        let parsed = read(&params(&format!("{{ f: {digits}.0e{power} }}")));
+        let value: f64 = format!("{digits}e{power}").parse().unwrap();
+        let Some(definition) = parsed.definition else {
+            prop_assert_eq!(parsed.diagnostics[0].code, DiagnosticCode::OutOfRange);
+            let zeros = std::iter::successors(Some(digits), |rest| (rest % 10 == 0).then_some(rest / 10));
+            let plain = power + i32::try_from(zeros.take(16).count()).unwrap() - 1;
+            prop_assert!(plain < -22 || value.abs() >= 1e15);
+            return Ok(());
+        };
+        let json = serde_json::to_string(&definition).unwrap();
+        let kept: AgentDefinition = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(&kept, &definition);
+        let Action::UseTool { params, .. } = &kept.steps[0].action else { panic!("no tool") };
+        prop_assert_eq!(&params["f"], &Value::Number(serde_json::Number::from_f64(value).unwrap()));
+        prop_assert_eq!(accept(&render(&definition)), definition);
     }
 }
