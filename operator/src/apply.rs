@@ -363,10 +363,11 @@ enum Force {
 }
 
 async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, ReconcileError> {
-    if let Some(live) = &item.live {
-        if digest::is_current(live, &item.desired) || ctx.accepted.holds(live, &item.desired) {
-            return Ok(Step::Unchanged);
-        }
+    let is_as_wanted = |live: &Arc<Observed>| {
+        digest::is_current(live, &item.desired) || ctx.accepted.holds(live, &item.desired)
+    };
+    if item.live.as_ref().is_some_and(is_as_wanted) {
+        return Ok(Step::Unchanged);
     }
     let mut body = item.desired.body.clone();
     if let Some(live) = &item.live {

@@ -97,7 +97,7 @@ pub struct RunArgs {
         value_name = "UID|none"
     )]
     pub run_as_user: String,
-    /// Ranges of pods, Services and nodes (comma list) that an egress rule of 0.0.0.0/0 or ::/0 leaves out
+    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out
     #[arg(
         long,
         env = "LANGOP_CLUSTER_CIDRS",
@@ -140,7 +140,7 @@ pub struct RunArgs {
         value_name = "PORT/PROTOCOL"
     )]
     pub dns_ports: Vec<String>,
-    /// What is logged, as a tracing filter, for example info,langop_operator=debug
+    /// What is logged, as a tracing filter, for example `info,langop_operator=debug`
     #[arg(
         long,
         env = "LANGOP_LOG",

@@ -50,7 +50,7 @@ impl Leadership {
         match self.task.await {
             Ok(Ok(_)) => tracing::info!("leadership released"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the Lease could not be released; it expires by itself")
+                tracing::warn!(%error, "the Lease could not be released; it expires by itself");
             }
             Err(error) => tracing::warn!(%error, "the Lease's task ended badly"),
         }

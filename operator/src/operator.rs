@@ -112,13 +112,11 @@ async fn lead(ctx: &Context, stop: &CancellationToken) -> anyhow::Result<Lead> {
     let mut leadership =
         sought.with_context(|| format!("the Lease in namespace {namespace} cannot be used"))?;
     tracing::info!("waiting for leadership");
-    match stop.run_until_cancelled(leadership.gained()).await {
-        Some(gained) => gained.context("nobody seeks leadership any more")?,
-        None => {
-            leadership.release().await;
-            return Ok(Lead::Stopped);
-        }
-    }
+    let Some(gained) = stop.run_until_cancelled(leadership.gained()).await else {
+        leadership.release().await;
+        return Ok(Lead::Stopped);
+    };
+    gained.context("nobody seeks leadership any more")?;
     tracing::info!("leading");
     Ok(Lead::Elected(leadership))
 }
@@ -233,11 +231,12 @@ fn announce(settings: &Settings) {
         namespaces,
         "langop-operator starts"
     );
-    match &settings.synthesizer {
-        Some(uri) => tracing::info!(synthesizer = %uri, "synthesis is enabled"),
-        None => tracing::warn!(
+    if let Some(uri) = &settings.synthesizer {
+        tracing::info!(synthesizer = %uri, "synthesis is enabled");
+    } else {
+        tracing::warn!(
             "synthesis is disabled: LANGOP_SYNTHESIZER_ENDPOINT is not set; agents need an image of their own or stored code"
-        ),
+        );
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
 /// The safety net: everything is looked at again after a time between these.
-const AGAIN: (Duration, Duration) = (Duration::from_mins(30), Duration::from_mins(60));
+const AGAIN: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,10 @@ pub(crate) async fn run<K: Reconciled>(
     .await;
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of an error policy"
+)]
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
     Action::requeue(ctx.backoffs.failed(triggers::target_of(&*object)))
 }

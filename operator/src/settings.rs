@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(settings.build, BuildSettings::default());
         assert_eq!(settings.scope, Scope::Cluster);
         assert!(settings.leader_elect && settings.synthesizer.is_none());
-        assert_eq!(settings.backoff_max, Duration::from_secs(3600));
+        assert_eq!(settings.backoff_max, Duration::from_hours(1));
     }
 
     #[test]

@@ -91,6 +91,13 @@ pub(crate) async fn write<K: Stored>(
     Ok(Written::Yes)
 }
 
+/// What the synthesis itself announces, once.
+const ANNOUNCED: [Reason; 3] = [
+    Reason::SynthesisFailed,
+    Reason::SynthesisDisabled,
+    Reason::ValidationFailed,
+];
+
 /// An event when a resource begins to need somebody, or needs them for another reason.
 async fn announce_stall<K: Stored>(
     ctx: &Context,
@@ -111,12 +118,6 @@ async fn announce_stall<K: Stored>(
     {
         return;
     }
-    // What the synthesis itself announces is announced once.
-    const ANNOUNCED: [Reason; 3] = [
-        Reason::SynthesisFailed,
-        Reason::SynthesisDisabled,
-        Reason::ValidationFailed,
-    ];
     let known = Reason::ALL
         .iter()
         .copied()

@@ -182,14 +182,12 @@ where
             let answer = Arc::new(call.await);
             drop((permit, counted));
             let mut rows = lock(&answered);
-            if rows.contains_key(&key) {
-                rows.insert(
-                    key,
-                    Row::Answered {
-                        about: asked,
-                        answer,
-                    },
-                );
+            // The row is gone if the object is.
+            if let Some(row) = rows.get_mut(&key) {
+                *row = Row::Answered {
+                    about: asked,
+                    answer,
+                };
                 drop(rows);
                 then();
             }
@@ -237,7 +235,7 @@ mod tests {
         let (answer, question) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
         calls.start("a", "first", async { question.await.unwrap() }, || {
-            then.send(()).unwrap()
+            then.send(()).unwrap();
         });
         calls.start("a", "second", async { 0 }, || panic!("one at a time"));
         assert_eq!(calls.stand("a"), Stand::UnderWay("first"));

@@ -282,29 +282,27 @@ fn failure(status: &Status) -> Failure {
 
 fn message(status: &Status) -> String {
     // Only what this side made up has a source, and its text is the library's.
-    let text = match std::error::Error::source(status) {
-        Some(source) => format!("the synthesizer cannot be reached: {}", chain(source)),
-        None => {
-            let fields: Vec<String> = status
-                .get_details_bad_request()
-                .map(|bad| bad.field_violations)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|violation| format!("{}: {}", violation.field, violation.description))
-                .collect();
-            let said = if fields.is_empty() {
-                status.message().to_owned()
-            } else {
-                fields.join("; ")
-            };
-            if said.is_empty() {
-                format!("the synthesizer answered {:?}", status.code())
-            } else {
-                said
-            }
-        }
-    };
-    bounded(&text)
+    if let Some(source) = std::error::Error::source(status) {
+        return bounded(&format!(
+            "the synthesizer cannot be reached: {}",
+            chain(source)
+        ));
+    }
+    let violations = status
+        .get_details_bad_request()
+        .map(|bad| bad.field_violations);
+    let fields: Vec<String> = violations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| format!("{}: {}", violation.field, violation.description))
+        .collect();
+    if !fields.is_empty() {
+        return bounded(&fields.join("; "));
+    }
+    match status.message() {
+        "" => format!("the synthesizer answered {:?}", status.code()),
+        said => bounded(said),
+    }
 }
 
 #[cfg(test)]

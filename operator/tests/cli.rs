@@ -1,5 +1,7 @@
 //! The binary as people meet it: its subcommands, its help, and what it says to bad settings.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::process::{Command, Output};
 
 fn operator(args: &[&str], env: &[(&str, &str)]) -> Output {
@@ -9,7 +11,11 @@ fn operator(args: &[&str], env: &[(&str, &str)]) -> Output {
             command.env_remove(name);
         }
     }
-    command.args(args).envs(env.iter().copied()).output().unwrap()
+    command
+        .args(args)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -20,7 +26,9 @@ fn text(bytes: &[u8]) -> String {
 fn crds_prints_six_documents() {
     let output = operator(&["crds"], &[]);
     assert!(output.status.success());
-    let documents = text(&output.stdout).matches("\nkind: CustomResourceDefinition\n").count();
+    let documents = text(&output.stdout)
+        .matches("\nkind: CustomResourceDefinition\n")
+        .count();
     assert_eq!(documents, 6);
 }
 
@@ -51,17 +59,36 @@ fn the_help_lists_every_environment_variable() {
         "LANGOP_LOG",
         "LANGOP_LOG_FORMAT",
     ] {
-        assert!(help.contains(&format!("[env: {name}=]")), "{name} is not in\n{help}");
+        assert!(
+            help.contains(&format!("[env: {name}=]")),
+            "{name} is not in\n{help}"
+        );
     }
 }
 
 #[test]
 fn bad_settings_are_explained() {
     for (args, env, expected) in [
-        (&["run", "--synthesizer-endpoint", "synthesizer:50051"][..], &[][..], "write http://HOST:PORT"),
-        (&["run"][..], &[("LANGOP_SYNTHESIS_BACKOFF_MAX", "soon")][..], "write for example 500ms, 30s"),
-        (&["run"][..], &[("LANGOP_LEADER_ELECT", "perhaps")][..], "perhaps"),
-        (&["run"][..], &[("LANGOP_NAMESPACES", "Prod")][..], "no name of a namespace"),
+        (
+            &["run", "--synthesizer-endpoint", "synthesizer:50051"][..],
+            &[][..],
+            "write http://HOST:PORT",
+        ),
+        (
+            &["run"][..],
+            &[("LANGOP_SYNTHESIS_BACKOFF_MAX", "soon")][..],
+            "write for example 500ms, 30s",
+        ),
+        (
+            &["run"][..],
+            &[("LANGOP_LEADER_ELECT", "perhaps")][..],
+            "perhaps",
+        ),
+        (
+            &["run"][..],
+            &[("LANGOP_NAMESPACES", "Prod")][..],
+            "no name of a namespace",
+        ),
         (&["run"][..], &[("LANGOP_LOG", "a=b=c")][..], "is no filter"),
         (&["walk"][..], &[][..], "unrecognized subcommand"),
         (&["run", "--color"][..], &[][..], "unexpected argument"),

@@ -117,7 +117,7 @@ async fn distill(
     ctx.synthesis
         .personas
         .start(&uid, hash, call.in_current_span(), move || {
-            again.triggers.send(target)
+            again.triggers.send(target);
         });
     Ok(Outcome::Changed.into())
 }
@@ -172,7 +172,7 @@ async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {
         Step::Failed(why) => {
             ctx.events
                 .publish(persona, Severity::Warning, Reason::DistillationFailed, why)
-                .await
+                .await;
         }
         Step::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
             ctx.events

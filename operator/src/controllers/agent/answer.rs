@@ -15,6 +15,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     conditions::Invalid,
+    hash,
     observed::{ChildKind, Offered},
 };
 use langop_dsl::AgentDefinition;
@@ -22,7 +23,6 @@ use langop_proto::{
     limits,
     v1::{Diagnostic, Severity, SynthesisOutcome, SynthesizeResponse, Usage},
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     code::Stored,
@@ -233,10 +233,7 @@ pub(super) fn judge(
 
 /// The checked definition, if the answer is whole.
 fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefinition, String> {
-    let code_hash: String = Sha256::digest(response.code.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let code_hash = hash::sha256_hex(response.code.as_bytes());
     if response.code.is_empty() || response.code.len() > limits::CODE {
         return Err(format!(
             "its code has {} bytes, not 1 to {}",
@@ -332,10 +329,7 @@ mod tests {
     use super::*;
 
     fn response(code: &str) -> SynthesizeResponse {
-        let code_hash = Sha256::digest(code.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let code_hash = hash::sha256_hex(code.as_bytes());
         SynthesizeResponse {
             code: code.into(),
             code_hash,

@@ -70,7 +70,7 @@ pub(super) async fn start(
     ctx.synthesis
         .agents
         .start(uid, call.about, made.instrument(span), move || {
-            again.triggers.send(target)
+            again.triggers.send(target);
         });
     super::announce::started(ctx, object).await;
 }
