@@ -441,3 +441,20 @@ fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
         assert_eq!(built.children.network_policies.len(), 1);
     }
 }
+
+#[test]
+fn a_pod_label_never_takes_the_place_of_one_that_policies_select_by() {
+    let world = World::of_spec(
+        &json!({"image": "own", "podLabels": {"langop.io/agent": "other", "team": "x"}}),
+    );
+    let template = world.build().children.deployments[0]
+        .spec
+        .clone()
+        .unwrap()
+        .template;
+    let labels = template.metadata.unwrap().labels.unwrap();
+    assert_eq!(
+        (labels["langop.io/agent"].as_str(), labels["team"].as_str()),
+        ("scout", "x")
+    );
+}

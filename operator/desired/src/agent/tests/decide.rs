@@ -418,3 +418,38 @@ fn an_edit_changes_no_running_agent_until_its_code_is_there() {
     world.store(&json!({}));
     assert_ne!(world.build().children, running, "when it is there");
 }
+
+#[test]
+fn where_two_checks_answer_the_earlier_wins() {
+    let (mut world, first) = with_code("one");
+    // A pin, before the lack of instructions; a fault, before a pin.
+    world.patch(&json!({"synthesis": {"revision": 1}, "instructions": null}));
+    assert_eq!(world.decide(), Decision::Run { code: first });
+    world.patch(&json!({"timeZone": "Mars/Olympus"}));
+    assert_eq!(world.decide(), Decision::Invalid);
+
+    // The lack of instructions, before a call in flight.
+    let mut world = plain("one");
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    world.patch(&json!({"instructions": null}));
+    assert_eq!(world.decide(), Decision::NothingToRun);
+
+    // A call in flight, before a pause; a pause, before missing references; those, before the annotation.
+    let mut world = World::of(SERVICE_TOOL);
+    fail(&mut world, Reason::SynthesisFailed, 1);
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    assert_eq!(world.decide(), Decision::Waiting { current: None });
+    world.in_flight = None;
+    world.tools.clear();
+    assert!(matches!(world.decide(), Decision::BackingOff { .. }));
+    world.annotate(RESYNTHESIZE, "a");
+    assert_eq!(world.decide(), Decision::WaitForReferences);
+
+    // The annotation, before changed instructions: its variant is not lost.
+    let (mut world, _) = with_code("one");
+    world.patch(&json!({"instructions": "two"}));
+    world.annotate(RESYNTHESIZE, "a");
+    assert!(
+        matches!(world.decide(), Decision::Synthesize { variant: Some(variant), .. } if variant == "a")
+    );
+}
