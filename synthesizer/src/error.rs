@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use langop_proto::{ERROR_DOMAIN, v1::Usage};
+use langop_proto::{ERROR_DOMAIN, pool, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -32,9 +32,9 @@ pub enum SynthesisError {
     /// The caller's or the server's time is over.
     #[error("the answer was not ready in time")]
     DeadlineExceeded,
-    /// The server is about to stop.
-    #[error("the server is shutting down; ask another replica")]
-    ShuttingDown,
+    /// This replica is about to stop.
+    #[error("this replica is about to stop; ask another one")]
+    Draining,
     /// The provider did not answer as it should.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -109,7 +109,7 @@ impl SynthesisError {
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-            Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+            Self::Draining => (Code::Unavailable, pool::DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
             Self::Provider(error) => match error {
                 ProviderError::KeyUnreadable(_) => {

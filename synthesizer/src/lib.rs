@@ -8,6 +8,7 @@ pub mod cache;
 pub mod caller;
 pub mod diagnostics;
 pub mod distill;
+pub mod drain;
 pub mod error;
 pub mod extract;
 pub mod generate;

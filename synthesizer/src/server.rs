@@ -16,6 +16,7 @@ use tonic_health::{
 
 use crate::{
     admin,
+    drain::Drain,
     metrics::Metrics,
     pipeline::Synthesizer,
     providers::{BuildError, Identity},
@@ -30,6 +31,8 @@ const CALLS_PER_CONNECTION: u32 = 1024;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Added to the time of the work when waiting for it: its own error says more than "too late".
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
+/// What has a health of its own: the server and its service.
+const SERVICES: [&str; 2] = ["", SERVICE_NAME];
 /// Added to the longest request when waiting for the last ones at the end.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
@@ -138,10 +141,11 @@ async fn serve_grpc(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let drain = Drain::default();
     let service = Service::new(
         synthesizer,
         settings.request_timeout + ANSWER_GRACE,
-        shutdown.clone(),
+        drain.clone(),
     );
     let service = SynthesisServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE)
@@ -172,7 +176,7 @@ async fn serve_grpc(
     let stopping = shutdown.clone();
     let server = router.serve_with_incoming_shutdown(incoming, async move {
         stopping.cancelled().await;
-        close(health).await;
+        finish(&drain, health).await;
     });
     let longest = settings.request_timeout + DRAIN_GRACE;
     tokio::select! {
@@ -184,16 +188,18 @@ async fn serve_grpc(
     }
 }
 
-/// Says `NOT_SERVING`, and ends the watches, which would otherwise keep their connections open.
-async fn close(mut health: HealthReporter) {
-    tracing::info!("stopping: no new calls, waiting for those under way");
-    for service in ["", SERVICE_NAME] {
+/// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and ends the watches of health, which
+/// would otherwise keep their connections open. Connections are closed after it: until then whoever comes hears where he stands.
+async fn finish(drain: &Drain, mut health: HealthReporter) {
+    for service in SERVICES {
         health
             .set_service_status(service, ServingStatus::NotServing)
             .await;
     }
-    tokio::task::yield_now().await;
-    for service in ["", SERVICE_NAME] {
+    drain.begin();
+    tracing::info!("stopping: no new calls, waiting for those under way");
+    drain.finished().await;
+    for service in SERVICES {
         health.clear_service_status(service).await;
     }
 }

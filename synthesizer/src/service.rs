@@ -13,14 +13,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, Span};
 
 use crate::{
     cache::Flight,
     caller::Caller,
-    error::{Failure, SynthesisError},
+    drain::{Drain, Place},
+    error::Failure,
     generate::Answer,
     pipeline::{Pending, Synthesizer},
 };
@@ -32,28 +32,28 @@ const STREAM_BUFFER: usize = 16;
 pub struct Service {
     synthesizer: Arc<Synthesizer>,
     longest: Duration,
-    shutdown: CancellationToken,
+    drain: Drain,
 }
 
 impl Service {
-    /// Answers by `synthesizer`, each request within `longest`, and no new ones once `shutdown` is cancelled.
-    pub fn new(
-        synthesizer: Arc<Synthesizer>,
-        longest: Duration,
-        shutdown: CancellationToken,
-    ) -> Self {
+    /// Answers by `synthesizer`, each request within `longest`, and no new ones once the drain has begun.
+    pub fn new(synthesizer: Arc<Synthesizer>, longest: Duration, drain: Drain) -> Self {
         Self {
             synthesizer,
             longest,
-            shutdown,
+            drain,
         }
     }
 
-    /// Who asks and how long the answer may take; nobody is let in once the server stops.
+    /// Held until the call is over; nobody is let in once the replica drains.
+    fn enter(&self) -> Result<Place, Status> {
+        self.drain
+            .enter()
+            .map_err(|error| Failure::from(error).to_status())
+    }
+
+    /// Who asks and how long the answer may take.
     fn admit<T>(&self, request: Request<T>) -> Result<(Caller, Instant, T), Status> {
-        if self.shutdown.is_cancelled() {
-            return Err(Failure::from(SynthesisError::ShuttingDown).to_status());
-        }
         let asked = deadline_of(request.metadata());
         let wait = asked.map_or(self.longest, |asked| asked.min(self.longest));
         Ok((
@@ -70,6 +70,7 @@ impl SynthesisService for Service {
         &self,
         request: Request<SynthesizeRequest>,
     ) -> Result<Response<SynthesizeResponse>, Status> {
+        let _place = self.enter()?;
         let (caller, deadline, request) = self.admit(request)?;
         let answer = self
             .synthesizer
@@ -86,6 +87,7 @@ impl SynthesisService for Service {
         &self,
         request: Request<SynthesizeStreamRequest>,
     ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
+        let place = self.enter()?;
         let (caller, deadline, request) = self.admit(request)?;
         let request = request.request.unwrap_or_default();
         let pending = self
@@ -94,7 +96,11 @@ impl SynthesisService for Service {
             .await
             .map_err(|failure| failure.to_status())?;
         let (events, stream) = mpsc::channel(STREAM_BUFFER);
-        tokio::spawn(narrate(pending, deadline, events).instrument(Span::current()));
+        let narration = async move {
+            let _place = place;
+            narrate(pending, deadline, events).await;
+        };
+        tokio::spawn(narration.instrument(Span::current()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -102,6 +108,7 @@ impl SynthesisService for Service {
         &self,
         request: Request<DistillPersonaRequest>,
     ) -> Result<Response<DistillPersonaResponse>, Status> {
+        let _place = self.enter()?;
         let (caller, deadline, request) = self.admit(request)?;
         let answer = self.synthesizer.distill(&caller, request, deadline).await;
         answer
@@ -113,6 +120,7 @@ impl SynthesisService for Service {
         &self,
         request: Request<ValidateCodeRequest>,
     ) -> Result<Response<ValidateCodeResponse>, Status> {
+        let _place = self.enter()?;
         let (_, _, request) = self.admit(request)?;
         let answer = Synthesizer::validate(&request).map_err(Failure::from);
         answer
