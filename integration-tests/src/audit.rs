@@ -5,15 +5,16 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
-/// The audit log of one API server, level Metadata, one JSON object a line.
+/// The audit log of one API server, one JSON object a line.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     path: PathBuf,
@@ -50,6 +51,17 @@ pub struct AuditEvent {
     pub field_manager: String,
     /// When the response was complete.
     pub at: Timestamp,
+}
+
+/// A finished request with all that is needed to make it again.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Who, what and with which response.
+    pub event: AuditEvent,
+    /// Path and query.
+    pub uri: String,
+    /// Its body; `null` if it had none, or the log holds only its metadata.
+    pub body: Value,
 }
 
 impl AuditEvent {
@@ -235,6 +247,33 @@ impl AuditLog {
         Ok(events)
     }
 
+    /// Hands on the events after `mark` that the filter wants, oldest first, with their bodies where the control plane was told to log
+    /// those. Reads line by line: a benchmark's bodies are more than memory should hold at once.
+    ///
+    /// # Errors
+    /// If the file is missing, a line cannot be read, or `take` fails.
+    pub fn each_recorded(
+        &self,
+        mark: Mark,
+        filter: &Filter,
+        mut take: impl FnMut(Recorded) -> Result<()>,
+    ) -> Result<()> {
+        let mut file = File::open(&self.path)
+            .with_context(|| format!("no audit log {}", self.path.display()))?;
+        file.seek(SeekFrom::Start(mark.0))?;
+        let mut lines = BufReader::new(file);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            let event = parse(&line)?.pop().filter(|event| filter.matches(event));
+            if let Some(event) = event {
+                let Request { uri, body } = serde_json::from_slice(&line)?;
+                take(Recorded { event, uri, body })?;
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+
     /// Waits until the filter has matched nothing for `quiet`, measured from the last event's own time
     /// (or from now if there is none), then returns all it matched after `mark`.
     ///
@@ -313,6 +352,15 @@ struct Line {
     #[serde(default)]
     response_status: Status,
     stage_timestamp: Timestamp,
+}
+
+/// What of it a repetition needs beside.
+#[derive(Deserialize)]
+struct Request {
+    #[serde(rename = "requestURI")]
+    uri: String,
+    #[serde(default, rename = "requestObject")]
+    body: Value,
 }
 
 #[derive(Deserialize)]
@@ -402,6 +450,30 @@ mod tests {
             pretty(&events),
             "2026-01-02T03:04:05.000006Z patch pods n/o 200 dry-run manager=me by u (agent/1)\n"
         );
+    }
+
+    #[test]
+    fn recorded_requests_have_their_bodies() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with_body = line("patch", "pods", "", "u")
+            .replace("\"stage\"", "\"requestObject\":{\"a\":1},\"stage\"");
+        let text = [
+            with_body,
+            line("patch", "pods", "", "other"),
+            line("create", "pods", "", "u"),
+        ];
+        std::fs::write(file.path(), format!("{}\n{{\"sta", text.join("\n"))).unwrap();
+        let filter = Filter::writes().user("u");
+        let mut recorded = Vec::new();
+        AuditLog::at(file.path())
+            .each_recorded(AuditLog::BEGINNING, &filter, |request| {
+                recorded.push(request);
+                Ok(())
+            })
+            .unwrap();
+        let bodies: Vec<_> = recorded.iter().map(|r| r.body.to_string()).collect();
+        assert_eq!(bodies, [r#"{"a":1}"#, "null"]);
+        assert_eq!(recorded[0].uri, "/x?fieldManager=me&dryRun=All");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use langop_integration_tests::control_plane::binaries::{self, Extra};
 use langop_integration_tests::control_plane::supervisor::{self, Owner};
-use langop_integration_tests::control_plane::{Ready, report};
+use langop_integration_tests::control_plane::{Options, Ready, report};
 use langop_integration_tests::workspace_root;
 
 /// A real Kubernetes control plane on loopback, with pods simulated by kwok, until Ctrl-C.
@@ -34,6 +34,8 @@ enum Act {
         /// Folder for certificates, logs and data; emptied first.
         #[arg(long)]
         state: PathBuf,
+        #[command(flatten)]
+        options: Options,
     },
     /// Run a command until it ends or stdin is closed.
     #[command(hide = true)]
@@ -67,7 +69,7 @@ async fn act(command: Option<Act>) -> Result<ExitCode> {
     match command {
         None => person().await?,
         Some(Act::Build { helm }) => build(if helm { &[Extra::Helm] } else { &[] }).await?,
-        Some(Act::Serve { state }) => return Ok(serve(state).await),
+        Some(Act::Serve { state, options }) => return Ok(serve(state, &options).await),
         Some(Act::Guard { command }) => {
             let code = supervisor::guard(&command, |pid| print(&pid.to_string())).await?;
             return Ok(code.into());
@@ -87,7 +89,7 @@ fn complain(error: &anyhow::Error) {
 
 async fn person() -> Result<()> {
     let state = workspace_root()?.join("target/control-plane");
-    supervisor::serve(&state, Owner::Person, |ready| {
+    supervisor::serve(&state, &Options::default(), Owner::Person, |ready| {
         print(&format!(
             "Ready at {}; pods are simulated by kwok. Ctrl-C ends it.",
             ready.server
@@ -101,9 +103,9 @@ async fn person() -> Result<()> {
     .await
 }
 
-async fn serve(state: PathBuf) -> ExitCode {
+async fn serve(state: PathBuf, options: &Options) -> ExitCode {
     let tell = |ready: &Ready| print(&report(Ok(ready))?);
-    match supervisor::serve(&state, Owner::Stdin, tell).await {
+    match supervisor::serve(&state, options, Owner::Stdin, tell).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever started us may be gone, and there is nobody else to tell.

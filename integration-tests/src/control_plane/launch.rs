@@ -13,13 +13,13 @@ use futures::future::select_all;
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::binaries::Binaries;
 use super::certificates::{Authority, Pair, service_account_keys};
 use super::process::Process;
-use super::{Ready, ports, storage};
+use super::{Options, Ready, ports, storage};
 use crate::audit::AuditLog;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::kubeconfig::{self, Credentials};
@@ -29,8 +29,6 @@ use crate::wait;
 const READY: Duration = Duration::from_secs(90);
 /// The one Node, played by kwok.
 const NODE: &str = "kwok-0";
-/// Every request with who, what and the response's code, but not its content. One event a request.
-const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],"rules":[{"level":"Metadata"}]}"#;
 
 /// A control plane that runs.
 pub(crate) struct Running {
@@ -91,11 +89,15 @@ impl Running {
 }
 
 /// Starts everything below `state` and waits until all of it is Ready.
-pub(crate) async fn launch(binaries: &Binaries, state: &Path) -> Result<Running> {
+pub(crate) async fn launch(
+    binaries: &Binaries,
+    state: &Path,
+    options: &Options,
+) -> Result<Running> {
     cluster::install_crypto_provider();
     // The parts have a working folder of their own in mind when they read relative paths.
     let state = &std::path::absolute(state)?;
-    let files = Files::write(state)?;
+    let files = Files::write(state, options)?;
     let mut etcd = start_etcd(binaries, &files)?;
     ready_or_failed(&mut etcd, http_ok(&format!("{}/health", files.etcd_url))).await?;
     let mut apiserver = start_apiserver(binaries, &files)?;
@@ -144,6 +146,22 @@ pub(crate) async fn launch(binaries: &Binaries, state: &Path) -> Result<Running>
     })
 }
 
+/// Every request with who, what and the response's code. One event a request, with its content only where that was asked for.
+fn audit_policy(options: &Options) -> Value {
+    let mut rules = vec![json!({"level": "Metadata"})];
+    if !options.audit_bodies_of.is_empty() {
+        let verbs = ["create", "update", "patch", "delete", "deletecollection"];
+        let bodies = json!({"level": "Request", "users": options.audit_bodies_of, "verbs": verbs});
+        rules.insert(0, bodies);
+    }
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": rules,
+    })
+}
+
 /// Waits until a part is Ready, or says why it ended.
 async fn ready_or_failed(
     part: &mut Process,
@@ -170,7 +188,7 @@ struct Files {
 }
 
 impl Files {
-    fn write(state: &Path) -> Result<Self> {
+    fn write(state: &Path, options: &Options) -> Result<Self> {
         let [etcd, etcd_peer, server_port, scheduler_port] = ports::free()?;
         let this = Self {
             logs: state.join("logs"),
@@ -184,7 +202,7 @@ impl Files {
             state: state.to_path_buf(),
         };
         fs::create_dir_all(&this.logs)?;
-        this.private("audit-policy.yaml", AUDIT_POLICY)?;
+        this.private("audit-policy.yaml", &audit_policy(options).to_string())?;
         this.write_credentials()?;
         Ok(this)
     }

@@ -29,13 +29,21 @@ use crate::audit::AuditLog;
 use crate::cluster::{Cluster, Nodes};
 use crate::{crds, programs, run_dir, wait};
 
+/// In what one control plane differs from another.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Options {
+    /// Log the writes of this user with their bodies, for [`AuditLog::each_recorded`] (default: nobody's).
+    #[arg(long, value_name = "USER")]
+    pub audit_bodies_of: Vec<String>,
+}
+
 /// What a started control plane says of itself, once all of it is Ready.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
     /// Kubeconfig of its administrator.
     pub kubeconfig: PathBuf,
-    /// The API server's audit log, level Metadata.
+    /// The API server's audit log: level Metadata, but for [`Options::audit_bodies_of`].
     pub audit_log: PathBuf,
     /// Address of the API server.
     pub server: String,
@@ -111,10 +119,18 @@ impl ControlPlane {
     /// # Errors
     /// If a part does not come up, with the end of its log.
     pub async fn start(state: &Path) -> Result<Self> {
+        Self::start_with(state, Options::default()).await
+    }
+
+    /// As [`Self::start`], with other than the usual options.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(state: &Path, options: Options) -> Result<Self> {
         let program = programs::locate("control-plane")?;
         let state = state.to_path_buf();
-        let (supervisor, ready) =
-            tokio::task::spawn_blocking(move || Supervisor::start(&program, &state)).await??;
+        let start = move || Supervisor::start(&program, &state, &options);
+        let (supervisor, ready) = tokio::task::spawn_blocking(start).await??;
         let audit = AuditLog::at(&ready.audit_log);
         let cluster = Cluster::started(ready.kubeconfig.clone(), Nodes::Simulated, audit)?;
         Ok(Self {
@@ -186,11 +202,16 @@ struct Supervisor {
 
 impl Supervisor {
     /// Blocks until the control plane is Ready.
-    fn start(program: &Path, state: &Path) -> Result<(Self, Ready)> {
+    fn start(program: &Path, state: &Path, options: &Options) -> Result<(Self, Ready)> {
+        let bodies = options
+            .audit_bodies_of
+            .iter()
+            .flat_map(|user| ["--audit-bodies-of", user]);
         let mut child = Command::new(program)
             .arg("serve")
             .arg("--state")
             .arg(state)
+            .args(bodies)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C goes to the whole foreground group; the supervisor tears down by itself.

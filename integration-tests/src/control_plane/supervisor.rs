@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::process::{bound_command, terminate};
-use super::{Ready, binaries, launch};
+use super::{Options, Ready, binaries, launch};
 use crate::wait;
 
 /// Who ends a control plane that runs in this process.
@@ -38,6 +38,7 @@ pub enum Owner {
 /// If a part does not come up, or ends by itself later.
 pub async fn serve(
     state: &Path,
+    options: &Options,
     owner: Owner,
     on_ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
@@ -46,7 +47,7 @@ pub async fn serve(
     let _lock = claim(state).await?;
     let bring_up = async {
         let binaries = binaries::locate().await?;
-        Box::pin(launch::launch(&binaries, state)).await
+        Box::pin(launch::launch(&binaries, state, options)).await
     };
     let mut running = tokio::select! {
         running = bring_up => running?,

@@ -55,7 +55,7 @@ pub fn locate(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds all programs of the workspace, as `cargo run` builds only the one it runs. Does nothing outside cargo.
+/// Builds all programs of the workspace in the profile of this one, as `cargo run` builds only the one it runs. Does nothing outside cargo.
 ///
 /// # Errors
 /// If the build fails; its output goes to stderr.
@@ -66,6 +66,7 @@ pub async fn build_all() -> Result<()> {
     let mut command = tokio::process::Command::new(cargo);
     command
         .args(["build", "--quiet", "--bins"])
+        .args(run_dir::programs_dir()?.ends_with("release").then_some("--release"))
         .current_dir(run_dir::workspace_root()?)
         .stdout(Stdio::null());
     let status = command.status().await.context("cannot run cargo")?;

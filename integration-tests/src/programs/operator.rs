@@ -1,7 +1,7 @@
 //! `langop-operator run` as a child process, under its own service account and nothing more.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -104,7 +104,7 @@ impl OperatorBuilder {
             .context("deploy/rbac.yaml")?;
         let token = rbac::token(&client, &own).await?;
         let log = log_file("operator")?;
-        let kubeconfig = log.with_extension("kubeconfig");
+        let kubeconfig = kubeconfig_beside(&log);
         self.cluster.write_token_kubeconfig(&kubeconfig, &token)?;
         let [port] = ports::free()?;
         let admin = format!("127.0.0.1:{port}");
@@ -157,6 +157,10 @@ impl OperatorBuilder {
     }
 }
 
+fn kubeconfig_beside(log: &Path) -> PathBuf {
+    log.with_extension("kubeconfig")
+}
+
 /// A running `langop-operator`.
 #[derive(Debug)]
 pub struct Operator {
@@ -195,6 +199,11 @@ impl Operator {
     /// Its log, both outputs.
     pub fn log(&self) -> &Path {
         self.program.log()
+    }
+
+    /// The kubeconfig by which it acts: whoever uses it is the operator to the API server.
+    pub fn kubeconfig(&self) -> PathBuf {
+        kubeconfig_beside(self.log())
     }
 
     /// Its process, e.g. to read its memory from `/proc`.
