@@ -122,9 +122,11 @@ fn tidy<K: serde::Serialize + kube::Resource>(world: &World, object: &K) -> Valu
         metadata.remove(key);
     }
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        for key in ["langop.io/synthesized-at", "langop.io/traceparent", "langop.io/desired-hash", "langop.io/persona-hash"] {
-            if annotations.contains_key(key) {
-                annotations.insert(key.into(), json!("(varies)"));
+        // URLs, and so the hashes over them, name the test's namespace.
+        let varying = ["synthesized-at", "traceparent", "desired-hash", "persona-hash", "tools-hash", "models-hash"];
+        for key in varying.map(|name| format!("langop.io/{name}")) {
+            if annotations.contains_key(&key) {
+                annotations.insert(key, json!("(varies)"));
             }
         }
     }
