@@ -297,9 +297,10 @@ pub struct LanguageAgentStatus {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_execution_result: Option<String>,
-    /// Uids of the ended Jobs that still exist and are counted above: each is counted exactly once, also across restarts.
+    /// What still exists and is counted above, so that each run is counted exactly once, also across restarts: uids of ended Jobs, and
+    /// `POD-UID:RESTARTS` of long-running agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub counted_jobs: Vec<String>,
+    pub counted_executions: Vec<String>,
     /// Pods that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_replicas: Option<i32>,

@@ -44,7 +44,7 @@ struct Ended {
 
 /// Brings the counts up to date with what is observed.
 pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
-    let before = std::mem::take(&mut status.counted_jobs);
+    let before = std::mem::take(&mut status.counted_executions);
     let mut ended: Vec<Ended> = Vec::new();
     for job in &observed.jobs {
         let Some(outcome) = job_outcome(job) else {
@@ -53,7 +53,7 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
         if !before.contains(&job.uid) {
             ended.push(of_job(job, outcome, observed));
         }
-        status.counted_jobs.push(job.uid.clone());
+        status.counted_executions.push(job.uid.clone());
     }
     for pod in observed.pods.iter().filter(|pod| !is_of_job(pod)) {
         let Facts::Pod(facts) = &pod.facts else {
@@ -65,10 +65,10 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
             ended.push(of_container(facts, i64::from(restarts - known)));
         }
         if restarts > 0 {
-            status.counted_jobs.push(format!("{}:{restarts}", pod.uid));
+            status.counted_executions.push(format!("{}:{restarts}", pod.uid));
         }
     }
-    status.counted_jobs.sort_unstable();
+    status.counted_executions.sort_unstable();
     ended.sort_by(|a, b| a.when.cmp(&b.when));
     for execution in ended {
         add(status, execution);

@@ -39,7 +39,7 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
     ];
     let (one, counts) = step(&world, &first);
     assert_eq!(
-        (counts, one.phase, &one.counted_jobs),
+        (counts, one.phase, &one.counted_executions),
         (
             [1, 1, 0],
             Some(AgentPhase::Succeeded),
@@ -50,7 +50,7 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
     world.observed.jobs = vec![job("j2", ended(false, "2026-03-01T10:00:00Z"))];
     let (two, counts) = step(&world, &one);
     assert_eq!(
-        (counts, two.phase, &two.counted_jobs),
+        (counts, two.phase, &two.counted_executions),
         ([2, 1, 1], Some(AgentPhase::Failed), &vec!["j2".to_owned()])
     );
     assert_eq!(
@@ -141,7 +141,7 @@ fn a_long_running_agents_container_ends_are_counted_once() {
     world.observed.pods.clear();
     let gone = world.status_after(&third, None);
     assert_eq!(
-        (gone.execution_count, gone.counted_jobs.len()),
+        (gone.execution_count, gone.counted_executions.len()),
         (Some(3), 0)
     );
 }
