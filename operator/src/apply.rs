@@ -1,22 +1,15 @@
 //! Makes children what they should be: looks first, writes only what differs, removes what is no longer wanted.
 //!
 //! Order: every name is checked for ownership before the first write, so a conflict leaves everything untouched. A child is ours
-//! exactly if its controller has our resource's uid (claims that were kept: see [`Ownership`]).
+//! exactly if its controller has our resource's uid (see [`Obstacle`]).
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{
     DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
-use langop_api::{
-    condition::Reason,
-    names::{labels, managers},
-};
+use langop_api::{condition::Reason, names::managers};
 use langop_desired::{
     children::{Applied, Child, Children, Prepared},
     conditions::Standing,
@@ -31,6 +24,7 @@ use crate::{
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
     index::Key,
+    ownership::Obstacle,
     watch,
 };
 
@@ -42,34 +36,13 @@ pub(crate) enum Applying {
         children: Children<Applied>,
         written: Vec<Written>,
     },
-    /// Names that somebody else's objects have; nothing was written.
-    Conflict(Vec<Taken>),
-    /// A child of a former object of the same name is still being removed; nothing was written.
-    Former(ChildKind, String),
+    /// A name is not ours; nothing was written.
+    Obstacle(Obstacle),
     /// The API server refuses one; those before it in order are written.
     Refused {
         message: String,
         written: Vec<Written>,
     },
-}
-
-/// A name that is not ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    kind: ChildKind,
-    name: String,
-    /// Kind and name of whoever controls it.
-    controller: Option<(String, String)>,
-}
-
-impl fmt::Display for Taken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} '{}'", child::name(self.kind), self.name)?;
-        match &self.controller {
-            Some((kind, name)) => write!(f, " of {kind} '{name}'"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// One child that was written.
@@ -86,40 +59,6 @@ pub(crate) enum Verb {
     Created,
     Updated,
     Deleted,
-}
-
-/// Normal forms that the API server made of what we applied, where they differ from ours: hash and digest by uid. Without it such a
-/// child would be applied again each time.
-#[derive(Debug, Default)]
-pub(crate) struct Accepted(Mutex<HashMap<String, (String, String)>>);
-
-impl Accepted {
-    fn holds(&self, observed: &Observed, desired: &Desired) -> bool {
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.get(&observed.uid)
-            .is_some_and(|(hash, digest)| *hash == desired.hash && *digest == observed.owned_digest)
-    }
-
-    fn note(&self, observed: &Observed, desired: &Desired) {
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if digest::is_current(observed, desired) {
-            rows.remove(&observed.uid);
-            return;
-        }
-        tracing::warn!(kind = ?observed.kind, name = observed.name, "the API server's form of this object differs from ours");
-        rows.insert(
-            observed.uid.clone(),
-            (desired.hash.clone(), observed.owned_digest.clone()),
-        );
-    }
-
-    /// That object is gone.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
-    }
 }
 
 struct Item {
@@ -162,8 +101,8 @@ pub(crate) async fn children(
         item.live = look(ctx, &item.key).await?;
     }
     let lives = items.iter().filter_map(|item| item.live.as_deref());
-    if let Some(obstacle) = obstacle(owner, lives) {
-        return Ok(obstacle);
+    if let Some(obstacle) = Obstacle::of(owner, lives) {
+        return Ok(Applying::Obstacle(obstacle));
     }
     let wanted: BTreeSet<Key> = items
         .iter()
@@ -213,32 +152,12 @@ impl Applying {
     pub(crate) fn settle(self) -> (Vec<Written>, Result<Children<Applied>, Standing>) {
         match self {
             Self::Done { children, written } => (written, Ok(children)),
-            Self::Conflict(taken) => (Vec::new(), Err(name_conflict(&taken))),
-            Self::Former(kind, name) => {
-                let message = format!(
-                    "the {} '{name}' of a former object of this name is still being removed",
-                    child::name(kind)
-                );
-                (
-                    Vec::new(),
-                    Err(Standing::Progressing(Reason::NameConflict, message)),
-                )
-            }
+            Self::Obstacle(obstacle) => (Vec::new(), Err(obstacle.standing())),
             Self::Refused { message, written } => {
                 (written, Err(Standing::Failed(Reason::ApplyFailed, message)))
             }
         }
     }
-}
-
-fn name_conflict(taken: &[Taken]) -> Standing {
-    let mut names: Vec<String> = taken.iter().map(Taken::to_string).collect();
-    names.sort_unstable();
-    let message = format!(
-        "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
-        names.join(", ")
-    );
-    Standing::Stalled(Reason::NameConflict, message)
 }
 
 /// Applies a namespace: no owner, and no label taken from another manager.
@@ -267,31 +186,12 @@ pub(crate) async fn obstacle_at(
     ctx: &Context,
     owner: &Owner,
     keys: &[Key],
-) -> Result<Option<Applying>, ReconcileError> {
+) -> Result<Option<Obstacle>, ReconcileError> {
     let mut lives = Vec::new();
     for key in keys {
         lives.extend(look(ctx, key).await?);
     }
-    Ok(obstacle(owner, lives.iter().map(AsRef::as_ref)))
-}
-
-fn obstacle<'a>(owner: &Owner, lives: impl Iterator<Item = &'a Observed>) -> Option<Applying> {
-    let mut taken = Vec::new();
-    for live in lives {
-        match Ownership::of(live, owner) {
-            Ownership::Ours => {}
-            Ownership::Former => return Some(Applying::Former(live.kind, live.name.clone())),
-            Ownership::Foreign => taken.push(Taken {
-                kind: live.kind,
-                name: live.name.clone(),
-                controller: live
-                    .controller
-                    .as_ref()
-                    .map(|controller| (controller.kind.clone(), controller.name.clone())),
-            }),
-        }
-    }
-    (!taken.is_empty()).then_some(Applying::Conflict(taken))
+    Ok(Obstacle::of(owner, lives.iter().map(AsRef::as_ref)))
 }
 
 /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
@@ -319,34 +219,6 @@ pub(crate) async fn look(
     Ok(live
         .and_then(|live| digest::reduce_object(key.kind, live))
         .map(Arc::new))
-}
-
-/// Whose a live object is.
-#[derive(Debug, PartialEq, Eq)]
-enum Ownership {
-    /// Our resource controls it, or it is a claim that an agent of this name left behind.
-    Ours,
-    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about to remove it.
-    Former,
-    Foreign,
-}
-
-impl Ownership {
-    fn of(live: &Observed, owner: &Owner) -> Self {
-        let kept_claim = || {
-            live.kind == ChildKind::PersistentVolumeClaim
-                && owner.kind == "LanguageAgent"
-                && live.labels.get(labels::AGENT) == Some(&owner.name)
-        };
-        match &live.controller {
-            Some(controller) if controller.uid == owner.uid => Self::Ours,
-            Some(controller) if controller.kind == owner.kind && controller.name == owner.name => {
-                Self::Former
-            }
-            None if kept_claim() => Self::Ours,
-            _ => Self::Foreign,
-        }
-    }
 }
 
 enum Step {
@@ -405,13 +277,12 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
     }
 }
 
+/// Judged by the answer itself: what the index holds may have been changed by others meanwhile.
 fn take(ctx: &Context, item: &Item, answer: DynamicObject) {
-    watch::ingest(ctx, item.key.kind, answer);
-    if let Some(observed) = ctx
-        .index
-        .get(item.key.kind, &item.key.namespace, &item.key.name)
-    {
+    let version = answer.metadata.resource_version.clone();
+    if let Some(observed) = digest::reduce_object(item.key.kind, answer) {
         ctx.accepted.note(&observed, &item.desired);
+        ctx.index.upsert(observed, version.as_deref());
     }
 }
 
@@ -452,97 +323,5 @@ pub(crate) async fn delete(
             );
             Err(ReconcileError::api(act, error))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use langop_desired::observed::Controller;
-
-    use super::*;
-
-    fn live(kind: ChildKind, controller: Option<&str>, agent: Option<&str>) -> Observed {
-        Observed {
-            kind,
-            name: "x".into(),
-            namespace: "n".into(),
-            uid: "live".into(),
-            controller: controller.map(|uid| Controller {
-                kind: "K".into(),
-                name: "o".into(),
-                uid: uid.into(),
-            }),
-            labels: agent
-                .iter()
-                .map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned()))
-                .collect(),
-            annotations: [].into(),
-            created: String::new(),
-            deleting: false,
-            owned_digest: "digest".into(),
-            facts: Facts::None,
-        }
-    }
-
-    fn owner() -> Owner {
-        Owner {
-            api_version: "langop.io/v1alpha1".into(),
-            kind: "LanguageAgent".into(),
-            name: "a".into(),
-            uid: "ours".into(),
-        }
-    }
-
-    #[test]
-    fn only_our_uid_or_a_kept_claim_of_our_name_is_ours() {
-        use Ownership::{Foreign, Former, Ours};
-        let (deployment, claim) = (ChildKind::Deployment, ChildKind::PersistentVolumeClaim);
-        for (live, whose) in [
-            (live(deployment, Some("ours"), None), Ours),
-            (live(deployment, Some("another uid"), Some("a")), Foreign),
-            (live(deployment, None, Some("a")), Foreign),
-            (live(claim, None, Some("a")), Ours),
-            (live(claim, None, Some("b")), Foreign),
-            (live(claim, None, None), Foreign),
-            (live(claim, Some("other"), Some("a")), Foreign),
-        ] {
-            assert_eq!(Ownership::of(&live, &owner()), whose, "{live:?}");
-        }
-        let former = Controller {
-            kind: "LanguageAgent".into(),
-            name: "a".into(),
-            uid: "former".into(),
-        };
-        let left = Observed {
-            controller: Some(former),
-            ..live(deployment, None, None)
-        };
-        assert_eq!(Ownership::of(&left, &owner()), Former);
-    }
-
-    #[test]
-    fn an_accepted_form_holds_until_either_side_changes() {
-        let accepted = Accepted::default();
-        let desired = Desired {
-            body: json!({}),
-            hash: "h".into(),
-            owned_digest: "ours".into(),
-        };
-        let observed = live(ChildKind::Service, Some("ours"), None);
-        assert!(!accepted.holds(&observed, &desired));
-        accepted.note(&observed, &desired);
-        assert!(accepted.holds(&observed, &desired));
-        let drifted = Observed {
-            owned_digest: "someone's".into(),
-            ..observed.clone()
-        };
-        assert!(!accepted.holds(&drifted, &desired));
-        let edited = Desired {
-            hash: "other".into(),
-            ..desired
-        };
-        assert!(!accepted.holds(&observed, &edited));
-        accepted.forget("live");
-        assert!(accepted.0.lock().unwrap().is_empty());
     }
 }

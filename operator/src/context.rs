@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
-    apply::Accepted,
+    accepted::Accepted,
     backoff::Backoffs,
     events::Events,
     index::Index,

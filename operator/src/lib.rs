@@ -8,6 +8,7 @@ pub mod cli;
 pub mod crds;
 pub mod settings;
 
+mod accepted;
 mod admin;
 mod apply;
 mod backoff;
@@ -25,6 +26,7 @@ mod leader;
 mod metrics;
 mod objects;
 mod operator;
+mod ownership;
 mod readiness;
 mod request;
 mod runner;

@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    accepted::Accepted,
     admin,
-    apply::Accepted,
     backoff::Backoffs,
     client,
     context::Context,

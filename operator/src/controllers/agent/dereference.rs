@@ -16,12 +16,8 @@ use langop_desired::{
 };
 
 use crate::{
-    apply::{self, Applying},
-    context::Context,
-    dereference::InNamespace,
-    error::ReconcileError,
-    index::Key,
-    kind::LangopKind as _,
+    apply, context::Context, dereference::InNamespace, error::ReconcileError, index::Key,
+    kind::LangopKind as _, ownership::Obstacle,
 };
 
 /// Everything that is known of an agent's surroundings.
@@ -138,7 +134,7 @@ pub(super) async fn obstacle(
     ctx: &Context,
     owner: &Owner,
     context: &AgentContext<'_>,
-) -> Result<Option<Applying>, ReconcileError> {
+) -> Result<Option<Obstacle>, ReconcileError> {
     let namespace = context.agent.namespace().unwrap_or_default();
     let is_new = is_new(&context.observed);
     let keys = child_names(&owner.name)

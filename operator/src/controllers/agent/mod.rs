@@ -43,10 +43,8 @@ impl Reconciled for LanguageAgent {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let owner = owner(&*self)?;
         let context = dereference::context(&ctx, &self, &owner).await?;
-        if let Some(obstacle) = dereference::obstacle(&ctx, &owner, &context).await?
-            && let (written, Err(standing)) = obstacle.settle()
-        {
-            return stop(&ctx, &context, &written, standing).await;
+        if let Some(obstacle) = dereference::obstacle(&ctx, &owner, &context).await? {
+            return stop(&ctx, &context, &[], obstacle.standing()).await;
         }
         match validate(&context, &ctx.settings.build, now()) {
             Ok(agent) => Box::pin(proceed(&ctx, context, &agent)).await,
