@@ -13,6 +13,7 @@ pub mod trace;
 /// Generated from `langop/synthesis/v1/synthesis.proto`.
 #[allow(
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     clippy::large_enum_variant,
     clippy::use_self,
     reason = "generated code: which of these it earns changes with the generator"

@@ -1,12 +1,12 @@
 //! A retry budget: when everything is down, retries must not multiply the load on what is left.
 
-/// Most retries saved up.
-const MOST: f64 = 100.0;
-/// What each request adds: one retry for five requests.
-const DEPOSIT: f64 = 0.2;
+/// What a retry costs; a request brings 1, so there is one retry for five requests.
+const PRICE: u32 = 5;
+/// Most saved up: 1,000 retries, enough for all calls that one lost replica had under way, each asked again and then elsewhere.
+const MOST: u32 = 1000 * PRICE;
 
-/// Retries that may still be made.
-pub(super) struct Budget(f64);
+/// What there is for retries.
+pub(super) struct Budget(u32);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -17,15 +17,13 @@ impl Default for Budget {
 impl Budget {
     /// A request is made.
     pub(super) fn deposit(&mut self) {
-        self.0 = (self.0 + DEPOSIT).min(MOST);
+        self.0 = (self.0 + 1).min(MOST);
     }
 
-    /// Takes one retry, if there is one.
+    /// Pays for one retry, if there is enough.
     pub(super) fn withdraw(&mut self) -> bool {
-        let granted = self.0 >= 1.0;
-        if granted {
-            self.0 -= 1.0;
-        }
-        granted
+        let left = self.0.checked_sub(PRICE);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
     }
 }

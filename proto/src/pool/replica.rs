@@ -1,0 +1,245 @@
+//! What is known of each replica: its connection, and whether it is passed over for a while.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint};
+
+use super::rank;
+
+/// First and longest time for which a replica that failed is passed over.
+const EJECTION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// All replicas, as they come and go.
+pub(super) struct Replicas {
+    endpoints: watch::Receiver<Vec<Endpoint>>,
+    /// Whether nobody can change the endpoints any more, and their last word is heard.
+    is_final: bool,
+    known: BTreeMap<String, Replica>,
+}
+
+struct Replica {
+    channel: Channel,
+    /// Incidents in a row; what calls in flight at the same time suffer is one.
+    failures: u32,
+    ejection: Option<Ejection>,
+}
+
+struct Ejection {
+    since: Instant,
+    /// Passed over until then, unless no other is left.
+    until: Instant,
+}
+
+/// A replica that may be asked.
+pub(super) struct Candidate {
+    pub(super) name: String,
+    pub(super) channel: Channel,
+}
+
+impl Replicas {
+    pub(super) fn new(mut endpoints: watch::Receiver<Vec<Endpoint>>) -> Self {
+        endpoints.mark_changed();
+        Self {
+            endpoints,
+            is_final: false,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// The replicas in the order in which a key's call should ask them: by preference, those passed over at the end.
+    pub(super) fn candidates(&mut self, key: &[u8]) -> Vec<Candidate> {
+        let now = Instant::now();
+        let (mut ready, mut ejected) = (Vec::new(), Vec::new());
+        for name in self.preference(key) {
+            let Some(replica) = self.known.get_mut(&name) else {
+                continue;
+            };
+            let channel = replica.channel.clone();
+            let group = if replica.may_be_asked(now) {
+                &mut ready
+            } else {
+                &mut ejected
+            };
+            group.push(Candidate { name, channel });
+        }
+        ready.append(&mut ejected);
+        ready
+    }
+
+    /// Their names in the order in which a key prefers them, whatever their state.
+    pub(super) fn preference(&mut self, key: &[u8]) -> Vec<String> {
+        self.follow();
+        rank::by_preference(key, self.known.keys())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&mut self) -> usize {
+        self.follow();
+        self.known.len()
+    }
+
+    /// A replica answered a call that it was asked at `asked`. One that a draining replica had before it said so proves nothing.
+    pub(super) fn accept(&mut self, name: &str, asked: Instant) {
+        if let Some(replica) = self.known.get_mut(name)
+            && !replica.is_ejected_since(asked)
+        {
+            replica.failures = 0;
+            replica.ejection = None;
+        }
+    }
+
+    /// A replica failed a call that it was asked at `asked`. Calls that were under way when it was ejected tell nothing new.
+    pub(super) fn eject(&mut self, name: &str, asked: Instant) {
+        if let Some(replica) = self.known.get_mut(name)
+            && !replica.is_ejected_since(asked)
+        {
+            let pause = EJECTION.0.saturating_mul(1 << replica.failures.min(16));
+            let since = Instant::now();
+            replica.failures = replica.failures.saturating_add(1);
+            replica.ejection = Some(Ejection {
+                since,
+                until: since + pause.min(EJECTION.1),
+            });
+        }
+    }
+
+    /// Whether a replica was ejected after `asked`, or is gone.
+    pub(super) fn was_ejected_since(&self, name: &str, asked: Instant) -> bool {
+        self.known
+            .get(name)
+            .is_none_or(|replica| replica.is_ejected_since(asked))
+    }
+
+    /// Adds what is new and drops what is gone; what stays keeps its connection and its history.
+    fn follow(&mut self) {
+        let is_changed = match self.endpoints.has_changed() {
+            Ok(is_changed) => is_changed,
+            Err(_) => !std::mem::replace(&mut self.is_final, true),
+        };
+        if !is_changed {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.known);
+        for endpoint in self.endpoints.borrow_and_update().iter() {
+            let name = endpoint.uri().to_string();
+            let known = old.remove(&name);
+            // One that is named twice is one.
+            self.known
+                .entry(name)
+                .or_insert_with(|| known.unwrap_or_else(|| Replica::new(endpoint)));
+        }
+    }
+}
+
+impl Replica {
+    fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            channel: endpoint.connect_lazy(),
+            failures: 0,
+            ejection: None,
+        }
+    }
+
+    fn is_ejected_since(&self, asked: Instant) -> bool {
+        self.ejection
+            .as_ref()
+            .is_some_and(|ejection| asked <= ejection.since)
+    }
+
+    /// After its ejection one call tries it again, and the others go on passing it over until that one comes back.
+    fn may_be_asked(&mut self, now: Instant) -> bool {
+        match &mut self.ejection {
+            None => true,
+            Some(ejection) if now < ejection.until => false,
+            Some(ejection) => {
+                ejection.until = now + EJECTION.0;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(name: &str) -> Endpoint {
+        Endpoint::from_shared(format!("http://{name}")).unwrap()
+    }
+
+    fn replicas(names: &[&str]) -> Replicas {
+        Replicas::new(watch::channel(names.iter().map(|name| endpoint(name)).collect()).1)
+    }
+
+    /// For how long the first in rank is passed over.
+    fn pause(replicas: &Replicas, name: &str) -> Option<Duration> {
+        let ejection = replicas.known[name].ejection.as_ref()?;
+        Some(ejection.until - ejection.since)
+    }
+
+    #[tokio::test]
+    async fn what_was_under_way_when_a_replica_fell_is_one_incident() {
+        let mut replicas = replicas(&["a", "b"]);
+        let name = replicas.preference(b"key").remove(0);
+        let asked = Instant::now();
+        for _ in 0..100 {
+            replicas.eject(&name, asked);
+        }
+        assert_eq!(pause(&replicas, &name), Some(EJECTION.0));
+        assert!(replicas.was_ejected_since(&name, asked));
+        replicas.accept(&name, asked);
+        assert_eq!(
+            pause(&replicas, &name),
+            Some(EJECTION.0),
+            "an old answer is no news"
+        );
+        replicas.eject(&name, Instant::now());
+        assert_eq!(
+            pause(&replicas, &name),
+            Some(2 * EJECTION.0),
+            "a new call is"
+        );
+        replicas.accept(&name, Instant::now());
+        assert_eq!(pause(&replicas, &name), None);
+    }
+
+    #[tokio::test]
+    async fn one_named_twice_is_one_and_keeps_its_history() {
+        let mut replicas = replicas(&["a", "a"]);
+        assert_eq!(replicas.len(), 1);
+        let name = replicas.preference(b"key").remove(0);
+        replicas.eject(&name, Instant::now());
+        assert_eq!(replicas.len(), 1);
+        assert!(pause(&replicas, &name).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_last_word_on_endpoints_is_heard() {
+        let (sender, receiver) = watch::channel(vec![endpoint("a")]);
+        let mut replicas = Replicas::new(receiver);
+        assert_eq!(replicas.len(), 1);
+        sender.send(vec![endpoint("b"), endpoint("c")]).unwrap();
+        drop(sender);
+        assert_eq!(replicas.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_ejected_replica_is_tried_by_one_call() {
+        let mut replicas = replicas(&["a", "b"]);
+        let home = replicas.preference(b"key").remove(0);
+        replicas.eject(&home, Instant::now());
+        assert_ne!(replicas.candidates(b"key")[0].name, home);
+        let ejection = replicas.known.get_mut(&home).unwrap();
+        ejection.ejection.as_mut().unwrap().until = Instant::now();
+        assert_eq!(replicas.candidates(b"key")[0].name, home, "the trial");
+        assert_ne!(
+            replicas.candidates(b"key")[0].name,
+            home,
+            "the others wait for its end"
+        );
+    }
+}
