@@ -1,0 +1,110 @@
+//! `cargo bench-operator`: what the operator costs and how fast it is on a real control plane, beside a bare client that does nothing
+//! but repeat the operator's own writes.
+//!
+//! Prints a table and writes target/bench/operator.json. Owns the order of the measurements; it must not assert: a figure is a figure.
+//! What makes a figure meaningless (a write of the baseline that fails, an agent that never becomes Ready) is an error.
+
+mod alone;
+mod bring_up;
+mod figures;
+mod fleet;
+mod process;
+mod replay;
+mod restart;
+mod script;
+mod steady;
+mod tool_change;
+mod world;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use langop_integration_tests::{
+    ControlPlane, control_plane::Options, programs, run_dir, workspace_root,
+};
+
+use crate::{
+    alone::Workspace,
+    figures::{Figures, progress},
+    fleet::Fleet,
+    script::Script,
+    world::World,
+};
+
+/// Who the operator is to the API server; the control plane logs its writes with their bodies, for the baseline.
+const OPERATOR: &str = "system:serviceaccount:langop-system:langop-operator";
+
+/// Benchmarks of the operator on a real control plane of their own (pods are simulated by kwok).
+#[derive(Parser)]
+#[command(name = "cargo bench-operator", bin_name = "cargo bench-operator")]
+struct Args {
+    /// How many agents to bring up.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=99_999))]
+    agents: u32,
+    /// Changes of a tool's port in each of the two rounds; from 100 on, p99 is no longer the maximum.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    changes: u16,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    progress("building the programs");
+    programs::build_all().await?;
+    let mut figures = Figures::new(args.agents);
+    let outcome = measure(&args, &mut figures).await;
+    // What was measured before something failed is worth its hour too.
+    figures.print();
+    figures.write(&workspace_root()?.join("target/bench/operator.json"))?;
+    outcome
+}
+
+async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
+    let fleet = Fleet::new(args.agents)?;
+    let [warm_up, script] = {
+        let cp = control_plane("control-plane").await?;
+        let scripts = with_operator(args, &cp, &fleet, figures).await?;
+        cp.stop().await?;
+        scripts
+    };
+    // A control plane of its own: the baseline begins with what the operator began with.
+    let cp = control_plane("baseline").await?;
+    replay::measure(&cp, &fleet, &warm_up, &script, figures).await?;
+    cp.stop().await
+}
+
+async fn control_plane(name: &str) -> Result<ControlPlane> {
+    progress(&format!("starting the {name}'s API server and controllers"));
+    let options = Options {
+        audit_bodies_of: vec![OPERATOR.to_owned()],
+    };
+    ControlPlane::start_with(&run_dir()?.join(name), options).await
+}
+
+/// All that is measured with the operator at work. Returns what it wrote for the first few agents, and for all.
+async fn with_operator(
+    args: &Args,
+    cp: &ControlPlane,
+    fleet: &Fleet,
+    figures: &mut Figures,
+) -> Result<[Script; 2]> {
+    fleet.prepare(cp).await?;
+    let mut world = World::start(cp).await?;
+    ensure!(
+        world.operator.user() == OPERATOR,
+        "the operator is {}, not {OPERATOR}",
+        world.operator.user()
+    );
+    world.services_run(fleet).await?;
+
+    let (most, warm_up) = alone::measure(&world, Workspace::Without).await?;
+    figures.writes_per_agent = Some(most);
+    figures.writes_per_agent_with_workspace =
+        Some(alone::measure(&world, Workspace::With).await?.0);
+    let script = bring_up::measure(&world, fleet, figures).await?;
+    steady::measure(&world, fleet, figures).await?;
+    tool_change::idle(&world, fleet, args.changes, figures).await?;
+    restart::measure(&mut world, fleet, figures).await?;
+    tool_change::while_64_hang(&mut world, fleet, args.changes, figures).await?;
+    world.operator.stop().await?;
+    Ok([warm_up, script])
+}

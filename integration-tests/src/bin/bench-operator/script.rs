@@ -1,0 +1,144 @@
+//! What the operator wrote, in a form that a client which knows nothing can repeat: for each agent its requests in their order.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result, bail};
+use http::{HeaderValue, Method};
+use kube::ResourceExt as _;
+use langop_api::LanguageAgent;
+use langop_integration_tests::{AuditLog, Filter, Mark, audit::Recorded};
+use serde_json::Value;
+
+/// The requests for all agents.
+pub(crate) struct Script {
+    pub(crate) agents: Vec<LanguageAgent>,
+    /// In the order of their first requests.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// The requests for one agent.
+pub(crate) struct Part {
+    /// Its place in the list.
+    pub(crate) agent: usize,
+    /// Its uid when they were recorded; the bodies name it.
+    pub(crate) uid: String,
+    pub(crate) writes: Vec<Write>,
+}
+
+/// One request.
+pub(crate) struct Write {
+    pub(crate) method: Method,
+    pub(crate) uri: String,
+    pub(crate) content_type: HeaderValue,
+    pub(crate) body: String,
+}
+
+impl Script {
+    /// What `user` wrote with success for these agents since the mark. Their names are of one length, and all names of objects that
+    /// belong to an agent begin with its own.
+    pub(crate) fn record(
+        audit: &AuditLog,
+        mark: Mark,
+        user: &str,
+        agents: &[LanguageAgent],
+        uids: &[String],
+    ) -> Result<Self> {
+        let length = agents
+            .first()
+            .map(|agent| agent.name_any().len())
+            .unwrap_or_default();
+        let places: HashMap<(String, String), usize> = agents
+            .iter()
+            .enumerate()
+            .map(|(n, agent)| ((agent.namespace().unwrap_or_default(), agent.name_any()), n))
+            .collect();
+        let mut parts: Vec<Part> = Vec::new();
+        let mut part_of: HashMap<usize, usize> = HashMap::new();
+        audit.each_recorded(mark, &Filter::writes().user(user), |request| {
+            let Some(name) = object_name(&request).get(..length).map(str::to_owned) else {
+                return Ok(());
+            };
+            let Some(&agent) = places.get(&(request.event.namespace.clone(), name)) else {
+                return Ok(());
+            };
+            if request.event.code >= 400 {
+                return Ok(());
+            }
+            let uid = &uids[agent];
+            let write = Write::of(request, uid)?;
+            let part = *part_of.entry(agent).or_insert_with(|| {
+                parts.push(Part {
+                    agent,
+                    uid: uid.clone(),
+                    writes: Vec::new(),
+                });
+                parts.len() - 1
+            });
+            parts[part].writes.push(write);
+            Ok(())
+        })?;
+        Ok(Self {
+            agents: agents.to_vec(),
+            parts,
+        })
+    }
+
+    /// All requests.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.writes.len()).sum()
+    }
+}
+
+/// The object a request is about; creations name it in the body only.
+fn object_name(request: &Recorded) -> &str {
+    match request.event.name.as_str() {
+        "" => request.body["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default(),
+        name => name,
+    }
+}
+
+impl Write {
+    fn of(
+        Recorded {
+            event,
+            uri,
+            mut body,
+        }: Recorded,
+        owner: &str,
+    ) -> Result<Self> {
+        let (method, content_type) = match event.verb.as_str() {
+            "create" => (Method::POST, "application/json"),
+            "update" => (Method::PUT, "application/json"),
+            "delete" => (Method::DELETE, "application/json"),
+            // The audit log leaves the content type out; of the two that the operator sends, only an apply names the kind.
+            "patch" if body["kind"].is_string() => (Method::PATCH, "application/apply-patch+yaml"),
+            "patch" => (Method::PATCH, "application/merge-patch+json"),
+            verb => bail!("the operator made a request that cannot be repeated: {verb} {uri}"),
+        };
+        if body.is_null() && method != Method::DELETE {
+            bail!("the audit log has no body of {method} {uri}");
+        }
+        strip(&mut body, owner);
+        let content_type = HeaderValue::from_static(content_type);
+        Ok(Self {
+            method,
+            uri,
+            content_type,
+            body: serde_json::to_string(&body).context("a body is no JSON")?,
+        })
+    }
+}
+
+/// Takes out the uids of children, which will be others; the agent's own is exchanged when the request is repeated.
+fn strip(body: &mut Value, owner: &str) {
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut)
+        && metadata.get("uid").and_then(Value::as_str) != Some(owner)
+    {
+        metadata.remove("uid");
+    }
+    if let Some(body) = body.as_object_mut() {
+        body.remove("preconditions");
+    }
+}
