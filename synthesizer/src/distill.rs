@@ -50,7 +50,11 @@ impl Synthesizer {
         let key = RequestKey::of_persona(&persona, &engine.identity);
         let span = pipeline::cache_span(key, prompt::persona::version());
         let worker = Arc::clone(&engine);
-        let work = move |_| async move { distill(&worker, &persona).await };
+        let payer = caller.clone();
+        let work = move |_| async move {
+            let work = distill(&worker, &persona);
+            payer.pay(work, |distilled| distilled.usage).await
+        };
         let key = Key {
             caller: caller.clone(),
             request: key,
@@ -91,6 +95,7 @@ async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failur
         task,
         attempt: 1,
         deadline,
+        listener: None,
     };
     let completion = engine.provider.chat(chat).await?;
     engine.metrics.tokens(&engine.identity, completion.usage);

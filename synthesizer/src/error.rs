@@ -8,12 +8,14 @@ use langop_proto::{ERROR_DOMAIN, pool, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::providers::ProviderError;
+use crate::{access::Denied, providers::ProviderError};
 
 /// Most fields a `BadRequest` names: details travel in trailers, which must stay under 4 KiB.
 const MAX_VIOLATIONS: usize = 10;
 /// Longest path or description of one of them, in bytes.
 const MAX_VIOLATION_TEXT: usize = 120;
+/// How soon to come back when it is only too much at the moment.
+const SOON: Duration = Duration::from_secs(1);
 /// How soon to come back where nobody said.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,9 @@ pub enum SynthesisError {
     /// This replica is about to stop.
     #[error("this replica is about to stop; ask another one")]
     Draining,
+    /// The caller may not, or not now.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The provider did not answer as it should.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -111,6 +116,16 @@ impl SynthesisError {
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Self::Draining => (Code::Unavailable, pool::DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
+            Self::Denied(denied) => match denied {
+                Denied::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+                Denied::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
+                Denied::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
+                Denied::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
+                Denied::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
+                Denied::BudgetSpent { .. } => (Code::ResourceExhausted, "TOKEN_BUDGET_SPENT"),
+                Denied::TooManyCalls => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+                Denied::Busy => (Code::ResourceExhausted, "SERVER_BUSY"),
+            },
             Self::Provider(error) => match error {
                 ProviderError::KeyUnreadable(_) => {
                     (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE")
@@ -127,7 +142,12 @@ impl SynthesisError {
                 ProviderError::RateLimited { .. } => {
                     (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED")
                 }
-                ProviderError::Server { .. } => (Code::Unavailable, "PROVIDER_ERROR"),
+                ProviderError::Server { .. } | ProviderError::Failed { .. } => {
+                    (Code::Unavailable, "PROVIDER_ERROR")
+                }
+                ProviderError::BrokeOff { .. } => {
+                    (Code::Unavailable, "PROVIDER_ANSWER_INCOMPLETE")
+                }
                 ProviderError::Transport(_) => (Code::Unavailable, "PROVIDER_UNREACHABLE"),
                 ProviderError::TimedOut => (Code::DeadlineExceeded, "PROVIDER_TIMEOUT"),
                 ProviderError::Unreadable(_) => (Code::Unavailable, "PROVIDER_ANSWER_UNREADABLE"),
@@ -139,6 +159,10 @@ impl SynthesisError {
     /// When to come back; for `RESOURCE_EXHAUSTED` always.
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Denied(
+                Denied::TooManyRequests { retry_after } | Denied::BudgetSpent { retry_after },
+            ) => Some(*retry_after),
+            Self::Denied(Denied::TooManyCalls | Denied::Busy) => Some(SOON),
             Self::Provider(ProviderError::RateLimited { retry_after }) => {
                 Some(retry_after.unwrap_or(DEFAULT_RETRY))
             }

@@ -3,6 +3,7 @@
 //! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on disk, and never runs the
 //! code it makes. Modules are public for the tests and benchmarks of this workspace; the interface of the crate is [`serve`].
 
+pub mod access;
 pub mod admin;
 pub mod cache;
 pub mod caller;

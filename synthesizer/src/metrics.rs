@@ -51,7 +51,7 @@ pub enum LlmOutcome {
     RateLimited,
     /// Another status that says no.
     Refused,
-    /// 5xx.
+    /// 5xx, or an error in the middle of an answer.
     ServerError,
     /// Without a connection, or with a broken one.
     Transport,
@@ -67,8 +67,12 @@ impl LlmOutcome {
         match result {
             Ok(_) => Self::Success,
             Err(ProviderError::RateLimited { .. }) => Self::RateLimited,
-            Err(ProviderError::Server { .. }) => Self::ServerError,
-            Err(ProviderError::Transport(_)) => Self::Transport,
+            Err(
+                ProviderError::Server { .. }
+                | ProviderError::Failed { .. }
+                | ProviderError::BrokeOff { source: None, .. },
+            ) => Self::ServerError,
+            Err(ProviderError::Transport(_) | ProviderError::BrokeOff { .. }) => Self::Transport,
             Err(ProviderError::TimedOut) => Self::Timeout,
             Err(ProviderError::Unreadable(_) | ProviderError::TooLarge { .. }) => Self::Unreadable,
             Err(
@@ -92,6 +96,33 @@ impl LlmOutcome {
             Self::Unreadable => "unreadable",
         }
     }
+}
+
+/// Why a connection was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are as many as there may be.
+    Limit,
+    /// Its address has as many as it may have.
+    AddressLimit,
+    /// It came to no handshake, or not in time.
+    Handshake,
+}
+
+impl Refusal {
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::AddressLimit => "address_limit",
+            Self::Handshake => "handshake",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,6 +177,8 @@ pub struct Metrics {
     repairs: Counter,
     llm_requests: Histograms<LlmLabels>,
     rpcs: Family<RpcLabels, Counter>,
+    connections: Gauge,
+    connections_refused: Family<RefusalLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -159,6 +192,8 @@ impl Default for Metrics {
             repairs: Counter::default(),
             llm_requests: histograms(),
             rpcs: Family::default(),
+            connections: Gauge::default(),
+            connections_refused: Family::default(),
         };
         metrics.register();
         metrics
@@ -202,6 +237,16 @@ impl Metrics {
             "langop_grpc_requests",
             "gRPC calls by method and status code",
             self.rpcs.clone(),
+        );
+        r.register(
+            "langop_grpc_connections",
+            "gRPC connections, those still in their handshake included",
+            self.connections.clone(),
+        );
+        r.register(
+            "langop_grpc_connections_refused",
+            "gRPC connections that were not served",
+            self.connections_refused.clone(),
         );
     }
 
@@ -279,6 +324,24 @@ impl Metrics {
                 method,
                 code: code_name(code),
             })
+            .inc();
+    }
+
+    /// There is one more connection.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// There is one connection less.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// A connection is not served.
+    pub fn connection_refused(&self, refusal: Refusal) {
+        let reason = refusal.as_str();
+        self.connections_refused
+            .get_or_create(&RefusalLabels { reason })
             .inc();
     }
 

@@ -21,7 +21,7 @@ use crate::{
     diagnostics,
     distill::Distilled,
     error::{Failure, SynthesisError},
-    generate::{self, Answer},
+    generate::{self, Answer, Delivery},
     key::{RequestKey, sha256_hex},
     metrics::{CacheResult, Metrics},
     prompt,
@@ -103,7 +103,8 @@ impl Synthesizer {
         request: SynthesizeRequest,
         deadline: Instant,
     ) -> Result<SynthesizeResponse, Failure> {
-        self.begin(caller, request).await?.response(deadline).await
+        let pending = self.begin(caller, request, Delivery::Whole).await?;
+        pending.response(deadline).await
     }
 
     /// Finds or starts the work for a request.
@@ -111,9 +112,10 @@ impl Synthesizer {
         &self,
         caller: &Caller,
         request: SynthesizeRequest,
+        delivery: Delivery,
     ) -> Result<Pending, Failure> {
         let started = Instant::now();
-        let begun = self.find(caller, request, started).await;
+        let begun = self.find(caller, request, delivery, started).await;
         if begun.is_err() {
             self.metrics.synthesis(None, started.elapsed());
         }
@@ -124,6 +126,7 @@ impl Synthesizer {
         &self,
         caller: &Caller,
         mut request: SynthesizeRequest,
+        delivery: Delivery,
         started: Instant,
     ) -> Result<Pending, SynthesisError> {
         request::check_synthesize(&request)?;
@@ -132,7 +135,7 @@ impl Synthesizer {
         let request = prompt::normalise(request);
         let instructions_hash = instructions::hash(&request.instructions);
         let key = RequestKey::of_synthesis(&request, &engine.identity);
-        let found = engine.find(caller, request, key).await;
+        let found = engine.find(caller, request, key, delivery).await;
         Ok(Pending {
             engine,
             found,
@@ -170,11 +173,14 @@ impl Engine {
         caller: &Caller,
         request: SynthesizeRequest,
         key: RequestKey,
+        delivery: Delivery,
     ) -> Found<Answer> {
         let span = cache_span(key, prompt::version());
         let engine = Arc::clone(self);
+        let payer = caller.clone();
         let work = move |progress| async move {
-            generate::answer(&engine, &request, key, &progress).await
+            let work = generate::answer(&engine, &request, key, &progress, delivery);
+            payer.pay(work, |answer| answer.usage).await
         };
         let key = Key {
             caller: caller.clone(),

@@ -1,5 +1,5 @@
-//! A tower layer around every gRPC call: the server span, child of the caller's, and the counter of calls by method and
-//! code. Sees headers and trailers only, never a message.
+//! A tower layer around every gRPC call: the server span, child of the caller's, the counter of calls by method and code, and
+//! the door: `access` says whether the call is let in. Sees headers and trailers only, never a message.
 
 use std::{
     pin::Pin,
@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, ready};
 use http::{HeaderMap, Request, Response};
 use langop_proto::trace;
 use tonic::{
@@ -20,7 +20,11 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::metrics::{Metrics, code_name};
+use crate::{
+    access::{Access, Ticket},
+    error::Failure,
+    metrics::{Metrics, code_name},
+};
 
 /// The methods served: path, and label of the metric. Everything else is `other`, so that clients cannot make labels.
 const METHODS: [(&str, &str); 7] = [
@@ -52,12 +56,13 @@ const METHODS: [(&str, &str); 7] = [
 #[derive(Clone)]
 pub struct RpcLayer {
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
 }
 
 impl RpcLayer {
-    /// Counts into `metrics`.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    /// Counts into `metrics`, and lets in whom `access` lets in.
+    pub fn new(metrics: Arc<Metrics>, access: Arc<Access>) -> Self {
+        Self { metrics, access }
     }
 }
 
@@ -68,6 +73,7 @@ impl<S> Layer<S> for RpcLayer {
         Rpc {
             inner,
             metrics: Arc::clone(&self.metrics),
+            access: Arc::clone(&self.access),
         }
     }
 }
@@ -77,13 +83,14 @@ impl<S> Layer<S> for RpcLayer {
 pub struct Rpc<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
 }
 
 impl<S> Service<Request<Body>> for Rpc<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
-    S::Error: 'static,
+    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -93,16 +100,27 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let (path, method) = known(request.uri().path());
         let span = server_span(path, request.headers());
         let mut call = Call {
             method,
             span: span.clone(),
             metrics: Arc::clone(&self.metrics),
+            ticket: None,
             is_over: false,
         };
-        let response = self.inner.call(request).instrument(span);
+        let response = match self.access.admit(&mut request) {
+            Ok(ticket) => {
+                call.ticket = Some(ticket);
+                let request = self.access.receive(request);
+                Either::Left(self.inner.call(request).instrument(span))
+            }
+            Err(denied) => {
+                let status = Failure::from(denied).to_status();
+                Either::Right(ready(Ok(status.into_http())))
+            }
+        };
         Box::pin(async move {
             let response = response.await?;
             // An error before any message has its status in the headers.
@@ -142,6 +160,8 @@ struct Call {
     method: &'static str,
     span: Span,
     metrics: Arc<Metrics>,
+    /// Held until the last byte of the answer is on its way, so that slow readers count, too.
+    ticket: Option<Ticket>,
     is_over: bool,
 }
 

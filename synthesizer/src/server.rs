@@ -7,7 +7,7 @@ use langop_proto::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -15,6 +15,7 @@ use tonic_health::{
 };
 
 use crate::{
+    access::{Access, Incoming, LoadError},
     admin,
     drain::Drain,
     metrics::Metrics,
@@ -27,6 +28,8 @@ use crate::{
 
 /// Most calls of one connection at a time; more wait.
 const CALLS_PER_CONNECTION: u32 = 1024;
+/// Longest metadata of a call, in bytes.
+const HEADERS: u32 = 16 * 1024;
 /// How often a silent client is asked whether it is still there, and how long it may take to say so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Added to the time of the work when waiting for it: its own error says more than "too late".
@@ -65,6 +68,9 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The files of TLS or tokens cannot be used.
+    #[error(transparent)]
+    Access(#[from] LoadError),
     /// The provider cannot be made.
     #[error(transparent)]
     Provider(#[from] BuildError),
@@ -100,10 +106,21 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listeners.grpc.local_addr().map_err(ServeError::Listener)?;
-    settings.check_plaintext(address)?;
+    settings.access.check(address)?;
     let metrics = Arc::new(Metrics::default());
+    let access = Arc::new(Access::new(&settings.access).await?);
+    // A connection's age asks its client to leave; this ends it when the client does not.
+    let longest = settings.max_connection_age + settings.request_timeout + DRAIN_GRACE;
+    let incoming = access
+        .listen(
+            listeners.grpc,
+            &settings.access,
+            longest,
+            Arc::clone(&metrics),
+        )
+        .await?;
     let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
-    announce(&synthesizer, &listeners, address);
+    announce(&synthesizer, &listeners.admin, address);
     let drained = CancellationToken::new();
     let admin = axum::serve(
         listeners.admin,
@@ -112,7 +129,8 @@ pub async fn serve(
     .with_graceful_shutdown(drained.clone().cancelled_owned());
     // Health and metrics stay until the last call is over.
     let grpc = async {
-        let result = serve_grpc(&settings, listeners.grpc, synthesizer, metrics, shutdown).await;
+        let rpc = RpcLayer::new(metrics, access);
+        let result = serve_grpc(&settings, incoming, synthesizer, rpc, shutdown).await;
         drained.cancel();
         result
     };
@@ -121,9 +139,8 @@ pub async fn serve(
     admin.map_err(ServeError::Admin)
 }
 
-fn announce(synthesizer: &Synthesizer, listeners: &Listeners, grpc: std::net::SocketAddr) {
-    let admin = listeners
-        .admin
+fn announce(synthesizer: &Synthesizer, admin: &TcpListener, grpc: std::net::SocketAddr) {
+    let admin = admin
         .local_addr()
         .map(|address| address.to_string())
         .unwrap_or_default();
@@ -136,9 +153,9 @@ fn announce(synthesizer: &Synthesizer, listeners: &Listeners, grpc: std::net::So
 
 async fn serve_grpc(
     settings: &Settings,
-    listener: TcpListener,
+    incoming: Incoming,
     synthesizer: Arc<Synthesizer>,
-    metrics: Arc<Metrics>,
+    rpc: RpcLayer,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let drain = Drain::default();
@@ -161,8 +178,9 @@ async fn serve_grpc(
         .map_err(ServeError::Reflection)?;
     let (interval, timeout) = KEEPALIVE;
     let router = Server::builder()
-        .layer(RpcLayer::new(metrics))
+        .layer(rpc)
         .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(interval))
         .http2_keepalive_timeout(Some(timeout))
         // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard one.
@@ -172,7 +190,6 @@ async fn serve_grpc(
             health.clone(),
         )))
         .add_service(reflection);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopping = shutdown.clone();
     let server = router.serve_with_incoming_shutdown(incoming, async move {
         stopping.cancelled().await;

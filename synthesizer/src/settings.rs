@@ -13,6 +13,8 @@ use std::{env, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duratio
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use secrecy::SecretString;
 
+use crate::access::AccessSettings;
+
 /// The environment variable that holds the API key itself.
 pub const API_KEY_VARIABLE: &str = "SYNTHESIS_API_KEY";
 
@@ -31,10 +33,6 @@ pub struct Settings {
     /// Address of /livez, /readyz and /metrics over HTTP
     #[arg(long, env = "LANGOP_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
     pub admin_listen: SocketAddr,
-
-    /// Serve gRPC without TLS on an address that is not loopback: whoever reaches it may spend your tokens
-    #[arg(long, env = "LANGOP_ALLOW_PLAINTEXT")]
-    pub allow_plaintext: bool,
 
     /// The model to ask, as the provider names it; unset: synthesis is disabled (the provider template needs none)
     #[arg(
@@ -105,6 +103,10 @@ pub struct Settings {
     /// Age at which the server asks a client to connect anew, so that clients find new replicas
     #[arg(long, env = "LANGOP_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
+
+    /// Who may call, and how much.
+    #[command(flatten)]
+    pub access: AccessSettings,
 
     /// What is logged: a level, or directives such as langop_synthesizer=debug
     #[arg(
@@ -181,10 +183,15 @@ pub enum SettingsError {
     TwoKeys,
     /// Plaintext beyond loopback.
     #[error(
-        "{0} is not a loopback address and this version serves gRPC without TLS; listen on 127.0.0.1, or set \
+        "{0} is not a loopback address and gRPC has no TLS; set LANGOP_TLS_CERT and LANGOP_TLS_KEY, listen on 127.0.0.1, or set \
          LANGOP_ALLOW_PLAINTEXT=true if the network already keeps others out"
     )]
     Plaintext(SocketAddr),
+    /// TLS beyond loopback, and nobody has to say who they are.
+    #[error(
+        "{0} is not a loopback address and callers need no credentials; set LANGOP_TLS_CLIENT_CA or LANGOP_TOKENS_FILE"
+    )]
+    OpenToAll(SocketAddr),
 }
 
 impl Settings {
@@ -235,15 +242,6 @@ impl Settings {
         }
     }
 
-    /// Whether gRPC may be served without TLS on `address`.
-    pub fn check_plaintext(&self, address: SocketAddr) -> Result<(), SettingsError> {
-        if self.allow_plaintext || address.ip().is_loopback() {
-            Ok(())
-        } else {
-            Err(SettingsError::Plaintext(address))
-        }
-    }
-
     /// A server of one's own may need no key; a vendor always does.
     fn lacks_key(&self, provider: ProviderKind) -> bool {
         let is_vendor = self.endpoint.is_none()
@@ -266,7 +264,7 @@ fn without_empty_variable(argument: clap::Arg) -> clap::Arg {
 }
 
 /// Accepts what jiff calls friendly durations: `500ms`, `90s`, `2m`, `1h 30m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text
         .parse()
         .map_err(|_| "write a duration such as 500ms, 90s, 5m or 1h".to_owned())?;
@@ -325,26 +323,6 @@ mod tests {
             "--synthesis-endpoint=http://x",
         ]);
         assert!(own.synthesis().unwrap().is_some());
-    }
-
-    #[test]
-    fn plaintext_stays_on_loopback() {
-        let outside: SocketAddr = "0.0.0.0:1".parse().unwrap();
-        assert!(
-            settings(&[])
-                .check_plaintext("127.0.0.1:1".parse().unwrap())
-                .is_ok()
-        );
-        let message = settings(&[])
-            .check_plaintext(outside)
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("LANGOP_ALLOW_PLAINTEXT"), "{message}");
-        assert!(
-            settings(&["--allow-plaintext"])
-                .check_plaintext(outside)
-                .is_ok()
-        );
     }
 
     #[test]

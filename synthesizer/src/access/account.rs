@@ -1,0 +1,247 @@
+//! What one caller may do: requests per minute, calls at a time, tokens per window. State of fixed size; waits for nothing.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
+
+use super::Denied;
+
+/// The limits of every caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most calls at a time, and most answers being made at a time.
+    pub calls: u32,
+    /// Most requests in a minute; `None`: any number.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Most tokens, and the time they are for; `None`: any number.
+    pub tokens: Option<(u64, Duration)>,
+}
+
+/// One caller's limits, and how far they are used up.
+pub struct Account {
+    calls: Arc<Gate>,
+    /// Apart from the calls, because work goes on when its caller hangs up.
+    work: Arc<Gate>,
+    rate: Option<DefaultDirectRateLimiter>,
+    budget: Option<Budget>,
+}
+
+impl Default for Account {
+    /// Without limits.
+    fn default() -> Self {
+        Self::new(Limits {
+            calls: u32::MAX,
+            requests_per_minute: None,
+            tokens: None,
+        })
+    }
+}
+
+impl Account {
+    /// An unused account.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            calls: Arc::new(Gate::new(limits.calls)),
+            work: Arc::new(Gate::new(limits.calls)),
+            rate: limits
+                .requests_per_minute
+                .map(|count| RateLimiter::direct(Quota::per_minute(count))),
+            budget: limits
+                .tokens
+                .map(|(tokens, window)| Budget::new(tokens, window)),
+        }
+    }
+
+    /// A call begins, and ends when the pass is dropped.
+    pub(super) fn begin_call(&self) -> Result<Pass, Denied> {
+        if let Some(rate) = &self.rate {
+            rate.check().map_err(|until| Denied::TooManyRequests {
+                retry_after: until.wait_time_from(rate.clock().now()),
+            })?;
+        }
+        self.calls.enter().ok_or(Denied::TooManyCalls)
+    }
+
+    /// Work that costs tokens begins, and ends when the pass is dropped.
+    pub(crate) fn begin_work(&self) -> Result<Pass, Denied> {
+        if let Some(budget) = &self.budget {
+            budget
+                .check(Instant::now())
+                .map_err(|retry_after| Denied::BudgetSpent { retry_after })?;
+        }
+        self.work.enter().ok_or(Denied::TooManyCalls)
+    }
+
+    /// Tokens were spent.
+    pub(crate) fn charge(&self, tokens: u64) {
+        if let Some(budget) = &self.budget {
+            budget.charge(tokens, Instant::now());
+        }
+    }
+
+    /// Whether a new account would do as well.
+    pub(super) fn is_unused(&self) -> bool {
+        self.budget
+            .as_ref()
+            .is_none_or(|budget| budget.is_whole(Instant::now()))
+    }
+}
+
+/// Lets so many in at a time.
+pub(super) struct Gate {
+    inside: AtomicU32,
+    most: u32,
+}
+
+/// A place inside a [`Gate`], free again when dropped.
+#[must_use]
+pub(crate) struct Pass(Arc<Gate>);
+
+impl Gate {
+    pub(super) fn new(most: u32) -> Self {
+        let inside = AtomicU32::new(0);
+        Self { inside, most }
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Pass> {
+        // Never lets in too many; at the limit, two at once may both see the other's attempt and both be turned away.
+        if self.inside.fetch_add(1, Ordering::Relaxed) < self.most {
+            Some(Pass(Arc::clone(self)))
+        } else {
+            self.inside.fetch_sub(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So the last one may go over, and
+/// this is why a rate limiter, which only grants beforehand, does not serve here. The first spending opens a window.
+struct Budget {
+    tokens: u64,
+    window: Duration,
+    spent: Mutex<Spent>,
+}
+
+#[derive(Default)]
+struct Spent {
+    since: Option<Instant>,
+    tokens: u64,
+}
+
+impl Budget {
+    fn new(tokens: u64, window: Duration) -> Self {
+        Self {
+            tokens,
+            window,
+            spent: Mutex::default(),
+        }
+    }
+
+    /// Whether anything is left; else how long until there is.
+    fn check(&self, now: Instant) -> Result<(), Duration> {
+        self.with(now, |spent| match spent.since {
+            Some(since) if spent.tokens >= self.tokens => {
+                Err(self.window.saturating_sub(now.duration_since(since)))
+            }
+            _ => Ok(()),
+        })
+    }
+
+    fn charge(&self, tokens: u64, now: Instant) {
+        if tokens > 0 {
+            self.with(now, |spent| {
+                spent.since.get_or_insert(now);
+                spent.tokens = spent.tokens.saturating_add(tokens);
+            });
+        }
+    }
+
+    fn is_whole(&self, now: Instant) -> bool {
+        self.with(now, |spent| spent.since.is_none())
+    }
+
+    /// What was spent in the window of `now`.
+    fn with<T>(&self, now: Instant, f: impl FnOnce(&mut Spent) -> T) -> T {
+        // No code panics while it holds the lock.
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if spent
+            .since
+            .is_some_and(|since| now.duration_since(since) >= self.window)
+        {
+            *spent = Spent::default();
+        }
+        f(&mut spent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_lasts_until_it_is_spent_and_comes_back_with_the_next_window() {
+        let (start, minute) = (Instant::now(), Duration::from_mins(1));
+        let budget = Budget::new(100, minute);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        budget.charge(0, at(0));
+        assert!(budget.is_whole(at(0)), "nothing spent opens no window");
+        budget.charge(99, at(10));
+        assert_eq!(budget.check(at(11)), Ok(()));
+        budget.charge(500, at(12));
+        assert_eq!(budget.check(at(20)), Err(Duration::from_secs(50)));
+        assert_eq!(budget.check(at(69)), Err(Duration::from_secs(1)));
+        assert_eq!(budget.check(at(70)), Ok(()));
+        assert!(budget.is_whole(at(70)));
+        budget.charge(u64::MAX, at(80));
+        budget.charge(u64::MAX, at(80));
+        assert_eq!(budget.check(at(81)), Err(Duration::from_secs(59)));
+    }
+
+    #[test]
+    fn a_gate_lets_in_so_many_and_again_after_they_left() {
+        let gate = Arc::new(Gate::new(2));
+        let first = gate.enter();
+        let second = gate.enter();
+        assert!(first.is_some() && second.is_some() && gate.enter().is_none());
+        drop(first);
+        assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn the_rate_says_when_to_come_back() {
+        let account = Account::new(Limits {
+            requests_per_minute: NonZeroU32::new(2),
+            ..limits()
+        });
+        assert!(account.begin_call().is_ok() && account.begin_call().is_ok());
+        let denied = account.begin_call().err().unwrap();
+        let Denied::TooManyRequests { retry_after } = denied else {
+            panic!("{denied}")
+        };
+        assert!(
+            (25..=30).contains(&retry_after.as_secs()),
+            "{retry_after:?}"
+        );
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            calls: 10,
+            requests_per_minute: None,
+            tokens: None,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Why somebody may not call, or not now. How gRPC says it is `error`'s business.
+
+use std::time::Duration;
+
+/// Why a call is turned away before it costs anything. No text holds a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Nobody knows who asks.
+    #[error(
+        "credentials are missing; send the metadata `authorization: Bearer TOKEN`, or present a client certificate"
+    )]
+    NoCredentials,
+    /// A token that is not in the file.
+    #[error(
+        "the bearer token is unknown; its SHA-256 must be in the synthesizer's LANGOP_TOKENS_FILE"
+    )]
+    UnknownToken,
+    /// Something other than a bearer token.
+    #[error("the authorization metadata cannot be read; write `authorization: Bearer TOKEN`")]
+    NotBearer,
+    /// A trusted certificate that names nobody.
+    #[error(
+        "the client certificate names nobody; give it a URI or DNS subject alternative name, or a common name, of at most 256 bytes"
+    )]
+    NamelessCertificate,
+    /// Over the rate.
+    #[error("too many requests; this caller's limit is LANGOP_CALLER_REQUESTS_PER_MINUTE")]
+    TooManyRequests {
+        /// When the next is let in.
+        retry_after: Duration,
+    },
+    /// Over the budget.
+    #[error("the token budget is spent; this caller's limit is LANGOP_CALLER_TOKENS")]
+    BudgetSpent {
+        /// When the next window begins.
+        retry_after: Duration,
+    },
+    /// Too much of this caller at a time.
+    #[error("too many calls at a time; this caller's limit is LANGOP_MAX_CALLS_PER_CALLER")]
+    TooManyCalls,
+    /// Too much of all callers at a time.
+    #[error("the server is busy; its limit is LANGOP_MAX_CALLS")]
+    Busy,
+}

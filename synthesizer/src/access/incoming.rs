@@ -1,0 +1,125 @@
+//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody waits for another's.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    callers::Callers,
+    connection::{Bytes, Connection, Peer},
+    slots::{Slot, Slots},
+    tls,
+    watched::Watched,
+};
+use crate::metrics::Refusal;
+
+/// Connections that are open and not yet served.
+const BACKLOG: usize = 64;
+/// How long to wait after the system had no socket for us.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections that were let in. Dropping it closes the listener.
+pub(crate) type Incoming = ReceiverStream<io::Result<Connection>>;
+
+type Opened = mpsc::Sender<io::Result<Connection>>;
+
+/// What a connection goes through before it is served.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) tls: Option<Arc<Watched<ServerConfig>>>,
+    pub(super) callers: Arc<Callers>,
+    /// Longest time until the client speaks HTTP/2.
+    pub(super) handshake: Duration,
+    /// Longest life after that.
+    pub(super) longest: Duration,
+}
+
+/// Takes connections until the result is dropped.
+pub(super) fn start(listener: TcpListener, door: Door, slots: Arc<Slots>) -> Incoming {
+    let (opened, incoming) = mpsc::channel(BACKLOG);
+    tokio::spawn(accept(listener, door, slots, opened));
+    ReceiverStream::new(incoming)
+}
+
+async fn accept(listener: TcpListener, door: Door, slots: Arc<Slots>, opened: Opened) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = opened.closed() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                if let Some(slot) = slots.take(address.ip()) {
+                    tokio::spawn(open(
+                        stream,
+                        slot,
+                        door.clone(),
+                        Arc::clone(&slots),
+                        opened.clone(),
+                    ));
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot take connections for now");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the next connection may well succeed: the client of this one is gone already.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, opened: Opened) {
+    let begun = Instant::now() + door.handshake;
+    match door.handshake(stream, begun).await {
+        Ok((bytes, peer)) => {
+            let connection = Connection::new(bytes, peer, slot, begun, door.longest);
+            // Nobody takes it once the server stops.
+            let _ = opened.send(Ok(connection)).await;
+        }
+        Err(error) => {
+            slots.refused(Refusal::Handshake);
+            tracing::debug!(%error, "no handshake");
+        }
+    }
+}
+
+impl Door {
+    async fn handshake(&self, stream: TcpStream, deadline: Instant) -> io::Result<(Bytes, Peer)> {
+        // Small messages, each of which somebody waits for.
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok((Bytes::Plain(stream), Peer::Unknown));
+        };
+        let accept = TlsAcceptor::from(tls.get()).accept(stream);
+        let stream = timeout_at(deadline, accept).await??;
+        let peer = self.peer(&stream);
+        Ok((Bytes::Tls(Box::new(stream)), peer))
+    }
+
+    fn peer(&self, stream: &TlsStream<TcpStream>) -> Peer {
+        let (_, session) = stream.get_ref();
+        let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else {
+            return Peer::Unknown;
+        };
+        match tls::name(certificate) {
+            Some(name) => Peer::Certified(self.callers.named(&format!("certificate:{name}"))),
+            None => Peer::Nameless,
+        }
+    }
+}
