@@ -8,6 +8,8 @@ pub mod limits;
 #[cfg(feature = "client")]
 pub mod pool;
 pub mod routing;
+#[cfg(feature = "client")]
+pub mod tls;
 pub mod trace;
 
 /// Generated from `langop/synthesis/v1/synthesis.proto`.
