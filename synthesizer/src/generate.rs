@@ -21,7 +21,7 @@ use crate::{
     key::RequestKey,
     pipeline::Engine,
     prompt::{self, PLACEHOLDER},
-    providers::{Chat, Completion, Finish, Message, Role, Task},
+    providers::{Chat, Completion, Finish, Message, ProviderError, Role, Task},
 };
 
 /// An answer, under the placeholder's name.
@@ -94,6 +94,15 @@ impl Renamable {
     }
 }
 
+/// How an answer comes from the provider. Whoever joins work that another one started gets what that one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// At once when it is complete.
+    Whole,
+    /// Piece by piece, with progress after each.
+    Live,
+}
+
 /// What the checker says of an answer.
 enum Verdict {
     Valid {
@@ -113,6 +122,7 @@ pub async fn answer(
     request: &SynthesizeRequest,
     key: RequestKey,
     progress: &Progress,
+    delivery: Delivery,
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
     let _in_flight = engine.metrics.in_flight();
@@ -135,6 +145,7 @@ pub async fn answer(
         .and_then(|options| options.max_repairs)
         .unwrap_or(limits::REPAIRS);
     let mut attempt = 1;
+    let listener = listener(progress.clone());
     loop {
         let (task, deadline) = (Task::Synthesize(request), started + engine.timeout);
         let chat = Chat {
@@ -143,19 +154,15 @@ pub async fn answer(
             task,
             attempt,
             deadline,
+            listener: (delivery == Delivery::Live).then_some(&listener),
         };
-        let completion = engine.provider.chat(chat).await.map_err(|error| Failure {
-            usage,
-            ..error.into()
-        })?;
+        let completion = match engine.provider.chat(chat).await {
+            Ok(completion) => completion,
+            Err(error) => return Err(unanswered(engine, error, usage)),
+        };
         engine.metrics.tokens(&engine.identity, completion.usage);
         usage = sum(usage, completion.usage);
-        report(
-            progress,
-            Event::TokensReceived(TokensReceived {
-                bytes: completion.text.len() as u64,
-            }),
-        );
+        listener(completion.text.len());
         report(progress, Event::Validating(Validating { attempt }));
         let verdict = check(&completion, request, attempt).map_err(|error| Failure {
             usage,
@@ -192,6 +199,24 @@ fn prompt_span(engine: &Engine) -> Span {
         langop.synthesis.prompt_version = prompt::version(),
         gen_ai.request.model = engine.identity.model,
     )
+}
+
+/// Tells how much of an answer there is.
+fn listener(progress: Progress) -> impl Fn(usize) + Send + Sync {
+    move |bytes| {
+        let bytes = bytes as u64;
+        report(&progress, Event::TokensReceived(TokensReceived { bytes }));
+    }
+}
+
+/// What has been spent is counted, on this attempt too.
+fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
+    let spent = error.usage();
+    engine.metrics.tokens(&engine.identity, spent);
+    Failure {
+        usage: sum(before, spent),
+        ..error.into()
+    }
 }
 
 /// Nobody may be listening.

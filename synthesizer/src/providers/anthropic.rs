@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http};
+use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
 
 const ENDPOINT: &str = "https://api.anthropic.com";
 
@@ -29,6 +29,10 @@ impl http::Wire for Anthropic {
         &self.url
     }
 
+    fn model(&self) -> &str {
+        &self.model
+    }
+
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
@@ -44,8 +48,10 @@ impl http::Wire for Anthropic {
             .iter()
             .map(|message| json!({"role": message.role, "content": message.text}))
             .collect();
+        let is_streamed = chat.listener.is_some();
         json!({
             "model": self.model,
+            "stream": is_streamed,
             "max_tokens": MAX_TOKENS,
             "system": [{"type": "text", "text": chat.system, "cache_control": {"type": "ephemeral"}}],
             "messages": messages,
@@ -62,10 +68,7 @@ impl http::Wire for Anthropic {
         if text.is_empty() {
             return Err("it holds no text");
         }
-        let finish = match answer.stop_reason.as_deref() {
-            Some("max_tokens" | "model_context_window_exceeded") => Finish::Truncated,
-            _ => Finish::Complete,
-        };
+        let finish = finish(answer.stop_reason.as_deref());
         Ok(Completion {
             text,
             model: answer.model,
@@ -73,6 +76,68 @@ impl http::Wire for Anthropic {
             finish,
         })
     }
+
+    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+        let event: Event =
+            serde_json::from_value(event).map_err(|_| "a piece of it is no event of a message")?;
+        match event {
+            Event::MessageStart { message } => {
+                draft.model = Some(message.model);
+                draft.usage = message.usage.into();
+            }
+            Event::ContentBlockDelta { delta } => draft.text.extend(delta.text),
+            Event::MessageDelta { delta, usage } => {
+                draft.finish = Some(finish(delta.stop_reason.as_deref()));
+                // Of all so far; what was sent is known from the start.
+                draft.usage.output_tokens = usage.output_tokens;
+            }
+            Event::MessageStop => draft.is_over = true,
+            Event::Other => {}
+        }
+        Ok(())
+    }
+}
+
+fn finish(reason: Option<&str>) -> Finish {
+    match reason {
+        Some("max_tokens" | "model_context_window_exceeded") => Finish::Truncated,
+        _ => Finish::Complete,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    MessageStart {
+        message: Start,
+    },
+    ContentBlockDelta {
+        delta: Block,
+    },
+    MessageDelta {
+        delta: Stop,
+        usage: Received,
+    },
+    MessageStop,
+    /// Among others `ping`, and those the API will have one day.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Start {
+    model: String,
+    usage: Tokens,
+}
+
+#[derive(Deserialize)]
+struct Stop {
+    stop_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Received {
+    output_tokens: u64,
 }
 
 #[derive(Deserialize)]

@@ -25,7 +25,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     BuildError, Chat, Completion, Finish, Identity, MAX_TOKENS, Provider, ProviderError,
-    api_key::ApiKey, retry,
+    api_key::ApiKey,
+    retry,
+    stream::{self, Draft},
 };
 use crate::{
     metrics::{LlmOutcome, Metrics},
@@ -33,7 +35,7 @@ use crate::{
 };
 
 /// Largest answer read; a completion of [`MAX_TOKENS`] is a hundredth of it.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest answer read to name an error.
 const MAX_ERROR_ANSWER: usize = 64 * 1024;
 /// Time to connect, before the request's own deadline.
@@ -45,10 +47,14 @@ pub(super) trait Wire: Send + Sync {
     fn url(&self) -> &str;
     /// Headers beside content type; the key's is marked sensitive by the caller of [`secret`].
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap;
-    /// The body of a call.
+    /// The model asked for.
+    fn model(&self) -> &str;
+    /// The body of a call; asks for a stream exactly where somebody listens.
     fn body(&self, chat: Chat<'_>) -> serde_json::Value;
     /// The answer in a body of status 200. An error says what is missing.
     fn answer(&self, body: &[u8]) -> Result<Completion, &'static str>;
+    /// Adds one event of a stream to what arrived before it. An error says what is wrong with it.
+    fn absorb(&self, draft: &mut Draft, event: serde_json::Value) -> Result<(), &'static str>;
 }
 
 /// A header that holds a key; `None` if the key cannot be in a header at all.
@@ -124,14 +130,21 @@ impl<W: Wire> HttpProvider<W> {
         Self { wire, client }
     }
 
-    async fn chat_with_retries(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
-        let body = self.wire.body(chat).to_string();
+    async fn chat_with_retries(&self, mut chat: Chat<'_>) -> Result<Completion, ProviderError> {
+        let mut body = self.wire.body(chat).to_string();
         let mut delays = retry::delays(self.client.first_delay, self.client.retries);
         loop {
             let error = match self.observed(chat, &body).await {
                 Ok(completion) => return Ok(completion),
                 Err(error) => error,
             };
+            if chat.listener.is_some() && matches!(error, ProviderError::Refused { .. }) {
+                // Some servers, and some accounts, refuse streams and nothing else.
+                tracing::warn!(provider = %self.client.identity.provider, "LLM request refused, trying again without a stream: {error}");
+                chat.listener = None;
+                body = self.wire.body(chat).to_string();
+                continue;
+            }
             let left = chat.deadline.saturating_duration_since(Instant::now());
             let Some(wait) = retry::wait(&error, delays.next(), left) else {
                 return Err(error);
@@ -169,8 +182,15 @@ impl<W: Wire> HttpProvider<W> {
             if !response.status().is_success() {
                 return Err(self.refusal(response, key.as_ref()).await);
             }
-            let answer = read(response, MAX_ANSWER).await?;
-            self.wire.answer(&answer).map_err(ProviderError::Unreadable)
+            match chat.listener {
+                Some(listener) if stream::is_streamed(response.headers()) => {
+                    stream::read(&self.wire, response, listener, key.as_ref()).await
+                }
+                _ => {
+                    let answer = read(response, MAX_ANSWER).await?;
+                    self.wire.answer(&answer).map_err(ProviderError::Unreadable)
+                }
+            }
         })
         .await?
     }
@@ -190,6 +210,7 @@ impl<W: Wire> HttpProvider<W> {
             },
             _ => {
                 let body = read(response, MAX_ERROR_ANSWER).await.unwrap_or_default();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
                 ProviderError::Refused {
                     status,
                     kind: error_kind(&body, key),
@@ -259,7 +280,7 @@ async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Pr
 }
 
 /// The URL may hold credentials, so it stays out of errors.
-fn transport(error: reqwest::Error) -> ProviderError {
+pub(super) fn transport(error: reqwest::Error) -> ProviderError {
     ProviderError::Transport(error.without_url())
 }
 
@@ -281,8 +302,7 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ProviderE
 }
 
 /// The provider's short name of an error, such as `context_length_exceeded`. Its prose may quote the key or the prompt.
-fn error_kind(body: &[u8], key: Option<&SecretString>) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+pub(super) fn error_kind(body: &serde_json::Value, key: Option<&SecretString>) -> Option<String> {
     let error = body.get("error")?;
     let kind = error
         .get("code")
@@ -314,7 +334,7 @@ mod tests {
     #[test]
     fn only_short_names_of_errors_are_repeated() {
         let key = SecretString::from("sk_secret");
-        let kind = |body: &str| error_kind(body.as_bytes(), Some(&key));
+        let kind = |body: &str| error_kind(&serde_json::from_str(body).unwrap_or_default(), Some(&key));
         assert_eq!(
             kind(r#"{"error":{"type":"invalid_request_error","message":"x"}}"#).as_deref(),
             Some("invalid_request_error")

@@ -10,6 +10,7 @@ mod http;
 mod ollama;
 mod openai;
 mod retry;
+mod stream;
 pub mod template;
 
 use std::{io, sync::Arc, time::Duration};
@@ -37,7 +38,7 @@ pub struct Identity {
 }
 
 /// One call: the fixed part, the conversation, and what it is about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Chat<'a> {
     /// The fixed part of the prompt.
     pub system: &'a str,
@@ -49,7 +50,12 @@ pub struct Chat<'a> {
     pub attempt: u32,
     /// When the answer is of no use any more.
     pub deadline: Instant,
+    /// Who wants to hear how the answer grows; none: it may come as a whole.
+    pub listener: Option<&'a Listener>,
 }
+
+/// Hears the length in bytes of what has arrived of an answer.
+pub type Listener = dyn Fn(usize) + Send + Sync;
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +128,7 @@ pub enum ProviderError {
         model: String,
     },
     /// Another status that a second try would not change.
-    #[error("the provider refuses the request (HTTP {status}{})", .kind.as_ref().map(|kind| format!(", {kind}")).unwrap_or_default())]
+    #[error("the provider refuses the request with HTTP {status}{}", named(.kind))]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -143,6 +149,23 @@ pub enum ProviderError {
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
     },
+    /// It gave up before the answer began, also after the retries.
+    #[error("the provider failed before it answered{}", named(.kind))]
+    Failed {
+        /// The provider's short name of the error.
+        kind: Option<String>,
+    },
+    /// An answer that came piece by piece broke off. Not tried again: what came was paid for, and people have seen it coming.
+    #[error("the provider's answer broke off{}", named(.kind))]
+    BrokeOff {
+        /// The provider's short name of the error.
+        kind: Option<String>,
+        /// What it had cost by then, as far as the provider said so.
+        usage: Usage,
+        /// The connection's error, if it was that.
+        #[source]
+        source: Option<reqwest::Error>,
+    },
     /// The connection could not be made or broke, also after the retries.
     #[error("the provider cannot be reached, or its answer broke off")]
     Transport(#[source] reqwest::Error),
@@ -158,6 +181,22 @@ pub enum ProviderError {
         /// The bound in bytes.
         limit: usize,
     },
+}
+
+fn named(kind: &Option<String>) -> String {
+    kind.as_ref()
+        .map(|kind| format!(" ({kind})"))
+        .unwrap_or_default()
+}
+
+impl ProviderError {
+    /// What was spent on an answer that did not come, as far as it is known.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::BrokeOff { usage, .. } => *usage,
+            _ => Usage::default(),
+        }
+    }
 }
 
 /// Somebody who answers prompts.

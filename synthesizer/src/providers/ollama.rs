@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http};
+use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
 
 const ENDPOINT: &str = "http://localhost:11434";
 
@@ -32,6 +32,10 @@ impl http::Wire for Ollama {
         &self.url
     }
 
+    fn model(&self) -> &str {
+        &self.model
+    }
+
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let value = key.and_then(|key| http::secret("Bearer ", key));
         value
@@ -47,7 +51,8 @@ impl http::Wire for Ollama {
             .map(|message| json!({"role": message.role, "content": message.text}));
         let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
         let options = json!({"num_predict": MAX_TOKENS, "num_ctx": CONTEXT_TOKENS});
-        json!({"model": self.model, "messages": messages, "stream": false, "options": options})
+        let is_streamed = chat.listener.is_some();
+        json!({"model": self.model, "messages": messages, "stream": is_streamed, "options": options})
     }
 
     fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
@@ -55,15 +60,7 @@ impl http::Wire for Ollama {
         if answer.message.content.is_empty() {
             return Err("it holds no text");
         }
-        let finish = match answer.done_reason.as_deref() {
-            Some("length") => Finish::Truncated,
-            _ => Finish::Complete,
-        };
-        let usage = Usage {
-            input_tokens: answer.prompt_eval_count.unwrap_or(0),
-            output_tokens: answer.eval_count.unwrap_or(0),
-            ..Usage::default()
-        };
+        let (finish, usage) = (answer.finish(), answer.usage());
         Ok(Completion {
             text: answer.message.content,
             model: answer.model,
@@ -71,12 +68,45 @@ impl http::Wire for Ollama {
             finish,
         })
     }
+
+    /// Each line of a stream is an answer of its own; the last one has the counts.
+    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+        let piece: Answer =
+            serde_json::from_value(event).map_err(|_| "a piece of it is no chat answer")?;
+        draft.text.push_str(&piece.message.content);
+        if piece.done {
+            draft.finish = Some(piece.finish());
+            draft.usage = piece.usage();
+            draft.is_over = true;
+        }
+        draft.model = Some(piece.model);
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn finish(&self) -> Finish {
+        match self.done_reason.as_deref() {
+            Some("length") => Finish::Truncated,
+            _ => Finish::Complete,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.prompt_eval_count.unwrap_or(0),
+            output_tokens: self.eval_count.unwrap_or(0),
+            ..Usage::default()
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Answer {
     model: String,
     message: Content,
+    #[serde(default)]
+    done: bool,
     done_reason: Option<String>,
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,

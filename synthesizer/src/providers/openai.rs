@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http};
+use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
 
 const ENDPOINT: &str = "https://api.openai.com";
 
@@ -37,6 +37,10 @@ impl http::Wire for OpenAi {
         &self.url
     }
 
+    fn model(&self) -> &str {
+        &self.model
+    }
+
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let value = key.and_then(|key| http::secret("Bearer ", key));
         value
@@ -51,7 +55,12 @@ impl http::Wire for OpenAi {
             .iter()
             .map(|message| json!({"role": message.role, "content": message.text}));
         let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
-        json!({"model": self.model, "messages": messages, self.limit: MAX_TOKENS})
+        let mut body = json!({"model": self.model, "messages": messages, self.limit: MAX_TOKENS});
+        if chat.listener.is_some() {
+            body["stream"] = Value::Bool(true);
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        body
     }
 
     fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
@@ -62,10 +71,7 @@ impl http::Wire for OpenAi {
             .into_iter()
             .next()
             .ok_or("it holds no choice")?;
-        let finish = match choice.finish_reason.as_deref() {
-            Some("length") => Finish::Truncated,
-            _ => Finish::Complete,
-        };
+        let finish = finish(choice.finish_reason.as_deref());
         let text = choice
             .message
             .content
@@ -80,6 +86,46 @@ impl http::Wire for OpenAi {
             finish,
         })
     }
+
+    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+        let chunk: Chunk =
+            serde_json::from_value(event).map_err(|_| "a piece of it is no chat completion")?;
+        draft.model = draft.model.take().or(chunk.model);
+        // Once at the end, or with each piece, then of all so far.
+        if let Some(tokens) = chunk.usage {
+            draft.usage = tokens.into();
+        }
+        if let Some(choice) = chunk.choices.into_iter().next() {
+            let delta = choice.delta.unwrap_or_default();
+            let pieces = [delta.content, delta.refusal];
+            draft.text.extend(pieces.into_iter().flatten());
+            if let Some(reason) = choice.finish_reason {
+                draft.finish = Some(finish(Some(&reason)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn finish(reason: Option<&str>) -> Finish {
+    match reason {
+        Some("length") => Finish::Truncated,
+        _ => Finish::Complete,
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    model: Option<String>,
+    #[serde(default)]
+    choices: Vec<ChunkChoice>,
+    usage: Option<Tokens>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice {
+    delta: Option<Content>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +141,7 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Content {
     content: Option<String>,
     refusal: Option<String>,

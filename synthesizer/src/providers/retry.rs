@@ -41,7 +41,7 @@ pub(super) fn wait(
         ProviderError::RateLimited { retry_after } | ProviderError::Server { retry_after, .. } => {
             *retry_after
         }
-        ProviderError::Transport(_) => None,
+        ProviderError::Transport(_) | ProviderError::Failed { .. } => None,
         _ => return None,
     };
     // Sooner than asked would only be refused again.

@@ -1,0 +1,215 @@
+//! Answers that arrive piece by piece, as server-sent events or as lines of JSON, put together into what a whole answer would have
+//! been. Bounded like whole answers; tells how far it is, never what it says.
+
+use std::time::{Duration, Instant};
+
+use langop_proto::v1::Usage;
+use reqwest::{
+    Response,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{
+    Completion, Finish, Listener, ProviderError,
+    http::{MAX_ANSWER, Wire, error_kind, transport},
+};
+
+/// Largest body: each piece of an answer comes in an envelope many times its size.
+const MAX_BODY: usize = 8 * MAX_ANSWER;
+/// Least time between two reports: people cannot read faster.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What has arrived of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) text: String,
+    pub(super) model: Option<String>,
+    pub(super) usage: Usage,
+    /// Why it ends, once that is known.
+    pub(super) finish: Option<Finish>,
+    /// Whether the provider said that nothing follows.
+    pub(super) is_over: bool,
+}
+
+/// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the same.
+pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.contains("event-stream") || kind.contains("ndjson"))
+}
+
+/// Reads an answer to its end; `listener` hears how long it is by then.
+pub(super) async fn read<W: Wire>(
+    wire: &W,
+    mut response: Response,
+    listener: &Listener,
+    key: Option<&SecretString>,
+) -> Result<Completion, ProviderError> {
+    let mut draft = Draft::default();
+    let (mut lines, mut size) = (Lines::default(), 0_usize);
+    let mut reported: Option<Instant> = None;
+    while !draft.is_over {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => return Err(broke_off(transport(error), draft)),
+        };
+        size += chunk.len();
+        lines.push(&chunk);
+        while let Some(line) = lines.next() {
+            absorb(wire, &mut draft, &line, key)?;
+        }
+        if size > MAX_BODY || lines.unfinished() + draft.text.len() > MAX_ANSWER {
+            return Err(ProviderError::TooLarge { limit: MAX_ANSWER });
+        }
+        let is_due = reported.is_none_or(|last| last.elapsed() >= PAUSE);
+        if is_due && !draft.text.is_empty() {
+            listener(draft.text.len());
+            reported = Some(Instant::now());
+        }
+    }
+    if !draft.is_over {
+        absorb(wire, &mut draft, &lines.rest(), key)?;
+    }
+    finish(wire, draft)
+}
+
+fn finish<W: Wire>(wire: &W, draft: Draft) -> Result<Completion, ProviderError> {
+    // Some servers end a stream without a reason.
+    let done = draft.is_over.then_some(Finish::Complete);
+    let Some(finish) = draft.finish.or(done) else {
+        return Err(interrupted(None, draft));
+    };
+    if draft.text.is_empty() {
+        return Err(ProviderError::Unreadable("it holds no text"));
+    }
+    Ok(Completion {
+        model: draft.model.unwrap_or_else(|| wire.model().to_owned()),
+        text: draft.text,
+        usage: draft.usage,
+        finish,
+    })
+}
+
+fn absorb<W: Wire>(
+    wire: &W,
+    draft: &mut Draft,
+    line: &[u8],
+    key: Option<&SecretString>,
+) -> Result<(), ProviderError> {
+    let Some(data) = data(line) else {
+        return Ok(());
+    };
+    if data == b"[DONE]" {
+        draft.is_over = true;
+        return Ok(());
+    }
+    let event: Value = serde_json::from_slice(data)
+        .map_err(|_| ProviderError::Unreadable("a piece of it is no JSON"))?;
+    if event.get("error").is_some_and(|error| !error.is_null()) {
+        return Err(interrupted(error_kind(&event, key), std::mem::take(draft)));
+    }
+    wire.absorb(draft, event).map_err(ProviderError::Unreadable)
+}
+
+/// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names of events, comments and blank
+/// lines carry nothing that the data does not say again.
+fn data(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    match line.strip_prefix(b"data:") {
+        Some(data) => Some(data.trim_ascii_start()).filter(|data| !data.is_empty()),
+        None => line.starts_with(b"{").then_some(line),
+    }
+}
+
+/// The connection broke: before the text began, all can be asked again.
+fn broke_off(error: ProviderError, draft: Draft) -> ProviderError {
+    match error {
+        ProviderError::Transport(source) if !draft.text.is_empty() => ProviderError::BrokeOff {
+            kind: None,
+            usage: draft.usage,
+            source: Some(source),
+        },
+        error => error,
+    }
+}
+
+/// The provider gave up, or went away without a word.
+fn interrupted(kind: Option<String>, draft: Draft) -> ProviderError {
+    if draft.text.is_empty() {
+        return ProviderError::Failed { kind };
+    }
+    ProviderError::BrokeOff {
+        kind,
+        usage: draft.usage,
+        source: None,
+    }
+}
+
+/// Cuts bytes into lines, which end with LF or CRLF.
+#[derive(Default)]
+struct Lines {
+    buffer: Vec<u8>,
+    /// What of the buffer has been handed out.
+    taken: usize,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..std::mem::take(&mut self.taken));
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let rest = &self.buffer[self.taken..];
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = rest[..end].to_vec();
+        self.taken += end + 1;
+        Some(line)
+    }
+
+    fn unfinished(&self) -> usize {
+        self.buffer.len() - self.taken
+    }
+
+    /// What no line end follows.
+    fn rest(mut self) -> Vec<u8> {
+        self.buffer.split_off(self.taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_wherever_the_network_cuts() {
+        let body = b"event: x\r\ndata: {\"a\": 1}\n\n{\"b\": 2}\ndata:[DONE]";
+        for size in 1..body.len() {
+            let mut lines = Lines::default();
+            let mut seen = Vec::new();
+            for chunk in body.chunks(size) {
+                lines.push(chunk);
+                while let Some(line) = lines.next() {
+                    seen.extend(data(&line).map(<[u8]>::to_vec));
+                }
+            }
+            seen.extend(data(&lines.rest()).map(<[u8]>::to_vec));
+            assert_eq!(
+                seen,
+                [&b"{\"a\": 1}"[..], b"{\"b\": 2}", b"[DONE]"],
+                "in pieces of {size}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_carries_nothing_is_passed_over() {
+        for line in ["", "\r", "event: ping", ": a comment", "id: 7", "data:", "retry: 10"] {
+            assert_eq!(data(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}
