@@ -21,9 +21,9 @@ pub(super) fn check(steps: &[StepDraft], findings: &mut Findings) {
         .iter()
         .map(|step| dependencies(step, &by_name, findings))
         .collect();
-    cycles(steps, &edges, findings);
-    for (number, step) in steps.iter().enumerate() {
-        results(number, step, &by_name, &edges, findings);
+    // in a cycle every step comes before itself, so that nothing can be said of results
+    if let Some(order) = order(steps, &edges, findings) {
+        results(steps, &by_name, &Ancestors::new(&order, &edges), findings);
     }
 }
 
@@ -99,9 +99,11 @@ enum Visit {
     Done,
 }
 
-/// Depth-first search without recursion; each edge back to an open step closes one cycle.
-fn cycles(steps: &[StepDraft], edges: &[Vec<usize>], findings: &mut Findings) {
+/// The steps in an order in which each comes after those it depends on; none if there are cycles. Depth-first search without
+/// recursion; each edge back to an open step closes one cycle.
+fn order(steps: &[StepDraft], edges: &[Vec<usize>], findings: &mut Findings) -> Option<Vec<usize>> {
     let mut visits = vec![Visit::New; steps.len()];
+    let mut order = Vec::with_capacity(steps.len());
     let mut reported = 0;
     for root in 0..steps.len() {
         // the path from the root, each with how many of its edges are taken
@@ -113,13 +115,14 @@ fn cycles(steps: &[StepDraft], edges: &[Vec<usize>], findings: &mut Findings) {
         while let Some((step, taken)) = path.last_mut() {
             let Some(next) = edges[*step].get(*taken).copied() else {
                 visits[*step] = Visit::Done;
+                order.push(*step);
                 path.pop();
                 continue;
             };
             *taken += 1;
             match visits[next] {
                 Visit::Done => {}
-                Visit::Open if reported == MAX_DIAGNOSTICS => return,
+                Visit::Open if reported == MAX_DIAGNOSTICS => return None,
                 Visit::Open => {
                     report_cycle(steps, &path, next, findings);
                     reported += 1;
@@ -131,6 +134,7 @@ fn cycles(steps: &[StepDraft], edges: &[Vec<usize>], findings: &mut Findings) {
             }
         }
     }
+    (reported == 0).then_some(order)
 }
 
 fn report_cycle(
@@ -168,46 +172,54 @@ fn report_cycle(
 }
 
 fn results(
-    number: usize,
-    step: &StepDraft,
+    steps: &[StepDraft],
     by_name: &HashMap<&str, usize>,
-    edges: &[Vec<usize>],
+    ancestors: &Ancestors,
     findings: &mut Findings,
 ) {
-    if step.results.is_empty() {
-        return;
-    }
-    let ancestors = ancestors(number, edges);
-    for reference in &step.results {
-        match by_name.get(reference.step.as_str()) {
-            Some(source) if ancestors[*source] && *source != number => {}
-            Some(_) => {
-                let name = words::code(&reference.step);
-                let message = format!("the step does not depend on {name}, whose result it uses");
-                findings.error(
-                    reference.span,
+    for (number, step) in steps.iter().enumerate() {
+        for reference in &step.results {
+            let name = words::code(&reference.step);
+            let (code, message, hint) = match by_name.get(reference.step.as_str()) {
+                Some(source) if ancestors.has(number, *source) => continue,
+                Some(_) => (
                     DiagnosticCode::ResultNotAncestor,
-                    message,
+                    format!("the step does not depend on {name}, whose result it uses"),
                     format!("add {name} to `depends_on`"),
-                );
-            }
-            None => {
-                let message = format!("there is no step {}", words::code(&reference.step));
-                let hint = known(&reference.step, by_name, findings);
-                findings.error(reference.span, DiagnosticCode::UnknownStep, message, hint);
-            }
+                ),
+                None => (
+                    DiagnosticCode::UnknownStep,
+                    format!("there is no step {name}"),
+                    known(&reference.step, by_name, findings),
+                ),
+            };
+            findings.error(reference.span, code, message, hint);
         }
     }
 }
 
-/// Which steps `step` depends on, directly or not.
-fn ancestors(step: usize, edges: &[Vec<usize>]) -> Vec<bool> {
-    let mut reached = vec![false; edges.len()];
-    let mut open = edges[step].clone();
-    while let Some(next) = open.pop() {
-        if !std::mem::replace(&mut reached[next], true) {
-            open.extend(&edges[next]);
+/// Which steps each depends on, directly or not: one row of bits per step.
+struct Ancestors {
+    rows: Vec<Vec<u64>>,
+}
+
+impl Ancestors {
+    fn new(order: &[usize], edges: &[Vec<usize>]) -> Self {
+        let mut rows: Vec<Vec<u64>> = vec![Vec::new(); edges.len()];
+        for step in order {
+            let mut row = vec![0; edges.len().div_ceil(64)];
+            for dependency in &edges[*step] {
+                row[dependency / 64] |= 1 << (dependency % 64);
+                for (word, theirs) in row.iter_mut().zip(&rows[*dependency]) {
+                    *word |= theirs;
+                }
+            }
+            rows[*step] = row;
         }
+        Self { rows }
     }
-    reached
+
+    fn has(&self, step: usize, other: usize) -> bool {
+        self.rows[step][other / 64] & (1 << (other % 64)) != 0
+    }
 }

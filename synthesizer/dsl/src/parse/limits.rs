@@ -67,10 +67,10 @@ fn is_measured(code: &str, findings: &mut Findings) -> bool {
     let is_short = rest.len() + operators.count() <= MAX_OTHER_BYTES;
     if !is_short {
         let message = format!(
-            "here the code stops being plain, and the {} bytes from here are too many to check",
+            "from here on there is too much to check that is no plain text: {} bytes",
             rest.len()
         );
-        let hint = "write only statements with texts in plain quotes, without interpolation, and close every quote".to_owned();
+        let hint = "write fewer and plainer statements, texts in plain quotes without interpolation, and close every quote".to_owned();
         findings.error(Span::one(start), DiagnosticCode::TooLarge, message, hint);
     }
     is_short
