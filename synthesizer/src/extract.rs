@@ -1,26 +1,122 @@
-//! Finds the code in an answer. Models are told to answer with one fence; this is for when they do not. Pure.
+//! Finds the code in an answer. Models are told to answer with one fence; this is for when they do not. Pure: it chooses
+//! among what is there and changes no line of it.
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
+/// Tags between which models think aloud before they answer.
+const THOUGHTS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
+
 /// The code in `answer`, with LF line ends and one at its end; `None` if there is none.
 ///
-/// A fence marked ruby that holds an agent, else any fence that does, else any fence marked ruby, else the whole text if it
-/// looks like code. Of several the longest: the others are excerpts. A fence that the answer's end cuts off counts.
+/// What the model thought aloud is no answer. Of several fences that hold a whole agent the last counts: the earlier ones are
+/// drafts, repeated questions and what it corrects itself about. Where none is whole, lines from the `require` to the agent's
+/// `end` without a fence, or around one that the code itself holds; else the longest piece there is, for the checker to judge.
 pub fn code(answer: &str) -> Option<String> {
     let answer = langop_proto::routing::normalise(answer);
-    let fences = fences(&answer);
-    let longest = |wanted: fn(&Fence) -> bool| {
-        fences
-            .iter()
-            .filter(|fence| wanted(fence))
-            .map(|fence| fence.text.as_str())
-            .max_by_key(|text| text.len())
+    let answer = without_thoughts(answer.trim_start_matches('\u{feff}'))?;
+    let code = find(answer)?;
+    let code = code.trim_start_matches('\u{feff}').trim_start_matches('\n');
+    Some(format!("{}\n", code.trim_end()))
+}
+
+fn find(answer: &str) -> Option<String> {
+    let fences = fences(answer);
+    let last_whole = |is_ruby: bool| {
+        let whole = |fence: &&Fence| fence.is_ruby == is_ruby && is_whole(&fence.text);
+        fences.iter().rfind(whole).map(|fence| fence.text.clone())
     };
-    let code = longest(|fence| fence.is_ruby && holds_agent(&fence.text))
+    let longest = |wanted: fn(&Fence) -> bool| {
+        let candidates = fences.iter().filter(|fence| wanted(fence));
+        candidates
+            .map(|fence| fence.text.clone())
+            .max_by_key(String::len)
+    };
+    if let Some(whole) = last_whole(true).or_else(|| last_whole(false)) {
+        return Some(whole);
+    }
+    let unfenced = unfenced(answer).map(str::to_owned);
+    if let Some(piece) = longest(|fence| fence.is_ruby && holds_agent(&fence.text)) {
+        return unfenced
+            .filter(|around| !piece.contains(around.as_str()))
+            .or(Some(piece));
+    }
+    unfenced
         .or_else(|| longest(|fence| holds_agent(&fence.text)))
         .or_else(|| longest(|fence| fence.is_ruby))
-        .or_else(|| looks_like_code(&answer).then_some(answer.as_str()))?;
-    Some(format!("{}\n", code.trim_matches('\n').trim_end()))
+        .or_else(|| cut_off(answer))
+}
+
+/// The answer after what was thought; `None` if the thinking never ended.
+fn without_thoughts(mut answer: &str) -> Option<&str> {
+    loop {
+        let start = answer.trim_start();
+        let Some((open, close)) = THOUGHTS.iter().find(|(open, _)| start.starts_with(open)) else {
+            return Some(answer);
+        };
+        answer = start[open.len()..].split_once(close)?.1;
+    }
+}
+
+/// Whether it is all of an agent's code and nothing else, as far as can be seen from outside.
+fn is_whole(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| says_something(line));
+    lines.next().is_some_and(is_require_line)
+        && lines.next_back().is_some_and(|line| line.trim() == "end")
+        && holds_agent(text)
+}
+
+/// From the last `require` at the start of a line to the last `end` that is a line, with an agent between them.
+fn unfenced(answer: &str) -> Option<&str> {
+    let from = &answer[last_require(answer)?..];
+    let end = lines_with_offsets(from)
+        .filter(|(_, line)| line.trim_end() == "end")
+        .map(|(offset, line)| offset + line.len())
+        .last()?;
+    Some(&from[..end]).filter(|code| holds_agent(code))
+}
+
+/// Code without a fence whose end is missing: an answer that was cut off, or that starts with the agent.
+fn cut_off(answer: &str) -> Option<String> {
+    let start = match last_require(answer) {
+        Some(start) => start,
+        None => {
+            let first = lines_with_offsets(answer).find(|(_, line)| says_something(line));
+            first.filter(|(_, line)| is_agent_line(line))?.0
+        }
+    };
+    Some(answer[start..].to_owned()).filter(|code| holds_agent(code))
+}
+
+fn last_require(answer: &str) -> Option<usize> {
+    lines_with_offsets(answer)
+        .filter(|(_, line)| is_require_line(line))
+        .map(|(offset, _)| offset)
+        .last()
+}
+
+fn lines_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut offset = 0;
+    text.split('\n').map(move |line| {
+        let start = offset;
+        offset += line.len() + 1;
+        (start, line)
+    })
+}
+
+/// Neither empty nor a comment.
+fn says_something(line: &str) -> bool {
+    let line = line.trim_start_matches('\u{feff}').trim_start();
+    !line.is_empty() && !line.starts_with('#')
+}
+
+fn is_require_line(line: &str) -> bool {
+    let rest = line
+        .trim_start_matches('\u{feff}')
+        .strip_prefix("require")
+        .unwrap_or_default();
+    rest.trim_start_matches([' ', '('])
+        .trim_start_matches(['\'', '"', '‘', '“'])
+        .starts_with("language_operator")
 }
 
 struct Fence {
@@ -28,27 +124,55 @@ struct Fence {
     text: String,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Fenced,
+    Indented,
+}
+
+/// The blocks of code in order. Fences that are indented so far that they make one block count as what they look like.
 fn fences(answer: &str) -> Vec<Fence> {
     let mut fences = Vec::new();
-    let mut open: Option<Fence> = None;
-    for event in Parser::new(answer) {
-        match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                open = Some(Fence {
-                    is_ruby: is_ruby(&info),
-                    text: String::new(),
-                });
-            }
-            Event::Text(text) => {
-                if let Some(fence) = &mut open {
-                    fence.text.push_str(&text);
-                }
-            }
-            Event::End(TagEnd::CodeBlock) => fences.extend(open.take()),
-            _ => {}
+    for (kind, block) in blocks(answer) {
+        let inner = match kind {
+            Kind::Indented => blocks(&block.text),
+            Kind::Fenced => Vec::new(),
+        };
+        let fenced = inner.into_iter().filter(|(kind, _)| *kind == Kind::Fenced);
+        let found: Vec<Fence> = fenced.map(|(_, fence)| fence).collect();
+        if found.is_empty() {
+            fences.push(block);
+        } else {
+            fences.extend(found);
         }
     }
     fences
+}
+
+fn blocks(answer: &str) -> Vec<(Kind, Fence)> {
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for event in Parser::new(answer) {
+        match event {
+            Event::Start(Tag::CodeBlock(kind)) => open = Some(opened(&kind)),
+            Event::Text(text) => {
+                if let Some((_, fence)) = &mut open {
+                    fence.text.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::CodeBlock) => blocks.extend(open.take()),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+fn opened(kind: &CodeBlockKind<'_>) -> (Kind, Fence) {
+    let (kind, is_ruby) = match kind {
+        CodeBlockKind::Fenced(info) => (Kind::Fenced, is_ruby(info)),
+        CodeBlockKind::Indented => (Kind::Indented, false),
+    };
+    let text = String::new();
+    (kind, Fence { is_ruby, text })
 }
 
 fn is_ruby(info: &str) -> bool {
@@ -63,21 +187,13 @@ fn holds_agent(text: &str) -> bool {
     text.lines().any(is_agent_line)
 }
 
+/// Typographic quotes are wrong, but they are for the checker to say so.
 fn is_agent_line(line: &str) -> bool {
     let Some(rest) = line.trim_start().strip_prefix("agent") else {
         return false;
     };
-    rest.trim_start_matches([' ', '(']).starts_with(['\'', '"'])
-}
-
-/// The first line that says something must already be code: prose before it is not cut away by guessing.
-fn looks_like_code(text: &str) -> bool {
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'));
-    first.is_some_and(|line| line.starts_with("require ") || is_agent_line(line))
-        && holds_agent(text)
+    rest.trim_start_matches([' ', '('])
+        .starts_with(['\'', '"', '‘', '“'])
 }
 
 #[cfg(test)]
@@ -89,6 +205,8 @@ mod tests {
     #[test]
     fn finds_the_code_however_it_is_wrapped() {
         let excerpt = "agent 'agent' do\nend";
+        let longer = AGENT.replace("'x'", "'x', 'y'");
+        let indented = AGENT.replace('\n', "\n    ");
         let cases = [
             ("the fence alone", format!("```ruby\n{AGENT}```")),
             ("rb", format!("```rb\n{AGENT}```\n")),
@@ -129,6 +247,27 @@ mod tests {
                 format!("```ruby\n{AGENT}```").replace('\n', "\r\n"),
             ),
             ("cut off", format!("```ruby\n{AGENT}")),
+            (
+                "prose around and no fence",
+                format!("Sure:\n\n{AGENT}\nThis agent is done."),
+            ),
+            (
+                "a draft before",
+                format!("```ruby\n{longer}```\nThat is wrong:\n```ruby\n{AGENT}```"),
+            ),
+            (
+                "a draft in thoughts",
+                format!("<think>\n```ruby\n{AGENT}```\nHm.</think>\n```\n{AGENT}```"),
+            ),
+            ("a BOM", format!("\u{feff}{AGENT}")),
+            (
+                "a command that writes it",
+                format!("```sh\ncat > agent.rb <<'EOF'\n{AGENT}EOF\n```"),
+            ),
+            (
+                "fences too far in",
+                format!("Here:\n\n    ```ruby\n    {}\n    ```", indented.trim_end()),
+            ),
         ];
         for (what, answer) in cases {
             assert_eq!(code(&answer).as_deref(), Some(AGENT), "{what}");
@@ -136,9 +275,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_in_the_code_does_not_end_it() {
+        let agent = AGENT.replace("'x'", "'Answer in\n```\na fence\n```\n'");
+        for answer in [format!("```ruby\n{agent}```"), agent.clone()] {
+            assert_eq!(code(&answer).as_deref(), Some(agent.as_str()), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_agent_in_its_fence_is_for_the_checker() {
+        let agent = format!("{AGENT}puts 1\n");
+        let answer = format!("```ruby\n{agent}```\nDone.");
+        assert_eq!(code(&answer).as_deref(), Some(agent.as_str()));
+    }
+
+    #[test]
     fn what_is_no_code_is_none() {
         for answer in [
             "",
+            "<think>\n```ruby\nrequire 'language_operator'\nagent 'a' do\nend\n```\n",
             "I cannot help with that.",
             "Use an agent 'x' for this.",
             "```sh\nls\n```",

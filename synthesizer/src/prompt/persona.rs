@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use langop_proto::v1::Persona;
 
+use super::fence::{self, Piece};
+
 /// The fixed part.
 pub const SYSTEM: &str = include_str!("persona.md");
 
@@ -15,12 +17,7 @@ pub fn version() -> &'static str {
 
 /// The variable part.
 pub fn user(persona: &Persona) -> String {
-    let mut prompt = String::new();
-    super::section(
-        &mut prompt,
-        "Persona",
-        "json",
-        &super::persona_json(persona),
-    );
+    let mut prompt = fence::message(&[Piece::new("persona", super::persona_json(persona))]);
+    prompt.push_str("Write the text.\n");
     prompt
 }
