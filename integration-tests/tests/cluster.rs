@@ -99,7 +99,9 @@ spec:
     let mark = audit.mark().unwrap();
     let writes = audit.settle(mark, &operator.writes(), Duration::from_secs(2)).await.unwrap();
     let mark = audit.mark().unwrap();
-    apply(&client, "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: office, labels: {touched: 'yes'}}}").await;
+    let touch = json!({"metadata": {"labels": {"touched": "yes"}}});
+    let clusters: Api<LanguageCluster> = Api::all(client.clone());
+    clusters.patch("office", &PatchParams::default(), &Patch::Merge(touch)).await.unwrap();
     let silent = audit.settle(mark, &operator.writes(), Duration::from_secs(2)).await.unwrap();
     assert!(silent.is_empty(), "{silent:?} (before: {} writes)", writes.len());
 
@@ -119,7 +121,7 @@ async fn a_namespace_of_somebody_else_is_not_adopted_and_the_later_cluster_yield
     apply(&client, "{apiVersion: v1, kind: Namespace, metadata: {name: theirs}}").await;
     let audit = cp.audit().unwrap();
     let mark = audit.mark().unwrap();
-    apply(&client, "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: theirs}}").await;
+    apply(&client, "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: theirs}, spec: {}}").await;
     let refused = |c: &LanguageCluster| condition(c, "Stalled").is_some_and(|(_, reason, _)| reason == "NamespaceNotAdoptable");
     let cluster = wait::object(Api::<LanguageCluster>::all(client.clone()), "theirs", SOON, refused).await.unwrap();
     let (_, _, message) = condition(&cluster, "Stalled").unwrap();
