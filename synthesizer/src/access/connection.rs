@@ -161,3 +161,51 @@ impl AsyncWrite for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::{super::slots::Slots, *};
+
+    const BEGUN: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    /// A connection and its client.
+    async fn pair() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let (stream, address) = accepted.unwrap();
+        let slot = Slots::new(1, 1, Arc::default()).take(address.ip()).unwrap();
+        let bytes = Bytes::Plain(stream);
+        let begun = Instant::now() + BEGUN;
+        let connection = Connection::new(bytes, Peer::Unknown, slot, begun, LONGEST);
+        (connection, client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn ends_when_it_does_not_begin_and_when_it_is_old() {
+        // One byte less than the preface, and the whole.
+        for (sent, lasts) in [(PREFACE - 1, BEGUN), (PREFACE, LONGEST)] {
+            let (mut connection, mut client) = pair().await;
+            let started = Instant::now();
+            client.write_all(&vec![b'P'; sent]).await.unwrap();
+            let mut received = Vec::new();
+            let error = connection.read_to_end(&mut received).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(received.len(), sent);
+            let lasted = started.elapsed();
+            assert!(
+                lasted + Duration::from_millis(10) >= lasts
+                    && (sent == PREFACE || lasted < LONGEST),
+                "{sent} bytes: {lasted:?}"
+            );
+        }
+    }
+}

@@ -8,10 +8,13 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod access;
 mod fake_llm;
 mod harness;
 mod keys;
+mod limits;
 mod logs;
+mod pki;
 mod program;
 mod providers;
 mod server;

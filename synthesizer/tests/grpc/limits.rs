@@ -1,0 +1,296 @@
+//! How much callers may do, through real gRPC: rate, budget, calls at a time, connections, and clients that take their time.
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use langop_proto::v1::{SynthesisOutcome, ValidateCodeRequest};
+use langop_synthesizer::settings::Settings;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tonic::{
+    Code, Request, Status,
+    body::Body,
+    codegen::{Body as HttpBody, Bytes, Service as _},
+    transport::Endpoint,
+};
+use tonic_types::StatusExt as _;
+
+use crate::{
+    access::{connect, token},
+    fake_llm::{Act, COST, FakeLlm, GOOD},
+    harness::{Client, TestServer, reason, request, settings},
+    pki::{Authority, Files},
+};
+
+/// Settings with a provider at `llm`, two callers of tokens `a` and `b`, and these arguments.
+fn two_callers(llm: &FakeLlm, files: &Files, arguments: &[&str]) -> Settings {
+    let path = files.tokens(&[("a", "a"), ("b", "b")]);
+    let tokens = format!("--tokens-file={}", path.display());
+    let arguments = std::iter::once(tokens.as_str()).chain(arguments.iter().copied());
+    Settings {
+        access: Settings::from_arguments(arguments).unwrap().access,
+        ..settings("openai", llm)
+    }
+}
+
+/// Reason of a refusal for now, and when to come back.
+fn denied(status: &Status) -> (String, Duration) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let retry = status.get_details_retry_info().expect("RetryInfo");
+    (reason(status), retry.retry_delay.expect("a delay"))
+}
+
+#[tokio::test]
+async fn each_caller_has_its_rate() {
+    let (llm, files) = (FakeLlm::start([Act::Say(GOOD)]).await, Files::new());
+    let settings = two_callers(&llm, &files, &["--caller-requests-per-minute=2"]);
+    let server = TestServer::start(settings).await;
+    let mut a = connect(&server, &token(&files, "a")).await.unwrap();
+    let mut again = connect(&server, &token(&files, "a")).await.unwrap();
+    let mut b = connect(&server, &token(&files, "b")).await.unwrap();
+    let question = ValidateCodeRequest::default;
+    a.validate_code(question()).await.unwrap();
+    again.validate_code(question()).await.unwrap();
+    for client in [&mut a, &mut again] {
+        let (reason, delay) = denied(&client.validate_code(question()).await.unwrap_err());
+        assert_eq!(reason, "RATE_LIMITED");
+        assert!(
+            Duration::ZERO < delay && delay <= Duration::from_secs(30),
+            "{delay:?}"
+        );
+    }
+    b.validate_code(question()).await.expect("another caller");
+}
+
+#[tokio::test]
+async fn each_caller_has_its_budget_which_cached_answers_do_not_touch() {
+    let (llm, files) = (FakeLlm::start([Act::Say(GOOD)]).await, Files::new());
+    let tokens = format!("--caller-tokens={}", COST.0 + COST.1);
+    let window = "--caller-tokens-window=3s";
+    let server = TestServer::start(two_callers(&llm, &files, &[&tokens, window])).await;
+    let mut a = connect(&server, &token(&files, "a")).await.unwrap();
+    let mut b = connect(&server, &token(&files, "b")).await.unwrap();
+    a.synthesize(request("x", "one")).await.unwrap();
+    let spent = Instant::now();
+    let (reason, delay) = denied(&a.synthesize(request("x", "two")).await.unwrap_err());
+    assert_eq!(reason, "TOKEN_BUDGET_SPENT");
+    assert!(
+        Duration::ZERO < delay && delay <= Duration::from_secs(3),
+        "{delay:?}"
+    );
+    let cached = a.synthesize(request("x", "one")).await.unwrap();
+    assert_eq!(cached.into_inner().outcome(), SynthesisOutcome::Cached);
+    b.synthesize(request("x", "two"))
+        .await
+        .expect("another caller");
+    assert_eq!(llm.calls(), 2, "nothing was asked for the refused one");
+    // As its client would: it comes back when it was told to.
+    tokio::time::sleep(delay + Duration::from_millis(50)).await;
+    a.synthesize(request("x", "two"))
+        .await
+        .expect("a new window");
+    assert!(spent.elapsed() >= Duration::from_secs(2), "too early");
+}
+
+#[tokio::test]
+async fn calls_at_a_time_are_bounded_per_caller_and_in_all() {
+    let gate = Arc::new(Semaphore::new(0));
+    let llm = FakeLlm::start([Act::SayAfter(gate.clone(), GOOD)]).await;
+    let files = Files::new();
+    let limits = ["--max-calls-per-caller=1", "--max-calls=2"];
+    let mut settings = two_callers(&llm, &files, &limits);
+    let path = files.tokens(&[("a", "a"), ("b", "b"), ("c", "c")]);
+    settings.access.tokens_file = Some(path);
+    let server = TestServer::start(settings).await;
+    let mut clients = Vec::new();
+    for name in ["a", "b", "c"] {
+        clients.push(connect(&server, &token(&files, name)).await.unwrap());
+    }
+    let begin = |index: usize, text: &'static str| {
+        let mut client = clients[index].clone();
+        tokio::spawn(async move { client.synthesize(request("x", text)).await })
+    };
+    let first = begin(0, "one");
+    server.until_metric("langop_synthesis_in_flight 1").await;
+    let (reason, delay) = denied(&begin(0, "two").await.unwrap().unwrap_err());
+    assert_eq!((reason.as_str(), delay.as_secs()), ("TOO_MANY_CALLS", 1));
+    let second = begin(1, "two");
+    server.until_metric("langop_synthesis_in_flight 2").await;
+    let (reason, _) = denied(&begin(2, "three").await.unwrap().unwrap_err());
+    assert_eq!(reason, "SERVER_BUSY");
+
+    // Who hangs up and asks for something else has still only one answer being made.
+    first.abort();
+    server
+        .until_metric(r#"langop_grpc_requests_total{method="Synthesize",code="CANCELLED"} 1"#)
+        .await;
+    let (reason, _) = denied(&begin(0, "four").await.unwrap().unwrap_err());
+    assert_eq!(reason, "TOO_MANY_CALLS");
+    gate.add_permits(10);
+    second.await.unwrap().unwrap();
+    server.until_metric("langop_synthesis_in_flight 0").await;
+    begin(0, "four")
+        .await
+        .unwrap()
+        .expect("there is place again");
+}
+
+fn bounded(arguments: &[&str]) -> Settings {
+    Settings::from_arguments(arguments).unwrap()
+}
+
+/// A client at another address of this machine.
+async fn client_at(server: &TestServer, address: &str) -> Result<Client, tonic::transport::Error> {
+    let address: IpAddr = address.parse().unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let channel = endpoint.local_address(Some(address)).connect().await?;
+    Ok(Client::new(channel))
+}
+
+async fn is_served(client: &mut Client) -> bool {
+    let answer = client.validate_code(ValidateCodeRequest::default());
+    answer.await.is_ok()
+}
+
+#[tokio::test]
+async fn a_thousand_idle_connections_are_bounded_and_starve_nobody() {
+    let server = TestServer::start(bounded(&[
+        "--max-connections-per-address=100",
+        "--handshake-timeout=5s",
+    ]))
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        idle.push(TcpStream::connect(server.grpc).await.unwrap());
+    }
+    server
+        .until_metric(r#"langop_grpc_connections_refused_total{reason="address_limit"} 900"#)
+        .await;
+    server.until_metric("langop_grpc_connections 100").await;
+    let mut other = client_at(&server, "127.0.0.2").await.unwrap();
+    assert!(
+        is_served(&mut other).await,
+        "another address has its own places"
+    );
+    // They never spoke HTTP/2, so they do not stay.
+    server.until_metric("langop_grpc_connections 1").await;
+    assert!(is_served(&mut server.client().await).await);
+    for stream in &mut idle {
+        let mut rest = Vec::new();
+        // The server's own preface, or a reset: in any case an end.
+        let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "still open");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_bounded_in_all() {
+    let server = TestServer::start(bounded(&["--max-connections=2"])).await;
+    let mut first = client_at(&server, "127.0.0.2").await.unwrap();
+    let mut second = client_at(&server, "127.0.0.3").await.unwrap();
+    assert!(is_served(&mut first).await && is_served(&mut second).await);
+    let socket = TcpSocket::new_v4().unwrap();
+    let mut third = socket.connect(server.grpc).await.unwrap();
+    let closed = timeout(Duration::from_secs(5), third.read(&mut [0; 1])).await;
+    assert!(!matches!(closed.unwrap(), Ok(1..)), "closed without a word");
+    server
+        .until_metric(r#"langop_grpc_connections_refused_total{reason="limit"} 1"#)
+        .await;
+    drop(first);
+    server.until_metric("langop_grpc_connections 1").await;
+    assert!(is_served(&mut server.client().await).await);
+}
+
+#[tokio::test]
+async fn half_open_handshakes_block_nobody_and_end() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let mut arguments = authority.server(&files).to_vec();
+    arguments.push("--handshake-timeout=4s".to_owned());
+    let server = TestServer::start(Settings::from_arguments(arguments).unwrap()).await;
+    let mut half_open = Vec::new();
+    for index in 0..100 {
+        let mut stream = TcpStream::connect(server.grpc).await.unwrap();
+        if index % 2 == 0 {
+            // The beginning of a ClientHello.
+            stream.write_all(&[22, 3, 1, 2, 0]).await.unwrap();
+        }
+        half_open.push(stream);
+    }
+    let started = Instant::now();
+    let mut client = connect(&server, &authority.trusted(&files)).await.unwrap();
+    let question = ValidateCodeRequest::default();
+    client.validate_code(question).await.unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "waited for the others"
+    );
+    server
+        .until_metric(r#"langop_grpc_connections_refused_total{reason="handshake"} 100"#)
+        .await;
+    server.until_metric("langop_grpc_connections 1").await;
+}
+
+/// A request that begins and never ends.
+struct Stalled {
+    beginning: Option<Bytes>,
+}
+
+impl HttpBody for Stalled {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        match self.beginning.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(http_body::Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_must_arrive_in_time() {
+    let server = TestServer::start(bounded(&["--receive-timeout=300ms"])).await;
+    let mut channel = server.channel().await;
+    std::future::poll_fn(|cx| channel.poll_ready(cx))
+        .await
+        .unwrap();
+    // A message of 100 bytes, of which three come.
+    let beginning = Some(Bytes::from_static(&[0, 0, 0, 0, 100, 1, 2, 3]));
+    let request = http::Request::post("/langop.synthesis.v1.SynthesisService/ValidateCode")
+        .header("content-type", "application/grpc")
+        .body(Body::new(Stalled { beginning }))
+        .unwrap();
+    let response = timeout(Duration::from_secs(10), channel.call(request));
+    let response = response.await.expect("an end").unwrap();
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+}
+
+#[tokio::test]
+async fn large_messages_and_large_metadata_are_refused() {
+    let server = TestServer::start(bounded(&[])).await;
+    let mut client = server.client().await;
+    let large = ValidateCodeRequest {
+        code: vec![b' '; langop_proto::limits::MESSAGE].into(),
+        ..ValidateCodeRequest::default()
+    };
+    let refused = client.validate_code(large).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+    let mut request = Request::new(ValidateCodeRequest::default());
+    let value = "x".repeat(20 * 1024).parse().unwrap();
+    request.metadata_mut().insert("x-large", value);
+    assert!(client.validate_code(request).await.is_err());
+    assert!(is_served(&mut server.client().await).await);
+}
