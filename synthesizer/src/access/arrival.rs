@@ -15,7 +15,7 @@ use tonic::{
     codegen::{Body as HttpBody, Bytes},
 };
 
-/// A body that fails with DEADLINE_EXCEEDED when it takes too long.
+/// A body that fails with `DEADLINE_EXCEEDED` when it takes too long.
 pub(crate) struct Arrival {
     body: Body,
     longest: Duration,
