@@ -283,7 +283,7 @@ async fn large_messages_and_large_metadata_are_refused() {
     let server = TestServer::start(bounded(&[])).await;
     let mut client = server.client().await;
     let large = ValidateCodeRequest {
-        code: vec![b' '; langop_proto::limits::MESSAGE].into(),
+        code: vec![b' '; langop_proto::limits::MESSAGE],
         ..ValidateCodeRequest::default()
     };
     let refused = client.validate_code(large).await.unwrap_err();
