@@ -16,7 +16,8 @@ pub fn code(answer: &str) -> Option<String> {
     let answer = without_thoughts(answer.trim_start_matches('\u{feff}'))?;
     let code = find(answer)?;
     let code = code.trim_start_matches('\u{feff}').trim_start_matches('\n');
-    Some(format!("{}\n", code.trim_end()))
+    let code = code.trim_end();
+    (!code.is_empty()).then(|| format!("{code}\n"))
 }
 
 fn find(answer: &str) -> Option<String> {
@@ -31,7 +32,8 @@ fn find(answer: &str) -> Option<String> {
             .map(|fence| fence.text.clone())
             .max_by_key(String::len)
     };
-    if let Some(whole) = last_whole(true).or_else(|| last_whole(false)) {
+    let whole = last_whole(true).or_else(|| last_whole(false));
+    if let Some(whole) = whole.or_else(|| joined(&fences)) {
         return Some(whole);
     }
     let unfenced = unfenced(answer).map(str::to_owned);
@@ -44,6 +46,13 @@ fn find(answer: &str) -> Option<String> {
         .or_else(|| longest(|fence| holds_agent(&fence.text)))
         .or_else(|| longest(|fence| fence.is_ruby))
         .or_else(|| cut_off(answer))
+}
+
+/// An agent that was told in several fences, with words between them.
+fn joined(fences: &[Fence]) -> Option<String> {
+    let parts = fences.iter().filter(|fence| fence.is_ruby);
+    let joined: String = parts.map(|fence| fence.text.as_str()).collect();
+    Some(joined).filter(|code| is_whole(code))
 }
 
 /// The answer after what was thought; `None` if the thinking never ended.
@@ -205,6 +214,8 @@ mod tests {
     #[test]
     fn finds_the_code_however_it_is_wrapped() {
         let excerpt = "agent 'agent' do\nend";
+        let (head, body) = AGENT.split_once("  obj").unwrap();
+        let (head, body) = (head.trim_end(), format!("  obj{body}"));
         let longer = AGENT.replace("'x'", "'x', 'y'");
         let indented = AGENT.replace('\n', "\n    ");
         let cases = [
@@ -259,6 +270,10 @@ mod tests {
                 "a draft in thoughts",
                 format!("<think>\n```ruby\n{AGENT}```\nHm.</think>\n```\n{AGENT}```"),
             ),
+            (
+                "parts",
+                format!("Head:\n```ruby\n{head}\n```\nBody:\n```ruby\n{body}```"),
+            ),
             ("a BOM", format!("\u{feff}{AGENT}")),
             (
                 "a command that writes it",
@@ -297,6 +312,7 @@ mod tests {
             "I cannot help with that.",
             "Use an agent 'x' for this.",
             "```sh\nls\n```",
+            "```ruby\n```",
             "```json\n{}\n```",
         ] {
             assert_eq!(code(answer), None, "{answer}");

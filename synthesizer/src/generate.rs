@@ -275,7 +275,7 @@ fn check(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
     )
-    .in_scope(|| extract::code(&completion.text));
+    .in_scope(|| extract::code(&prompt::without_echo(&completion.text)));
     let Some(code) = code else {
         let finding = diagnostics::about_answer(
             NO_CODE,

@@ -69,22 +69,31 @@ impl Synthesizer {
             });
         };
         let identity = Identity { provider, model };
+        let provider = providers::build(&identity, settings, &metrics)?;
+        Ok(Self::with_provider(identity, provider, settings, metrics))
+    }
+
+    /// As [`Self::new`], but `provider` answers, as `identity`.
+    pub fn with_provider(
+        identity: Identity,
+        provider: Arc<dyn Provider>,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let personas = settings.cache_bytes / PERSONAS_SHARE;
+        let answers = settings.cache_bytes - personas;
         let engine = Engine {
-            provider: providers::build(&identity, settings, &metrics)?,
             identity,
+            provider,
             timeout: settings.request_timeout,
             metrics: Arc::clone(&metrics),
-            answers: Arc::new(Cache::new(
-                settings.cache_bytes - personas,
-                settings.cache_ttl,
-            )),
+            answers: Arc::new(Cache::new(answers, settings.cache_ttl)),
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
-        Ok(Self {
+        Self {
             engine: Some(Arc::new(engine)),
             metrics,
-        })
+        }
     }
 
     /// Who answers; `None`: synthesis is disabled.

@@ -7,7 +7,7 @@
 mod fence;
 pub mod persona;
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
 
 use langop_proto::{
     routing,
@@ -85,6 +85,15 @@ pub fn user(request: &SynthesizeRequest) -> String {
     let mut prompt = fence::message(&pieces);
     prompt.push_str("Write the agent.\n");
     prompt
+}
+
+/// An answer without our own words: who repeats the fixed part does not mean its examples.
+pub fn without_echo(answer: &str) -> Cow<'_, str> {
+    if answer.contains(SYSTEM.trim_end()) {
+        answer.replace(SYSTEM.trim_end(), "").into()
+    } else {
+        answer.into()
+    }
 }
 
 /// What stands for an invalid answer in the conversation: its code alone, so that prose cannot grow from turn to turn.
