@@ -104,10 +104,6 @@ pub struct Settings {
     #[arg(long, env = "LANGOP_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
 
-    /// Who may call, and how much.
-    #[command(flatten)]
-    pub access: AccessSettings,
-
     /// What is logged: a level, or directives such as langop_synthesizer=debug
     #[arg(
         long,
@@ -125,6 +121,10 @@ pub struct Settings {
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
+
+    /// Who may call, and how much. Last, because its heading covers what follows.
+    #[command(flatten)]
+    pub access: AccessSettings,
 }
 
 /// Who answers.
