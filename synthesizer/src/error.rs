@@ -145,9 +145,7 @@ impl SynthesisError {
                 ProviderError::Server { .. } | ProviderError::Failed { .. } => {
                     (Code::Unavailable, "PROVIDER_ERROR")
                 }
-                ProviderError::BrokeOff { .. } => {
-                    (Code::Unavailable, "PROVIDER_ANSWER_INCOMPLETE")
-                }
+                ProviderError::BrokeOff { .. } => (Code::Unavailable, "PROVIDER_ANSWER_INCOMPLETE"),
                 ProviderError::Transport(_) => (Code::Unavailable, "PROVIDER_UNREACHABLE"),
                 ProviderError::TimedOut => (Code::DeadlineExceeded, "PROVIDER_TIMEOUT"),
                 ProviderError::Unreadable(_) => (Code::Unavailable, "PROVIDER_ANSWER_UNREADABLE"),

@@ -40,12 +40,9 @@ struct State {
     budget: Budget,
 }
 
-/// How often a replica may still be asked in one call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chance {
-    First,
-    Second,
-}
+/// How often one call asks a replica whose connections break. More than twice, because a request may be handed to a connection that is
+/// closing before all who use it know.
+const TRIES: u32 = 5;
 
 impl Pool {
     /// A pool over these endpoints, as they change. Connections are made when first needed; give each a time to connect, after
@@ -66,21 +63,24 @@ impl Pool {
     }
 
     /// Makes a call on the key's replica, and on the next in rank as long as replicas fail, the retry budget lasts and some are left.
-    /// One whose connection broke is asked once more first: closing old connections is what healthy servers do, and work that
-    /// was under way goes on there.
+    /// One whose connection broke is asked again first: closing old connections is what healthy servers do, and work that was under
+    /// way goes on there.
     ///
     /// `call` gets a channel and makes one attempt; an attempt at a stream reads it to its end.
     ///
     /// # Errors
     /// The last attempt's, or UNAVAILABLE when there is no endpoint.
-    pub async fn call<T>(
+    pub async fn call<T, F>(
         &self,
         key: &[u8],
-        mut call: impl AsyncFnMut(Channel) -> Result<T, Status>,
-    ) -> Result<T, Status> {
+        mut call: impl FnMut(Channel) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
         let mut queue = self.candidates(key);
         let mut last = None;
-        while let Some((candidate, chance)) = queue.pop_front() {
+        while let Some((candidate, tries)) = queue.pop_front() {
             if last.is_some() && !self.state().budget.withdraw() {
                 break;
             }
@@ -93,8 +93,8 @@ impl Pool {
                 self.state().note(&candidate.name, asked, verdict);
                 return answer;
             }
-            if self.is_asked_again(&candidate.name, asked, verdict, chance) {
-                queue.push_front((candidate, Chance::Second));
+            if tries < TRIES && self.is_asked_again(&candidate.name, asked, verdict) {
+                queue.push_front((candidate, tries + 1));
             } else {
                 self.state().note(&candidate.name, asked, verdict);
             }
@@ -119,21 +119,17 @@ impl Pool {
     }
 
     /// The replicas in the order in which they should be asked.
-    fn candidates(&self, key: &[u8]) -> VecDeque<(Candidate, Chance)> {
+    fn candidates(&self, key: &[u8]) -> VecDeque<(Candidate, u32)> {
         let mut state = self.state();
         state.budget.deposit();
         let candidates = state.replicas.candidates(key).into_iter();
-        candidates
-            .map(|candidate| (candidate, Chance::First))
-            .collect()
+        candidates.map(|candidate| (candidate, 1)).collect()
     }
 
-    fn is_asked_again(&self, name: &str, asked: Instant, verdict: Verdict, chance: Chance) -> bool {
+    fn is_asked_again(&self, name: &str, asked: Instant, verdict: Verdict) -> bool {
         tracing::debug!(endpoint = %name, ?verdict, "the replica failed");
         // Where another call has found out already that it is away, this one need not.
-        verdict == Verdict::Broken
-            && chance == Chance::First
-            && !self.state().replicas.was_ejected_since(name, asked)
+        verdict == Verdict::Broken && !self.state().replicas.was_ejected_since(name, asked)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,6 +150,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use tonic::{Code, ConnectError};
 
     use super::*;
@@ -186,9 +184,9 @@ mod tests {
         let pool = pool(&["a", "b", "c"]);
         let home = first(&pool, b"key");
         let mut asked = 0;
-        let answer = pool.call(b"key", async |_| {
+        let answer = pool.call(b"key", |_| {
             asked += 1;
-            if asked == 1 { Err(down()) } else { Ok(asked) }
+            ready(if asked == 1 { Err(down()) } else { Ok(asked) })
         });
         assert_eq!(answer.await.unwrap(), 2);
         assert_ne!(
@@ -203,18 +201,22 @@ mod tests {
         let pool = pool(&["a", "b", "c"]);
         let home = first(&pool, b"key");
         let mut asked = 0;
-        let once = pool.call(b"key", async |_| {
+        let once = pool.call(b"key", |_| {
             asked += 1;
-            if asked == 1 { Err(broken()) } else { Ok(asked) }
+            ready(if asked == 1 { Err(broken()) } else { Ok(asked) })
         });
         assert_eq!(once.await.unwrap(), 2);
         assert_eq!(first(&pool, b"key"), home, "it kept its keys");
         let mut asked = 0;
-        let twice = pool.call(b"key", async |_| {
+        let always = pool.call(b"key", |_| {
             asked += 1;
-            if asked <= 2 { Err(broken()) } else { Ok(asked) }
+            ready(if asked <= TRIES {
+                Err(broken())
+            } else {
+                Ok(asked)
+            })
         });
-        assert_eq!(twice.await.unwrap(), 3);
+        assert_eq!(always.await.unwrap(), TRIES + 1);
         assert_ne!(first(&pool, b"key"), home, "it lost them");
     }
 
@@ -225,9 +227,9 @@ mod tests {
             let pool = pool(&["a", "b"]);
             let home = first(&pool, b"key");
             let mut calls = 0;
-            let answer = pool.call::<()>(b"key", async |_| {
+            let answer = pool.call(b"key", |_| {
                 calls += 1;
-                Err(status.clone())
+                ready(Err::<(), _>(status.clone()))
             });
             assert_eq!(answer.await.unwrap_err().code(), status.code());
             assert_eq!((calls, first(&pool, b"key")), (1, home), "{status:?}");
@@ -252,7 +254,7 @@ mod tests {
             );
         }
         sender.send(vec![]).unwrap();
-        let none = pool.call::<()>(b"key", async |_| Ok(())).await.unwrap_err();
+        let none = pool.call(b"key", |_| ready(Ok(()))).await.unwrap_err();
         assert_eq!((none.code(), pool.is_empty()), (Code::Unavailable, true));
     }
 
@@ -262,9 +264,9 @@ mod tests {
         let mut calls = 0_u32;
         for _ in 0..10_000 {
             let _ = pool
-                .call::<()>(b"key", async |_| {
+                .call(b"key", |_| {
                     calls += 1;
-                    Err(down())
+                    ready(Err::<(), _>(down()))
                 })
                 .await;
         }

@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn only_short_names_of_errors_are_repeated() {
         let key = SecretString::from("sk_secret");
-        let kind = |body: &str| error_kind(&serde_json::from_str(body).unwrap_or_default(), Some(&key));
+        let kind =
+            |body: &str| error_kind(&serde_json::from_str(body).unwrap_or_default(), Some(&key));
         assert_eq!(
             kind(r#"{"error":{"type":"invalid_request_error","message":"x"}}"#).as_deref(),
             Some("invalid_request_error")

@@ -208,7 +208,15 @@ mod tests {
 
     #[test]
     fn what_carries_nothing_is_passed_over() {
-        for line in ["", "\r", "event: ping", ": a comment", "id: 7", "data:", "retry: 10"] {
+        for line in [
+            "",
+            "\r",
+            "event: ping",
+            ": a comment",
+            "id: 7",
+            "data:",
+            "retry: 10",
+        ] {
             assert_eq!(data(line.as_bytes()), None, "{line:?}");
         }
     }

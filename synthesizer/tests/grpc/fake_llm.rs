@@ -1,4 +1,6 @@
-//! An HTTP server that speaks the three LLM APIs and misbehaves on demand.
+//! An HTTP server that speaks the three LLM APIs and misbehaves on demand; [`streaming`] has the answers that come piece by piece.
+
+mod streaming;
 
 use std::{
     collections::VecDeque,
@@ -36,6 +38,18 @@ pub(crate) enum Act {
     SayCut(&'static str),
     /// Answers with this text once a permit is given.
     SayAfter(Arc<Semaphore>, &'static str),
+    /// Answers with one half of this text at once, as far as it streams, and with the other once a permit is given.
+    SayHalfThen(Arc<Semaphore>, &'static str),
+    /// Answers as a whole whoever asks for a stream.
+    SayWhole(&'static str),
+    /// Streams, but never says what it cost.
+    SayForFree(&'static str),
+    /// Answers as a whole and refuses to stream.
+    RefuseStreams(&'static str),
+    /// Reports an error in the middle of a stream; it quotes the key.
+    FailMidway(&'static str),
+    /// Reports an error as the first event of a stream.
+    FailAtOnce,
     /// Fails with a status, and Retry-After; the body quotes the key.
     Fail(u16, Option<&'static str>),
     /// Answers with something that is no answer.
@@ -121,7 +135,8 @@ async fn handle(
         .unwrap_or_default();
     let path = uri.path().to_owned();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let body = serde_json::from_slice(&body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let is_streamed = body["stream"] == true;
     shared.requests.lock().unwrap().push(Recorded {
         path: path.clone(),
         body,
@@ -135,14 +150,24 @@ async fn handle(
             script.front().cloned()
         }
     };
-    perform(act.expect("an act"), &path, &key).await
+    let act = act.expect("an act");
+    if is_streamed {
+        streaming::perform(act, &path, &key).await
+    } else {
+        perform(act, &path, &key).await
+    }
 }
 
-async fn perform(act: Act, path: &str, key: &str) -> Response {
+pub(crate) async fn perform(act: Act, path: &str, key: &str) -> Response {
     match act {
-        Act::Say(text) => json_response(&answer(path, text, false)),
+        Act::Say(text)
+        | Act::SayWhole(text)
+        | Act::SayForFree(text)
+        | Act::RefuseStreams(text)
+        | Act::FailMidway(text) => json_response(&answer(path, text, false)),
+        Act::FailAtOnce => json_response(&json!({"error": {"type": "overloaded_error"}})),
         Act::SayCut(text) => json_response(&answer(path, text, true)),
-        Act::SayAfter(gate, text) => {
+        Act::SayAfter(gate, text) | Act::SayHalfThen(gate, text) => {
             gate.acquire().await.unwrap().forget();
             json_response(&answer(path, text, false))
         }
@@ -183,7 +208,7 @@ fn json_response(body: &Value) -> Response {
     body.to_string().into_response()
 }
 
-fn answer(path: &str, text: &str, is_cut: bool) -> Value {
+pub(crate) fn answer(path: &str, text: &str, is_cut: bool) -> Value {
     let (input, output) = COST;
     match path {
         "/v1/chat/completions" => json!({

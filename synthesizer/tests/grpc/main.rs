@@ -17,5 +17,7 @@ mod logs;
 mod pki;
 mod program;
 mod providers;
+mod replicas;
 mod server;
+mod streaming;
 mod synthesis;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use langop_proto::SERVICE_NAME;
+use langop_proto::{SERVICE_NAME, pool::DRAINING};
 use langop_synthesizer::{
     Listeners, ServeError, serve,
     settings::{Settings, SettingsError},
@@ -20,7 +20,7 @@ use tonic_reflection::pb::v1::{
 
 use crate::{
     fake_llm::{Act, FakeLlm, GOOD},
-    harness::{TestServer, request, settings},
+    harness::{TestServer, reason, request, settings},
 };
 
 fn disabled() -> Settings {
@@ -142,6 +142,18 @@ async fn stops_in_order() {
     );
     assert_eq!(server.page("/readyz").await.0, 503);
     assert_eq!(server.page("/livez").await.0, 200);
+    // On new connections, too: until the last call is over, whoever comes hears where he stands.
+    let mut health = HealthClient::new(server.channel().await);
+    for service in ["", SERVICE_NAME] {
+        let answer = health.check(health_of(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::NotServing, "{service}");
+    }
+    let refused = server.client().await.synthesize(request("a", "y")).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Unavailable, DRAINING)
+    );
     gate.add_permits(1);
     call.await
         .unwrap()

@@ -1,0 +1,250 @@
+//! Several replicas behind one pool: they answer as one cache, and whichever of them stops, is killed or closes an old connection, no
+//! request is lost and nothing is made again that need not be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt as _, stream};
+use langop_proto::{pool::Pool, routing::routing_key};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tonic::{Status, transport::Endpoint};
+
+use crate::{
+    fake_llm::{Act, FakeLlm, GOOD},
+    harness::{Client, KEY, request},
+};
+
+const KEYS: usize = 100;
+const REQUESTS: usize = 3000;
+/// Calls at a time.
+const CALLERS: usize = 64;
+
+/// The program, in a process that ends with the test.
+struct Program {
+    process: Child,
+    endpoint: String,
+}
+
+impl Program {
+    fn start(llm: &FakeLlm) -> Self {
+        Self::start_with(llm, &[])
+    }
+
+    fn start_with(llm: &FakeLlm, flags: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_langop-synthesizer"))
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(flags)
+            .env_clear()
+            .envs([
+                ("SYNTHESIS_PROVIDER", "openai"),
+                ("SYNTHESIS_MODEL", "fake"),
+                ("SYNTHESIS_ENDPOINT", llm.url.as_str()),
+                ("SYNTHESIS_API_KEY", KEY),
+                ("LANGOP_MAX_LLM_REQUESTS", "100"),
+                ("LANGOP_LOG_FORMAT", "json"),
+            ])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line: Value = serde_json::from_str(&line.unwrap()).ok()?;
+            Some(line["fields"]["grpc"].as_str()?.to_owned())
+        });
+        // Reads on, so that the process never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            endpoint: format!("http://{}/", address.expect("it serves")),
+        }
+    }
+
+    /// SIGTERM.
+    fn terminate(&self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pool<'a>(endpoints: impl IntoIterator<Item = &'a str>) -> Pool {
+    let endpoints = endpoints.into_iter().map(|url| {
+        Endpoint::from_shared(url.to_owned())
+            .unwrap()
+            .connect_timeout(Duration::from_secs(5))
+    });
+    Pool::fixed(endpoints.collect())
+}
+
+fn task(key: usize) -> String {
+    format!("zebra-{key:03} must be watched")
+}
+
+/// Asks for the code of one key.
+async fn ask(pool: &Pool, key: usize) -> Result<(), Status> {
+    let request = request("a", &task(key));
+    let home = routing_key(&request);
+    let answer = pool.call(&home, |channel| {
+        let (mut client, request) = (Client::new(channel), request.clone());
+        async move { Ok(client.synthesize(request).await?.into_inner()) }
+    });
+    assert!(answer.await?.code.contains("agent 'a' do"));
+    Ok(())
+}
+
+/// Asks `count` times, all keys in turn; `watch` sees how many answers there are. Gives the failures.
+async fn storm(pool: &Pool, count: usize, watch: impl Fn(usize)) -> Vec<Status> {
+    let answers = AtomicUsize::new(0);
+    stream::iter(0..count)
+        .map(|index| ask(pool, index % KEYS))
+        .buffer_unordered(CALLERS)
+        .inspect(|_| watch(answers.fetch_add(1, Ordering::Relaxed) + 1))
+        .filter_map(async |answer| answer.err())
+        .collect()
+        .await
+}
+
+/// The keys whose home an endpoint is.
+fn at_home(pool: &Pool, endpoint: &str) -> BTreeSet<usize> {
+    let lives = |key: &usize| {
+        let key = routing_key(&request("a", &task(*key)));
+        pool.preference(&key)[0] == endpoint
+    };
+    (0..KEYS).filter(lives).collect()
+}
+
+/// How often the LLM was asked for each key.
+fn made(llm: &FakeLlm) -> BTreeMap<usize, usize> {
+    let mut made = BTreeMap::new();
+    for request in llm.requests() {
+        let prompt = request.body["messages"][1]["content"].as_str().unwrap();
+        let start = prompt.find("zebra-").unwrap() + "zebra-".len();
+        let key = prompt[start..start + 3].parse().unwrap();
+        *made.entry(key).or_default() += 1;
+    }
+    made
+}
+
+/// What the LLM should have been asked if only the keys of `lost` were made again.
+fn expected(lost: &BTreeSet<usize>) -> BTreeMap<usize, usize> {
+    let times = |key| if lost.contains(&key) { 2 } else { 1 };
+    (0..KEYS).map(|key| (key, times(key))).collect()
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_replicas_are_one_cache_and_a_killed_one_loses_no_request() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let mut replicas = [(); 3].map(|()| Program::start(&llm));
+    let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
+
+    let failures = storm(&pool, REQUESTS / 2, |_| {}).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(made(&llm), expected(&BTreeSet::new()), "each key once");
+
+    let lost = at_home(&pool, &replicas[0].endpoint);
+    assert!(lost.len() > KEYS / 10, "{lost:?}");
+    let victim = std::sync::Mutex::new(&mut replicas[0]);
+    let kill = |answers| {
+        if answers == REQUESTS / 4 {
+            victim.lock().unwrap().kill();
+        }
+    };
+    let failures = storm(&pool, REQUESTS / 2, kill).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(made(&llm), expected(&lost), "only the killed one's again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_under_way_on_a_killed_replica_is_done_by_the_next() {
+    let gate = Arc::new(Semaphore::new(0));
+    let llm = FakeLlm::start([Act::SayAfter(gate.clone(), GOOD)]).await;
+    let mut replicas = [(); 3].map(|()| Program::start(&llm));
+    let pool = Arc::new(pool(replicas.iter().map(|r| r.endpoint.as_str())));
+    let lost = at_home(&pool, &replicas[1].endpoint);
+    let calls: Vec<_> = (0..KEYS)
+        .map(|key| {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { ask(&pool, key).await })
+        })
+        .collect();
+    until("all are under way", || llm.calls() == KEYS).await;
+    replicas[1].kill();
+    until("the lost are under way elsewhere", || {
+        llm.calls() == KEYS + lost.len()
+    })
+    .await;
+    gate.add_permits(2 * KEYS);
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(made(&llm), expected(&lost));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_told_to_stop_loses_no_request() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let mut replicas = [(); 3].map(|()| Program::start(&llm));
+    let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
+    let lost = at_home(&pool, &replicas[2].endpoint);
+    let stop = |answers| {
+        if answers == REQUESTS / 4 {
+            replicas[2].terminate();
+        }
+    };
+    let failures = storm(&pool, REQUESTS / 2, stop).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(made(&llm), expected(&lost), "only the stopped one's again");
+    let status = tokio::task::spawn_blocking(move || replicas[2].process.wait());
+    assert!(status.await.unwrap().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_connections_are_closed_without_a_trace() {
+    const AGE: Duration = Duration::from_millis(200);
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let flags = ["--max-connection-age=200ms"];
+    let replicas = [(); 2].map(|()| Program::start_with(&llm, &flags));
+    let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
+    let started = Instant::now();
+    while started.elapsed() < 10 * AGE {
+        let failures = storm(&pool, 5 * KEYS, |_| {}).await;
+        assert!(failures.is_empty(), "{failures:?}");
+    }
+    assert_eq!(
+        made(&llm),
+        expected(&BTreeSet::new()),
+        "no replica was passed over"
+    );
+}
