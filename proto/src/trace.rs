@@ -5,7 +5,10 @@ use opentelemetry::{
     propagation::{Extractor, Injector, TextMapPropagator as _},
     trace::TraceContextExt as _,
 };
-use tonic::metadata::{KeyRef, MetadataKey, MetadataMap, MetadataValue};
+use tonic::{
+    codegen::http::HeaderMap,
+    metadata::{MetadataKey, MetadataMap, MetadataValue},
+};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 mod propagator {
@@ -110,7 +113,12 @@ pub fn inject(metadata: &mut MetadataMap) {
 
 /// Reads the caller's context from the metadata of an incoming call. Headers that are none are ignored, as W3C requires.
 pub fn extract(metadata: &MetadataMap) -> Context {
-    propagator::W3c.extract_with_context(&Context::new(), &MetadataExtractor(metadata))
+    extract_from(metadata.as_ref())
+}
+
+/// As [`extract`], from the HTTP headers that the metadata travels in.
+pub fn extract_from(headers: &HeaderMap) -> Context {
+    propagator::W3c.extract_with_context(&Context::new(), &HeaderExtractor(headers))
 }
 
 struct MetadataInjector<'a>(&'a mut MetadataMap);
@@ -129,21 +137,15 @@ impl Injector for MetadataInjector<'_> {
     }
 }
 
-struct MetadataExtractor<'a>(&'a MetadataMap);
+struct HeaderExtractor<'a>(&'a HeaderMap);
 
-impl Extractor for MetadataExtractor<'_> {
+impl Extractor for HeaderExtractor<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).and_then(|value| value.to_str().ok())
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0
-            .keys()
-            .filter_map(|key| match key {
-                KeyRef::Ascii(key) => Some(key.as_str()),
-                KeyRef::Binary(_) => None,
-            })
-            .collect()
+        self.0.keys().map(|key| key.as_str()).collect()
     }
 }
 

@@ -11,8 +11,10 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use langop_proto::v1::synthesize_stream_response::Event;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tokio::sync::broadcast;
 use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     caller::Caller,
@@ -29,6 +31,8 @@ pub trait Entry: Send + Sync + 'static {
     fn weight(&self) -> usize;
     /// Whether it may serve later requests.
     fn is_kept(&self) -> bool;
+    /// W3C traceparent of the span in which it was made; empty without tracing.
+    fn origin(&self) -> &str;
 }
 
 /// A request of a caller. Callers never see each other's entries.
@@ -79,9 +83,12 @@ pub struct Flight<V> {
     pub events: broadcast::Receiver<Event>,
     /// What it comes to.
     pub landing: Shared<BoxFuture<'static, Landing<V>>>,
+    /// The span it is part of: that of the request which started it. Invalid without tracing.
+    pub origin: SpanContext,
 }
 
 struct Active<V> {
+    origin: SpanContext,
     progress: Progress,
     landing: Shared<BoxFuture<'static, Landing<V>>>,
 }
@@ -127,13 +134,15 @@ impl<V: Entry> Cache<V> {
         F: Future<Output = Result<V, Failure>> + Send + 'static,
     {
         let mut active = self.lock();
-        if let Some(Active { progress, landing }) = active.get(&key) {
+        if let Some(under_way) = active.get(&key) {
             return Found::Joined(Flight {
-                events: progress.subscribe(),
-                landing: landing.clone(),
+                events: under_way.progress.subscribe(),
+                landing: under_way.landing.clone(),
+                origin: under_way.origin.clone(),
             });
         }
         let (progress, events) = broadcast::channel(EVENT_BACKLOG);
+        let origin = span.context().span().span_context().clone();
         // The task removes itself from `active`, for which it needs the lock held here: it cannot be too early.
         let task = tokio::spawn(
             Arc::clone(self)
@@ -146,11 +155,16 @@ impl<V: Entry> Cache<V> {
         active.insert(
             key,
             Active {
+                origin: origin.clone(),
                 progress,
                 landing: landing.clone(),
             },
         );
-        Found::Started(Flight { events, landing })
+        Found::Started(Flight {
+            events,
+            landing,
+            origin,
+        })
     }
 
     async fn fly<W, F>(self: Arc<Self>, key: Key, progress: Progress, work: W) -> Landing<V>
@@ -214,6 +228,10 @@ mod tests {
 
         fn is_kept(&self) -> bool {
             self.0 != "rejected"
+        }
+
+        fn origin(&self) -> &str {
+            ""
         }
     }
 

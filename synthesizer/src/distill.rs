@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use langop_proto::{
-    limits,
+    limits, trace,
     v1::{DistillPersonaRequest, DistillPersonaResponse, Persona, SynthesisOutcome, Usage},
 };
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::{
     cache::{Entry, Key},
     caller::Caller,
     error::Failure,
+    generate,
     key::{RequestKey, sha256_hex},
     pipeline::{self, Engine, Synthesizer},
     prompt,
@@ -25,15 +26,20 @@ pub struct Distilled {
     text: String,
     usage: Usage,
     model: String,
+    traceparent: String,
 }
 
 impl Entry for Distilled {
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.text.len() + self.model.len()
+        size_of::<Self>() + self.text.len() + self.model.len() + self.traceparent.len()
     }
 
     fn is_kept(&self) -> bool {
         true
+    }
+
+    fn origin(&self) -> &str {
+        &self.traceparent
     }
 }
 
@@ -84,10 +90,12 @@ impl Synthesizer {
 
 async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failure> {
     let _in_flight = engine.metrics.in_flight();
-    let messages = [Message {
+    let prompt = generate::prompt_span(engine, prompt::persona::version());
+    let messages = [prompt.in_scope(|| Message {
         role: Role::User,
         text: prompt::persona::user(persona),
-    }];
+    })];
+    drop(prompt);
     let (task, deadline) = (Task::Distill(persona), Instant::now() + engine.timeout);
     let chat = Chat {
         system: prompt::persona::SYSTEM,
@@ -111,6 +119,7 @@ async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failur
         text: text.to_owned(),
         usage: completion.usage,
         model: completion.model,
+        traceparent: trace::current_traceparent().unwrap_or_default(),
     })
 }
 

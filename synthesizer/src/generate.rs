@@ -67,6 +67,10 @@ impl Entry for Answer {
     fn is_kept(&self) -> bool {
         self.code.is_some()
     }
+
+    fn origin(&self) -> &str {
+        &self.traceparent
+    }
 }
 
 /// Valid code, cut where its agent's name is: naming it anew needs no parser.
@@ -126,7 +130,7 @@ pub async fn answer(
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
     let _in_flight = engine.metrics.in_flight();
-    let first = prompt_span(engine).in_scope(|| Message {
+    let first = prompt_span(engine, prompt::version()).in_scope(|| Message {
         role: Role::User,
         text: prompt::user(request),
     });
@@ -193,10 +197,11 @@ pub async fn answer(
     }
 }
 
-fn prompt_span(engine: &Engine) -> Span {
+/// The span in which a prompt is made.
+pub(crate) fn prompt_span(engine: &Engine, version: &'static str) -> Span {
     tracing::info_span!(
         "langop.synthesis.prompt",
-        langop.synthesis.prompt_version = prompt::version(),
+        langop.synthesis.prompt_version = version,
         gen_ai.request.model = engine.identity.model,
     )
 }

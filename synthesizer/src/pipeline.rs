@@ -7,10 +7,11 @@ use langop_dsl::{Offer, instructions};
 use langop_proto::{
     limits, trace,
     v1::{
-        SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest,
-        ValidateCodeResponse,
+        AgentRef, SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage,
+        ValidateCodeRequest, ValidateCodeResponse,
     },
 };
+use opentelemetry::trace::SpanContext;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -140,7 +141,12 @@ impl Synthesizer {
     ) -> Result<Pending, SynthesisError> {
         request::check_synthesize(&request)?;
         let engine = Arc::clone(self.engine()?);
-        let name = request.agent.take().unwrap_or_default().name;
+        let AgentRef { name, namespace } = request.agent.take().unwrap_or_default();
+        let span = Span::current();
+        span.record("gen_ai.agent.name", &name);
+        if !namespace.is_empty() {
+            span.record("k8s.namespace.name", namespace);
+        }
         let request = prompt::normalise(request);
         let instructions_hash = instructions::hash(&request.instructions);
         let key = RequestKey::of_synthesis(&request, &engine.identity);
@@ -201,21 +207,19 @@ impl Engine {
             .instrument(span.clone())
             .await;
         self.observe(&span, &found);
-        if let Found::Entry(answer) = &found
-            && let Some(origin) = trace::span_context(&answer.traceparent)
-        {
-            span.add_link(origin);
-        }
         found
     }
 
-    /// Counts what the cache had.
-    pub(crate) fn observe<V>(&self, span: &Span, found: &Found<V>) {
-        let result = match found {
-            Found::Entry(_) => CacheResult::Hit,
-            Found::Started(_) => CacheResult::Miss,
-            Found::Joined(_) => CacheResult::Coalesced,
+    /// Counts what the cache had, and links `span` to the trace in which that was made, or is being made.
+    pub(crate) fn observe<V: Entry>(&self, span: &Span, found: &Found<V>) {
+        let (result, origin) = match found {
+            Found::Entry(value) => (CacheResult::Hit, trace::span_context(value.origin())),
+            Found::Started(_) => (CacheResult::Miss, None),
+            Found::Joined(flight) => (CacheResult::Coalesced, Some(flight.origin.clone())),
         };
+        if let Some(origin) = origin.filter(SpanContext::is_valid) {
+            span.add_link(origin);
+        }
         span.record("langop.synthesis.cache.result", result.as_str());
         self.metrics.cache_request(result);
     }
@@ -256,14 +260,14 @@ pub(crate) async fn ready<V: Entry>(
         ),
         Found::Started(flight) => {
             let Landed { value, was_there } = land(flight).await?;
-            (
-                value,
-                if was_there {
-                    SynthesisOutcome::Cached
-                } else {
-                    SynthesisOutcome::Generated
-                },
-            )
+            if !was_there {
+                let outcome = SynthesisOutcome::Generated;
+                return Ok(Ready { value, outcome });
+            }
+            if let Some(origin) = trace::span_context(value.origin()) {
+                Span::current().add_link(origin);
+            }
+            (value, SynthesisOutcome::Cached)
         }
     };
     Ok(Ready { value, outcome })

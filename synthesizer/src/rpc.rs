@@ -14,7 +14,6 @@ use tonic::{
     Code, Status,
     body::Body,
     codegen::{Body as HttpBody, Bytes},
-    metadata::MetadataMap,
 };
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
@@ -147,9 +146,12 @@ fn server_span(path: &'static str, headers: &HeaderMap) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = field::Empty,
+        "error.type" = field::Empty,
+        gen_ai.agent.name = field::Empty,
+        k8s.namespace.name = field::Empty,
         langop.synthesis.code_hash = field::Empty,
     );
-    let parent = trace::extract(&MetadataMap::from_headers(headers.clone()));
+    let parent = trace::extract_from(headers);
     // Fails only where no OpenTelemetry layer listens, and then nobody misses the parent.
     let _ = span.set_parent(parent);
     span
@@ -181,6 +183,7 @@ impl Call {
             .record("rpc.response.status_code", code_name(code));
         if is_server_error(code) {
             self.span.record("otel.status_code", "ERROR");
+            self.span.record("error.type", code_name(code));
         }
         let _entered = self.span.enter();
         tracing::debug!(method = self.method, code = code_name(code), "call over");
