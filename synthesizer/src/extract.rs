@@ -15,7 +15,7 @@ pub fn code(answer: &str) -> Option<String> {
     let answer = langop_proto::routing::normalise(answer);
     let answer = without_thoughts(answer.trim_start_matches('\u{feff}'))?;
     let code = find(answer)?;
-    let code = code.trim_start_matches('\u{feff}').trim_start_matches('\n');
+    let code = code.trim_start_matches(['\u{feff}', '\n']);
     let code = code.trim_end();
     (!code.is_empty()).then(|| format!("{code}\n"))
 }
