@@ -1,9 +1,12 @@
 //! Who may call, through real gRPC: each refusal and each acceptance, and files that change under a running server.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use langop_proto::{
-    tls::{Bearer, Credentials},
+    tls::{self, Bearer, Credentials},
     v1::{SynthesisOutcome, ValidateCodeRequest, synthesis_service_client::SynthesisServiceClient},
 };
 use langop_synthesizer::{
@@ -283,4 +286,36 @@ async fn what_cannot_be_used_or_is_open_to_all_does_not_start() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_command_line_says_who_asks_by_the_names_of_all_clients() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let tokens = files.tokens(&[("ci", "tk-of-a-person")]);
+    let mut arguments = authority.server(&files).to_vec();
+    arguments.push(format!("--tokens-file={}", tokens.display()));
+    let server = TestServer::start(with(&arguments)).await;
+    let code = files.write("agent.rb", "agent 'a'");
+    let trusted = authority.trusted(&files);
+    let token = token(&files, "tk-of-a-person").token_file.unwrap();
+    let run = async |token_file: Option<&Path>| {
+        let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_langop-synth"));
+        let program = program
+            .arg(format!("--endpoint=https://{}", server.grpc))
+            .arg("validate")
+            .arg(&code)
+            .env(tls::CA, trusted.ca.as_ref().unwrap())
+            .env(tls::SERVER_NAME, trusted.server_name.as_ref().unwrap())
+            .env(tls::TOKEN_FILE, token_file.unwrap_or(Path::new("")));
+        let output = program.output().await.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    let (status, text) = run(None).await;
+    assert!(
+        status == 3 && text.contains("CREDENTIALS_MISSING"),
+        "{text}"
+    );
+    let (status, text) = run(Some(&token)).await;
+    assert_eq!(status, 1, "let in, and the code is invalid: {text}");
 }

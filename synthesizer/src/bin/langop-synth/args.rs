@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::credentials::CredentialArgs;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done: the code is valid
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// What standard output holds: the code alone, or the whole answer
     #[arg(long, global = true, value_enum, default_value_t = Output::Human, value_name = "FORMAT")]
     pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) credentials: CredentialArgs,
 
     #[command(subcommand)]
     pub(crate) command: Command,

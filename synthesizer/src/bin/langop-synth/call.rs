@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use langop_proto::{
     limits,
+    tls::{Bearer, CredentialsError},
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         SynthesizeStreamRequest, ValidateCodeRequest, ValidateCodeResponse,
@@ -12,8 +13,11 @@ use langop_proto::{
 };
 use tonic::{
     Request, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
+
+use crate::args::Args;
 
 /// Longest time to make a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,8 +25,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("{endpoint} is no address of a synthesizer; write for example http://127.0.0.1:50051")]
+    #[error(
+        "{endpoint} is no address of a synthesizer; write for example http://127.0.0.1:50051 or https://synthesizer.example.com"
+    )]
     Endpoint { endpoint: String },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("no synthesizer answers at {endpoint}")]
     Unreachable {
         endpoint: String,
@@ -43,27 +51,30 @@ impl From<Status> for CallError {
 
 /// A connection to one synthesizer.
 pub(crate) struct Connection {
-    client: SynthesisServiceClient<Channel>,
+    client: SynthesisServiceClient<InterceptedService<Channel, Bearer>>,
     timeout: Duration,
 }
 
 impl Connection {
-    /// Connects to `endpoint`; each call may take `timeout`.
-    pub(crate) async fn open(endpoint: &str, timeout: Duration) -> Result<Self, CallError> {
+    /// Connects as the arguments say.
+    pub(crate) async fn open(args: &Args) -> Result<Self, CallError> {
+        let (endpoint, timeout) = (args.endpoint.as_str(), args.timeout);
+        let credentials = args.credentials.credentials();
         let illegal = || CallError::Endpoint {
             endpoint: endpoint.to_owned(),
         };
         let target = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| illegal())?;
-        let is_plaintext =
-            target.uri().scheme_str() == Some("http") && target.uri().host().is_some();
-        let target = is_plaintext.then_some(target).ok_or_else(illegal)?;
+        let is_address = matches!(target.uri().scheme_str(), Some("http" | "https"))
+            && target.uri().host().is_some();
+        let target = is_address.then_some(target).ok_or_else(illegal)?;
+        let target = credentials.secure(target)?;
         let channel = target.connect_timeout(CONNECT.min(timeout)).connect().await;
         let channel = channel.map_err(|source| CallError::Unreachable {
             endpoint: endpoint.to_owned(),
             source,
         })?;
-        let client =
-            SynthesisServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE);
+        let client = SynthesisServiceClient::with_interceptor(channel, credentials.bearer())
+            .max_decoding_message_size(limits::MESSAGE);
         Ok(Self { client, timeout })
     }
 

@@ -30,7 +30,9 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) | Self::Call(CallError::Endpoint { .. }) => Exit::BadInput,
+            Self::Input(_) | Self::Call(CallError::Endpoint { .. } | CallError::Credentials(_)) => {
+                Exit::BadInput
+            }
             Self::Call(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
                 Exit::BadInput
             }
@@ -130,7 +132,7 @@ fn help(code: Code, details: &ErrorDetails) -> Option<String> {
         Code::Unavailable => again("the synthesizer or its provider cannot be reached now"),
         Code::DeadlineExceeded | Code::Cancelled => "allow more time by --timeout, or try again".to_owned(),
         Code::Unimplemented => "what answers at this endpoint is no synthesizer of this version; --endpoint names another one".to_owned(),
-        Code::Unauthenticated | Code::PermissionDenied => "this synthesizer does not let you in".to_owned(),
+        Code::Unauthenticated | Code::PermissionDenied => "this synthesizer does not let you in like this; say who you are by --token-file, or by --cert and --key".to_owned(),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod call;
+mod credentials;
 mod diagnostics;
 mod failure;
 mod input;
@@ -46,7 +47,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
 
 async fn synthesize(args: &Args, command: &SynthesizeArgs) -> Result<Exit, Failure> {
     let request = input::synthesize(command)?;
-    let mut connection = Connection::open(&args.endpoint, args.timeout).await?;
+    let mut connection = Connection::open(args).await?;
     let response = if command.no_stream {
         connection.synthesize(request).await?
     } else {
@@ -70,10 +71,7 @@ async fn synthesize(args: &Args, command: &SynthesizeArgs) -> Result<Exit, Failu
 async fn validate(args: &Args, command: &ValidateArgs) -> Result<Exit, Failure> {
     let request = input::validate(command)?;
     let code = String::from_utf8_lossy(&request.code).into_owned();
-    let response = Connection::open(&args.endpoint, args.timeout)
-        .await?
-        .validate(request)
-        .await?;
+    let response = Connection::open(args).await?.validate(request).await?;
     match args.output {
         Output::Json => write(&pretty(&json::validated(&response)))?,
         Output::Human => tell(&report::validated(
@@ -91,10 +89,7 @@ async fn validate(args: &Args, command: &ValidateArgs) -> Result<Exit, Failure> 
 
 async fn distill(args: &Args, command: &DistillArgs) -> Result<Exit, Failure> {
     let request = input::distill(command)?;
-    let response = Connection::open(&args.endpoint, args.timeout)
-        .await?
-        .distill(request)
-        .await?;
+    let response = Connection::open(args).await?.distill(request).await?;
     match args.output {
         Output::Json => write(&pretty(&json::distilled(&response)))?,
         Output::Human => {
