@@ -144,7 +144,7 @@ async fn until_logged(text: &str) {
     let start = Instant::now();
     while !logs::captured().contains(text) {
         assert!(start.elapsed() < SOON, "{text} is not logged");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
