@@ -230,7 +230,7 @@ mod tests {
             self.0 != "rejected"
         }
 
-        fn origin(&self) -> &str {
+        fn origin(&self) -> &'static str {
             ""
         }
     }

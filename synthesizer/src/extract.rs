@@ -86,12 +86,11 @@ fn unfenced(answer: &str) -> Option<&str> {
 
 /// Code without a fence whose end is missing: an answer that was cut off, or that starts with the agent.
 fn cut_off(answer: &str) -> Option<String> {
-    let start = match last_require(answer) {
-        Some(start) => start,
-        None => {
-            let first = lines_with_offsets(answer).find(|(_, line)| says_something(line));
-            first.filter(|(_, line)| is_agent_line(line))?.0
-        }
+    let start = if let Some(start) = last_require(answer) {
+        start
+    } else {
+        let first = lines_with_offsets(answer).find(|(_, line)| says_something(line));
+        first.filter(|(_, line)| is_agent_line(line))?.0
     };
     Some(answer[start..].to_owned()).filter(|code| holds_agent(code))
 }
@@ -147,8 +146,8 @@ fn fences(answer: &str) -> Vec<Fence> {
             Kind::Indented => blocks(&block.text),
             Kind::Fenced => Vec::new(),
         };
-        let fenced = inner.into_iter().filter(|(kind, _)| *kind == Kind::Fenced);
-        let found: Vec<Fence> = fenced.map(|(_, fence)| fence).collect();
+        let nested = inner.into_iter().filter(|(kind, _)| *kind == Kind::Fenced);
+        let found: Vec<Fence> = nested.map(|(_, fence)| fence).collect();
         if found.is_empty() {
             fences.push(block);
         } else {

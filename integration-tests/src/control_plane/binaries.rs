@@ -237,7 +237,7 @@ impl Cache {
             say("another process is preparing its programs; waiting for that");
             wait::until(
                 "the other build's end",
-                Duration::from_secs(3600),
+                Duration::from_hours(1),
                 async || lock.try_lock().ok(),
             )
             .await?;

@@ -27,7 +27,7 @@ use crate::metrics::metric_value;
 use crate::{run_dir, wait};
 
 /// Until a program is Ready after its start.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// Until a program has ended after a signal.
 const END: Duration = Duration::from_secs(20);
 /// Settings of whoever runs the tests must not reach the programs under test.
@@ -66,7 +66,11 @@ pub async fn build_all() -> Result<()> {
     let mut command = tokio::process::Command::new(cargo);
     command
         .args(["build", "--quiet", "--bins"])
-        .args(run_dir::programs_dir()?.ends_with("release").then_some("--release"))
+        .args(
+            run_dir::programs_dir()?
+                .ends_with("release")
+                .then_some("--release"),
+        )
         .current_dir(run_dir::workspace_root()?)
         .stdout(Stdio::null());
     let status = command.status().await.context("cannot run cargo")?;

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use langop_api::LanguageAgent;
-use langop_integration_tests::{TestNamespace, ControlPlane, manifests, workspace_root};
+use langop_integration_tests::{ControlPlane, TestNamespace, manifests, workspace_root};
 use serde_json::json;
 
 use crate::world::{MODEL, TOOL, World, agent_yaml, condition, is};
 
 fn fixtures(folder: &str) -> Vec<(String, String)> {
-    let folder = workspace_root().unwrap().join("integration-tests/fixtures/admission").join(folder);
+    let folder = workspace_root()
+        .unwrap()
+        .join("integration-tests/fixtures/admission")
+        .join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap().path())
@@ -17,7 +20,10 @@ fn fixtures(folder: &str) -> Vec<(String, String)> {
         .collect();
     files.sort();
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-    files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
+    files
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -36,7 +42,13 @@ async fn the_api_server_accepts_what_is_right_and_says_of_the_rest_what_to_write
     let rejected = fixtures("rejected");
     assert!(rejected.len() >= 12, "the table of bad input was not found");
     for (file, text) in rejected {
-        let expected = text.lines().next().unwrap().strip_prefix("# expect: ").expect("a first line '# expect: …'").to_owned();
+        let expected = text
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("# expect: ")
+            .expect("a first line '# expect: …'")
+            .to_owned();
         let mut said = "accepted".to_owned();
         for object in manifests::parse(&text).unwrap() {
             if let Err(error) = manifests::apply(&ns.client(), &object, ns.name()).await {
@@ -44,7 +56,9 @@ async fn the_api_server_accepts_what_is_right_and_says_of_the_rest_what_to_write
             }
         }
         if !said.contains(&expected) {
-            failures.push(format!("{file}: expected {expected:?}, the server said: {said}"));
+            failures.push(format!(
+                "{file}: expected {expected:?}, the server said: {said}"
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -57,18 +71,58 @@ async fn what_only_the_operator_can_see_becomes_a_condition() {
     world.apply(MODEL).await;
     // (name, spec patch, condition, reason, what the message must hold)
     let cases = [
-        ("no-cron", json!({"schedule": "a b c d e"}), "Stalled", "InvalidSpec", "minute"),
-        ("never", json!({"schedule": "0 0 31 2 *"}), "Stalled", "InvalidSpec", "31 2"),
-        ("step", json!({"schedule": "*/90 * * * *"}), "Stalled", "InvalidSpec", "90"),
-        ("zone", json!({"schedule": "0 9 * * *", "timeZone": "Mars/Olympus"}), "Stalled", "InvalidSpec", "Mars/Olympus"),
-        ("no-tool", json!({"toolRefs": [{"name": "absent"}]}), "ReferencesResolved", "ReferenceNotFound", "absent"),
-        ("timeless", json!({"executionMode": "scheduled"}), "Stalled", "InvalidSpec", "schedule"),
+        (
+            "no-cron",
+            json!({"schedule": "a b c d e"}),
+            "Stalled",
+            "InvalidSpec",
+            "minute",
+        ),
+        (
+            "never",
+            json!({"schedule": "0 0 31 2 *"}),
+            "Stalled",
+            "InvalidSpec",
+            "31 2",
+        ),
+        (
+            "step",
+            json!({"schedule": "*/90 * * * *"}),
+            "Stalled",
+            "InvalidSpec",
+            "90",
+        ),
+        (
+            "zone",
+            json!({"schedule": "0 9 * * *", "timeZone": "Mars/Olympus"}),
+            "Stalled",
+            "InvalidSpec",
+            "Mars/Olympus",
+        ),
+        (
+            "no-tool",
+            json!({"toolRefs": [{"name": "absent"}]}),
+            "ReferencesResolved",
+            "ReferenceNotFound",
+            "absent",
+        ),
+        (
+            "timeless",
+            json!({"executionMode": "scheduled"}),
+            "Stalled",
+            "InvalidSpec",
+            "schedule",
+        ),
     ];
     for (name, spec, type_, reason, text) in &cases {
         world.apply(&agent_yaml(name, "do it")).await;
-        world.patch::<LanguageAgent>(name, json!({"spec": spec})).await;
+        world
+            .patch::<LanguageAgent>(name, json!({"spec": spec}))
+            .await;
         let agent = world
-            .until(name, |a: &LanguageAgent| condition(a, type_).is_some_and(|c| c.reason == *reason))
+            .until(name, |a: &LanguageAgent| {
+                condition(a, type_).is_some_and(|c| c.reason == *reason)
+            })
             .await;
         let message = &condition(&agent, type_).unwrap().message;
         assert!(message.contains(text), "{name}: {message}");
@@ -79,32 +133,48 @@ async fn what_only_the_operator_can_see_becomes_a_condition() {
 async fn two_listeners_on_one_port_of_a_pod_are_a_conflict() {
     let world = World::new("ports").await;
     world.apply(MODEL).await;
-    world.apply(&TOOL.replace("spec:", "spec:\n  deploymentMode: sidecar\n  port: 8088")).await;
+    world
+        .apply(&TOOL.replace("spec:", "spec:\n  deploymentMode: sidecar\n  port: 8088"))
+        .await;
     world.apply(&agent_yaml("clash", "clash")).await;
-    let agent = world.until("clash", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    let agent = world
+        .until("clash", |a: &LanguageAgent| is(a, "Stalled", "True"))
+        .await;
     let stalled = condition(&agent, "Stalled").unwrap();
     assert_eq!(stalled.reason, "PortConflict");
-    assert!(stalled.message.contains("8088") && stalled.message.contains("mail"), "{}", stalled.message);
+    assert!(
+        stalled.message.contains("8088") && stalled.message.contains("mail"),
+        "{}",
+        stalled.message
+    );
 }
 
 #[tokio::test]
 async fn a_quota_that_refuses_the_pod_is_named() {
     let world = World::new("quota").await;
     world
-        .apply("
+        .apply(
+            "
 apiVersion: v1
 kind: ResourceQuota
 metadata: {name: tight}
 spec: {hard: {limits.memory: 1Mi}}
-")
+",
+        )
         .await;
     world.apply(TOOL).await;
     world.apply(MODEL).await;
     world.apply(&agent_yaml("hungry", "eat")).await;
     let agent = world
-        .until("hungry", |a: &LanguageAgent| condition(a, "Ready").is_some_and(|c| c.reason == "PodsRefused"))
+        .until("hungry", |a: &LanguageAgent| {
+            condition(a, "Ready").is_some_and(|c| c.reason == "PodsRefused")
+        })
         .await;
     let ready = condition(&agent, "Ready").unwrap();
     assert_eq!(ready.status, "False");
-    assert!(ready.message.contains("exceeded quota: tight"), "{}", ready.message);
+    assert!(
+        ready.message.contains("exceeded quota: tight"),
+        "{}",
+        ready.message
+    );
 }

@@ -60,17 +60,27 @@ spec:
 async fn what_the_api_server_holds_is_the_contract() {
     let world = World::new("contract").await;
     world.apply(FAMILY).await;
-    world.until("clerk", |p: &Persona| p.status.as_ref().is_some_and(|s| s.distilled.is_some())).await;
+    world
+        .until("clerk", |p: &Persona| {
+            p.status.as_ref().is_some_and(|s| s.distilled.is_some())
+        })
+        .await;
     world.until_ready("office").await;
     world.settled().await;
 
-    insta::assert_yaml_snapshot!("agent-deployment", tidy(&world, &world.deployment("office").await));
+    insta::assert_yaml_snapshot!(
+        "agent-deployment",
+        tidy(&world, &world.deployment("office").await)
+    );
     for name in ["office", "mail", "chat"] {
         let policy = world.get::<NetworkPolicy>(name).await.unwrap();
         insta::assert_yaml_snapshot!(format!("network-policy-{name}"), tidy(&world, &policy));
     }
     for name in ["brain-proxy", "mail", "chat"] {
-        insta::assert_yaml_snapshot!(format!("deployment-{name}"), tidy(&world, &world.deployment(name).await));
+        insta::assert_yaml_snapshot!(
+            format!("deployment-{name}"),
+            tidy(&world, &world.deployment(name).await)
+        );
     }
     let code = world.revisions("office").await.remove(0);
     insta::assert_yaml_snapshot!("code", tidy(&world, &code));
@@ -83,16 +93,38 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
     world.until_ready("office").await;
     for name in ["office", "brain-proxy", "mail", "chat"] {
         world
-            .until(name, |d: &Deployment| d.status.as_ref().is_some_and(|s| s.ready_replicas == Some(1)))
+            .until(name, |d: &Deployment| {
+                d.status
+                    .as_ref()
+                    .is_some_and(|s| s.ready_replicas == Some(1))
+            })
             .await;
     }
     let ready = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| {
-        conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+        conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True")
     };
-    world.until("brain", |m: &LanguageModel| m.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
-    world.until("mail", |t: &LanguageTool| t.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
-    world.until("files", |t: &LanguageTool| t.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
-    world.until("chat", |c: &LanguageClient| c.status.as_ref().is_some_and(|s| ready(&s.conditions))).await;
+    world
+        .until("brain", |m: &LanguageModel| {
+            m.status.as_ref().is_some_and(|s| ready(&s.conditions))
+        })
+        .await;
+    world
+        .until("mail", |t: &LanguageTool| {
+            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
+        })
+        .await;
+    world
+        .until("files", |t: &LanguageTool| {
+            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
+        })
+        .await;
+    world
+        .until("chat", |c: &LanguageClient| {
+            c.status.as_ref().is_some_and(|s| ready(&s.conditions))
+        })
+        .await;
 
     // A scheduled agent's pods too: the CronJob's template is tried by a Job made from it by hand.
     world
@@ -108,7 +140,9 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
     world.apply(&serde_json::to_string(&job).unwrap()).await;
     world
         .until("by-hand", |job: &k8s_openapi::api::batch::v1::Job| {
-            job.status.as_ref().is_some_and(|s| s.active.unwrap_or_default() + s.succeeded.unwrap_or_default() > 0)
+            job.status
+                .as_ref()
+                .is_some_and(|s| s.active.unwrap_or_default() + s.succeeded.unwrap_or_default() > 0)
         })
         .await;
 }
@@ -118,19 +152,40 @@ fn tidy<K: serde::Serialize + kube::Resource>(world: &World, object: &K) -> Valu
     let mut value = serde_json::to_value(object).unwrap();
     value.as_object_mut().unwrap().remove("status");
     let metadata = value["metadata"].as_object_mut().unwrap();
-    for key in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"] {
+    for key in [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "managedFields",
+        "generation",
+    ] {
         metadata.remove(key);
     }
-    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+    if let Some(annotations) = metadata
+        .get_mut("annotations")
+        .and_then(Value::as_object_mut)
+    {
         // URLs, and so the hashes over them, name the test's namespace.
-        let varying = ["synthesized-at", "traceparent", "desired-hash", "persona-hash", "tools-hash", "models-hash"];
+        let varying = [
+            "synthesized-at",
+            "traceparent",
+            "desired-hash",
+            "persona-hash",
+            "tools-hash",
+            "models-hash",
+        ];
         for key in varying.map(|name| format!("langop.io/{name}")) {
             if annotations.contains_key(&key) {
                 annotations.insert(key, json!("(varies)"));
             }
         }
     }
-    for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+    for owner in metadata
+        .get_mut("ownerReferences")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         owner["uid"] = json!("(varies)");
     }
     let text = value.to_string().replace(world.ns.name(), "NAMESPACE");
@@ -142,12 +197,31 @@ async fn a_touched_sidecar_reaches_the_agents_pod() {
     let world = World::new("sidecar").await;
     world.apply(FAMILY).await;
     world.until_ready("office").await;
-    world.patch::<LanguageTool>("files", json!({"spec": {"image": "registry.example/files:2"}})).await;
-    let deployment: Deployment = world
-        .until("office", |d: &Deployment| serde_json::to_string(d).unwrap().contains("registry.example/files:2"))
+    world
+        .patch::<LanguageTool>(
+            "files",
+            json!({"spec": {"image": "registry.example/files:2"}}),
+        )
         .await;
-    let pod = deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let deployment: Deployment = world
+        .until("office", |d: &Deployment| {
+            serde_json::to_string(d)
+                .unwrap()
+                .contains("registry.example/files:2")
+        })
+        .await;
+    let pod = deployment
+        .spec
+        .as_ref()
+        .unwrap()
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
     let sidecar = &pod.init_containers.as_ref().unwrap()[0];
-    assert_eq!((sidecar.name.as_str(), sidecar.restart_policy.as_deref()), ("tool-files", Some("Always")));
+    assert_eq!(
+        (sidecar.name.as_str(), sidecar.restart_policy.as_deref()),
+        ("tool-files", Some("Always"))
+    );
     assert!(deployment.name_any() == "office");
 }

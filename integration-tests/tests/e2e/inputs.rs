@@ -13,35 +13,80 @@ async fn a_tool_port_and_a_model_change_reach_env_and_policy_without_a_call() {
     world.settled().await;
     let calls = world.calls().await;
 
-    world.patch::<Tool>("mail", json!({"spec": {"port": 9090}})).await;
-    world.until("wired", |d: &Deployment| env(d, "MCP_SERVERS").unwrap().contains(":9090")).await;
-    world.until("wired", |policy: &NetworkPolicy| serde_json::to_string(policy).unwrap().contains("9090")).await;
+    world
+        .patch::<Tool>("mail", json!({"spec": {"port": 9090}}))
+        .await;
+    world
+        .until("wired", |d: &Deployment| {
+            env(d, "MCP_SERVERS").unwrap().contains(":9090")
+        })
+        .await;
+    world
+        .until("wired", |policy: &NetworkPolicy| {
+            serde_json::to_string(policy).unwrap().contains("9090")
+        })
+        .await;
 
-    world.patch::<Model>("brain", json!({"spec": {"model": "claude-opus-4-5"}})).await;
-    world.until("wired", |d: &Deployment| env(d, "MODEL_ENDPOINTS").unwrap().contains("claude-opus-4-5")).await;
+    world
+        .patch::<Model>("brain", json!({"spec": {"model": "claude-opus-4-5"}}))
+        .await;
+    world
+        .until("wired", |d: &Deployment| {
+            env(d, "MODEL_ENDPOINTS")
+                .unwrap()
+                .contains("claude-opus-4-5")
+        })
+        .await;
     world.until_ready("wired").await;
     world.settled().await;
-    assert_eq!(world.calls().await, calls, "no gRPC call for a tool or a model");
+    assert_eq!(
+        world.calls().await,
+        calls,
+        "no gRPC call for a tool or a model"
+    );
 }
 
 #[tokio::test]
 async fn a_persona_change_is_distilled_once_and_rolls_its_agents_once() {
     let world = World::new("persona").await;
     world.apply(PERSONA).await;
-    world.until("helper", |p: &Persona| p.status.as_ref().is_some_and(|s| s.distilled.is_some())).await;
+    world
+        .until("helper", |p: &Persona| {
+            p.status.as_ref().is_some_and(|s| s.distilled.is_some())
+        })
+        .await;
     world.with_agent("polite", "be polite").await;
-    world.patch::<LanguageAgent>("polite", json!({"spec": {"personaRef": {"name": "helper"}}})).await;
-    world.until("polite", |d: &Deployment| env(d, "PERSONA_TONE").as_deref() == Some("friendly")).await;
+    world
+        .patch::<LanguageAgent>(
+            "polite",
+            json!({"spec": {"personaRef": {"name": "helper"}}}),
+        )
+        .await;
+    world
+        .until("polite", |d: &Deployment| {
+            env(d, "PERSONA_TONE").as_deref() == Some("friendly")
+        })
+        .await;
     world.until_ready("polite").await;
     world.settled().await;
     let (synthesized, distilled) = world.calls().await;
     let before = world.deployment("polite").await;
 
-    world.patch::<Persona>("helper", json!({"spec": {"tone": "stern"}})).await;
-    let after: Deployment = world.until("polite", |d| env(d, "PERSONA_TONE").as_deref() == Some("stern")).await;
+    world
+        .patch::<Persona>("helper", json!({"spec": {"tone": "stern"}}))
+        .await;
+    let after: Deployment = world
+        .until("polite", |d| {
+            env(d, "PERSONA_TONE").as_deref() == Some("stern")
+        })
+        .await;
     world.until_ready("polite").await;
     world.settled().await;
-    assert_eq!(world.calls().await, (synthesized, distilled + 1), "one DistillPersona, no Synthesize");
+    assert_eq!(
+        world.calls().await,
+        (synthesized, distilled + 1),
+        "one DistillPersona, no Synthesize"
+    );
     let settled = world.deployment("polite").await;
     let number = |d: &Deployment| rollouts(d).parse::<u32>().unwrap();
     assert_eq!(number(&settled), number(&before) + 1, "exactly one rollout");
@@ -61,18 +106,51 @@ async fn references_that_come_and_go_mark_the_code_stale_and_close_the_policy() 
     world.with_agent("keeper", "keep the house").await;
     world.settled().await;
     let calls = world.calls().await;
-    world.apply(&crate::world::TOOL.replace("name: mail", "name: bell")).await;
     world
-        .patch::<LanguageAgent>("keeper", json!({"spec": {"toolRefs": [{"name": "mail"}, {"name": "bell"}]}}))
+        .apply(&crate::world::TOOL.replace("name: mail", "name: bell"))
         .await;
-    let agent = world.until("keeper", |a: &LanguageAgent| is(a, "CodeStale", "True")).await;
+    world
+        .patch::<LanguageAgent>(
+            "keeper",
+            json!({"spec": {"toolRefs": [{"name": "mail"}, {"name": "bell"}]}}),
+        )
+        .await;
+    let agent = world
+        .until("keeper", |a: &LanguageAgent| is(a, "CodeStale", "True"))
+        .await;
     let stale = condition(&agent, "CodeStale").unwrap();
-    assert!(stale.message.contains("bell") && stale.message.contains("langop.io/resynthesize"), "{}", stale.message);
-    world.until("keeper", |d: &Deployment| env(d, "MCP_SERVERS").unwrap().contains("bell")).await;
+    assert!(
+        stale.message.contains("bell") && stale.message.contains("langop.io/resynthesize"),
+        "{}",
+        stale.message
+    );
+    world
+        .until("keeper", |d: &Deployment| {
+            env(d, "MCP_SERVERS").unwrap().contains("bell")
+        })
+        .await;
 
-    world.ns.api::<Tool>().delete("bell", &kube::api::DeleteParams::default()).await.unwrap();
-    world.until("keeper", |policy: &NetworkPolicy| !serde_json::to_string(policy).unwrap().contains("bell")).await;
-    let agent = world.until("keeper", |a: &LanguageAgent| is(a, "ReferencesResolved", "False")).await;
-    assert!(condition(&agent, "ReferencesResolved").unwrap().message.contains("bell"));
+    world
+        .ns
+        .api::<Tool>()
+        .delete("bell", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .until("keeper", |policy: &NetworkPolicy| {
+            !serde_json::to_string(policy).unwrap().contains("bell")
+        })
+        .await;
+    let agent = world
+        .until("keeper", |a: &LanguageAgent| {
+            is(a, "ReferencesResolved", "False")
+        })
+        .await;
+    assert!(
+        condition(&agent, "ReferencesResolved")
+            .unwrap()
+            .message
+            .contains("bell")
+    );
     assert_eq!(world.calls().await, calls, "no call for a reference");
 }

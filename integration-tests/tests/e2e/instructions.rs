@@ -19,26 +19,55 @@ async fn a_change_makes_new_code_once_and_a_return_makes_none() {
     world.llm.reply(code("second"));
     world.instruct("walker", "walk the cat").await;
     let old_code = mounted_code(&before).unwrap();
-    let _: Deployment = world.until("walker", |d| mounted_code(d).is_some_and(|name| name != old_code)).await;
+    let _: Deployment = world
+        .until("walker", |d| {
+            mounted_code(d).is_some_and(|name| name != old_code)
+        })
+        .await;
     world.until_ready("walker").await;
     world.settled().await;
     let after = world.deployment("walker").await;
     assert_eq!(world.calls().await, (2, 0), "one Synthesize for one change");
-    assert_eq!((rollouts(&before), rollouts(&after)), ("1".into(), "2".into()));
+    assert_eq!(
+        (rollouts(&before), rollouts(&after)),
+        ("1".into(), "2".into())
+    );
     let revisions = world.revisions("walker").await;
     assert_eq!(revisions.iter().map(revision).collect::<Vec<_>>(), [1, 2]);
     assert!(revisions[1].data.as_ref().unwrap()[CODE_KEY].contains("second"));
     assert_eq!(revisions[1].immutable, Some(true));
-    let workloads = |events: &[langop_integration_tests::AuditEvent]| events.iter().filter(|e| e.resource == "deployments").count();
-    assert_eq!(workloads(&world.writes_since(mark).await), 1, "the pods roll once, when the new code is active");
+    let workloads = |events: &[langop_integration_tests::AuditEvent]| {
+        events
+            .iter()
+            .filter(|e| e.resource == "deployments")
+            .count()
+    };
+    assert_eq!(
+        workloads(&world.writes_since(mark).await),
+        1,
+        "the pods roll once, when the new code is active"
+    );
 
     world.instruct("walker", "walk the dog").await;
-    let back: Deployment = world.until("walker", |d| mounted_code(d).as_ref() == Some(&old_code)).await;
+    let back: Deployment = world
+        .until("walker", |d| mounted_code(d).as_ref() == Some(&old_code))
+        .await;
     let agent = world.until_ready("walker").await;
     world.settled().await;
-    assert_eq!(world.calls().await, (2, 0), "a stored revision of these instructions is activated without a call");
-    assert_eq!(rollouts(&world.deployment(&back.metadata.name.unwrap()).await), "3");
-    assert_eq!(agent.status.unwrap().synthesis_info.unwrap().revision, Some(3), "old content that is active again gets max+1");
+    assert_eq!(
+        world.calls().await,
+        (2, 0),
+        "a stored revision of these instructions is activated without a call"
+    );
+    assert_eq!(
+        rollouts(&world.deployment(&back.metadata.name.unwrap()).await),
+        "3"
+    );
+    assert_eq!(
+        agent.status.unwrap().synthesis_info.unwrap().revision,
+        Some(3),
+        "old content that is active again gets max+1"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +78,10 @@ async fn a_touch_and_a_restart_write_nothing() {
     let calls = world.calls().await;
 
     world
-        .patch::<LanguageAgent>("sleeper", json!({"metadata": {"annotations": {"somebody/else": "was here"}}}))
+        .patch::<LanguageAgent>(
+            "sleeper",
+            json!({"metadata": {"annotations": {"somebody/else": "was here"}}}),
+        )
         .await;
     World::assert_silent(&world.writes_since(mark).await);
 
@@ -66,28 +98,57 @@ async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
     let before = world.deployment("steady").await;
     let requests = world.llm.count();
 
-    world.llm.reply_with(|_| Reply::Code("require 'language_operator'\n\nagent 'x' do\n  launch_rockets now\nend\n".into()));
+    world.llm.reply_with(|_| {
+        Reply::Code(
+            "require 'language_operator'\n\nagent 'x' do\n  launch_rockets now\nend\n".into(),
+        )
+    });
     world.instruct("steady", "be wild").await;
-    let agent = world.until_condition("steady", "Synthesized", "False", "ValidationFailed").await;
+    let agent = world
+        .until_condition("steady", "Synthesized", "False", "ValidationFailed")
+        .await;
     let message = &condition(&agent, "Synthesized").unwrap().message;
-    assert!(message.contains("4:3"), "line and column of the finding: {message}");
+    assert!(
+        message.contains("4:3"),
+        "line and column of the finding: {message}"
+    );
     let info = agent.status.clone().unwrap().synthesis_info.unwrap();
     assert!(!info.validation_errors.is_empty(), "{info:?}");
     // Wait for a second failed attempt, so that the back-off is seen to bound the calls.
     let agent: LanguageAgent = world
         .until("steady", |a: &LanguageAgent| {
-            a.status.as_ref().and_then(|s| s.synthesis_info.as_ref()).and_then(|i| i.synthesis_attempts) >= Some(2)
+            a.status
+                .as_ref()
+                .and_then(|s| s.synthesis_info.as_ref())
+                .and_then(|i| i.synthesis_attempts)
+                >= Some(2)
                 && is(a, "Synthesized", "False")
         })
         .await;
-    let attempts = agent.status.unwrap().synthesis_info.unwrap().synthesis_attempts.unwrap();
+    let attempts = agent
+        .status
+        .unwrap()
+        .synthesis_info
+        .unwrap()
+        .synthesis_attempts
+        .unwrap();
     let made = world.llm.count() - requests;
     let bound = 3 * usize::try_from(attempts).unwrap();
-    assert!(made <= bound, "{made} LLM calls in {attempts} attempts: more than one answer and two repairs each");
+    assert!(
+        made <= bound,
+        "{made} LLM calls in {attempts} attempts: more than one answer and two repairs each"
+    );
     let after = world.deployment("steady").await;
-    assert_eq!(before.spec.as_ref().unwrap().template, after.spec.as_ref().unwrap().template);
+    assert_eq!(
+        before.spec.as_ref().unwrap().template,
+        after.spec.as_ref().unwrap().template
+    );
     assert_eq!(before.metadata.generation, after.metadata.generation);
-    assert!(is(&world.until("steady", |_| true).await, "Synthesized", "False"));
+    assert!(is(
+        &world.until("steady", |_| true).await,
+        "Synthesized",
+        "False"
+    ));
 }
 
 #[tokio::test]
@@ -96,16 +157,39 @@ async fn removed_instructions_leave_an_agent_with_an_image_running_without_code(
     world.with_agent("empty", "do something").await;
     let before = world.deployment("empty").await;
 
-    world.patch::<LanguageAgent>("empty", json!({"spec": {"instructions": null}})).await;
-    let agent = world.until("empty", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    world
+        .patch::<LanguageAgent>("empty", json!({"spec": {"instructions": null}}))
+        .await;
+    let agent = world
+        .until("empty", |a: &LanguageAgent| is(a, "Stalled", "True"))
+        .await;
     assert_eq!(condition(&agent, "Stalled").unwrap().reason, "NothingToRun");
-    assert_eq!(world.deployment("empty").await.spec, before.spec, "the workload is untouched");
+    assert_eq!(
+        world.deployment("empty").await.spec,
+        before.spec,
+        "the workload is untouched"
+    );
 
-    world.patch::<LanguageAgent>("empty", json!({"spec": {"image": "registry.example/own:1"}})).await;
+    world
+        .patch::<LanguageAgent>(
+            "empty",
+            json!({"spec": {"image": "registry.example/own:1"}}),
+        )
+        .await;
     let after: Deployment = world.until("empty", |d| mounted_code(d).is_none()).await;
     let pod = after.spec.unwrap().template.spec.unwrap();
-    assert_eq!(pod.containers[0].image.as_deref(), Some("registry.example/own:1"));
-    assert!(!pod.containers[0].env.as_ref().unwrap().iter().any(|v| v.name == "AGENT_CODE_PATH"));
+    assert_eq!(
+        pod.containers[0].image.as_deref(),
+        Some("registry.example/own:1")
+    );
+    assert!(
+        !pod.containers[0]
+            .env
+            .as_ref()
+            .unwrap()
+            .iter()
+            .any(|v| v.name == "AGENT_CODE_PATH")
+    );
     world.until_ready("empty").await;
     assert_eq!(world.calls().await.0, 1, "nothing to synthesize");
 }
@@ -118,27 +202,57 @@ async fn the_resynthesize_annotation_asks_for_other_code_and_a_pin_returns_to_th
 
     world.llm.reply(code("second"));
     world
-        .patch::<LanguageAgent>("again", json!({"metadata": {"annotations": {"langop.io/resynthesize": "2"}}}))
+        .patch::<LanguageAgent>(
+            "again",
+            json!({"metadata": {"annotations": {"langop.io/resynthesize": "2"}}}),
+        )
         .await;
     world
         .until("again", |a: &LanguageAgent| {
-            a.status.as_ref().and_then(|s| s.synthesis_info.as_ref()).and_then(|i| i.revision) == Some(2)
+            a.status
+                .as_ref()
+                .and_then(|s| s.synthesis_info.as_ref())
+                .and_then(|i| i.revision)
+                == Some(2)
         })
         .await;
     world.settled().await;
     assert_eq!(world.calls().await.0, 2, "one call for one new value");
 
     let revisions = world.revisions("again").await;
-    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 1}}})).await;
+    world
+        .patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 1}}}))
+        .await;
     let first = revisions[0].metadata.name.clone();
-    world.until("again", |d: &Deployment| mounted_code(d) == first).await;
-    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 9}}})).await;
-    let agent = world.until("again", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
-    assert_eq!(condition(&agent, "Stalled").unwrap().reason, "RevisionNotFound");
-    assert_eq!(mounted_code(&world.deployment("again").await), first, "the workload is untouched");
-    world.patch::<LanguageAgent>("again", json!({"spec": {"synthesis": null}})).await;
+    world
+        .until("again", |d: &Deployment| mounted_code(d) == first)
+        .await;
+    world
+        .patch::<LanguageAgent>("again", json!({"spec": {"synthesis": {"revision": 9}}}))
+        .await;
+    let agent = world
+        .until("again", |a: &LanguageAgent| is(a, "Stalled", "True"))
+        .await;
+    assert_eq!(
+        condition(&agent, "Stalled").unwrap().reason,
+        "RevisionNotFound"
+    );
+    assert_eq!(
+        mounted_code(&world.deployment("again").await),
+        first,
+        "the workload is untouched"
+    );
+    world
+        .patch::<LanguageAgent>("again", json!({"spec": {"synthesis": null}}))
+        .await;
     let second = revisions[1].metadata.name.clone();
-    world.until("again", |d: &Deployment| mounted_code(d) == second).await;
+    world
+        .until("again", |d: &Deployment| mounted_code(d) == second)
+        .await;
     world.until_ready("again").await;
-    assert_eq!(world.calls().await.0, 2, "pinning and un-pinning make no call");
+    assert_eq!(
+        world.calls().await.0,
+        2,
+        "pinning and un-pinning make no call"
+    );
 }

@@ -16,48 +16,119 @@ use crate::world::{SOON, World, condition, is};
 async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_again() {
     let world = World::new("delete").await;
     world.with_agent("mortal", "live a little").await;
-    world.patch::<LanguageAgent>("mortal", json!({"spec": {"workspace": {"storage": "1Gi"}}})).await;
+    world
+        .patch::<LanguageAgent>("mortal", json!({"spec": {"workspace": {"storage": "1Gi"}}}))
+        .await;
     let claim: PersistentVolumeClaim = world.until("mortal-workspace", |_| true).await;
-    assert!(claim.owner_references().is_empty(), "a kept workspace has no owner");
+    assert!(
+        claim.owner_references().is_empty(),
+        "a kept workspace has no owner"
+    );
     world.until_ready("mortal").await;
 
-    world.ns.api::<LanguageAgent>().delete("mortal", &DeleteParams::default()).await.unwrap();
-    wait::gone(world.ns.api::<Deployment>(), "mortal", SOON).await.unwrap();
-    wait::gone(world.ns.api::<NetworkPolicy>(), "mortal", SOON).await.unwrap();
+    world
+        .ns
+        .api::<LanguageAgent>()
+        .delete("mortal", &DeleteParams::default())
+        .await
+        .unwrap();
+    wait::gone(world.ns.api::<Deployment>(), "mortal", SOON)
+        .await
+        .unwrap();
+    wait::gone(world.ns.api::<NetworkPolicy>(), "mortal", SOON)
+        .await
+        .unwrap();
     wait::until("code and pods to go", SOON, async || {
-        let left = (world.revisions("mortal").await.len(), world.pods("mortal").await.len());
-        if left == (0, 0) { Ok(()) } else { Err(format!("(code, pods) = {left:?}")) }
+        let left = (
+            world.revisions("mortal").await.len(),
+            world.pods("mortal").await.len(),
+        );
+        if left == (0, 0) {
+            Ok(())
+        } else {
+            Err(format!("(code, pods) = {left:?}"))
+        }
     })
     .await
     .unwrap();
-    let kept = world.get::<PersistentVolumeClaim>("mortal-workspace").await.unwrap();
+    let kept = world
+        .get::<PersistentVolumeClaim>("mortal-workspace")
+        .await
+        .unwrap();
     assert_eq!(kept.uid(), claim.uid());
 
     world.with_agent("mortal", "live again").await;
-    world.patch::<LanguageAgent>("mortal", json!({"spec": {"workspace": {"storage": "1Gi", "deletionPolicy": "Delete"}}})).await;
-    world.until("mortal-workspace", |claim: &PersistentVolumeClaim| !claim.owner_references().is_empty()).await;
-    assert_eq!(world.get::<PersistentVolumeClaim>("mortal-workspace").await.unwrap().uid(), claim.uid(), "found again");
-    world.ns.api::<LanguageAgent>().delete("mortal", &DeleteParams::default()).await.unwrap();
+    world
+        .patch::<LanguageAgent>(
+            "mortal",
+            json!({"spec": {"workspace": {"storage": "1Gi", "deletionPolicy": "Delete"}}}),
+        )
+        .await;
+    world
+        .until("mortal-workspace", |claim: &PersistentVolumeClaim| {
+            !claim.owner_references().is_empty()
+        })
+        .await;
+    assert_eq!(
+        world
+            .get::<PersistentVolumeClaim>("mortal-workspace")
+            .await
+            .unwrap()
+            .uid(),
+        claim.uid(),
+        "found again"
+    );
+    world
+        .ns
+        .api::<LanguageAgent>()
+        .delete("mortal", &DeleteParams::default())
+        .await
+        .unwrap();
     // The claim is mounted by a pod until that is gone, then it goes with its owner.
-    wait::gone(world.ns.api::<PersistentVolumeClaim>(), "mortal-workspace", SOON).await.unwrap();
+    wait::gone(
+        world.ns.api::<PersistentVolumeClaim>(),
+        "mortal-workspace",
+        SOON,
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
 async fn a_workspace_does_not_shrink_and_the_agent_goes_on() {
     let world = World::new("shrink").await;
     world.with_agent("big", "keep much").await;
-    world.patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "2Gi"}}})).await;
+    world
+        .patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "2Gi"}}}))
+        .await;
     let _: PersistentVolumeClaim = world.until("big-workspace", |_| true).await;
     world.until_ready("big").await;
     let before = world.deployment("big").await;
-    world.patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "1Gi"}}})).await;
+    world
+        .patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "1Gi"}}}))
+        .await;
     let agent = world
         .until("big", |a: &LanguageAgent| {
-            a.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.reason == "WorkspaceShrinkRefused"))
+            a.status.as_ref().is_some_and(|s| {
+                s.conditions
+                    .iter()
+                    .any(|c| c.reason == "WorkspaceShrinkRefused")
+            })
         })
         .await;
-    let refused = agent.status.as_ref().unwrap().conditions.iter().find(|c| c.reason == "WorkspaceShrinkRefused").unwrap();
-    assert!(refused.message.contains("2Gi") && refused.message.contains("1Gi"), "{}", refused.message);
+    let refused = agent
+        .status
+        .as_ref()
+        .unwrap()
+        .conditions
+        .iter()
+        .find(|c| c.reason == "WorkspaceShrinkRefused")
+        .unwrap();
+    assert!(
+        refused.message.contains("2Gi") && refused.message.contains("1Gi"),
+        "{}",
+        refused.message
+    );
     assert_eq!(world.deployment("big").await.spec, before.spec);
 }
 
@@ -65,19 +136,38 @@ async fn a_workspace_does_not_shrink_and_the_agent_goes_on() {
 async fn a_suspended_agent_has_no_pods_and_keeps_its_code() {
     let world = World::new("suspend").await;
     world.with_agent("dozer", "doze").await;
-    world.patch::<LanguageAgent>("dozer", json!({"spec": {"suspend": true}})).await;
-    world.until("dozer", |d: &Deployment| d.spec.as_ref().unwrap().replicas == Some(0)).await;
+    world
+        .patch::<LanguageAgent>("dozer", json!({"spec": {"suspend": true}}))
+        .await;
+    world
+        .until("dozer", |d: &Deployment| {
+            d.spec.as_ref().unwrap().replicas == Some(0)
+        })
+        .await;
     let agent = world
         .until("dozer", |a: &LanguageAgent| {
-            a.status.as_ref().and_then(|s| s.phase) == Some(langop_api::agent::AgentPhase::Suspended)
+            a.status.as_ref().and_then(|s| s.phase)
+                == Some(langop_api::agent::AgentPhase::Suspended)
         })
         .await;
     assert!(condition(&agent, "Ready").is_some());
-    wait::until("no pods", SOON, async || world.pods("dozer").await.is_empty().then_some(())).await.unwrap();
+    wait::until("no pods", SOON, async || {
+        world.pods("dozer").await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
     assert_eq!(world.revisions("dozer").await.len(), 1);
-    world.patch::<LanguageAgent>("dozer", json!({"spec": {"suspend": null}})).await;
+    world
+        .patch::<LanguageAgent>("dozer", json!({"spec": {"suspend": null}}))
+        .await;
     world.until_ready("dozer").await;
-    world.until("dozer", |d: &Deployment| d.status.as_ref().is_some_and(|s| s.ready_replicas == Some(1))).await;
+    world
+        .until("dozer", |d: &Deployment| {
+            d.status
+                .as_ref()
+                .is_some_and(|s| s.ready_replicas == Some(1))
+        })
+        .await;
     assert_eq!(world.calls().await, (1, 0));
 }
 
@@ -90,16 +180,35 @@ async fn history_is_pruned_to_its_limit_and_never_the_active_code() {
         crate::world::code(&format!("objective {}", text.len()))
     });
     world.with_agent("author", "write 1").await;
-    world.patch::<LanguageAgent>("author", json!({"spec": {"synthesis": {"revisionHistoryLimit": 2}}})).await;
+    world
+        .patch::<LanguageAgent>(
+            "author",
+            json!({"spec": {"synthesis": {"revisionHistoryLimit": 2}}}),
+        )
+        .await;
     for instructions in ["write 12", "write 123", "write 1234"] {
         let old = world.settled().await;
         world.instruct("author", instructions).await;
-        world.until_condition("author", "Synthesized", "True", "SynthesisSucceeded").await;
+        world
+            .until_condition("author", "Synthesized", "True", "SynthesisSucceeded")
+            .await;
         world.writes_since(old).await;
     }
     let revisions = world.revisions("author").await;
-    assert_eq!(revisions.len(), 2, "{:?}", revisions.iter().map(ConfigMap::name_any).collect::<Vec<_>>());
+    assert_eq!(
+        revisions.len(),
+        2,
+        "{:?}",
+        revisions
+            .iter()
+            .map(ConfigMap::name_any)
+            .collect::<Vec<_>>()
+    );
     let active = crate::world::mounted_code(&world.deployment("author").await).unwrap();
     assert_eq!(revisions[1].name_any(), active);
-    assert!(is(&world.until_ready("author").await, "Synthesized", "True"));
+    assert!(is(
+        &world.until_ready("author").await,
+        "Synthesized",
+        "True"
+    ));
 }

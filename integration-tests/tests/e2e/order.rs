@@ -5,16 +5,25 @@ use langop_api::LanguageAgent;
 use langop_integration_tests::{FakeLlm, Synthesizer};
 use serde_json::json;
 
-use crate::world::{MODEL, TOOL, World, agent_yaml, code, condition, env, is, is_current, scheduled_code};
+use crate::world::{
+    MODEL, TOOL, World, agent_yaml, code, condition, env, is, is_current, scheduled_code,
+};
 
 #[tokio::test]
 async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
     let early = World::new("early").await;
     early.llm.reply_with(|_| code("wait for it"));
     early.apply(&agent_yaml("patient", "wait for it")).await;
-    let agent = early.until("patient", |a: &LanguageAgent| is(a, "ReferencesResolved", "False") && is_current(a)).await;
+    let agent = early
+        .until("patient", |a: &LanguageAgent| {
+            is(a, "ReferencesResolved", "False") && is_current(a)
+        })
+        .await;
     let message = &condition(&agent, "ReferencesResolved").unwrap().message;
-    assert!(message.contains("mail") && message.contains("brain"), "{message}");
+    assert!(
+        message.contains("mail") && message.contains("brain"),
+        "{message}"
+    );
     early.settled().await;
     assert_eq!(early.calls().await, (0, 0), "no call until they are there");
     early.apply(TOOL).await;
@@ -27,7 +36,9 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
     late.llm.reply_with(|_| code("wait for it"));
     late.with_agent("patient", "wait for it").await;
     let template = |d: Deployment, ns: &str| {
-        serde_json::to_string(&d.spec.unwrap().template).unwrap().replace(ns, "NAMESPACE")
+        serde_json::to_string(&d.spec.unwrap().template)
+            .unwrap()
+            .replace(ns, "NAMESPACE")
     };
     assert_eq!(
         template(early.deployment("patient").await, early.ns.name()),
@@ -42,16 +53,30 @@ async fn a_synthesizer_that_is_down_is_told_of_and_awaited() {
     world.synthesizer.stop().await.unwrap();
     world.apply(TOOL).await;
     world.apply(MODEL).await;
-    world.apply(&agent_yaml("hopeful", "hope for the best")).await;
-    let agent = world.until_condition("hopeful", "Synthesized", "False", "SynthesisFailed").await;
+    world
+        .apply(&agent_yaml("hopeful", "hope for the best"))
+        .await;
+    let agent = world
+        .until_condition("hopeful", "Synthesized", "False", "SynthesisFailed")
+        .await;
     let info = agent.status.unwrap().synthesis_info.unwrap();
-    assert!(info.synthesis_attempts >= Some(1) && info.last_failure_time.is_some(), "{info:?}");
-    assert!(world.get::<Deployment>("hopeful").await.is_none(), "nothing runs without code");
+    assert!(
+        info.synthesis_attempts >= Some(1) && info.last_failure_time.is_some(),
+        "{info:?}"
+    );
+    assert!(
+        world.get::<Deployment>("hopeful").await.is_none(),
+        "nothing runs without code"
+    );
 
     world.synthesizer.start_again().await.unwrap();
     let agent = world.until_ready("hopeful").await;
     let info = agent.status.unwrap().synthesis_info.unwrap();
-    assert_eq!(info.synthesis_attempts.unwrap_or_default(), 0, "success resets the back-off");
+    assert_eq!(
+        info.synthesis_attempts.unwrap_or_default(),
+        0,
+        "success resets the back-off"
+    );
     assert_eq!(world.llm.count(), 1);
 }
 
@@ -63,17 +88,27 @@ async fn with_synthesis_disabled_only_an_image_of_its_own_runs() {
     world.apply(TOOL).await;
     world.apply(MODEL).await;
     world.apply(&agent_yaml("coder", "write code")).await;
-    let agent = world.until_condition("coder", "Synthesized", "False", "SynthesisDisabled").await;
-    assert!(condition(&agent, "Synthesized").unwrap().message.contains("SYNTHESIS_MODEL"), "it says what to set");
+    let agent = world
+        .until_condition("coder", "Synthesized", "False", "SynthesisDisabled")
+        .await;
+    assert!(
+        condition(&agent, "Synthesized")
+            .unwrap()
+            .message
+            .contains("SYNTHESIS_MODEL"),
+        "it says what to set"
+    );
     assert!(world.get::<Deployment>("coder").await.is_none());
 
     world
-        .apply("
+        .apply(
+            "
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
 metadata: {name: own}
 spec: {image: 'registry.example/own:1', toolRefs: [{name: mail}]}
-")
+",
+        )
         .await;
     world.until_ready("own").await;
     let deployment = world.deployment("own").await;
@@ -86,41 +121,87 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
     let world = World::new("mode").await;
     world.with_agent("switcher", "switch").await;
     world
-        .patch::<LanguageAgent>("switcher", json!({"spec": {"executionMode": "scheduled", "schedule": "0 9 * * 1-5"}}))
+        .patch::<LanguageAgent>(
+            "switcher",
+            json!({"spec": {"executionMode": "scheduled", "schedule": "0 9 * * 1-5"}}),
+        )
         .await;
-    world.until("switcher", |job: &CronJob| job.spec.schedule == "0 9 * * 1-5").await;
-    assert!(world.get::<Deployment>("switcher").await.is_none(), "the old workload ended before the new one was made");
-    assert!(world.pods("switcher").await.is_empty(), "and its pods were gone");
+    world
+        .until("switcher", |job: &CronJob| {
+            job.spec.schedule == "0 9 * * 1-5"
+        })
+        .await;
+    assert!(
+        world.get::<Deployment>("switcher").await.is_none(),
+        "the old workload ended before the new one was made"
+    );
+    assert!(
+        world.pods("switcher").await.is_empty(),
+        "and its pods were gone"
+    );
     let agent = world.until_ready("switcher").await;
-    assert_eq!(agent.status.unwrap().schedule.as_deref(), Some("0 9 * * 1-5"));
+    assert_eq!(
+        agent.status.unwrap().schedule.as_deref(),
+        Some("0 9 * * 1-5")
+    );
 
     world
-        .patch::<LanguageAgent>("switcher", json!({"spec": {"executionMode": "autonomous", "schedule": null}}))
+        .patch::<LanguageAgent>(
+            "switcher",
+            json!({"spec": {"executionMode": "autonomous", "schedule": null}}),
+        )
         .await;
-    world.until("switcher", |d: &Deployment| d.status.as_ref().is_some_and(|s| s.ready_replicas == Some(1))).await;
+    world
+        .until("switcher", |d: &Deployment| {
+            d.status
+                .as_ref()
+                .is_some_and(|s| s.ready_replicas == Some(1))
+        })
+        .await;
     assert!(world.get::<CronJob>("switcher").await.is_none());
     world.until_ready("switcher").await;
     world.settled().await;
-    assert_eq!(world.calls().await, (1, 0), "how it runs is not what it does");
+    assert_eq!(
+        world.calls().await,
+        (1, 0),
+        "how it runs is not what it does"
+    );
 }
 
 #[tokio::test]
 async fn the_code_says_when_unless_the_user_does() {
     let world = World::new("says").await;
-    world.llm.reply(scheduled_code("cron: '30 7 * * *', time_zone: 'Europe/Berlin'"));
+    world.llm.reply(scheduled_code(
+        "cron: '30 7 * * *', time_zone: 'Europe/Berlin'",
+    ));
     world.with_agent("riser", "rise early").await;
     let job: CronJob = world.until("riser", |_| true).await;
-    assert_eq!((job.spec.schedule.as_str(), job.spec.time_zone.as_deref()), ("30 7 * * *", Some("Europe/Berlin")));
-    world.patch::<LanguageAgent>("riser", json!({"spec": {"schedule": "0 10 * * *"}})).await;
-    world.until("riser", |job: &CronJob| job.spec.schedule == "0 10 * * *").await;
+    assert_eq!(
+        (job.spec.schedule.as_str(), job.spec.time_zone.as_deref()),
+        ("30 7 * * *", Some("Europe/Berlin"))
+    );
+    world
+        .patch::<LanguageAgent>("riser", json!({"spec": {"schedule": "0 10 * * *"}}))
+        .await;
+    world
+        .until("riser", |job: &CronJob| job.spec.schedule == "0 10 * * *")
+        .await;
 
     world.llm.reply(scheduled_code("every: '90m'"));
     world.apply(&agent_yaml("ticker", "tick")).await;
     let ticker: Deployment = world.until("ticker", |_| true).await;
-    assert_eq!(env(&ticker, "AGENT_SCHEDULE").as_deref(), Some("every 90m"), "no cron says it: the agent keeps time itself");
+    assert_eq!(
+        env(&ticker, "AGENT_SCHEDULE").as_deref(),
+        Some("every 90m"),
+        "no cron says it: the agent keeps time itself"
+    );
     assert_eq!(env(&ticker, "AGENT_MODE").as_deref(), Some("scheduled"));
 
     world.llm.reply(scheduled_code("every: '15m'"));
     world.apply(&agent_yaml("quarter", "chime")).await;
-    world.until("quarter", |job: &CronJob| job.spec.schedule == "*/15 * * * *").await;
+    world
+        .until("quarter", |job: &CronJob| {
+            job.spec.schedule == "*/15 * * * *"
+        })
+        .await;
 }

@@ -27,16 +27,32 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
     world.apply(TOOL).await;
     world.apply(MODEL).await;
     world.apply(&agent_yaml("taken", "take it")).await;
-    let agent = world.until("taken", |a: &LanguageAgent| is(a, "Stalled", "True")).await;
+    let agent = world
+        .until("taken", |a: &LanguageAgent| is(a, "Stalled", "True"))
+        .await;
     let stalled = condition(&agent, "Stalled").unwrap();
     assert_eq!(stalled.reason, "NameConflict");
-    assert!(stalled.message.contains("Deployment") && stalled.message.contains("taken"), "{}", stalled.message);
+    assert!(
+        stalled.message.contains("Deployment") && stalled.message.contains("taken"),
+        "{}",
+        stalled.message
+    );
     world.settled().await;
     let after = world.deployment("taken").await;
-    assert_eq!((before.metadata.generation, &before.spec), (after.metadata.generation, &after.spec));
-    let managers: Vec<_> = after.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).collect();
+    assert_eq!(
+        (before.metadata.generation, &before.spec),
+        (after.metadata.generation, &after.spec)
+    );
+    let managers: Vec<_> = after
+        .managed_fields()
+        .iter()
+        .filter_map(|entry| entry.manager.as_deref())
+        .collect();
     assert!(!managers.contains(&"langop-operator"), "{managers:?}");
-    assert!(world.get::<NetworkPolicy>("taken").await.is_none(), "nothing is made beside it");
+    assert!(
+        world.get::<NetworkPolicy>("taken").await.is_none(),
+        "nothing is made beside it"
+    );
 }
 
 #[tokio::test]
@@ -45,20 +61,34 @@ async fn the_later_of_one_name_is_told_of_the_earlier() {
     world.apply(TOOL).await;
     let _: Service = world.until("mail", |_| true).await;
     world
-        .apply("
+        .apply(
+            "
 apiVersion: langop.io/v1alpha1
 kind: LanguageClient
 metadata: {name: mail}
 spec: {image: 'registry.example/chat:1'}
-")
+",
+        )
         .await;
     let client: langop_api::LanguageClient = world
         .until("mail", |c: &langop_api::LanguageClient| {
-            c.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.reason == "NameConflict"))
+            c.status
+                .as_ref()
+                .is_some_and(|s| s.conditions.iter().any(|c| c.reason == "NameConflict"))
         })
         .await;
-    let conflict = client.status.unwrap().conditions.into_iter().find(|c| c.reason == "NameConflict").unwrap();
-    assert!(conflict.message.contains("LanguageTool") && conflict.message.contains("mail"), "{}", conflict.message);
+    let conflict = client
+        .status
+        .unwrap()
+        .conditions
+        .into_iter()
+        .find(|c| c.reason == "NameConflict")
+        .unwrap();
+    assert!(
+        conflict.message.contains("LanguageTool") && conflict.message.contains("mail"),
+        "{}",
+        conflict.message
+    );
     let service = world.get::<Service>("mail").await.unwrap();
     assert_eq!(service.owner_references()[0].kind, "LanguageTool");
 }
@@ -69,25 +99,63 @@ async fn drift_is_repaired() {
     world.with_agent("loyal", "stay").await;
     world.settled().await;
     let wanted = world.deployment("loyal").await;
-    let image = |d: &Deployment| d.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].image.clone();
+    let image = |d: &Deployment| {
+        d.spec
+            .as_ref()
+            .unwrap()
+            .template
+            .spec
+            .as_ref()
+            .unwrap()
+            .containers[0]
+            .image
+            .clone()
+    };
     world
         .patch::<Deployment>(
             "loyal",
             json!({"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": "registry.example/evil:1"}]}}}}),
         )
         .await;
-    world.until("loyal", |d: &Deployment| image(d) == image(&wanted)).await;
-    assert_eq!(world.deployment("loyal").await.spec.unwrap().template.spec, wanted.spec.unwrap().template.spec);
+    world
+        .until("loyal", |d: &Deployment| image(d) == image(&wanted))
+        .await;
+    assert_eq!(
+        world.deployment("loyal").await.spec.unwrap().template.spec,
+        wanted.spec.unwrap().template.spec
+    );
 
     let policy = world.get::<NetworkPolicy>("loyal").await.unwrap();
-    world.patch::<NetworkPolicy>("loyal", json!({"spec": {"egress": [{}]}})).await;
-    world.until("loyal", |p: &NetworkPolicy| p.spec == policy.spec).await;
+    world
+        .patch::<NetworkPolicy>("loyal", json!({"spec": {"egress": [{}]}}))
+        .await;
+    world
+        .until("loyal", |p: &NetworkPolicy| p.spec == policy.spec)
+        .await;
 
-    world.ns.api::<NetworkPolicy>().delete("loyal", &kube::api::DeleteParams::default()).await.unwrap();
-    world.until("loyal", |p: &NetworkPolicy| p.spec == policy.spec).await;
-    world.ns.api::<Deployment>().delete("loyal", &kube::api::DeleteParams::default()).await.unwrap();
+    world
+        .ns
+        .api::<NetworkPolicy>()
+        .delete("loyal", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .until("loyal", |p: &NetworkPolicy| p.spec == policy.spec)
+        .await;
+    world
+        .ns
+        .api::<Deployment>()
+        .delete("loyal", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
     world.until_ready("loyal").await;
-    let _: Deployment = world.until("loyal", |d: &Deployment| d.status.as_ref().is_some_and(|s| s.ready_replicas == Some(1))).await;
+    let _: Deployment = world
+        .until("loyal", |d: &Deployment| {
+            d.status
+                .as_ref()
+                .is_some_and(|s| s.ready_replicas == Some(1))
+        })
+        .await;
     world.settled().await;
     assert_eq!(world.calls().await, (1, 0), "drift costs no call");
 }
@@ -97,11 +165,31 @@ async fn drift_of_a_tool_is_repaired_and_a_mode_change_removes_what_is_no_longer
     let world = World::new("toolmode").await;
     world.apply(TOOL).await;
     let service: Service = world.until("mail", |_| true).await;
-    let ours = |s: &Service| s.spec.as_ref().unwrap().ports.as_ref().unwrap().iter().any(|port| port.port == 8080);
+    let ours = |s: &Service| {
+        s.spec
+            .as_ref()
+            .unwrap()
+            .ports
+            .as_ref()
+            .unwrap()
+            .iter()
+            .any(|port| port.port == 8080)
+    };
     assert!(ours(&service));
-    world.patch::<Service>("mail", json!({"spec": {"ports": [{"name": "other", "port": 1, "protocol": "TCP"}]}})).await;
+    world
+        .patch::<Service>(
+            "mail",
+            json!({"spec": {"ports": [{"name": "other", "port": 1, "protocol": "TCP"}]}}),
+        )
+        .await;
     world.until("mail", ours).await;
-    world.patch::<LanguageTool>("mail", json!({"spec": {"deploymentMode": "sidecar"}})).await;
-    langop_integration_tests::wait::gone(world.ns.api::<Service>(), "mail", crate::world::SOON).await.unwrap();
-    langop_integration_tests::wait::gone(world.ns.api::<Deployment>(), "mail", crate::world::SOON).await.unwrap();
+    world
+        .patch::<LanguageTool>("mail", json!({"spec": {"deploymentMode": "sidecar"}}))
+        .await;
+    langop_integration_tests::wait::gone(world.ns.api::<Service>(), "mail", crate::world::SOON)
+        .await
+        .unwrap();
+    langop_integration_tests::wait::gone(world.ns.api::<Deployment>(), "mail", crate::world::SOON)
+        .await
+        .unwrap();
 }

@@ -46,7 +46,10 @@ async fn server_takes(ns: &TestNamespace, expression: &str, zone: Option<&str>) 
         },
     }))
     .unwrap();
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
     match ns.api::<CronJob>().create(&dry_run, &job).await {
         Ok(_) => true,
         Err(kube::Error::Api(status)) if status.is_invalid() => false,
@@ -63,7 +66,10 @@ async fn what_the_dialect_accepts_the_api_server_accepts() {
         let ours = CronSchedule::parse(expression, *zone, now);
         assert_eq!(ours.is_ok(), *expected, "{expression:?} {zone:?}: {ours:?}");
         if ours.is_ok() {
-            assert!(server_takes(&ns, expression, *zone).await, "{expression:?} {zone:?}");
+            assert!(
+                server_takes(&ns, expression, *zone).await,
+                "{expression:?} {zone:?}"
+            );
         }
     }
 }
@@ -75,7 +81,10 @@ async fn no_expression_made_of_legal_parts_slips_through() {
     let now = Timestamp::now();
     let (mut accepted, mut refused) = (0, 0);
     // Every combination of these parts in turn over the fields: edges of ranges, names, steps, and things other crons know.
-    let parts = ["*", "0", "1", "7", "12", "31", "32", "59", "60", "*/2", "*/7", "*/32", "1-5", "5-1", "1,2", "sun", "JAN", "?", "L", "1/2"];
+    let parts = [
+        "*", "0", "1", "7", "12", "31", "32", "59", "60", "*/2", "*/7", "*/32", "1-5", "5-1",
+        "1,2", "sun", "JAN", "?", "L", "1/2",
+    ];
     for (n, part) in parts.iter().cycle().take(parts.len() * 12).enumerate() {
         let other = parts[(n * 7 + n / parts.len()) % parts.len()];
         let mut fields = ["0", "0", "*", "*", "*"];
@@ -84,10 +93,16 @@ async fn no_expression_made_of_legal_parts_slips_through() {
         let expression = fields.join(" ");
         if CronSchedule::parse(&expression, None, now).is_ok() {
             accepted += 1;
-            assert!(server_takes(&ns, &expression, None).await, "{expression}: we accept it, the server does not");
+            assert!(
+                server_takes(&ns, &expression, None).await,
+                "{expression}: we accept it, the server does not"
+            );
         } else {
             refused += 1;
         }
     }
-    assert!(accepted > 40 && refused > 40, "{accepted} accepted, {refused} refused: the table tells little");
+    assert!(
+        accepted > 40 && refused > 40,
+        "{accepted} accepted, {refused} refused: the table tells little"
+    );
 }

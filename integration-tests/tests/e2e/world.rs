@@ -16,13 +16,14 @@ use kube::{
 };
 use langop_api::{LanguageAgent, LanguageModel, LanguagePersona, LanguageTool, names::labels};
 use langop_integration_tests::{
-    AuditEvent, ControlPlane, FakeLlm, Mark, Operator, Reply, Synthesizer, TestNamespace, audit, manifests, wait,
+    AuditEvent, ControlPlane, FakeLlm, Mark, Operator, Reply, Synthesizer, TestNamespace, audit,
+    manifests, wait,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// Until something must have happened. Generous: the machines are small and tests run side by side.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 /// Without a write for this long, the operator has settled: longer than any debounce, requeue or pod start of kwok.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -62,7 +63,13 @@ impl World {
             .start()
             .await
             .unwrap();
-        Self { cp, ns, llm, synthesizer, operator }
+        Self {
+            cp,
+            ns,
+            llm,
+            synthesizer,
+            operator,
+        }
     }
 
     /// Applies YAML documents as a user would.
@@ -82,14 +89,22 @@ impl World {
     /// A merge patch as a user would send it.
     pub(crate) async fn patch<K>(&self, name: &str, patch: Value) -> K
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
     {
-        self.ns.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+        self.ns
+            .api::<K>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap()
     }
 
     /// Changes the instructions of an agent.
     pub(crate) async fn instruct(&self, agent: &str, instructions: &str) {
-        self.patch::<LanguageAgent>(agent, json!({"spec": {"instructions": instructions}})).await;
+        self.patch::<LanguageAgent>(agent, json!({"spec": {"instructions": instructions}}))
+            .await;
     }
 
     /// Waits until an object is as asked.
@@ -111,13 +126,23 @@ impl World {
 
     /// Waits until the agent is Ready for its present generation.
     pub(crate) async fn until_ready(&self, agent: &str) -> LanguageAgent {
-        self.until(agent, |agent: &LanguageAgent| is(agent, "Ready", "True") && is_current(agent)).await
+        self.until(agent, |agent: &LanguageAgent| {
+            is(agent, "Ready", "True") && is_current(agent)
+        })
+        .await
     }
 
     /// Waits until a condition of the agent has this status and reason.
-    pub(crate) async fn until_condition(&self, agent: &str, type_: &str, status: &str, reason: &str) -> LanguageAgent {
+    pub(crate) async fn until_condition(
+        &self,
+        agent: &str,
+        type_: &str,
+        status: &str,
+        reason: &str,
+    ) -> LanguageAgent {
         self.until(agent, |agent: &LanguageAgent| {
-            condition(agent, type_).is_some_and(|c| c.status == status && c.reason == reason) && is_current(agent)
+            condition(agent, type_).is_some_and(|c| c.status == status && c.reason == reason)
+                && is_current(agent)
         })
         .await
     }
@@ -128,7 +153,10 @@ impl World {
 
     pub(crate) async fn get<K>(&self, name: &str) -> Option<K>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
     {
         self.ns.api::<K>().get_opt(name).await.unwrap()
     }
@@ -136,7 +164,13 @@ impl World {
     /// The stored revisions of an agent, oldest first.
     pub(crate) async fn revisions(&self, agent: &str) -> Vec<ConfigMap> {
         let selector = ListParams::default().labels(&format!("{}={agent}", labels::AGENT));
-        let mut maps = self.ns.api::<ConfigMap>().list(&selector).await.unwrap().items;
+        let mut maps = self
+            .ns
+            .api::<ConfigMap>()
+            .list(&selector)
+            .await
+            .unwrap()
+            .items;
         maps.sort_by_key(revision);
         maps
     }
@@ -151,19 +185,31 @@ impl World {
     pub(crate) async fn settled(&self) -> Mark {
         let audit = self.cp.audit().unwrap();
         let mark = audit.mark().unwrap();
-        audit.settle(mark, &self.operator.writes(), QUIET).await.unwrap();
+        audit
+            .settle(mark, &self.operator.writes(), QUIET)
+            .await
+            .unwrap();
         audit.mark().unwrap()
     }
 
     /// The operator's writes since the mark, up to silence.
     pub(crate) async fn writes_since(&self, mark: Mark) -> Vec<AuditEvent> {
-        self.cp.audit().unwrap().settle(mark, &self.operator.writes(), QUIET).await.unwrap()
+        self.cp
+            .audit()
+            .unwrap()
+            .settle(mark, &self.operator.writes(), QUIET)
+            .await
+            .unwrap()
     }
 
     /// Fails, with the list, if the operator wrote anything since the mark.
     #[track_caller]
     pub(crate) fn assert_silent(writes: &[AuditEvent]) {
-        assert!(writes.is_empty(), "expected no writes, saw:\n{}", audit::pretty(writes));
+        assert!(
+            writes.is_empty(),
+            "expected no writes, saw:\n{}",
+            audit::pretty(writes)
+        );
     }
 
     /// Calls of (Synthesize, DistillPersona) so far.
@@ -219,7 +265,9 @@ spec:
 
 /// Valid code that says which it is.
 pub(crate) fn code(objective: &str) -> Reply {
-    Reply::Code(format!("require 'language_operator'\n\nagent 'agent' do\n  objectives [\n    {objective:?}\n  ]\nend\n"))
+    Reply::Code(format!(
+        "require 'language_operator'\n\nagent 'agent' do\n  objectives [\n    {objective:?}\n  ]\nend\n"
+    ))
 }
 
 /// Valid code with a schedule.
@@ -230,7 +278,12 @@ pub(crate) fn scheduled_code(schedule: &str) -> Reply {
 }
 
 pub(crate) fn condition<'a>(agent: &'a LanguageAgent, type_: &str) -> Option<&'a Condition> {
-    agent.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == type_)
+    agent
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
 }
 
 pub(crate) fn is(agent: &LanguageAgent, type_: &str, status: &str) -> bool {
@@ -238,7 +291,10 @@ pub(crate) fn is(agent: &LanguageAgent, type_: &str, status: &str) -> bool {
 }
 
 pub(crate) fn is_current(agent: &LanguageAgent) -> bool {
-    agent.status.as_ref().is_some_and(|status| status.observed_generation == agent.meta().generation)
+    agent
+        .status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation == agent.meta().generation)
 }
 
 pub(crate) fn revision(map: &ConfigMap) -> i64 {
@@ -251,19 +307,38 @@ pub(crate) fn revision(map: &ConfigMap) -> i64 {
 /// An environment variable's plain value in the (first) container of a Deployment.
 pub(crate) fn env(deployment: &Deployment, name: &str) -> Option<String> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    let variable = pod.containers.first()?.env.as_ref()?.iter().find(|variable| variable.name == name)?;
+    let variable = pod
+        .containers
+        .first()?
+        .env
+        .as_ref()?
+        .iter()
+        .find(|variable| variable.name == name)?;
     variable.value.clone()
 }
 
 /// The number of its rollouts so far.
 pub(crate) fn rollouts(deployment: &Deployment) -> String {
-    deployment.annotations().get("deployment.kubernetes.io/revision").cloned().unwrap_or_default()
+    deployment
+        .annotations()
+        .get("deployment.kubernetes.io/revision")
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// The code ConfigMap a Deployment mounts.
 pub(crate) fn mounted_code(deployment: &Deployment) -> Option<String> {
-    let volumes = deployment.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
-    volumes.iter().find_map(|volume| volume.config_map.as_ref().map(|map| map.name.clone()))
+    let volumes = deployment
+        .spec
+        .as_ref()?
+        .template
+        .spec
+        .as_ref()?
+        .volumes
+        .as_ref()?;
+    volumes
+        .iter()
+        .find_map(|volume| volume.config_map.as_ref().map(|map| map.name.clone()))
 }
 
 /// Names used by several tests, so that typed access is checked here once.

@@ -183,6 +183,10 @@ pub enum ProviderError {
     },
 }
 
+#[expect(
+    clippy::ref_option,
+    reason = "thiserror hands out references to fields"
+)]
 fn named(kind: &Option<String>) -> String {
     kind.as_ref()
         .map(|kind| format!(" ({kind})"))

@@ -55,7 +55,7 @@ pub(super) async fn read<W: Wire>(
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(error) => return Err(broke_off(transport(error), draft)),
+            Err(error) => return Err(broke_off(transport(error), &draft)),
         };
         size += chunk.len();
         lines.push(&chunk);
@@ -81,7 +81,7 @@ fn finish<W: Wire>(wire: &W, draft: Draft) -> Result<Completion, ProviderError> 
     // Some servers end a stream without a reason.
     let done = draft.is_over.then_some(Finish::Complete);
     let Some(finish) = draft.finish.or(done) else {
-        return Err(interrupted(None, draft));
+        return Err(interrupted(None, &draft));
     };
     if draft.text.is_empty() {
         return Err(ProviderError::Unreadable("it holds no text"));
@@ -110,7 +110,7 @@ fn absorb<W: Wire>(
     let event: Value = serde_json::from_slice(data)
         .map_err(|_| ProviderError::Unreadable("a piece of it is no JSON"))?;
     if event.get("error").is_some_and(|error| !error.is_null()) {
-        return Err(interrupted(error_kind(&event, key), std::mem::take(draft)));
+        return Err(interrupted(error_kind(&event, key), draft));
     }
     wire.absorb(draft, event).map_err(ProviderError::Unreadable)
 }
@@ -126,7 +126,7 @@ fn data(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// The connection broke: before the text began, all can be asked again.
-fn broke_off(error: ProviderError, draft: Draft) -> ProviderError {
+fn broke_off(error: ProviderError, draft: &Draft) -> ProviderError {
     match error {
         ProviderError::Transport(source) if !draft.text.is_empty() => ProviderError::BrokeOff {
             kind: None,
@@ -138,7 +138,7 @@ fn broke_off(error: ProviderError, draft: Draft) -> ProviderError {
 }
 
 /// The provider gave up, or went away without a word.
-fn interrupted(kind: Option<String>, draft: Draft) -> ProviderError {
+fn interrupted(kind: Option<String>, draft: &Draft) -> ProviderError {
     if draft.text.is_empty() {
         return ProviderError::Failed { kind };
     }

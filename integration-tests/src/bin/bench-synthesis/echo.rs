@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use langop_integration_tests::wait;
 use langop_proto::v1::{
-    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest,
-    SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
+    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
+    SynthesizeStreamRequest, SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
     synthesis_service_server::{SynthesisService, SynthesisServiceServer},
 };
 use tonic::{Request, Response, Status};
@@ -21,7 +21,10 @@ struct Canned(SynthesizeResponse);
 impl SynthesisService for Canned {
     type SynthesizeStreamStream = futures::stream::Empty<Result<SynthesizeStreamResponse, Status>>;
 
-    async fn synthesize(&self, _: Request<SynthesizeRequest>) -> Result<Response<SynthesizeResponse>, Status> {
+    async fn synthesize(
+        &self,
+        _: Request<SynthesizeRequest>,
+    ) -> Result<Response<SynthesizeResponse>, Status> {
         Ok(Response::new(self.0.clone()))
     }
 
@@ -29,25 +32,40 @@ impl SynthesisService for Canned {
         &self,
         _: Request<SynthesizeStreamRequest>,
     ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
-        Err(Status::unimplemented("the baseline answers Synthesize only"))
+        Err(Status::unimplemented(
+            "the baseline answers Synthesize only",
+        ))
     }
 
     async fn distill_persona(
         &self,
         _: Request<DistillPersonaRequest>,
     ) -> Result<Response<DistillPersonaResponse>, Status> {
-        Err(Status::unimplemented("the baseline answers Synthesize only"))
+        Err(Status::unimplemented(
+            "the baseline answers Synthesize only",
+        ))
     }
 
-    async fn validate_code(&self, _: Request<ValidateCodeRequest>) -> Result<Response<ValidateCodeResponse>, Status> {
-        Err(Status::unimplemented("the baseline answers Synthesize only"))
+    async fn validate_code(
+        &self,
+        _: Request<ValidateCodeRequest>,
+    ) -> Result<Response<ValidateCodeResponse>, Status> {
+        Err(Status::unimplemented(
+            "the baseline answers Synthesize only",
+        ))
     }
 }
 
 /// Serves answers of so many bytes until it is killed.
 pub(crate) async fn serve(listen: SocketAddr, bytes: usize) -> Result<()> {
-    let canned = Canned(SynthesizeResponse { code: "x".repeat(bytes), ..SynthesizeResponse::default() });
-    tonic::transport::Server::builder().add_service(SynthesisServiceServer::new(canned)).serve(listen).await?;
+    let canned = Canned(SynthesizeResponse {
+        code: "x".repeat(bytes),
+        ..SynthesizeResponse::default()
+    });
+    tonic::transport::Server::builder()
+        .add_service(SynthesisServiceServer::new(canned))
+        .serve(listen)
+        .await?;
     Ok(())
 }
 
@@ -60,14 +78,19 @@ pub(crate) struct Echo {
 impl Echo {
     /// Starts it and waits until it accepts connections.
     pub(crate) async fn start(bytes: usize) -> Result<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
         let listen = format!("127.0.0.1:{port}");
         let child = Command::new(std::env::current_exe()?)
             .args(["echo", "--listen", &listen, "--bytes", &bytes.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start the echo")?;
-        let echo = Self { child, url: format!("http://{listen}") };
+        let echo = Self {
+            child,
+            url: format!("http://{listen}"),
+        };
         wait::until("the echo", Duration::from_secs(10), async || {
             tokio::net::TcpStream::connect(&listen).await.map(|_| ())
         })

@@ -1,6 +1,10 @@
 //! The figures: printed for people, written for machines under the names the design gives.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the front end of a command-line program")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the front end of a command-line program"
+)]
 
 use std::path::Path;
 
@@ -26,7 +30,9 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn print(&self) {
         println!("\n| what | measured | target |\n|---|---|---|");
-        let row = |what: &str, measured: String, target: &str| println!("| {what} | {measured} | {target} |");
+        let row = |what: &str, measured: String, target: &str| {
+            println!("| {what} | {measured} | {target} |")
+        };
         row(
             "cache hit through gRPC to a bare echo, 64 in flight",
             format!(
@@ -37,14 +43,37 @@ impl Figures {
         );
         row(
             "p99 of a cache hit at half load",
-            format!("{:.2} ms (echo at the same rate: {:.2} ms)", self.cache_hit_p99_ms, self.echo_p99_ms),
+            format!(
+                "{:.2} ms (echo at the same rate: {:.2} ms)",
+                self.cache_hit_p99_ms, self.echo_p99_ms
+            ),
             "< 1 ms",
         );
-        row("LLM calls for 1,000 identical requests at once", self.stampede_llm_calls.to_string(), "1");
-        row("LLM calls for 10,000 requests over 100 keys, 3 replicas", self.replicas_llm_calls.to_string(), "100");
-        row("failed requests, one replica killed midway", self.replicas_failed_requests.to_string(), "0");
-        row("keys of living replicas made again", self.replicas_regenerated_foreign_keys.to_string(), "0");
-        row("validation of a 200-line agent", format!("{:.0} µs", self.validate_200_lines_us), "< 1000 µs");
+        row(
+            "LLM calls for 1,000 identical requests at once",
+            self.stampede_llm_calls.to_string(),
+            "1",
+        );
+        row(
+            "LLM calls for 10,000 requests over 100 keys, 3 replicas",
+            self.replicas_llm_calls.to_string(),
+            "100",
+        );
+        row(
+            "failed requests, one replica killed midway",
+            self.replicas_failed_requests.to_string(),
+            "0",
+        );
+        row(
+            "keys of living replicas made again",
+            self.replicas_regenerated_foreign_keys.to_string(),
+            "0",
+        );
+        row(
+            "validation of a 200-line agent",
+            format!("{:.0} µs", self.validate_200_lines_us),
+            "< 1000 µs",
+        );
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {

@@ -41,7 +41,12 @@ pub(crate) async fn p99_ms(client: &Client, per_second: f64, window: Duration) -
         // The timer is coarser than the pause: all that are due are sent, each measured from when it was due.
         while due <= Instant::now() && due < end {
             let (mut client, sent) = (client.clone(), due);
-            pending.spawn(async move { client.synthesize(crate::request(0)).await.map(|_| sent.elapsed()) });
+            pending.spawn(async move {
+                client
+                    .synthesize(crate::request(0))
+                    .await
+                    .map(|_| sent.elapsed())
+            });
             due += pause;
         }
     }

@@ -97,7 +97,10 @@ async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
     let bare = connect(echo.url()).await?;
     let (mut hits, mut echoes) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
-        figures::progress(&format!("cache hits and echo, 64 in flight, round {round} of {}", args.rounds));
+        figures::progress(&format!(
+            "cache hits and echo, 64 in flight, round {round} of {}",
+            args.rounds
+        ));
         echoes.push(load::throughput(&bare, Duration::from_secs(args.seconds)).await?);
         hits.push(load::throughput(&hit, Duration::from_secs(args.seconds)).await?);
     }
@@ -120,7 +123,9 @@ async fn stampede(figures: &mut Figures) -> Result<()> {
         let mut client = client.clone();
         async move { client.synthesize(request(1)).await }
     });
-    futures::future::try_join_all(calls).await.context("a request of the stampede failed")?;
+    futures::future::try_join_all(calls)
+        .await
+        .context("a request of the stampede failed")?;
     figures.stampede_llm_calls = llm.count();
     Ok(())
 }
@@ -129,14 +134,24 @@ async fn stampede(figures: &mut Figures) -> Result<()> {
 fn validation() -> f64 {
     figures::progress("validation of a 200-line agent");
     let code = agent_code(200);
-    let offer = langop_dsl::Offer { tools: vec!["mail".into()], models: vec![] };
+    let offer = langop_dsl::Offer {
+        tools: vec!["mail".into()],
+        models: vec![],
+    };
     let mut times: Vec<f64> = (0..300)
         .map(|_| {
             let begun = std::time::Instant::now();
-            let parsed = langop_dsl::parse(std::hint::black_box(&code), &offer, k8s_openapi::jiff::Timestamp::now());
+            let parsed = langop_dsl::parse(
+                std::hint::black_box(&code),
+                &offer,
+                k8s_openapi::jiff::Timestamp::now(),
+            );
             let took = begun.elapsed().as_secs_f64() * 1e6;
             if parsed.definition.is_none() {
-                figures::progress(&format!("the sample is not valid: {:?}", parsed.diagnostics.first()));
+                figures::progress(&format!(
+                    "the sample is not valid: {:?}",
+                    parsed.diagnostics.first()
+                ));
             }
             took
         })
@@ -152,10 +167,23 @@ async fn connect(url: &str) -> Result<SynthesisServiceClient<Channel>> {
 /// One of many different requests.
 fn request(key: usize) -> SynthesizeRequest {
     SynthesizeRequest {
-        agent: Some(AgentRef { name: "bench".into(), namespace: "bench".into() }),
-        instructions: format!("Every day, do thing number {key}. {}", "Explain what you do. ".repeat(40)),
-        tools: vec![Tool { name: "mail".into(), description: "Sends mail".into(), operations: vec![] }],
-        models: vec![Model { name: "claude".into(), model: "claude-sonnet-4-5".into() }],
+        agent: Some(AgentRef {
+            name: "bench".into(),
+            namespace: "bench".into(),
+        }),
+        instructions: format!(
+            "Every day, do thing number {key}. {}",
+            "Explain what you do. ".repeat(40)
+        ),
+        tools: vec![Tool {
+            name: "mail".into(),
+            description: "Sends mail".into(),
+            operations: vec![],
+        }],
+        models: vec![Model {
+            name: "claude".into(),
+            model: "claude-sonnet-4-5".into(),
+        }],
         ..SynthesizeRequest::default()
     }
 }
@@ -163,12 +191,17 @@ fn request(key: usize) -> SynthesizeRequest {
 /// A valid agent of so many lines.
 fn agent_code(lines: usize) -> String {
     use std::fmt::Write as _;
-    let mut code = String::from("require 'language_operator'\n\nagent 'agent' do\n  description 'A sample'\n  workflow do\n");
+    let mut code = String::from(
+        "require 'language_operator'\n\nagent 'agent' do\n  description 'A sample'\n  workflow do\n",
+    );
     let mut step = 0;
     while code.lines().count() + 2 < lines.max(12) {
         step += 1;
         // Writing to a String cannot fail.
-        let _ = writeln!(code, "    step \"Step {step}\" do\n      use_tool \"mail\", action: \"send\", params: {{ to: \"ops\", n: {step} }}\n    end\n");
+        let _ = writeln!(
+            code,
+            "    step \"Step {step}\" do\n      use_tool \"mail\", action: \"send\", params: {{ to: \"ops\", n: {step} }}\n    end\n"
+        );
     }
     code.push_str("  end\nend\n");
     code

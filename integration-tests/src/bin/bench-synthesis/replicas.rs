@@ -8,7 +8,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, stream};
 use langop_integration_tests::{FakeLlm, Synthesizer};
-use langop_proto::{pool::Pool, routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient};
+use langop_proto::{
+    pool::Pool, routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient,
+};
 use tonic::transport::Endpoint;
 
 use crate::figures::{self, Figures};
@@ -20,7 +22,11 @@ const IN_FLIGHT: usize = 64;
 pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     let llm = crate::simulated_llm().await?;
     figures::progress("10,000 requests over 100 keys, three replicas");
-    let replicas = [crate::synthesizer(&llm).await?, crate::synthesizer(&llm).await?, crate::synthesizer(&llm).await?];
+    let replicas = [
+        crate::synthesizer(&llm).await?,
+        crate::synthesizer(&llm).await?,
+        crate::synthesizer(&llm).await?,
+    ];
     let pool = pool(&replicas)?;
     figures.replicas_failed_requests = run(&pool, REQUESTS).await;
     figures.replicas_llm_calls = llm.count();
@@ -35,12 +41,18 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
 
 /// Failed requests, and keys that were made again though their replica lived.
 async fn with_a_loss(llm: &FakeLlm) -> Result<(usize, usize)> {
-    let mut replicas = vec![crate::synthesizer(llm).await?, crate::synthesizer(llm).await?, crate::synthesizer(llm).await?];
+    let mut replicas = vec![
+        crate::synthesizer(llm).await?,
+        crate::synthesizer(llm).await?,
+        crate::synthesizer(llm).await?,
+    ];
     let pool = pool(&replicas)?;
     let before = llm.count();
     let mut failed = run(&pool, REQUESTS / 2).await;
     let made = llm.count() - before;
-    let homes: BTreeSet<usize> = (0..KEYS).filter(|key| home(&pool, *key) == replicas[0].grpc_url()).collect();
+    let homes: BTreeSet<usize> = (0..KEYS)
+        .filter(|key| home(&pool, *key) == replicas[0].grpc_url())
+        .collect();
     let mut lost = replicas.remove(0);
     let (rest, killed) = tokio::join!(run(&pool, REQUESTS / 2), lost.kill());
     killed?;
@@ -51,14 +63,20 @@ async fn with_a_loss(llm: &FakeLlm) -> Result<(usize, usize)> {
 }
 
 fn pool(replicas: &[Synthesizer]) -> Result<Pool> {
-    let endpoints: Result<Vec<_>, _> = replicas.iter().map(|r| Endpoint::from_shared(r.grpc_url().to_owned())).collect();
+    let endpoints: Result<Vec<_>, _> = replicas
+        .iter()
+        .map(|r| Endpoint::from_shared(r.grpc_url().to_owned()))
+        .collect();
     Ok(Pool::fixed(endpoints.context("an endpoint is no URL")?))
 }
 
 /// The replica that a key prefers.
 fn home(pool: &Pool, key: usize) -> String {
     let preferred = pool.preference(&routing_key(&crate::request(key)));
-    preferred.first().map(|name| name.trim_end_matches('/').to_owned()).unwrap_or_default()
+    preferred
+        .first()
+        .map(|name| name.trim_end_matches('/').to_owned())
+        .unwrap_or_default()
 }
 
 /// Makes so many requests over the keys in turn, and counts those that failed.
@@ -71,7 +89,9 @@ async fn run(pool: &Pool, requests: usize) -> usize {
                 let request = crate::request(n % KEYS);
                 let key = routing_key(&request);
                 let answer = pool.call(&key, async |channel| {
-                    SynthesisServiceClient::new(channel).synthesize(request.clone()).await
+                    SynthesisServiceClient::new(channel)
+                        .synthesize(request.clone())
+                        .await
                 });
                 if answer.await.is_err() {
                     failed.fetch_add(1, Ordering::Relaxed);

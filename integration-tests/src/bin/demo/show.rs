@@ -151,11 +151,19 @@ async fn kept_workspace(client: &Client, namespace: &str, agent: &str) -> Result
 pub(crate) async fn trace(receiver: &OtlpReceiver) -> Result<()> {
     headline("one trace of a synthesis, from the operator to the model");
     let whole = |spans: &[otlp::Span]| {
-        let judged = spans.iter().filter(|span| span.name == "langop.synthesis.validate");
+        let judged = spans
+            .iter()
+            .filter(|span| span.name == "langop.synthesis.validate");
         let mut trees = judged.flat_map(|span| otlp::trees(spans, &span.trace_id));
-        trees.find(|tree| tree.span.name == "reconcile").map(|tree| tree.to_string())
+        trees
+            .find(|tree| tree.span.name == "reconcile")
+            .map(|tree| tree.to_string())
     };
-    let tree = receiver.wait_for("a trace of a synthesis", std::time::Duration::from_secs(20), whole);
+    let tree = receiver.wait_for(
+        "a trace of a synthesis",
+        std::time::Duration::from_secs(20),
+        whole,
+    );
     block(&tree.await?);
     Ok(())
 }

@@ -65,7 +65,9 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
             ended.push(of_container(facts, i64::from(restarts - known)));
         }
         if restarts > 0 {
-            status.counted_executions.push(format!("{}:{restarts}", pod.uid));
+            status
+                .counted_executions
+                .push(format!("{}:{restarts}", pod.uid));
         }
     }
     status.counted_executions.sort_unstable();
