@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use k8s_openapi::ByteString;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -133,9 +134,32 @@ impl Cluster {
             .context("an existing cluster's audit log cannot be read; let the harness start one")
     }
 
-    /// Writes a kubeconfig for the same cluster in which `token` is the only credential.
-    pub(crate) fn write_token_kubeconfig(&self, path: &Path, token: &str) -> Result<()> {
-        kubeconfig::write(path, &self.cluster_entry()?, &Credentials::Token(token))
+    /// Writes a kubeconfig in which `token` is the only credential, for the same cluster; at `server` if that is not its own address.
+    pub(crate) fn write_token_kubeconfig(
+        &self,
+        path: &Path,
+        token: &str,
+        server: Option<&str>,
+    ) -> Result<()> {
+        let cluster = match server {
+            Some(server) => serde_json::json!({"server": server}),
+            None => self.cluster_entry()?,
+        };
+        kubeconfig::write(path, &cluster, &Credentials::Token(token))
+    }
+
+    /// The API server's URL, and the PEM of its CA.
+    pub(crate) fn server(&self) -> Result<(String, String)> {
+        let entry = self.cluster_entry()?;
+        let server = entry["server"]
+            .as_str()
+            .context("the kubeconfig names no server")?;
+        let ca: ByteString = serde_json::from_value(entry["certificate-authority-data"].clone())
+            .context("the kubeconfig holds no certificate-authority-data")?;
+        Ok((
+            server.trim_end_matches('/').to_owned(),
+            String::from_utf8(ca.0)?,
+        ))
     }
 
     fn cluster_entry(&self) -> Result<Value> {

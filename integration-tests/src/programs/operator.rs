@@ -12,6 +12,7 @@ use super::{Launch, Program, locate, log_file};
 use crate::audit::Filter;
 use crate::cluster::Cluster;
 use crate::control_plane::ports;
+use crate::fault_proxy::FaultProxy;
 
 /// Namespace of an operator that is limited to none.
 const SYSTEM: &str = "langop-system";
@@ -32,6 +33,7 @@ pub struct OperatorBuilder {
     scope: Scope,
     own_namespace: Option<String>,
     leader_election: LeaderElection,
+    through: Option<String>,
     env: Vec<(String, OsString)>,
 }
 
@@ -78,6 +80,13 @@ impl OperatorBuilder {
         self
     }
 
+    /// It reaches the API server only through this proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: &FaultProxy) -> Self {
+        self.through = Some(proxy.url().to_owned());
+        self
+    }
+
     /// Sends traces there, soon, e.g. to [`crate::OtlpReceiver::endpoint`].
     #[must_use]
     pub fn otlp(mut self, endpoint: &str) -> Self {
@@ -105,7 +114,8 @@ impl OperatorBuilder {
         let token = rbac::token(&client, &own).await?;
         let log = log_file("operator")?;
         let kubeconfig = kubeconfig_beside(&log);
-        self.cluster.write_token_kubeconfig(&kubeconfig, &token)?;
+        self.cluster
+            .write_token_kubeconfig(&kubeconfig, &token, self.through.as_deref())?;
         let [port] = ports::free()?;
         let admin = format!("127.0.0.1:{port}");
         let launch = Launch {
@@ -177,6 +187,7 @@ impl Operator {
             scope: Scope::Cluster,
             own_namespace: None,
             leader_election: LeaderElection::Off,
+            through: None,
             env: Vec::new(),
         }
     }

@@ -1,0 +1,18 @@
+//! The operator through failure: whatever is cut, refused, lost or killed, the end state is the one that the specs say, what runs keeps
+//! running meanwhile, and nothing is paid for twice.
+//!
+//! The operator reaches the API server through the harness's fault proxy. What goes wrong in `random` is decided by a seed, which is
+//! printed. Three seeds run with the other tests. One seed again, with the same faults and user's actions (their interleaving with the
+//! operator's requests is the machine's):
+//!
+//! ```text
+//! LANGOP_FAULT_SEED=17 cargo test --test faults random -- --nocapture
+//! ```
+//!
+//! Many of them, `LANGOP_FAULT_JOBS` (default 3) at a time:
+//!
+//! ```text
+//! LANGOP_FAULT_SEEDS=200 cargo test --test faults random -- --nocapture
+//! ```
+
+mod proxy;
