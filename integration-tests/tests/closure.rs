@@ -1,6 +1,13 @@
 //! Invariants 1 and 2 of the design, read from `cargo tree`: the operator cannot reach an LLM, the synthesizer knows nothing
 //! of Kubernetes. Only dependencies that end up in the programs count; tests may use what they like.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
 use std::{collections::BTreeSet, process::Command};
 
 /// Crates that talk to LLMs, speak MCP, or would carry somebody there.

@@ -1,6 +1,13 @@
 //! Cluster-wide things, on a control plane of their own: LanguageClusters, leader election, and objects that cannot be decoded. One
 //! operator works everywhere here, so these tests cannot share a control plane with operators of single namespaces.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
 use std::time::Duration;
 
 use k8s_openapi::{

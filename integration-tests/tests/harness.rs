@@ -240,7 +240,7 @@ async fn start_by_shell(state: &Path) -> Result<(Shell, Vec<u32>)> {
             .process_group(0)
             .spawn()?,
     );
-    let ready: Value = wait::until("the ready line", Duration::from_secs(120), async || {
+    let ready: Value = wait::until("the ready line", Duration::from_mins(2), async || {
         let text = std::fs::read_to_string(&out).unwrap_or_default();
         serde_json::from_str(&text).map_err(|_| text)
     })

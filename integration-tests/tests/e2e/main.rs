@@ -3,6 +3,13 @@
 //! Every test has its own namespace, its own operator (limited to it, under its own service account) and its own synthesizer before a
 //! fake LLM, so writes and calls are counted exactly.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
 mod bad_input;
 mod contract;
 mod inputs;

@@ -6,9 +6,8 @@ use langop_integration_tests::{
 
 use crate::world::{MODEL, SOON, TOOL, World, agent_yaml};
 
-#[tokio::test]
-async fn one_trace_leads_from_reconcile_to_the_llm_call() {
-    let otlp = OtlpReceiver::start().await.unwrap();
+/// A world whose operator and synthesizer send their spans to `otlp`.
+async fn traced_world(otlp: &OtlpReceiver) -> World {
     let llm = FakeLlm::start().await.unwrap();
     let synthesizer = Synthesizer::builder()
         .provider("openai")
@@ -29,13 +28,19 @@ async fn one_trace_leads_from_reconcile_to_the_llm_call() {
         .start()
         .await
         .unwrap();
-    let world = World {
+    World {
         cp,
         ns,
         llm,
         synthesizer,
         operator,
-    };
+    }
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_reconcile_to_the_llm_call() {
+    let otlp = OtlpReceiver::start().await.unwrap();
+    let world = traced_world(&otlp).await;
     world.apply(TOOL).await;
     world.apply(MODEL).await;
     world.apply(&agent_yaml("traced", "leave a trace")).await;

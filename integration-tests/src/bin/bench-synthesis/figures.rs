@@ -31,7 +31,7 @@ impl Figures {
     pub(crate) fn print(&self) {
         println!("\n| what | measured | target |\n|---|---|---|");
         let row = |what: &str, measured: String, target: &str| {
-            println!("| {what} | {measured} | {target} |")
+            println!("| {what} | {measured} | {target} |");
         };
         row(
             "cache hit through gRPC to a bare echo, 64 in flight",

@@ -27,7 +27,7 @@ use crate::say::{note, step, warn};
 /// Shows Language Operator at work: a control plane, the operator, the synthesizer and the samples, until Ctrl-C.
 ///
 /// Without flags it starts a control plane of its own (building it once from pinned Go modules, about ten minutes). The synthesizer
-/// uses the built-in `template` provider unless SYNTHESIS_MODEL and SYNTHESIS_PROVIDER are set.
+/// uses the built-in `template` provider unless the variables `SYNTHESIS_*` are set.
 #[derive(Parser)]
 #[command(name = "cargo demo", bin_name = "cargo demo")]
 struct Args {

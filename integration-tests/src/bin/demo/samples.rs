@@ -37,7 +37,7 @@ impl Samples {
             bail!("{} holds no manifests", folder.display());
         }
         // As kubectl does: what others live in comes first.
-        objects.sort_by_key(|object| rank(object));
+        objects.sort_by_key(rank);
         Ok(Self {
             folder: folder.to_owned(),
             objects,
