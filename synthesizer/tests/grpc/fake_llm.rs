@@ -220,7 +220,7 @@ pub(crate) fn answer(path: &str, text: &str, is_cut: bool) -> Value {
             "model": "fake-1",
             "content": [{"type": "text", "text": text}],
             "stop_reason": if is_cut { "max_tokens" } else { "end_turn" },
-            "usage": {"input_tokens": input - 40, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 0, "output_tokens": output},
+            "usage": {"input_tokens": input - 50, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 10, "output_tokens": output},
         }),
         "/api/chat" => json!({
             "model": "fake-1",

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use langop_proto::v1::{SynthesisOutcome, SynthesizeResponse};
-use langop_synthesizer::settings::Settings;
+use langop_synthesizer::{prompt, settings::Settings};
+use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    fake_llm::{Act, COST, FakeLlm, GOOD},
+    fake_llm::{Act, BAD, COST, FakeLlm, GOOD},
     harness::{KEY, TestServer, reason, request, settings},
     logs,
 };
@@ -57,6 +58,11 @@ async fn a_good_answer() {
             if provider == "ollama" { 0 } else { 40 },
             "{provider}"
         );
+        assert_eq!(
+            usage.cache_creation_input_tokens,
+            if provider == "anthropic" { 10 } else { 0 },
+            "{provider}"
+        );
         let requests = llm.requests();
         let sent = &requests[0];
         assert_eq!((requests.len(), sent.path.as_str()), (1, path));
@@ -69,17 +75,23 @@ async fn a_good_answer() {
     }
 }
 
+/// What the provider may keep is what comes before the mark, byte by byte: the fixed part, whatever the request and the attempt.
 #[tokio::test]
 async fn the_fixed_part_is_marked_for_the_prompt_cache() {
-    let (_, llm) = outcome("anthropic", &[Act::Say(GOOD)], |settings| settings).await;
-    let body = &llm.requests()[0].body;
-    assert_eq!(body["system"][0]["cache_control"]["type"], "ephemeral");
-    assert!(
-        body["messages"][0]["content"]
-            .as_str()
-            .unwrap()
-            .contains("watch the door")
-    );
+    let llm = FakeLlm::start([Act::Say(BAD), Act::Say(GOOD)]).await;
+    let server = TestServer::start(settings("anthropic", &llm)).await;
+    let mut client = server.client().await;
+    for task in ["watch the door", "watch the window"] {
+        client.synthesize(request("a", task)).await.unwrap();
+    }
+    let requests = llm.requests();
+    assert_eq!(requests.len(), 3, "a repair and another request");
+    for sent in &requests {
+        let fixed = json!([{"type": "text", "text": prompt::SYSTEM, "cache_control": {"type": "ephemeral"}}]);
+        assert_eq!(sent.body["system"], fixed);
+        let rest = sent.body["messages"].to_string();
+        assert!(rest.contains("watch the") && !rest.contains("cache_control"));
+    }
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ fn events(path: &str, text: &str, finish: &str, output: u64) -> Vec<String> {
             std::iter::once(start).chain(pieces).chain(end).collect()
         }
         "/v1/messages" => {
-            let usage = json!({"input_tokens": input - 40, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 0, "output_tokens": 1});
+            let usage = json!({"input_tokens": input - 50, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 10, "output_tokens": 1});
             let reason = if finish == "length" {
                 "max_tokens"
             } else {
