@@ -420,10 +420,7 @@ fn bounded_labels(page: &str) {
 fn exemplars(page: &str) {
     let traces: BTreeSet<String> = TRACES.map(|trace| format!("{:032x}", trace.id())).into();
     for (metric, expected) in [
-        (
-            "langop_synthesis_duration_seconds_bucket{",
-            Trace::Repaired,
-        ),
+        ("langop_synthesis_duration_seconds_bucket{", Trace::Repaired),
         (
             "langop_llm_request_duration_seconds_bucket{",
             Trace::KeyRefused,
