@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::v1::{Model, Persona, PreviousCode, SynthesizeRequest, Tool};
+use crate::v1::{DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool};
 
 /// SHA-256 over the canonical JSON of what [`canonical`] keeps.
 pub fn routing_key(request: &SynthesizeRequest) -> [u8; 32] {
@@ -29,6 +29,12 @@ pub fn canonical(request: &SynthesizeRequest) -> Value {
         // Not in the first prompt, but it decides how many follow, and so the answer.
         "maxRepairs": options.max_repairs.unwrap_or(crate::limits::REPAIRS),
     })
+}
+
+/// The same for a persona to condense: SHA-256 over the canonical JSON of its fields.
+pub fn persona_key(request: &DistillPersonaRequest) -> [u8; 32] {
+    let canonical = json!(request.persona.as_ref().map(persona));
+    Sha256::digest(canonical.to_string().as_bytes()).into()
 }
 
 /// Line ends as LF, so that the same text saved on another system is the same text.

@@ -143,6 +143,88 @@ fn code_goes_to_standard_output_and_validates() {
 }
 
 #[test]
+fn a_manifest_says_name_instructions_and_offer() {
+    const AGENT: &str = "\
+        apiVersion: langop.io/v1alpha1\n\
+        kind: LanguageAgent\n\
+        metadata: {name: lister}\n\
+        spec:\n  instructions: Every day at 9am, list files.\n  toolRefs: [{name: files}]\n";
+    const TOOL: &str = "\
+        apiVersion: langop.io/v1alpha1\n\
+        kind: LanguageTool\n\
+        metadata: {name: files}\n\
+        spec: {image: x, operations: [{name: list_files}]}\n";
+    let server = Synthesizer::start("template");
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("tool.yaml");
+    std::fs::write(&tool, TOOL).unwrap();
+    for (extra, name, offers) in [
+        (&[][..], "lister", true),
+        (
+            &["--name", "finder", "--tool", "phone-tool"],
+            "finder",
+            false,
+        ),
+    ] {
+        let arguments = [&["synthesize", "-f", "-", tool.to_str().unwrap()], extra].concat();
+        let (exit, code, messages) = parts(&server.run(&arguments, AGENT));
+        assert_eq!(exit, 0, "{messages}");
+        assert!(code.contains(&format!("agent '{name}' do")), "{code}");
+        assert!(code.contains("schedule cron: '0 9 * * *'"), "{code}");
+        assert_eq!(
+            code.contains("use_tool \"files\", action: \"list_files\""),
+            offers,
+            "{code}"
+        );
+    }
+    let (_, _, messages) = parts(&server.run(&["synthesize", "-f", "-"], AGENT));
+    assert!(
+        messages.contains("note: not in the manifest, so offered by name only: files\n"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn replicas_stand_in_for_each_other() {
+    let server = Synthesizer::start("template");
+    let address = server.endpoint.trim_start_matches("http://");
+    let port = address.rsplit(':').next().unwrap();
+    for endpoints in [
+        // A list, in which nobody answers at the others; a flag for each; a name that may stand for several addresses.
+        vec![format!(
+            "--endpoint=http://127.0.0.1:1,{address},127.0.0.1:2"
+        )],
+        vec![
+            "--endpoint=127.0.0.1:1".to_owned(),
+            format!("--endpoint={address}"),
+        ],
+        vec![format!("--endpoint=localhost:{port}")],
+    ] {
+        let mut arguments: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+        arguments.extend(["synthesize", "-f", "-"]);
+        for task in ["Tell a joke.", "Sing a song.", "Count the sheep."] {
+            let (exit, _, messages) = parts(&run(&arguments, task));
+            assert_eq!(exit, 0, "{endpoints:?}: {messages}");
+        }
+    }
+}
+
+#[test]
+fn shells_and_man_are_served_without_a_synthesizer() {
+    for (arguments, expected) in [
+        (&["completions", "bash"][..], "complete -F _langop__synth"),
+        (&["completions", "zsh"], "#compdef langop-synth"),
+        (&["completions", "fish"], "complete -c langop-synth"),
+        (&["man"], ".TH langop-synth 1"),
+        (&["man", "validate"], ".TH langop-synth-validate 1"),
+    ] {
+        let (exit, text, messages) = parts(&run(arguments, ""));
+        assert_eq!((exit, messages.as_str()), (0, ""), "{arguments:?}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn invalid_code_is_shown_like_a_compiler_would() {
     let server = Synthesizer::start("template");
     let folder = tempfile::tempdir().unwrap();
@@ -268,6 +350,12 @@ fn bad_input_says_what_to_do() {
             "write for example http://127.0.0.1:50051",
         ),
         (&["--timeout", "soon", "distill"], "", "--timeout"),
+        (&["man", "frobnicate"], "", "no command frobnicate"),
+        (
+            &["synthesize", "-f", "-"],
+            "apiVersion: langop.io/v1alpha1\nkind: LanguageTool\n",
+            "no LanguageAgent",
+        ),
         (&["frobnicate"], "", "Usage"),
     ] {
         let arguments = if arguments[0] == "--endpoint" {
@@ -296,6 +384,8 @@ fn a_synthesizer_that_is_away_or_disabled_is_exit_code_3() {
         messages.contains("no synthesizer answers at http://127.0.0.1:1"),
         "{messages}"
     );
+    assert!(messages.contains("Connection refused"), "{messages}");
+    assert!(!messages.contains("source:"), "no innards: {messages}");
     assert!(messages.contains("help: start one with"), "{messages}");
 
     let disabled = Synthesizer::start("ollama");

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::credentials::CredentialArgs;
 
@@ -15,7 +16,9 @@ Exit codes:
 
 Examples:
   langop-synth synthesize -f instructions.txt --tool email-tool='Sends e-mail' --model claude > agent.rb
+  langop-synth synthesize -f agent.yaml tools.yaml > agent.rb     # a LanguageAgent, as kubectl applies it
   langop-synth validate agent.rb --tool email-tool --model claude
+  langop-synth --endpoint synth-0:50051,synth-1:50051 validate agent.rb
   echo 'Every day at 9am, tell a joke' | langop-synth --output json synthesize -f -";
 
 /// Asks a synthesizer for agent code, or to check some.
@@ -24,15 +27,17 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "langop-synth", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Address of the synthesizer
+    /// Address of the synthesizer: a URL, or host:port. Several, as a list or by repeating the flag, or a host with several addresses:
+    /// its replicas; each request has one that knows it best, and the others stand in
     #[arg(
-        long,
+        long = "endpoint",
         global = true,
         env = "LANGOP_SYNTHESIZER_ENDPOINT",
         default_value = "http://127.0.0.1:50051",
+        value_delimiter = ',',
         value_name = "URL"
     )]
-    pub(crate) endpoint: String,
+    pub(crate) endpoints: Vec<String>,
 
     /// Longest time to wait for the answer
     #[arg(long, global = true, default_value = "2m", value_name = "DURATION", value_parser = duration)]
@@ -66,17 +71,29 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Condenses a persona
     Distill(DistillArgs),
+    /// Prints a shell's completions; for bash: source <(langop-synth completions bash)
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints a manual page, for man -l -
+    Man {
+        /// A command's instead of the program's
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SynthesizeArgs {
-    /// File with the instructions; - is standard input
-    #[arg(short, long = "file", value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// File with the instructions, or files with a LanguageAgent as kubectl applies it (YAML or JSON); - is standard input. Tools, models
+    /// and a persona that stand in the same files are offered with all that these say of them
+    #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
 
-    /// Name of the agent
-    #[arg(long, default_value = "my-agent")]
-    pub(crate) name: String,
+    /// Name of the agent; of several in a manifest, the one to take [default: the manifest's, else my-agent]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
@@ -146,7 +163,7 @@ pub(crate) struct DistillArgs {
 /// What the code may use.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct OfferArgs {
-    /// A tool that the code may use; may be repeated
+    /// A tool that the code may use; may be repeated. Given any, a manifest's are not offered
     #[arg(long = "tool", value_name = "NAME[=DESCRIPTION]", value_parser = pair)]
     pub(crate) tools: Vec<Pair>,
 
@@ -154,7 +171,7 @@ pub(crate) struct OfferArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tools_file: Option<PathBuf>,
 
-    /// A model that the code may ask; may be repeated
+    /// A model that the code may ask; may be repeated. Given any, a manifest's are not offered
     #[arg(long = "model", value_name = "NAME[=MODEL-ID]", value_parser = pair)]
     pub(crate) models: Vec<Pair>,
 }

@@ -1,134 +1,186 @@
-//! The gRPC calls. Everything that can go wrong with one becomes a [`CallError`]; how it is shown is `failure`'s business.
+//! The gRPC calls, over a pool of replicas. Everything that can go wrong with one becomes a [`CallError`]; how it is shown is `failure`'s
+//! business.
 
-use std::time::Duration;
+use std::{cell::RefCell, error::Error as _, time::Duration};
 
 use langop_proto::{
     limits,
-    tls::{Bearer, CredentialsError},
+    pool::Pool,
+    routing,
+    tls::{Bearer, Credentials},
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         SynthesizeStreamRequest, ValidateCodeRequest, ValidateCodeResponse,
         synthesis_service_client::SynthesisServiceClient, synthesize_stream_response::Event,
     },
 };
-use tonic::{
-    Request, Status,
-    service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
-};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Channel};
 
-use crate::args::Args;
+use crate::endpoints::{self, EndpointError};
 
-/// Longest time to make a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Added to the deadline that the server knows: its own error says more than ours.
+const MARGIN: Duration = Duration::from_millis(500);
+/// How often a watcher may show that time passes.
+const TICK: Duration = Duration::from_millis(250);
+
+type Client = SynthesisServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error(
-        "{endpoint} is no address of a synthesizer; write for example http://127.0.0.1:50051 or https://synthesizer.example.com"
-    )]
-    Endpoint { endpoint: String },
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    #[error("no synthesizer answers at {endpoint}")]
+    Endpoint(#[from] EndpointError),
+    #[error("no synthesizer answers at {endpoints}")]
     Unreachable {
-        endpoint: String,
+        endpoints: String,
         #[source]
-        source: tonic::transport::Error,
+        source: Box<Status>,
     },
     #[error(transparent)]
     Refused(Box<Status>),
-    #[error("the stream ended without a result")]
-    NoResult,
 }
 
-impl From<Status> for CallError {
-    fn from(status: Status) -> Self {
-        Self::Refused(Box::new(status))
-    }
+/// What a watcher sees of a call.
+pub(crate) enum Sight<'a> {
+    Event(&'a Event),
+    /// Time passes.
+    Tick,
 }
 
-/// A connection to one synthesizer.
-pub(crate) struct Connection {
-    client: SynthesisServiceClient<InterceptedService<Channel, Bearer>>,
+/// The synthesizer, all its replicas.
+pub(crate) struct Synthesizer {
+    pool: Pool,
+    bearer: Bearer,
+    /// As they were written.
+    endpoints: String,
     timeout: Duration,
 }
 
-impl Connection {
-    /// Connects as the arguments say.
-    pub(crate) async fn open(args: &Args) -> Result<Self, CallError> {
-        let (endpoint, timeout) = (args.endpoint.as_str(), args.timeout);
-        let credentials = args.credentials.credentials();
-        let illegal = || CallError::Endpoint {
-            endpoint: endpoint.to_owned(),
-        };
-        let target = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| illegal())?;
-        let is_address = matches!(target.uri().scheme_str(), Some("http" | "https"))
-            && target.uri().host().is_some();
-        let target = is_address.then_some(target).ok_or_else(illegal)?;
-        let target = credentials.secure(target)?;
-        let channel = target.connect_timeout(CONNECT.min(timeout)).connect().await;
-        let channel = channel.map_err(|source| CallError::Unreachable {
-            endpoint: endpoint.to_owned(),
-            source,
-        })?;
-        let client = SynthesisServiceClient::with_interceptor(channel, credentials.bearer())
-            .max_decoding_message_size(limits::MESSAGE);
-        Ok(Self { client, timeout })
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
-        request
+impl Synthesizer {
+    /// Finds the replicas behind `endpoints`; each call may take `timeout`.
+    pub(crate) async fn find(
+        endpoints: &[String],
+        credentials: &Credentials,
+        timeout: Duration,
+    ) -> Result<Self, CallError> {
+        Ok(Self {
+            pool: Pool::fixed(endpoints::resolve(endpoints, credentials).await?),
+            bearer: credentials.bearer(),
+            endpoints: endpoints.join(", "),
+            timeout,
+        })
     }
 
     /// Synthesizes without progress.
     pub(crate) async fn synthesize(
-        &mut self,
+        &self,
         request: SynthesizeRequest,
     ) -> Result<SynthesizeResponse, CallError> {
-        let request = self.request(request);
-        Ok(self.client.synthesize(request).await?.into_inner())
+        let key = routing::routing_key(&request);
+        let attempt =
+            async |mut client: Client, request| Ok(client.synthesize(request).await?.into_inner());
+        self.call(&key, request, attempt).await
     }
 
-    /// Synthesizes; `progress` sees each event before the result.
+    /// Synthesizes; `watch` sees each event before the result.
     pub(crate) async fn synthesize_stream(
-        &mut self,
+        &self,
         request: SynthesizeRequest,
-        mut progress: impl FnMut(&Event),
+        watch: impl FnMut(Sight<'_>),
     ) -> Result<SynthesizeResponse, CallError> {
-        let request = self.request(SynthesizeStreamRequest {
+        let key = routing::routing_key(&request);
+        let request = SynthesizeStreamRequest {
             request: Some(request),
-        });
-        let mut stream = self.client.synthesize_stream(request).await?.into_inner();
-        while let Some(message) = stream.message().await? {
-            match message.event {
-                Some(Event::Result(response)) => return Ok(response),
-                Some(event) => progress(&event),
-                // one that a newer server knows
-                None => {}
-            }
-        }
-        Err(CallError::NoResult)
+        };
+        let watch = RefCell::new(watch);
+        let attempt = |client, request| follow(client, request, &watch);
+        self.call(&key, request, attempt).await
     }
 
     /// Checks code.
     pub(crate) async fn validate(
-        &mut self,
+        &self,
         request: ValidateCodeRequest,
     ) -> Result<ValidateCodeResponse, CallError> {
-        let request = self.request(request);
-        Ok(self.client.validate_code(request).await?.into_inner())
+        // Nothing is kept of it, so any replica will do.
+        let key = Sha256::digest(&request.code);
+        let attempt = async |mut client: Client, request| {
+            Ok(client.validate_code(request).await?.into_inner())
+        };
+        self.call(&key, request, attempt).await
     }
 
     /// Condenses a persona.
     pub(crate) async fn distill(
-        &mut self,
+        &self,
         request: DistillPersonaRequest,
     ) -> Result<DistillPersonaResponse, CallError> {
-        let request = self.request(request);
-        Ok(self.client.distill_persona(request).await?.into_inner())
+        let key = routing::persona_key(&request);
+        let attempt = async |mut client: Client, request| {
+            Ok(client.distill_persona(request).await?.into_inner())
+        };
+        self.call(&key, request, attempt).await
+    }
+
+    async fn call<M: Clone, T, F>(
+        &self,
+        key: &[u8],
+        message: M,
+        attempt: impl Fn(Client, Request<M>) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let attempts = self.pool.call(key, |channel| {
+            let client = SynthesisServiceClient::with_interceptor(channel, self.bearer.clone())
+                .max_decoding_message_size(limits::MESSAGE);
+            let mut request = Request::new(message.clone());
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            attempt(client, request)
+        });
+        let answer = timeout_at(deadline + MARGIN, attempts).await;
+        match answer.map_err(|_| self.too_late())? {
+            Ok(answer) => Ok(answer),
+            // What the transport says then is only that it gave up.
+            Err(status) if status.source().is_some() && Instant::now() >= deadline => {
+                Err(self.too_late())
+            }
+            Err(status) if status.source().is_some() => Err(CallError::Unreachable {
+                endpoints: self.endpoints.clone(),
+                source: Box::new(status),
+            }),
+            Err(status) => Err(CallError::Refused(Box::new(status))),
+        }
+    }
+
+    fn too_late(&self) -> CallError {
+        let text = format!("there was no answer within {:?}", self.timeout);
+        CallError::Refused(Box::new(Status::deadline_exceeded(text)))
+    }
+}
+
+/// Reads one stream to its result.
+async fn follow(
+    mut client: Client,
+    request: Request<SynthesizeStreamRequest>,
+    watch: &RefCell<impl FnMut(Sight<'_>)>,
+) -> Result<SynthesizeResponse, Status> {
+    let mut stream = client.synthesize_stream(request).await?.into_inner();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = stream.message() => match message?.map(|message| message.event) {
+                Some(Some(Event::Result(response))) => return Ok(response),
+                Some(Some(event)) => (watch.borrow_mut())(Sight::Event(&event)),
+                // One that a newer server knows.
+                Some(None) => {}
+                None => return Err(Status::unknown("the stream ended without a result")),
+            },
+            _ = ticks.tick() => (watch.borrow_mut())(Sight::Tick),
+        }
     }
 }

@@ -1,11 +1,10 @@
-//! Diagnostics as a compiler prints them. Pure; nothing that is printed can move the terminal's cursor.
+//! Diagnostics as a compiler prints them, by the renderer that rustc's own output comes from. Pure; nothing that is printed can move the
+//! terminal's cursor. The text is coloured: whoever writes it removes that where it is not wanted.
 
-use std::fmt::Write as _;
+use std::ops::Range;
 
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use langop_proto::v1::{Diagnostic, Severity};
-
-/// Longest part of a source line that is shown, in characters.
-const WIDTH: usize = 160;
 
 /// The code that was checked, if it is at hand.
 #[derive(Clone, Copy)]
@@ -15,72 +14,60 @@ pub(crate) struct Source<'a> {
     pub(crate) code: Option<&'a str>,
 }
 
-/// All of them, each with its place, the line, what is marked, and what to write instead.
+/// All of them, each with its place, the line, what is marked, and what to write instead; a blank line after each.
 pub(crate) fn render(diagnostics: &[Diagnostic], source: Source<'_>) -> String {
+    let name = clean(source.name);
+    let code = source.code.map(visible);
+    let renderer = Renderer::styled();
     diagnostics
         .iter()
-        .map(|diagnostic| one(diagnostic, source))
-        .collect::<Vec<_>>()
-        .join("\n")
+        .map(|diagnostic| {
+            let report = [group(diagnostic, &name, code.as_deref())];
+            format!("{}\n\n", renderer.render(&report))
+        })
+        .collect()
 }
 
-fn one(diagnostic: &Diagnostic, source: Source<'_>) -> String {
-    let mut text = format!(
-        "{}[{}]: {}\n",
-        severity(diagnostic.severity()),
-        clean(&diagnostic.code),
-        clean(&diagnostic.message)
-    );
-    let indent = " ".repeat(diagnostic.line.to_string().len());
-    if diagnostic.line > 0 {
-        let _ = writeln!(
-            text,
-            "{indent}--> {}:{}:{}",
-            clean(source.name),
-            diagnostic.line,
-            diagnostic.column
-        );
-        if let Some(line) = source
-            .code
-            .and_then(|code| code.lines().nth(diagnostic.line as usize - 1))
-        {
-            let _ = write!(
-                text,
-                "{indent} |\n{} | {}\n{indent} | {}\n",
-                diagnostic.line,
-                shown(line),
-                mark(diagnostic, line)
-            );
-        }
+fn group<'a>(diagnostic: &Diagnostic, name: &'a str, code: Option<&'a str>) -> Group<'a> {
+    let level = match diagnostic.severity() {
+        Severity::Warning => Level::WARNING,
+        Severity::Error | Severity::Unspecified => Level::ERROR,
+    };
+    let title = level
+        .primary_title(clean(&diagnostic.message))
+        .id(clean(&diagnostic.code));
+    let mut group = Group::with_title(title);
+    let marked = code.and_then(|code| Some((code, marked(diagnostic, code)?)));
+    if let Some((code, span)) = marked {
+        let mark = AnnotationKind::Primary.span(span);
+        group = group.element(Snippet::source(code).path(name).annotation(mark));
+    } else if diagnostic.line > 0 {
+        let origin = Origin::path(name)
+            .line(diagnostic.line as usize)
+            .char_column(diagnostic.column as usize);
+        group = group.element(origin);
     }
     if !diagnostic.hint.is_empty() {
-        let _ = writeln!(text, "{indent} = help: {}", clean(&diagnostic.hint));
+        group = group.element(Level::HELP.message(clean(&diagnostic.hint)));
     }
-    text
+    group
 }
 
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Warning => "warning",
-        Severity::Error | Severity::Unspecified => "error",
+/// The bytes of `code` that are meant; `None` where it has no such line.
+fn marked(diagnostic: &Diagnostic, code: &str) -> Option<Range<usize>> {
+    let line = (diagnostic.line as usize).checked_sub(1)?;
+    let before: usize = code.split_inclusive('\n').take(line).map(str::len).sum();
+    let line = code[before..].split('\n').next()?;
+    if before == code.len() && !code.is_empty() {
+        return None;
     }
-}
-
-/// The line with every character one column wide, cut where it is long.
-fn shown(line: &str) -> String {
-    clean(line)
-        .chars()
-        .take(WIDTH)
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
-}
-
-fn mark(diagnostic: &Diagnostic, line: &str) -> String {
-    let width = line.chars().count().min(WIDTH);
-    let before = (diagnostic.column.max(1) as usize - 1).min(width);
-    let length = (diagnostic.length as usize).clamp(1, (width - before).max(1));
-    format!("{}{}", " ".repeat(before), "^".repeat(length))
+    let byte = |column: usize| {
+        let found = line.char_indices().nth(column);
+        before + found.map_or(line.len(), |(byte, _)| byte)
+    };
+    let start = (diagnostic.column as usize).saturating_sub(1);
+    let length = (diagnostic.length as usize).max(1);
+    Some(byte(start)..byte(start.saturating_add(length)))
 }
 
 /// `text` with control characters as spaces.
@@ -96,9 +83,25 @@ pub(crate) fn clean(text: &str) -> String {
         .collect()
 }
 
+/// Code with the control characters of its lines as spaces, so that columns stay.
+fn visible(code: &str) -> String {
+    code.chars()
+        .map(|character| match character {
+            '\n' => '\n',
+            character if character.is_control() => ' ',
+            character => character,
+        })
+        .collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Without colours.
+    pub(crate) fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
 
     fn diagnostic(
         severity: Severity,
@@ -120,33 +123,44 @@ mod tests {
 
     #[test]
     fn prints_like_a_compiler() {
-        let code = "require 'x'\n\tuse_tool \"mail\"\u{1b}[2J\n";
+        let code = "require 'x'\n\tuse_tool \"mäil\"\u{1b}[2J\n";
         let findings = [
             diagnostic(Severity::Error, 2, 11, 6, "write `email-tool`"),
             diagnostic(Severity::Warning, 2, 500, 9, ""),
             diagnostic(Severity::Error, 77, 1, 1, ""),
             diagnostic(Severity::Error, 0, 0, 0, "write an agent"),
         ];
-        insta::assert_snapshot!(render(&findings, Source { name: "agent.rb", code: Some(code) }), @r#"
+        let text = render(
+            &findings,
+            Source {
+                name: "agent.rb",
+                code: Some(code),
+            },
+        );
+        insta::assert_snapshot!(plain(&text), @r#"
         error[unknown-tool]: the tool `mail` is not offered
          --> agent.rb:2:11
           |
-        2 |  use_tool "mail" [2J
+        2 |  use_tool "mäil" [2J
           |           ^^^^^^
+          |
           = help: write `email-tool`
 
         warning[unknown-tool]: the tool `mail` is not offered
-         --> agent.rb:2:500
+         --> agent.rb:2:21
           |
-        2 |  use_tool "mail" [2J
+        2 |  use_tool "mäil" [2J
           |                     ^
 
         error[unknown-tool]: the tool `mail` is not offered
-          --> agent.rb:77:1
+        --> agent.rb:77:1
 
         error[unknown-tool]: the tool `mail` is not offered
-          = help: write an agent
+         |
+         = help: write an agent
         "#);
+        assert!(text.contains("\u{1b}[1m"), "it is coloured");
+        assert!(!text.contains("[2J\u{1b}") && !text.contains("\u{1b}[2J"));
     }
 
     #[test]
@@ -159,8 +173,27 @@ mod tests {
             },
         );
         assert_eq!(
-            text,
-            "error[unknown-tool]: the tool `mail` is not offered\n --> answer:3:5\n"
+            plain(&text),
+            "error[unknown-tool]: the tool `mail` is not offered\n--> answer:3:5\n\n"
         );
+    }
+
+    #[test]
+    fn no_place_is_outside_the_code() {
+        for code in ["", "a", "a\n", "ä\r\nö", "\n\n"] {
+            for line in 0..5 {
+                for (column, length) in [(0, 0), (1, 1), (2, 9), (u32::MAX, u32::MAX)] {
+                    let finding = diagnostic(Severity::Error, line, column, length, "");
+                    let text = render(
+                        &[finding],
+                        Source {
+                            name: "x",
+                            code: Some(code),
+                        },
+                    );
+                    assert!(text.contains("not offered"));
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Write as _};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{call::CallError, diagnostics::clean, input::InputError};
+use crate::{call::CallError, diagnostics::clean, endpoints::EndpointError, input::InputError};
 
 /// How the program ends; the numbers are in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Input(#[from] InputError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error("{0}")]
+    Usage(String),
     #[error("cannot write the answer")]
     Write(#[source] std::io::Error),
 }
@@ -30,9 +32,11 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) | Self::Call(CallError::Endpoint { .. } | CallError::Credentials(_)) => {
-                Exit::BadInput
-            }
+            Self::Input(_)
+            | Self::Usage(_)
+            | Self::Call(CallError::Endpoint(
+                EndpointError::Illegal(_) | EndpointError::Credentials(_),
+            )) => Exit::BadInput,
             Self::Call(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
                 Exit::BadInput
             }
@@ -59,12 +63,16 @@ fn chain(error: &dyn Error) -> String {
     let mut text = format!("error: {last}\n");
     let mut source = error.source();
     while let Some(cause) = source {
+        source = cause.source();
+        // A status that the transport made says what its causes say.
+        if cause.is::<Box<Status>>() {
+            continue;
+        }
         let message = clean(&cause.to_string());
         if !last.contains(&message) {
             let _ = writeln!(text, "  cause: {message}");
         }
         last = message;
-        source = cause.source();
     }
     text
 }
@@ -73,6 +81,7 @@ fn refused(status: &Status) -> String {
     let details = status.get_error_details();
     let reason = details
         .error_info()
+        .filter(|info| info.reason != code_name(status.code()))
         .map(|info| format!(", {}", clean(&info.reason)))
         .unwrap_or_default();
     let mut text = format!(
@@ -167,9 +176,8 @@ mod tests {
     use super::*;
 
     fn failure(code: Code, message: &str, details: ErrorDetails) -> Failure {
-        Failure::from(CallError::from(Status::with_error_details(
-            code, message, details,
-        )))
+        let status = Status::with_error_details(code, message, details);
+        Failure::from(CallError::Refused(Box::new(status)))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Files and flags into requests. Bounded: a file larger than any message is refused before it is read into one.
 
+mod manifest;
+
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -15,7 +17,11 @@ use langop_proto::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
+use self::manifest::{Manifest, ManifestError, Objects};
 use crate::args::{DistillArgs, OfferArgs, Pair, SynthesizeArgs, ValidateArgs};
+
+/// The agent's name where nothing says another one.
+const NAME: &str = "my-agent";
 
 /// Why there is no request.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,12 @@ pub(crate) enum InputError {
         #[source]
         source: serde_json::Error,
     },
+    #[error("{} cannot be used as a manifest", name(.path))]
+    Manifest {
+        path: PathBuf,
+        #[source]
+        source: ManifestError,
+    },
     #[error("standard input can be read only once; name a file for the others")]
     StdinTwice,
 }
@@ -53,16 +65,17 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// The request for `synthesize`.
-pub(crate) fn synthesize(args: &SynthesizeArgs) -> Result<SynthesizeRequest, InputError> {
+/// The request for `synthesize`, and what people should know of it.
+pub(crate) fn synthesize(
+    args: &SynthesizeArgs,
+) -> Result<(SynthesizeRequest, Vec<String>), InputError> {
     let files = [
-        Some(&args.file),
         args.offer.tools_file.as_ref(),
         args.persona_file.as_ref(),
         args.previous_code.as_ref(),
         args.previous_instructions.as_ref(),
     ];
-    only_one_stdin(files.into_iter().flatten())?;
+    only_one_stdin(args.files.iter().chain(files.into_iter().flatten()))?;
     let previous = match (&args.previous_code, &args.previous_instructions) {
         (Some(code), Some(instructions)) => Some(PreviousCode {
             code: text(code)?,
@@ -70,21 +83,63 @@ pub(crate) fn synthesize(args: &SynthesizeArgs) -> Result<SynthesizeRequest, Inp
         }),
         _ => None,
     };
-    Ok(SynthesizeRequest {
+    let mut agent = agent(args)?;
+    // Flags say what to offer instead.
+    let (tools, models) = (tools(&args.offer)?, models(&args.offer.models));
+    if !tools.is_empty() {
+        agent.tools = tools;
+    }
+    if !models.is_empty() {
+        agent.models = models;
+    }
+    if let Some(path) = &args.persona_file {
+        agent.persona = Some(persona(path)?);
+    }
+    let request = SynthesizeRequest {
         agent: Some(AgentRef {
-            name: args.name.clone(),
-            namespace: String::new(),
+            name: agent.name,
+            namespace: agent.namespace,
         }),
-        instructions: text(&args.file)?,
-        tools: tools(&args.offer)?,
-        models: models(&args.offer.models),
-        persona: args.persona_file.as_deref().map(persona).transpose()?,
+        instructions: agent.instructions,
+        tools: agent.tools,
+        models: agent.models,
+        persona: agent.persona,
         previous,
         options: Some(SynthesizeOptions {
             variant: args.variant.clone(),
             max_repairs: args.max_repairs,
         }),
-    })
+    };
+    Ok((request, agent.notes))
+}
+
+/// Manifests, or a text that is nothing but instructions.
+fn agent(args: &SynthesizeArgs) -> Result<Manifest, InputError> {
+    let mut objects = Objects::default();
+    for file in &args.files {
+        let text = text(file)?;
+        // Of several files none is a text.
+        if args.files.len() > 1 || manifest::is_manifest(&text) {
+            let read = objects.add(&text);
+            read.map_err(|source| unusable(file, source))?;
+        } else {
+            return Ok(Manifest {
+                name: args.name.as_deref().unwrap_or(NAME).to_owned(),
+                instructions: text,
+                ..Manifest::default()
+            });
+        }
+    }
+    let first = args.files.first().map_or(Path::new("-"), PathBuf::as_path);
+    let agent = objects.agent(args.name.as_deref());
+    agent.map_err(|source| unusable(first, source))
+}
+
+fn unusable(path: &Path, source: ManifestError) -> InputError {
+    InputError::Manifest {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// The request for `validate`.

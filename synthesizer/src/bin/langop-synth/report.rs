@@ -40,12 +40,12 @@ pub(crate) fn progress(event: &Event) -> Option<String> {
 }
 
 /// Whether there is code, from whom, at what cost, and what it says.
-pub(crate) fn synthesized(response: &SynthesizeResponse, agent: &str) -> String {
+pub(crate) fn synthesized(response: &SynthesizeResponse) -> String {
     let code = (!response.code.is_empty()).then_some(response.code.as_str());
     let mut text = render(
         &response.diagnostics,
         Source {
-            name: if code.is_some() { agent } else { "answer" },
+            name: "answer",
             code,
         },
     );
@@ -65,7 +65,7 @@ pub(crate) fn synthesized(response: &SynthesizeResponse, agent: &str) -> String 
     );
     text.push_str(&usage(response.usage.unwrap_or_default()));
     if let Some(definition) = &response.definition {
-        let _ = writeln!(text, "{agent} {}", summary(definition));
+        let _ = writeln!(text, "{} {}", clean(&definition.name), summary(definition));
     }
     if !response.code_hash.is_empty() {
         let _ = writeln!(text, "code {}", short(&response.code_hash));
@@ -139,7 +139,7 @@ fn seconds(duration: Option<&prost_types::Duration>) -> String {
 
 fn usage(usage: Usage) -> String {
     if usage == Usage::default() {
-        return String::new();
+        return "no tokens spent\n".to_owned();
     }
     format!(
         "{} tokens in ({} of them cached), {} out\n",
@@ -190,6 +190,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::diagnostics::tests::plain;
 
     fn diagnostics() -> Vec<Diagnostic> {
         let diagnostic = Diagnostic {
@@ -214,6 +215,7 @@ mod tests {
             code_hash: "0123456789abcdef0123".into(),
             outcome: SynthesisOutcome::Repaired.into(),
             definition: Some(AgentDefinition {
+                name: "my-agent".into(),
                 schedule: Some(Schedule {
                     when: Some(when),
                     time_zone: "Europe/Berlin".into(),
@@ -254,19 +256,19 @@ mod tests {
             }),
         ];
         let lines: String = events.iter().filter_map(progress).collect();
-        insta::assert_snapshot!(lines, @r"
+        insta::assert_snapshot!(plain(&lines), @r"
         asking claude (request abcdef012345)
         checking answer 1
         answer 1 is invalid and goes back:
         error[bad-schedule]: no such hour
-         --> answer:2:3
-          = help: write 0 to 23
+        --> answer:2:3
+         = help: write 0 to 23
         ");
     }
 
     #[test]
     fn a_result_says_what_it_cost_and_what_it_says() {
-        insta::assert_snapshot!(synthesized(&response(), "my-agent"), @r"
+        insta::assert_snapshot!(synthesized(&response()), @r"
         repaired by claude-sonnet-4-5 (anthropic), 2 answers, 4.2 s
         1200 tokens in (1000 of them cached), 340 out
         my-agent runs at 0 9 * * 1-5 Europe/Berlin: 2 objectives, 0 steps
@@ -281,11 +283,13 @@ mod tests {
             attempts: 1,
             ..SynthesizeResponse::default()
         };
-        insta::assert_snapshot!(synthesized(&rejected, "my-agent"), @r"
+        insta::assert_snapshot!(plain(&synthesized(&rejected)), @r"
         error[bad-schedule]: no such hour
-         --> answer:2:3
-          = help: write 0 to 23
+        --> answer:2:3
+         = help: write 0 to 23
+
         no valid code made by m (openai), 1 answer
+        no tokens spent
         ");
     }
 
@@ -296,13 +300,16 @@ mod tests {
             diagnostics: diagnostics(),
             definition: None,
         };
-        insta::assert_snapshot!(validated(&invalid, "agent.rb", "agent 'x' do\n  schedule cron: '0 99 * * *'\nend\n"), @r"
+        let code = "agent 'x' do\n  schedule cron: '0 99 * * *'\nend\n";
+        insta::assert_snapshot!(plain(&validated(&invalid, "agent.rb", code)), @r"
         error[bad-schedule]: no such hour
          --> agent.rb:2:3
           |
         2 |   schedule cron: '0 99 * * *'
           |   ^^^^^^^^
+          |
           = help: write 0 to 23
+
         agent.rb is invalid
         ");
         let every = Schedule {
