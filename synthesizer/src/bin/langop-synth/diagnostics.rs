@@ -19,13 +19,13 @@ pub(crate) fn render(diagnostics: &[Diagnostic], source: Source<'_>) -> String {
     let name = clean(source.name);
     let code = source.code.map(visible);
     let renderer = Renderer::styled();
-    diagnostics
-        .iter()
-        .map(|diagnostic| {
-            let report = [group(diagnostic, &name, code.as_deref())];
-            format!("{}\n\n", renderer.render(&report))
-        })
-        .collect()
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let report = [group(diagnostic, &name, code.as_deref())];
+        text.push_str(&renderer.render(&report));
+        text.push_str("\n\n");
+    }
+    text
 }
 
 fn group<'a>(diagnostic: &Diagnostic, name: &'a str, code: Option<&'a str>) -> Group<'a> {

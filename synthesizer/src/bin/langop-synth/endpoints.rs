@@ -45,13 +45,12 @@ pub(crate) async fn resolve(
 /// A URL, or host and port.
 fn parse(address: &str) -> Option<Uri> {
     let address = address.trim();
-    let url = match address.split_once("://") {
-        Some(_) => address.to_owned(),
-        None => {
-            let (_, port) = address.rsplit_once(':')?;
-            port.parse::<u16>().ok()?;
-            format!("http://{address}")
-        }
+    let url = if address.contains("://") {
+        address.to_owned()
+    } else {
+        let (_, port) = address.rsplit_once(':')?;
+        port.parse::<u16>().ok()?;
+        format!("http://{address}")
     };
     let uri: Uri = url.parse().ok()?;
     let is_known = matches!(uri.scheme_str(), Some("http" | "https"));

@@ -27,7 +27,7 @@ pub(super) struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
     #[error("it is no YAML that can be read; a line of --- comes between two objects")]
-    Yaml(#[source] serde_saphyr::Error),
+    Yaml(#[source] Box<serde_saphyr::Error>),
     #[error(
         "it holds something without a kind; instructions in plain words come from one file alone"
     )]
@@ -77,9 +77,9 @@ impl Objects {
     /// Reads the objects of one more manifest.
     pub(super) fn add(&mut self, text: &str) -> Result<(), ManifestError> {
         let options = serde_saphyr::options! { with_snippet: false };
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple_with_options(text, options).map_err(ManifestError::Yaml)?;
-        let objects: Vec<Object> = documents.into_iter().flat_map(objects).collect();
+        let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+            .map_err(|error| ManifestError::Yaml(Box::new(error)))?;
+        let objects: Vec<Object> = documents.iter().flat_map(objects).collect();
         if objects.iter().any(|object| object.kind.is_empty()) {
             return Err(ManifestError::NoObject);
         }
@@ -201,13 +201,13 @@ impl Objects {
 }
 
 /// The objects of a document, which may be a List of them.
-fn objects(document: Value) -> Vec<Object> {
+fn objects(document: &Value) -> Vec<Object> {
     let text = |value: Option<&Value>| {
         let text = value.and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
     };
     match document.get("items").and_then(Value::as_array) {
-        Some(items) => items.iter().cloned().flat_map(objects).collect(),
+        Some(items) => items.iter().flat_map(objects).collect(),
         None => vec![Object {
             kind: text(document.get("kind")),
             name: text(document.pointer("/metadata/name")),
