@@ -14,9 +14,7 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use langop_integration_tests::{
-    ControlPlane, FaultProxy, Filter, TestNamespace, Weather,
-    fault_proxy::faults::Rates,
-    wait,
+    ControlPlane, FaultProxy, Filter, TestNamespace, Weather, fault_proxy::faults::Rates, wait,
 };
 use serde_json::json;
 
@@ -41,7 +39,12 @@ impl Through {
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
         let maps = Api::namespaced(client, ns.name());
-        Self { cp, proxy, ns, maps }
+        Self {
+            cp,
+            proxy,
+            ns,
+            maps,
+        }
     }
 
     /// Only this fault, always.
@@ -55,12 +58,19 @@ impl Through {
     }
 
     async fn exists(&self, name: &str) -> bool {
-        self.ns.api::<ConfigMap>().get_opt(name).await.unwrap().is_some()
+        self.ns
+            .api::<ConfigMap>()
+            .get_opt(name)
+            .await
+            .unwrap()
+            .is_some()
     }
 
     async fn touch(&self, name: &str) -> kube::Result<ConfigMap> {
         let touch = json!({"metadata": {"labels": {"touched": "yes"}}});
-        self.maps.patch(name, &PatchParams::default(), &Patch::Merge(touch)).await
+        self.maps
+            .patch(name, &PatchParams::default(), &Patch::Merge(touch))
+            .await
     }
 }
 
@@ -78,16 +88,37 @@ async fn calm_weather_is_invisible_but_for_the_user_agent() {
     let mark = through.cp.audit().unwrap().mark().unwrap();
     through.create("a").await.unwrap();
     through.touch("a").await.unwrap();
-    assert_eq!(code(through.create("a").await), Some(409), "the server's own answer");
+    assert_eq!(
+        code(through.create("a").await),
+        Some(409),
+        "the server's own answer"
+    );
     let mut events = watch(&through);
     until_event(&mut events, |event| matches!(event, Event::InitDone)).await;
     through.create("b").await.unwrap();
-    until_event(&mut events, |event| matches!(event, Event::Apply(map) if map.name_any() == "b")).await;
+    until_event(
+        &mut events,
+        |event| matches!(event, Event::Apply(map) if map.name_any() == "b"),
+    )
+    .await;
 
-    let filter = Filter::writes().namespace(through.ns.name()).user(format!("system:serviceaccount:{}:default", through.ns.name()));
-    let writes = through.cp.audit().unwrap().writes_since(mark, &filter).unwrap();
+    let filter = Filter::writes().namespace(through.ns.name()).user(format!(
+        "system:serviceaccount:{}:default",
+        through.ns.name()
+    ));
+    let writes = through
+        .cp
+        .audit()
+        .unwrap()
+        .writes_since(mark, &filter)
+        .unwrap();
     assert_eq!(writes.len(), 4, "{writes:?}");
-    assert!(writes.iter().all(|write| write.user_agent.ends_with(" via-proxy")), "{writes:?}");
+    assert!(
+        writes
+            .iter()
+            .all(|write| write.user_agent.ends_with(" via-proxy")),
+        "{writes:?}"
+    );
     assert!(through.proxy.tally().is_empty());
 }
 
@@ -96,11 +127,23 @@ async fn refused_requests_do_not_reach_the_server_and_lost_answers_do() {
     let through = Through::new("lost").await;
     through.create("old").await.unwrap();
     let always = 1000;
-    through.only(Rates { too_many: always, ..Rates::default() });
+    through.only(Rates {
+        too_many: always,
+        ..Rates::default()
+    });
     assert_eq!(code(through.create("limited").await), Some(429));
-    through.only(Rates { failed: always, ..Rates::default() });
-    assert!(matches!(code(through.create("failed").await), Some(500 | 503)));
-    through.only(Rates { conflict: always, ..Rates::default() });
+    through.only(Rates {
+        failed: always,
+        ..Rates::default()
+    });
+    assert!(matches!(
+        code(through.create("failed").await),
+        Some(500 | 503)
+    ));
+    through.only(Rates {
+        conflict: always,
+        ..Rates::default()
+    });
     assert_eq!(code(through.touch("old").await), Some(409));
     through.create("new").await.unwrap();
     through.proxy.set(Weather::Cut("/configmaps"));
@@ -109,7 +152,10 @@ async fn refused_requests_do_not_reach_the_server_and_lost_answers_do() {
         assert!(!through.exists(absent).await, "{absent}");
     }
 
-    through.only(Rates { answer_lost: always, ..Rates::default() });
+    through.only(Rates {
+        answer_lost: always,
+        ..Rates::default()
+    });
     assert_eq!(code(through.create("stored").await), Some(500));
     assert!(through.exists("stored").await);
     let tally = through.proxy.tally();
@@ -139,21 +185,36 @@ async fn watches_end_by_order_and_begin_anew() {
     until_event(&mut events, |event| matches!(event, Event::InitDone)).await;
     // The first event after the list proves that the watch is under way.
     through.create("a").await.unwrap();
-    until_event(&mut events, |event| matches!(event, Event::Apply(map) if map.name_any() == "a")).await;
+    until_event(
+        &mut events,
+        |event| matches!(event, Event::Apply(map) if map.name_any() == "a"),
+    )
+    .await;
 
     through.proxy.expire_watches();
     let expired = until_error(&mut events).await;
-    assert!(matches!(&expired, watcher::Error::WatchError(status) if status.code == 410), "{expired:?}");
+    assert!(
+        matches!(&expired, watcher::Error::WatchError(status) if status.code == 410),
+        "{expired:?}"
+    );
     until_event(&mut events, |event| matches!(event, Event::Init)).await;
     until_event(&mut events, |event| matches!(event, Event::InitDone)).await;
     through.create("b").await.unwrap();
-    until_event(&mut events, |event| matches!(event, Event::Apply(map) if map.name_any() == "b")).await;
+    until_event(
+        &mut events,
+        |event| matches!(event, Event::Apply(map) if map.name_any() == "b"),
+    )
+    .await;
 
     through.proxy.set(Weather::Cut(""));
     until_error(&mut events).await;
     through.proxy.set(Weather::Calm);
     through.create("c").await.unwrap();
-    until_event(&mut events, |event| matches!(event, Event::Apply(map) if map.name_any() == "c")).await;
+    until_event(
+        &mut events,
+        |event| matches!(event, Event::Apply(map) if map.name_any() == "c"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -163,10 +224,12 @@ async fn a_storm_hides_nothing_from_a_watcher_that_is_patient() {
     let mut seen = std::collections::BTreeSet::new();
     let mut events = watch(&through);
     for name in (0..20).map(|nth| format!("m{nth}")) {
-        wait::until("the write to get through", SOON, async || match through.create(&name).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(error) => Err(error),
+        wait::until("the write to get through", SOON, async || {
+            match through.create(&name).await {
+                Ok(_) => Ok(()),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                Err(error) => Err(error),
+            }
         })
         .await
         .unwrap();
@@ -177,9 +240,15 @@ async fn a_storm_hides_nothing_from_a_watcher_that_is_patient() {
                 }
             }
         };
-        tokio::time::timeout(SOON, patient).await.expect("the watcher sees every object");
+        tokio::time::timeout(SOON, patient)
+            .await
+            .expect("the watcher sees every object");
     }
-    assert!(through.proxy.tally().len() > 3, "{:?}", through.proxy.tally());
+    assert!(
+        through.proxy.tally().len() > 3,
+        "{:?}",
+        through.proxy.tally()
+    );
 }
 
 type Events = BoxStream<'static, watcher::Result<Event<ConfigMap>>>;
@@ -197,7 +266,9 @@ async fn until_event(events: &mut Events, wanted: impl Fn(&Event<ConfigMap>) -> 
             }
         }
     };
-    tokio::time::timeout(SOON, found).await.expect("the event comes");
+    tokio::time::timeout(SOON, found)
+        .await
+        .expect("the event comes");
 }
 
 async fn until_error(events: &mut Events) -> watcher::Error {
@@ -208,7 +279,9 @@ async fn until_error(events: &mut Events) -> watcher::Error {
             }
         }
     };
-    tokio::time::timeout(SOON, found).await.expect("the watch ends with an error")
+    tokio::time::timeout(SOON, found)
+        .await
+        .expect("the watch ends with an error")
 }
 
 /// A token of the namespace's default service account, which may edit.
@@ -219,9 +292,15 @@ async fn token(ns: &TestNamespace) -> String {
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": ns.name()}],
     });
     let binding: RoleBinding = serde_json::from_value(binding).unwrap();
-    ns.api().create(&PostParams::default(), &binding).await.unwrap();
+    ns.api()
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
     let accounts: Api<ServiceAccount> = ns.api();
     let (params, request) = (PostParams::default(), TokenRequest::default());
-    let answer = accounts.create_token_request("default", &params, &request).await.unwrap();
+    let answer = accounts
+        .create_token_request("default", &params, &request)
+        .await
+        .unwrap();
     answer.status.unwrap().token.unwrap()
 }
