@@ -196,10 +196,8 @@ async fn handle(
 fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
     let mut weather = lock(&shared.weather);
     let plan = match &mut *weather {
-        Weather::Calm => Plan::default(),
         Weather::Storm(rates) => faults::plan(rates, &mut lock(&shared.random), nature),
         Weather::Cut(part) if path.contains(*part) => Fault::CutBefore.into(),
-        Weather::Cut(_) => Plan::default(),
         Weather::Writes(left) if nature.is_write() && !path.contains("/leases") => {
             if let Some(fewer) = left.checked_sub(1) {
                 *left = fewer;
@@ -214,7 +212,7 @@ fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
                 Fault::CutBefore.into()
             }
         }
-        Weather::Writes(_) => Plan::default(),
+        Weather::Calm | Weather::Cut(_) | Weather::Writes(_) => Plan::default(),
     };
     if let Some(fault) = plan.fault {
         *lock(&shared.tally).entry(fault.name()).or_default() += 1;

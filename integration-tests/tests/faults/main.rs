@@ -15,4 +15,11 @@
 //! LANGOP_FAULT_SEEDS=200 cargo test --test faults random -- --nocapture
 //! ```
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
 mod proxy;
