@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use k8s_openapi::jiff::SignedDuration;
+use langop_proto::tls;
 
 /// Turns plain language into agents that run on Kubernetes.
 #[derive(Debug, Parser)]
@@ -27,9 +28,25 @@ pub enum Command {
 /// Settings of `run`; each flag has one environment variable.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the synthesizer is, as http://HOST:PORT; without it synthesis is disabled
+    /// Where the synthesizer is, as http://HOST:PORT or https://HOST:PORT; without it synthesis is disabled. A HOST of the form
+    /// NAME.NAMESPACE.svc is a Service, whose ready endpoints are asked each for its own requests, so that their caches are as one
     #[arg(long, env = "LANGOP_SYNTHESIZER_ENDPOINT", value_name = "URL")]
     pub synthesizer_endpoint: Option<String>,
+    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
+    #[arg(long, env = tls::CA, value_name = "FILE")]
+    pub synthesizer_ca: Option<String>,
+    /// PEM file with the operator's own certificate for the synthesizer
+    #[arg(long, env = tls::CERT, value_name = "FILE")]
+    pub synthesizer_cert: Option<String>,
+    /// PEM file with the private key of that certificate
+    #[arg(long, env = tls::KEY, value_name = "FILE")]
+    pub synthesizer_key: Option<String>,
+    /// Name in the synthesizer's certificate, where it is not the host of its URL
+    #[arg(long, env = tls::SERVER_NAME, value_name = "NAME")]
+    pub synthesizer_server_name: Option<String>,
+    /// File with the operator's bearer token for the synthesizer
+    #[arg(long, env = tls::TOKEN_FILE, value_name = "FILE")]
+    pub synthesizer_token_file: Option<String>,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
     #[arg(
         long,

@@ -28,6 +28,7 @@ mod objects;
 mod operator;
 mod ownership;
 mod readiness;
+mod replicas;
 mod request;
 mod runner;
 mod status;

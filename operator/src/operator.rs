@@ -28,6 +28,7 @@ use crate::{
     metrics::Metrics,
     objects::Stores,
     readiness::Readiness,
+    replicas::Replicas,
     runner,
     settings::{Scope, Settings},
     synthesis::Synthesis,
@@ -41,7 +42,17 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let client = client::connect(&metrics).await?;
     let (triggers, queues) = Triggers::new();
-    let ctx = Arc::new(context(settings, client, metrics, triggers));
+    let replicas = settings.synthesizer.clone().map(Replicas::new);
+    let replicas = replicas
+        .transpose()
+        .context("the synthesizer cannot be spoken to")?;
+    let ctx = Arc::new(context(
+        settings,
+        client,
+        metrics,
+        triggers,
+        replicas.as_ref(),
+    ));
     announce(&ctx.settings);
 
     let stop = CancellationToken::new();
@@ -52,7 +63,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         stop.clone(),
     ));
     let watches = watch::start(&ctx);
-    let health = tokio::spawn(follow_health(ctx.clone(), stop.clone()));
+    let synthesizer = tokio::spawn(follow_synthesizer(ctx.clone(), replicas, stop.clone()));
     let mut work = tokio::spawn(work(ctx.clone(), queues, stop.clone()));
 
     let result = tokio::select! {
@@ -66,7 +77,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     stop.cancel();
     drop(watches);
     // It ends by the token; how no longer matters.
-    let _ = health.await;
+    let _ = synthesizer.await;
     result
 }
 
@@ -184,9 +195,13 @@ fn trigger_everything(ctx: &Context) {
         .send_all(triggers::everything::<LanguageAgent>(&ctx.stores));
 }
 
-/// Triggers, whenever the synthesizer comes back, those that waited for it.
-async fn follow_health(ctx: Arc<Context>, stop: CancellationToken) {
-    let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
+/// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for it.
+async fn follow_synthesizer(
+    ctx: Arc<Context>,
+    replicas: Option<Replicas>,
+    stop: CancellationToken,
+) {
+    let (Some(synthesizer), Some(replicas)) = (ctx.synthesis.synthesizer.clone(), replicas) else {
         return;
     };
     let came_back = || {
@@ -195,15 +210,19 @@ async fn follow_health(ctx: Arc<Context>, stop: CancellationToken) {
         ctx.triggers
             .send_all(controllers::persona::waiting_for_synthesizer(&ctx.stores));
     };
-    synthesizer.watch_health(stop, came_back).await;
+    let follow = synthesizer.follow(replicas, ctx.client.clone(), came_back);
+    stop.run_until_cancelled(follow).await;
 }
 
-fn context(settings: Settings, client: Client, metrics: Metrics, triggers: Triggers) -> Context {
+fn context(
+    settings: Settings,
+    client: Client,
+    metrics: Metrics,
+    triggers: Triggers,
+    replicas: Option<&Replicas>,
+) -> Context {
     let timeout = settings.synthesis_timeout;
-    let synthesizer = settings
-        .synthesizer
-        .clone()
-        .map(|uri| Arc::new(Synthesizer::new(uri, timeout)));
+    let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     Context {
         stores: Stores::default(),
         index: Index::default(),
@@ -231,8 +250,8 @@ fn announce(settings: &Settings) {
         namespaces,
         "langop-operator starts"
     );
-    if let Some(uri) = &settings.synthesizer {
-        tracing::info!(synthesizer = %uri, "synthesis is enabled");
+    if let Some(synthesizer) = &settings.synthesizer {
+        tracing::info!(synthesizer = %synthesizer.url, "synthesis is enabled");
     } else {
         tracing::warn!(
             "synthesis is disabled: LANGOP_SYNTHESIZER_ENDPOINT is not set; agents need an image of their own or stored code"

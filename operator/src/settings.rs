@@ -1,10 +1,11 @@
 //! Settings as the operator uses them: made once from the command line, every value checked, with an error that says what to
 //! write instead.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use langop_api::policy::Protocol;
 use langop_desired::settings::{Dns, Settings as BuildSettings};
+use langop_proto::tls::Credentials;
 
 use crate::cli::{LogFormat, RunArgs};
 
@@ -12,7 +13,7 @@ use crate::cli::{LogFormat, RunArgs};
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the synthesizer is; `None`: synthesis is disabled.
-    pub synthesizer: Option<http::Uri>,
+    pub synthesizer: Option<SynthesizerSettings>,
     /// The namespaces to work in.
     pub scope: Scope,
     /// Address of health and metrics.
@@ -39,6 +40,26 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+/// Where the synthesizer is, and how to speak to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SynthesizerSettings {
+    /// `http` or `https`, host and port.
+    pub url: http::Uri,
+    /// The Service that the URL's host names, if it names one.
+    pub service: Option<ServiceName>,
+    /// Whom to trust, and who the operator is.
+    pub credentials: Credentials,
+}
+
+/// A Service of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// Where the operator works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -53,7 +74,7 @@ pub enum Scope {
 pub enum SettingsError {
     /// The synthesizer's address.
     #[error(
-        "LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT, for example http://langop-synthesizer.langop-system:50051"
+        "LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT or https://HOST:PORT, for example http://langop-synthesizer.langop-system.svc:50051"
     )]
     Synthesizer(String),
     /// The user of pods.
@@ -95,7 +116,7 @@ impl TryFrom<RunArgs> for Settings {
         }
         Ok(Self {
             synthesizer: present(args.synthesizer_endpoint.clone())
-                .map(|url| synthesizer(&url))
+                .map(|url| synthesizer(&url, &args))
                 .transpose()?,
             scope: scope(&args.namespaces)?,
             admin_listen: args.admin_listen,
@@ -148,17 +169,41 @@ fn list(items: &[String]) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-fn synthesizer(url: &str) -> Result<http::Uri, SettingsError> {
+fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, SettingsError> {
     let bad = || SettingsError::Synthesizer(url.to_owned());
-    let uri: http::Uri = url.trim().parse().map_err(|_| bad())?;
-    let has_path = uri
+    let url: http::Uri = url.trim().parse().map_err(|_| bad())?;
+    let has_path = url
         .path_and_query()
         .is_some_and(|path| path.as_str() != "/");
-    if uri.scheme_str() == Some("http") && uri.host().is_some() && !has_path {
-        Ok(uri)
-    } else {
-        Err(bad())
+    let host = url.host().ok_or_else(bad)?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || has_path {
+        return Err(bad());
     }
+    let service = service(host, args.cluster_domain.trim_matches('.'));
+    let file = |name: &Option<String>| present(name.clone()).map(PathBuf::from);
+    let credentials = Credentials {
+        ca: file(&args.synthesizer_ca),
+        certificate: file(&args.synthesizer_cert),
+        key: file(&args.synthesizer_key),
+        server_name: present(args.synthesizer_server_name.clone()),
+        token_file: file(&args.synthesizer_token_file),
+    };
+    Ok(SynthesizerSettings {
+        url,
+        service,
+        credentials,
+    })
+}
+
+/// The Service that a host names, written as `NAME.NAMESPACE.svc`, with or without the cluster's domain.
+fn service(host: &str, domain: &str) -> Option<ServiceName> {
+    let host = host.trim_end_matches('.');
+    let short = host.strip_suffix(&format!(".{domain}")).unwrap_or(host);
+    let (name, namespace) = short.strip_suffix(".svc")?.split_once('.')?;
+    (!name.is_empty() && !namespace.is_empty() && !namespace.contains('.')).then(|| ServiceName {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 fn scope(namespaces: &[String]) -> Result<Scope, SettingsError> {
@@ -287,10 +332,38 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_name_a_service() {
+        let named = |host: &str| {
+            let url = format!("https://{host}:50051");
+            let found = settings(&["--synthesizer-endpoint", &url]).unwrap();
+            let service = found.synthesizer.unwrap().service;
+            service.map(|service| format!("{}/{}", service.namespace, service.name))
+        };
+        for host in [
+            "synth.ns.svc",
+            "synth.ns.svc.cluster.local",
+            "synth.ns.svc.",
+        ] {
+            assert_eq!(named(host).as_deref(), Some("ns/synth"), "{host}");
+        }
+        for host in [
+            "synth",
+            "synth.ns",
+            "127.0.0.1",
+            "[::1]",
+            "a.svc",
+            "a.b.c.svc",
+            ".ns.svc",
+        ] {
+            assert_eq!(named(host), None, "{host}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_refused() {
         for bad in [
             ["--synthesizer-endpoint", "host:1"],
-            ["--synthesizer-endpoint", "https://host:1"],
+            ["--synthesizer-endpoint", "ftp://host:1"],
             ["--synthesizer-endpoint", "http://host:1/path"],
             ["--run-as-user", "0"],
             ["--run-as-user", "root"],

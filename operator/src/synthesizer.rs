@@ -1,26 +1,25 @@
-//! The synthesizer's client: calls with deadline and trace context, the one mapping of gRPC status codes, and the watch of its health.
+//! The synthesizer's client: calls with deadline, trace context and credentials, the one mapping of gRPC status codes, and the news that
+//! it is back: its health where it has one address, a new endpoint where it is a Service.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use http::Uri;
+use kube::Client;
 use langop_proto::{
     SERVICE_NAME, limits,
-    pool::Pool,
-    routing, trace,
+    pool::{Address, Pool},
+    routing,
+    tls::Bearer,
+    trace,
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         synthesis_service_client::SynthesisServiceClient,
     },
 };
-use sha2::{Digest as _, Sha256};
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Request, Status,
-    transport::{Channel, Endpoint},
-};
+use tokio::sync::watch;
+use tonic::{Code, Request, Status, service::interceptor::InterceptedService, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -30,10 +29,9 @@ use tracing::{Instrument as _, field::Empty};
 use crate::{
     backoff,
     error::{bounded, chain},
+    replicas::Replicas,
 };
 
-/// Longest time to make a connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// The server has this much longer than the deadline it was told, for the answer's way back.
 const MARGIN: Duration = Duration::from_secs(1);
 /// Shortest and longest pause before the health stream is opened again.
@@ -41,10 +39,11 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::f
 
 /// The synthesizer, whose connections are made when first needed.
 pub(crate) struct Synthesizer {
-    endpoint: Endpoint,
     pool: Pool,
+    bearer: Bearer,
     timeout: Duration,
     epoch: AtomicU64,
+    addresses: watch::Receiver<Vec<Address>>,
 }
 
 /// Why there is no answer.
@@ -83,18 +82,30 @@ impl FailureKind {
 
 impl Synthesizer {
     /// No connection is made yet. Must be called within the runtime.
-    pub(crate) fn new(uri: Uri, timeout: Duration) -> Self {
-        let endpoint = Channel::builder(uri)
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true);
-        let pool = Pool::fixed(vec![endpoint.clone()]);
+    pub(crate) fn new(replicas: &Replicas, timeout: Duration) -> Self {
+        let addresses = replicas.addresses();
         Self {
-            endpoint,
-            pool,
+            pool: Pool::new(addresses.clone()),
+            bearer: replicas.settings().credentials.bearer(),
             timeout,
             epoch: AtomicU64::new(0),
+            addresses,
+        }
+    }
+
+    /// Follows the replicas, and the news that the synthesizer is back, for ever. `came_back` is called whenever calls that
+    /// failed may be tried again.
+    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, came_back: impl Fn()) {
+        let is_back = || {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            tracing::info!("the synthesizer is back");
+            came_back();
+        };
+        if replicas.settings().service.is_some() {
+            // A replica is an endpoint exactly while it is healthy, so a new one is the news.
+            replicas.follow(client, is_back).await;
+        } else {
+            tokio::join!(replicas.follow(client, || ()), self.watch_health(is_back));
         }
     }
 
@@ -118,11 +129,13 @@ impl Synthesizer {
             rpc.method = "Synthesize",
             rpc.grpc.status_code = Empty,
         );
-        let timeout = self.timeout;
         // Closures that return futures of their own: those of async closures are not known to be Send.
-        let calls = self.pool.call(&key, move |channel| {
-            let request = outgoing(request.clone(), timeout);
-            async move { Ok(client(channel).synthesize(request).await?.into_inner()) }
+        let calls = self.pool.call(&key, |channel| {
+            let (mut client, request) = (
+                self.client(channel),
+                outgoing(request.clone(), self.timeout),
+            );
+            async move { Ok(client.synthesize(request).await?.into_inner()) }
         });
         self.answer(calls, span).await
     }
@@ -132,7 +145,7 @@ impl Synthesizer {
         &self,
         request: DistillPersonaRequest,
     ) -> Result<DistillPersonaResponse, Failure> {
-        let key = Sha256::digest(format!("{:?}", request.persona).as_bytes());
+        let key = routing::persona_key(&request);
         let span = tracing::info_span!(
             "langop.synthesis.v1.SynthesisService/DistillPersona",
             otel.kind = "client",
@@ -142,10 +155,12 @@ impl Synthesizer {
             rpc.method = "DistillPersona",
             rpc.grpc.status_code = Empty,
         );
-        let timeout = self.timeout;
-        let calls = self.pool.call(&key, move |channel| {
-            let request = outgoing(request.clone(), timeout);
-            async move { Ok(client(channel).distill_persona(request).await?.into_inner()) }
+        let calls = self.pool.call(&key, |channel| {
+            let (mut client, request) = (
+                self.client(channel),
+                outgoing(request.clone(), self.timeout),
+            );
+            async move { Ok(client.distill_persona(request).await?.into_inner()) }
         });
         self.answer(calls, span).await
     }
@@ -167,21 +182,31 @@ impl Synthesizer {
         answer.map_err(|status| failure(&status))
     }
 
-    /// Follows the synthesizer's health until told to stop. `came_back` is called each time it serves again after it did not; that
-    /// it serves at the start is no news.
-    pub(crate) async fn watch_health(&self, stop: CancellationToken, came_back: impl Fn()) {
+    fn client(
+        &self,
+        channel: Channel,
+    ) -> SynthesisServiceClient<InterceptedService<Channel, Bearer>> {
+        SynthesisServiceClient::with_interceptor(channel, self.bearer.clone())
+            .max_decoding_message_size(limits::MESSAGE)
+            .max_encoding_message_size(limits::MESSAGE)
+    }
+
+    /// Follows the health of the one address. `came_back` is called each time it serves again after it did not; that it serves at the
+    /// start is no news.
+    async fn watch_health(&self, came_back: impl Fn()) {
         let mut health = Health::default();
-        let follow = async {
-            loop {
-                self.follow_health(&mut health, &came_back).await;
-                tokio::time::sleep(backoff::between(RECONNECT.0, RECONNECT.1)).await;
-            }
-        };
-        stop.run_until_cancelled(follow).await;
+        loop {
+            self.follow_health(&mut health, &came_back).await;
+            tokio::time::sleep(backoff::between(RECONNECT.0, RECONNECT.1)).await;
+        }
     }
 
     async fn follow_health(&self, health: &mut Health, came_back: &impl Fn()) {
-        let mut client = HealthClient::new(self.endpoint.connect_lazy());
+        let channel = match self.addresses.borrow().first() {
+            Some(address) => address.endpoint.connect_lazy(),
+            None => return,
+        };
+        let mut client = HealthClient::new(channel);
         let request = HealthCheckRequest {
             service: SERVICE_NAME.to_owned(),
         };
@@ -201,8 +226,6 @@ impl Synthesizer {
                 Serving::No
             };
             if health.is(serving) == News::CameBack {
-                self.epoch.fetch_add(1, Ordering::AcqRel);
-                tracing::info!("the synthesizer is back");
                 came_back();
             }
         }
@@ -215,12 +238,6 @@ fn outgoing<T>(message: T, timeout: Duration) -> Request<T> {
     request.set_timeout(timeout);
     trace::inject(request.metadata_mut());
     request
-}
-
-fn client(channel: Channel) -> SynthesisServiceClient<Channel> {
-    SynthesisServiceClient::new(channel)
-        .max_decoding_message_size(limits::MESSAGE)
-        .max_encoding_message_size(limits::MESSAGE)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -307,7 +307,7 @@ pub(crate) fn ingest(ctx: &Context, kind: ChildKind, object: DynamicObject) -> i
 }
 
 /// The watch goes on by itself, after a pause.
-fn interrupted(watch: &str, error: &watcher::Error) {
+pub(crate) fn interrupted(watch: &str, error: &watcher::Error) {
     match error {
         watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) => {
             tracing::warn!(watch, error = %crate::error::chain(source), "cannot watch; trying again");

@@ -37,6 +37,11 @@ fn the_help_lists_every_environment_variable() {
     let help = text(&operator(&["run", "--help"], &[]).stdout);
     for name in [
         "LANGOP_SYNTHESIZER_ENDPOINT",
+        "LANGOP_SYNTHESIZER_CA",
+        "LANGOP_SYNTHESIZER_CERT",
+        "LANGOP_SYNTHESIZER_KEY",
+        "LANGOP_SYNTHESIZER_SERVER_NAME",
+        "LANGOP_SYNTHESIZER_TOKEN_FILE",
         "LANGOP_NAMESPACES",
         "LANGOP_NAMESPACE",
         "LANGOP_ADMIN_LISTEN",

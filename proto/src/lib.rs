@@ -4,6 +4,8 @@
 //! Must not depend on Kubernetes or on an HTTP client for LLMs: operator and synthesizer both link this crate.
 
 pub mod definition;
+#[cfg(feature = "client")]
+pub mod endpoint;
 pub mod limits;
 #[cfg(feature = "client")]
 pub mod pool;

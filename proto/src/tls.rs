@@ -1,10 +1,14 @@
-//! A client's credentials, by the same names for all clients: files that say whom to trust and who one is. Wherever an [`Endpoint`] of a
-//! synthesizer is made, [`Credentials::secure`] comes before it is used, and [`Credentials::bearer`] intercepts each call.
+//! A client's credentials, by the same names for all clients: files that say whom to trust and who one is. [`crate::endpoint`] secures
+//! every endpoint of a synthesizer with them, and [`Credentials::bearer`] intercepts each call.
 //!
 //! A token's file is read for every call, so that a replaced token is used at once. The files of TLS are read when an endpoint is secured:
 //! who runs for long secures its endpoints anew from time to time.
 
-use std::{env, fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tonic::{
     Request, Status,
@@ -64,22 +68,19 @@ pub enum CredentialsError {
         "{0} has no TLS, but {CA}, {CERT} or {SERVER_NAME} is set; write https://, or unset them"
     )]
     Plaintext(String),
+    /// An address that cannot stand in a URL.
+    #[error("{0} is no address of a synthesizer")]
+    Address(String),
     /// The files hold something else.
     #[error("the files of {CA}, {CERT} and {KEY} cannot be used")]
     Tls(#[source] tonic::transport::Error),
 }
 
 impl Credentials {
-    /// What the environment names; an empty variable counts as unset.
-    pub fn from_env() -> Self {
-        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
-        Self {
-            ca: variable(CA).map(PathBuf::from),
-            certificate: variable(CERT).map(PathBuf::from),
-            key: variable(KEY).map(PathBuf::from),
-            server_name: variable(SERVER_NAME).and_then(|name| name.into_string().ok()),
-            token_file: variable(TOKEN_FILE).map(PathBuf::from),
-        }
+    /// The files of TLS that are named.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let all = [&self.ca, &self.certificate, &self.key];
+        all.into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// The endpoint, with TLS if it is https.
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_token_is_sent_as_its_file_has_it_now() {
-        let file = env::temp_dir().join(format!("langop-proto-token-{}", std::process::id()));
+        let file = std::env::temp_dir().join(format!("langop-proto-token-{}", std::process::id()));
         let credentials = Credentials {
             token_file: Some(file.clone()),
             ..Credentials::default()

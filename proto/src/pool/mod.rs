@@ -21,6 +21,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+pub use self::replica::Address;
 use self::{
     budget::Budget,
     replica::{Candidate, Replicas},
@@ -45,11 +46,11 @@ struct State {
 const TRIES: u32 = 5;
 
 impl Pool {
-    /// A pool over these endpoints, as they change. Connections are made when first needed; give each a time to connect, after
+    /// A pool over these addresses, as they change. Connections are made when first needed; give each a time to connect, after
     /// which the next in rank is asked.
-    pub fn new(endpoints: watch::Receiver<Vec<Endpoint>>) -> Self {
+    pub fn new(addresses: watch::Receiver<Vec<Address>>) -> Self {
         let state = State {
-            replicas: Replicas::new(endpoints),
+            replicas: Replicas::new(addresses),
             budget: Budget::default(),
         };
         Self {
@@ -59,7 +60,8 @@ impl Pool {
 
     /// A pool over endpoints that do not change.
     pub fn fixed(endpoints: Vec<Endpoint>) -> Self {
-        Self::new(watch::channel(endpoints).1)
+        let addresses = endpoints.into_iter().map(Address::from).collect();
+        Self::new(watch::channel(addresses).1)
     }
 
     /// Makes a call on the key's replica, and on the next in rank as long as replicas fail, the retry budget lasts and some are left.
@@ -238,7 +240,8 @@ mod tests {
 
     #[tokio::test]
     async fn endpoints_come_and_go_and_the_rest_keeps_its_keys() {
-        let endpoint = |name: &str| Endpoint::from_shared(format!("http://{name}")).unwrap();
+        let endpoint =
+            |name: &str| Address::from(Endpoint::from_shared(format!("http://{name}")).unwrap());
         let (sender, receiver) = watch::channel(vec![endpoint("a"), endpoint("b")]);
         let pool = Pool::new(receiver);
         let keys: Vec<[u8; 2]> = (0..100_u16).map(u16::to_be_bytes).collect();

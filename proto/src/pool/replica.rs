@@ -13,16 +13,35 @@ use super::rank;
 /// First and longest time for which a replica that failed is passed over.
 const EJECTION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Where a replica is, and with which credentials it is spoken to.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Its URL names the replica.
+    pub endpoint: Endpoint,
+    /// Of the endpoint's credentials. With another one, calls to come use a new connection.
+    pub generation: u64,
+}
+
+impl From<Endpoint> for Address {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            generation: 0,
+        }
+    }
+}
+
 /// All replicas, as they come and go.
 pub(super) struct Replicas {
-    endpoints: watch::Receiver<Vec<Endpoint>>,
-    /// Whether nobody can change the endpoints any more, and their last word is heard.
+    addresses: watch::Receiver<Vec<Address>>,
+    /// Whether nobody can change the addresses any more, and their last word is heard.
     is_final: bool,
     known: BTreeMap<String, Replica>,
 }
 
 struct Replica {
     channel: Channel,
+    generation: u64,
     /// Incidents in a row; what calls in flight at the same time suffer is one.
     failures: u32,
     ejection: Option<Ejection>,
@@ -41,10 +60,10 @@ pub(super) struct Candidate {
 }
 
 impl Replicas {
-    pub(super) fn new(mut endpoints: watch::Receiver<Vec<Endpoint>>) -> Self {
-        endpoints.mark_changed();
+    pub(super) fn new(mut addresses: watch::Receiver<Vec<Address>>) -> Self {
+        addresses.mark_changed();
         Self {
-            endpoints,
+            addresses,
             is_final: false,
             known: BTreeMap::new(),
         }
@@ -114,9 +133,9 @@ impl Replicas {
             .is_none_or(|replica| replica.is_ejected_since(asked))
     }
 
-    /// Adds what is new and drops what is gone; what stays keeps its connection and its history.
+    /// Adds what is new and drops what is gone; what stays keeps its history, and its connection unless the credentials are new.
     fn follow(&mut self) {
-        let is_changed = match self.endpoints.has_changed() {
+        let is_changed = match self.addresses.has_changed() {
             Ok(is_changed) => is_changed,
             Err(_) => !std::mem::replace(&mut self.is_final, true),
         };
@@ -124,23 +143,37 @@ impl Replicas {
             return;
         }
         let mut old = std::mem::take(&mut self.known);
-        for endpoint in self.endpoints.borrow_and_update().iter() {
-            let name = endpoint.uri().to_string();
+        for address in self.addresses.borrow_and_update().iter() {
+            let name = address.endpoint.uri().to_string();
             let known = old.remove(&name);
             // One that is named twice is one.
-            self.known
-                .entry(name)
-                .or_insert_with(|| known.unwrap_or_else(|| Replica::new(endpoint)));
+            self.known.entry(name).or_insert_with(|| match known {
+                Some(known) => known.at(address),
+                None => Replica::new(address),
+            });
         }
     }
 }
 
 impl Replica {
-    fn new(endpoint: &Endpoint) -> Self {
+    fn new(address: &Address) -> Self {
         Self {
-            channel: endpoint.connect_lazy(),
+            channel: address.endpoint.connect_lazy(),
+            generation: address.generation,
             failures: 0,
             ejection: None,
+        }
+    }
+
+    /// With other credentials it has another connection, and the same history. Calls under way keep the old one until they end.
+    fn at(self, address: &Address) -> Self {
+        if self.generation == address.generation {
+            return self;
+        }
+        Self {
+            channel: address.endpoint.connect_lazy(),
+            generation: address.generation,
+            ..self
         }
     }
 
@@ -167,8 +200,8 @@ impl Replica {
 mod tests {
     use super::*;
 
-    fn endpoint(name: &str) -> Endpoint {
-        Endpoint::from_shared(format!("http://{name}")).unwrap()
+    fn endpoint(name: &str) -> Address {
+        Address::from(Endpoint::from_shared(format!("http://{name}")).unwrap())
     }
 
     fn replicas(names: &[&str]) -> Replicas {
@@ -215,6 +248,24 @@ mod tests {
         replicas.eject(&name, Instant::now());
         assert_eq!(replicas.len(), 1);
         assert!(pause(&replicas, &name).is_some());
+    }
+
+    #[tokio::test]
+    async fn new_credentials_make_a_new_connection_and_keep_the_history() {
+        let (sender, receiver) = watch::channel(vec![endpoint("a")]);
+        let mut replicas = Replicas::new(receiver);
+        let name = replicas.preference(b"key").remove(0);
+        replicas.eject(&name, Instant::now());
+        for generation in [0, 1] {
+            let address = Address {
+                generation,
+                ..endpoint("a")
+            };
+            sender.send(vec![address]).unwrap();
+            assert_eq!(replicas.len(), 1);
+            assert_eq!(replicas.known[&name].generation, generation);
+            assert!(pause(&replicas, &name).is_some());
+        }
     }
 
     #[tokio::test]

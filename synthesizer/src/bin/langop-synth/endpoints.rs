@@ -1,14 +1,14 @@
 //! What people write as an address, into the endpoints of a pool. A host name that stands for several addresses is several replicas.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr};
 
 use http::Uri;
-use langop_proto::tls::{Credentials, CredentialsError};
+use langop_proto::{
+    endpoint::{endpoint, replica},
+    tls::{Credentials, CredentialsError},
+};
 use tokio::net::lookup_host;
 use tonic::transport::Endpoint;
-
-/// Longest time to make a connection, after which the next replica is asked.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why an address leads nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -74,25 +74,9 @@ async fn replicas(
         source,
     };
     let addresses = lookup_host((host, port)).await.map_err(unknown)?;
-    // A certificate names the host, not its addresses.
-    let mut credentials = credentials.clone();
-    if is_tls && credentials.server_name.is_none() {
-        credentials.server_name = Some(host.to_owned());
-    }
-    let scheme = uri.scheme_str().unwrap_or("http");
     addresses
-        .map(|address| {
-            let replica = format!("{scheme}://{address}");
-            let replica: Uri = replica
-                .parse()
-                .map_err(|_| EndpointError::Illegal(replica))?;
-            Ok(endpoint(replica, &credentials)?.origin(uri.clone()))
-        })
+        .map(|address| Ok(replica(uri, address, credentials)?))
         .collect()
-}
-
-fn endpoint(uri: Uri, credentials: &Credentials) -> Result<Endpoint, CredentialsError> {
-    credentials.secure(Endpoint::from(uri).connect_timeout(CONNECT))
 }
 
 #[cfg(test)]
