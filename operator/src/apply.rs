@@ -264,7 +264,7 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
         }
         Err(error) => match classify(&error) {
             Class::Refused(refusal) => Ok(Step::Refused(refusal)),
-            Class::Moved | Class::Transient => {
+            Class::Gone | Class::Transient => {
                 let act = format!(
                     "apply {} {}/{}",
                     child::name(item.key.kind),
@@ -310,7 +310,7 @@ pub(crate) async fn delete(
                 .map_right(|_| ctx.index.remove(&key, &observed.uid));
             Ok(())
         }
-        Err(error) if matches!(classify(&error), Class::Moved) => {
+        Err(error) if matches!(classify(&error), Class::Gone) => {
             ctx.index.remove(&key, &observed.uid);
             Ok(())
         }

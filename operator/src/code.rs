@@ -106,7 +106,7 @@ pub(crate) async fn annotate(
             Ok(Written::Yes)
         }
         // It was just deleted; its end triggers another reconcile.
-        Err(error) if matches!(classify(&error), Class::Moved) => Ok(Written::No),
+        Err(error) if matches!(classify(&error), Class::Gone) => Ok(Written::No),
         Err(error) => Err(ReconcileError::api(
             format!("annotate ConfigMap {}/{}", stored.namespace, stored.name),
             error,

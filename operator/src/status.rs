@@ -72,7 +72,7 @@ pub(crate) async fn write<K: Stored>(
         .await;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) if matches!(classify(&error), Class::Moved) => return Ok(Written::No),
+        Err(error) if matches!(classify(&error), Class::Gone) => return Ok(Written::No),
         Err(error) => {
             return Err(ReconcileError::api(
                 format!("write the status of {} {name}", K::KIND.as_str()),
