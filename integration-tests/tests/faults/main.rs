@@ -28,6 +28,7 @@ mod leader;
 mod outage;
 mod proxy;
 mod random;
+mod replicas;
 mod settings;
 mod user;
 mod world;
