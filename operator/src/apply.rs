@@ -307,11 +307,11 @@ pub(crate) async fn delete(
             // Either the object on its way out, or word that it is gone.
             answer
                 .map_left(|object| watch::ingest(ctx, observed.kind, object))
-                .map_right(|_| ctx.index.remove(&key, &observed.uid));
+                .map_right(|_| ctx.index.remove(&key, &observed.uid, None));
             Ok(())
         }
         Err(error) if matches!(classify(&error), Class::Gone) => {
-            ctx.index.remove(&key, &observed.uid);
+            ctx.index.remove(&key, &observed.uid, None);
             Ok(())
         }
         Err(error) => {

@@ -9,14 +9,17 @@ use futures::future::Either;
 use http::{HeaderValue, Method, Request, header};
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder},
+    client::{Body, ClientBuilder, retry::RetryPolicy},
 };
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, buffer::BufferLayer, retry::RetryLayer};
 
 use crate::{fence::Fence, metrics::Metrics};
 
 /// As which the API server's audit log knows us.
 pub(crate) const USER_AGENT: &str = concat!("langop-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Requests that may wait for their turn; as many as kube's own client lets wait.
+const BUFFERED: usize = 1024;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,8 @@ pub(crate) enum ClientError {
 /// From the pod's service account, or the kubeconfig.
 pub(crate) async fn connect(metrics: &Metrics, fence: Fence) -> Result<Client, ClientError> {
     let mut config = Config::infer().await.map_err(ClientError::Infer)?;
+    // Ours is above the fence, so that a write which is sent again passes it again.
+    config.default_retry = false;
     config
         .headers
         .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
@@ -38,7 +43,11 @@ pub(crate) async fn connect(metrics: &Metrics, fence: Fence) -> Result<Client, C
         metrics: metrics.clone(),
         fence,
     };
-    Ok(builder.with_layer(&writes).build())
+    // Only what can be cloned can be tried again.
+    let shared = BufferLayer::new(BUFFERED);
+    let retry = RetryLayer::new(RetryPolicy::server_retry());
+    let builder = builder.with_layer(&writes).with_layer(&shared);
+    Ok(builder.with_layer(&retry).build())
 }
 
 /// What every write must pass.

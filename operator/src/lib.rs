@@ -21,6 +21,7 @@ mod dereference;
 mod error;
 mod events;
 mod fence;
+mod gone;
 mod index;
 mod kind;
 mod leader;
