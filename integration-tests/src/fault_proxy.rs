@@ -51,6 +51,8 @@ pub enum Weather {
     Storm(Rates),
     /// Every request whose path contains this is cut before it reaches the server, watches under way too. The empty text: all of them.
     Cut(&'static str),
+    /// The next write to a path that contains this is done, and not answered. Then everything is cut.
+    CutAfter(&'static str),
     /// So many more writes (those of Leases aside) reach the server and are answered. With the next one everything is cut.
     Writes(u32),
 }
@@ -132,7 +134,7 @@ impl FaultProxy {
         *lock(&self.shared.weather) = weather;
     }
 
-    /// What it is now; [`Weather::Writes`] becomes [`Weather::Cut`] once they are used up.
+    /// What it is now; [`Weather::CutAfter`] and [`Weather::Writes`] become [`Weather::Cut`].
     pub fn weather(&self) -> Weather {
         lock(&self.shared.weather).clone()
     }
@@ -218,26 +220,37 @@ fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
     let plan = match &mut *weather {
         Weather::Storm(rates) => faults::plan(rates, &mut lock(&shared.random), nature),
         Weather::Cut(part) if path.contains(*part) => Fault::CutBefore.into(),
+        Weather::CutAfter(part) if nature.is_write() && path.contains(*part) => {
+            *weather = cut_everything(shared);
+            Fault::CutAfter.into()
+        }
         Weather::Writes(left) if nature.is_write() && !path.contains("/leases") => {
             if let Some(fewer) = left.checked_sub(1) {
                 *left = fewer;
                 Plan::default()
             } else {
-                *weather = Weather::Cut("");
-                // An error says that no watch is under way.
-                let _ = shared.orders.send(Order {
-                    end: End::Cut,
-                    paths_with: "",
-                });
+                *weather = cut_everything(shared);
                 Fault::CutBefore.into()
             }
         }
-        Weather::Calm | Weather::Cut(_) | Weather::Writes(_) => Plan::default(),
+        Weather::Calm | Weather::Cut(_) | Weather::CutAfter(_) | Weather::Writes(_) => {
+            Plan::default()
+        }
     };
     if let Some(fault) = plan.fault {
         *lock(&shared.tally).entry(fault.name()).or_default() += 1;
     }
     plan
+}
+
+/// Ends all watches; the weather that lets nothing through.
+fn cut_everything(shared: &Shared) -> Weather {
+    // An error says that no watch is under way.
+    let _ = shared.orders.send(Order {
+        end: End::Cut,
+        paths_with: "",
+    });
+    Weather::Cut("")
 }
 
 /// The answer to a request that does not reach the server.

@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     reconciles: Family<ReconcileLabels, Histogram, fn() -> Histogram>,
     syntheses: Family<OutcomeLabels, TracedHistogram, fn() -> TracedHistogram>,
     in_flight: Gauge,
+    retrying: Gauge,
     agents: Family<PhaseLabels, Gauge>,
     writes: Family<WriteLabels, Counter>,
 }
@@ -69,7 +70,8 @@ impl Metrics {
         let reconciles = Family::new_with_constructor(reconcile_histogram as fn() -> Histogram);
         let syntheses =
             Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
-        let (in_flight, agents, writes) = (Gauge::default(), Family::default(), Family::default());
+        let (in_flight, retrying) = (Gauge::default(), Gauge::default());
+        let (agents, writes) = (Family::default(), Family::default());
         let mut registry = Registry::default();
         registry.register(
             "langop_reconcile_duration_seconds",
@@ -87,6 +89,11 @@ impl Metrics {
             in_flight.clone(),
         );
         registry.register(
+            "langop_reconcile_retrying",
+            "Objects whose last reconcile failed and is tried again after a pause; alert on one that does not fall to 0",
+            retrying.clone(),
+        );
+        registry.register(
             "langop_agents",
             "LanguageAgents by phase; alert on phase=\"Failed\"",
             agents.clone(),
@@ -101,6 +108,7 @@ impl Metrics {
             reconciles,
             syntheses,
             in_flight,
+            retrying,
             agents,
             writes,
         }
@@ -138,6 +146,10 @@ impl Metrics {
     pub(crate) fn set_in_flight(&self, number: usize) {
         self.in_flight
             .set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn set_retrying(&self, number: usize) {
+        self.retrying.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {

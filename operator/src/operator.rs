@@ -234,7 +234,7 @@ fn context(
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
         triggers,
-        backoffs: Backoffs::default(),
+        backoffs: Backoffs::new(&metrics),
         events: Events::new(client.clone(), &settings.identity),
         synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
         accepted: Accepted::default(),

@@ -27,6 +27,8 @@ use crate::wait;
 
 /// Until a part is Ready; machines under load need long.
 const READY: Duration = Duration::from_secs(90);
+/// It waits for its watches otherwise.
+const GRACE_OF_APISERVER: Duration = Duration::from_secs(3);
 /// The one Node, played by kwok.
 const NODE: &str = "kwok-0";
 
@@ -35,7 +37,8 @@ pub(crate) struct Running {
     ready: Ready,
     parts: Parts,
     _provisioner: JoinSet<Result<()>>,
-    etcd_data: PathBuf,
+    binaries: Binaries,
+    files: Files,
 }
 
 struct Parts {
@@ -70,6 +73,13 @@ impl Running {
         select_all(ends).await.0
     }
 
+    /// Ends the API server as a node's end would, within seconds, and starts it again. What it had stored stays.
+    pub(crate) async fn restart_apiserver(&mut self) -> Result<()> {
+        self.parts.apiserver.end(GRACE_OF_APISERVER).await;
+        self.parts.apiserver = start_apiserver(&self.binaries, &self.files)?;
+        ready_or_failed(&mut self.parts.apiserver, api_ready(&self.files)).await
+    }
+
     /// An API server whose etcd is gone does not end, so it goes first, after its clients.
     pub(crate) async fn stop(self) {
         let Parts {
@@ -81,10 +91,10 @@ impl Running {
             .into_iter()
             .map(|part| part.stop(Duration::from_secs(2)));
         futures::future::join_all(stops).await;
-        apiserver.stop(Duration::from_secs(3)).await;
+        apiserver.stop(GRACE_OF_APISERVER).await;
         etcd.stop(Duration::from_secs(2)).await;
         // Large and useless without its server; the logs stay. A failure leaves a folder to the next claim.
-        let _ = fs::remove_dir_all(self.etcd_data);
+        let _ = fs::remove_dir_all(self.files.etcd_data);
     }
 }
 
@@ -142,7 +152,8 @@ pub(crate) async fn launch(
         ready,
         parts,
         _provisioner: provisioner,
-        etcd_data: files.etcd_data,
+        binaries: binaries.clone(),
+        files,
     })
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::OnceCell;
 
 use crate::audit::AuditLog;
 use crate::cluster::{Cluster, Nodes};
-use crate::{crds, programs, run_dir, wait};
+use crate::{crds, metrics, programs, run_dir, wait};
 
 /// In what one control plane differs from another.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -159,6 +159,33 @@ impl ControlPlane {
         let install = || async { crds::install(&self.cluster.client().await?).await };
         self.crds.get_or_try_init(install).await?;
         Ok(())
+    }
+
+    /// Restarts the API server, and waits until the new one is Ready. Nobody else may need it meanwhile.
+    ///
+    /// # Errors
+    /// If it does not come back.
+    pub async fn restart_apiserver(&self) -> Result<()> {
+        let before = self.apiserver_started().await?;
+        supervisor::send(self.supervisor_pid(), supervisor::RESTART)?;
+        wait::until("a new API server", Duration::from_mins(1), async || {
+            let now = self.apiserver_started().await?;
+            if now > before {
+                Ok(())
+            } else {
+                Err(anyhow!("it is still the old one"))
+            }
+        })
+        .await
+    }
+
+    /// When the process of the API server began, in seconds since 1970.
+    async fn apiserver_started(&self) -> Result<f64> {
+        let client = self.cluster.client().await?;
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let text = client.request_text(request).await?;
+        metrics::metric_value(&text, "process_start_time_seconds", &[])
+            .context("the API server does not say when it started")
     }
 
     /// Ends all of it and waits until it is gone.

@@ -45,7 +45,9 @@ impl Process {
         logs: &Path,
     ) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
-        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // A part that is started again goes on with its log.
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         let child = bound_command(program)?
             .args(args)
             .stdin(Stdio::null())
@@ -88,6 +90,11 @@ impl Process {
 
     /// SIGTERM, and SIGKILL if it has not ended within `grace`.
     pub(crate) async fn stop(mut self, grace: Duration) {
+        self.end(grace).await;
+    }
+
+    /// The same for one that will be replaced.
+    pub(crate) async fn end(&mut self, grace: Duration) {
         terminate(&mut self.child, grace).await;
     }
 }

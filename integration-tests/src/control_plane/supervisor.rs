@@ -22,6 +22,9 @@ use super::process::{bound_command, terminate};
 use super::{Options, Ready, binaries, launch};
 use crate::wait;
 
+/// The signal to restart the API server.
+pub(super) const RESTART: Signal = Signal::USR1;
+
 /// Who ends a control plane that runs in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -32,7 +35,7 @@ pub enum Owner {
 }
 
 /// Brings a control plane up in this process, calls `on_ready`, and tears it down when its owner
-/// wants.
+/// wants. [`RESTART`] makes it restart its API server.
 ///
 /// # Errors
 /// If a part does not come up, or ends by itself later.
@@ -44,6 +47,7 @@ pub async fn serve(
 ) -> Result<()> {
     // Listening before anything is started: a signal in between must not end us.
     let mut ended = std::pin::pin!(ended_by(owner)?);
+    let mut restart = signal(SignalKind::from_raw(RESTART.as_raw()))?;
     let _lock = claim(state).await?;
     let bring_up = async {
         let binaries = binaries::locate().await?;
@@ -54,15 +58,22 @@ pub async fn serve(
         // Dropping the bring-up kills what it has started.
         () = &mut ended => return Ok(()),
     };
-    let outcome = match on_ready(running.ready()) {
-        Ok(()) => tokio::select! {
-            () = &mut ended => Ok(()),
+    let mut outcome = on_ready(running.ready()).map(|()| Next::Restarted);
+    while let Ok(Next::Restarted) = outcome {
+        outcome = tokio::select! {
+            () = &mut ended => Ok(Next::Ended),
             error = running.failed() => Err(error),
-        },
-        Err(error) => Err(error),
-    };
+            _ = restart.recv() => running.restart_apiserver().await.map(|()| Next::Restarted),
+        };
+    }
     running.stop().await;
-    outcome
+    outcome.map(drop)
+}
+
+/// What came after the control plane was Ready.
+enum Next {
+    Restarted,
+    Ended,
 }
 
 /// Takes the state folder for this process and empties it. An old owner may still be tearing down.

@@ -3,10 +3,10 @@
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, names::CODE_KEY};
-use langop_integration_tests::{Reply, Weather, wait};
+use langop_integration_tests::{Reply, Weather, metrics::metric_value, wait};
 use serde_json::json;
 
-use crate::world::{End, SOON, World};
+use crate::world::{End, SOON, World, attempts};
 
 #[tokio::test]
 async fn killed_while_the_llm_thinks_it_gets_the_answer_it_has_paid_for() {
@@ -16,9 +16,11 @@ async fn killed_while_the_llm_thinks_it_gets_the_answer_it_has_paid_for() {
     world.until_asked(1).await;
     world.kill_operator().await;
     world.operator.start_again().await.unwrap();
-    // Its second question waits for the answer to the first.
+    // Its second question waits for the answer to the first, which was cancelled.
     wait::until("the question again", SOON, async || {
-        (world.synthesizer.calls("Synthesize").await.ok()? >= 1).then_some(())
+        let metrics = world.operator.metrics().await.ok()?;
+        let asking = metric_value(&metrics, "langop_synthesis_in_flight", &[]);
+        (asking == Some(1.0)).then_some(())
     })
     .await
     .unwrap();
@@ -33,6 +35,13 @@ async fn killed_while_the_llm_thinks_it_gets_the_answer_it_has_paid_for() {
         1,
         "the replica that was asked lives, so the second question costs nothing"
     );
+    let metrics = world.operator.metrics().await.unwrap();
+    let shared = |outcome| {
+        let name = "langop_synthesis_duration_seconds_count";
+        metric_value(&metrics, name, &[("outcome", outcome)]).unwrap_or_default()
+    };
+    let (joined, cached) = (shared("coalesced"), shared("cached"));
+    assert!(joined + cached > 0.0, "{metrics}");
     world
         .patch::<LanguageAgent>("walker", json!({"spec": {"instructions": "walk the cat"}}))
         .await;
@@ -44,6 +53,9 @@ async fn killed_while_the_llm_thinks_it_gets_the_answer_it_has_paid_for() {
 async fn killed_right_after_the_code_is_stored_it_uses_the_code() {
     let mut world = World::new("stored", 2).await;
     // Nothing after the creation of the code gets through: the status does not say that the attempt has ended.
+    world.agent("first", "be the first").await;
+    world.until_settled().await;
+    world.proxy.set(Weather::CutAfter("/configmaps"));
     world.agent("walker", "walk the dog").await;
     wait::until("code", SOON, async || {
         (!world.codes("walker").await.is_empty()).then_some(())
@@ -52,6 +64,9 @@ async fn killed_right_after_the_code_is_stored_it_uses_the_code() {
     .unwrap();
     world.kill_operator().await;
     let before = world.codes("walker").await;
+    let agent = world.ns.api::<LanguageAgent>().get("walker").await.unwrap();
+    assert_eq!(attempts(&agent), 1, "nothing is known of its end");
+    world.calm();
     world.operator.start_again().await.unwrap();
     world.until_settled().await;
     let after = world.codes("walker").await;
@@ -66,7 +81,7 @@ async fn killed_right_after_the_code_is_stored_it_uses_the_code() {
         versions(&after),
         "the stored code is the one that runs"
     );
-    world.account.audit(1);
+    world.account.audit(2);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 use langop_api::LanguageAgent;
-use langop_integration_tests::{Weather, fault_proxy::faults::Rates};
+use langop_integration_tests::{ControlPlane, Weather, audit, fault_proxy::faults::Rates, run_dir};
 use serde_json::json;
 
 use crate::world::{End, World};
@@ -46,6 +46,33 @@ async fn an_api_server_that_is_away_for_ten_seconds_is_caught_up_with() {
 }
 
 #[tokio::test]
+async fn an_api_server_that_is_restarted_is_caught_up_with() {
+    // One of its own, because all others would notice; it ends with this process.
+    let state = run_dir().unwrap().join("restarted");
+    let cp: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(&state).await.unwrap()));
+    let world = World::on(cp, "restart", 6).await;
+    world.agent("walker", "walk the dog").await;
+    world.agent("sitter", "sit still").await;
+    world.until_settled().await;
+    let pid = world.operator.pid();
+    world
+        .patch::<LanguageAgent>("walker", json!({"spec": {"instructions": "walk the cat"}}))
+        .await;
+    cp.restart_apiserver().await.unwrap();
+    world
+        .patch::<LanguageAgent>("sitter", json!({"spec": {"suspend": true}}))
+        .await;
+    world.until_settled().await;
+    assert_eq!(world.operator.pid(), pid, "it goes on by itself");
+    world.account.audit(3);
+
+    let mark = world.mark();
+    cp.restart_apiserver().await.unwrap();
+    let writes = world.writes_since(mark).await;
+    assert!(writes.is_empty(), "{}", audit::pretty(&writes));
+}
+
+#[tokio::test]
 async fn an_outage_that_changes_nothing_writes_nothing() {
     let world = World::new("blip", 2).await;
     world.agent("sleeper", "sleep well").await;
@@ -59,11 +86,7 @@ async fn an_outage_that_changes_nothing_writes_nothing() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let writes = world.writes_since(mark).await;
-    assert!(
-        writes.is_empty(),
-        "{}",
-        langop_integration_tests::audit::pretty(&writes)
-    );
+    assert!(writes.is_empty(), "{}", audit::pretty(&writes));
     // And it sees what comes after.
     world
         .patch::<LanguageAgent>("sleeper", json!({"spec": {"suspend": true}}))

@@ -21,7 +21,7 @@ use langop_integration_tests::{
     TestNamespace, Weather, audit,
     fake_llm::LlmRequest,
     fault_proxy::faults::Random,
-    manifests,
+    manifests, metrics,
     programs::{LeaderElection, OperatorBuilder},
     wait,
 };
@@ -48,7 +48,11 @@ pub(crate) struct World {
 impl World {
     /// All parts up, in calm weather; `seed` decides the proxy's faults and how long the LLM takes.
     pub(crate) async fn new(prefix: &str, seed: u64) -> Self {
-        let cp = ControlPlane::shared().await;
+        Self::on(ControlPlane::shared().await, prefix, seed).await
+    }
+
+    /// On a control plane of the test's choice.
+    pub(crate) async fn on(cp: &'static ControlPlane, prefix: &str, seed: u64) -> Self {
         cp.install_crds().await.unwrap();
         let ns = TestNamespace::create(cp, prefix).await.unwrap();
         let llm = FakeLlm::start().await.unwrap();
@@ -151,10 +155,18 @@ impl World {
             .items
     }
 
-    /// Waits until everything is as the specs say; the operator must be up and the weather calm.
+    /// Waits until everything is as the specs say and nothing is to be tried again; the operator must be up and the weather calm.
     pub(crate) async fn until_converged(&self) {
         let converged = wait::until("the end state that the specs say", SOON, async || {
-            let violations = Picture::of(self).await.violations();
+            let mut violations = Picture::of(self).await.violations();
+            let retrying = metrics::metric_value(
+                &self.operator.metrics().await.unwrap_or_default(),
+                "langop_reconcile_retrying",
+                &[],
+            );
+            if retrying != Some(0.0) {
+                violations.push(format!("objects to be tried again: {retrying:?}"));
+            }
             if violations.is_empty() {
                 Ok(())
             } else {
@@ -245,14 +257,13 @@ impl World {
     /// Objects with an attempt that is recorded and not yet ended.
     async fn begun(&self) -> u32 {
         let agents = self.list::<LanguageAgent>().await;
-        let of_agents = agents.iter().filter(|agent| attempts(agent) > 0).count();
+        let of_agents = agents.iter().filter(|agent| is_asking(agent)).count();
         let personas = self.list::<LanguagePersona>().await;
-        let attempts =
-            |persona: &LanguagePersona| persona.status.as_ref().and_then(|status| status.attempts);
-        let of_personas = personas
-            .iter()
-            .filter(|persona| attempts(persona) > Some(0))
-            .count();
+        let is_asking = |persona: &&LanguagePersona| {
+            let status = persona.status.as_ref();
+            status.is_some_and(|s| s.attempts > Some(0) && s.last_failure_time.is_none())
+        };
+        let of_personas = personas.iter().filter(is_asking).count();
         u32::try_from(of_agents + of_personas).unwrap()
     }
 
@@ -303,6 +314,13 @@ pub(crate) fn operator(
         .synthesizer(synthesizer.grpc_url())
         .synthesis_backoff("500ms", "2s")
         .env("LANGOP_LOG", "info,langop_operator=debug")
+}
+
+/// An attempt has begun, and nothing is known of its end.
+fn is_asking(agent: &LanguageAgent) -> bool {
+    let status = agent.status.as_ref();
+    let info = status.and_then(|status| status.synthesis_info.as_ref());
+    attempts(agent) > 0 && info.is_some_and(|info| info.last_failure_time.is_none())
 }
 
 pub(crate) fn attempts(agent: &LanguageAgent) -> i32 {
