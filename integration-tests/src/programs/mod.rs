@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::Signal;
@@ -43,16 +43,54 @@ const OURS: [&str; 6] = [
 /// A program of this workspace, where cargo put it.
 ///
 /// # Errors
-/// If it was not built.
+/// If it was not built, or not since its sources changed: `cargo test --test NAME` alone does not build it.
 pub fn locate(name: &str) -> Result<PathBuf> {
     let path = run_dir::programs_dir()?.join(name);
-    if !path.is_file() {
+    let built = path.metadata().and_then(|metadata| metadata.modified());
+    let Ok(built) = built else {
+        bail!("{} is missing; {BUILD}", path.display());
+    };
+    let root = run_dir::workspace_root()?;
+    let mut folders = sources(name).iter().map(|folder| root.join(folder));
+    if let Some(newer) = folders.find_map(|folder| newer(&folder, built)) {
         bail!(
-            "{} is missing; run `cargo test --workspace` or `cargo build --bins`, which build it",
-            path.display()
+            "{} is older than {}; {BUILD}",
+            path.display(),
+            newer.display()
         );
     }
     Ok(path)
+}
+
+const BUILD: &str = "run `cargo test --workspace`, or `cargo build --bins` before single tests";
+
+/// Folders with the sources of a program, but for those of tests and of other programs.
+fn sources(program: &str) -> &'static [&'static str] {
+    match program {
+        "langop-operator" => &[
+            "operator/src",
+            "operator/api/src",
+            "operator/desired/src",
+            "proto",
+            "synthesizer/dsl/src",
+        ],
+        "langop-synthesizer" => &["synthesizer/src", "proto", "synthesizer/dsl/src"],
+        _ => &[],
+    }
+}
+
+/// A source below `folder` that changed after `built`.
+fn newer(folder: &Path, built: SystemTime) -> Option<PathBuf> {
+    let of_others = ["tests", "tests.rs", "bin"];
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let entries = entries.filter(|entry| !of_others.iter().any(|name| entry.file_name() == *name));
+    entries.map(|entry| entry.path()).find_map(|path| {
+        if path.is_dir() {
+            return newer(&path, built);
+        }
+        let changed = path.metadata().and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|changed| changed > built).then_some(path)
+    })
 }
 
 /// Builds all programs of the workspace in the profile of this one, as `cargo run` builds only the one it runs. Does nothing outside cargo.
