@@ -105,9 +105,9 @@ async fn reflection_answers_with_every_file_that_a_service_needs() {
             assert!(more.iter().any(|file| file.name() == name), "{name}");
             known.extend(more);
         }
-        let defined: Vec<String> = known.iter().flat_map(messages).collect();
+        let there: Vec<String> = known.iter().flat_map(messages).collect();
         for used in known.iter().flat_map(types_used) {
-            assert!(defined.contains(&used), "{service} uses {used}");
+            assert!(there.contains(&used), "{service} uses {used}");
         }
     }
 }
