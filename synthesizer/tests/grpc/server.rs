@@ -7,6 +7,10 @@ use langop_synthesizer::{
     Listeners, ServeError, serve,
     settings::{Settings, SettingsError},
 };
+use prost::Message as _;
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -33,6 +37,33 @@ fn health_of(service: &str) -> HealthCheckRequest {
     }
 }
 
+/// What reflection answers to one question, as grpcurl asks it.
+async fn reflected(server: &TestServer, question: MessageRequest) -> MessageResponse {
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(question),
+    };
+    let mut answers = ServerReflectionClient::new(server.channel().await)
+        .server_reflection_info(tokio_stream::iter([question]))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    answer.message_response.unwrap()
+}
+
+/// The files of an answer.
+async fn files(server: &TestServer, question: MessageRequest) -> Vec<FileDescriptorProto> {
+    match reflected(server, question.clone()).await {
+        MessageResponse::FileDescriptorResponse(answer) => answer
+            .file_descriptor_proto
+            .iter()
+            .map(|file| FileDescriptorProto::decode(file.as_slice()).unwrap())
+            .collect(),
+        other => panic!("{question:?}: {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn is_healthy_and_describes_itself() {
     let server = TestServer::start(disabled()).await;
@@ -41,19 +72,9 @@ async fn is_healthy_and_describes_itself() {
         let answer = health.check(health_of(service)).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
     }
-    let question = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(server.channel().await)
-        .server_reflection_info(tokio_stream::iter([question]))
-        .await
-        .unwrap()
-        .into_inner();
-    let Some(MessageResponse::ListServicesResponse(services)) =
-        answers.message().await.unwrap().unwrap().message_response
-    else {
-        panic!("no list of services")
+    let services = reflected(&server, MessageRequest::ListServices(String::new())).await;
+    let MessageResponse::ListServicesResponse(services) = services else {
+        panic!("no list of services: {services:?}")
     };
     assert!(
         services
@@ -65,6 +86,63 @@ async fn is_healthy_and_describes_itself() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(server.page(path).await.0, 200, "{path}");
     }
+}
+
+/// A client without the .proto can make every message: the file of each service is there, and all files that it needs.
+#[tokio::test]
+async fn reflection_answers_with_every_file_that_a_service_needs() {
+    let server = TestServer::start(disabled()).await;
+    for service in [SERVICE_NAME, "grpc.health.v1.Health"] {
+        let question = MessageRequest::FileContainingSymbol(service.to_owned());
+        let mut known = files(&server, question).await;
+        let defines = |file: &FileDescriptorProto| {
+            let mut services = file.service.iter();
+            services.any(|it| format!("{}.{}", file.package(), it.name()) == service)
+        };
+        assert!(known.iter().any(defines), "{service}");
+        while let Some(name) = missing(&known) {
+            let more = files(&server, MessageRequest::FileByFilename(name.clone())).await;
+            assert!(more.iter().any(|file| file.name() == name), "{name}");
+            known.extend(more);
+        }
+        let there: Vec<String> = known.iter().flat_map(messages).collect();
+        for used in known.iter().flat_map(types_used) {
+            assert!(there.contains(&used), "{service} uses {used}");
+        }
+    }
+}
+
+/// A file that one of these needs and that is not among them.
+fn missing(known: &[FileDescriptorProto]) -> Option<String> {
+    let mut needed = known.iter().flat_map(|file| &file.dependency);
+    let is_known = |name: &&String| known.iter().any(|file| file.name() == name.as_str());
+    needed.find(|name| !is_known(name)).cloned()
+}
+
+/// The top-level messages and enums of a file, as references name them.
+fn messages(file: &FileDescriptorProto) -> Vec<String> {
+    let messages = file.message_type.iter().map(DescriptorProto::name);
+    let enums = file.enum_type.iter().map(EnumDescriptorProto::name);
+    messages
+        .chain(enums)
+        .map(|name| format!(".{}.{name}", file.package()))
+        .collect()
+}
+
+/// What the methods and fields of a file refer to, apart from types within messages.
+fn types_used(file: &FileDescriptorProto) -> Vec<String> {
+    let methods = file.service.iter().flat_map(|service| &service.method);
+    let methods = methods.flat_map(|method| [method.input_type(), method.output_type()]);
+    let fields = file.message_type.iter().flat_map(|message| &message.field);
+    let within: Vec<String> = messages(file)
+        .iter()
+        .map(|name| format!("{name}."))
+        .collect();
+    methods
+        .chain(fields.map(FieldDescriptorProto::type_name))
+        .filter(|name| !name.is_empty() && !within.iter().any(|own| name.starts_with(own)))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use tonic::transport::Channel;
 
 use crate::figures::Figures;
 
+/// Before the number of the key in the instructions, and so in the prompt.
+const THING: &str = "thing number ";
+
 /// How long the simulated LLM takes.
 const LLM_LATENCY: Duration = Duration::from_millis(50);
 
@@ -70,14 +73,13 @@ async fn bench(args: &Args) -> Result<()> {
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
 }
 
-/// A synthesizer before a simulated LLM that takes its time.
+/// A synthesizer before a simulated LLM that takes its time; all else as it is by default, its log too.
 async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
     Synthesizer::builder()
         .provider("openai")
         .model("bench-model")
         .endpoint(llm.endpoint())
         .api_key("bench")
-        .env("LANGOP_LOG", "warn")
         .start()
         .await
 }
@@ -172,7 +174,7 @@ fn request(key: usize) -> SynthesizeRequest {
             namespace: "bench".into(),
         }),
         instructions: format!(
-            "Every day, do thing number {key}. {}",
+            "Every day, do {THING}{key}. {}",
             "Explain what you do. ".repeat(40)
         ),
         tools: vec![Tool {

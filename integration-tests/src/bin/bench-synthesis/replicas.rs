@@ -1,7 +1,7 @@
 //! Three replicas behind the client's rendezvous hash: they must be as one cache, also when one is killed midway.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -11,6 +11,7 @@ use langop_integration_tests::{FakeLlm, Synthesizer};
 use langop_proto::{
     pool::Pool, routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient,
 };
+use serde_json::Value;
 use tonic::transport::Endpoint;
 
 use crate::figures::{self, Figures};
@@ -48,18 +49,37 @@ async fn with_a_loss(llm: &FakeLlm) -> Result<(usize, usize)> {
     ];
     let pool = pool(&replicas)?;
     let before = llm.count();
-    let mut failed = run(&pool, REQUESTS / 2).await;
-    let made = llm.count() - before;
-    let homes: BTreeSet<usize> = (0..KEYS)
+    let lost_keys: BTreeSet<usize> = (0..KEYS)
         .filter(|key| home(&pool, *key) == replicas[0].grpc_url())
         .collect();
+    let mut failed = run(&pool, REQUESTS / 2).await;
     let mut lost = replicas.remove(0);
     let (rest, killed) = tokio::join!(run(&pool, REQUESTS / 2), lost.kill());
     killed?;
     failed += rest;
-    let again = llm.count() - before - made;
-    let beyond_first = made - KEYS.min(made);
-    Ok((failed, again.saturating_sub(homes.len()) + beyond_first))
+    let foreign = made(llm, before)?
+        .into_iter()
+        .filter(|(key, times)| *times > 1 && !lost_keys.contains(key))
+        .count();
+    Ok((failed, foreign))
+}
+
+/// How often the LLM was asked for each key, its first `before` requests aside.
+fn made(llm: &FakeLlm, before: usize) -> Result<BTreeMap<usize, usize>> {
+    let mut made = BTreeMap::new();
+    for request in llm.requests().into_iter().skip(before) {
+        let key = key_of(&request.body).context("a prompt names no key")?;
+        *made.entry(key).or_default() += 1;
+    }
+    Ok(made)
+}
+
+/// The key whose instructions a prompt holds.
+fn key_of(body: &Value) -> Option<usize> {
+    let messages = body["messages"].as_array()?;
+    let mut texts = messages.iter().filter_map(|it| it["content"].as_str());
+    let (_, rest) = texts.find_map(|text| text.split_once(crate::THING))?;
+    rest.split_once('.')?.0.parse().ok()
 }
 
 fn pool(replicas: &[Synthesizer]) -> Result<Pool> {

@@ -1,7 +1,8 @@
 //! What must hold for any input, as functions that panic where it does not. The tests here and the fuzzer's targets call the
 //! same ones. Knows nothing of where inputs come from.
 
-use std::time::{Duration, Instant};
+#[path = "effort.rs"]
+mod effort;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -12,8 +13,7 @@ use langop_dsl::{
     cron_for_every, format_duration, parse_bytes, parse_duration, rename, render,
 };
 
-/// Longest time for any input, in the profile of the release. The Ruby parser is C without optimisation in others.
-const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+use effort::{LONGEST, effort};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_767_225_600).unwrap_or_default()
@@ -33,11 +33,7 @@ fn read(code: &[u8]) -> Parsed {
 
 /// Code is answered in time with a definition or errors, at places that exist; a definition says all that the code says.
 pub(crate) fn parse(code: &[u8]) {
-    let started = Instant::now();
-    let parsed = read(code);
-    in_time(started.elapsed(), || {
-        read(code);
-    });
+    let parsed = in_time(|| read(code));
     assert!(parsed.diagnostics.len() <= MAX_DIAGNOSTICS);
     assert!(
         parsed
@@ -62,15 +58,10 @@ pub(crate) fn parse(code: &[u8]) {
     }
 }
 
-/// Where it was slow, only the best of a few more tries counts: other programs may have run.
-fn in_time(first: Duration, again: impl Fn()) {
-    let once = || {
-        let started = Instant::now();
-        again();
-        started.elapsed()
-    };
-    let best = || (0..5).map(|_| once()).min().unwrap_or(first);
-    assert!(first < LONGEST || best() < LONGEST, "it took {first:?}");
+fn in_time<T>(answer: impl Fn() -> T) -> T {
+    let (answer, took) = effort(answer);
+    assert!(took < LONGEST, "it took {took:?}");
+    answer
 }
 
 fn is_inside(found: &Diagnostic, text: &str) {
@@ -131,10 +122,9 @@ pub(crate) fn renamed(code: &[u8]) {
         return;
     };
     for name in ["b", &"long-name".repeat(6)[..MAX_NAME_LENGTH]] {
-        let started = Instant::now();
-        let outcome = rename(code, name);
-        in_time(started.elapsed(), || drop(rename(code, name)));
-        let Ok(renamed) = outcome else { continue };
+        let Ok(renamed) = in_time(|| rename(code, name)) else {
+            continue;
+        };
         let old = agent_name_span(code).expect("it was renamed");
         assert_eq!(
             renamed,
@@ -167,12 +157,7 @@ pub(crate) fn cron(input: &[u8]) {
         Some((expression, zone)) => (expression, Some(zone)),
         None => (input, None),
     };
-    let started = Instant::now();
-    let outcome = CronSchedule::parse(expression, zone, now());
-    in_time(started.elapsed(), || {
-        drop(CronSchedule::parse(expression, zone, now()));
-    });
-    let schedule = match outcome {
+    let schedule = match in_time(|| CronSchedule::parse(expression, zone, now())) {
         Ok(schedule) => schedule,
         Err(error) => {
             assert!(!error.problem().is_empty() && !error.advice().is_empty());

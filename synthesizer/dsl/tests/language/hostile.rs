@@ -1,10 +1,14 @@
 //! Input made to hurt: nesting, size, many findings. Every one is answered, in bounded stack and size.
 
+#[path = "../fuzzing/effort.rs"]
+mod effort;
+
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 use langop_dsl::{DiagnosticCode, MAX_CODE_BYTES, MAX_DIAGNOSTICS, Severity, render};
 use proptest::prelude::*;
+
+use effort::{LONGEST, effort};
 
 use super::{EXAMPLE, accept, agent, read, steps};
 
@@ -23,27 +27,10 @@ const UNITS: &[&str] = &[
     "a{_1;", ":for ", "'a':for ", "1r;", "1,", "'',", "1rA\n", "step 1do ", "a=.", "..", "a..", "...",
 ];
 
-/// Longest time for any input, in the profile of the release. The Ruby parser is C without optimisation in others.
-const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
-
 /// `unit` as often as `size` allows.
 fn filled(before: &str, unit: &str, after: &str, size: usize) -> String {
     let most = (size - before.len() - after.len()) / unit.len();
     format!("{before}{}{after}", unit.repeat(most))
-}
-
-/// The best of a few times, because tests run side by side.
-fn time(code: &str) -> Duration {
-    let once = || {
-        let started = Instant::now();
-        read(code);
-        started.elapsed()
-    };
-    let first = once();
-    if first < LONGEST {
-        return first;
-    }
-    (0..4).map(|_| once()).min().unwrap_or(first)
 }
 
 #[test]
@@ -67,7 +54,7 @@ fn hostile_input_is_answered_in_bounded_stack_size_and_time() {
 }
 
 fn answered(unit: &str, code: &str) {
-    let parsed = read(code);
+    let (parsed, took) = effort(|| read(code));
     assert!(parsed.diagnostics.len() <= MAX_DIAGNOSTICS, "{unit:?}");
     assert!(
         parsed.definition.is_some() || !parsed.diagnostics.is_empty(),
@@ -77,7 +64,6 @@ fn answered(unit: &str, code: &str) {
         assert!(found.to_string().len() < 2000, "{unit:?}: {found}");
         assert_ne!(found.code, DiagnosticCode::Unchecked, "{unit:?}");
     }
-    let took = time(code);
     assert!(
         took < LONGEST,
         "{unit:?} of {} bytes took {took:?}",
