@@ -9,7 +9,7 @@ use std::{
 
 use futures::StreamExt as _;
 use kube::{
-    Resource as _,
+    Resource as _, ResourceExt as _,
     runtime::{
         controller::{self, Action},
         reflector::ObjectRef,
@@ -126,7 +126,18 @@ pub(crate) async fn run<K: Reconciled>(
     reason = "the signature of an error policy"
 )]
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    Action::requeue(ctx.backoffs.failed(triggers::target_of(&*object)))
+    let pause = ctx.backoffs.failed(triggers::target_of(&*object));
+    forget_if_gone(&object, &ctx);
+    Action::requeue(pause)
+}
+
+/// An object that went away during its reconcile was forgotten before the reconcile noted its last about it.
+fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
+    let target = triggers::target_of(object);
+    let held = K::objects(&ctx.stores).get(target.namespace.as_deref(), &target.name);
+    if held.is_none_or(|held| held.uid() != object.uid()) {
+        ctx.forget(&target, object.uid().as_deref());
+    }
 }
 
 async fn observed<K: Reconciled>(
@@ -145,7 +156,7 @@ async fn observed<K: Reconciled>(
     );
     let started = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(
-        one(object, ctx.clone()).instrument(span.clone()),
+        one(object.clone(), ctx.clone()).instrument(span.clone()),
     ));
     let result = match tokio::time::timeout(TIMEOUT, task).await {
         Ok(Ok(result)) => result,
@@ -159,6 +170,7 @@ async fn observed<K: Reconciled>(
     };
     span.record("outcome", outcome);
     ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
+    forget_if_gone(&object, &ctx);
     match result {
         Ok(done) => {
             ctx.backoffs.forget(&target);
