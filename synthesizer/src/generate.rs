@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use langop_dsl::Offer;
+use langop_dsl::{Offer, RenameError};
 use langop_proto::{
     limits, trace,
     v1::{
@@ -15,10 +15,10 @@ use tracing::{Span, field};
 
 use crate::{
     cache::{Entry, Progress},
+    caller::Errand,
     diagnostics::{self, NO_CODE, TRUNCATED},
     error::{Failure, SynthesisError},
     extract,
-    key::RequestKey,
     pipeline::Engine,
     prompt::{self, PLACEHOLDER},
     providers::{Chat, Completion, Finish, Message, ProviderError, Role, Task},
@@ -80,7 +80,7 @@ pub struct Renamable {
 }
 
 impl Renamable {
-    fn new(code: &str) -> Result<Self, langop_dsl::RenameError> {
+    fn new(code: &str) -> Result<Self, RenameError> {
         let name = langop_dsl::agent_name_span(code)?;
         Ok(Self {
             before: code[..name.start].to_owned(),
@@ -123,8 +123,8 @@ enum Verdict {
 /// Makes the answer to a request in the form of [`prompt::normalise`].
 pub async fn answer(
     engine: &Engine,
+    errand: &Errand,
     request: &SynthesizeRequest,
-    key: RequestKey,
     progress: &Progress,
     delivery: Delivery,
 ) -> Result<Answer, Failure> {
@@ -137,7 +137,7 @@ pub async fn answer(
     report(
         progress,
         Event::PromptReady(PromptReady {
-            request_hash: key.to_hex(),
+            request_hash: errand.request.to_hex(),
             model: engine.identity.model.clone(),
         }),
     );
@@ -156,6 +156,7 @@ pub async fn answer(
             system: prompt::SYSTEM,
             messages: &messages,
             task,
+            errand,
             attempt,
             deadline,
             listener: (delivery == Delivery::Live).then_some(&listener),
@@ -170,7 +171,7 @@ pub async fn answer(
         report(progress, Event::Validating(Validating { attempt }));
         let verdict = check(&completion, request, attempt).map_err(|error| Failure {
             usage,
-            ..error.into()
+            ..unnamed(errand, &error)
         })?;
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
@@ -215,13 +216,25 @@ fn listener(progress: Progress) -> impl Fn(usize) + Send + Sync {
 }
 
 /// What has been spent is counted, on this attempt too.
-fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
+pub(crate) fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
     let spent = error.usage();
     engine.metrics.tokens(&engine.identity, spent);
     Failure {
         usage: sum(before, spent),
         ..error.into()
     }
+}
+
+/// The checker accepts only code whose name can be replaced, so this is a bug.
+fn unnamed(errand: &Errand, error: &RenameError) -> Failure {
+    tracing::error!(
+        request = errand.request.to_hex(),
+        agent = errand.agent(),
+        namespace = errand.namespace(),
+        traceparent = trace::current_traceparent(),
+        "valid code cannot be renamed: {error}"
+    );
+    SynthesisError::Internal.into()
 }
 
 /// Nobody may be listening.
@@ -275,7 +288,7 @@ fn check(
     completion: &Completion,
     request: &SynthesizeRequest,
     attempt: u32,
-) -> Result<Verdict, SynthesisError> {
+) -> Result<Verdict, RenameError> {
     let code = tracing::info_span!(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
@@ -304,7 +317,7 @@ fn validate(
     code: String,
     completion: &Completion,
     request: &SynthesizeRequest,
-) -> Result<Verdict, SynthesisError> {
+) -> Result<Verdict, RenameError> {
     let parsed = langop_dsl::parse(&code, &offer(request), jiff::Timestamp::now());
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
     let Some(definition) = parsed.definition else {
@@ -316,11 +329,7 @@ fn validate(
             diagnostics: findings,
         });
     };
-    // The checker accepts only code whose name it can replace, so a failure here is a bug.
-    let code = Renamable::new(&code).map_err(|error| {
-        tracing::error!("valid code cannot be renamed: {error}");
-        SynthesisError::Internal
-    })?;
+    let code = Renamable::new(&code)?;
     if code.len() + langop_dsl::MAX_NAME_LENGTH > limits::CODE {
         let finding = diagnostics::about_answer(
             "too-large",
