@@ -274,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn ends_when_an_answer_waits_too_long() {
         let (mut connection, mut client) = pair().await;
-        connection.times.longest = NEVER;
+        connection.times.longest = 10 * NEVER;
         client.write_all(&[b'P'; PREFACE]).await.unwrap();
         let answer = connection.connect_info().answers.begin();
         let mut received = [0; PREFACE];
