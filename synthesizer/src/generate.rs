@@ -28,6 +28,8 @@ use crate::{
 pub struct Answer {
     /// The code, if it is valid.
     pub code: Option<Renamable>,
+    /// The code for people to see, if it is invalid; else empty.
+    pub refused_code: String,
     /// What it says, if it is valid.
     pub definition: Option<AgentDefinition>,
     /// Warnings of valid code, errors of invalid code.
@@ -60,6 +62,7 @@ impl Entry for Answer {
         size_of::<Self>()
             + code
             + 2 * (definition + diagnostics)
+            + self.refused_code.len()
             + self.model.len()
             + self.traceparent.len()
     }
@@ -192,6 +195,7 @@ pub async fn answer(
             Event::Repairing(Repairing {
                 attempt,
                 diagnostics,
+                refused_code: shown(code),
             }),
         );
         attempt += 1;
@@ -256,6 +260,12 @@ pub fn sum(a: Usage, b: Usage) -> Usage {
     }
 }
 
+/// What people see of refused code.
+fn shown(code: Option<String>) -> String {
+    code.filter(|code| code.len() <= limits::REFUSED_CODE)
+        .unwrap_or_default()
+}
+
 fn finish(
     verdict: Verdict,
     usage: Usage,
@@ -263,17 +273,18 @@ fn finish(
     attempts: u32,
     started: Instant,
 ) -> Answer {
-    let (code, definition, diagnostics) = match verdict {
+    let (code, refused_code, definition, diagnostics) = match verdict {
         Verdict::Valid {
             code,
             definition,
             diagnostics,
-        } => (Some(code), Some(*definition), diagnostics),
-        Verdict::Invalid { diagnostics, .. } => (None, None, diagnostics),
+        } => (Some(code), String::new(), Some(*definition), diagnostics),
+        Verdict::Invalid { code, diagnostics } => (None, shown(code), None, diagnostics),
     };
     let traceparent = trace::current_traceparent().unwrap_or_default();
     Answer {
         code,
+        refused_code,
         definition,
         diagnostics,
         usage,
@@ -383,5 +394,12 @@ mod tests {
         let code = "require 'language_operator'\n# agent 'x'\nagent \"whatever\" do\n  objectives ['agent']\nend\n";
         let renamed = Renamable::new(code).unwrap().named("mailer-2");
         assert_eq!(renamed, langop_dsl::rename(code, "mailer-2").unwrap());
+    }
+    #[test]
+    fn refused_code_is_shown_whole_or_not_at_all() {
+        let longest = "x".repeat(limits::REFUSED_CODE);
+        assert_eq!(shown(Some(longest.clone())), longest);
+        assert_eq!(shown(Some(longest + "x")), "");
+        assert_eq!(shown(None), "");
     }
 }

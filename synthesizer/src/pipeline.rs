@@ -352,6 +352,7 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         attempts: answer.attempts,
         duration: prost_types::Duration::try_from(answer.duration).ok(),
         traceparent: answer.traceparent.clone(),
+        refused_code: answer.refused_code.clone(),
         ..SynthesizeResponse::default()
     }
 }

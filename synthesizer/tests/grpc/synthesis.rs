@@ -111,10 +111,10 @@ async fn what_stays_invalid_is_rejected_and_not_kept() {
         ),
         ("", "", None)
     );
-    assert_eq!(
-        (answer.diagnostics[0].line, answer.diagnostics[0].column),
-        (4, 3)
-    );
+    let finding = &answer.diagnostics[0];
+    assert_eq!((finding.line, finding.column), (4, 3));
+    let line = answer.refused_code.lines().nth(3);
+    assert_eq!(line, Some("  system 'ls'"), "what the finding is about");
     assert_eq!(answer.usage.unwrap().input_tokens, 3 * COST.0);
     let options = SynthesizeOptions {
         max_repairs: Some(0),
@@ -347,7 +347,11 @@ async fn a_stream_tells_how_it_goes() {
                     "tokens".to_owned()
                 }
                 Event::Validating(validating) => format!("validating {}", validating.attempt),
-                Event::Repairing(repairing) => format!("repairing {}", repairing.attempt),
+                Event::Repairing(repairing) => {
+                    let line = repairing.refused_code.lines().nth(3);
+                    assert_eq!(line, Some("  system 'ls'"));
+                    format!("repairing {}", repairing.attempt)
+                }
                 Event::Result(result) if result.outcome() == SynthesisOutcome::Repaired => {
                     "repaired".to_owned()
                 }
