@@ -18,7 +18,7 @@ use langop_proto::{
         synthesis_service_client::SynthesisServiceClient,
     },
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Request, Status, service::interceptor::InterceptedService, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -130,14 +130,12 @@ impl Synthesizer {
             rpc.grpc.status_code = Empty,
         );
         // Closures that return futures of their own: those of async closures are not known to be Send.
-        let calls = self.pool.call(&key, |channel| {
-            let (mut client, request) = (
-                self.client(channel),
-                outgoing(request.clone(), self.timeout),
-            );
+        let deadline = Instant::now() + self.timeout;
+        let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
+            let (mut client, request) = (self.client(channel), outgoing(request.clone(), deadline));
             async move { Ok(client.synthesize(request).await?.into_inner()) }
         });
-        self.answer(calls, span).await
+        answer(calls, span).await
     }
 
     /// The condensed text of a persona.
@@ -155,31 +153,12 @@ impl Synthesizer {
             rpc.method = "DistillPersona",
             rpc.grpc.status_code = Empty,
         );
-        let calls = self.pool.call(&key, |channel| {
-            let (mut client, request) = (
-                self.client(channel),
-                outgoing(request.clone(), self.timeout),
-            );
+        let deadline = Instant::now() + self.timeout;
+        let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
+            let (mut client, request) = (self.client(channel), outgoing(request.clone(), deadline));
             async move { Ok(client.distill_persona(request).await?.into_inner()) }
         });
-        self.answer(calls, span).await
-    }
-
-    async fn answer<T>(
-        &self,
-        calls: impl Future<Output = Result<T, Status>>,
-        span: tracing::Span,
-    ) -> Result<T, Failure> {
-        let timed = tokio::time::timeout(self.timeout + MARGIN, calls).instrument(span.clone());
-        let answer = timed
-            .await
-            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        span.record("rpc.grpc.status_code", code as i32);
-        if code != Code::Ok {
-            span.record("otel.status_code", "ERROR");
-        }
-        answer.map_err(|status| failure(&status))
+        answer(calls, span).await
     }
 
     fn client(
@@ -232,10 +211,23 @@ impl Synthesizer {
     }
 }
 
+async fn answer<T>(
+    calls: impl Future<Output = Result<T, Status>>,
+    span: tracing::Span,
+) -> Result<T, Failure> {
+    let answer = calls.instrument(span.clone()).await;
+    let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    span.record("rpc.grpc.status_code", code as i32);
+    if code != Code::Ok {
+        span.record("otel.status_code", "ERROR");
+    }
+    answer.map_err(|status| failure(&status))
+}
+
 /// To be called within the span of the call.
-fn outgoing<T>(message: T, timeout: Duration) -> Request<T> {
+fn outgoing<T>(message: T, deadline: Instant) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(timeout);
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     trace::inject(request.metadata_mut());
     request
 }
@@ -298,8 +290,10 @@ fn failure(status: &Status) -> Failure {
 }
 
 fn message(status: &Status) -> String {
-    // Only what this side made up has a source, and its text is the library's.
-    if let Some(source) = std::error::Error::source(status) {
+    // Only what this side made up has a source, and its text is the library's; but that time is over is no riddle.
+    if let Some(source) = std::error::Error::source(status)
+        && status.code() != Code::DeadlineExceeded
+    {
         return bounded(&format!(
             "the synthesizer cannot be reached: {}",
             chain(source)

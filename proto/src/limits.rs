@@ -4,6 +4,8 @@
 pub const INSTRUCTIONS: usize = 32 * 1024;
 /// Longest `code`.
 pub const CODE: usize = 128 * 1024;
+/// Longest `refused_code`; longer code is left out.
+pub const REFUSED_CODE: usize = 32 * 1024;
 /// Longest `Persona.system_prompt`.
 pub const SYSTEM_PROMPT: usize = 16 * 1024;
 /// Longest description of a tool or an operation.

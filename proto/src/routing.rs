@@ -1,18 +1,22 @@
-//! The request's own part of the cache key. Clients choose a replica by it and the synthesizer builds its key on it, so equal
-//! requests meet in one cache. It holds every field that reaches the prompt, and neither the agent's name nor its namespace.
+//! The request's own part of the cache key, and the routing key by which clients choose a replica. Requests that are equal under the
+//! first are so under the second, so they meet in one cache. Neither holds the agent's name or namespace.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::v1::{DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool};
 
-/// SHA-256 over the canonical JSON of what [`canonical`] keeps.
+/// SHA-256 over the canonical JSON of what [`canonical`] keeps, without the code that ran before: that holds the agent's name, which
+/// only a parser can take out, and what is asked for tells requests apart well enough to spread them.
 pub fn routing_key(request: &SynthesizeRequest) -> [u8; 32] {
+    let mut canonical = canonical(request);
+    canonical["previous"] = Value::Null;
     // serde_json's maps are sorted by key (no `preserve_order`), so equal values have equal bytes.
-    Sha256::digest(canonical(request).to_string().as_bytes()).into()
+    Sha256::digest(canonical.to_string().as_bytes()).into()
 }
 
-/// What of a request reaches the prompt, in one canonical form: tools and models by name, line ends as LF.
+/// What of a request reaches the prompt, in one canonical form: tools and models by name, line ends as LF. The code that ran before is
+/// as it came; the synthesizer gives it a placeholder's name first.
 pub fn canonical(request: &SynthesizeRequest) -> Value {
     let mut tools: Vec<&Tool> = request.tools.iter().collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -122,6 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn the_code_that_ran_before_does_not_matter_as_it_holds_the_name() {
+        let key = routing_key(&request());
+        for code in ["agent 'a' do\nend\n", "agent 'b' do\nend\n", "no code"] {
+            let mut other = request();
+            other.previous.as_mut().unwrap().code = code.into();
+            assert_eq!(routing_key(&other), key, "{code}");
+            assert_ne!(canonical(&other), canonical(&request()), "{code}");
+        }
+        let without = SynthesizeRequest {
+            previous: None,
+            ..request()
+        };
+        assert_eq!(
+            routing_key(&without),
+            key,
+            "code without a name is left out of the prompt"
+        );
+    }
+
+    #[test]
     fn every_field_that_reaches_the_prompt_matters() {
         let edits: [(&str, fn(&mut SynthesizeRequest)); 16] = [
             ("instructions", |r| r.instructions.push('!')),
@@ -160,7 +184,9 @@ mod tests {
         for (what, edit) in edits {
             let mut edited = request();
             edit(&mut edited);
-            assert_ne!(routing_key(&request()), routing_key(&edited), "{what}");
+            assert_ne!(canonical(&request()), canonical(&edited), "{what}");
+            let is_routed_alike = routing_key(&request()) == routing_key(&edited);
+            assert_eq!(is_routed_alike, what.starts_with("previous"), "{what}");
         }
     }
 }

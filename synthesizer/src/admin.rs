@@ -1,6 +1,8 @@
 //! Health and metrics over HTTP, for kubelets and Prometheus. Reads state; changes none.
 
-use std::sync::Arc;
+mod listener;
+
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,9 +11,14 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::listener::Bounded;
 use crate::metrics::Metrics;
+
+/// How long answers may take once the server is to end. They are made at once, and who sends half a request must not keep it.
+const END: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Admin {
@@ -19,8 +26,23 @@ struct Admin {
     stopping: CancellationToken,
 }
 
+/// Serves until `end` is cancelled; `/readyz` says so once `stopping` is.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
+    end: CancellationToken,
+) -> io::Result<()> {
+    let server = axum::serve(Bounded::new(listener), router(metrics, stopping))
+        .with_graceful_shutdown(end.clone().cancelled_owned());
+    tokio::select! {
+        result = server => result,
+        () = async { end.cancelled().await; tokio::time::sleep(END).await } => Ok(()),
+    }
+}
+
 /// `/livez`, `/readyz` (503 once `stopping` is cancelled) and `/metrics`.
-pub fn router(metrics: Arc<Metrics>, stopping: CancellationToken) -> Router {
+fn router(metrics: Arc<Metrics>, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))

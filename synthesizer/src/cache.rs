@@ -17,7 +17,7 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, Errand},
     error::{Failure, SynthesisError},
     key::RequestKey,
 };
@@ -42,6 +42,15 @@ pub struct Key {
     pub caller: Caller,
     /// What.
     pub request: RequestKey,
+}
+
+impl From<&Errand> for Key {
+    fn from(errand: &Errand) -> Self {
+        Self {
+            caller: errand.caller.clone(),
+            request: errand.request,
+        }
+    }
 }
 
 /// Where work reports its progress; nobody needs to listen.

@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use langop_proto::v1::Usage;
+use langop_proto::v1::AgentRef;
 
-use crate::{access::Account, error::Failure};
+use crate::{access::Account, key::RequestKey};
 
 /// The identity of a caller, as far as the server could establish it. Two are equal if their names are.
 #[derive(Clone)]
@@ -41,26 +41,29 @@ impl Caller {
     pub fn account(&self) -> &Account {
         &self.0.account
     }
+}
 
-    /// Does work that may cost tokens, at this caller's expense; `cost` says what it came to. Nothing is begun once the budget is
-    /// spent, or while too much is under way; work that was begun is finished, and paid for even when it fails.
-    ///
-    /// # Errors
-    /// The work's own, or a [`Denied`](crate::access::Denied).
-    pub async fn pay<T>(
-        self,
-        work: impl Future<Output = Result<T, Failure>>,
-        cost: impl FnOnce(&T) -> Usage,
-    ) -> Result<T, Failure> {
-        let _pass = self.account().begin_work()?;
-        let result = work.await;
-        let usage = match &result {
-            Ok(value) => cost(value),
-            Err(failure) => failure.usage,
-        };
-        self.account()
-            .charge(usage.input_tokens.saturating_add(usage.output_tokens));
-        result
+/// For whom an answer is made: who pays for it, and what names it in the log.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// Who pays.
+    pub caller: Caller,
+    /// What is asked.
+    pub request: RequestKey,
+    /// The agent it is for; a persona is for many.
+    pub agent: Option<AgentRef>,
+}
+
+impl Errand {
+    /// The agent's name, if it has one.
+    pub fn agent(&self) -> Option<&str> {
+        self.agent.as_ref().map(|agent| agent.name.as_str())
+    }
+
+    /// The agent's namespace, if it has one.
+    pub fn namespace(&self) -> Option<&str> {
+        let namespace = self.agent.as_ref().map(|agent| agent.namespace.as_str());
+        namespace.filter(|namespace| !namespace.is_empty())
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     cache::{Entry, Key},
-    caller::Caller,
+    caller::{Caller, Errand},
     error::Failure,
     generate,
     key::{RequestKey, sha256_hex},
@@ -56,14 +56,15 @@ impl Synthesizer {
         let key = RequestKey::of_persona(&persona, &engine.identity);
         let span = pipeline::cache_span(key, prompt::persona::version());
         let worker = Arc::clone(&engine);
-        let payer = caller.clone();
-        let work = move |_| async move {
-            let work = distill(&worker, &persona);
-            payer.pay(work, |distilled| distilled.usage).await
-        };
-        let key = Key {
+        let errand = Errand {
             caller: caller.clone(),
             request: key,
+            agent: None,
+        };
+        let key = Key::from(&errand);
+        let work = move |_| async move {
+            let _pass = errand.caller.account().begin_work()?;
+            distill(&worker, &errand, &persona).await
         };
         let found = engine
             .personas
@@ -88,7 +89,11 @@ impl Synthesizer {
     }
 }
 
-async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failure> {
+async fn distill(
+    engine: &Engine,
+    errand: &Errand,
+    persona: &Persona,
+) -> Result<Distilled, Failure> {
     let _in_flight = engine.metrics.in_flight();
     let prompt = generate::prompt_span(engine, prompt::persona::version());
     let messages = [prompt.in_scope(|| Message {
@@ -101,15 +106,19 @@ async fn distill(engine: &Engine, persona: &Persona) -> Result<Distilled, Failur
         system: prompt::persona::SYSTEM,
         messages: &messages,
         task,
+        errand,
         attempt: 1,
         deadline,
         listener: None,
     };
-    let completion = engine.provider.chat(chat).await?;
+    let completion = match engine.provider.chat(chat).await {
+        Ok(completion) => completion,
+        Err(error) => return Err(generate::unanswered(engine, error, Usage::default())),
+    };
     engine.metrics.tokens(&engine.identity, completion.usage);
     let text = bounded(completion.text.trim());
     if text.is_empty() {
-        let error = ProviderError::Unreadable("it holds no text");
+        let error = ProviderError::unreadable("it holds no text");
         return Err(Failure {
             usage: completion.usage,
             ..error.into()

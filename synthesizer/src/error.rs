@@ -116,57 +116,70 @@ impl SynthesisError {
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Self::Draining => (Code::Unavailable, pool::DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
-            Self::Denied(denied) => match denied {
-                Denied::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
-                Denied::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
-                Denied::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
-                Denied::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
-                Denied::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
-                Denied::BudgetSpent { .. } => (Code::ResourceExhausted, "TOKEN_BUDGET_SPENT"),
-                Denied::TooManyCalls => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
-                Denied::Busy => (Code::ResourceExhausted, "SERVER_BUSY"),
-            },
-            Self::Provider(error) => match error {
-                ProviderError::KeyUnreadable(_) => {
-                    (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE")
-                }
-                ProviderError::KeyRefused { .. } => {
-                    (Code::FailedPrecondition, "PROVIDER_REFUSED_KEY")
-                }
-                ProviderError::ModelNotFound { .. } => {
-                    (Code::FailedPrecondition, "MODEL_NOT_FOUND")
-                }
-                ProviderError::Refused { .. } => {
-                    (Code::FailedPrecondition, "PROVIDER_REFUSED_REQUEST")
-                }
-                ProviderError::RateLimited { .. } => {
-                    (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED")
-                }
-                ProviderError::Server { .. } | ProviderError::Failed { .. } => {
-                    (Code::Unavailable, "PROVIDER_ERROR")
-                }
-                ProviderError::BrokeOff { .. } => (Code::Unavailable, "PROVIDER_ANSWER_INCOMPLETE"),
-                ProviderError::Transport(_) => (Code::Unavailable, "PROVIDER_UNREACHABLE"),
-                ProviderError::TimedOut => (Code::DeadlineExceeded, "PROVIDER_TIMEOUT"),
-                ProviderError::Unreadable(_) => (Code::Unavailable, "PROVIDER_ANSWER_UNREADABLE"),
-                ProviderError::TooLarge { .. } => (Code::Unavailable, "PROVIDER_ANSWER_TOO_LARGE"),
-            },
+            Self::Denied(denied) => denial(*denied),
+            Self::Provider(error) => provider_failure(error),
         }
     }
 
     /// When to come back; for `RESOURCE_EXHAUSTED` always.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Denied(
-                Denied::TooManyRequests { retry_after } | Denied::BudgetSpent { retry_after },
-            ) => Some(*retry_after),
-            Self::Denied(Denied::TooManyCalls | Denied::Busy) => Some(SOON),
+            Self::Denied(denied) | Self::Provider(ProviderError::Denied(denied)) => {
+                retry_after(*denied)
+            }
             Self::Provider(ProviderError::RateLimited { retry_after }) => {
                 Some(retry_after.unwrap_or(DEFAULT_RETRY))
             }
             Self::Provider(ProviderError::Server { retry_after, .. }) => *retry_after,
             _ => None,
         }
+    }
+}
+
+fn denial(denied: Denied) -> (Code, &'static str) {
+    match denied {
+        Denied::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+        Denied::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
+        Denied::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
+        Denied::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
+        Denied::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
+        Denied::BudgetSpent { .. } => (Code::ResourceExhausted, "TOKEN_BUDGET_SPENT"),
+        Denied::TooManyCalls | Denied::TooManyHealthCalls => {
+            (Code::ResourceExhausted, "TOO_MANY_CALLS")
+        }
+        Denied::Busy => (Code::ResourceExhausted, "SERVER_BUSY"),
+    }
+}
+
+fn provider_failure(error: &ProviderError) -> (Code, &'static str) {
+    match error {
+        ProviderError::Denied(denied) => denial(*denied),
+        ProviderError::KeyUnreadable(_) => (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE"),
+        ProviderError::KeyRefused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_KEY"),
+        ProviderError::ModelNotFound { .. } => (Code::FailedPrecondition, "MODEL_NOT_FOUND"),
+        ProviderError::Refused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_REQUEST"),
+        ProviderError::RateLimited { .. } => (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED"),
+        ProviderError::Server { .. } | ProviderError::Failed { .. } => {
+            (Code::Unavailable, "PROVIDER_ERROR")
+        }
+        ProviderError::BrokeOff { .. } => (Code::Unavailable, "PROVIDER_ANSWER_INCOMPLETE"),
+        ProviderError::Transport(_) => (Code::Unavailable, "PROVIDER_UNREACHABLE"),
+        ProviderError::TimedOut { .. } => (Code::DeadlineExceeded, "PROVIDER_TIMEOUT"),
+        ProviderError::Unreadable { .. } => (Code::Unavailable, "PROVIDER_ANSWER_UNREADABLE"),
+        ProviderError::TooLarge { .. } => (Code::Unavailable, "PROVIDER_ANSWER_TOO_LARGE"),
+    }
+}
+
+fn retry_after(denied: Denied) -> Option<Duration> {
+    match denied {
+        Denied::TooManyRequests { retry_after } | Denied::BudgetSpent { retry_after } => {
+            Some(retry_after)
+        }
+        Denied::TooManyCalls | Denied::TooManyHealthCalls | Denied::Busy => Some(SOON),
+        Denied::NoCredentials
+        | Denied::UnknownToken
+        | Denied::NotBearer
+        | Denied::NamelessCertificate => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use langop_dsl::Offer;
+use langop_dsl::{Offer, RenameError};
 use langop_proto::{
     limits, trace,
     v1::{
@@ -15,10 +15,10 @@ use tracing::{Span, field};
 
 use crate::{
     cache::{Entry, Progress},
+    caller::Errand,
     diagnostics::{self, NO_CODE, TRUNCATED},
     error::{Failure, SynthesisError},
     extract,
-    key::RequestKey,
     pipeline::Engine,
     prompt::{self, PLACEHOLDER},
     providers::{Chat, Completion, Finish, Message, ProviderError, Role, Task},
@@ -28,6 +28,8 @@ use crate::{
 pub struct Answer {
     /// The code, if it is valid.
     pub code: Option<Renamable>,
+    /// The code for people to see, if it is invalid; else empty.
+    pub refused_code: String,
     /// What it says, if it is valid.
     pub definition: Option<AgentDefinition>,
     /// Warnings of valid code, errors of invalid code.
@@ -60,6 +62,7 @@ impl Entry for Answer {
         size_of::<Self>()
             + code
             + 2 * (definition + diagnostics)
+            + self.refused_code.len()
             + self.model.len()
             + self.traceparent.len()
     }
@@ -80,7 +83,7 @@ pub struct Renamable {
 }
 
 impl Renamable {
-    fn new(code: &str) -> Result<Self, langop_dsl::RenameError> {
+    fn new(code: &str) -> Result<Self, RenameError> {
         let name = langop_dsl::agent_name_span(code)?;
         Ok(Self {
             before: code[..name.start].to_owned(),
@@ -123,8 +126,8 @@ enum Verdict {
 /// Makes the answer to a request in the form of [`prompt::normalise`].
 pub async fn answer(
     engine: &Engine,
+    errand: &Errand,
     request: &SynthesizeRequest,
-    key: RequestKey,
     progress: &Progress,
     delivery: Delivery,
 ) -> Result<Answer, Failure> {
@@ -137,7 +140,7 @@ pub async fn answer(
     report(
         progress,
         Event::PromptReady(PromptReady {
-            request_hash: key.to_hex(),
+            request_hash: errand.request.to_hex(),
             model: engine.identity.model.clone(),
         }),
     );
@@ -156,6 +159,7 @@ pub async fn answer(
             system: prompt::SYSTEM,
             messages: &messages,
             task,
+            errand,
             attempt,
             deadline,
             listener: (delivery == Delivery::Live).then_some(&listener),
@@ -170,7 +174,7 @@ pub async fn answer(
         report(progress, Event::Validating(Validating { attempt }));
         let verdict = check(&completion, request, attempt).map_err(|error| Failure {
             usage,
-            ..error.into()
+            ..unnamed(errand, &error)
         })?;
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
@@ -191,6 +195,7 @@ pub async fn answer(
             Event::Repairing(Repairing {
                 attempt,
                 diagnostics,
+                refused_code: shown(code),
             }),
         );
         attempt += 1;
@@ -215,13 +220,25 @@ fn listener(progress: Progress) -> impl Fn(usize) + Send + Sync {
 }
 
 /// What has been spent is counted, on this attempt too.
-fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
+pub(crate) fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
     let spent = error.usage();
     engine.metrics.tokens(&engine.identity, spent);
     Failure {
         usage: sum(before, spent),
         ..error.into()
     }
+}
+
+/// The checker accepts only code whose name can be replaced, so this is a bug.
+fn unnamed(errand: &Errand, error: &RenameError) -> Failure {
+    tracing::error!(
+        request = errand.request.to_hex(),
+        agent = errand.agent(),
+        namespace = errand.namespace(),
+        traceparent = trace::current_traceparent(),
+        "valid code cannot be renamed: {error}"
+    );
+    SynthesisError::Internal.into()
 }
 
 /// Nobody may be listening.
@@ -243,6 +260,12 @@ pub fn sum(a: Usage, b: Usage) -> Usage {
     }
 }
 
+/// What people see of refused code.
+fn shown(code: Option<String>) -> String {
+    code.filter(|code| code.len() <= limits::REFUSED_CODE)
+        .unwrap_or_default()
+}
+
 fn finish(
     verdict: Verdict,
     usage: Usage,
@@ -250,17 +273,18 @@ fn finish(
     attempts: u32,
     started: Instant,
 ) -> Answer {
-    let (code, definition, diagnostics) = match verdict {
+    let (code, refused_code, definition, diagnostics) = match verdict {
         Verdict::Valid {
             code,
             definition,
             diagnostics,
-        } => (Some(code), Some(*definition), diagnostics),
-        Verdict::Invalid { diagnostics, .. } => (None, None, diagnostics),
+        } => (Some(code), String::new(), Some(*definition), diagnostics),
+        Verdict::Invalid { code, diagnostics } => (None, shown(code), None, diagnostics),
     };
     let traceparent = trace::current_traceparent().unwrap_or_default();
     Answer {
         code,
+        refused_code,
         definition,
         diagnostics,
         usage,
@@ -275,7 +299,7 @@ fn check(
     completion: &Completion,
     request: &SynthesizeRequest,
     attempt: u32,
-) -> Result<Verdict, SynthesisError> {
+) -> Result<Verdict, RenameError> {
     let code = tracing::info_span!(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
@@ -304,7 +328,7 @@ fn validate(
     code: String,
     completion: &Completion,
     request: &SynthesizeRequest,
-) -> Result<Verdict, SynthesisError> {
+) -> Result<Verdict, RenameError> {
     let parsed = langop_dsl::parse(&code, &offer(request), jiff::Timestamp::now());
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
     let Some(definition) = parsed.definition else {
@@ -316,11 +340,7 @@ fn validate(
             diagnostics: findings,
         });
     };
-    // The checker accepts only code whose name it can replace, so a failure here is a bug.
-    let code = Renamable::new(&code).map_err(|error| {
-        tracing::error!("valid code cannot be renamed: {error}");
-        SynthesisError::Internal
-    })?;
+    let code = Renamable::new(&code)?;
     if code.len() + langop_dsl::MAX_NAME_LENGTH > limits::CODE {
         let finding = diagnostics::about_answer(
             "too-large",
@@ -374,5 +394,12 @@ mod tests {
         let code = "require 'language_operator'\n# agent 'x'\nagent \"whatever\" do\n  objectives ['agent']\nend\n";
         let renamed = Renamable::new(code).unwrap().named("mailer-2");
         assert_eq!(renamed, langop_dsl::rename(code, "mailer-2").unwrap());
+    }
+    #[test]
+    fn refused_code_is_shown_whole_or_not_at_all() {
+        let longest = "x".repeat(limits::REFUSED_CODE);
+        assert_eq!(shown(Some(longest.clone())), longest);
+        assert_eq!(shown(Some(longest + "x")), "");
+        assert_eq!(shown(None), "");
     }
 }

@@ -73,10 +73,13 @@ impl LlmOutcome {
                 | ProviderError::BrokeOff { source: None, .. },
             ) => Self::ServerError,
             Err(ProviderError::Transport(_) | ProviderError::BrokeOff { .. }) => Self::Transport,
-            Err(ProviderError::TimedOut) => Self::Timeout,
-            Err(ProviderError::Unreadable(_) | ProviderError::TooLarge { .. }) => Self::Unreadable,
+            Err(ProviderError::TimedOut { .. }) => Self::Timeout,
+            Err(ProviderError::Unreadable { .. } | ProviderError::TooLarge { .. }) => {
+                Self::Unreadable
+            }
             Err(
-                ProviderError::KeyUnreadable(_)
+                ProviderError::Denied(_)
+                | ProviderError::KeyUnreadable(_)
                 | ProviderError::KeyRefused { .. }
                 | ProviderError::ModelNotFound { .. }
                 | ProviderError::Refused { .. },

@@ -7,8 +7,8 @@ use langop_dsl::{Offer, instructions};
 use langop_proto::{
     limits, trace,
     v1::{
-        AgentRef, SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage,
-        ValidateCodeRequest, ValidateCodeResponse,
+        SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest,
+        ValidateCodeResponse,
     },
 };
 use opentelemetry::trace::SpanContext;
@@ -18,7 +18,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     cache::{Cache, Entry, Flight, Found, Key, Landed},
-    caller::Caller,
+    caller::{Caller, Errand},
     diagnostics,
     distill::Distilled,
     error::{Failure, SynthesisError},
@@ -141,16 +141,22 @@ impl Synthesizer {
     ) -> Result<Pending, SynthesisError> {
         request::check_synthesize(&request)?;
         let engine = Arc::clone(self.engine()?);
-        let AgentRef { name, namespace } = request.agent.take().unwrap_or_default();
+        let agent = request.agent.take().unwrap_or_default();
+        let name = agent.name.clone();
         let span = Span::current();
         span.record("gen_ai.agent.name", &name);
-        if !namespace.is_empty() {
-            span.record("k8s.namespace.name", namespace);
+        if !agent.namespace.is_empty() {
+            span.record("k8s.namespace.name", &agent.namespace);
         }
         let request = prompt::normalise(request);
         let instructions_hash = instructions::hash(&request.instructions);
         let key = RequestKey::of_synthesis(&request, &engine.identity);
-        let found = engine.find(caller, request, key, delivery).await;
+        let errand = Errand {
+            caller: caller.clone(),
+            request: key,
+            agent: Some(agent),
+        };
+        let found = engine.find(errand, request, delivery).await;
         Ok(Pending {
             engine,
             found,
@@ -185,21 +191,16 @@ impl Synthesizer {
 impl Engine {
     async fn find(
         self: &Arc<Self>,
-        caller: &Caller,
+        errand: Errand,
         request: SynthesizeRequest,
-        key: RequestKey,
         delivery: Delivery,
     ) -> Found<Answer> {
-        let span = cache_span(key, prompt::version());
+        let span = cache_span(errand.request, prompt::version());
         let engine = Arc::clone(self);
-        let payer = caller.clone();
+        let key = Key::from(&errand);
         let work = move |progress| async move {
-            let work = generate::answer(&engine, &request, key, &progress, delivery);
-            payer.pay(work, |answer| answer.usage).await
-        };
-        let key = Key {
-            caller: caller.clone(),
-            request: key,
+            let _pass = errand.caller.account().begin_work()?;
+            generate::answer(&engine, &errand, &request, &progress, delivery).await
         };
         let found = self
             .answers
@@ -351,6 +352,7 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         attempts: answer.attempts,
         duration: prost_types::Duration::try_from(answer.duration).ok(),
         traceparent: answer.traceparent.clone(),
+        refused_code: answer.refused_code.clone(),
         ..SynthesizeResponse::default()
     }
 }

@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    access::{Access, Ticket},
+    access::{Access, Answer, Link, Ticket},
     error::Failure,
     metrics::{Metrics, code_name},
 };
@@ -109,6 +109,7 @@ where
             ticket: None,
             is_over: false,
         };
+        let link = request.extensions().get::<Link>().cloned();
         let response = match self.access.admit(&mut request) {
             Ok(ticket) => {
                 call.ticket = Some(ticket);
@@ -124,7 +125,8 @@ where
             let response = response.await?;
             // An error before any message has its status in the headers.
             call.look(response.headers());
-            Ok(response.map(|body| Body::new(Observed { body, call })))
+            let answer = link.map(|link| link.answers.begin());
+            Ok(response.map(|body| Body::new(Observed { body, call, answer })))
         })
     }
 }
@@ -162,7 +164,8 @@ struct Call {
     method: &'static str,
     span: Span,
     metrics: Arc<Metrics>,
-    /// Held until the last byte of the answer is on its way, so that slow readers count, too.
+    /// Held until the last byte of the answer is on its way, so that slow readers count, too; `access` ends the connection of those that
+    /// are too slow.
     ticket: Option<Ticket>,
     is_over: bool,
 }
@@ -209,10 +212,11 @@ fn is_server_error(code: Code) -> bool {
     )
 }
 
-/// A body whose trailers are read as they pass.
+/// A body whose trailers are read as they pass, and which tells whose turn it is: the library asks for a piece once the client has room.
 struct Observed {
     body: Body,
     call: Call,
+    answer: Option<Answer>,
 }
 
 impl HttpBody for Observed {
@@ -223,7 +227,15 @@ impl HttpBody for Observed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        if let Some(answer) = &self.answer {
+            answer.is_wanted();
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready()
+            && let Some(answer) = &self.answer
+        {
+            answer.is_ready();
+        }
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(trailers) = frame.trailers_ref()
         {

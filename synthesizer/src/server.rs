@@ -122,11 +122,12 @@ pub async fn serve(
     let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
     announce(&synthesizer, &listeners.admin, address);
     let drained = CancellationToken::new();
-    let admin = axum::serve(
+    let admin = admin::serve(
         listeners.admin,
-        admin::router(Arc::clone(&metrics), shutdown.clone()),
-    )
-    .with_graceful_shutdown(drained.clone().cancelled_owned());
+        Arc::clone(&metrics),
+        shutdown.clone(),
+        drained.clone(),
+    );
     // Health and metrics stay until the last call is over.
     let grpc = async {
         let rpc = RpcLayer::new(metrics, access);
@@ -134,7 +135,7 @@ pub async fn serve(
         drained.cancel();
         result
     };
-    let (grpc, admin) = tokio::join!(grpc, admin.into_future());
+    let (grpc, admin) = tokio::join!(grpc, admin);
     grpc?;
     admin.map_err(ServeError::Admin)
 }

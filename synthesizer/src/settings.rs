@@ -104,7 +104,8 @@ pub struct Settings {
     #[arg(long, env = "LANGOP_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
 
-    /// What is logged: a level, or directives such as langop_synthesizer=debug
+    /// What is logged: a level, or directives such as langop_synthesizer=debug. Lines name the spans they are in from debug on, or where
+    /// a directive names a span; without, warnings about a request name it by the fields request, agent, namespace and traceparent
     #[arg(
         long,
         env = "LANGOP_LOG",

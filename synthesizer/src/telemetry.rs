@@ -6,10 +6,11 @@ use std::{env, io};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
-    filter::{FilterFn, LevelFilter},
-    layer::SubscriberExt as _,
+    filter::{FilterExt as _, FilterFn, LevelFilter, ParseError},
+    layer::{Filter, SubscriberExt as _},
     util::{SubscriberInitExt as _, TryInitError},
 };
 
@@ -39,7 +40,7 @@ pub enum TelemetryError {
     #[error(
         "LANGOP_LOG cannot be read; write a level such as info, or directives such as langop_synthesizer=debug"
     )]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] ParseError),
     /// The `OTEL_*` variables contradict each other.
     #[error("the OTLP exporter cannot be made; check the OTEL_EXPORTER_OTLP_* variables")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -50,7 +51,7 @@ pub enum TelemetryError {
 
 /// Sets up logs and traces. Needs a tokio runtime, in which the exporter sends.
 pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.log)?;
+    let filter = lines(&settings.log)?;
     let format = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let logs = match settings.log_format {
         LogFormat::Text => format.with_filter(filter).boxed(),
@@ -74,6 +75,20 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
     Ok(Guard(provider))
 }
 
+/// What is logged. Lines name the spans they are in only for those who look closely, or who ask for lines by their span: to make and
+/// format spans for lines that are never written costs more than the rest of a cache hit. So lines of other levels that are about a
+/// request must name it themselves.
+fn lines<S: Subscriber>(
+    directives: &str,
+) -> Result<impl Filter<S> + Send + Sync + 'static, ParseError> {
+    let filter = EnvFilter::try_new(directives)?;
+    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let names_spans = most >= LevelFilter::DEBUG || directives.contains('[');
+    let spans = FilterFn::new(move |metadata| names_spans || !metadata.is_span());
+    // Without the hint everything of every crate would be made, for this filter to look at.
+    Ok(filter.and(spans.with_max_level_hint(most)))
+}
+
 /// Off by default: without a collector the exporter would only log that there is none.
 fn is_exported() -> bool {
     let is = |name: &str, value: &str| {
@@ -95,4 +110,81 @@ fn provider() -> Result<SdkTracerProvider, TelemetryError> {
         .with_batch_exporter(exporter)
         .with_resource(resource.build())
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The names of the spans that are made, and what is written, for a warning in a span.
+    fn warning(directives: &str) -> (bool, String) {
+        let written = Written::default();
+        let format = tracing_subscriber::fmt::layer()
+            .with_writer(written.clone())
+            .with_ansi(false)
+            .with_filter(lines(directives).unwrap());
+        let subscriber = tracing_subscriber::registry().with(format);
+        let is_made = tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("surroundings");
+            span.in_scope(|| tracing::warn!("attention"));
+            !span.is_disabled()
+        });
+        let written = written.0.lock().unwrap().clone();
+        (is_made, String::from_utf8(written).unwrap())
+    }
+
+    #[test]
+    fn spans_are_made_for_those_who_look_closely() {
+        for (directives, names_spans) in [
+            ("info", false),
+            ("warn", false),
+            ("langop_synthesizer=info,h2=warn", false),
+            ("debug", true),
+            ("warn,langop_synthesizer=debug", true),
+            ("off,[surroundings]=info", true),
+        ] {
+            let (is_made, written) = warning(directives);
+            assert!(written.contains("attention"), "{directives}: {written}");
+            assert_eq!(is_made, names_spans, "{directives}");
+            assert_eq!(written.contains("surroundings"), names_spans, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_made() {
+        for (directives, most) in [
+            ("info", LevelFilter::INFO),
+            ("off", LevelFilter::OFF),
+            ("warn,langop_synthesizer=debug", LevelFilter::DEBUG),
+        ] {
+            let filter = lines::<Registry>(directives).unwrap();
+            assert_eq!(filter.max_level_hint(), Some(most), "{directives}");
+        }
+    }
 }

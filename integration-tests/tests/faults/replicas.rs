@@ -183,7 +183,8 @@ async fn three_replicas_are_one_cache_to_operator_and_clients_and_none_is_missed
     for agent in &agents {
         let request = request(agent);
         let key = routing_key(&request);
-        let answer = pool.call(&key, async |channel| {
+        let deadline = tokio::time::Instant::now() + SOON;
+        let answer = pool.call(&key, deadline, async |channel| {
             let mut client = synthesis_service_client::SynthesisServiceClient::new(channel);
             Ok(client.synthesize(request.clone()).await?.into_inner())
         });

@@ -10,14 +10,13 @@ mod replica;
 mod verdict;
 
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout_at};
 use tonic::{
-    Status,
+    Status, TimeoutExpired,
     transport::{Channel, Endpoint},
 };
 
@@ -41,7 +40,7 @@ struct State {
     budget: Budget,
 }
 
-/// How often one call asks a replica whose connections break. More than twice, because a request may be handed to a connection that is
+/// How often one call asks a replica whose connections break at once. More than twice, because a request may be handed to a connection that is
 /// closing before all who use it know.
 const TRIES: u32 = 5;
 
@@ -65,40 +64,49 @@ impl Pool {
     }
 
     /// Makes a call on the key's replica, and on the next in rank as long as replicas fail, the retry budget lasts and some are left.
-    /// One whose connection broke is asked again first: closing old connections is what healthy servers do, and work that was under
-    /// way goes on there.
+    /// One whose connection broke at once is asked again first: closing old connections is what healthy servers do, and work that was
+    /// under way goes on there.
     ///
-    /// `call` gets a channel and makes one attempt; an attempt at a stream reads it to its end.
+    /// `call` gets a channel and makes one attempt; an attempt at a stream reads it to its end. At `deadline` it is over, and the replica
+    /// that was asked last is passed over for a while. So let an attempt tell the server of an earlier one, within which a healthy replica
+    /// says itself that it is late. A call that is dropped says nothing of its replica.
     ///
     /// # Errors
-    /// The last attempt's, or UNAVAILABLE when there is no endpoint.
+    /// The last attempt's, `DEADLINE_EXCEEDED` with a source, or UNAVAILABLE when there is no endpoint.
     pub async fn call<T, F>(
         &self,
         key: &[u8],
+        deadline: tokio::time::Instant,
         mut call: impl FnMut(Channel) -> F,
     ) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut queue = self.candidates(key);
-        let mut last = None;
-        while let Some((candidate, tries)) = queue.pop_front() {
+        let mut order = self.order(key);
+        let (mut last, mut again) = (None, None);
+        while let Some((candidate, tries)) = again.take().or_else(|| self.next(&mut order)) {
             if last.is_some() && !self.state().budget.withdraw() {
                 break;
             }
             let asked = Instant::now();
-            let answer = call(candidate.channel.clone()).await;
-            let verdict = answer
-                .as_ref()
-                .map_or_else(verdict::of, |_| Verdict::Answered);
-            if matches!(verdict, Verdict::Answered | Verdict::Late) {
-                self.state().note(&candidate.name, asked, verdict);
-                return answer;
-            }
-            if tries < TRIES && self.is_asked_again(&candidate.name, asked, verdict) {
-                queue.push_front((candidate, tries + 1));
-            } else {
-                self.state().note(&candidate.name, asked, verdict);
+            let answer = timeout_at(deadline, call(candidate.channel.clone()))
+                .await
+                .unwrap_or_else(|_| Err(no_answer()));
+            let verdict = match &answer {
+                Ok(_) => Verdict::Answered,
+                Err(status) => verdict::of(status, asked.elapsed()),
+            };
+            match verdict {
+                Verdict::Answered | Verdict::Late | Verdict::Silent => {
+                    self.state().note(&candidate.name, asked, verdict);
+                    return answer;
+                }
+                Verdict::Broken if tries < TRIES && !self.was_ejected(&candidate.name, asked) => {
+                    again = Some((candidate, tries + 1));
+                }
+                Verdict::Broken | Verdict::Away => {
+                    self.state().note(&candidate.name, asked, verdict);
+                }
             }
             last = answer.err();
         }
@@ -120,18 +128,21 @@ impl Pool {
         self.len() == 0
     }
 
-    /// The replicas in the order in which they should be asked.
-    fn candidates(&self, key: &[u8]) -> VecDeque<(Candidate, u32)> {
+    /// The replicas in the order in which the key of a new call prefers them.
+    fn order(&self, key: &[u8]) -> Vec<String> {
         let mut state = self.state();
         state.budget.deposit();
-        let candidates = state.replicas.candidates(key).into_iter();
-        candidates.map(|candidate| (candidate, 1)).collect()
+        state.replicas.preference(key)
     }
 
-    fn is_asked_again(&self, name: &str, asked: Instant, verdict: Verdict) -> bool {
-        tracing::debug!(endpoint = %name, ?verdict, "the replica failed");
-        // Where another call has found out already that it is away, this one need not.
-        verdict == Verdict::Broken && !self.state().replicas.was_ejected_since(name, asked)
+    /// Who is asked next, for the first time.
+    fn next(&self, order: &mut Vec<String>) -> Option<(Candidate, u32)> {
+        Some((self.state().replicas.next(order)?, 1))
+    }
+
+    /// Whether another call has found out already that the replica is away, so that this one need not.
+    fn was_ejected(&self, name: &str, asked: Instant) -> bool {
+        self.state().replicas.was_ejected_since(name, asked)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,15 +155,28 @@ impl State {
     fn note(&mut self, name: &str, asked: Instant, verdict: Verdict) {
         match verdict {
             Verdict::Answered => self.replicas.accept(name, asked),
-            Verdict::Broken | Verdict::Away => self.replicas.eject(name, asked),
+            Verdict::Broken | Verdict::Away | Verdict::Silent => {
+                tracing::debug!(endpoint = %name, ?verdict, "the replica failed");
+                self.replicas.eject(name, asked);
+            }
             Verdict::Late => {}
         }
     }
 }
 
+/// What a call ends with at its deadline.
+fn no_answer() -> Status {
+    let mut status = Status::deadline_exceeded("there was no answer in time");
+    status.set_source(Arc::new(TimeoutExpired(())));
+    status
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
+    use std::{
+        future::{pending, ready},
+        time::Duration,
+    };
 
     use tonic::{Code, ConnectError};
 
@@ -178,7 +202,16 @@ mod tests {
 
     /// Which endpoint is asked first, by name, for a key.
     fn first(pool: &Pool, key: &[u8]) -> String {
-        pool.candidates(key).pop_front().unwrap().0.name
+        pool.next(&mut pool.order(key)).unwrap().0.name
+    }
+
+    /// Later than any test takes.
+    fn late() -> tokio::time::Instant {
+        within(Duration::from_mins(10))
+    }
+
+    fn within(time: Duration) -> tokio::time::Instant {
+        tokio::time::Instant::now() + time
     }
 
     #[tokio::test]
@@ -186,7 +219,7 @@ mod tests {
         let pool = pool(&["a", "b", "c"]);
         let home = first(&pool, b"key");
         let mut asked = 0;
-        let answer = pool.call(b"key", |_| {
+        let answer = pool.call(b"key", late(), |_| {
             asked += 1;
             ready(if asked == 1 { Err(down()) } else { Ok(asked) })
         });
@@ -203,14 +236,14 @@ mod tests {
         let pool = pool(&["a", "b", "c"]);
         let home = first(&pool, b"key");
         let mut asked = 0;
-        let once = pool.call(b"key", |_| {
+        let once = pool.call(b"key", late(), |_| {
             asked += 1;
             ready(if asked == 1 { Err(broken()) } else { Ok(asked) })
         });
         assert_eq!(once.await.unwrap(), 2);
         assert_eq!(first(&pool, b"key"), home, "it kept its keys");
         let mut asked = 0;
-        let always = pool.call(b"key", |_| {
+        let always = pool.call(b"key", late(), |_| {
             asked += 1;
             ready(if asked <= TRIES {
                 Err(broken())
@@ -224,18 +257,47 @@ mod tests {
 
     #[tokio::test]
     async fn answers_and_late_ones_are_final() {
-        let late = Status::from_error(Box::new(tonic::TimeoutExpired(())));
-        for status in [Status::invalid_argument("no"), late] {
+        let hasty = Status::from_error(Box::new(TimeoutExpired(())));
+        for status in [Status::invalid_argument("no"), hasty] {
             let pool = pool(&["a", "b"]);
             let home = first(&pool, b"key");
             let mut calls = 0;
-            let answer = pool.call(b"key", |_| {
+            let answer = pool.call(b"key", late(), |_| {
                 calls += 1;
                 ready(Err::<(), _>(status.clone()))
             });
             assert_eq!(answer.await.unwrap_err().code(), status.code());
             assert_eq!((calls, first(&pool, b"key")), (1, home), "{status:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_until_the_deadline_is_passed_over() {
+        let pool = pool(&["a", "b"]);
+        let home = first(&pool, b"key");
+        let deadline = within(Duration::from_millis(10));
+        let hasty = pool.call(b"key", deadline, |_| pending::<Result<(), _>>());
+        assert_eq!(hasty.await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(first(&pool, b"key"), home, "too soon to say");
+        let mut calls = 0;
+        let deadline = within(Duration::from_millis(1200));
+        let patient = pool.call(b"key", deadline, |_| {
+            calls += 1;
+            pending::<Result<(), _>>()
+        });
+        assert_eq!(patient.await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(calls, 1, "the caller's time is over");
+        assert_ne!(first(&pool, b"key"), home);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_says_nothing() {
+        let pool = pool(&["a", "b"]);
+        let home = first(&pool, b"key");
+        let call = pool.call(b"key", late(), |_| pending::<Result<(), _>>());
+        let dropped = tokio::time::timeout(Duration::from_millis(1200), call);
+        assert!(dropped.await.is_err());
+        assert_eq!(first(&pool, b"key"), home);
     }
 
     #[tokio::test]
@@ -257,7 +319,10 @@ mod tests {
             );
         }
         sender.send(vec![]).unwrap();
-        let none = pool.call(b"key", |_| ready(Ok(()))).await.unwrap_err();
+        let none = pool
+            .call(b"key", late(), |_| ready(Ok(())))
+            .await
+            .unwrap_err();
         assert_eq!((none.code(), pool.is_empty()), (Code::Unavailable, true));
     }
 
@@ -267,7 +332,7 @@ mod tests {
         let mut calls = 0_u32;
         for _ in 0..10_000 {
             let _ = pool
-                .call(b"key", |_| {
+                .call(b"key", late(), |_| {
                     calls += 1;
                     ready(Err::<(), _>(down()))
                 })

@@ -51,6 +51,8 @@ struct Ejection {
     since: Instant,
     /// Passed over until then, unless no other is left.
     until: Instant,
+    /// How long that is.
+    pause: Duration,
 }
 
 /// A replica that may be asked.
@@ -69,24 +71,20 @@ impl Replicas {
         }
     }
 
-    /// The replicas in the order in which a key's call should ask them: by preference, those passed over at the end.
-    pub(super) fn candidates(&mut self, key: &[u8]) -> Vec<Candidate> {
+    /// The one of `order` that should be asked now, which is taken out of it: the first that is not passed over, or else the first.
+    pub(super) fn next(&mut self, order: &mut Vec<String>) -> Option<Candidate> {
         let now = Instant::now();
-        let (mut ready, mut ejected) = (Vec::new(), Vec::new());
-        for name in self.preference(key) {
-            let Some(replica) = self.known.get_mut(&name) else {
-                continue;
-            };
-            let channel = replica.channel.clone();
-            let group = if replica.may_be_asked(now) {
-                &mut ready
-            } else {
-                &mut ejected
-            };
-            group.push(Candidate { name, channel });
+        order.retain(|name| self.known.contains_key(name));
+        let ready = |name: &String| self.known[name].may_be_asked(now);
+        let first = order.iter().position(ready).unwrap_or(0);
+        if order.is_empty() {
+            return None;
         }
-        ready.append(&mut ejected);
-        ready
+        let name = order.remove(first);
+        let replica = self.known.get_mut(&name)?;
+        replica.begin_trial(now);
+        let channel = replica.channel.clone();
+        Some(Candidate { name, channel })
     }
 
     /// Their names in the order in which a key prefers them, whatever their state.
@@ -117,11 +115,12 @@ impl Replicas {
             && !replica.is_ejected_since(asked)
         {
             let pause = EJECTION.0.saturating_mul(1 << replica.failures.min(16));
-            let since = Instant::now();
+            let (since, pause) = (Instant::now(), pause.min(EJECTION.1));
             replica.failures = replica.failures.saturating_add(1);
             replica.ejection = Some(Ejection {
                 since,
-                until: since + pause.min(EJECTION.1),
+                until: since + pause,
+                pause,
             });
         }
     }
@@ -183,15 +182,21 @@ impl Replica {
             .is_some_and(|ejection| asked <= ejection.since)
     }
 
-    /// After its ejection one call tries it again, and the others go on passing it over until that one comes back.
-    fn may_be_asked(&mut self, now: Instant) -> bool {
-        match &mut self.ejection {
-            None => true,
-            Some(ejection) if now < ejection.until => false,
-            Some(ejection) => {
-                ejection.until = now + EJECTION.0;
-                true
-            }
+    /// Once its ejection is over, its next call is a trial.
+    fn may_be_asked(&self, now: Instant) -> bool {
+        self.ejection
+            .as_ref()
+            .is_none_or(|ejection| now >= ejection.until)
+    }
+
+    /// It is asked now. Where this tries it again, the others go on passing it over until that one comes back; and because a replica that
+    /// hangs keeps it, and who gave up never does, the next one tries it after twice the time.
+    fn begin_trial(&mut self, now: Instant) {
+        if let Some(ejection) = &mut self.ejection
+            && now >= ejection.until
+        {
+            ejection.pause = (2 * ejection.pause).min(EJECTION.1);
+            ejection.until = now + ejection.pause;
         }
     }
 }
@@ -278,19 +283,67 @@ mod tests {
         assert_eq!(replicas.len(), 2);
     }
 
+    /// Who is asked first for a key.
+    fn asked(replicas: &mut Replicas, key: &[u8]) -> String {
+        let mut order = replicas.preference(key);
+        replicas.next(&mut order).unwrap().name
+    }
+
+    /// As if its time were over.
+    fn end_ejection(replicas: &mut Replicas, name: &str) {
+        let replica = replicas.known.get_mut(name).unwrap();
+        replica.ejection.as_mut().unwrap().until = Instant::now();
+    }
+
     #[tokio::test]
     async fn an_ejected_replica_is_tried_by_one_call() {
         let mut replicas = replicas(&["a", "b"]);
         let home = replicas.preference(b"key").remove(0);
         replicas.eject(&home, Instant::now());
-        assert_ne!(replicas.candidates(b"key")[0].name, home);
-        let ejection = replicas.known.get_mut(&home).unwrap();
-        ejection.ejection.as_mut().unwrap().until = Instant::now();
-        assert_eq!(replicas.candidates(b"key")[0].name, home, "the trial");
-        assert_ne!(
-            replicas.candidates(b"key")[0].name,
-            home,
-            "the others wait for its end"
-        );
+        assert_ne!(asked(&mut replicas, b"key"), home);
+        for trial in 1..10 {
+            end_ejection(&mut replicas, &home);
+            let now = Instant::now();
+            assert_eq!(asked(&mut replicas, b"key"), home, "trial {trial}");
+            assert_ne!(
+                asked(&mut replicas, b"key"),
+                home,
+                "the others wait for its end"
+            );
+            let ejection = replicas.known[&home].ejection.as_ref().unwrap();
+            let pause = (EJECTION.0 * 2_u32.pow(trial)).min(EJECTION.1);
+            assert!(ejection.until >= now + pause, "longer each time");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_do_not_ask_a_replica_leave_it_its_trial() {
+        let mut replicas = replicas(&["a", "b"]);
+        let home = |replicas: &mut Replicas, key: u8| replicas.preference(&[key]).remove(0);
+        let away = home(&mut replicas, 0);
+        let other = (1..=255)
+            .find(|key| home(&mut replicas, *key) != away)
+            .unwrap();
+        replicas.eject(&away, Instant::now());
+        end_ejection(&mut replicas, &away);
+        for _ in 0..100 {
+            assert_ne!(asked(&mut replicas, &[other]), away, "at home elsewhere");
+        }
+        assert_eq!(asked(&mut replicas, &[0]), away, "the trial");
+    }
+
+    #[tokio::test]
+    async fn all_are_asked_once_even_if_all_are_ejected_and_those_that_left_are_not() {
+        let (sender, receiver) = watch::channel(["a", "b", "c"].map(endpoint).into());
+        let mut replicas = Replicas::new(receiver);
+        let mut order = replicas.preference(b"key");
+        let expected = order.clone();
+        for name in &expected {
+            replicas.eject(name, Instant::now());
+        }
+        assert_eq!(replicas.next(&mut order).unwrap().name, expected[0]);
+        sender.send(vec![]).unwrap();
+        assert_eq!(replicas.len(), 0);
+        assert!(replicas.next(&mut order).is_none());
     }
 }

@@ -1,12 +1,19 @@
 //! What a failed attempt says of the replica that was asked. Pure.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::DRAINING;
 use crate::ERROR_DOMAIN;
+
+/// How soon after an attempt began its connection breaks where a healthy server is closing it. What breaks later had been taken on, so
+/// the replica is gone, or so stuck that keepalive gave it up.
+const SOON: Duration = Duration::from_secs(5);
+/// How long an attempt must have waited in vain for that to say something of the replica: a shorter one may have missed an answer that
+/// was on its way.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to make of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +26,27 @@ pub(super) enum Verdict {
     Broken,
     /// The replica cannot be reached, or sends its calls elsewhere.
     Away,
+    /// The caller's time is over, and the replica, which knew of it, has said nothing: as one does whose process is stopped.
+    Silent,
 }
 
-/// What `status` says. What the service itself answered, its provider being down included, is final.
-pub(super) fn of(status: &Status) -> Verdict {
+/// What `status` says after an attempt that `took` so long. What the service itself answered, its provider being down included, is
+/// final.
+pub(super) fn of(status: &Status, took: Duration) -> Verdict {
     // Only what this side made up itself has a source; what came over the wire has none.
-    if status.source().is_some() {
-        return of_transport(status);
+    let verdict = if status.source().is_some() {
+        of_transport(status)
+    } else {
+        of_answer(status)
+    };
+    match verdict {
+        Verdict::Broken if took > SOON => Verdict::Away,
+        Verdict::Silent if took < PATIENCE => Verdict::Late,
+        verdict => verdict,
     }
+}
+
+fn of_answer(status: &Status) -> Verdict {
     match status.get_details_error_info() {
         Some(info) if info.domain == ERROR_DOMAIN => match info.reason.as_str() {
             DRAINING => Verdict::Away,
@@ -46,7 +66,7 @@ pub(super) fn of(status: &Status) -> Verdict {
 fn of_transport(status: &Status) -> Verdict {
     // The library calls its own time-out CANCELLED.
     if status.code() == Code::DeadlineExceeded || is_caused_by::<TimeoutExpired>(status) {
-        Verdict::Late
+        Verdict::Silent
     } else if is_caused_by::<ConnectError>(status) {
         Verdict::Away
     } else {
@@ -73,24 +93,32 @@ mod tests {
             Status::with_error_details(Code::Unavailable, "", details)
         };
         let reset = || io::Error::other("connection reset");
-        for (status, expected) in [
-            (ours("PROVIDER_ERROR"), Verdict::Answered),
-            (ours(DRAINING), Verdict::Away),
-            (Status::unavailable("a proxy's"), Verdict::Away),
-            (Status::invalid_argument("no"), Verdict::Answered),
-            (Status::unknown("no trailers"), Verdict::Broken),
-            (Status::deadline_exceeded("the server's"), Verdict::Late),
-            (Status::from_error(Box::new(reset())), Verdict::Broken),
+        let timeout = || Status::from_error(Box::new(TimeoutExpired(())));
+        let (soon, late) = (Duration::ZERO, Duration::from_mins(1));
+        for (status, took, expected) in [
+            (ours("PROVIDER_ERROR"), soon, Verdict::Answered),
+            (ours(DRAINING), soon, Verdict::Away),
+            (Status::unavailable("a proxy's"), soon, Verdict::Away),
+            (Status::invalid_argument("no"), soon, Verdict::Answered),
+            (Status::unknown("no trailers"), soon, Verdict::Broken),
+            (Status::unknown("no trailers"), late, Verdict::Away),
             (
-                Status::from_error(Box::new(ConnectError(Box::new(reset())))),
-                Verdict::Away,
-            ),
-            (
-                Status::from_error(Box::new(TimeoutExpired(()))),
+                Status::deadline_exceeded("the server's"),
+                late,
                 Verdict::Late,
             ),
+            (Status::from_error(Box::new(reset())), soon, Verdict::Broken),
+            (Status::from_error(Box::new(reset())), late, Verdict::Away),
+            (
+                Status::from_error(Box::new(ConnectError(Box::new(reset())))),
+                soon,
+                Verdict::Away,
+            ),
+            (timeout(), soon, Verdict::Late),
+            (timeout(), late, Verdict::Silent),
+            (super::super::no_answer(), late, Verdict::Silent),
         ] {
-            assert_eq!(of(&status), expected, "{status:?}");
+            assert_eq!(of(&status, took), expected, "{status:?} after {took:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use langop_proto::v1::Usage;
 
 use super::Denied;
 
@@ -71,17 +72,25 @@ impl Account {
 
     /// Work that costs tokens begins, and ends when the pass is dropped.
     pub(crate) fn begin_work(&self) -> Result<Pass, Denied> {
-        if let Some(budget) = &self.budget {
-            budget
-                .check(Instant::now())
-                .map_err(|retry_after| Denied::BudgetSpent { retry_after })?;
-        }
+        self.check_budget()?;
         self.work.enter().ok_or(Denied::TooManyCalls)
     }
 
+    /// Whether tokens may be spent. Asked again before each request to the LLM, in its place among the concurrent ones, and what that
+    /// request costs is charged before the place is free: so what goes over the budget is at most one request for each place.
+    pub(crate) fn check_budget(&self) -> Result<(), Denied> {
+        let Some(budget) = &self.budget else {
+            return Ok(());
+        };
+        budget
+            .check(Instant::now())
+            .map_err(|retry_after| Denied::BudgetSpent { retry_after })
+    }
+
     /// Tokens were spent.
-    pub(crate) fn charge(&self, tokens: u64) {
+    pub(crate) fn charge(&self, usage: Usage) {
         if let Some(budget) = &self.budget {
+            let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
             budget.charge(tokens, Instant::now());
         }
     }
@@ -127,7 +136,7 @@ impl Drop for Pass {
     }
 }
 
-/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So the last one may go over, and
+/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So the last ones may go over, and
 /// this is why a rate limiter, which only grants beforehand, does not serve here. The first spending opens a window.
 struct Budget {
     tokens: u64,

@@ -57,6 +57,8 @@ impl Callers {
 mod tests {
     use std::time::Duration;
 
+    use langop_proto::v1::Usage;
+
     use super::*;
 
     fn same(a: &Caller, b: &Caller) -> bool {
@@ -75,7 +77,10 @@ mod tests {
         assert!(same(&a, &callers.named("a")));
         let spender = callers.named("spender");
         assert!(!same(&a, &spender));
-        spender.account().charge(10);
+        spender.account().charge(Usage {
+            input_tokens: 10,
+            ..Usage::default()
+        });
         drop(spender);
         let (x, y) = (callers.named("x"), callers.named("y"));
         assert!(same(&x, &y) && x != y, "no place left: a shared account");

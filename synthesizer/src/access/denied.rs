@@ -38,6 +38,9 @@ pub enum Denied {
     /// Too much of this caller at a time.
     #[error("too many calls at a time; this caller's limit is LANGOP_MAX_CALLS_PER_CALLER")]
     TooManyCalls,
+    /// Too much of one connection at a time.
+    #[error("too many health calls of one connection at a time")]
+    TooManyHealthCalls,
     /// Too much of all callers at a time.
     #[error("the server is busy; its limit is LANGOP_MAX_CALLS")]
     Busy,

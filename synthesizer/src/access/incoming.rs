@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     callers::Callers,
-    connection::{Bytes, Connection, Peer},
+    connection::{Bytes, Connection, Peer, Times},
     slots::{Slot, Slots},
     tls,
     watched::Watched,
@@ -34,10 +34,7 @@ type Opened = mpsc::Sender<io::Result<Connection>>;
 pub(super) struct Door {
     pub(super) tls: Option<Arc<Watched<ServerConfig>>>,
     pub(super) callers: Arc<Callers>,
-    /// Longest time until the client speaks HTTP/2.
-    pub(super) handshake: Duration,
-    /// Longest life after that.
-    pub(super) longest: Duration,
+    pub(super) times: Times,
 }
 
 /// Takes connections until the result is dropped.
@@ -85,10 +82,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, opened: Opened) {
-    let begun = Instant::now() + door.handshake;
-    match door.handshake(stream, begun).await {
+    let made = Instant::now();
+    match door.handshake(stream, made + door.times.handshake).await {
         Ok((bytes, peer)) => {
-            let connection = Connection::new(bytes, peer, slot, begun, door.longest);
+            let connection = Connection::new(bytes, peer, slot, made, door.times);
             // Nobody takes it once the server stops.
             let _ = opened.send(Ok(connection)).await;
         }

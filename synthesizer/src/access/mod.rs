@@ -2,6 +2,7 @@
 //! knows nothing of what a call does. What it turns away is [`Denied`]; how gRPC says that is `error`'s business.
 
 mod account;
+mod answers;
 mod arrival;
 mod callers;
 mod connection;
@@ -23,7 +24,7 @@ use self::{
     account::{Gate, Pass},
     arrival::Arrival,
     callers::Callers,
-    connection::Peer,
+    connection::{Peer, Times},
     incoming::Door,
     slots::Slots,
     tokens::Tokens,
@@ -31,7 +32,7 @@ use self::{
 };
 use crate::{caller::Caller, metrics::Metrics};
 
-pub(crate) use self::incoming::Incoming;
+pub(crate) use self::{answers::Answer, connection::Link, incoming::Incoming};
 
 pub use self::{
     account::{Account, Limits},
@@ -46,8 +47,6 @@ pub use self::{
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The one call whose client may take its time: people use it.
 const REFLECTION: &str = "/grpc.reflection.";
-/// Most health calls at a time. A watch lasts, and costs nobody's calls.
-const HEALTH_CALLS: u32 = 1024;
 
 /// Lets calls in, or not.
 pub struct Access {
@@ -56,7 +55,6 @@ pub struct Access {
     tokens: Option<Arc<Watched<Tokens>>>,
     callers: Arc<Callers>,
     calls: Arc<Gate>,
-    health: Arc<Gate>,
     receive_timeout: Duration,
 }
 
@@ -82,7 +80,6 @@ impl Access {
             tokens,
             callers,
             calls: Arc::new(Gate::new(settings.max_calls)),
-            health: Arc::new(Gate::new(HEALTH_CALLS)),
             receive_timeout: settings.receive_timeout,
         })
     }
@@ -98,8 +95,11 @@ impl Access {
         let door = Door {
             tls: tls::watch(settings).await?,
             callers: Arc::clone(&self.callers),
-            handshake: settings.handshake_timeout,
-            longest,
+            times: Times {
+                handshake: settings.handshake_timeout,
+                longest,
+                sending: settings.send_timeout,
+            },
         };
         let slots = Slots::new(
             settings.max_connections,
@@ -112,8 +112,12 @@ impl Access {
     /// Lets a call in, and puts its [`Caller`] into the request's extensions.
     pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Ticket, Denied> {
         if request.uri().path().starts_with(HEALTH) {
-            let pass = self.health.enter().ok_or(Denied::Busy)?;
-            return Ok(Ticket([Some(pass), None]));
+            let link = request.extensions().get::<Link>();
+            let pass = link.and_then(|link| link.health.enter());
+            return Ok(Ticket([
+                Some(pass.ok_or(Denied::TooManyHealthCalls)?),
+                None,
+            ]));
         }
         let caller = self.identify(request)?;
         let own = caller.account().begin_call()?;
@@ -140,7 +144,7 @@ impl Access {
         {
             return tokens.get().find(token).ok_or(Denied::UnknownToken);
         }
-        match request.extensions().get::<Peer>() {
+        match request.extensions().get().map(|link: &Link| &link.peer) {
             Some(Peer::Certified(caller)) => Ok(caller.clone()),
             Some(Peer::Nameless) => Err(Denied::NamelessCertificate),
             Some(Peer::Unknown) | None => Err(Denied::NoCredentials),

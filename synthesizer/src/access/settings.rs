@@ -65,6 +65,10 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_RECEIVE_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = duration)]
     pub receive_timeout: Duration,
 
+    /// Longest time a client may take to read on where an answer is ready for it; then its connection is closed
+    #[arg(long, env = "LANGOP_SEND_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
+    pub send_timeout: Duration,
+
     /// Most connections at a time; more are closed at once
     #[arg(long, env = "LANGOP_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
@@ -85,8 +89,9 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_CALLER_REQUESTS_PER_MINUTE", value_name = "COUNT")]
     pub caller_requests_per_minute: Option<NonZeroU32>,
 
-    /// LLM tokens, sent and received, that one caller may spend per window; unset: any number. Cached answers are free, and the last
-    /// answer may go over. Each replica counts for itself
+    /// LLM tokens, sent and received, that one caller may spend per window; unset: any number. Cached answers are free. What an LLM
+    /// request costs is known after it, so those under way when the budget is spent, LANGOP_MAX_LLM_REQUESTS at most, may go over. Each
+    /// replica counts for itself
     #[arg(long, env = "LANGOP_CALLER_TOKENS", value_name = "COUNT", value_parser = value_parser!(u64).range(1..))]
     pub caller_tokens: Option<u64>,
 

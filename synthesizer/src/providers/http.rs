@@ -9,6 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use langop_proto::{trace, v1::Usage};
 use opentelemetry::{Array, Value};
 use reqwest::{
     Response, Url,
@@ -140,7 +141,7 @@ impl<W: Wire> HttpProvider<W> {
             };
             if chat.listener.is_some() && matches!(error, ProviderError::Refused { .. }) {
                 // Some servers, and some accounts, refuse streams and nothing else.
-                tracing::warn!(provider = %self.client.identity.provider, "LLM request refused, trying again without a stream: {error}");
+                self.warn(chat, "refused, trying again without a stream", &error);
                 chat.listener = None;
                 body = self.wire.body(chat).to_string();
                 continue;
@@ -149,14 +150,30 @@ impl<W: Wire> HttpProvider<W> {
             let Some(wait) = retry::wait(&error, delays.next(), left) else {
                 return Err(error);
             };
-            tracing::warn!(provider = %self.client.identity.provider, wait_ms = wait.as_millis(), "LLM request failed, trying again: {error}");
+            let what = format!("failed, trying again in {} ms", wait.as_millis());
+            self.warn(chat, &what, &error);
             sleep(wait).await;
         }
     }
 
-    /// One request, with its span, metric and place among the concurrent ones.
+    /// Names the request itself: at most levels lines do not name the spans they are in.
+    fn warn(&self, chat: Chat<'_>, what: &str, error: &ProviderError) {
+        tracing::warn!(
+            provider = %self.client.identity.provider,
+            request = chat.errand.request.to_hex(),
+            agent = chat.errand.agent(),
+            namespace = chat.errand.namespace(),
+            traceparent = trace::current_traceparent(),
+            "LLM request {what}: {error}"
+        );
+    }
+
+    /// One request, with its span, metric, price and place among the concurrent ones.
     async fn observed(&self, chat: Chat<'_>, body: &str) -> Result<Completion, ProviderError> {
         let _place = within(chat.deadline, self.client.places.acquire()).await?;
+        let account = chat.errand.caller.account();
+        // Others may have spent it while this one waited for its place.
+        account.check_budget()?;
         let span = self.span(chat);
         let started = StdInstant::now();
         let result = self.request(chat, body).instrument(span.clone()).await;
@@ -164,6 +181,10 @@ impl<W: Wire> HttpProvider<W> {
         self.client
             .metrics
             .llm_request(&self.client.identity, outcome, started.elapsed());
+        account.charge(match &result {
+            Ok(completion) => completion.usage,
+            Err(error) => error.usage(),
+        });
         record(&span, &result, outcome);
         result
     }
@@ -177,22 +198,24 @@ impl<W: Wire> HttpProvider<W> {
             .headers(self.wire.headers(key.as_ref()))
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_owned());
-        within(chat.deadline, async {
+        let mut draft = Draft::default();
+        let answer = within(chat.deadline, async {
             let response = request.send().await.map_err(transport)?;
             if !response.status().is_success() {
                 return Err(self.refusal(response, key.as_ref()).await);
             }
             match chat.listener {
                 Some(listener) if stream::is_streamed(response.headers()) => {
-                    stream::read(&self.wire, response, listener, key.as_ref()).await
+                    stream::read(&self.wire, response, listener, key.as_ref(), &mut draft).await
                 }
                 _ => {
                     let answer = read(response, MAX_ANSWER).await?;
-                    self.wire.answer(&answer).map_err(ProviderError::Unreadable)
+                    self.wire.answer(&answer).map_err(ProviderError::unreadable)
                 }
             }
-        })
-        .await?
+        });
+        let answer = answer.await.and_then(|answer| answer);
+        answer.map_err(|error| error.after(draft.usage))
     }
 
     async fn refusal(&self, response: Response, key: Option<&SecretString>) -> ProviderError {
@@ -276,7 +299,9 @@ fn record(span: &Span, result: &Result<Completion, ProviderError>, outcome: LlmO
 async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, ProviderError> {
     timeout_at(deadline, future)
         .await
-        .map_err(|_| ProviderError::TimedOut)
+        .map_err(|_| ProviderError::TimedOut {
+            usage: Usage::default(),
+        })
 }
 
 /// The URL may hold credentials, so it stays out of errors.
@@ -284,17 +309,21 @@ pub(super) fn transport(error: reqwest::Error) -> ProviderError {
     ProviderError::Transport(error.without_url())
 }
 
+pub(super) fn too_large(limit: usize) -> ProviderError {
+    let usage = Usage::default();
+    ProviderError::TooLarge { limit, usage }
+}
+
 /// The body, never more than `limit` bytes of it in memory.
 async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ProviderError> {
-    let too_large = || ProviderError::TooLarge { limit };
     let announced = response.content_length().unwrap_or(0);
     if announced > limit as u64 {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if body.len() + chunk.len() > limit {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
         body.extend_from_slice(&chunk);
     }

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 
 pub use crate::settings::ProviderKind;
 use crate::{
+    access::Denied,
+    caller::Errand,
     metrics::Metrics,
     settings::{Settings, SettingsError},
 };
@@ -46,6 +48,8 @@ pub struct Chat<'a> {
     pub messages: &'a [Message],
     /// What the prompt says, for a provider that does not read prompts.
     pub task: Task<'a>,
+    /// For whom it is made.
+    pub errand: &'a Errand,
     /// 1 for the first answer to a request, 2 for its first repair.
     pub attempt: u32,
     /// When the answer is of no use any more.
@@ -171,16 +175,29 @@ pub enum ProviderError {
     Transport(#[source] reqwest::Error),
     /// The deadline passed.
     #[error("the provider took too long")]
-    TimedOut,
+    TimedOut {
+        /// What it had cost by then, as far as the provider said so.
+        usage: Usage,
+    },
     /// Not what this API answers.
-    #[error("the provider's answer is unreadable: {0}")]
-    Unreadable(&'static str),
+    #[error("the provider's answer is unreadable: {what}")]
+    Unreadable {
+        /// What is wrong with it.
+        what: &'static str,
+        /// What it had cost by then, as far as the provider said so.
+        usage: Usage,
+    },
     /// More than anybody means.
     #[error("the provider's answer is larger than {limit} bytes")]
     TooLarge {
         /// The bound in bytes.
         limit: usize,
+        /// What it had cost by then, as far as the provider said so.
+        usage: Usage,
     },
+    /// Who pays may not spend more. Nothing was asked.
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
 #[expect(
@@ -197,9 +214,30 @@ impl ProviderError {
     /// What was spent on an answer that did not come, as far as it is known.
     pub fn usage(&self) -> Usage {
         match self {
-            Self::BrokeOff { usage, .. } => *usage,
+            Self::BrokeOff { usage, .. }
+            | Self::TimedOut { usage }
+            | Self::Unreadable { usage, .. }
+            | Self::TooLarge { usage, .. } => *usage,
             _ => Usage::default(),
         }
+    }
+
+    /// An answer that is none.
+    pub fn unreadable(what: &'static str) -> Self {
+        let usage = Usage::default();
+        Self::Unreadable { what, usage }
+    }
+
+    /// The same, after the provider said that so much was spent.
+    fn after(mut self, spent: Usage) -> Self {
+        if let Self::BrokeOff { usage, .. }
+        | Self::TimedOut { usage }
+        | Self::Unreadable { usage, .. }
+        | Self::TooLarge { usage, .. } = &mut self
+        {
+            *usage = spent;
+        }
+        self
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) fn wait(
 
 #[cfg(test)]
 mod tests {
+    use langop_proto::v1::Usage;
+
     use super::*;
 
     fn seconds(count: u64) -> Duration {
@@ -101,7 +103,10 @@ mod tests {
             ),
             None
         );
-        assert_eq!(wait(&ProviderError::TimedOut, Some(seconds(1)), left), None);
+        let late = ProviderError::TimedOut {
+            usage: Usage::default(),
+        };
+        assert_eq!(wait(&late, Some(seconds(1)), left), None);
     }
 
     #[test]

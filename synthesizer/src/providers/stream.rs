@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Completion, Finish, Listener, ProviderError,
-    http::{MAX_ANSWER, Wire, error_kind, transport},
+    http::{MAX_ANSWER, Wire, error_kind, too_large, transport},
 };
 
 /// Largest body: each piece of an answer comes in an envelope many times its size.
@@ -41,29 +41,29 @@ pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("event-stream") || kind.contains("ndjson"))
 }
 
-/// Reads an answer to its end; `listener` hears how long it is by then.
+/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener` hears how long it is by then.
 pub(super) async fn read<W: Wire>(
     wire: &W,
     mut response: Response,
     listener: &Listener,
     key: Option<&SecretString>,
+    draft: &mut Draft,
 ) -> Result<Completion, ProviderError> {
-    let mut draft = Draft::default();
     let (mut lines, mut size) = (Lines::default(), 0_usize);
     let mut reported: Option<Instant> = None;
     while !draft.is_over {
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(error) => return Err(broke_off(transport(error), &draft)),
+            Err(error) => return Err(broke_off(transport(error), draft)),
         };
         size += chunk.len();
         lines.push(&chunk);
         while let Some(line) = lines.next() {
-            absorb(wire, &mut draft, &line, key)?;
+            absorb(wire, draft, &line, key)?;
         }
         if size > MAX_BODY || lines.unfinished() + draft.text.len() > MAX_ANSWER {
-            return Err(ProviderError::TooLarge { limit: MAX_ANSWER });
+            return Err(too_large(MAX_ANSWER));
         }
         let is_due = reported.is_none_or(|last| last.elapsed() >= PAUSE);
         if is_due && !draft.text.is_empty() {
@@ -72,23 +72,24 @@ pub(super) async fn read<W: Wire>(
         }
     }
     if !draft.is_over {
-        absorb(wire, &mut draft, &lines.rest(), key)?;
+        absorb(wire, draft, &lines.rest(), key)?;
     }
     finish(wire, draft)
 }
 
-fn finish<W: Wire>(wire: &W, draft: Draft) -> Result<Completion, ProviderError> {
+fn finish<W: Wire>(wire: &W, draft: &mut Draft) -> Result<Completion, ProviderError> {
     // Some servers end a stream without a reason.
     let done = draft.is_over.then_some(Finish::Complete);
     let Some(finish) = draft.finish.or(done) else {
-        return Err(interrupted(None, &draft));
+        return Err(interrupted(None, draft));
     };
     if draft.text.is_empty() {
-        return Err(ProviderError::Unreadable("it holds no text"));
+        return Err(ProviderError::unreadable("it holds no text"));
     }
+    let model = draft.model.take();
     Ok(Completion {
-        model: draft.model.unwrap_or_else(|| wire.model().to_owned()),
-        text: draft.text,
+        model: model.unwrap_or_else(|| wire.model().to_owned()),
+        text: std::mem::take(&mut draft.text),
         usage: draft.usage,
         finish,
     })
@@ -108,11 +109,11 @@ fn absorb<W: Wire>(
         return Ok(());
     }
     let event: Value = serde_json::from_slice(data)
-        .map_err(|_| ProviderError::Unreadable("a piece of it is no JSON"))?;
+        .map_err(|_| ProviderError::unreadable("a piece of it is no JSON"))?;
     if event.get("error").is_some_and(|error| !error.is_null()) {
         return Err(interrupted(error_kind(&event, key), draft));
     }
-    wire.absorb(draft, event).map_err(ProviderError::Unreadable)
+    wire.absorb(draft, event).map_err(ProviderError::unreadable)
 }
 
 /// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names of events, comments and blank

@@ -58,6 +58,10 @@ pub(crate) enum Act {
     BreakOff,
     /// Answers with 30 MB.
     Flood,
+    /// Streams one half of this text and then something that is no answer.
+    GarbleMidway(&'static str),
+    /// Streams one half of this text and then 30 MB.
+    FloodMidway(&'static str),
     /// Never answers.
     Hang,
 }
@@ -183,7 +187,7 @@ pub(crate) async fn perform(act: Act, path: &str, key: &str) -> Response {
             }
             response
         }
-        Act::Garbage => json_response(&json!(["this is", "no answer"])),
+        Act::Garbage | Act::GarbleMidway(_) => json_response(&json!(["this is", "no answer"])),
         Act::BreakOff => {
             let start = answer(path, GOOD, false).to_string().into_bytes();
             let start = Bytes::copy_from_slice(&start[..start.len() / 2]);
@@ -193,15 +197,16 @@ pub(crate) async fn perform(act: Act, path: &str, key: &str) -> Response {
             ]))
             .into_response()
         }
-        Act::Flood => {
-            let megabyte = Bytes::from(vec![b' '; 1 << 20]);
-            Body::from_stream(stream::iter(
-                (0..30).map(move |_| Ok::<_, Infallible>(megabyte.clone())),
-            ))
-            .into_response()
+        Act::Flood | Act::FloodMidway(_) => {
+            Body::from_stream(stream::iter(flood().map(Ok::<_, Infallible>))).into_response()
         }
         Act::Hang => futures::future::pending().await,
     }
+}
+
+/// 30 MB.
+fn flood() -> impl Iterator<Item = Bytes> {
+    std::iter::repeat_n(Bytes::from(vec![b' '; 1 << 20]), 30)
 }
 
 fn json_response(body: &Value) -> Response {

@@ -1,8 +1,12 @@
-//! The cache key against the prompt: whatever changes the prompt changes the key, and the agent's name changes neither.
+//! The cache key against the prompt: whatever changes the prompt changes the key, and the agent's name changes neither, nor the
+//! routing key, which equal requests share.
 
-use langop_proto::v1::{
-    AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool,
-    ToolOperation,
+use langop_proto::{
+    routing::routing_key,
+    v1::{
+        AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool,
+        ToolOperation,
+    },
 };
 use langop_synthesizer::{
     key::RequestKey,
@@ -140,7 +144,9 @@ proptest! {
     #[test]
     fn another_prompt_has_another_key(request in requests(), other in requests(), index in 0..7_usize) {
         let (key, prompt) = key_and_prompt(&request);
-        let (edited_key, edited_prompt) = key_and_prompt(&mixed(&request, &other, index));
+        let edited = mixed(&request, &other, index);
+        let (edited_key, edited_prompt) = key_and_prompt(&edited);
+        prop_assert!(key != edited_key || routing_key(&request) == routing_key(&edited), "equal requests meet");
         prop_assert!(key != edited_key || prompt == edited_prompt, "{prompt}\n---\n{edited_prompt}");
     }
 
@@ -153,6 +159,7 @@ proptest! {
         if let Some(previous) = &mut renamed.previous {
             previous.code = previous.code.replace("zq7-zq7", "other");
         }
+        prop_assert_eq!(routing_key(&renamed), routing_key(&request));
         prop_assert_eq!(key_and_prompt(&renamed), (key, prompt));
     }
 }

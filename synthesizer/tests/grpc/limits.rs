@@ -1,6 +1,7 @@
 //! How much callers may do, through real gRPC: rate, budget, calls at a time, connections, and clients that take their time.
 
 use std::{
+    future::ready,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -8,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, stream};
 use langop_proto::v1::{SynthesisOutcome, ValidateCodeRequest};
 use langop_synthesizer::settings::Settings;
 use tokio::{
@@ -22,6 +24,7 @@ use tonic::{
     codegen::{Body as HttpBody, Bytes, Service as _},
     transport::Endpoint,
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -99,6 +102,40 @@ async fn each_caller_has_its_budget_which_cached_answers_do_not_touch() {
         .await
         .expect("a new window");
     assert!(spent.elapsed() >= Duration::from_secs(2), "too early");
+}
+
+#[tokio::test]
+async fn a_budget_holds_for_many_requests_at_once_up_to_those_under_way() {
+    const PLACES: usize = 3;
+    let gate = Arc::new(Semaphore::new(0));
+    let llm = FakeLlm::start([Act::SayAfter(gate.clone(), GOOD)]).await;
+    let files = Files::new();
+    // Spent with the first answer.
+    let tokens = format!("--caller-tokens={}", COST.0);
+    let settings = Settings {
+        max_llm_requests: PLACES.try_into().unwrap(),
+        ..two_callers(&llm, &files, &[&tokens])
+    };
+    let server = TestServer::start(settings).await;
+    let client = connect(&server, &token(&files, "a")).await.unwrap();
+    let calls: Vec<_> = (0..100)
+        .map(|index| {
+            let mut client = client.clone();
+            let request = request("x", &format!("task {index}"));
+            tokio::spawn(async move { client.synthesize(request).await })
+        })
+        .collect();
+    server.until_metric("langop_synthesis_in_flight 100").await;
+    gate.add_permits(100);
+    let mut answers = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => answers += 1,
+            Err(status) => assert_eq!(denied(&status).0, "TOKEN_BUDGET_SPENT"),
+        }
+    }
+    assert!((1..=PLACES).contains(&answers), "{answers}");
+    assert_eq!(llm.calls(), answers, "nothing was asked for the others");
 }
 
 #[tokio::test]
@@ -276,6 +313,56 @@ async fn a_request_must_arrive_in_time() {
     let response = response.await.expect("an end").unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answers_loses_its_connection_and_frees_its_places() {
+    let limits = ["--send-timeout=1s", "--max-calls=1"];
+    let server = TestServer::start(bounded(&limits)).await;
+    // Gives the server not a byte of room.
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(0);
+    let mut deaf = Client::new(endpoint.connect().await.unwrap());
+    let question = ValidateCodeRequest::default;
+    let waiting = tokio::spawn(async move { deaf.validate_code(question()).await });
+    server
+        .until_metric(r#"langop_grpc_requests_total{method="ValidateCode",code="CANCELLED"} 1"#)
+        .await;
+    assert!(waiting.await.unwrap().is_err());
+    server.until_metric("langop_grpc_connections 0").await;
+    let mut client = server.client().await;
+    client
+        .validate_code(question())
+        .await
+        .expect("its place is free");
+}
+
+#[tokio::test]
+async fn health_calls_are_bounded_for_each_connection() {
+    let server = TestServer::start(bounded(&[])).await;
+    let mut one = HealthClient::new(server.channel().await);
+    let mut watches = Vec::new();
+    let (status, delay) = loop {
+        match one.watch(HealthCheckRequest::default()).await {
+            Ok(watch) => watches.push(watch),
+            Err(status) => break denied(&status),
+        }
+        assert!(watches.len() < 100, "one connection takes all it wants");
+    };
+    assert_eq!((status.as_str(), delay.as_secs()), ("TOO_MANY_CALLS", 1));
+    let mut other = HealthClient::new(server.channel().await);
+    other
+        .check(HealthCheckRequest::default())
+        .await
+        .expect("another connection has its own places");
+    drop(watches);
+    let again = stream::repeat(()).then(|()| {
+        let mut one = one.clone();
+        async move { one.check(HealthCheckRequest::default()).await.is_ok() }
+    });
+    let again = std::pin::pin!(again);
+    let is_free = again.take(10_000).any(ready);
+    assert!(is_free.await, "places are free again");
 }
 
 #[tokio::test]

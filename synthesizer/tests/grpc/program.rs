@@ -25,8 +25,13 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with `provider` at a fake LLM, logging all there is, and waits until it serves.
-    pub(crate) async fn start(provider: &str, llm: &FakeLlm, collector: &str) -> Self {
+    /// Starts it with `provider` at a fake LLM, logging what `filter` says, and waits until it serves.
+    pub(crate) async fn start(
+        provider: &str,
+        llm: &FakeLlm,
+        collector: &str,
+        filter: &str,
+    ) -> Self {
         let log = NamedTempFile::new().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_langop-synthesizer"))
             .args(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
@@ -37,7 +42,7 @@ impl Program {
                 ("SYNTHESIS_API_KEY", KEY),
                 ("SYNTHESIS_API_KEY_FILE", ""),
                 ("LANGOP_LLM_RETRY_DELAY", "1ms"),
-                ("LANGOP_LOG", "trace"),
+                ("LANGOP_LOG", filter),
                 ("LANGOP_LOG_FORMAT", "json"),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
             ])

@@ -16,7 +16,7 @@ use futures::{StreamExt as _, stream};
 use langop_proto::{pool::Pool, routing::routing_key};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tonic::{Status, transport::Endpoint};
+use tonic::{Code, Status, transport::Endpoint};
 
 use crate::{
     fake_llm::{Act, FakeLlm, GOOD},
@@ -40,8 +40,12 @@ impl Program {
     }
 
     fn start_with(llm: &FakeLlm, flags: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", llm, flags)
+    }
+
+    fn start_at(address: &str, llm: &FakeLlm, flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_langop-synthesizer"))
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--listen", address, "--admin-listen", "127.0.0.1:0"])
             .args(flags)
             .env_clear()
             .envs([
@@ -70,14 +74,25 @@ impl Program {
 
     /// SIGTERM.
     fn terminate(&self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.process.id().to_string());
+        let status = Command::new("kill").args([signal, id]).status();
+        assert!(status.unwrap().success());
     }
 
     /// SIGKILL.
     fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Another process at its address, with nothing in its cache.
+    fn restart(&mut self, llm: &FakeLlm) {
+        let address = self.endpoint.trim_start_matches("http://");
+        *self = Self::start_at(address.trim_end_matches('/'), llm, &[]);
     }
 }
 
@@ -104,9 +119,14 @@ fn task(key: usize) -> String {
 
 /// Asks for the code of one key.
 async fn ask(pool: &Pool, key: usize) -> Result<(), Status> {
+    ask_within(Duration::from_mins(1), pool, key).await
+}
+
+async fn ask_within(time: Duration, pool: &Pool, key: usize) -> Result<(), Status> {
     let request = request("a", &task(key));
     let home = routing_key(&request);
-    let answer = pool.call(&home, |channel| {
+    let deadline = tokio::time::Instant::now() + time;
+    let answer = pool.call(&home, deadline, |channel| {
         let (mut client, request) = (Client::new(channel), request.clone());
         async move { Ok(client.synthesize(request).await?.into_inner()) }
     });
@@ -184,6 +204,51 @@ async fn three_replicas_are_one_cache_and_a_killed_one_loses_no_request() {
     let failures = storm(&pool, REQUESTS / 2, kill).await;
     assert!(failures.is_empty(), "{failures:?}");
     assert_eq!(made(&llm), expected(&lost), "only the killed one's again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_comes_back_gets_its_keys_back_and_no_request_is_lost() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let mut replicas = [(); 3].map(|()| Program::start(&llm));
+    let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
+    let lost = at_home(&pool, &replicas[0].endpoint);
+    replicas[0].kill();
+    let failures = storm(&pool, 3 * KEYS, |_| {}).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(made(&llm), expected(&BTreeSet::new()), "all elsewhere");
+    replicas[0].restart(&llm);
+    // At home nothing is known of them, so there they are made again.
+    let started = Instant::now();
+    while made(&llm) != expected(&lost) {
+        let failures = storm(&pool, KEYS, |_| {}).await;
+        assert!(failures.is_empty(), "{failures:?}");
+        assert!(
+            started.elapsed() < Duration::from_mins(2),
+            "never: {lost:?} go home, {:?}",
+            made(&llm)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_hangs_loses_its_keys_until_it_goes_on() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let replicas = [(); 2].map(|()| Program::start(&llm));
+    let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
+    let home = at_home(&pool, &replicas[0].endpoint);
+    let key = *home.first().unwrap();
+    ask(&pool, key).await.unwrap();
+    replicas[0].signal("STOP");
+    let hasty = || ask_within(Duration::from_millis(1500), &pool, key);
+    let late = hasty().await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    // Only a trial of it hangs from now on, which on a slow machine may be the next.
+    let served = stream::iter(0..10).any(async |_| hasty().await.is_ok());
+    assert!(served.await, "it keeps its keys");
+    assert_eq!(made(&llm)[&key], 2, "made elsewhere");
+    replicas[0].signal("CONT");
+    let failures = storm(&pool, 3 * KEYS, |_| {}).await;
+    assert!(failures.is_empty(), "{failures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

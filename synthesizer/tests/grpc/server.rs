@@ -1,6 +1,6 @@
 //! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be open to all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use langop_proto::{SERVICE_NAME, pool::DRAINING};
 use langop_synthesizer::{
@@ -11,7 +11,12 @@ use prost::Message as _;
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_health::pb::{
@@ -237,6 +242,21 @@ async fn stops_in_order() {
         .unwrap()
         .expect("the call under way gets its answer");
     (&mut server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn half_a_request_to_the_admin_server_does_not_hold_up_the_end() {
+    let mut server = TestServer::start(disabled()).await;
+    let mut half = TcpStream::connect(server.admin).await.unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
+    // Taken after the other.
+    assert_eq!(server.page("/livez").await.0, 200);
+    server.shutdown.cancel();
+    let ended = timeout(Duration::from_mins(1), &mut server.task).await;
+    ended.expect("it ends").unwrap().unwrap();
+    drop(half);
 }
 
 #[tokio::test]

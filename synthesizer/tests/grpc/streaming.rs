@@ -215,8 +215,30 @@ async fn only_what_has_not_begun_is_tried_again() {
 
 #[tokio::test]
 async fn what_a_broken_answer_cost_is_said_where_it_is_known() {
-    let (answer, _) = outcome("anthropic", &[Act::FailMidway(GOOD)], |settings| settings).await;
-    let details = answer.unwrap_err().get_error_details();
-    let metadata = &details.error_info().unwrap().metadata;
-    assert_eq!(metadata["input_tokens"], COST.0.to_string());
+    let never = Arc::new(Semaphore::new(0));
+    for (act, expected) in [
+        (Act::FailMidway(GOOD), "PROVIDER_ANSWER_INCOMPLETE"),
+        (Act::GarbleMidway(GOOD), "PROVIDER_ANSWER_UNREADABLE"),
+        (Act::FloodMidway(GOOD), "PROVIDER_ANSWER_TOO_LARGE"),
+        (Act::SayHalfThen(never, GOOD), "PROVIDER_TIMEOUT"),
+    ] {
+        let timeout = match act {
+            Act::SayHalfThen(..) => Duration::from_secs(2),
+            _ => Duration::from_secs(20),
+        };
+        let edit = |settings| Settings {
+            request_timeout: timeout,
+            ..settings
+        };
+        let (answer, _) = outcome("anthropic", &[act], edit).await;
+        let status = answer.unwrap_err();
+        assert_eq!(reason(&status), expected);
+        let details = status.get_error_details();
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(
+            metadata.get("input_tokens"),
+            Some(&COST.0.to_string()),
+            "{expected}"
+        );
+    }
 }

@@ -111,10 +111,10 @@ async fn what_stays_invalid_is_rejected_and_not_kept() {
         ),
         ("", "", None)
     );
-    assert_eq!(
-        (answer.diagnostics[0].line, answer.diagnostics[0].column),
-        (4, 3)
-    );
+    let finding = &answer.diagnostics[0];
+    assert_eq!((finding.line, finding.column), (4, 3));
+    let line = answer.refused_code.lines().nth(3);
+    assert_eq!(line, Some("  system 'ls'"), "what the finding is about");
     assert_eq!(answer.usage.unwrap().input_tokens, 3 * COST.0);
     let options = SynthesizeOptions {
         max_repairs: Some(0),
@@ -196,7 +196,7 @@ async fn equal_requests_under_way_share_one_call_and_each_gets_its_own_name() {
     let gate = Arc::new(Semaphore::new(0));
     let (server, llm) = start([Act::SayAfter(gate.clone(), GOOD)]).await;
     let client = server.client().await;
-    let calls: Vec<_> = (0..100)
+    let calls: Vec<_> = (0..1000)
         .map(|index| {
             let mut client = client.clone();
             let request = request(&format!("agent-{index}"), "watch the door");
@@ -204,7 +204,7 @@ async fn equal_requests_under_way_share_one_call_and_each_gets_its_own_name() {
         })
         .collect();
     server
-        .until_metric(r#"langop_synthesis_cache_requests_total{result="coalesced"} 99"#)
+        .until_metric(r#"langop_synthesis_cache_requests_total{result="coalesced"} 999"#)
         .await;
     gate.add_permits(1);
     let (mut made, mut shared) = (0, 0);
@@ -225,7 +225,7 @@ async fn equal_requests_under_way_share_one_call_and_each_gets_its_own_name() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((made, shared, llm.calls()), (1, 99, 1));
+    assert_eq!((made, shared, llm.calls()), (1, 999, 1));
     let again = synthesize(&server, request("late", "watch the door")).await;
     assert_eq!(
         (again.outcome(), again.usage),
@@ -347,7 +347,11 @@ async fn a_stream_tells_how_it_goes() {
                     "tokens".to_owned()
                 }
                 Event::Validating(validating) => format!("validating {}", validating.attempt),
-                Event::Repairing(repairing) => format!("repairing {}", repairing.attempt),
+                Event::Repairing(repairing) => {
+                    let line = repairing.refused_code.lines().nth(3);
+                    assert_eq!(line, Some("  system 'ls'"));
+                    format!("repairing {}", repairing.attempt)
+                }
                 Event::Result(result) if result.outcome() == SynthesisOutcome::Repaired => {
                     "repaired".to_owned()
                 }

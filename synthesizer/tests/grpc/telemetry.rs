@@ -8,11 +8,13 @@ use std::{
 use langop_proto::v1::{
     DistillPersonaRequest, Model, Persona, PreviousCode, SynthesisOutcome, SynthesizeOptions,
     SynthesizeRequest, SynthesizeStreamRequest, Tool, ToolOperation, ValidateCodeRequest,
+    synthesize_stream_response::Event,
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
     trace::v1::Span,
 };
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tonic::{Code, Request};
 
@@ -237,7 +239,7 @@ async fn spans_and_metrics_have_the_names_of_the_design_and_no_content() {
     let gate = Arc::new(Semaphore::new(0));
     let llm = FakeLlm::start(acts(&gate)).await;
     let (collector, url) = Collector::start().await;
-    let mut program = Program::start("anthropic", &llm, &url).await;
+    let mut program = Program::start("anthropic", &llm, &url, "trace").await;
     calls(&program, &gate).await;
     let page = program.metrics().await;
     assert!(program.stop().await.success(), "{}", program.log());
@@ -266,6 +268,55 @@ async fn spans_and_metrics_have_the_names_of_the_design_and_no_content() {
     design_names(&page);
     bounded_labels(&page);
     exemplars(&page);
+}
+
+#[tokio::test]
+async fn by_default_lines_name_their_request_without_spans_which_are_exported_all_the_same() {
+    let llm = FakeLlm::start([Act::Fail(503, None), Act::Say(ANSWER)]).await;
+    let (collector, url) = Collector::start().await;
+    // Empty is unset.
+    let mut program = Program::start("openai", &llm, &url, "").await;
+    let trace = Trace::Streamed;
+    let request = Some(request("mailer", "watch"));
+    let asked = trace.call(SynthesizeStreamRequest { request });
+    let mut client = program.client().await;
+    let mut stream = client.synthesize_stream(asked).await.unwrap().into_inner();
+    let mut events = Vec::new();
+    while let Some(event) = stream.message().await.unwrap() {
+        events.extend(event.event);
+    }
+    drop((stream, client));
+    assert!(program.stop().await.success(), "{}", program.log());
+
+    let Some(Event::Result(made)) = events.pop() else {
+        panic!("no result")
+    };
+    let log = program.log();
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let is_warning = |line: &&Value| line["fields"]["message"].to_string().contains("failed");
+    let warning = lines.iter().find(is_warning).expect(&log);
+    let fields = &warning["fields"];
+    assert_eq!(
+        (&fields["agent"], &fields["namespace"], &fields["request"]),
+        (&json!("mailer"), &json!("demo"), &json!(made.request_hash))
+    );
+    let traceparent = fields["traceparent"].to_string();
+    assert!(
+        traceparent.contains(&format!("{:032x}", trace.id())),
+        "{traceparent}"
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["span"].is_null() && line["spans"].is_null()),
+        "{log}"
+    );
+    let chats = collector.spans();
+    let chats = chats.iter().filter(|span| span.name == "chat fake");
+    assert_eq!(chats.count(), 2, "spans are exported");
 }
 
 /// Beside the snapshots, because a snapshot is easily accepted: what the design demands by name.

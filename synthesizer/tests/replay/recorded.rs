@@ -34,7 +34,7 @@ impl Provider for Recorded {
             usage: Usage::default(),
             finish: self.finish,
         });
-        let nothing = ProviderError::Unreadable("no more was recorded");
+        let nothing = ProviderError::unreadable("no more was recorded");
         future::ready(answer.ok_or(nothing)).boxed()
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -12,6 +13,7 @@ use langop_proto::{
     pool::Pool, routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
 use crate::figures::{self, Figures};
@@ -19,6 +21,8 @@ use crate::figures::{self, Figures};
 const KEYS: usize = 100;
 const REQUESTS: usize = 10_000;
 const IN_FLIGHT: usize = 64;
+/// Longest time a request may take.
+const LONGEST: Duration = Duration::from_mins(2);
 
 pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     let llm = crate::simulated_llm().await?;
@@ -108,7 +112,8 @@ async fn run(pool: &Pool, requests: usize) -> usize {
             async move {
                 let request = crate::request(n % KEYS);
                 let key = routing_key(&request);
-                let answer = pool.call(&key, async |channel| {
+                let deadline = Instant::now() + LONGEST;
+                let answer = pool.call(&key, deadline, async |channel| {
                     SynthesisServiceClient::new(channel)
                         .synthesize(request.clone())
                         .await

@@ -15,7 +15,7 @@ use langop_proto::{
     },
 };
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Channel};
 
 use crate::endpoints::{self, EndpointError};
@@ -134,17 +134,16 @@ impl Synthesizer {
         F: Future<Output = Result<T, Status>>,
     {
         let deadline = Instant::now() + self.timeout;
-        let attempts = self.pool.call(key, |channel| {
+        let attempts = self.pool.call(key, deadline + MARGIN, |channel| {
             let client = SynthesisServiceClient::with_interceptor(channel, self.bearer.clone())
                 .max_decoding_message_size(limits::MESSAGE);
             let mut request = Request::new(message.clone());
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             attempt(client, request)
         });
-        let answer = timeout_at(deadline + MARGIN, attempts).await;
-        match answer.map_err(|_| self.too_late())? {
+        match attempts.await {
             Ok(answer) => Ok(answer),
-            // What the transport says then is only that it gave up.
+            // Only what this side made up has a source: all it says then is that it gave up.
             Err(status) if status.source().is_some() && Instant::now() >= deadline => {
                 Err(self.too_late())
             }

@@ -120,6 +120,7 @@ mod tests {
             Event::Repairing(Repairing {
                 attempt: 1,
                 diagnostics: vec![],
+                refused_code: String::new(),
             }),
         ]
     }

@@ -27,7 +27,7 @@ pub(crate) fn progress(event: &Event) -> Option<String> {
                 &repairing.diagnostics,
                 Source {
                     name: "answer",
-                    code: None,
+                    code: Some(repairing.refused_code.as_str()).filter(|code| !code.is_empty()),
                 },
             );
             Some(format!(
@@ -41,12 +41,13 @@ pub(crate) fn progress(event: &Event) -> Option<String> {
 
 /// Whether there is code, from whom, at what cost, and what it says.
 pub(crate) fn synthesized(response: &SynthesizeResponse) -> String {
-    let code = (!response.code.is_empty()).then_some(response.code.as_str());
+    let codes = [&response.code, &response.refused_code];
+    let code = codes.into_iter().find(|code| !code.is_empty());
     let mut text = render(
         &response.diagnostics,
         Source {
             name: "answer",
-            code,
+            code: code.map(String::as_str),
         },
     );
     let answers = if response.attempts == 1 {
@@ -192,6 +193,8 @@ mod tests {
     use super::*;
     use crate::diagnostics::tests::plain;
 
+    const REFUSED: &str = "agent 'x' do\n  schedule cron: '0 99 * * *'\nend\n";
+
     fn diagnostics() -> Vec<Diagnostic> {
         let diagnostic = Diagnostic {
             code: "bad-schedule".into(),
@@ -253,6 +256,12 @@ mod tests {
             Event::Repairing(Repairing {
                 attempt: 1,
                 diagnostics: diagnostics(),
+                refused_code: REFUSED.into(),
+            }),
+            Event::Repairing(Repairing {
+                attempt: 2,
+                diagnostics: diagnostics(),
+                refused_code: String::new(),
             }),
         ];
         let lines: String = events.iter().filter_map(progress).collect();
@@ -260,6 +269,15 @@ mod tests {
         asking claude (request abcdef012345)
         checking answer 1
         answer 1 is invalid and goes back:
+        error[bad-schedule]: no such hour
+         --> answer:2:3
+          |
+        2 |   schedule cron: '0 99 * * *'
+          |   ^^^^^^^^
+          |
+          = help: write 0 to 23
+
+        answer 2 is invalid and goes back:
         error[bad-schedule]: no such hour
         --> answer:2:3
          = help: write 0 to 23
@@ -281,12 +299,17 @@ mod tests {
             model: "m".into(),
             provider: "openai".into(),
             attempts: 1,
+            refused_code: REFUSED.into(),
             ..SynthesizeResponse::default()
         };
         insta::assert_snapshot!(plain(&synthesized(&rejected)), @r"
         error[bad-schedule]: no such hour
-        --> answer:2:3
-         = help: write 0 to 23
+         --> answer:2:3
+          |
+        2 |   schedule cron: '0 99 * * *'
+          |   ^^^^^^^^
+          |
+          = help: write 0 to 23
 
         no valid code made by m (openai), 1 answer
         no tokens spent
@@ -300,8 +323,7 @@ mod tests {
             diagnostics: diagnostics(),
             definition: None,
         };
-        let code = "agent 'x' do\n  schedule cron: '0 99 * * *'\nend\n";
-        insta::assert_snapshot!(plain(&validated(&invalid, "agent.rb", code)), @r"
+        insta::assert_snapshot!(plain(&validated(&invalid, "agent.rb", REFUSED)), @r"
         error[bad-schedule]: no such hour
          --> agent.rb:2:3
           |

@@ -59,11 +59,15 @@ pub(super) async fn perform(act: Act, path: &str, key: &str) -> Response {
                 Body::from_stream(stream::iter([Ok(first)]).chain(cut)),
             )
         }
-        Act::Flood => {
-            let megabyte = Bytes::from(vec![b' '; 1 << 20]);
-            let flood = (0..30).map(move |_| Ok::<_, Infallible>(megabyte.clone()));
-            streamed(path, Body::from_stream(stream::iter(flood)))
+        Act::GarbleMidway(text) => {
+            let (first, _) = halves(&events(path, text, "stop", COST.1));
+            streamed(
+                path,
+                [&first[..], b"data: {\"this is\"\n\n"].concat().into(),
+            )
         }
+        Act::Flood => flood(path, Bytes::new()),
+        Act::FloodMidway(text) => flood(path, halves(&events(path, text, "stop", COST.1)).0),
         act @ (Act::SayWhole(_) | Act::Fail(..) | Act::Hang) => {
             super::perform(act, path, key).await
         }
@@ -81,6 +85,12 @@ fn streamed(path: &str, body: Body) -> Response {
         "text/event-stream; charset=utf-8"
     };
     ([(CONTENT_TYPE, kind)], body).into_response()
+}
+
+fn flood(path: &str, first: Bytes) -> Response {
+    let pieces = std::iter::once(first).chain(super::flood());
+    let pieces = stream::iter(pieces.map(Ok::<_, Infallible>));
+    streamed(path, Body::from_stream(pieces))
 }
 
 fn halves(events: &[String]) -> (Bytes, Bytes) {
