@@ -1,12 +1,17 @@
 //! The contract with agents, tools and administrators, whole: what the API server really holds, for a service tool and a sidecar tool,
 //! in a namespace that enforces Pod Security `restricted`.
 
-use k8s_openapi::api::{apps::v1::Deployment, networking::v1::NetworkPolicy};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::CronJob,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Service},
+    networking::v1::NetworkPolicy,
+};
 use kube::ResourceExt as _;
-use langop_api::{LanguageClient, LanguageModel, LanguageTool};
+use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguageTool};
 use serde_json::{Value, json};
 
-use crate::world::{Persona, World};
+use crate::world::{Persona, World, agent_yaml, scheduled_code};
 
 const FAMILY: &str = "
 apiVersion: langop.io/v1alpha1
@@ -128,7 +133,7 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
 
     // A scheduled agent's pods too: the CronJob's template is tried by a Job made from it by hand.
     world
-        .patch::<langop_api::LanguageAgent>("office", json!({"spec": {"schedule": "0 9 * * *"}}))
+        .patch::<LanguageAgent>("office", json!({"spec": {"schedule": "0 9 * * *"}}))
         .await;
     let cron: k8s_openapi::api::batch::v1::CronJob = world.until("office", |_| true).await;
     let template = cron.spec.job_template;
@@ -224,4 +229,63 @@ async fn a_touched_sidecar_reaches_the_agents_pod() {
         ("tool-files", Some("Always"))
     );
     assert!(deployment.name_any() == "office");
+}
+
+#[tokio::test]
+async fn a_touch_and_a_restart_of_the_whole_family_write_nothing() {
+    let mut world = World::new("silent").await;
+    world.apply(FAMILY).await;
+    world.until_ready("office").await;
+    world.llm.reply(scheduled_code("every: '15m'"));
+    world.apply(&agent_yaml("clock", "tick")).await;
+    world.until_ready("clock").await;
+    let mark = world.settled().await;
+    let calls = world.calls().await;
+    assert_eq!(calls, (2, 1));
+    assert_eq!(
+        world.news("clock").await,
+        ["CronJobCreated", "SynthesisStarted", "SynthesisSucceeded"]
+    );
+    world.news("office").await;
+
+    touch_everything(&world).await;
+    world.done_since(mark).await.assert_none();
+
+    let mark = world.mark();
+    world.operator.restart().await.unwrap();
+    world.done_since(mark).await.assert_none();
+    assert_eq!(world.calls().await, calls, "and no gRPC call");
+    for agent in ["office", "clock"] {
+        assert_eq!(world.news(agent).await, [""; 0]);
+    }
+}
+
+/// An annotation on each object of ours and on their children; not on Deployments, to which that is a new generation to be observed.
+async fn touch_everything(world: &World) {
+    let touch = json!({"metadata": {"annotations": {"somebody/else": "was here"}}});
+    for agent in ["office", "clock"] {
+        world.patch::<LanguageAgent>(agent, touch.clone()).await;
+        for code in world.revisions(agent).await {
+            world
+                .patch::<ConfigMap>(&code.name_any(), touch.clone())
+                .await;
+        }
+    }
+    for tool in ["mail", "files"] {
+        world.patch::<LanguageTool>(tool, touch.clone()).await;
+    }
+    world.patch::<LanguageModel>("brain", touch.clone()).await;
+    world.patch::<Persona>("clerk", touch.clone()).await;
+    world.patch::<LanguageClient>("chat", touch.clone()).await;
+    world.patch::<CronJob>("clock", touch.clone()).await;
+    for name in ["office", "clock", "mail", "chat"] {
+        world.patch::<NetworkPolicy>(name, touch.clone()).await;
+    }
+    for name in ["brain-proxy", "mail", "chat"] {
+        world.patch::<Service>(name, touch.clone()).await;
+    }
+    world
+        .patch::<PersistentVolumeClaim>("office-workspace", touch.clone())
+        .await;
+    world.patch::<ConfigMap>("brain-proxy", touch).await;
 }

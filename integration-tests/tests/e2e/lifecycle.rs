@@ -26,6 +26,7 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
     );
     world.until_ready("mortal").await;
 
+    let mark = world.settled().await;
     world
         .ns
         .api::<LanguageAgent>()
@@ -56,6 +57,8 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
         .await
         .unwrap();
     assert_eq!(kept.uid(), claim.uid());
+    // Owner references do all of it.
+    world.done_since(mark).await.assert_none();
 
     world.with_agent("mortal", "live again").await;
     world
@@ -78,6 +81,8 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
         claim.uid(),
         "found again"
     );
+    world.until_ready("mortal").await;
+    let mark = world.settled().await;
     world
         .ns
         .api::<LanguageAgent>()
@@ -92,6 +97,7 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
     )
     .await
     .unwrap();
+    world.done_since(mark).await.assert_none();
 }
 
 #[tokio::test]
@@ -192,7 +198,7 @@ async fn history_is_pruned_to_its_limit_and_never_the_active_code() {
         world
             .until_condition("author", "Synthesized", "True", "SynthesisSucceeded")
             .await;
-        world.writes_since(old).await;
+        world.done_since(old).await;
     }
     let revisions = world.revisions("author").await;
     assert_eq!(

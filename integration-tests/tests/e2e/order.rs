@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob};
 use langop_api::LanguageAgent;
-use langop_integration_tests::{FakeLlm, Synthesizer};
 use serde_json::json;
 
 use crate::world::{
@@ -81,45 +80,11 @@ async fn a_synthesizer_that_is_down_is_told_of_and_awaited() {
 }
 
 #[tokio::test]
-async fn with_synthesis_disabled_only_an_image_of_its_own_runs() {
-    let llm = FakeLlm::start().await.unwrap();
-    let disabled = Synthesizer::builder().start().await.unwrap();
-    let world = World::with("disabled", llm, disabled).await;
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
-    world.apply(&agent_yaml("coder", "write code")).await;
-    let agent = world
-        .until_condition("coder", "Synthesized", "False", "SynthesisDisabled")
-        .await;
-    assert!(
-        condition(&agent, "Synthesized")
-            .unwrap()
-            .message
-            .contains("SYNTHESIS_MODEL"),
-        "it says what to set"
-    );
-    assert!(world.get::<Deployment>("coder").await.is_none());
-
-    world
-        .apply(
-            "
-apiVersion: langop.io/v1alpha1
-kind: LanguageAgent
-metadata: {name: own}
-spec: {image: 'registry.example/own:1', toolRefs: [{name: mail}]}
-",
-        )
-        .await;
-    world.until_ready("own").await;
-    let deployment = world.deployment("own").await;
-    assert!(env(&deployment, "MCP_SERVERS").unwrap().contains("mail"));
-    assert_eq!(world.llm.count(), 0);
-}
-
-#[tokio::test]
 async fn a_mode_switch_both_ways_leaves_one_workload() {
     let world = World::new("mode").await;
     world.with_agent("switcher", "switch").await;
+    let mark = world.settled().await;
+    world.news("switcher").await;
     world
         .patch::<LanguageAgent>(
             "switcher",
@@ -144,7 +109,11 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
         agent.status.unwrap().schedule.as_deref(),
         Some("0 9 * * 1-5")
     );
+    let did = world.done_since(mark).await;
+    did.assert_children(&["delete deployments switcher", "patch cronjobs switcher"]);
+    assert_eq!(world.news("switcher").await, ["CronJobCreated"]);
 
+    let mark = world.mark();
     world
         .patch::<LanguageAgent>(
             "switcher",
@@ -160,7 +129,9 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
         .await;
     assert!(world.get::<CronJob>("switcher").await.is_none());
     world.until_ready("switcher").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["delete cronjobs switcher", "patch deployments switcher"]);
+    assert_eq!(world.news("switcher").await, ["DeploymentCreated"]);
     assert_eq!(
         world.calls().await,
         (1, 0),
