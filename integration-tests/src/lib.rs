@@ -37,6 +37,7 @@ mod namespace;
 pub mod otlp;
 pub mod programs;
 mod run_dir;
+pub mod touch;
 pub mod wait;
 
 pub use audit::{AuditEvent, AuditLog, Filter, Mark};
