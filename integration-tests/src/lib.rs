@@ -35,6 +35,7 @@ pub mod manifests;
 pub mod metrics;
 mod namespace;
 pub mod otlp;
+pub mod processes;
 pub mod programs;
 mod run_dir;
 pub mod touch;
