@@ -427,3 +427,42 @@ async fn a_control_plane_of_its_own_starts_and_stops_in_order() -> Result<()> {
     println!("up in {up:.1?}, down in {:.1?}", begun.elapsed());
     all_gone(&pids, SOON).await
 }
+
+/// What `control-plane build` says where the only program of that name is this script, or none is.
+fn built_with_go(script: Option<&str>) -> Result<String> {
+    let bin = tempfile::tempdir()?;
+    if let Some(script) = script {
+        let go = bin.path().join("go");
+        std::fs::write(&go, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(&go, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
+        .arg("build")
+        .env("PATH", bin.path())
+        .env("XDG_CACHE_HOME", bin.path())
+        .output()?;
+    assert_eq!(output.status.code(), Some(1));
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+#[test]
+fn who_has_no_go_or_an_old_one_is_told_what_to_do() -> Result<()> {
+    let cases = [
+        (None, "no Go was found"),
+        (
+            Some("printf 'go1.20.1\\nlinux\\namd64\\n'"),
+            "the Go found is go1.20.1",
+        ),
+        (Some("echo broken >&2; exit 1"), "`go env` failed: broken"),
+    ];
+    for (script, problem) in cases {
+        let said = built_with_go(script)?;
+        assert!(said.contains(problem), "{said}");
+        assert!(
+            problem.contains("failed")
+                || (said.contains("install Go 1.") && said.contains("KUBEBUILDER_ASSETS")),
+            "{said}"
+        );
+    }
+    Ok(())
+}
