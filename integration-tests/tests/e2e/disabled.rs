@@ -61,6 +61,7 @@ async fn an_operator_without_a_synthesizer_says_so_and_images_run_alone() {
 async fn what_can_run_runs(world: &World, setting: &str) {
     world.apply(TOOL).await;
     world.apply(MODEL).await;
+    let mark = world.settled().await;
     world.apply(&agent_yaml("coder", "write code")).await;
     let agent = world
         .until_condition("coder", "Synthesized", "False", "SynthesisDisabled")
@@ -68,6 +69,8 @@ async fn what_can_run_runs(world: &World, setting: &str) {
     let message = &condition(&agent, "Synthesized").unwrap().message;
     assert!(message.contains(setting), "it says what to set: {message}");
     assert!(is(&agent, "Stalled", "True"));
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch networkpolicies coder"]);
 
     world.apply(BOTH).await;
     for alone in ["both", "own"] {

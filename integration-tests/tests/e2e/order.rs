@@ -12,6 +12,7 @@ use crate::world::{
 async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
     let early = World::new("early").await;
     early.llm.reply_with(|_| code("wait for it"));
+    let mark = early.mark();
     early.apply(&agent_yaml("patient", "wait for it")).await;
     let agent = early
         .until("patient", |a: &LanguageAgent| {
@@ -23,8 +24,10 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
         message.contains("mail") && message.contains("brain"),
         "{message}"
     );
-    early.settled().await;
+    let did = early.done_since(mark).await;
+    did.assert_children(&["patch networkpolicies patient"]);
     assert_eq!(early.calls().await, (0, 0), "no call until they are there");
+    assert_eq!(early.news("patient").await, [""; 0]);
     early.apply(TOOL).await;
     early.settled().await;
     assert_eq!(early.calls().await, (0, 0), "one of the two is not enough");
@@ -44,6 +47,9 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
         template(late.deployment("patient").await, late.ns.name())
     );
     assert_eq!(early.calls().await, late.calls().await);
+    early.settled().await;
+    late.settled().await;
+    assert_eq!(early.news("patient").await, late.news("patient").await);
 }
 
 #[tokio::test]
@@ -77,6 +83,16 @@ async fn a_synthesizer_that_is_down_is_told_of_and_awaited() {
         "success resets the back-off"
     );
     assert_eq!(world.llm.count(), 1);
+    world.settled().await;
+    let news = world.news("hopeful").await;
+    let told = |reason: &str| news.iter().filter(|said| *said == reason).count();
+    let failed = told("SynthesisFailed");
+    assert_eq!(told("SynthesisStarted"), failed + 1, "{news:?}");
+    assert_eq!(
+        (told("SynthesisSucceeded"), told("DeploymentCreated")),
+        (1, 1)
+    );
+    assert_eq!(news.len(), 2 * failed + 3, "nothing else: {news:?}");
 }
 
 #[tokio::test]
