@@ -7,7 +7,7 @@ use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguageTool};
 use langop_integration_tests::touch;
 use serde_json::{Value, json};
 
-use crate::world::{Persona, World};
+use crate::world::{Persona, World, is_ready};
 
 const FAMILY: &str = include_str!("../../fixtures/family.yaml");
 
@@ -45,7 +45,6 @@ async fn what_the_api_server_holds_is_the_contract() {
 async fn every_pod_we_build_is_accepted_under_restricted() {
     let world = World::new("restricted").await;
     world.apply(FAMILY).await;
-    world.until_ready("office").await;
     for name in ["office", "brain-proxy", "mail", "chat"] {
         world
             .until(name, |d: &Deployment| {
@@ -55,31 +54,7 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
             })
             .await;
     }
-    let ready = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| {
-        conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True")
-    };
-    world
-        .until("brain", |m: &LanguageModel| {
-            m.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("mail", |t: &LanguageTool| {
-            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("files", |t: &LanguageTool| {
-            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("chat", |c: &LanguageClient| {
-            c.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
+    all_are_ready(&world).await;
 
     // A scheduled agent's pods too: the CronJob's template is tried by a Job made from it by hand.
     world
@@ -98,6 +73,35 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
             job.status
                 .as_ref()
                 .is_some_and(|s| s.active.unwrap_or_default() + s.succeeded.unwrap_or_default() > 0)
+        })
+        .await;
+}
+
+/// The whole family is Ready.
+async fn all_are_ready(world: &World) {
+    for agent in ["office", "clock"] {
+        world.until_ready(agent).await;
+    }
+    world
+        .until("brain", |m: &LanguageModel| {
+            m.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    for tool in ["mail", "files"] {
+        world
+            .until(tool, |t: &LanguageTool| {
+                t.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+            })
+            .await;
+    }
+    world
+        .until("chat", |c: &LanguageClient| {
+            c.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    world
+        .until("clerk", |p: &Persona| {
+            p.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
         })
         .await;
 }
@@ -185,9 +189,7 @@ async fn a_touched_sidecar_reaches_the_agents_pod() {
 async fn a_touch_and_a_restart_of_the_whole_family_write_nothing() {
     let mut world = World::new("silent").await;
     world.apply(FAMILY).await;
-    for agent in ["office", "clock"] {
-        world.until_ready(agent).await;
-    }
+    all_are_ready(&world).await;
     let mark = world.settled().await;
     let calls = world.calls().await;
     assert_eq!(calls, (2, 1), "one for each agent, one for the persona");

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_integration_tests::{FakeLlm, Synthesizer};
 
-use crate::world::{MODEL, Persona, TOOL, World, agent_yaml, condition, env, is, mounted_code};
+use crate::world::{Persona, World, agent_yaml, condition, env, is, mounted_code};
 
 /// An image of its own that could also run code, if there were any.
 const BOTH: &str = "
@@ -59,8 +59,7 @@ async fn an_operator_without_a_synthesizer_says_so_and_images_run_alone() {
 
 /// `setting` is what has to be set for more.
 async fn what_can_run_runs(world: &World, setting: &str) {
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
+    world.with_tool_and_model().await;
     let mark = world.settled().await;
     world.apply(&agent_yaml("coder", "write code")).await;
     let agent = world

@@ -11,7 +11,7 @@ use langop_api::LanguageAgent;
 use langop_integration_tests::{Reply, wait};
 use serde_json::json;
 
-use crate::world::{MODEL, SOON, TOOL, World, agent_yaml, condition, is};
+use crate::world::{SOON, World, agent_yaml, condition, is};
 
 #[tokio::test]
 async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_again() {
@@ -117,8 +117,7 @@ async fn a_deleted_scheduled_agent_takes_its_runs_along() {
 #[tokio::test]
 async fn an_agent_deleted_while_it_is_synthesized_leaves_nothing() {
     let world = World::new("inflight").await;
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
+    world.with_tool_and_model().await;
     world.llm.reply(Reply::Hang);
     world.apply(&agent_yaml("unborn", "never mind")).await;
     wait::until("the call of the LLM", SOON, async || {

@@ -1,11 +1,14 @@
 //! What is ours and what is not: foreign objects are left alone, ours are kept as we want them.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy};
-use kube::ResourceExt as _;
+use kube::{
+    ResourceExt as _,
+    api::{Patch, PatchParams},
+};
 use langop_api::{LanguageAgent, LanguageTool};
 use serde_json::json;
 
-use crate::world::{MODEL, TOOL, World, agent_yaml, condition, is};
+use crate::world::{TOOL, World, agent_yaml, condition, is};
 
 const FOREIGN: &str = "
 apiVersion: apps/v1
@@ -24,8 +27,7 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
     let world = World::new("foreign").await;
     world.apply(FOREIGN).await;
     let before = world.deployment("taken").await;
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
+    world.with_tool_and_model().await;
     let mark = world.settled().await;
     world.apply(&agent_yaml("taken", "take it")).await;
     let agent = world
@@ -122,12 +124,14 @@ async fn drift_is_repaired() {
             .image
             .clone()
     };
+    // As `kubectl set image` does: the rest of the container stays, and so the pod is admitted.
+    let evil = json!({"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": "registry.example/evil:1"}]}}}});
     world
-        .patch::<Deployment>(
-            "loyal",
-            json!({"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": "registry.example/evil:1"}]}}}}),
-        )
-        .await;
+        .ns
+        .api::<Deployment>()
+        .patch("loyal", &PatchParams::default(), &Patch::Strategic(evil))
+        .await
+        .unwrap();
     world
         .until("loyal", |d: &Deployment| image(d) == image(&wanted))
         .await;

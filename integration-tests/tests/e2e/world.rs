@@ -249,10 +249,28 @@ impl World {
         )
     }
 
-    /// A tool, a model, and an agent that uses both.
-    pub(crate) async fn with_agent(&self, name: &str, instructions: &str) -> LanguageAgent {
+    /// A tool and a model, up: nothing of them is still to be written.
+    pub(crate) async fn with_tool_and_model(&self) {
         self.apply(TOOL).await;
         self.apply(MODEL).await;
+        self.until("mail", |tool: &Tool| {
+            tool.status
+                .as_ref()
+                .is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+        self.until("brain", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    }
+
+    /// A tool, a model, and an agent that uses both.
+    pub(crate) async fn with_agent(&self, name: &str, instructions: &str) -> LanguageAgent {
+        self.with_tool_and_model().await;
         self.apply(&agent_yaml(name, instructions)).await;
         self.until_ready(name).await
     }
@@ -304,6 +322,12 @@ pub(crate) fn scheduled_code(schedule: &str) -> Reply {
     Reply::Code(format!(
         "require 'language_operator'\n\nagent 'agent' do\n  schedule {schedule}\n  objectives [\n    \"Do it\"\n  ]\nend\n"
     ))
+}
+
+pub(crate) fn is_ready(conditions: &[Condition]) -> bool {
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 pub(crate) fn condition<'a>(agent: &'a LanguageAgent, type_: &str) -> Option<&'a Condition> {
