@@ -35,8 +35,10 @@ pub mod manifests;
 pub mod metrics;
 mod namespace;
 pub mod otlp;
+pub mod processes;
 pub mod programs;
 mod run_dir;
+pub mod touch;
 pub mod wait;
 
 pub use audit::{AuditEvent, AuditLog, Filter, Mark};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::client::Body;
+use kube::core::{GroupVersionKind, Request};
 use kube::discovery::{self, Scope};
 use kube::{Api, Client};
 
@@ -43,15 +44,64 @@ pub async fn apply(
     object: &DynamicObject,
     namespace: &str,
 ) -> Result<DynamicObject> {
+    let (api, name) = target(client, object, namespace).await?;
+    api.patch(&name, &params(), &Patch::Apply(object))
+        .await
+        .with_context(|| format!("cannot apply {} {name}", kind(object)))
+}
+
+/// What the server would warn of (its `Warning` headers) when the object is applied. Nothing is stored.
+///
+/// # Errors
+/// If its kind is unknown to the server, or the server refuses it.
+pub async fn warnings(
+    client: &Client,
+    object: &DynamicObject,
+    namespace: &str,
+) -> Result<Vec<String>> {
+    let (api, name) = target(client, object, namespace).await?;
+    let params = PatchParams {
+        dry_run: true,
+        ..params()
+    };
+    let request = Request::new(api.resource_url()).patch(&name, &params, &Patch::Apply(object))?;
+    let response = client.send(request.map(Body::from)).await?;
+    let said = || format!("{} {name}", kind(object));
+    ensure!(
+        response.status().is_success(),
+        "{}: {}",
+        said(),
+        response.status()
+    );
+    let headers = response.headers().get_all("warning").iter();
+    Ok(headers
+        .map(|header| format!("{}: {}", said(), String::from_utf8_lossy(header.as_bytes())))
+        .collect())
+}
+
+fn params() -> PatchParams {
+    PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply(crate::USER_AGENT).force()
+    }
+}
+
+fn kind(object: &DynamicObject) -> &str {
+    object.types.as_ref().map_or("?", |types| &types.kind)
+}
+
+/// Where an object belongs, and its name.
+async fn target(
+    client: &Client,
+    object: &DynamicObject,
+    namespace: &str,
+) -> Result<(Api<DynamicObject>, String)> {
     let types = object
         .types
         .as_ref()
         .context("an object without apiVersion and kind")?;
-    let name = object
-        .metadata
-        .name
-        .as_deref()
-        .context("an object without metadata.name")?;
+    let name = object.metadata.name.clone();
+    let name = name.context("an object without metadata.name")?;
     let gvk = GroupVersionKind::try_from(types)?;
     let (resource, capabilities) =
         discovery::pinned_kind(client, &gvk)
@@ -63,17 +113,11 @@ pub async fn apply(
                 )
             })?;
     let namespace = object.metadata.namespace.as_deref().unwrap_or(namespace);
-    let api: Api<DynamicObject> = match capabilities.scope {
+    let api = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
         Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
     };
-    let params = PatchParams {
-        field_validation: Some(kube::api::ValidationDirective::Strict),
-        ..PatchParams::apply(crate::USER_AGENT).force()
-    };
-    api.patch(name, &params, &Patch::Apply(object))
-        .await
-        .with_context(|| format!("cannot apply {} {name}", types.kind))
+    Ok((api, name))
 }
 
 #[cfg(test)]

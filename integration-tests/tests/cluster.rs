@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use k8s_openapi::{
     api::{
+        apps::v1::Deployment,
+        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
         core::v1::{LimitRange, Namespace, ResourceQuota},
         networking::v1::NetworkPolicy,
         rbac::v1::RoleBinding,
@@ -20,12 +22,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
 use langop_api::{LanguageAgent, LanguageCluster};
 use langop_integration_tests::{
-    ControlPlane, Operator, Synthesizer, manifests, programs::LeaderElection, wait,
+    ControlPlane, Operator, Synthesizer, audit, manifests, programs::LeaderElection, touch, wait,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
@@ -71,21 +73,7 @@ async fn until_ready(client: &Client, name: &str) -> LanguageCluster {
         .unwrap()
 }
 
-#[tokio::test]
-async fn a_cluster_makes_its_namespace_quota_bindings_and_isolation_and_deletes_no_namespace() {
-    let _alone = alone().await;
-    let cp = control_plane().await;
-    let client = cp.client().await.unwrap();
-    let synthesizer = Synthesizer::template().start().await.unwrap();
-    let operator = Operator::builder(cp)
-        .cluster_wide()
-        .synthesizer(synthesizer.grpc_url())
-        .start()
-        .await
-        .unwrap();
-    apply(
-        &client,
-        "
+const OFFICE: &str = "
 apiVersion: langop.io/v1alpha1
 kind: LanguageCluster
 metadata: {name: office}
@@ -96,10 +84,57 @@ spec:
     - {subject: {kind: Group, name: readers}, role: view}
     - {subject: {kind: ServiceAccount, name: robot, namespace: office}, role: admin}
   ingressFrom: [{namespaceLabels: {team: portal}}]
-",
-    )
-    .await;
+";
+
+#[tokio::test]
+async fn a_cluster_makes_its_namespace_quota_bindings_and_isolation_and_deletes_no_namespace() {
+    let _alone = alone().await;
+    let cp = control_plane().await;
+    let client = cp.client().await.unwrap();
+    let synthesizer = Synthesizer::template().start().await.unwrap();
+    let mut operator = Operator::builder(cp)
+        .cluster_wide()
+        .synthesizer(synthesizer.grpc_url())
+        .start()
+        .await
+        .unwrap();
+    apply(&client, OFFICE).await;
     until_ready(&client, "office").await;
+    the_frame_is_there(&client).await;
+    members_may_do_what_their_role_says(&client).await;
+    agents_live_inside(&client).await;
+    touch_and_restart_write_nothing(cp, &client, &mut operator).await;
+
+    let clusters: Api<LanguageCluster> = Api::all(client.clone());
+    patch(&clusters, json!({"spec": {"resourceQuotas": null}})).await;
+    let quotas = Api::<ResourceQuota>::namespaced(client.clone(), "office");
+    wait::gone(quotas, "langop-quota", SOON).await.unwrap();
+    let ranges = Api::<LimitRange>::namespaced(client.clone(), "office");
+    wait::gone(ranges, "langop-defaults", SOON).await.unwrap();
+    until_ready(&client, "office").await;
+
+    clusters
+        .delete("office", &DeleteParams::default())
+        .await
+        .unwrap();
+    let bindings = Api::<RoleBinding>::namespaced(client.clone(), "office");
+    wait::gone(bindings, "langop-edit", SOON).await.unwrap();
+    let kept = Api::<Namespace>::all(client).get("office").await.unwrap();
+    assert!(
+        kept.metadata.deletion_timestamp.is_none(),
+        "the namespace is never deleted"
+    );
+}
+
+async fn patch(clusters: &Api<LanguageCluster>, change: Value) {
+    clusters
+        .patch("office", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+}
+
+/// Namespace, quota, defaults, bindings and isolation.
+async fn the_frame_is_there(client: &Client) {
     let namespace = Api::<Namespace>::all(client.clone())
         .get("office")
         .await
@@ -134,47 +169,177 @@ spec:
             .unwrap()
             .is_some()
     );
+}
 
-    // Nothing changed: nothing is written.
-    let audit = cp.audit().unwrap();
-    let mark = audit.mark().unwrap();
-    let writes = audit
-        .settle(mark, &operator.writes(), Duration::from_secs(2))
-        .await
-        .unwrap();
-    let mark = audit.mark().unwrap();
-    let touch = json!({"metadata": {"labels": {"touched": "yes"}}});
-    let clusters: Api<LanguageCluster> = Api::all(client.clone());
-    clusters
-        .patch("office", &PatchParams::default(), &Patch::Merge(touch))
-        .await
-        .unwrap();
-    let silent = audit
-        .settle(mark, &operator.writes(), Duration::from_secs(2))
-        .await
-        .unwrap();
+/// Who, and a group they are in.
+const ADA: (&str, &str) = ("ada", "system:authenticated");
+const READER: (&str, &str) = ("bob", "readers");
+const ROBOT: (&str, &str) = (
+    "system:serviceaccount:office:robot",
+    "system:serviceaccounts",
+);
+
+async fn members_may_do_what_their_role_says(client: &Client) {
+    let agents = ("langop.io", "languageagents");
+    let bindings = ("rbac.authorization.k8s.io", "rolebindings");
+    let cases = [
+        // view
+        (READER, "list", agents, true),
+        (READER, "get", ("", "configmaps"), true),
+        (READER, "create", agents, false),
+        (READER, "get", bindings, false),
+        // edit
+        (ADA, "create", agents, true),
+        (ADA, "delete", agents, true),
+        (ADA, "get", ("apps", "deployments"), true),
+        (ADA, "patch", ("apps", "deployments"), false),
+        (ADA, "get", ("", "secrets"), false),
+        (ADA, "get", bindings, false),
+        (
+            ADA,
+            "patch",
+            ("networking.k8s.io", "networkpolicies"),
+            false,
+        ),
+        (ADA, "patch", ("langop.io", "languageclusters"), false),
+        // admin
+        (ROBOT, "create", agents, true),
+        (ROBOT, "list", bindings, true),
+        (ROBOT, "create", bindings, false),
+        (ROBOT, "list", ("", "resourcequotas"), true),
+        (ROBOT, "patch", ("", "resourcequotas"), false),
+        (ROBOT, "get", ("", "secrets"), false),
+    ];
+    for (who, verb, what, expected) in cases {
+        assert_eq!(
+            may(client, who, verb, what, "office").await,
+            expected,
+            "{who:?} {verb} {what:?}"
+        );
+    }
     assert!(
-        silent.is_empty(),
-        "{silent:?} (before: {} writes)",
-        writes.len()
+        !may(client, ADA, "create", agents, "default").await,
+        "in this namespace only"
     );
+}
 
-    Api::<LanguageCluster>::all(client.clone())
-        .delete("office", &DeleteParams::default())
+async fn may(
+    client: &Client,
+    (user, group): (&str, &str),
+    verb: &str,
+    (api_group, resource): (&str, &str),
+    namespace: &str,
+) -> bool {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.to_owned()),
+            groups: Some(vec![group.to_owned()]),
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(api_group.to_owned()),
+                namespace: Some(namespace.to_owned()),
+                resource: Some(resource.to_owned()),
+                verb: Some(verb.to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answer = reviews.create(&PostParams::default(), &review).await;
+    answer.unwrap().status.unwrap().allowed
+}
+
+/// The family runs under quota and defaults; what an agent asks of the network is the cluster's to allow.
+async fn agents_live_inside(client: &Client) {
+    for object in manifests::parse(include_str!("../fixtures/family.yaml")).unwrap() {
+        manifests::apply(client, &object, "office").await.unwrap();
+    }
+    for name in ["office", "brain-proxy", "mail", "chat"] {
+        let deployments = Api::<Deployment>::namespaced(client.clone(), "office");
+        wait::object(deployments, name, SOON, |d| {
+            d.status
+                .as_ref()
+                .is_some_and(|s| s.ready_replicas == Some(1))
+        })
         .await
         .unwrap();
-    wait::gone(
-        Api::<ResourceQuota>::namespaced(client.clone(), "office"),
-        "langop-quota",
-        SOON,
-    )
+    }
+    let agents = Api::<LanguageAgent>::namespaced(client.clone(), "office");
+    let policies = Api::<NetworkPolicy>::namespaced(client.clone(), "office");
+    let own_rule = |policy: &NetworkPolicy| {
+        serde_json::to_string(policy)
+            .unwrap()
+            .contains("198.51.100.7/32")
+    };
+    let denied = |agent: &LanguageAgent| {
+        agent.status.as_ref().is_some_and(|s| {
+            s.conditions
+                .iter()
+                .any(|c| c.reason == "EgressDenied" && c.message.contains("agentEgress: Allow"))
+        })
+    };
+    wait::object(agents.clone(), "office", SOON, denied)
+        .await
+        .unwrap();
+    assert!(!own_rule(&policies.get("office").await.unwrap()));
+    let clusters: Api<LanguageCluster> = Api::all(client.clone());
+    let counted = |c: &LanguageCluster| {
+        let agents = c.status.as_ref().and_then(|s| s.agents).unwrap_or_default();
+        (agents.total, agents.running, agents.failed) == (2, 2, 0)
+    };
+    wait::object(clusters.clone(), "office", SOON, counted)
+        .await
+        .unwrap();
+
+    patch(&clusters, json!({"spec": {"agentEgress": "Allow"}})).await;
+    wait::object(policies, "office", SOON, own_rule)
+        .await
+        .unwrap();
+    wait::object(agents, "office", SOON, |agent| {
+        is_ready(agent) && !denied(agent)
+    })
     .await
     .unwrap();
-    let kept = Api::<Namespace>::all(client).get("office").await.unwrap();
-    assert!(
-        kept.metadata.deletion_timestamp.is_none(),
-        "the namespace is never deleted"
-    );
+}
+
+/// Of the whole family and of the frame around it.
+async fn touch_and_restart_write_nothing(
+    cp: &ControlPlane,
+    client: &Client,
+    operator: &mut Operator,
+) {
+    const QUIET: Duration = Duration::from_secs(2);
+    let audit = cp.audit().unwrap();
+    let ours = operator.writes();
+    audit
+        .settle(audit.mark().unwrap(), &ours, QUIET)
+        .await
+        .unwrap();
+    let mark = audit.mark().unwrap();
+    let touched = touch::everything(client, "office").await.unwrap();
+    assert!(touched > 25, "{touched} objects are not all");
+    touch::one(&Api::<LanguageCluster>::all(client.clone()), "office")
+        .await
+        .unwrap();
+    touch::one(&Api::<Namespace>::all(client.clone()), "office")
+        .await
+        .unwrap();
+    let writes = audit.settle(mark, &ours, QUIET).await.unwrap();
+    assert!(writes.is_empty(), "touched:\n{}", audit::pretty(&writes));
+
+    let mark = audit.mark().unwrap();
+    operator.restart().await.unwrap();
+    let writes = audit.settle(mark, &ours, QUIET).await.unwrap();
+    assert!(writes.is_empty(), "restarted:\n{}", audit::pretty(&writes));
+}
+
+fn is_ready(agent: &LanguageAgent) -> bool {
+    agent.status.as_ref().is_some_and(|s| {
+        s.conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True")
+    })
 }
 
 #[tokio::test]
@@ -281,7 +446,7 @@ async fn an_undecodable_object_harms_only_itself() {
     let bad: DynamicObject = serde_json::from_value(bad).unwrap();
     wait::until("the loose schema to be served", SOON, async || {
         untyped
-            .create(&kube::api::PostParams::default(), &bad)
+            .create(&PostParams::default(), &bad)
             .await
             .map(|_| ())
     })
@@ -294,13 +459,7 @@ async fn an_undecodable_object_harms_only_itself() {
         Api::<LanguageAgent>::namespaced(client.clone(), "broken"),
         "good",
         SOON,
-        |agent| {
-            agent.status.as_ref().is_some_and(|s| {
-                s.conditions
-                    .iter()
-                    .any(|c| c.type_ == "Ready" && c.status == "True")
-            })
-        },
+        is_ready,
     );
     good.await.unwrap();
     let told = wait::until("a condition on the bad one", SOON, async || {
@@ -363,17 +522,15 @@ async fn two_operators_take_turns_and_the_second_goes_on_when_the_first_is_kille
             "{{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {{name: {name}, namespace: turns}}, spec: {{instructions: Be {name}}}}}"
         )
     };
-    let ready = |agent: &LanguageAgent| {
-        agent.status.as_ref().is_some_and(|s| {
-            s.conditions
-                .iter()
-                .any(|c| c.type_ == "Ready" && c.status == "True")
-        })
-    };
     apply(&client, &agent("one")).await;
-    wait::object(Api::namespaced(client.clone(), "turns"), "one", SOON, ready)
-        .await
-        .unwrap();
+    wait::object(
+        Api::namespaced(client.clone(), "turns"),
+        "one",
+        SOON,
+        is_ready,
+    )
+    .await
+    .unwrap();
     let second = start().await.unwrap();
     let reconciles = |text: &str| {
         text.lines()
@@ -388,8 +545,13 @@ async fn two_operators_take_turns_and_the_second_goes_on_when_the_first_is_kille
 
     first.kill().await.unwrap();
     apply(&client, &agent("two")).await;
-    wait::object(Api::namespaced(client.clone(), "turns"), "two", SOON, ready)
-        .await
-        .unwrap();
+    wait::object(
+        Api::namespaced(client.clone(), "turns"),
+        "two",
+        SOON,
+        is_ready,
+    )
+    .await
+    .unwrap();
     assert!(reconciles(&second.metrics().await.unwrap()) > 0);
 }

@@ -15,9 +15,11 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition as _, conditions};
 use langop_integration_tests::{
     AuditLog, ClusterArgs, ControlPlane, Filter, Nodes, Operator, Synthesizer, TestNamespace,
-    audit, run_dir, wait,
+    audit,
+    processes::{alive, all_gone, children_of, signal},
+    run_dir, wait,
 };
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -183,30 +185,6 @@ async fn concurrent_tests_share_one_control_plane() {
     assert!(std::ptr::eq(one, other));
 }
 
-/// Whether a process exists and is no zombie.
-fn alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
-fn kill(pid: u32, signal: Signal) -> Result<()> {
-    let pid = Pid::from_raw(i32::try_from(pid)?).context("no pid")?;
-    Ok(kill_process(pid, signal)?)
-}
-
-async fn all_gone(pids: &[u32]) -> Result<()> {
-    wait::until("the end of all processes", SOON, async || {
-        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?} are left"))
-        }
-    })
-    .await
-}
-
 /// The shell's group ends with this value, so that a failed test leaves nothing.
 struct Shell(Child);
 
@@ -266,12 +244,12 @@ async fn nothing_is_left_when_the_asking_process_is_killed() -> Result<()> {
     let supervisor = *pids.last().context("no supervisor")?;
     for child in children_of(shell.0.id()) {
         if child != supervisor {
-            kill(child, Signal::KILL)?;
+            signal(child, Signal::KILL)?;
         }
     }
     shell.0.kill()?;
     shell.0.wait()?;
-    all_gone(&pids).await?;
+    all_gone(&pids, SOON).await?;
     assert!(
         !state.join("etcd").exists(),
         "the data is thrown away by an orderly end"
@@ -283,8 +261,25 @@ async fn nothing_is_left_when_the_asking_process_is_killed() -> Result<()> {
 async fn nothing_is_left_when_the_supervisor_is_killed() -> Result<()> {
     let state = run_dir()?.join("killed-supervisor");
     let (_shell, pids) = start_by_shell(&state).await?;
-    kill(*pids.last().context("no supervisor")?, Signal::KILL)?;
-    all_gone(&pids).await
+    signal(*pids.last().context("no supervisor")?, Signal::KILL)?;
+    all_gone(&pids, SOON).await
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_told_by_a_signal_leaves_nothing() -> Result<()> {
+    let told = async |name: &str, told: Signal| {
+        let state = run_dir()?.join(name);
+        let (_shell, pids) = start_by_shell(&state).await?;
+        signal(*pids.last().context("no supervisor")?, told)?;
+        all_gone(&pids, SOON).await?;
+        assert!(!state.join("etcd").exists(), "an orderly end by {told:?}");
+        Ok(())
+    };
+    tokio::try_join!(
+        told("terminated-supervisor", Signal::TERM),
+        told("interrupted-supervisor", Signal::INT)
+    )
+    .map(drop)
 }
 
 #[tokio::test]
@@ -301,7 +296,7 @@ async fn a_program_restarts_on_its_port_and_ends_with_its_value() -> Result<()> 
 
     let (last, log) = (synthesizer.pid(), synthesizer.log().to_owned());
     drop(synthesizer);
-    all_gone(&[first, last]).await?;
+    all_gone(&[first, last], SOON).await?;
     assert!(
         std::fs::read_to_string(log)?.contains("127.0.0.1"),
         "its log says where it listens"
@@ -348,14 +343,6 @@ async fn a_program_that_cannot_start_says_why() {
         error.contains("ended with") && error.contains("oracle"),
         "{error}"
     );
-}
-
-fn children_of(pid: u32) -> Vec<u32> {
-    let text =
-        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
 }
 
 /// A shell script under `control-plane guard`, which says its pid first.
@@ -405,7 +392,7 @@ async fn a_guarded_program_dies_with_its_guard() -> Result<()> {
     BufReader::new(guard.stderr.take().context("no stderr")?).read_line(&mut line)?;
     guard.kill()?;
     guard.wait()?;
-    all_gone(&[pid]).await
+    all_gone(&[pid], SOON).await
 }
 
 #[tokio::test]
@@ -438,5 +425,44 @@ async fn a_control_plane_of_its_own_starts_and_stops_in_order() -> Result<()> {
     let begun = Instant::now();
     cp.stop().await?;
     println!("up in {up:.1?}, down in {:.1?}", begun.elapsed());
-    all_gone(&pids).await
+    all_gone(&pids, SOON).await
+}
+
+/// What `control-plane build` says where the only program of that name is this script, or none is.
+fn built_with_go(script: Option<&str>) -> Result<String> {
+    let bin = tempfile::tempdir()?;
+    if let Some(script) = script {
+        let go = bin.path().join("go");
+        std::fs::write(&go, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(&go, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
+        .arg("build")
+        .env("PATH", bin.path())
+        .env("XDG_CACHE_HOME", bin.path())
+        .output()?;
+    assert_eq!(output.status.code(), Some(1));
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+#[test]
+fn who_has_no_go_or_an_old_one_is_told_what_to_do() -> Result<()> {
+    let cases = [
+        (None, "no Go was found"),
+        (
+            Some("printf 'go1.20.1\\nlinux\\namd64\\n'"),
+            "the Go found is go1.20.1",
+        ),
+        (Some("echo broken >&2; exit 1"), "`go env` failed: broken"),
+    ];
+    for (script, problem) in cases {
+        let said = built_with_go(script)?;
+        assert!(said.contains(problem), "{said}");
+        assert!(
+            problem.contains("failed")
+                || (said.contains("install Go 1.") && said.contains("KUBEBUILDER_ASSETS")),
+            "{said}"
+        );
+    }
+    Ok(())
 }

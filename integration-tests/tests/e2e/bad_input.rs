@@ -34,6 +34,11 @@ async fn the_api_server_accepts_what_is_right_and_says_of_the_rest_what_to_write
     let mut failures = Vec::new();
     for (file, text) in fixtures("accepted") {
         for object in manifests::parse(&text).unwrap() {
+            // As it stands at its turn: some are changes of one before.
+            match manifests::warnings(&ns.client(), &object, ns.name()).await {
+                Ok(warnings) => failures.extend(warnings),
+                Err(error) => failures.push(format!("{file}: {error:#}")),
+            }
             if let Err(error) = manifests::apply(&ns.client(), &object, ns.name()).await {
                 failures.push(format!("{file}: refused: {error:#}"));
             }
@@ -62,6 +67,28 @@ async fn the_api_server_accepts_what_is_right_and_says_of_the_rest_what_to_write
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test]
+async fn the_api_server_takes_our_definitions_without_a_warning() {
+    let cp = ControlPlane::shared().await;
+    cp.install_crds().await.unwrap();
+    let client = cp.client().await.unwrap();
+    let text = std::fs::read_to_string(workspace_root().unwrap().join("deploy/crds.yaml")).unwrap();
+    let warnings = async |text: &str| {
+        let mut warnings = Vec::new();
+        for definition in manifests::parse(text).unwrap() {
+            let said = manifests::warnings(&client, &definition, "default").await;
+            warnings.extend(said.unwrap());
+        }
+        warnings
+    };
+    assert_eq!(warnings(&text).await, [""; 0]);
+    let worse = text.replace("format: int32", "format: int31");
+    assert!(
+        !warnings(&worse).await.is_empty(),
+        "an unknown format is a thing that it warns of, so no warning means something"
+    );
 }
 
 #[tokio::test]

@@ -3,58 +3,13 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, networking::v1::NetworkPolicy};
 use kube::ResourceExt as _;
-use langop_api::{LanguageClient, LanguageModel, LanguageTool};
+use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguageTool};
+use langop_integration_tests::touch;
 use serde_json::{Value, json};
 
-use crate::world::{Persona, World};
+use crate::world::{Persona, World, is_ready};
 
-const FAMILY: &str = "
-apiVersion: langop.io/v1alpha1
-kind: LanguageModel
-metadata: {name: brain}
-spec: {provider: anthropic, model: claude-sonnet-4-5, apiKeySecretRef: {name: brain-key}}
----
-apiVersion: langop.io/v1alpha1
-kind: LanguageTool
-metadata: {name: mail}
-spec:
-  image: registry.example/mail:1
-  egress: [{cidr: 203.0.113.0/24, ports: [{port: 587}]}]
----
-apiVersion: langop.io/v1alpha1
-kind: LanguageTool
-metadata: {name: files}
-spec:
-  image: registry.example/files:1
-  deploymentMode: sidecar
-  port: 8090
-  path: /files
-  egress: [{namespaceLabels: {team: storage}, ports: [{port: 443}]}]
----
-apiVersion: langop.io/v1alpha1
-kind: LanguagePersona
-metadata: {name: clerk}
-spec: {description: A clerk, systemPrompt: 'You file. It costs $(TOTAL).', tone: dry, language: en}
----
-apiVersion: langop.io/v1alpha1
-kind: LanguageClient
-metadata: {name: chat}
-spec: {image: 'registry.example/chat:1', modelRefs: [{name: brain}], toolRefs: [{name: mail}]}
----
-apiVersion: langop.io/v1alpha1
-kind: LanguageAgent
-metadata: {name: office}
-spec:
-  instructions: File the mail
-  modelRefs: [{name: brain}]
-  toolRefs: [{name: mail}, {name: files}]
-  personaRef: {name: clerk}
-  workspace: {storage: 1Gi}
-  limits: {maxIterations: 5, timeout: 10m}
-  egress: [{cidr: 198.51.100.7/32, ports: [{port: 443}, {port: 53, protocol: UDP}]}]
-  env: [{name: GREETING, value: hello}]
-  podLabels: {team: office}
-";
+const FAMILY: &str = include_str!("../../fixtures/family.yaml");
 
 #[tokio::test]
 async fn what_the_api_server_holds_is_the_contract() {
@@ -90,7 +45,6 @@ async fn what_the_api_server_holds_is_the_contract() {
 async fn every_pod_we_build_is_accepted_under_restricted() {
     let world = World::new("restricted").await;
     world.apply(FAMILY).await;
-    world.until_ready("office").await;
     for name in ["office", "brain-proxy", "mail", "chat"] {
         world
             .until(name, |d: &Deployment| {
@@ -100,35 +54,11 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
             })
             .await;
     }
-    let ready = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| {
-        conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True")
-    };
-    world
-        .until("brain", |m: &LanguageModel| {
-            m.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("mail", |t: &LanguageTool| {
-            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("files", |t: &LanguageTool| {
-            t.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
-    world
-        .until("chat", |c: &LanguageClient| {
-            c.status.as_ref().is_some_and(|s| ready(&s.conditions))
-        })
-        .await;
+    all_are_ready(&world).await;
 
     // A scheduled agent's pods too: the CronJob's template is tried by a Job made from it by hand.
     world
-        .patch::<langop_api::LanguageAgent>("office", json!({"spec": {"schedule": "0 9 * * *"}}))
+        .patch::<LanguageAgent>("office", json!({"spec": {"schedule": "0 9 * * *"}}))
         .await;
     let cron: k8s_openapi::api::batch::v1::CronJob = world.until("office", |_| true).await;
     let template = cron.spec.job_template;
@@ -143,6 +73,35 @@ async fn every_pod_we_build_is_accepted_under_restricted() {
             job.status
                 .as_ref()
                 .is_some_and(|s| s.active.unwrap_or_default() + s.succeeded.unwrap_or_default() > 0)
+        })
+        .await;
+}
+
+/// The whole family is Ready.
+async fn all_are_ready(world: &World) {
+    for agent in ["office", "clock"] {
+        world.until_ready(agent).await;
+    }
+    world
+        .until("brain", |m: &LanguageModel| {
+            m.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    for tool in ["mail", "files"] {
+        world
+            .until(tool, |t: &LanguageTool| {
+                t.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+            })
+            .await;
+    }
+    world
+        .until("chat", |c: &LanguageClient| {
+            c.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    world
+        .until("clerk", |p: &Persona| {
+            p.status.as_ref().is_some_and(|s| is_ready(&s.conditions))
         })
         .await;
 }
@@ -224,4 +183,33 @@ async fn a_touched_sidecar_reaches_the_agents_pod() {
         ("tool-files", Some("Always"))
     );
     assert!(deployment.name_any() == "office");
+}
+
+#[tokio::test]
+async fn a_touch_and_a_restart_of_the_whole_family_write_nothing() {
+    let mut world = World::new("silent").await;
+    world.apply(FAMILY).await;
+    all_are_ready(&world).await;
+    let mark = world.settled().await;
+    let calls = world.calls().await;
+    assert_eq!(calls, (2, 1), "one for each agent, one for the persona");
+    assert_eq!(
+        world.news("clock").await,
+        ["CronJobCreated", "SynthesisStarted", "SynthesisSucceeded"]
+    );
+    world.news("office").await;
+
+    let touched = touch::everything(&world.ns.client(), world.ns.name())
+        .await
+        .unwrap();
+    assert!(touched > 20, "{touched} objects are not the whole family");
+    world.done_since(mark).await.assert_none();
+
+    let mark = world.mark();
+    world.operator.restart().await.unwrap();
+    world.done_since(mark).await.assert_none();
+    assert_eq!(world.calls().await, calls, "and no gRPC call");
+    for agent in ["office", "clock"] {
+        assert_eq!(world.news(agent).await, [""; 0]);
+    }
 }

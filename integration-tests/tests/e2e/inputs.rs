@@ -10,7 +10,8 @@ use crate::world::{Model, Persona, Tool, World, condition, env, is, rollouts};
 async fn a_tool_port_and_a_model_change_reach_env_and_policy_without_a_call() {
     let world = World::new("inputs").await;
     world.with_agent("wired", "use your tools").await;
-    world.settled().await;
+    let mark = world.settled().await;
+    world.news("wired").await;
     let calls = world.calls().await;
 
     world
@@ -26,6 +27,19 @@ async fn a_tool_port_and_a_model_change_reach_env_and_policy_without_a_call() {
             serde_json::to_string(policy).unwrap().contains("9090")
         })
         .await;
+    world.until_ready("wired").await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&[
+        "patch configmaps wired-code-*",
+        "patch deployments mail",
+        "patch deployments wired",
+        "patch networkpolicies wired",
+        "patch services mail",
+    ]);
+    assert_eq!(world.news("wired").await, ["DeploymentUpdated"]);
+    assert_eq!(rollouts(&world.deployment("wired").await), "2");
+
+    let mark = world.mark();
 
     world
         .patch::<Model>("brain", json!({"spec": {"model": "claude-opus-4-5"}}))
@@ -38,7 +52,15 @@ async fn a_tool_port_and_a_model_change_reach_env_and_policy_without_a_call() {
         })
         .await;
     world.until_ready("wired").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&[
+        "patch configmaps brain-proxy",
+        "patch configmaps wired-code-*",
+        "patch deployments brain-proxy",
+        "patch deployments wired",
+    ]);
+    assert_eq!(world.news("wired").await, ["DeploymentUpdated"]);
+    assert_eq!(rollouts(&world.deployment("wired").await), "3");
     assert_eq!(
         world.calls().await,
         calls,
@@ -68,7 +90,12 @@ async fn a_persona_change_is_distilled_once_and_rolls_its_agents_once() {
         })
         .await;
     world.until_ready("polite").await;
-    world.settled().await;
+    let mark = world.settled().await;
+    world.news("polite").await;
+    assert!(
+        world.news_of("LanguagePersona", "helper").await.is_empty(),
+        "the first snapshot updates nobody"
+    );
     let (synthesized, distilled) = world.calls().await;
     let before = world.deployment("polite").await;
 
@@ -81,7 +108,13 @@ async fn a_persona_change_is_distilled_once_and_rolls_its_agents_once() {
         })
         .await;
     world.until_ready("polite").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch configmaps polite-code-*", "patch deployments polite"]);
+    assert_eq!(world.news("polite").await, ["DeploymentUpdated"]);
+    assert_eq!(
+        world.news_of("LanguagePersona", "helper").await,
+        ["PersonaUpdated"]
+    );
     assert_eq!(
         world.calls().await,
         (synthesized, distilled + 1),

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_api::{LanguageAgent, names::CODE_KEY};
-use langop_integration_tests::Reply;
+use langop_integration_tests::{Mark, Reply};
 use serde_json::json;
 
 use crate::world::{World, code, condition, is, mounted_code, revision, rollouts};
@@ -13,6 +13,14 @@ async fn a_change_makes_new_code_once_and_a_return_makes_none() {
     world.llm.reply(code("first"));
     world.with_agent("walker", "walk the dog").await;
     let mark = world.settled().await;
+    assert_eq!(
+        world.news("walker").await,
+        [
+            "DeploymentCreated",
+            "SynthesisStarted",
+            "SynthesisSucceeded"
+        ]
+    );
     let before = world.deployment("walker").await;
     assert_eq!(world.calls().await, (1, 0));
 
@@ -25,35 +33,42 @@ async fn a_change_makes_new_code_once_and_a_return_makes_none() {
         })
         .await;
     world.until_ready("walker").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&[
+        "create configmaps walker-code-*",
+        "patch deployments walker",
+    ]);
+    assert_eq!(
+        world.news("walker").await,
+        [
+            "DeploymentUpdated",
+            "SynthesisStarted",
+            "SynthesisSucceeded"
+        ]
+    );
+    let mark = world.mark();
     let after = world.deployment("walker").await;
     assert_eq!(world.calls().await, (2, 0), "one Synthesize for one change");
     assert_eq!(
         (rollouts(&before), rollouts(&after)),
-        ("1".into(), "2".into())
+        ("1".into(), "2".into()),
+        "the pods roll once, when the new code is active"
     );
     let revisions = world.revisions("walker").await;
     assert_eq!(revisions.iter().map(revision).collect::<Vec<_>>(), [1, 2]);
     assert!(revisions[1].data.as_ref().unwrap()[CODE_KEY].contains("second"));
     assert_eq!(revisions[1].immutable, Some(true));
-    let workloads = |events: &[langop_integration_tests::AuditEvent]| {
-        events
-            .iter()
-            .filter(|e| e.resource == "deployments")
-            .count()
-    };
-    assert_eq!(
-        workloads(&world.writes_since(mark).await),
-        1,
-        "the pods roll once, when the new code is active"
-    );
-
     world.instruct("walker", "walk the dog").await;
     let back: Deployment = world
         .until("walker", |d| mounted_code(d).as_ref() == Some(&old_code))
         .await;
     let agent = world.until_ready("walker").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch configmaps walker-code-*", "patch deployments walker"]);
+    assert_eq!(
+        world.news("walker").await,
+        ["DeploymentUpdated", "RevisionActivated"]
+    );
     assert_eq!(
         world.calls().await,
         (2, 0),
@@ -71,32 +86,13 @@ async fn a_change_makes_new_code_once_and_a_return_makes_none() {
 }
 
 #[tokio::test]
-async fn a_touch_and_a_restart_write_nothing() {
-    let mut world = World::new("silent").await;
-    world.with_agent("sleeper", "sleep well").await;
-    let mark = world.settled().await;
-    let calls = world.calls().await;
-
-    world
-        .patch::<LanguageAgent>(
-            "sleeper",
-            json!({"metadata": {"annotations": {"somebody/else": "was here"}}}),
-        )
-        .await;
-    World::assert_silent(&world.writes_since(mark).await);
-
-    let mark = world.settled().await;
-    world.operator.restart().await.unwrap();
-    World::assert_silent(&world.writes_since(mark).await);
-    assert_eq!(world.calls().await, calls, "and no gRPC call");
-}
-
-#[tokio::test]
 async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
     let world = World::new("garbage").await;
     world.with_agent("steady", "be steady").await;
+    let mark = world.settled().await;
+    world.news("steady").await;
     let before = world.deployment("steady").await;
-    let requests = world.llm.count();
+    let (requests, calls) = (world.llm.count(), world.calls().await.0);
 
     world.llm.reply_with(|_| {
         Reply::Code(
@@ -149,12 +145,39 @@ async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
         "Synthesized",
         "False"
     ));
+    every_attempt_is_told(&world, mark, calls).await;
+}
+
+/// Of attempts that go on for ever: each writes its status and two events, and never a child. The last may be under way.
+async fn every_attempt_is_told(world: &World, mark: Mark, calls: u64) {
+    let did = world.done_since(mark).await;
+    assert!(did.children.is_empty(), "{did:?}");
+    let news = world.news("steady").await;
+    let told = |reason: &str| news.iter().filter(|said| *said == reason).count();
+    let (started, refused) = (told("SynthesisStarted"), told("ValidationFailed"));
+    assert_eq!(started + refused, news.len(), "{news:?}");
+    assert!(
+        refused >= 2 && (refused..=refused + 1).contains(&started),
+        "{news:?}"
+    );
+    let made = usize::try_from(world.calls().await.0 - calls).unwrap();
+    assert!(
+        (refused..=started + 1).contains(&made),
+        "{made} calls, but {news:?}"
+    );
+    let statuses = did.statuses["languageagents steady"];
+    assert!(
+        statuses <= 2 * started + 1,
+        "{statuses} writes of the status in {started} attempts"
+    );
 }
 
 #[tokio::test]
 async fn removed_instructions_leave_an_agent_with_an_image_running_without_code() {
     let world = World::new("removed").await;
     world.with_agent("empty", "do something").await;
+    let mark = world.settled().await;
+    world.news("empty").await;
     let before = world.deployment("empty").await;
 
     world
@@ -169,7 +192,10 @@ async fn removed_instructions_leave_an_agent_with_an_image_running_without_code(
         before.spec,
         "the workload is untouched"
     );
+    world.done_since(mark).await.assert_children(&[]);
+    assert_eq!(world.news("empty").await, ["NothingToRun"]);
 
+    let mark = world.mark();
     world
         .patch::<LanguageAgent>(
             "empty",
@@ -191,6 +217,9 @@ async fn removed_instructions_leave_an_agent_with_an_image_running_without_code(
             .any(|v| v.name == "AGENT_CODE_PATH")
     );
     world.until_ready("empty").await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch deployments empty"]);
+    assert_eq!(world.news("empty").await, ["DeploymentUpdated"]);
     assert_eq!(world.calls().await.0, 1, "nothing to synthesize");
 }
 

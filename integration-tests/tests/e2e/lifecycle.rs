@@ -2,15 +2,16 @@
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, PersistentVolumeClaim},
     networking::v1::NetworkPolicy,
 };
-use kube::{ResourceExt as _, api::DeleteParams};
+use kube::{Resource as _, ResourceExt as _, api::DeleteParams};
 use langop_api::LanguageAgent;
-use langop_integration_tests::wait;
+use langop_integration_tests::{Reply, wait};
 use serde_json::json;
 
-use crate::world::{SOON, World, condition, is};
+use crate::world::{SOON, World, agent_yaml, condition, is};
 
 #[tokio::test]
 async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_again() {
@@ -26,36 +27,19 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
     );
     world.until_ready("mortal").await;
 
-    world
-        .ns
-        .api::<LanguageAgent>()
-        .delete("mortal", &DeleteParams::default())
-        .await
-        .unwrap();
+    let mark = world.settled().await;
+    delete(&world, "mortal").await;
     wait::gone(world.ns.api::<Deployment>(), "mortal", SOON)
         .await
         .unwrap();
-    wait::gone(world.ns.api::<NetworkPolicy>(), "mortal", SOON)
-        .await
-        .unwrap();
-    wait::until("code and pods to go", SOON, async || {
-        let left = (
-            world.revisions("mortal").await.len(),
-            world.pods("mortal").await.len(),
-        );
-        if left == (0, 0) {
-            Ok(())
-        } else {
-            Err(format!("(code, pods) = {left:?}"))
-        }
-    })
-    .await
-    .unwrap();
+    nothing_is_left(&world, "mortal").await;
     let kept = world
         .get::<PersistentVolumeClaim>("mortal-workspace")
         .await
         .unwrap();
     assert_eq!(kept.uid(), claim.uid());
+    // Owner references do all of it.
+    world.done_since(mark).await.assert_none();
 
     world.with_agent("mortal", "live again").await;
     world
@@ -78,18 +62,107 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
         claim.uid(),
         "found again"
     );
-    world
-        .ns
-        .api::<LanguageAgent>()
-        .delete("mortal", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.until_ready("mortal").await;
+    let mark = world.settled().await;
+    delete(&world, "mortal").await;
     // The claim is mounted by a pod until that is gone, then it goes with its owner.
     wait::gone(
         world.ns.api::<PersistentVolumeClaim>(),
         "mortal-workspace",
         SOON,
     )
+    .await
+    .unwrap();
+    world.done_since(mark).await.assert_none();
+}
+
+#[tokio::test]
+async fn a_deleted_scheduled_agent_takes_its_runs_along() {
+    let world = World::new("runs").await;
+    world.with_agent("runner", "run").await;
+    world
+        .patch::<LanguageAgent>("runner", json!({"spec": {"schedule": "0 9 1 1 *"}}))
+        .await;
+    let cron: CronJob = world.until("runner", |_| true).await;
+    // As `kubectl create job --from` makes one: its owner is the CronJob.
+    let template = cron.spec.job_template.clone();
+    let run = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "run",
+            "labels": template.metadata.and_then(|m| m.labels),
+            "ownerReferences": [cron.controller_owner_ref(&()).unwrap()],
+        },
+        "spec": template.spec,
+    });
+    world.apply(&run.to_string()).await;
+    world
+        .until("runner", |a: &LanguageAgent| {
+            a.status.as_ref().and_then(|s| s.execution_count) == Some(1)
+        })
+        .await;
+    let mark = world.settled().await;
+
+    delete(&world, "runner").await;
+    wait::gone(world.ns.api::<CronJob>(), "runner", SOON)
+        .await
+        .unwrap();
+    wait::gone(world.ns.api::<Job>(), "run", SOON)
+        .await
+        .unwrap();
+    nothing_is_left(&world, "runner").await;
+    world.done_since(mark).await.assert_none();
+}
+
+#[tokio::test]
+async fn an_agent_deleted_while_it_is_synthesized_leaves_nothing() {
+    let world = World::new("inflight").await;
+    world.with_tool_and_model().await;
+    world.llm.reply(Reply::Hang);
+    world.apply(&agent_yaml("unborn", "never mind")).await;
+    wait::until("the call of the LLM", SOON, async || {
+        (world.llm.count() == 1).then_some(())
+    })
+    .await
+    .unwrap();
+    let mark = world.settled().await;
+
+    delete(&world, "unborn").await;
+    world.llm.release();
+    nothing_is_left(&world, "unborn").await;
+    world.done_since(mark).await.assert_none();
+    nothing_is_left(&world, "unborn").await;
+    assert_eq!(world.news("unborn").await, ["SynthesisStarted"]);
+}
+
+async fn delete(world: &World, agent: &str) {
+    world
+        .ns
+        .api::<LanguageAgent>()
+        .delete(agent, &DeleteParams::default())
+        .await
+        .unwrap();
+    wait::gone(world.ns.api::<LanguageAgent>(), agent, SOON)
+        .await
+        .unwrap();
+}
+
+/// No policy, no code and no pods.
+async fn nothing_is_left(world: &World, agent: &str) {
+    wait::gone(world.ns.api::<NetworkPolicy>(), agent, SOON)
+        .await
+        .unwrap();
+    wait::until("code and pods to go", SOON, async || {
+        let left = (
+            world.revisions(agent).await.len(),
+            world.pods(agent).await.len(),
+        );
+        if left == (0, 0) {
+            Ok(())
+        } else {
+            Err(format!("(code, pods) = {left:?}"))
+        }
+    })
     .await
     .unwrap();
 }
@@ -192,7 +265,7 @@ async fn history_is_pruned_to_its_limit_and_never_the_active_code() {
         world
             .until_condition("author", "Synthesized", "True", "SynthesisSucceeded")
             .await;
-        world.writes_since(old).await;
+        world.done_since(old).await;
     }
     let revisions = world.revisions("author").await;
     assert_eq!(

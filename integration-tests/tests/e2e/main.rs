@@ -12,6 +12,8 @@
 
 mod bad_input;
 mod contract;
+mod deeds;
+mod disabled;
 mod inputs;
 mod instructions;
 mod lifecycle;

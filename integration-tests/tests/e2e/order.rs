@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob};
 use langop_api::LanguageAgent;
-use langop_integration_tests::{FakeLlm, Synthesizer};
 use serde_json::json;
 
 use crate::world::{
@@ -13,6 +12,7 @@ use crate::world::{
 async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
     let early = World::new("early").await;
     early.llm.reply_with(|_| code("wait for it"));
+    let mark = early.mark();
     early.apply(&agent_yaml("patient", "wait for it")).await;
     let agent = early
         .until("patient", |a: &LanguageAgent| {
@@ -24,8 +24,10 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
         message.contains("mail") && message.contains("brain"),
         "{message}"
     );
-    early.settled().await;
+    let did = early.done_since(mark).await;
+    did.assert_children(&["patch networkpolicies patient"]);
     assert_eq!(early.calls().await, (0, 0), "no call until they are there");
+    assert_eq!(early.news("patient").await, [""; 0]);
     early.apply(TOOL).await;
     early.settled().await;
     assert_eq!(early.calls().await, (0, 0), "one of the two is not enough");
@@ -45,6 +47,9 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
         template(late.deployment("patient").await, late.ns.name())
     );
     assert_eq!(early.calls().await, late.calls().await);
+    early.settled().await;
+    late.settled().await;
+    assert_eq!(early.news("patient").await, late.news("patient").await);
 }
 
 #[tokio::test]
@@ -78,48 +83,24 @@ async fn a_synthesizer_that_is_down_is_told_of_and_awaited() {
         "success resets the back-off"
     );
     assert_eq!(world.llm.count(), 1);
-}
-
-#[tokio::test]
-async fn with_synthesis_disabled_only_an_image_of_its_own_runs() {
-    let llm = FakeLlm::start().await.unwrap();
-    let disabled = Synthesizer::builder().start().await.unwrap();
-    let world = World::with("disabled", llm, disabled).await;
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
-    world.apply(&agent_yaml("coder", "write code")).await;
-    let agent = world
-        .until_condition("coder", "Synthesized", "False", "SynthesisDisabled")
-        .await;
-    assert!(
-        condition(&agent, "Synthesized")
-            .unwrap()
-            .message
-            .contains("SYNTHESIS_MODEL"),
-        "it says what to set"
+    world.settled().await;
+    let news = world.news("hopeful").await;
+    let told = |reason: &str| news.iter().filter(|said| *said == reason).count();
+    let failed = told("SynthesisFailed");
+    assert_eq!(told("SynthesisStarted"), failed + 1, "{news:?}");
+    assert_eq!(
+        (told("SynthesisSucceeded"), told("DeploymentCreated")),
+        (1, 1)
     );
-    assert!(world.get::<Deployment>("coder").await.is_none());
-
-    world
-        .apply(
-            "
-apiVersion: langop.io/v1alpha1
-kind: LanguageAgent
-metadata: {name: own}
-spec: {image: 'registry.example/own:1', toolRefs: [{name: mail}]}
-",
-        )
-        .await;
-    world.until_ready("own").await;
-    let deployment = world.deployment("own").await;
-    assert!(env(&deployment, "MCP_SERVERS").unwrap().contains("mail"));
-    assert_eq!(world.llm.count(), 0);
+    assert_eq!(news.len(), 2 * failed + 3, "nothing else: {news:?}");
 }
 
 #[tokio::test]
 async fn a_mode_switch_both_ways_leaves_one_workload() {
     let world = World::new("mode").await;
     world.with_agent("switcher", "switch").await;
+    let mark = world.settled().await;
+    world.news("switcher").await;
     world
         .patch::<LanguageAgent>(
             "switcher",
@@ -144,7 +125,11 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
         agent.status.unwrap().schedule.as_deref(),
         Some("0 9 * * 1-5")
     );
+    let did = world.done_since(mark).await;
+    did.assert_children(&["delete deployments switcher", "patch cronjobs switcher"]);
+    assert_eq!(world.news("switcher").await, ["CronJobCreated"]);
 
+    let mark = world.mark();
     world
         .patch::<LanguageAgent>(
             "switcher",
@@ -160,7 +145,9 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
         .await;
     assert!(world.get::<CronJob>("switcher").await.is_none());
     world.until_ready("switcher").await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["delete cronjobs switcher", "patch deployments switcher"]);
+    assert_eq!(world.news("switcher").await, ["DeploymentCreated"]);
     assert_eq!(
         world.calls().await,
         (1, 0),

@@ -1,11 +1,14 @@
 //! What is ours and what is not: foreign objects are left alone, ours are kept as we want them.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy};
-use kube::ResourceExt as _;
+use kube::{
+    ResourceExt as _,
+    api::{Patch, PatchParams},
+};
 use langop_api::{LanguageAgent, LanguageTool};
 use serde_json::json;
 
-use crate::world::{MODEL, TOOL, World, agent_yaml, condition, is};
+use crate::world::{TOOL, World, agent_yaml, condition, is};
 
 const FOREIGN: &str = "
 apiVersion: apps/v1
@@ -24,8 +27,8 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
     let world = World::new("foreign").await;
     world.apply(FOREIGN).await;
     let before = world.deployment("taken").await;
-    world.apply(TOOL).await;
-    world.apply(MODEL).await;
+    world.with_tool_and_model().await;
+    let mark = world.settled().await;
     world.apply(&agent_yaml("taken", "take it")).await;
     let agent = world
         .until("taken", |a: &LanguageAgent| is(a, "Stalled", "True"))
@@ -37,22 +40,31 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
         "{}",
         stalled.message
     );
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&[]);
+    assert_eq!(world.news("taken").await, ["NameConflict"]);
+    assert_eq!(world.calls().await, (0, 0), "nothing is spent on it");
     let after = world.deployment("taken").await;
     assert_eq!(
         (before.metadata.generation, &before.spec),
         (after.metadata.generation, &after.spec)
     );
-    let managers: Vec<_> = after
-        .managed_fields()
-        .iter()
-        .filter_map(|entry| entry.manager.as_deref())
-        .collect();
-    assert!(!managers.contains(&"langop-operator"), "{managers:?}");
     assert!(
         world.get::<NetworkPolicy>("taken").await.is_none(),
         "nothing is made beside it"
     );
+
+    // Whose name it was gives it up, and the agent needs no other word.
+    world
+        .ns
+        .api::<Deployment>()
+        .delete("taken", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    world.until_ready("taken").await;
+    let ours = world.deployment("taken").await;
+    assert_eq!(ours.owner_references()[0].kind, "LanguageAgent");
+    assert_eq!(world.calls().await, (1, 0));
 }
 
 #[tokio::test]
@@ -97,7 +109,8 @@ spec: {image: 'registry.example/chat:1'}
 async fn drift_is_repaired() {
     let world = World::new("drift").await;
     world.with_agent("loyal", "stay").await;
-    world.settled().await;
+    let mark = world.settled().await;
+    world.news("loyal").await;
     let wanted = world.deployment("loyal").await;
     let image = |d: &Deployment| {
         d.spec
@@ -111,12 +124,14 @@ async fn drift_is_repaired() {
             .image
             .clone()
     };
+    // As `kubectl set image` does: the rest of the container stays, and so the pod is admitted.
+    let evil = json!({"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": "registry.example/evil:1"}]}}}});
     world
-        .patch::<Deployment>(
-            "loyal",
-            json!({"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": "registry.example/evil:1"}]}}}}),
-        )
-        .await;
+        .ns
+        .api::<Deployment>()
+        .patch("loyal", &PatchParams::default(), &Patch::Strategic(evil))
+        .await
+        .unwrap();
     world
         .until("loyal", |d: &Deployment| image(d) == image(&wanted))
         .await;
@@ -124,7 +139,11 @@ async fn drift_is_repaired() {
         world.deployment("loyal").await.spec.unwrap().template.spec,
         wanted.spec.unwrap().template.spec
     );
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch deployments loyal"]);
+    assert_eq!(world.news("loyal").await, ["DeploymentUpdated"]);
 
+    let mark = world.mark();
     let policy = world.get::<NetworkPolicy>("loyal").await.unwrap();
     world
         .patch::<NetworkPolicy>("loyal", json!({"spec": {"egress": [{}]}}))
@@ -132,7 +151,10 @@ async fn drift_is_repaired() {
     world
         .until("loyal", |p: &NetworkPolicy| p.spec == policy.spec)
         .await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch networkpolicies loyal"]);
 
+    let mark = world.mark();
     world
         .ns
         .api::<NetworkPolicy>()
@@ -156,7 +178,9 @@ async fn drift_is_repaired() {
                 .is_some_and(|s| s.ready_replicas == Some(1))
         })
         .await;
-    world.settled().await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch deployments loyal", "patch networkpolicies loyal"]);
+    assert_eq!(world.news("loyal").await, ["DeploymentCreated"]);
     assert_eq!(world.calls().await, (1, 0), "drift costs no call");
 }
 

@@ -1,8 +1,6 @@
 //! One trace from the operator's reconcile to the LLM call, seen by an OTLP receiver.
 
-use langop_integration_tests::{
-    ControlPlane, FakeLlm, Operator, OtlpReceiver, Synthesizer, TestNamespace, otlp,
-};
+use langop_integration_tests::{FakeLlm, OtlpReceiver, Synthesizer, otlp};
 
 use crate::world::{MODEL, SOON, TOOL, World, agent_yaml};
 
@@ -18,23 +16,11 @@ async fn traced_world(otlp: &OtlpReceiver) -> World {
         .start()
         .await
         .unwrap();
-    let cp = ControlPlane::shared().await;
-    cp.install_crds().await.unwrap();
-    let ns = TestNamespace::create(cp, "trace").await.unwrap();
-    let operator = Operator::builder(cp)
-        .namespaces(&[ns.name()])
-        .synthesizer(synthesizer.grpc_url())
-        .otlp(otlp.endpoint())
-        .start()
-        .await
-        .unwrap();
-    World {
-        cp,
-        ns,
-        llm,
-        synthesizer,
-        operator,
-    }
+    let (url, receiver) = (synthesizer.grpc_url().to_owned(), otlp.endpoint());
+    World::with("trace", llm, synthesizer, |operator| {
+        operator.synthesizer(&url).otlp(receiver)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -94,7 +80,14 @@ async fn one_trace_leads_from_reconcile_to_the_llm_call() {
     assert_eq!(chat.span.attribute("gen_ai.operation.name"), "chat");
     assert_eq!(chat.span.attribute("gen_ai.provider.name"), "openai");
     assert_eq!(chat.span.attribute("gen_ai.usage.input_tokens"), "100");
-    assert_eq!(root.span.attribute("kind"), "LanguageAgent");
+    let said = ["kind", "namespace", "name", "outcome"].map(|key| root.span.attribute(key));
+    assert_eq!(
+        said,
+        ["LanguageAgent", world.ns.name(), "traced", "changed"],
+        "the reconcile that asked for code recorded so, thus it changed something"
+    );
+    let generation = agent.metadata.generation.unwrap().to_string();
+    assert_eq!(root.span.attribute("generation"), generation);
     assert_eq!(
         create.span.attribute("gen_ai.operation.name"),
         "create_agent"

@@ -1,12 +1,18 @@
 //! The world of one test: a namespace, an operator for it, a synthesizer, a fake LLM; and the questions tests ask.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::Deployment,
         core::v1::{ConfigMap, Pod},
+        events::v1::Event,
     },
     apimachinery::pkg::apis::meta::v1::Condition,
 };
@@ -16,11 +22,13 @@ use kube::{
 };
 use langop_api::{LanguageAgent, LanguageModel, LanguagePersona, LanguageTool, names::labels};
 use langop_integration_tests::{
-    AuditEvent, ControlPlane, FakeLlm, Mark, Operator, Reply, Synthesizer, TestNamespace, audit,
-    manifests, wait,
+    ControlPlane, FakeLlm, Mark, Operator, Reply, Synthesizer, TestNamespace, manifests,
+    programs::OperatorBuilder, wait,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+
+use crate::deeds::Deeds;
 
 /// Until something must have happened. Generous: the machines are small and tests run side by side.
 pub(crate) const SOON: Duration = Duration::from_mins(1);
@@ -33,6 +41,8 @@ pub(crate) struct World {
     pub llm: FakeLlm,
     pub synthesizer: Synthesizer,
     pub operator: Operator,
+    /// Names of the events that a test was told of.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl World {
@@ -47,28 +57,34 @@ impl World {
             .start()
             .await
             .unwrap();
-        Self::with(prefix, llm, synthesizer).await
+        let url = synthesizer.grpc_url().to_owned();
+        Self::with(prefix, llm, synthesizer, |operator| {
+            operator.synthesizer(&url).synthesis_backoff("1s", "4s")
+        })
+        .await
     }
 
-    /// With a synthesizer of the test's choice.
-    pub(crate) async fn with(prefix: &str, llm: FakeLlm, synthesizer: Synthesizer) -> Self {
+    /// With a synthesizer and an operator of the test's choice; the operator is limited to the world's namespace.
+    pub(crate) async fn with(
+        prefix: &str,
+        llm: FakeLlm,
+        synthesizer: Synthesizer,
+        choose: impl FnOnce(OperatorBuilder) -> OperatorBuilder,
+    ) -> Self {
         let cp = ControlPlane::shared().await;
         cp.install_crds().await.unwrap();
         let ns = TestNamespace::create(cp, prefix).await.unwrap();
-        let operator = Operator::builder(cp)
+        let builder = Operator::builder(cp)
             .namespaces(&[ns.name()])
-            .synthesizer(synthesizer.grpc_url())
-            .synthesis_backoff("1s", "4s")
-            .env("LANGOP_LOG", "info,langop_operator=debug")
-            .start()
-            .await
-            .unwrap();
+            .env("LANGOP_LOG", "info,langop_operator=debug");
+        let operator = choose(builder).start().await.unwrap();
         Self {
             cp,
             ns,
             llm,
             synthesizer,
             operator,
+            told: Mutex::default(),
         }
     }
 
@@ -183,33 +199,46 @@ impl World {
 
     /// Waits until the operator is silent and returns a mark of that moment.
     pub(crate) async fn settled(&self) -> Mark {
-        let audit = self.cp.audit().unwrap();
-        let mark = audit.mark().unwrap();
-        audit
-            .settle(mark, &self.operator.writes(), QUIET)
-            .await
-            .unwrap();
-        audit.mark().unwrap()
+        self.done_since(self.mark()).await;
+        self.mark()
     }
 
-    /// The operator's writes since the mark, up to silence.
-    pub(crate) async fn writes_since(&self, mark: Mark) -> Vec<AuditEvent> {
-        self.cp
+    /// A mark of this moment, for where the operator was just seen to be silent.
+    pub(crate) fn mark(&self) -> Mark {
+        self.cp.audit().unwrap().mark().unwrap()
+    }
+
+    /// What the operator did since the mark, up to silence.
+    pub(crate) async fn done_since(&self, mark: Mark) -> Deeds {
+        let writes = self
+            .cp
             .audit()
             .unwrap()
             .settle(mark, &self.operator.writes(), QUIET)
-            .await
-            .unwrap()
+            .await;
+        Deeds::of(writes.unwrap())
     }
 
-    /// Fails, with the list, if the operator wrote anything since the mark.
-    #[track_caller]
-    pub(crate) fn assert_silent(writes: &[AuditEvent]) {
-        assert!(
-            writes.is_empty(),
-            "expected no writes, saw:\n{}",
-            audit::pretty(writes)
-        );
+    /// The reasons, sorted, of all events about an object that were not told by this before. Complete once the operator has settled:
+    /// telling an event is a write, too.
+    pub(crate) async fn news_of(&self, kind: &str, name: &str) -> Vec<String> {
+        let all = ListParams::default();
+        let mut news = self.ns.api::<Event>().list(&all).await.unwrap().items;
+        news.retain(|event| {
+            let about = event.regarding.clone().unwrap_or_default();
+            let is_ours = event.reporting_controller.as_deref() == Some("langop.io/operator");
+            is_ours && about.kind.as_deref() == Some(kind) && about.name.as_deref() == Some(name)
+        });
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        news.retain(|event| told.insert(event.name_any()));
+        let mut reasons: Vec<String> = news.into_iter().filter_map(|event| event.reason).collect();
+        reasons.sort();
+        reasons
+    }
+
+    /// The news of an agent.
+    pub(crate) async fn news(&self, agent: &str) -> Vec<String> {
+        self.news_of("LanguageAgent", agent).await
     }
 
     /// Calls of (Synthesize, DistillPersona) so far.
@@ -220,10 +249,28 @@ impl World {
         )
     }
 
-    /// A tool, a model, and an agent that uses both.
-    pub(crate) async fn with_agent(&self, name: &str, instructions: &str) -> LanguageAgent {
+    /// A tool and a model, up: nothing of them is still to be written.
+    pub(crate) async fn with_tool_and_model(&self) {
         self.apply(TOOL).await;
         self.apply(MODEL).await;
+        self.until("mail", |tool: &Tool| {
+            tool.status
+                .as_ref()
+                .is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+        self.until("brain", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|s| is_ready(&s.conditions))
+        })
+        .await;
+    }
+
+    /// A tool, a model, and an agent that uses both.
+    pub(crate) async fn with_agent(&self, name: &str, instructions: &str) -> LanguageAgent {
+        self.with_tool_and_model().await;
         self.apply(&agent_yaml(name, instructions)).await;
         self.until_ready(name).await
     }
@@ -275,6 +322,12 @@ pub(crate) fn scheduled_code(schedule: &str) -> Reply {
     Reply::Code(format!(
         "require 'language_operator'\n\nagent 'agent' do\n  schedule {schedule}\n  objectives [\n    \"Do it\"\n  ]\nend\n"
     ))
+}
+
+pub(crate) fn is_ready(conditions: &[Condition]) -> bool {
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 pub(crate) fn condition<'a>(agent: &'a LanguageAgent, type_: &str) -> Option<&'a Condition> {

@@ -1,24 +1,30 @@
 //! Follows the operator's events and prints them as they happen.
 
-use anyhow::Result;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::api::events::v1::Event;
 use kube::{
     Api, Client,
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use crate::say::note;
+use crate::say::{note, warn};
 
-/// Until the API server goes away for good.
-pub(crate) async fn follow(client: Client) -> Result<()> {
+/// For ever: a watch that breaks is begun again, more and more slowly, for as long as the API server is away.
+pub(crate) async fn follow(client: Client) {
     let api: Api<Event> = Api::all(client);
     let begun = k8s_openapi::jiff::Timestamp::now();
     let mut events = watcher(api, watcher::Config::default())
         .default_backoff()
         .applied_objects()
         .boxed();
-    while let Some(event) = events.try_next().await? {
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                warn(&format!("events are not seen for a moment: {error}"));
+                continue;
+            }
+        };
         let is_new = event
             .event_time
             .as_ref()
@@ -31,7 +37,6 @@ pub(crate) async fn follow(client: Client) -> Result<()> {
             note(&line(&event));
         }
     }
-    Ok(())
 }
 
 fn line(event: &Event) -> String {

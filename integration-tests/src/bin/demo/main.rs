@@ -39,6 +39,9 @@ struct Args {
     /// The folder of manifests to apply.
     #[arg(long, value_name = "DIR", default_value = "deploy/samples")]
     samples: PathBuf,
+    /// The folder of its kubeconfig, of endpoints.json and of the control plane's files. One demo at a time can use it.
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    state: PathBuf,
     /// Longest wait until all samples are Ready, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -50,7 +53,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(until_interrupted(args)) {
+    let outcome = runtime.block_on(until_interrupted(args));
+    // Not waiting for the thread that waits for a control plane: building one takes minutes, and the end of this process ends it.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -83,7 +89,7 @@ fn interrupted(once: bool) -> Result<()> {
 async fn demo(args: Args) -> Result<()> {
     let started = Instant::now();
     let root = workspace_root()?;
-    let state = root.join("target/demo");
+    let state = root.join(&args.state);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
 
     step("building operator and synthesizer");
@@ -121,14 +127,14 @@ async fn demo(args: Args) -> Result<()> {
 
     show::agents(&client, &samples).await?;
     show::trace(&otlp).await?;
-    show::what_next(&cluster, control_plane.as_ref(), root, &folder);
+    show::what_next(&cluster, control_plane.as_ref(), &folder, &state);
     if args.once {
         note("ending, as --once asks");
         return end(control_plane).await;
     }
     note("Ctrl-C ends it. What the operator does from now on appears here:\n");
     tokio::select! {
-        ended = events::follow(client.clone()) => ended,
+        () = events::follow(client.clone()) => Ok(()),
         ended = samples.reapply_on_edit(&client) => ended,
     }
 }

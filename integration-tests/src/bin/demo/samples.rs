@@ -18,7 +18,7 @@ use langop_integration_tests::{manifests, wait};
 use crate::say::{note, warn};
 
 /// The namespace of objects that name none.
-const NAMESPACE: &str = "default";
+pub(crate) const NAMESPACE: &str = "default";
 
 /// The manifests of a folder.
 pub(crate) struct Samples {
@@ -105,16 +105,21 @@ impl Samples {
     }
 
     async fn apply_changes(&mut self, client: &Client, edited: Self) {
-        for object in &edited.objects {
-            if self.objects.contains(object) {
-                continue;
+        let mut applied = Vec::new();
+        for object in edited.objects {
+            if !self.objects.contains(&object) {
+                match manifests::apply(client, &object, NAMESPACE).await {
+                    Ok(_) => note(&format!("{} edited and applied", title(&object))),
+                    Err(error) => {
+                        // Not remembered, so that the next save tries it again.
+                        warn(&format!("{error:#}"));
+                        continue;
+                    }
+                }
             }
-            match manifests::apply(client, object, NAMESPACE).await {
-                Ok(_) => note(&format!("{} edited and applied", title(object))),
-                Err(error) => warn(&format!("{error:#}")),
-            }
+            applied.push(object);
         }
-        *self = edited;
+        self.objects = applied;
     }
 }
 
@@ -124,12 +129,17 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, SystemTime>> {
     let mut files = BTreeMap::new();
     for entry in entries {
         let entry = entry?;
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
-            files.insert(entry.path(), entry.metadata()?.modified()?);
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        match entry.metadata().and_then(|metadata| metadata.modified()) {
+            Ok(modified) => drop(files.insert(path, modified)),
+            // Editors write by renaming: it was there when the folder was listed.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         }
     }
     Ok(files)

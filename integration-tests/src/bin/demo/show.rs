@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -15,13 +15,14 @@ use k8s_openapi::{
 use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
 use langop_api::{
     LanguageAgent,
+    agent::SynthesisInfo,
     names::{CODE_KEY, annotations, labels},
 };
-use langop_integration_tests::{Cluster, ControlPlane, OtlpReceiver, otlp};
+use langop_integration_tests::{Cluster, ControlPlane, OtlpReceiver, otlp, workspace_root};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    samples::Samples,
+    samples::{NAMESPACE, Samples},
     say::{block, headline, note},
 };
 
@@ -32,11 +33,7 @@ pub(crate) async fn agents(client: &Client, samples: &Samples) -> Result<()> {
             .as_ref()
             .is_some_and(|types| types.kind == "LanguageAgent")
     }) {
-        let namespace = object
-            .metadata
-            .namespace
-            .as_deref()
-            .context("an agent without namespace")?;
+        let namespace = object.metadata.namespace.as_deref().unwrap_or(NAMESPACE);
         let name = object
             .metadata
             .name
@@ -60,29 +57,27 @@ async fn agent_card(client: &Client, namespace: &str, agent: &LanguageAgent) -> 
     ));
     note("its instructions:");
     block(agent.spec.instructions.as_deref().unwrap_or("(none)"));
-    let code = active_code(client, namespace, &name).await?;
     let info = status.synthesis_info.unwrap_or_default();
-    note(&format!(
-        "its code, {} revision {}, written by {} in {}:",
-        code.name_any(),
-        info.revision.unwrap_or_default(),
-        info.synthesis_model.unwrap_or_default(),
-        info.synthesis_duration.unwrap_or_default()
-    ));
-    block(
-        code.data
-            .as_ref()
-            .and_then(|data| data.get(CODE_KEY))
-            .context("a code ConfigMap without code")?,
-    );
+    match active_code(client, namespace, &name).await? {
+        Some(code) => show_code(&code, info)?,
+        None => note("no code: its own image does the work"),
+    }
     note("its children:");
     let uid = agent.uid().unwrap_or_default();
-    for child in [
-        owned::<ConfigMap>(client, namespace, &uid).await?,
-        owned::<NetworkPolicy>(client, namespace, &uid).await?,
-        owned::<PersistentVolumeClaim>(client, namespace, &uid).await?,
+    let policies = owned::<NetworkPolicy>(client, namespace, &uid).await?;
+    let workloads = [
         owned::<Deployment>(client, namespace, &uid).await?,
         owned::<CronJob>(client, namespace, &uid).await?,
+    ]
+    .concat();
+    // Ready, it says; what a person is shown must bear that out.
+    ensure!(!policies.is_empty(), "agent {name} has no network policy");
+    ensure!(!workloads.is_empty(), "agent {name} has no workload");
+    for child in [
+        owned::<ConfigMap>(client, namespace, &uid).await?,
+        policies,
+        owned::<PersistentVolumeClaim>(client, namespace, &uid).await?,
+        workloads,
         kept_workspace(client, namespace, &name).await?,
     ]
     .concat()
@@ -92,21 +87,30 @@ async fn agent_card(client: &Client, namespace: &str, agent: &LanguageAgent) -> 
     Ok(())
 }
 
+fn show_code(code: &ConfigMap, info: SynthesisInfo) -> Result<()> {
+    note(&format!(
+        "its code, {} revision {}, written by {} in {}:",
+        code.name_any(),
+        info.revision.unwrap_or_default(),
+        info.synthesis_model.unwrap_or_default(),
+        info.synthesis_duration.unwrap_or_default()
+    ));
+    let code = code.data.as_ref().and_then(|data| data.get(CODE_KEY));
+    block(code.context("a code ConfigMap without code")?);
+    Ok(())
+}
+
 /// The stored revision with the highest number.
-async fn active_code(client: &Client, namespace: &str, agent: &str) -> Result<ConfigMap> {
+async fn active_code(client: &Client, namespace: &str, agent: &str) -> Result<Option<ConfigMap>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let stored = api
         .list(&ListParams::default().labels(&format!("{}={agent}", labels::AGENT)))
         .await?;
-    stored
-        .items
-        .into_iter()
-        .max_by_key(|map| {
-            map.annotations()
-                .get(annotations::REVISION)
-                .and_then(|text| text.parse::<i64>().ok())
-        })
-        .with_context(|| format!("agent {agent} has no code"))
+    Ok(stored.items.into_iter().max_by_key(|map| {
+        map.annotations()
+            .get(annotations::REVISION)
+            .and_then(|text| text.parse::<i64>().ok())
+    }))
 }
 
 async fn owned<K>(client: &Client, namespace: &str, uid: &str) -> Result<Vec<String>>
@@ -172,8 +176,8 @@ pub(crate) async fn trace(receiver: &OtlpReceiver) -> Result<()> {
 pub(crate) fn what_next(
     cluster: &Cluster,
     control_plane: Option<&ControlPlane>,
-    root: &Path,
     samples: &Path,
+    state: &Path,
 ) {
     headline("what to try next");
     let kubectl = control_plane.map_or_else(
@@ -191,14 +195,17 @@ pub(crate) fn what_next(
     );
     note(&format!(
         "edit a file in {}: it is applied, and only what depends on the edit changes",
-        display_in(root, samples)
+        here(samples)
     ));
-    note("target/demo/endpoints.json has the addresses of gRPC, metrics and health");
+    note(&format!(
+        "{} has the addresses of gRPC, metrics and health",
+        here(&state.join("endpoints.json"))
+    ));
 }
 
-fn display_in(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root)
-        .unwrap_or(path)
-        .display()
-        .to_string()
+/// As a person in the workspace's folder would write it.
+fn here(path: &Path) -> String {
+    let root = workspace_root().ok();
+    let inside = root.and_then(|root| path.strip_prefix(root).ok());
+    inside.unwrap_or(path).display().to_string()
 }

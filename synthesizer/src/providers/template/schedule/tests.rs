@@ -1,9 +1,10 @@
 //! What everyday instructions say about time: the right schedule, or none.
 
 use jiff::Timestamp;
-use langop_dsl::{Schedule, format_duration};
+use langop_dsl::{Offer, Schedule, format_duration, parse};
+use langop_proto::v1::SynthesizeRequest;
 
-use super::super::text::sentences;
+use super::super::{Template, text::sentences};
 use super::{Timing, read};
 
 fn now() -> Timestamp {
@@ -13,21 +14,49 @@ fn now() -> Timestamp {
 /// The schedule in short: `every 5m`, a cron with its zone, `-` for nothing said, `?` and why for an honest absence.
 fn said(text: &str) -> String {
     match read(&sentences(text), now()) {
-        Timing::At(Schedule::Every { seconds }) => format!("every {}", format_duration(seconds)),
-        Timing::At(Schedule::Cron {
-            expression,
-            time_zone: None,
-        }) => expression,
-        Timing::At(Schedule::Cron {
-            expression,
-            time_zone: Some(zone),
-        }) => format!("{expression} {zone}"),
+        Timing::At(schedule) => in_short(schedule),
         Timing::Unsaid => "-".to_owned(),
         Timing::Unclear(why) => format!("?{why}"),
     }
 }
 
+fn in_short(schedule: Schedule) -> String {
+    match schedule {
+        Schedule::Every { seconds } => format!("every {}", format_duration(seconds)),
+        Schedule::Cron {
+            expression,
+            time_zone: None,
+        } => expression,
+        Schedule::Cron {
+            expression,
+            time_zone: Some(zone),
+        } => format!("{expression} {zone}"),
+    }
+}
+
+/// The schedule in short of the agent that is written from the text, as who runs it reads it; `-` for none.
+fn arrives(text: &str) -> String {
+    let request = SynthesizeRequest {
+        instructions: text.into(),
+        ..SynthesizeRequest::default()
+    };
+    let code = Template::answer(&request, now());
+    let parsed = parse(&code, &Offer::default(), now());
+    match parsed.definition {
+        Some(definition) => definition.schedule.map_or_else(|| "-".to_owned(), in_short),
+        None => format!("{:?} of\n{code}", parsed.diagnostics),
+    }
+}
+
 fn check(table: &[(&str, &str)]) {
+    for (text, expected) in table {
+        let scheduled = if expected.starts_with('?') {
+            "-"
+        } else {
+            expected
+        };
+        assert_eq!(arrives(text), scheduled, "the agent written from {text:?}");
+    }
     let wrong: Vec<String> = table
         .iter()
         .map(|(text, expected)| (text, expected, said(text)))

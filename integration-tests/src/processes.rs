@@ -1,0 +1,66 @@
+//! Looks at processes from outside, as `/proc` shows them, and signals them: for tests of what is left behind. Starts none.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use crate::control_plane::supervisor;
+use crate::wait;
+
+/// Whether a process exists and is no zombie.
+pub fn alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Sends a signal.
+///
+/// # Errors
+/// If there is no such process, or it is somebody else's.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    supervisor::send(pid, signal)
+}
+
+/// Waits until none of them is alive.
+///
+/// # Errors
+/// After `within`, naming those that are left.
+pub async fn all_gone(pids: &[u32], within: Duration) -> Result<()> {
+    wait::until("the end of all processes", within, async || {
+        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?} are left"))
+        }
+    })
+    .await
+}
+
+/// The processes that a process's threads have started and that it has not waited for.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let texts =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    texts
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Its children, theirs, and so on.
+pub fn descendants_of(pid: u32) -> Vec<u32> {
+    let children = children_of(pid);
+    let further = children.iter().copied().flat_map(descendants_of);
+    let further: Vec<u32> = further.collect();
+    [children, further].concat()
+}
