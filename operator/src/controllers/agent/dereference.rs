@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, LanguageCluster, cluster::ClusterPhase, names::labels};
+use langop_api::{LanguageAgent, names::labels};
 use langop_desired::{
     agent::{
         AgentContext, ClusterView, ObservedAgent, child_names, claim_name, validate::ValidatedAgent,
     },
+    cluster,
     meta::Owner,
     namesake::NamedKind,
     observed::{ChildKind, Facts, Observed},
@@ -17,7 +18,7 @@ use langop_desired::{
 
 use crate::{
     apply, context::Context, dereference::InNamespace, error::ReconcileError, index::Key,
-    kind::LangopKind as _, ownership::Obstacle,
+    ownership::Obstacle,
 };
 
 /// Everything that is known of an agent's surroundings.
@@ -101,31 +102,18 @@ fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent 
     }
 }
 
-/// The LanguageCluster that frames a namespace: of several that name it, the first; none that may not use it.
+/// The LanguageCluster that frames a namespace.
 fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
-    let may_use = |cluster: &LanguageCluster| {
-        cluster
-            .status
-            .as_ref()
-            .is_none_or(|status| status.phase != Some(ClusterPhase::Failed))
-    };
-    let frames = |cluster: &LanguageCluster| {
-        cluster.framed_namespace().as_deref() == Some(namespace) && may_use(cluster)
-    };
-    let first = ctx
-        .stores
-        .clusters
-        .select(frames)
-        .into_iter()
-        .min_by_key(|cluster| {
-            let meta = cluster.meta();
-            (meta.creation_timestamp.clone(), meta.name.clone())
-        })?;
-    let cluster = first.0.as_ref().ok()?;
-    Some(ClusterView {
-        name: cluster.name_any(),
-        agent_egress: cluster.spec.agent_egress,
-    })
+    let clusters = ctx.stores.clusters.list(None);
+    let seen = clusters.iter().map(|cluster| cluster::Seen {
+        metadata: cluster.meta(),
+        cluster: cluster.0.as_ref().ok(),
+    });
+    let live = ctx.index.get(ChildKind::Namespace, "", namespace);
+    let label = live
+        .as_ref()
+        .and_then(|live| live.labels.get(labels::CLUSTER));
+    cluster::framing(namespace, label.map(String::as_str), seen)
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
