@@ -16,14 +16,18 @@ use kube::{
 };
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+    names::labels,
 };
-use langop_desired::{digest, observed::ChildKind};
+use langop_desired::{
+    digest,
+    observed::{ChildKind, Observed},
+};
 use tokio::task::JoinSet;
 
 use crate::{
     child,
     context::Context,
-    index::{self, Key},
+    index::{self, Index, Key},
     kind::Kind,
     objects::{Change, Guard, Stored},
     settings::Scope,
@@ -210,11 +214,8 @@ fn concerned<K: Stored>(
         Kind::Agent => targets.extend(triggers::clusters_of(&ctx.stores, namespace)),
         Kind::Client => {}
         Kind::Cluster => {
-            let named = [old, new]
-                .into_iter()
-                .flatten()
-                .filter_map(|cluster| cluster.0.as_ref().ok()?.framed_namespace());
-            for namespace in named {
+            let named = [old, new].into_iter().flatten();
+            for namespace in named.flat_map(|cluster| framed(&ctx.index, cluster)) {
                 targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
                 let agents = ctx.stores.agents.list(Some(&namespace));
                 targets.extend(agents.iter().map(|agent| triggers::target_of(&**agent)));
@@ -235,6 +236,23 @@ fn concerned<K: Stored>(
     targets
 }
 
+/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
+fn framed<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
+    if let Ok(readable) = &cluster.0 {
+        return readable.framed_namespace().into_iter().collect();
+    }
+    let name = cluster.name_any();
+    let names_it = |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(&name);
+    index
+        .keys(ChildKind::Namespace, None)
+        .into_iter()
+        .filter_map(|(key, _)| index.get(key.kind, &key.namespace, &key.name))
+        .filter(|namespace| names_it(namespace))
+        .map(|namespace| namespace.name.clone())
+        .chain([name.clone()])
+        .collect()
+}
+
 /// Whether others read what changed: its existence, its spec, or that part of its status that they use.
 fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
     let (Some(old), Some(new)) = (old, new) else {
@@ -251,12 +269,15 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
 async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
     let name = name(&child::name(kind), place.as_deref());
     let config = watcher::Config::default().labels(&child::selector(kind));
-    let mut seen = HashSet::new();
+    let (mut known, mut seen) = (Vec::new(), HashSet::new());
     let mut events =
         pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => seen.clear(),
+            Ok(Event::Init) => {
+                seen.clear();
+                known = ctx.index.keys(kind, place.as_deref());
+            }
             Ok(Event::InitApply(object)) => {
                 seen.extend(object.uid());
                 concern(&ctx, &ingest(&ctx, kind, object));
@@ -274,9 +295,8 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
                 );
             }
             Ok(Event::InitDone) => {
-                let gone = ctx
-                    .index
-                    .keys(kind, place.as_deref())
+                // What we made while the list was on its way is not in it, and not gone.
+                let gone = std::mem::take(&mut known)
                     .into_iter()
                     .filter(|(_, uid)| !seen.contains(uid));
                 gone.for_each(|(key, uid)| concern(&ctx, &ctx.index.remove(&key, &uid)));

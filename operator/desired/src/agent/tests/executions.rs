@@ -11,6 +11,7 @@ fn ended(succeeded: bool, at: &str) -> JobFacts {
         succeeded: Some(succeeded),
         ended: Some(at.into()),
         message: (!succeeded).then(|| "BackoffLimitExceeded".into()),
+        had_pod: true,
     }
 }
 
@@ -35,7 +36,13 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
     );
     world.observed.jobs = vec![
         job("j1", ended(true, "2026-03-01T09:00:00Z")),
-        job("j2", JobFacts::default()),
+        job(
+            "j2",
+            JobFacts {
+                had_pod: true,
+                ..JobFacts::default()
+            },
+        ),
     ];
     let (one, counts) = step(&world, &first);
     assert_eq!(
