@@ -1,6 +1,7 @@
 //! A proxy on loopback between a program under test and its API server, that can make the network and the server misbehave.
 //!
-//! It speaks plain HTTP to the program and TLS to the server, passes credentials and bodies through as they are, and keeps nothing.
+//! It speaks plain HTTP to the program and TLS to the server, passes credentials and bodies through as they are (but for [`LOOPBACK`]), and
+//! keeps nothing.
 //! What goes wrong is decided in [`faults`] from a seed; how a watch ends early is in `watch`. It must not know what the program under
 //! test is: whatever it does, a real network or a real API server may do.
 
@@ -36,6 +37,10 @@ const HOP: [HeaderName; 5] = [
     // The body must be readable here.
     header::ACCEPT_ENCODING,
 ];
+
+/// Stands for 127.0.0.1 in `EndpointSlice`s: the API server takes no address of loopback, and tests have no others. An address of
+/// documentation (RFC 5737), and of as many bytes.
+pub const LOOPBACK: &str = "192.0.2.1";
 
 /// What the proxy does to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,8 +193,23 @@ async fn handle(
         (fault, Nature::Watch) if answer.status().is_success() => {
             watch::pass_on(answer, fault, orders, uri.path().to_owned())
         }
-        _ => whole(answer).await,
+        _ => whole(answer, uri.path()).await,
     }
+}
+
+/// What the program gets to see of an answer's bytes.
+fn seen(bytes: Bytes, path: &str) -> Bytes {
+    if !path.contains("/endpointslices") {
+        return bytes;
+    }
+    let mut seen = bytes.to_vec();
+    for at in 0..seen.len().saturating_sub(LOOPBACK.len()) {
+        let here = &mut seen[at..at + LOOPBACK.len()];
+        if here == LOOPBACK.as_bytes() {
+            here.copy_from_slice(b"127.0.0.1");
+        }
+    }
+    seen.into()
 }
 
 /// Decides, and counts what is decided.
@@ -280,10 +300,10 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-async fn whole(answer: reqwest::Response) -> Response {
+async fn whole(answer: reqwest::Response, path: &str) -> Response {
     let (code, headers) = (answer.status(), end_to_end(answer.headers()));
     match answer.bytes().await {
-        Ok(body) => (code, headers, body).into_response(),
+        Ok(body) => (code, headers, seen(body, path)).into_response(),
         Err(_) => cut(),
     }
 }

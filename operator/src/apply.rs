@@ -264,7 +264,7 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
         }
         Err(error) => match classify(&error) {
             Class::Refused(refusal) => Ok(Step::Refused(refusal)),
-            Class::Moved | Class::Transient => {
+            Class::Gone | Class::Transient => {
                 let act = format!(
                     "apply {} {}/{}",
                     child::name(item.key.kind),
@@ -307,11 +307,11 @@ pub(crate) async fn delete(
             // Either the object on its way out, or word that it is gone.
             answer
                 .map_left(|object| watch::ingest(ctx, observed.kind, object))
-                .map_right(|_| ctx.index.remove(&key, &observed.uid));
+                .map_right(|_| ctx.index.remove(&key, &observed.uid, None));
             Ok(())
         }
-        Err(error) if matches!(classify(&error), Class::Moved) => {
-            ctx.index.remove(&key, &observed.uid);
+        Err(error) if matches!(classify(&error), Class::Gone) => {
+            ctx.index.remove(&key, &observed.uid, None);
             Ok(())
         }
         Err(error) => {

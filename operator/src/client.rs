@@ -1,18 +1,25 @@
-//! The client of the API server: our user agent, and a count of all writes.
+//! The client of the API server: our user agent, the fence before all writes but those of Leases, and a count of them.
 
-use std::task::{Context, Poll};
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
 
+use futures::future::Either;
 use http::{HeaderValue, Method, Request, header};
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder},
+    client::{Body, ClientBuilder, retry::RetryPolicy},
 };
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service, buffer::BufferLayer, retry::RetryLayer};
 
-use crate::metrics::Metrics;
+use crate::{fence::Fence, metrics::Metrics};
 
 /// As which the API server's audit log knows us.
 pub(crate) const USER_AGENT: &str = concat!("langop-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Requests that may wait for their turn; as many as kube's own client lets wait.
+const BUFFERED: usize = 1024;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -24,37 +31,55 @@ pub(crate) enum ClientError {
 }
 
 /// From the pod's service account, or the kubeconfig.
-pub(crate) async fn connect(metrics: &Metrics) -> Result<Client, ClientError> {
+pub(crate) async fn connect(metrics: &Metrics, fence: Fence) -> Result<Client, ClientError> {
     let mut config = Config::infer().await.map_err(ClientError::Infer)?;
+    // Ours is above the fence, so that a write which is sent again passes it again.
+    config.default_retry = false;
     config
         .headers
         .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
     let builder = ClientBuilder::try_from(config).map_err(ClientError::Build)?;
-    Ok(builder.with_layer(&CountWrites(metrics.clone())).build())
+    let writes = Writes {
+        metrics: metrics.clone(),
+        fence,
+    };
+    // Only what can be cloned can be tried again.
+    let shared = BufferLayer::new(BUFFERED);
+    let retry = RetryLayer::new(RetryPolicy::server_retry());
+    let builder = builder.with_layer(&writes).with_layer(&shared);
+    Ok(builder.with_layer(&retry).build())
 }
 
-struct CountWrites(Metrics);
+/// What every write must pass.
+#[derive(Clone)]
+struct Writes {
+    metrics: Metrics,
+    fence: Fence,
+}
 
-impl<S> Layer<S> for CountWrites {
-    type Service = Counted<S>;
+impl<S> Layer<S> for Writes {
+    type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Counted {
+        Guarded {
             inner,
-            metrics: self.0.clone(),
+            writes: self.clone(),
         }
     }
 }
 
-struct Counted<S> {
+struct Guarded<S> {
     inner: S,
-    metrics: Metrics,
+    writes: Writes,
 }
 
-impl<S: Service<Request<Body>>> Service<Request<Body>> for Counted<S> {
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Error = BoxError>,
+{
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Error = BoxError;
+    type Future = Either<S::Future, Ready<Result<S::Response, BoxError>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -62,11 +87,20 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Counted<S> {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if let Some(verb) = verb(request.method()) {
-            self.metrics.wrote(kind(request.uri().path()), verb);
+            let kind = kind(request.uri().path());
+            // The Lease is how the fence opens.
+            if kind != LEASE
+                && let Err(held_back) = self.writes.fence.pass()
+            {
+                return Either::Right(ready(Err(held_back.into())));
+            }
+            self.writes.metrics.wrote(kind, verb);
         }
-        self.inner.call(request)
+        Either::Left(self.inner.call(request))
     }
 }
+
+const LEASE: &str = "Lease";
 
 /// The writing verb, as RBAC names it.
 fn verb(method: &Method) -> Option<&'static str> {
@@ -92,7 +126,7 @@ fn kind(path: &str) -> &'static str {
         ("languagemodels", "LanguageModel"),
         ("languagepersonas", "LanguagePersona"),
         ("languagetools", "LanguageTool"),
-        ("leases", "Lease"),
+        ("leases", LEASE),
         ("limitranges", "LimitRange"),
         ("networkpolicies", "NetworkPolicy"),
         ("persistentvolumeclaims", "PersistentVolumeClaim"),

@@ -67,7 +67,7 @@ pub(crate) async fn store(
         Err(error) => {
             return match classify(&error) {
                 Class::Refused(refusal) => Ok(Err(refused(&name, refusal))),
-                Class::Moved | Class::Transient => Err(ReconcileError::api(act(), error)),
+                Class::Gone | Class::Transient => Err(ReconcileError::api(act(), error)),
             };
         }
     };
@@ -121,7 +121,7 @@ pub(crate) async fn annotate(
         }
         Err(error) => match classify(&error) {
             // It was just deleted; its end triggers another reconcile.
-            Class::Moved => Ok(Ok(Written::No)),
+            Class::Gone => Ok(Ok(Written::No)),
             Class::Refused(refusal) => Ok(Err(refused(&stored.name, refusal))),
             Class::Transient => Err(ReconcileError::api(
                 format!("annotate ConfigMap {}/{}", stored.namespace, stored.name),

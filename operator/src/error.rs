@@ -44,9 +44,9 @@ pub(crate) struct Refusal(pub(crate) String);
 pub(crate) enum Class {
     /// The object as it is wanted is not acceptable (invalid, or forbidden by policy or quota).
     Refused(Refusal),
-    /// It is gone, or another one has its name.
-    Moved,
-    /// Try again.
+    /// It is gone.
+    Gone,
+    /// Try again. Conflicts are of these: another has its name by now, or was faster; either way the next look at the store tells.
     Transient,
 }
 
@@ -55,8 +55,8 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     let kube::Error::Api(status) = error else {
         return Class::Transient;
     };
-    if status.is_not_found() || status.is_conflict() || status.is_already_exists() {
-        Class::Moved
+    if status.is_not_found() {
+        Class::Gone
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
         Class::Refused(Refusal(bounded(&status.message)))
     } else {
@@ -109,9 +109,9 @@ mod tests {
             (422, "Invalid", "Refused"),
             (403, "Forbidden", "Refused"),
             (400, "BadRequest", "Refused"),
-            (404, "NotFound", "Moved"),
-            (409, "Conflict", "Moved"),
-            (409, "AlreadyExists", "Moved"),
+            (404, "NotFound", "Gone"),
+            (409, "Conflict", "Transient"),
+            (409, "AlreadyExists", "Transient"),
             (500, "InternalError", "Transient"),
             (429, "TooManyRequests", "Transient"),
         ] {

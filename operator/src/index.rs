@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use crate::gone::Gone;
 use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed};
 
@@ -59,6 +60,7 @@ struct Inner {
     objects: HashMap<Key, Entry>,
     by_controller: HashMap<String, BTreeSet<Key>>,
     by_label: HashMap<Labelled, BTreeSet<Key>>,
+    gone: Gone,
 }
 
 /// A resource by one of our labels: label, namespace, name.
@@ -74,11 +76,15 @@ struct Entry {
 }
 
 impl Index {
-    /// Takes an object from a watch or from the answer to a write. An older version than the one held is dropped.
+    /// Takes an object from a watch or from the answer to a write. An older version than the one held, or than the object's end, is
+    /// dropped.
     pub(crate) fn upsert(&self, observed: Observed, version: Option<&str>) -> Change {
         let version = version.and_then(parse_version);
         let key = Key::of(&observed);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if inner.gone.is_past(&observed.uid, version) {
+            return Change::None;
+        }
         let old = match inner.objects.get_mut(&key) {
             Some(entry) if is_older(version, entry.version) => return Change::None,
             Some(entry) if *entry.observed == observed => {
@@ -103,14 +109,15 @@ impl Index {
         Change::Changed { old, new }
     }
 
-    /// The object of that uid is gone; another one of the same name stays.
-    pub(crate) fn remove(&self, key: &Key, uid: &str) -> Change {
+    /// The object of that uid is gone, at that version (`None`: at the one held); another one of the same name stays.
+    pub(crate) fn remove(&self, key: &Key, uid: &str, version: Option<&str>) -> Change {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if inner
-            .objects
-            .get(key)
-            .is_none_or(|entry| entry.observed.uid != uid)
-        {
+        let held = inner.objects.get(key);
+        let held = held.filter(|entry| entry.observed.uid == uid);
+        let (is_held, held_version) = (held.is_some(), held.and_then(|entry| entry.version));
+        let version = version.and_then(parse_version).or(held_version);
+        inner.gone.note(uid, version);
+        if !is_held {
             return Change::None;
         }
         match inner.objects.remove(key) {
@@ -292,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn a_late_answer_brings_nothing_back() {
+        let index = Index::default();
+        let live = observed(ChildKind::Deployment, "d", "1", Some("o"));
+        let key = Key::of(&live);
+        // The watch was faster than the answer to our own write.
+        assert_eq!(index.remove(&key, "1", Some("11")), Change::None);
+        assert_eq!(index.upsert(live.clone(), Some("10")), Change::None);
+        assert!(index.get(ChildKind::Deployment, "ns", "d").is_none());
+        // It had only left the selector.
+        assert!(matches!(
+            index.upsert(live, Some("12")),
+            Change::Changed { .. }
+        ));
+    }
+
+    #[test]
     fn the_secondary_indices_follow_changes_and_removals() {
         let index = Index::default();
         index.upsert(
@@ -320,8 +343,8 @@ mod tests {
         assert_eq!(index.controlled_by("other").len(), 1);
 
         let key = Key::new(ChildKind::Deployment, "ns", "d");
-        assert_eq!(index.remove(&key, "another uid"), Change::None);
-        assert!(matches!(index.remove(&key, "1"), Change::Gone(_)));
+        assert_eq!(index.remove(&key, "another uid", None), Change::None);
+        assert!(matches!(index.remove(&key, "1", None), Change::Gone(_)));
         assert!(index.controlled_by("other").is_empty());
         assert_eq!(index.keys(ChildKind::Pod, Some("ns")).len(), 1);
         assert!(index.keys(ChildKind::Pod, Some("elsewhere")).is_empty());

@@ -15,6 +15,7 @@ use langop_api::{
 };
 
 use crate::{
+    gone::Gone,
     index::{is_older, parse_version},
     kind::LangopKind,
 };
@@ -25,7 +26,7 @@ pub(crate) type Guard<K> = DeserializeGuard<K>;
 /// What an event did to a store.
 #[derive(Debug)]
 pub(crate) enum Change<K> {
-    /// The version is the one held: our own write, or a list that repeats it.
+    /// The version is the one held (our own write, or a list that repeats it), or the object is gone.
     Known,
     /// The version is older than the one held. What it says is in the newer one, which nobody may have looked at.
     Stale,
@@ -36,7 +37,12 @@ pub(crate) enum Change<K> {
 /// The objects of one kind.
 pub(crate) struct Objects<K: LangopKind> {
     reader: Store<Guard<K>>,
-    writer: Mutex<Writer<Guard<K>>>,
+    writing: Mutex<Writing<K>>,
+}
+
+struct Writing<K: LangopKind> {
+    writer: Writer<Guard<K>>,
+    gone: Gone,
 }
 
 impl<K: LangopKind> Default for Objects<K> {
@@ -47,7 +53,10 @@ impl<K: LangopKind> Default for Objects<K> {
         writer.apply_watcher_event(&Event::InitDone);
         Self {
             reader,
-            writer: Mutex::new(writer),
+            writing: Mutex::new(Writing {
+                writer,
+                gone: Gone::default(),
+            }),
         }
     }
 }
@@ -84,7 +93,11 @@ impl<K: LangopKind> Objects<K> {
     /// Takes an object from a watch, or from the answer to a status write.
     pub(crate) fn upsert(&self, mut object: Guard<K>) -> Change<K> {
         strip(&mut object);
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        if writing.gone.is_past(uid, version(&object)) {
+            return Change::Known;
+        }
         let old = self.reader.get(&ObjectRef::from_obj(&object));
         if let Some(old) = &old {
             if old.resource_version() == object.resource_version() {
@@ -94,18 +107,21 @@ impl<K: LangopKind> Objects<K> {
                 return Change::Stale;
             }
         }
-        writer.apply_watcher_event(&Event::Apply(object));
+        writing.writer.apply_watcher_event(&Event::Apply(object));
         Change::Changed { old }
     }
 
     /// The object is gone; another one of the same name stays. Whether anything was removed.
     pub(crate) fn remove(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        writing.gone.note(uid, version(object));
         let held = self
             .reader
             .get(&ObjectRef::from_obj(object))
             .filter(|held| held.uid() == object.uid())?;
-        writer.apply_watcher_event(&Event::Delete((*held).clone()));
+        let event = Event::Delete((*held).clone());
+        writing.writer.apply_watcher_event(&event);
         Some(held)
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     context::Context,
     controllers,
     events::Events,
+    fence::Fence,
     index::Index,
     leader::Leadership,
     metrics::Metrics,
@@ -40,7 +41,8 @@ use crate::{
 /// Runs until SIGTERM or SIGINT. An error means that the process cannot do its work any more.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let metrics = Metrics::new();
-    let client = client::connect(&metrics).await?;
+    let fence = Fence::default();
+    let client = client::connect(&metrics, fence.clone()).await?;
     let (triggers, queues) = Triggers::new();
     let replicas = settings.synthesizer.clone().map(Replicas::new);
     let replicas = replicas
@@ -64,7 +66,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     ));
     let watches = watch::start(&ctx);
     let synthesizer = tokio::spawn(follow_synthesizer(ctx.clone(), replicas, stop.clone()));
-    let mut work = tokio::spawn(work(ctx.clone(), queues, stop.clone()));
+    let mut work = tokio::spawn(work(ctx.clone(), queues, fence, stop.clone()));
 
     let result = tokio::select! {
         () = signals => {
@@ -85,8 +87,13 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Waits for leadership and for a complete picture, reconciles until told to stop, and gives leadership back.
-async fn work(ctx: Arc<Context>, queues: Queues, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut leadership = match lead(&ctx, &stop).await? {
+async fn work(
+    ctx: Arc<Context>,
+    queues: Queues,
+    fence: Fence,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut leadership = match lead(&ctx, fence, &stop).await? {
         Lead::Alone => None,
         Lead::Elected(leadership) => Some(leadership),
         Lead::Stopped => return Ok(()),
@@ -114,14 +121,13 @@ enum Lead {
     Stopped,
 }
 
-async fn lead(ctx: &Context, stop: &CancellationToken) -> anyhow::Result<Lead> {
+async fn lead(ctx: &Context, fence: Fence, stop: &CancellationToken) -> anyhow::Result<Lead> {
     if !ctx.settings.leader_elect {
         return Ok(Lead::Alone);
     }
     let namespace = &ctx.settings.build.operator_namespace;
-    let sought = Leadership::seek(ctx.client.clone(), namespace, &ctx.settings.identity).await;
-    let mut leadership =
-        sought.with_context(|| format!("the Lease in namespace {namespace} cannot be used"))?;
+    let identity = &ctx.settings.identity;
+    let mut leadership = Leadership::seek(ctx.client.clone(), namespace, identity, fence);
     tracing::info!("waiting for leadership");
     let Some(gained) = stop.run_until_cancelled(leadership.gained()).await else {
         leadership.release().await;

@@ -1,5 +1,7 @@
 //! Writes status by server-side apply, whole, under a manager of its own, and only when it differs from what the store shows.
 
+use std::sync::Arc;
+
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -39,13 +41,15 @@ pub(crate) fn api<K: LangopKind>(
     }
 }
 
-/// The status that the store now shows, our own last write included.
-pub(crate) fn current<K: Stored>(ctx: &Context, object: &K) -> Option<K::Status> {
-    let held =
-        K::objects(&ctx.stores).get(object.meta().namespace.as_deref(), &object.name_any())?;
-    (held.uid() == object.uid())
-        .then(|| held.0.as_ref().ok()?.status().cloned())
-        .flatten()
+/// What the store now holds of an object, our own last write included; `None` if it is gone or another one has its name.
+fn held<K: Stored>(ctx: &Context, object: &K) -> Option<Arc<Guard<K>>> {
+    let namespace = object.meta().namespace.as_deref();
+    let held = K::objects(&ctx.stores).get(namespace, &object.name_any())?;
+    (held.uid() == object.uid()).then_some(held)
+}
+
+fn status_of<K: Stored>(held: &Guard<K>) -> Option<K::Status> {
+    held.0.as_ref().ok()?.status().cloned()
 }
 
 /// Makes `status` the object's, unless it is. An object that is gone is left alone.
@@ -54,7 +58,8 @@ pub(crate) async fn write<K: Stored>(
     object: &K,
     status: &K::Status,
 ) -> Result<Written, ReconcileError> {
-    let previous = current(ctx, object);
+    let held = held(ctx, object);
+    let previous = held.as_deref().and_then(status_of);
     if previous.as_ref() == Some(status) {
         return Ok(Written::No);
     }
@@ -62,8 +67,9 @@ pub(crate) async fn write<K: Stored>(
     let body = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        // The uid keeps it from a successor of the same name.
-        "metadata": {"name": name, "uid": object.uid()},
+        // The uid keeps it from a successor of the same name. The version keeps what we have not seen: counts and attempts are carried
+        // on from what the store shows, which a new leader's watches may have yet to catch up with.
+        "metadata": {"name": name, "uid": object.uid(), "resourceVersion": held.as_ref().and_then(|held| held.resource_version())},
         "status": status,
     });
     let params = PatchParams::apply(managers::STATUS).force();
@@ -72,7 +78,7 @@ pub(crate) async fn write<K: Stored>(
         .await;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) if matches!(classify(&error), Class::Moved) => return Ok(Written::No),
+        Err(error) if matches!(classify(&error), Class::Gone) => return Ok(Written::No),
         Err(error) => {
             return Err(ReconcileError::api(
                 format!("write the status of {} {name}", K::KIND.as_str()),
@@ -80,13 +86,13 @@ pub(crate) async fn write<K: Stored>(
             ));
         }
     };
-    let held: Guard<K> = serde_json::to_value(answer)
+    let answer: Guard<K> = serde_json::to_value(answer)
         .and_then(serde_json::from_value)
         .map_err(|source| ReconcileError::Json {
             what: format!("the answer about {name}"),
             source,
         })?;
-    watch::take_own(ctx, held);
+    watch::take_own(ctx, answer, object);
     announce_stall(ctx, object, previous.as_ref(), status).await;
     Ok(Written::Yes)
 }

@@ -1,8 +1,9 @@
 //! Feeds the stores and the index from watches, one for each kind and namespace, and triggers whoever a change concerns.
 //!
-//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing, what it lacks is gone.
+//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing; what was there before it began and is not
+//! in it is gone. What we wrote ourselves meanwhile may be too new for it.
 
-use std::{collections::HashSet, pin::pin, sync::Arc};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use kube::{
@@ -122,24 +123,27 @@ where
 
 async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<String>) {
     let name = name(K::KIND.as_str(), place.as_deref());
-    let mut seen = HashSet::new();
+    let mut before = HashMap::new();
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => seen.clear(),
+            Ok(Event::Init) => {
+                let known = K::objects(&ctx.stores).list(place.as_deref());
+                before = known
+                    .into_iter()
+                    .map(|object| (object.uid(), object))
+                    .collect();
+            }
             Ok(Event::InitApply(object)) => {
-                seen.extend(object.uid());
+                before.remove(&object.uid());
                 took(&ctx, object);
             }
             Ok(Event::Apply(object)) => took(&ctx, object),
             Ok(Event::Delete(object)) => lost(&ctx, &object),
             Ok(Event::InitDone) => {
-                let objects = K::objects(&ctx.stores).list(place.as_deref());
-                let gone = objects
-                    .into_iter()
-                    .filter(|object| object.uid().is_none_or(|uid| !seen.contains(&uid)));
-                gone.for_each(|object| lost(&ctx, &object));
-                seen = HashSet::new();
+                for (_, gone) in before.drain() {
+                    lost(&ctx, &gone);
+                }
                 ctx.readiness.listed(&name);
             }
             Err(error) => interrupted(&name, &error),
@@ -178,9 +182,18 @@ fn take<K: Stored>(ctx: &Context, object: Guard<K>) -> News {
     News::Some
 }
 
-/// Takes the answer to our own status write. The object itself needs no trigger: whoever wrote knows.
-pub(crate) fn take_own<K: Stored>(ctx: &Context, object: Guard<K>) {
-    take(ctx, object);
+/// Takes the answer to our own status write. Whoever wrote knows what it says, unless it brings what somebody else wrote meanwhile (than
+/// `written`): the watch may bring that no more, because the answer is newer.
+pub(crate) fn take_own<K: Stored>(ctx: &Context, answer: Guard<K>, written: &K) {
+    let (after, before) = (answer.meta(), written.meta());
+    let is_news = after.generation != before.generation
+        || after.deletion_timestamp != before.deletion_timestamp
+        || after.annotations != before.annotations;
+    let target = triggers::target_of(&answer);
+    take(ctx, answer);
+    if is_news {
+        ctx.triggers.send(target);
+    }
 }
 
 fn lost<K: Stored>(ctx: &Context, object: &Guard<K>) {
@@ -269,38 +282,30 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
 async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
     let name = name(&child::name(kind), place.as_deref());
     let config = watcher::Config::default().labels(&child::selector(kind));
-    let (mut known, mut seen) = (Vec::new(), HashSet::new());
+    let mut before = HashMap::new();
     let mut events =
         pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                seen.clear();
-                known = ctx.index.keys(kind, place.as_deref());
+                let known = ctx.index.keys(kind, place.as_deref());
+                before = known.into_iter().map(|(key, uid)| (uid, key)).collect();
             }
             Ok(Event::InitApply(object)) => {
-                seen.extend(object.uid());
+                before.remove(object.meta().uid.as_deref().unwrap_or_default());
                 concern(&ctx, &ingest(&ctx, kind, object));
             }
             Ok(Event::Apply(object)) => concern(&ctx, &ingest(&ctx, kind, object)),
             Ok(Event::Delete(object)) => {
-                let key = Key::new(
-                    kind,
-                    &object.namespace().unwrap_or_default(),
-                    &object.name_any(),
-                );
-                concern(
-                    &ctx,
-                    &ctx.index.remove(&key, &object.uid().unwrap_or_default()),
-                );
+                let namespace = object.namespace().unwrap_or_default();
+                let key = Key::new(kind, &namespace, &object.name_any());
+                let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version());
+                concern(&ctx, &ctx.index.remove(&key, &uid, version.as_deref()));
             }
             Ok(Event::InitDone) => {
-                // What we made while the list was on its way is not in it, and not gone.
-                let gone = std::mem::take(&mut known)
-                    .into_iter()
-                    .filter(|(_, uid)| !seen.contains(uid));
-                gone.for_each(|(key, uid)| concern(&ctx, &ctx.index.remove(&key, &uid)));
-                seen = HashSet::new();
+                for (uid, key) in before.drain() {
+                    concern(&ctx, &ctx.index.remove(&key, &uid, None));
+                }
                 ctx.readiness.listed(&name);
             }
             Err(error) => interrupted(&name, &error),

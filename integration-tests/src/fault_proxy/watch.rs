@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::faults::Fault;
-use super::{CUT, end_to_end};
+use super::{CUT, end_to_end, seen};
 
 /// How a watch ends before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Passing {
         match piece {
             Ok(Some(piece)) => {
                 self.is_whole = piece.last().map_or(self.is_whole, |last| *last == b'\n');
-                Some(Ok(piece))
+                Some(Ok(seen(piece, &self.path)))
             }
             Ok(None) => None,
             Err(error) => {

@@ -22,4 +22,13 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod crash;
+mod invariants;
+mod leader;
+mod outage;
 mod proxy;
+mod random;
+mod replicas;
+mod settings;
+mod user;
+mod world;

@@ -1,0 +1,169 @@
+//! Whatever goes wrong while users do whatever they do: once it is calm again, the end state is the one that the specs say.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt as _, StreamExt as _};
+use langop_integration_tests::{
+    Weather,
+    fault_proxy::faults::{Random, Rates},
+};
+
+use crate::{
+    settings,
+    user::User,
+    world::{End, World},
+};
+
+/// Things that users and misfortune do in one run.
+const STEPS: u32 = 30;
+/// Longest pause between two of them.
+const PAUSE: Duration = Duration::from_millis(400);
+
+#[tokio::test]
+async fn whatever_goes_wrong_the_end_state_is_the_one_that_the_specs_say() {
+    let runs = futures::stream::iter(settings::seeds())
+        .map(|seed| async move { (seed, caught(run(seed)).await) });
+    let mut runs = std::pin::pin!(runs.buffer_unordered(settings::jobs()));
+    let (mut good, mut bad) = (0_u32, Vec::new());
+    while let Some((seed, outcome)) = runs.next().await {
+        match outcome {
+            Ok(tried) => {
+                good += 1;
+                say(&format!("seed {seed}: {tried}"));
+            }
+            Err(why) => {
+                say(&format!("seed {seed} FAILED: {why}"));
+                bad.push(seed);
+            }
+        }
+    }
+    assert!(
+        bad.is_empty(),
+        "{good} seeds hold; run again those that do not by LANGOP_FAULT_SEED=N: {bad:?}"
+    );
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "which seeds were tried, and what they tried, is the point of a random test"
+)]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// What a future returns, or what it says when it panics.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let outcome = AssertUnwindSafe(future).catch_unwind().await;
+    outcome.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => other
+            .downcast::<&str>()
+            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+    })
+}
+
+/// One seed; panics if something does not hold. Returns what it tried.
+async fn run(seed: u64) -> String {
+    let mut world = World::new("random", seed).await;
+    let mut user = User::new(seed);
+    let mut fate = Fate::new(seed);
+    say(&format!(
+        "seed {seed}: begins with {:?}, operator log {}",
+        fate.rates,
+        world.operator.log().display()
+    ));
+    user.begin(&world).await;
+    world.proxy.set(Weather::Storm(fate.rates.clone()));
+    for _ in 0..STEPS {
+        tokio::time::sleep(fate.random.shorter_than(PAUSE)).await;
+        fate.strike(&mut world, &mut user).await;
+        user.act(&world).await;
+    }
+    world.calm();
+    fate.make_good(&mut world, &mut user).await;
+    let calm = Instant::now();
+    let settled = caught(world.until_settled()).await;
+    if let Err(why) = settled {
+        panic!("{why}\nwhat was done:\n  {}", user.log.join("\n  "));
+    }
+    world.account.audit(user.demands);
+    format!(
+        "settled {:.1} s after the storm; {} demands, {} calls of the LLM; faults {:?}",
+        calm.elapsed().as_secs_f32(),
+        user.demands,
+        world.account.total(),
+        world.proxy.tally()
+    )
+}
+
+/// Programs that die and come back, and the weather that changes.
+struct Fate {
+    random: Random,
+    rates: Rates,
+    /// Steps until it comes back; `None`: it runs.
+    operator_down: Option<u64>,
+    synthesizer_down: Option<u64>,
+}
+
+impl Fate {
+    fn new(seed: u64) -> Self {
+        // Another sequence than the user's.
+        let mut random = Random::new(seed.rotate_left(32) ^ 0xfa7e);
+        let rates = Rates::of(&mut random);
+        Self {
+            random,
+            rates,
+            operator_down: None,
+            synthesizer_down: None,
+        }
+    }
+
+    async fn strike(&mut self, world: &mut World, user: &mut User) {
+        match self.operator_down {
+            Some(0) => self.raise_operator(world, user).await,
+            Some(steps) => self.operator_down = Some(steps - 1),
+            None if self.random.chance(80) => {
+                user.log.push("kill the operator".to_owned());
+                world.kill_operator().await;
+                self.operator_down = Some(self.random.below(3));
+            }
+            None => {}
+        }
+        match self.synthesizer_down {
+            Some(0) => self.raise_synthesizer(world, user).await,
+            Some(steps) => self.synthesizer_down = Some(steps - 1),
+            None if self.random.chance(80) => {
+                let how = *self.random.pick(&[End::Kill, End::Stop]).unwrap();
+                user.log.push(format!("{how:?} the synthesizer"));
+                world.end_synthesizer(how).await;
+                self.synthesizer_down = Some(self.random.below(4));
+            }
+            None => {}
+        }
+    }
+
+    async fn raise_operator(&mut self, world: &mut World, user: &mut User) {
+        user.log.push("start the operator".to_owned());
+        self.operator_down = None;
+        world.operator.start_again().await.unwrap();
+    }
+
+    async fn raise_synthesizer(&mut self, world: &mut World, user: &mut User) {
+        user.log.push("start the synthesizer".to_owned());
+        self.synthesizer_down = None;
+        world.start_synthesizer().await;
+    }
+
+    /// Everything runs again.
+    async fn make_good(&mut self, world: &mut World, user: &mut User) {
+        if self.operator_down.is_some() {
+            self.raise_operator(world, user).await;
+        }
+        if self.synthesizer_down.is_some() {
+            self.raise_synthesizer(world, user).await;
+        }
+    }
+}
