@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use langop_api::{
     condition::Reason,
-    names::{CODE_KEY, INSTRUCTIONS_KEY, managers},
+    names::{CODE_KEY, INSTRUCTIONS_KEY, labels, managers},
 };
 use langop_desired::{
-    agent::code,
-    conditions::{Invalid, Standing},
+    agent::{code, validate::ValidatedAgent},
+    conditions::Standing,
+    digest,
     meta::Owner,
     observed::{ChildKind, Observed},
 };
@@ -24,6 +25,7 @@ use crate::{
     child,
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
+    ownership::Obstacle,
     status::Written,
     watch,
 };
@@ -55,12 +57,9 @@ pub(crate) async fn store(
                 .get(&name)
                 .await
                 .map_err(|error| ReconcileError::api(act(), error))?;
-            let controller = live
-                .owner_references()
-                .iter()
-                .find(|reference| reference.controller == Some(true));
-            if controller.is_none_or(|controller| controller.uid != owner.uid) {
-                return Ok(Err(taken(name)));
+            let observed = digest::reduce_object(ChildKind::ConfigMap, live.clone());
+            if let Some(obstacle) = Obstacle::of(owner, observed.iter()) {
+                return Ok(Err(obstacle.standing()));
             }
             live
         }
@@ -75,17 +74,36 @@ pub(crate) async fn store(
     Ok(Ok(()))
 }
 
-/// The name belongs to somebody else's object.
-fn taken(name: String) -> Standing {
-    Invalid::name_conflict(&[(ChildKind::ConfigMap, name)])
-        .unwrap_or_else(|| Invalid::spec("a name is taken"))
-        .into()
-}
-
 /// Somebody must act, and the same is tried again meanwhile.
 fn refused(name: &str, Refusal(why): Refusal) -> Standing {
     let message = format!("the API server refuses ConfigMap {name}: {why}");
     Standing::Failed(Reason::ApplyFailed, message)
+}
+
+/// Looks at the API server for the stored revisions of an agent. The watch of them may be behind that of the agents: code that the
+/// leader before us stored a moment ago is not lost.
+pub(crate) async fn look_again(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+) -> Result<(), ReconcileError> {
+    let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&agent.namespace));
+    let ours = format!(
+        "{},{}={}",
+        child::selector(ChildKind::ConfigMap),
+        labels::AGENT,
+        agent.name
+    );
+    let live = api
+        .list(&ListParams::default().labels(&ours))
+        .await
+        .map_err(|error| {
+            let act = format!("list the code of {}/{}", agent.namespace, agent.name);
+            ReconcileError::api(act, error)
+        })?;
+    for object in live {
+        watch::ingest(ctx, ChildKind::ConfigMap, object);
+    }
+    Ok(())
 }
 
 /// Makes the annotations that follow the observed inputs what they should be, unless they are, or says how the agent stands because that

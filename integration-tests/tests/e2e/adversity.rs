@@ -2,12 +2,12 @@
 //! runs keeps running, it is told, and nothing is paid for twice.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
-use kube::{ResourceExt as _, api::DeleteParams};
+use kube::{ResourceExt, api::DeleteParams};
 use langop_api::{LanguageAgent, persona::PersonaPhase};
 use langop_integration_tests::Reply;
 use serde_json::json;
 
-use crate::world::{Persona, World, code, condition, is, mounted_code, revision, rollouts};
+use crate::world::{Persona, TOOL, World, code, condition, is, mounted_code, revision, rollouts};
 
 impl World {
     /// Waits until this revision is active and the agent Ready with it.
@@ -178,4 +178,32 @@ spec: {description: A helper, systemPrompt: You help.}
     // Others are not kept waiting by it.
     world.with_agent("other", "be another").await;
     assert_eq!(world.calls().await, (1, 1));
+}
+
+#[tokio::test]
+async fn the_same_code_made_again_with_another_tool_is_no_longer_stale() {
+    let world = World::new("same").await;
+    world.llm.reply_with(|_| code("always the same"));
+    world.with_agent("keeper", "keep the house").await;
+    world.apply(&TOOL.replace("name: mail", "name: bell")).await;
+    world
+        .patch::<LanguageAgent>(
+            "keeper",
+            json!({"spec": {"toolRefs": [{"name": "mail"}, {"name": "bell"}]}}),
+        )
+        .await;
+    world
+        .until_condition("keeper", "CodeStale", "True", "ReferencesChanged")
+        .await;
+    world
+        .patch::<LanguageAgent>(
+            "keeper",
+            json!({"metadata": {"annotations": {"langop.io/resynthesize": "2"}}}),
+        )
+        .await;
+    world
+        .until_condition("keeper", "CodeStale", "False", "ReferencesUnchanged")
+        .await;
+    assert_eq!(world.revisions("keeper").await.len(), 1);
+    assert_eq!(world.calls().await, (2, 0));
 }

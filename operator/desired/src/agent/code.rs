@@ -214,6 +214,11 @@ pub fn active<'a>(
         .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
 }
 
+/// Whether there was active code and there is none now.
+pub fn is_lost(codes: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
+    info.revision.is_some() && active(codes, info).is_none()
+}
+
 pub(super) fn newest<'a>(
     codes: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {

@@ -263,7 +263,8 @@ fn backing_off(input: &Input<'_>) -> Option<Decision> {
         && info.attempted_resynthesize == input.agent.resynthesize;
     // Without a time of failure the operator died during the call: it is due at once.
     let failed: Timestamp = info.last_failure_time.as_deref()?.parse().ok()?;
-    if !same_question {
+    // A time that has not come was told by another clock, and waiting for it may take for ever.
+    if !same_question || failed > input.now {
         return None;
     }
     let uid = &input.agent.owner.uid;

@@ -74,9 +74,16 @@ pub struct ObservedAgent {
     pub jobs: Vec<Arc<Observed>>,
     /// Names of its children that somebody else's objects have.
     pub conflicts: Vec<(ChildKind, String)>,
+    /// When the agent was made, as [`Observed::created`]; empty where that does not matter.
+    pub since: String,
 }
 
 impl ObservedAgent {
+    /// Whether a Job or pod is not of a former agent of the same name, whose label it would carry too.
+    pub(crate) fn is_own(&self, runner: &Observed) -> bool {
+        runner.created >= self.since
+    }
+
     /// Its Jobs that have not ended.
     pub(crate) fn running_jobs(&self) -> impl Iterator<Item = &Observed> {
         self.jobs.iter().map(|job| &**job).filter(|job| {

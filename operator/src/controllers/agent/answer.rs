@@ -50,6 +50,16 @@ pub(crate) enum Answer {
     },
 }
 
+impl Answer {
+    /// What it cost.
+    fn tokens(&self) -> Tokens {
+        match self {
+            Self::Made { tokens, .. } => *tokens,
+            Self::Failed { failed, .. } => failed.tokens,
+        }
+    }
+}
+
 /// What the last answer, if one was there, changed. The one look at the calls in a reconcile: an answer that comes during it waits for
 /// the next.
 #[derive(Debug)]
@@ -64,8 +74,13 @@ pub(super) struct Settled {
 /// What is to be told of it.
 #[derive(Debug)]
 pub(super) enum News {
-    Stored { revision: i64, model: String },
+    Stored {
+        revision: i64,
+        model: String,
+    },
     Failed(Failed),
+    /// Nothing: the question has changed meanwhile. What it cost counts.
+    Dropped,
 }
 
 impl Settled {
@@ -81,7 +96,7 @@ impl Settled {
     pub(super) fn failure(&self) -> Option<&str> {
         match &self.news {
             Some(News::Failed(failed)) => Some(&failed.message),
-            Some(News::Stored { .. }) | None => None,
+            Some(News::Stored { .. } | News::Dropped) | None => None,
         }
     }
 }
@@ -105,8 +120,10 @@ pub(super) async fn settle(
         Stand::None => return Ok(Settled::unchanged(info)),
     };
     if !about.is_wanted(agent) {
-        ctx.synthesis.agents.dealt_with(uid);
-        return Ok(Settled::unchanged(info));
+        return Ok(Settled {
+            news: Some(News::Dropped),
+            ..Settled::unchanged(attempt::dropped(&info, answer.tokens()))
+        });
     }
     match &*answer {
         Answer::Failed {
@@ -171,7 +188,8 @@ async fn store(
         return Ok(Ok(next));
     };
     let revision = code::revision_of_new(&stored, &observed.codes, info);
-    let wanted = code::input_annotations(agent, revision);
+    // Of the same content as before it may still be offered more or less.
+    let wanted = code::all_annotations(agent, new, revision);
     let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;
     Ok(annotated.map(|_| revision))
 }

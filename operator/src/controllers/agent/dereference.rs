@@ -6,9 +6,7 @@ use std::sync::Arc;
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{LanguageAgent, names::labels};
 use langop_desired::{
-    agent::{
-        AgentContext, ClusterView, ObservedAgent, child_names, claim_name, validate::ValidatedAgent,
-    },
+    agent::{AgentContext, ClusterView, ObservedAgent, child_names, claim_name},
     cluster,
     meta::Owner,
     namesake::NamedKind,
@@ -30,7 +28,7 @@ pub(super) async fn context<'a>(
     let namespace = agent.namespace().unwrap_or_default();
     let source = InNamespace::new(ctx, &namespace);
     let spec = &agent.spec;
-    let mut observed = live(ctx, &namespace, &owner.name, &owner.uid);
+    let mut observed = observed(ctx, agent);
     if is_new(&observed)
         && spec
             .workspace
@@ -64,17 +62,21 @@ fn is_new(observed: &ObservedAgent) -> bool {
     observed.network_policy.is_none()
 }
 
-/// The live children, looked at again.
-pub(super) fn observed(ctx: &Context, agent: &ValidatedAgent) -> ObservedAgent {
-    live(ctx, &agent.namespace, &agent.name, &agent.owner.uid)
-}
-
-fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent {
+/// The live children.
+pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
+    let metadata = agent.meta();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (namespace, name, uid) = (
+        &text(&metadata.namespace),
+        &text(&metadata.name),
+        &text(&metadata.uid),
+    );
+    let created = metadata.creation_timestamp.as_ref();
     let ours = |observed: &Arc<Observed>| {
         observed
             .controller
             .as_ref()
-            .is_some_and(|controller| controller.uid == uid)
+            .is_some_and(|controller| controller.uid == *uid)
     };
     let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
     let codes = ctx
@@ -99,6 +101,7 @@ fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent 
             .index
             .labelled(labels::AGENT, namespace, name, ChildKind::Job),
         conflicts: Vec::new(),
+        since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }
 }
 

@@ -10,11 +10,12 @@ pub(crate) use answer::Answer;
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PropagationPolicy;
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::SynthesisInfo, condition::types};
 use langop_desired::{
     agent::{
-        AgentContext, attempt,
+        AgentContext, ObservedAgent, attempt,
         build::{self, Built, Fate},
         code,
         decide::{self, Decision, InFlight},
@@ -62,8 +63,12 @@ async fn proceed(
 ) -> Result<Done, ReconcileError> {
     let before = previous(context.agent);
     let info = before.synthesis_info.clone().unwrap_or_default();
+    if code::is_lost(&context.observed.codes, &info) {
+        crate::code::look_again(ctx, agent).await?;
+        context.observed = dereference::observed(ctx, context.agent);
+    }
     let settled = answer::settle(ctx, agent, info, &context.observed).await?;
-    context.observed = dereference::observed(ctx, agent);
+    context.observed = dereference::observed(ctx, context.agent);
     let plan = plan(ctx, agent, &settled, &context);
     let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
 
@@ -86,7 +91,7 @@ async fn proceed(
         }
     };
 
-    context.observed = dereference::observed(ctx, agent);
+    context.observed = dereference::observed(ctx, context.agent);
     let next = status(&StatusInput {
         previous: &before,
         agent,
@@ -119,13 +124,32 @@ async fn proceed(
         },
         standing(&next).as_ref(),
     );
-    let retry = match plan.decision {
-        Decision::BackingOff { due, .. } => Some(due),
+    let again = next_look(&plan.decision, fate, &context.observed);
+    Ok(again.map_or(done, |due| done.again_in(until(due, now()))))
+}
+
+/// When to look again though nothing triggers it.
+fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Option<Timestamp> {
+    let retry = match decision {
+        Decision::BackingOff { due, .. } => Some(*due),
         _ => None,
     };
-    let pod = pod_due(&context.observed, now());
-    let again = retry.into_iter().chain(pod).min();
-    Ok(again.map_or(done, |due| done.again_in(until(due, now()))))
+    // Nothing will say that the old workload is gone where it was when we came to end it.
+    let is_ended = match fate {
+        Fate::Switching {
+            delete: Some(ChildKind::CronJob),
+            ..
+        } => observed.cron_job.is_none(),
+        Fate::Switching {
+            delete: Some(_), ..
+        } => observed.deployment.is_none(),
+        _ => false,
+    };
+    retry
+        .into_iter()
+        .chain(pod_due(observed, now()))
+        .chain(is_ended.then(now))
+        .min()
 }
 
 fn previous(agent: &LanguageAgent) -> LanguageAgentStatus {

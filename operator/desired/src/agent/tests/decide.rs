@@ -145,6 +145,23 @@ fn a_failed_attempt_is_repeated_when_it_is_due_and_not_before() {
 }
 
 #[test]
+fn an_answer_that_nobody_waits_for_still_costs() {
+    let spent = |input| Tokens { input, output: 1 };
+    let mut world = plain("one");
+    world.info = attempt::started(&world.info, &world.validated());
+    let dropped = attempt::dropped(&world.info, spent(7));
+    assert_eq!(dropped.tokens, Some(spent(7)));
+    assert_eq!(
+        SynthesisInfo {
+            tokens: None,
+            ..dropped
+        },
+        world.info,
+        "and changes nothing else"
+    );
+}
+
+#[test]
 fn another_question_ends_the_wait_and_counts_anew() {
     let mut world = plain("one");
     fail(&mut world, Reason::SynthesisFailed, 1);
@@ -171,6 +188,17 @@ fn an_operator_that_died_during_a_call_tries_again_at_once() {
         (Some(2), &None)
     );
     assert!(is_synthesis(&world.decide(), Cause::NoCode));
+}
+
+#[test]
+fn a_failure_that_is_yet_to_come_is_another_clocks_and_delays_nothing() {
+    for reason in [Reason::SynthesisFailed, Reason::SynthesisDisabled] {
+        let mut world = plain("one");
+        fail(&mut world, reason, -86_400);
+        assert!(is_synthesis(&world.decide(), Cause::NoCode));
+        fail(&mut world, reason, 0);
+        assert!(matches!(world.decide(), Decision::BackingOff { .. }));
+    }
 }
 
 #[test]
