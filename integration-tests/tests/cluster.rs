@@ -425,23 +425,9 @@ async fn an_undecodable_object_harms_only_itself() {
     )
     .await;
 
-    // As left behind by another version: a field of another type. The schema is loosened for a moment to let it in.
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let strict = crds.get("languageagents.langop.io").await.unwrap();
-    let loose = json!({"spec": {"versions": [loosened(&strict)]}});
-    crds.patch(
-        &strict.name_any(),
-        &PatchParams::default(),
-        &Patch::Merge(&loose),
-    )
-    .await
-    .unwrap();
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "langop.io",
-        "v1alpha1",
-        "LanguageAgent",
-    ));
-    let untyped: Api<DynamicObject> = Api::namespaced_with(client.clone(), "broken", &resource);
+    loosen(&client, "languageagents.langop.io").await;
+    let untyped: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "broken", &resource("LanguageAgent"));
     let bad = json!({"apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent", "metadata": {"name": "bad"}, "spec": {"instructions": 42}});
     let bad: DynamicObject = serde_json::from_value(bad).unwrap();
     wait::until("the loose schema to be served", SOON, async || {
@@ -488,6 +474,125 @@ async fn an_undecodable_object_harms_only_itself() {
     langop_integration_tests::crds::install(&client)
         .await
         .unwrap();
+}
+
+/// One of our kinds, untyped.
+fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("langop.io", "v1alpha1", kind))
+}
+
+/// Loosens a schema for a moment, to let in what another version may have left behind: a field of another type.
+async fn loosen(client: &Client, crd: &str) {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let strict = crds.get(crd).await.unwrap();
+    let loose = json!({"spec": {"versions": [loosened(&strict)]}});
+    crds.patch(crd, &PatchParams::default(), &Patch::Merge(&loose))
+        .await
+        .unwrap();
+}
+
+/// Makes a field of an object one that cannot be read, and waits until the object is told so.
+async fn spoil(api: &Api<DynamicObject>, name: &str, field: &str) {
+    let patch = Patch::Merge(json!({"spec": {(field): {"of": "another version"}}}));
+    wait::until("the loose schema to be served", SOON, async || {
+        api.patch(name, &PatchParams::default(), &patch)
+            .await
+            .map(|_| ())
+    })
+    .await
+    .unwrap();
+    wait::until("a condition on the spoiled object", SOON, async || {
+        let object = api.get(name).await.map_err(|error| error.to_string())?;
+        let status = object.data["status"].to_string();
+        if status.contains("Undecodable") {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_can_no_longer_be_read_opens_nothing_and_rolls_nothing() {
+    let _alone = alone().await;
+    let cp = control_plane().await;
+    let client = cp.client().await.unwrap();
+    let synthesizer = Synthesizer::template().start().await.unwrap();
+    let _operator = Operator::builder(cp)
+        .cluster_wide()
+        .synthesizer(synthesizer.grpc_url())
+        .start()
+        .await
+        .unwrap();
+    apply(
+        &client,
+        "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: parish}, spec: {agentEgress: Deny}}",
+    )
+    .await;
+    until_ready(&client, "parish").await;
+    apply(
+        &client,
+        "
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: bell, namespace: parish}
+spec: {image: registry.example/bell:1}
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageAgent
+metadata: {name: ringer, namespace: parish}
+spec:
+  instructions: Ring the bell
+  toolRefs: [{name: bell}]
+  egress: [{cidr: 203.0.113.0/24, ports: [{port: 443}]}]
+",
+    )
+    .await;
+    let agents: Api<LanguageAgent> = Api::namespaced(client.clone(), "parish");
+    let until_told = async |type_: &'static str, text: &'static str| {
+        let told = move |agent: &LanguageAgent| {
+            let conditions = agent.status.iter().flat_map(|status| &status.conditions);
+            let mut of_type = conditions.filter(|condition| condition.type_ == type_);
+            of_type.any(|condition| condition.message.contains(text))
+        };
+        wait::object(agents.clone(), "ringer", SOON, told)
+            .await
+            .unwrap()
+    };
+    let specs = async || {
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), "parish");
+        let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), "parish");
+        (
+            deployments.get("ringer").await.unwrap().spec,
+            policies.get("ringer").await.unwrap().spec,
+        )
+    };
+    until_told("Stalled", "forbids agents egress").await;
+    let before = specs().await;
+
+    loosen(&client, "languageclusters.langop.io").await;
+    let clusters: Api<DynamicObject> = Api::all_with(client.clone(), &resource("LanguageCluster"));
+    spoil(&clusters, "parish", "agentEgress").await;
+    until_told("Stalled", "'parish' cannot be read").await;
+    assert_eq!(specs().await, before, "its namespace stays closed");
+
+    loosen(&client, "languagetools.langop.io").await;
+    let tools: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "parish", &resource("LanguageTool"));
+    spoil(&tools, "bell", "port").await;
+    until_told("ReferencesResolved", "'bell' cannot be read").await;
+    assert_eq!(specs().await, before, "the agent keeps what it was given");
+
+    for (api, name) in [(&tools, "bell"), (&clusters, "parish")] {
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    langop_integration_tests::crds::install(&client)
+        .await
+        .unwrap();
+    until_told("ReferencesResolved", "'bell' does not exist").await;
+    assert_ne!(specs().await, before, "what is gone closes its rule");
 }
 
 /// The version with a schema that takes anything.

@@ -6,11 +6,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use langop_api::names::{CODE_KEY, INSTRUCTIONS_KEY, managers};
+use langop_api::{
+    condition::Reason,
+    names::{CODE_KEY, INSTRUCTIONS_KEY, labels, managers},
+};
 use langop_desired::{
-    agent::code,
+    agent::{code, validate::ValidatedAgent},
+    conditions::Standing,
+    digest,
     meta::Owner,
     observed::{ChildKind, Observed},
 };
@@ -19,26 +24,19 @@ use serde_json::{Map, Value, json};
 use crate::{
     child,
     context::Context,
-    error::{Class, ReconcileError, classify},
+    error::{Class, ReconcileError, Refusal, classify},
+    ownership::Obstacle,
     status::Written,
     watch,
 };
 
-/// What became of a new revision.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// It is in the API server, as ours.
-    Yes,
-    /// Its name belongs to somebody else's object.
-    Taken,
-}
-
-/// Stores a revision. Its name says its content, so one that exists already and is ours is the same.
+/// Stores a revision, or says how its agent stands because that cannot be. Its name says its content, so one that exists already and is
+/// ours is the same.
 pub(crate) async fn store(
     ctx: &Context,
     owner: &Owner,
     code: &ConfigMap,
-) -> Result<Stored, ReconcileError> {
+) -> Result<Result<(), Standing>, ReconcileError> {
     let (namespace, name) = (code.namespace().unwrap_or_default(), code.name_any());
     let act = || format!("store ConfigMap {namespace}/{name}");
     let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&namespace));
@@ -59,30 +57,64 @@ pub(crate) async fn store(
                 .get(&name)
                 .await
                 .map_err(|error| ReconcileError::api(act(), error))?;
-            let controller = live
-                .owner_references()
-                .iter()
-                .find(|reference| reference.controller == Some(true));
-            if controller.is_none_or(|controller| controller.uid != owner.uid) {
-                return Ok(Stored::Taken);
+            let observed = digest::reduce_object(ChildKind::ConfigMap, live.clone());
+            if let Some(obstacle) = Obstacle::of(owner, observed.iter()) {
+                return Ok(Err(obstacle.standing()));
             }
             live
         }
-        Err(error) => return Err(ReconcileError::api(act(), error)),
+        Err(error) => {
+            return match classify(&error) {
+                Class::Refused(refusal) => Ok(Err(refused(&name, refusal))),
+                Class::Gone | Class::Transient => Err(ReconcileError::api(act(), error)),
+            };
+        }
     };
     watch::ingest(ctx, ChildKind::ConfigMap, live);
-    Ok(Stored::Yes)
+    Ok(Ok(()))
 }
 
-/// Makes the annotations that follow the observed inputs what they should be, unless they are. All data, and the annotations that say
-/// how the code was made, stay.
+/// Somebody must act, and the same is tried again meanwhile.
+fn refused(name: &str, Refusal(why): Refusal) -> Standing {
+    let message = format!("the API server refuses ConfigMap {name}: {why}");
+    Standing::Failed(Reason::ApplyFailed, message)
+}
+
+/// Looks at the API server for the stored revisions of an agent. The watch of them may be behind that of the agents: code that the
+/// leader before us stored a moment ago is not lost.
+pub(crate) async fn look_again(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+) -> Result<(), ReconcileError> {
+    let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&agent.namespace));
+    let ours = format!(
+        "{},{}={}",
+        child::selector(ChildKind::ConfigMap),
+        labels::AGENT,
+        agent.name
+    );
+    let live = api
+        .list(&ListParams::default().labels(&ours))
+        .await
+        .map_err(|error| {
+            let act = format!("list the code of {}/{}", agent.namespace, agent.name);
+            ReconcileError::api(act, error)
+        })?;
+    for object in live {
+        watch::ingest(ctx, ChildKind::ConfigMap, object);
+    }
+    Ok(())
+}
+
+/// Makes the annotations that follow the observed inputs what they should be, unless they are, or says how the agent stands because that
+/// cannot be. All data, and the annotations that say how the code was made, stay.
 pub(crate) async fn annotate(
     ctx: &Context,
     stored: &Observed,
     wanted: &BTreeMap<String, String>,
-) -> Result<Written, ReconcileError> {
+) -> Result<Result<Written, Standing>, ReconcileError> {
     if code::carries(stored, wanted) {
-        return Ok(Written::No);
+        return Ok(Ok(Written::No));
     }
     // A merge, not an apply: the object was created, so an apply would not own what it has to remove.
     let gone = code::INPUT_ANNOTATIONS
@@ -103,14 +135,17 @@ pub(crate) async fn annotate(
     match api.patch(&stored.name, &params, &Patch::Merge(&body)).await {
         Ok(live) => {
             watch::ingest(ctx, ChildKind::ConfigMap, live);
-            Ok(Written::Yes)
+            Ok(Ok(Written::Yes))
         }
-        // It was just deleted; its end triggers another reconcile.
-        Err(error) if matches!(classify(&error), Class::Gone) => Ok(Written::No),
-        Err(error) => Err(ReconcileError::api(
-            format!("annotate ConfigMap {}/{}", stored.namespace, stored.name),
-            error,
-        )),
+        Err(error) => match classify(&error) {
+            // It was just deleted; its end triggers another reconcile.
+            Class::Gone => Ok(Ok(Written::No)),
+            Class::Refused(refusal) => Ok(Err(refused(&stored.name, refusal))),
+            Class::Transient => Err(ReconcileError::api(
+                format!("annotate ConfigMap {}/{}", stored.namespace, stored.name),
+                error,
+            )),
+        },
     }
 }
 

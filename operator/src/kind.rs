@@ -6,8 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, core::object::HasStatus};
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
-    cluster::ClusterPhase, names::labels,
+    names::labels,
 };
+use langop_desired::cluster;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -120,8 +121,7 @@ langop_kind!(LanguageClient => Client {});
 langop_kind!(LanguageCluster => Cluster {
     // One that may not use its namespace says nothing to the agents in it.
     fn same_for_others(&self, other: &Self) -> bool {
-        let has_failed = |cluster: &Self| cluster.status.as_ref().is_some_and(|status| status.phase == Some(ClusterPhase::Failed));
-        has_failed(self) == has_failed(other)
+        cluster::is_kept_out(self) == cluster::is_kept_out(other)
     }
 
     fn framed_namespace(&self) -> Option<String> {

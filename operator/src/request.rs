@@ -120,6 +120,7 @@ mod tests {
                 },
             }),
             unresolved: vec![],
+            unreadable: false,
         };
         let question = Question {
             name: "a".into(),

@@ -126,6 +126,28 @@ enum Row<About, Answer> {
     Answered { about: About, answer: Arc<Answer> },
 }
 
+/// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never been.
+struct Ending<About, Answer, Then: FnOnce()> {
+    rows: Arc<Mutex<HashMap<String, Row<About, Answer>>>>,
+    uid: String,
+    then: Option<Then>,
+}
+
+impl<About, Answer, Then: FnOnce()> Drop for Ending<About, Answer, Then> {
+    fn drop(&mut self) {
+        let mut rows = lock(&self.rows);
+        let is_known = rows.contains_key(&self.uid);
+        if matches!(rows.get(&self.uid), Some(Row::UnderWay { .. })) {
+            rows.remove(&self.uid);
+        }
+        drop(rows);
+        // Nobody waits for an object that is gone.
+        if let Some(then) = self.then.take().filter(|_| is_known) {
+            then();
+        }
+    }
+}
+
 /// How the call for one object stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stand<About, Answer> {
@@ -177,19 +199,21 @@ where
             about.clone(),
         );
         let task = tokio::spawn(async move {
+            let ending = Ending {
+                rows: answered,
+                uid: key,
+                then: Some(then),
+            };
             // Never closed, so the permit is always given.
             let permit = permits.acquire_owned().await;
             let answer = Arc::new(call.await);
             drop((permit, counted));
-            let mut rows = lock(&answered);
             // The row is gone if the object is.
-            if let Some(row) = rows.get_mut(&key) {
+            if let Some(row) = lock(&ending.rows).get_mut(&ending.uid) {
                 *row = Row::Answered {
                     about: asked,
                     answer,
                 };
-                drop(rows);
-                then();
             }
         });
         rows.insert(uid.to_owned(), Row::UnderWay { about, task });
@@ -244,6 +268,22 @@ mod tests {
         assert_eq!(calls.stand("a"), Stand::Answered("first", Arc::new(7)));
         calls.dealt_with("a");
         assert_eq!(calls.stand("a"), Stand::None);
+        assert_eq!(*lock(&calls.under_way.number), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_told_as_ended_and_can_be_made_again() {
+        let calls = calls(1);
+        let (then, ended) = oneshot::channel();
+        calls.start("a", "first", async { panic!("on purpose") }, || {
+            then.send(()).unwrap();
+        });
+        ended.await.unwrap();
+        assert_eq!(calls.stand("a"), Stand::None);
+        let (then, ended) = oneshot::channel();
+        calls.start("a", "second", async { 2 }, || then.send(()).unwrap());
+        ended.await.unwrap();
+        assert_eq!(calls.stand("a"), Stand::Answered("second", Arc::new(2)));
         assert_eq!(*lock(&calls.under_way.number), 0);
     }
 

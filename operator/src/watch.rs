@@ -17,14 +17,18 @@ use kube::{
 };
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+    names::labels,
 };
-use langop_desired::{digest, observed::ChildKind};
+use langop_desired::{
+    digest,
+    observed::{ChildKind, Observed},
+};
 use tokio::task::JoinSet;
 
 use crate::{
     child,
     context::Context,
-    index::{self, Key},
+    index::{self, Index, Key},
     kind::Kind,
     objects::{Change, Guard, Stored},
     settings::Scope,
@@ -223,11 +227,8 @@ fn concerned<K: Stored>(
         Kind::Agent => targets.extend(triggers::clusters_of(&ctx.stores, namespace)),
         Kind::Client => {}
         Kind::Cluster => {
-            let named = [old, new]
-                .into_iter()
-                .flatten()
-                .filter_map(|cluster| cluster.0.as_ref().ok()?.framed_namespace());
-            for namespace in named {
+            let named = [old, new].into_iter().flatten();
+            for namespace in named.flat_map(|cluster| framed(&ctx.index, cluster)) {
                 targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
                 let agents = ctx.stores.agents.list(Some(&namespace));
                 targets.extend(agents.iter().map(|agent| triggers::target_of(&**agent)));
@@ -246,6 +247,23 @@ fn concerned<K: Stored>(
     targets.sort();
     targets.dedup();
     targets
+}
+
+/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
+fn framed<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
+    if let Ok(readable) = &cluster.0 {
+        return readable.framed_namespace().into_iter().collect();
+    }
+    let name = cluster.name_any();
+    let names_it = |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(&name);
+    index
+        .keys(ChildKind::Namespace, None)
+        .into_iter()
+        .filter_map(|(key, _)| index.get(key.kind, &key.namespace, &key.name))
+        .filter(|namespace| names_it(namespace))
+        .map(|namespace| namespace.name.clone())
+        .chain([name.clone()])
+        .collect()
 }
 
 /// Whether others read what changed: its existence, its spec, or that part of its status that they use.

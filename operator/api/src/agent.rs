@@ -344,7 +344,7 @@ pub struct SynthesisInfo {
     /// SHA-256 of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_hash: Option<String>,
-    /// Hash of the instructions that the last attempt was for.
+    /// Hash of the instructions that the attempt under way, or the last one that failed, was for; else of those of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions_hash: Option<String>,
     /// Attempts in a row without success, for those instructions; the back-off counts from here, across restarts.

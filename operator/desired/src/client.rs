@@ -101,6 +101,13 @@ pub fn validate(
     })
 }
 
+/// How a client stands whose children are to be left as they are: what it refers to may be in use and cannot be read.
+pub fn held(Usable(references): &Usable) -> Option<Standing> {
+    references
+        .unreadable
+        .then(|| Standing::Progressing(Reason::ReferenceNotFound, references.unresolved.join("; ")))
+}
+
 /// All children.
 pub fn build(client: &ValidatedClient, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();

@@ -114,7 +114,7 @@ pub struct DeploymentFacts {
     pub stuck: Option<String>,
 }
 
-/// The end of a Job.
+/// How far a Job is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
     /// `Some(true)` Complete, `Some(false)` Failed, `None` running.
@@ -123,6 +123,8 @@ pub struct JobFacts {
     pub ended: Option<String>,
     /// Message of the condition Failed.
     pub message: Option<String>,
+    /// Whether it ever had a pod.
+    pub had_pod: bool,
 }
 
 /// A pod of one of ours.

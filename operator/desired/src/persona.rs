@@ -66,7 +66,7 @@ pub fn decide(
             Decision::Distill
         };
     }
-    match due(persona, &status, attempts, synthesizer, backoff) {
+    match due(persona, &status, attempts, synthesizer, backoff, now) {
         Some(due) if due > now => Decision::BackingOff { due },
         _ => Decision::Distill,
     }
@@ -85,8 +85,13 @@ fn due(
     attempts: i32,
     synthesizer: Synthesizer,
     backoff: &Backoff,
+    now: Timestamp,
 ) -> Option<Timestamp> {
     let failed: Timestamp = status.last_failure_time.as_deref()?.parse().ok()?;
+    // A time that has not come was told by another clock, and waiting for it may take for ever.
+    if failed > now {
+        return None;
+    }
     let uid = persona.metadata.uid.as_deref().unwrap_or_default();
     let delay = match (is_disabled(status), synthesizer) {
         (true, Synthesizer::Changed) => return None,
@@ -354,6 +359,11 @@ mod tests {
         };
         assert!((124..=136).contains(&due.as_second()), "{due}");
         assert_eq!(decision(&first, 140), Decision::Distill);
+        assert_eq!(
+            decision(&first, 50),
+            Decision::Distill,
+            "another clock's failure"
+        );
         let second = after(
             &after(&first, &Outcome::Attempt, 140),
             &Outcome::Failed("no answer".into()),

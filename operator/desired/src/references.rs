@@ -173,6 +173,8 @@ pub struct References {
     pub persona: Option<PersonaView>,
     /// What cannot be used and why, one sentence each, sorted.
     pub unresolved: Vec<String>,
+    /// Whether something of that is there and cannot be read. It may be in use, so nothing is to be changed for want of it.
+    pub unreadable: bool,
 }
 
 impl References {
@@ -185,19 +187,15 @@ impl References {
     ) -> Self {
         let mut found = Self::default();
         for name in unique(tools) {
-            let tool = source.tool(name);
-            found
-                .tools
-                .extend(keep("tool", name, tool, &mut found.unresolved));
+            let tool = found.keep("tool", name, source.tool(name));
+            found.tools.extend(tool);
         }
         for name in unique(models) {
-            let model = source.model(name);
-            found
-                .models
-                .extend(keep("model", name, model, &mut found.unresolved));
+            let model = found.keep("model", name, source.model(name));
+            found.models.extend(model);
         }
         if let Some(NameRef { name }) = persona {
-            let view = keep("persona", name, source.persona(name), &mut found.unresolved);
+            let view = found.keep("persona", name, source.persona(name));
             if view == Some(None) {
                 found
                     .unresolved
@@ -207,6 +205,20 @@ impl References {
         }
         found.unresolved.sort();
         found
+    }
+
+    /// What is there, or a word on why it cannot be used.
+    fn keep<T>(&mut self, what: &str, name: &str, found: Found<T>) -> Option<T> {
+        let why = match found {
+            Found::Present(view) => return Some(view),
+            Found::Missing => "does not exist",
+            Found::Unreadable => {
+                self.unreadable = true;
+                "cannot be read: correct it first"
+            }
+        };
+        self.unresolved.push(format!("{what} '{name}' {why}"));
+        None
     }
 
     /// Whether nothing is referenced.
@@ -223,17 +235,6 @@ fn unique(refs: &[NameRef]) -> impl Iterator<Item = &str> {
     refs.iter()
         .map(|reference| reference.name.as_str())
         .filter(move |name| seen.insert(*name))
-}
-
-fn keep<T>(what: &str, name: &str, found: Found<T>, unresolved: &mut Vec<String>) -> Option<T> {
-    match found {
-        Found::Present(view) => return Some(view),
-        Found::Missing => unresolved.push(format!("{what} '{name}' does not exist")),
-        Found::Unreadable => {
-            unresolved.push(format!("{what} '{name}' cannot be read: correct it first"));
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -324,5 +325,17 @@ mod tests {
             ]
         );
         assert!(!found.is_empty() && References::resolve(&[], &[], None, &Fixed).is_empty());
+    }
+
+    #[test]
+    fn what_is_gone_and_what_cannot_be_read_are_two_things() {
+        let unreadable = |name: &str| {
+            let tools = [NameRef { name: name.into() }];
+            References::resolve(&tools, &[], None, &Fixed).unreadable
+        };
+        assert_eq!(
+            ["broken", "gone", "files"].map(unreadable),
+            [true, false, false]
+        );
     }
 }

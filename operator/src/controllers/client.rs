@@ -29,7 +29,11 @@ impl Reconciled for LanguageClient {
         let references = Usable::from(references);
         let namesakes = source.namesakes(NamedKind::Client, &*self);
         let validated = client::validate(&self, references.clone(), &namesakes, &[]);
-        let built = validated.map(|validated| client::build(&validated, settings));
+        let built = match (validated, client::held(&references)) {
+            (Err(invalid), _) => Err(invalid.into()),
+            (Ok(_), Some(standing)) => Err(standing),
+            (Ok(validated), None) => Ok(client::build(&validated, settings)),
+        };
         let applying = service::apply(&ctx, &*self, built, &name).await?;
         let rollout = Rollout {
             deployment: applying.live.deployment.as_deref(),

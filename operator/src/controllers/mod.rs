@@ -45,9 +45,11 @@ fn backoff(ctx: &Context) -> Backoff {
     }
 }
 
+/// The shortest pause before another look.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// From now until then, at least a moment.
 fn until(due: Timestamp, now: Timestamp) -> Duration {
-    const MOMENT: Duration = Duration::from_millis(100);
     Duration::try_from(due.duration_since(now))
         .unwrap_or_default()
         .max(MOMENT)

@@ -1,9 +1,6 @@
 //! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The only caller of DistillPersona.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use kube::ResourceExt as _;
 use langop_api::{
@@ -17,7 +14,7 @@ use langop_desired::{
 use langop_proto::v1::{DistillPersonaRequest, Persona};
 use tracing::Instrument as _;
 
-use super::{backoff, owner, until};
+use super::{MOMENT, backoff, owner, until};
 use crate::{
     context::{Context, now},
     error::ReconcileError,
@@ -65,10 +62,16 @@ impl Reconciled for LanguagePersona {
             Decision::BackingOff { due } => {
                 Ok(Done::from(Outcome::Waiting).again_in(until(due, now())))
             }
-            Decision::Distill => match ctx.synthesis.synthesizer.clone() {
-                Some(synthesizer) => distill(&ctx, &self, uid, hash, synthesizer).await,
-                None => stand_in(&ctx, &self, &hash).await,
-            },
+            Decision::Distill => {
+                let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
+                    return stand_in(&ctx, &self, &hash).await;
+                };
+                match ctx.synthesis.asked_to_wait(&uid) {
+                    // Asked to come back later than the back-off says.
+                    Some(pause) => Ok(Done::from(Outcome::Waiting).again_in(pause)),
+                    None => distill(&ctx, &self, uid, hash, synthesizer).await,
+                }
+            }
         }
     }
 }
@@ -150,14 +153,14 @@ async fn settle(
     };
     record(ctx, persona, &step).await?;
     ctx.synthesis.personas.dealt_with(uid);
-    announce(ctx, persona, &step).await;
     let retry_after = answer
         .as_ref()
         .err()
-        .and_then(|failure| failure.retry_after)
-        .unwrap_or_default();
-    // The next look finds the pause in the status.
-    Ok(Done::from(Outcome::Changed).again_in(retry_after.max(Duration::from_millis(100))))
+        .and_then(|failure| failure.retry_after);
+    ctx.synthesis.wait(uid, retry_after);
+    announce(ctx, persona, &step).await;
+    // The next look finds the pause: in the status, or as the synthesizer asked.
+    Ok(Done::from(Outcome::Changed).again_in(MOMENT))
 }
 
 async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {

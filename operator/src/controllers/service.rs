@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use langop_desired::{
     children::{Applied, Children, Prepared},
-    conditions::{Invalid, Standing},
+    conditions::Standing,
     observed::{ChildKind, Observed},
 };
 
@@ -34,17 +34,17 @@ impl Applying {
     }
 }
 
-/// Applies the children of a valid resource; an invalid one keeps what it has. `deployment` is the name of its Deployment.
+/// Applies the children of a valid resource; one that is invalid, or held up otherwise, keeps what it has. `deployment` is the name of its Deployment.
 pub(super) async fn apply<K: Stored>(
     ctx: &Context,
     object: &K,
-    built: Result<Children<Prepared>, Invalid>,
+    built: Result<Children<Prepared>, impl Into<Standing>>,
     deployment: &str,
 ) -> Result<Applying, ReconcileError> {
     let owner = owner(object)?;
     let (written, children) = match built {
         Ok(children) => apply::children(ctx, &owner, children, &[]).await?.settle(),
-        Err(invalid) => (Vec::new(), Err(invalid.into())),
+        Err(problem) => (Vec::new(), Err(problem.into())),
     };
     let namespace = object.namespace().unwrap_or_default();
     let ours = |observed: &Arc<Observed>| {

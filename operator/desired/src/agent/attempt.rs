@@ -92,6 +92,14 @@ pub fn succeeded(
     }
 }
 
+/// To be recorded of an answer to a question that nobody asks any more.
+pub fn dropped(info: &SynthesisInfo, tokens: Tokens) -> SynthesisInfo {
+    SynthesisInfo {
+        tokens: sum(info.tokens, tokens),
+        ..info.clone()
+    }
+}
+
 /// No attempt is pending.
 pub(super) fn settled(info: &SynthesisInfo) -> SynthesisInfo {
     SynthesisInfo {

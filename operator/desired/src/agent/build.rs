@@ -1,5 +1,5 @@
-//! The children of an agent as they should be. The network policy is in every result; the workload is written, kept as it is, or
-//! waits for the one of the other mode to end, and the result says which.
+//! The children of an agent as they should be. The network policy is in every result, but where it must stay as it is; the workload is
+//! written, kept as it is, or waits for the one of the other mode to end, and the result says which.
 
 use std::sync::Arc;
 
@@ -114,7 +114,10 @@ pub fn build(
     settings: &Settings,
 ) -> Built {
     let mut children = Children::<Prepared>::default();
-    children.network_policies.push(network_policy::build(agent));
+    // Of what cannot be read, the live policy knows more than we do.
+    if observed.network_policy.is_none() || !agent.references.unreadable {
+        children.network_policies.push(network_policy::build(agent));
+    }
     let (fate, fault) = match (workload, &agent.run) {
         (_, Err(fault)) => (Fate::Kept, Some(fault.clone())),
         (Workload::Keep, Ok(_)) => (Fate::Kept, None),

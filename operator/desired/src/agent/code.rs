@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
-use langop_api::names::{CODE_KEY, DEFINITION_KEY, INSTRUCTIONS_KEY, annotations};
+use langop_api::{
+    agent::SynthesisInfo,
+    names::{CODE_KEY, DEFINITION_KEY, INSTRUCTIONS_KEY, annotations},
+};
 use langop_dsl::{AgentDefinition, instructions};
 
 use super::validate::ValidatedAgent;
@@ -165,9 +168,22 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("a definition is always JSON")
 }
 
-/// The revision that code gets which becomes active now.
-pub fn next_revision(codes: &[Arc<Observed>]) -> i64 {
-    codes.iter().map(|code| revision(code)).max().unwrap_or(0) + 1
+/// The revision that code gets which becomes active now: above all that are stored, and above the one that was active, also where its
+/// ConfigMap is gone.
+pub fn next_revision(codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
+    let stored = codes.iter().map(|code| revision(code)).max();
+    stored.max(info.revision).unwrap_or(0) + 1
+}
+
+/// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already.
+pub fn revision_of_new(stored: &Observed, codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
+    let was_there = codes.iter().any(|code| code.uid == stored.uid);
+    let is_active = active(codes, info).is_some_and(|(active, _)| active.uid == stored.uid);
+    if was_there && !is_active {
+        next_revision(codes, info)
+    } else {
+        revision(stored)
+    }
 }
 
 /// The number of stored code; 0 if it has none.
@@ -188,28 +204,23 @@ pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, 
     })
 }
 
-/// The usable code that became active last.
-pub fn latest(codes: &[Arc<Observed>]) -> Option<(&Arc<Observed>, &CodeFacts)> {
+/// The usable code that became active last; `None` also where that is gone and only older code is left, which must not take its place by
+/// itself. Code newer than the status says was stored a moment ago.
+pub fn active<'a>(
+    codes: &'a [Arc<Observed>],
+    info: &SynthesisInfo,
+) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
     newest(usable(codes))
+        .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
+}
+
+/// Whether there was active code and there is none now.
+pub fn is_lost(codes: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
+    info.revision.is_some() && active(codes, info).is_none()
 }
 
 pub(super) fn newest<'a>(
     codes: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
     codes.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
-}
-
-/// The stored code beyond the history limit, oldest first; never the active one. To be asked only when the active code's rollout is
-/// complete: pods of the one before still mount theirs.
-pub fn prune(codes: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
-    let mut others: Vec<_> = codes
-        .iter()
-        .filter(|code| !code.deleting && code.name != active)
-        .cloned()
-        .collect();
-    others.sort_by_key(|code| (revision(code), code.created.clone(), code.name.clone()));
-    let has_active = codes.iter().any(|code| code.name == active);
-    let kept = limit.max(1) - usize::from(has_active);
-    others.truncate(others.len().saturating_sub(kept));
-    others
 }

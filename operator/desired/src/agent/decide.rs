@@ -50,8 +50,10 @@ impl InFlight {
 /// Why code is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is none, or its ConfigMap is gone.
+    /// There is none yet.
     NoCode,
+    /// There was, and its ConfigMap is gone.
+    CodeLost,
     /// It was made from other instructions.
     InstructionsChanged,
     /// Somebody asks for it.
@@ -59,10 +61,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Why there is no code that could run.
+    pub fn of_lack(info: &SynthesisInfo) -> Self {
+        match info.revision {
+            Some(_) => Self::CodeLost,
+            None => Self::NoCode,
+        }
+    }
+
     /// For conditions and events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoCode => "there is no code yet",
+            Self::CodeLost => "the ConfigMap of the code is gone",
             Self::InstructionsChanged => "the instructions changed",
             Self::Resynthesize => "the annotation langop.io/resynthesize asks for it",
         }
@@ -75,6 +86,8 @@ impl Cause {
 pub enum Decision {
     /// The spec cannot be carried out: nothing is made and nothing changes.
     Invalid,
+    /// Something that the agent refers to is there and cannot be read: nothing is made and nothing changes, its policy included.
+    ReferencesUnreadable,
     /// This code is the right one.
     Run { code: Arc<Observed> },
     /// This stored code was made from these instructions: it gets the next revision and runs.
@@ -111,6 +124,7 @@ impl Decision {
             | Self::Waiting { current }
             | Self::BackingOff { current, .. } => current.as_ref(),
             Self::Invalid
+            | Self::ReferencesUnreadable
             | Self::WaitForReferences
             | Self::RevisionNotFound(_)
             | Self::NoCode
@@ -121,7 +135,10 @@ impl Decision {
     /// What becomes of the workload.
     pub fn workload(&self, agent: &ValidatedAgent, info: &SynthesisInfo) -> Workload {
         match self {
-            Self::Invalid | Self::RevisionNotFound(_) | Self::NothingToRun => Workload::Keep,
+            Self::Invalid
+            | Self::ReferencesUnreadable
+            | Self::RevisionNotFound(_)
+            | Self::NothingToRun => Workload::Keep,
             Self::NoCode => Workload::Run(None),
             _ => match self.code().and_then(ActiveCode::of) {
                 Some(code) => Workload::Run(Some(code)),
@@ -142,7 +159,7 @@ struct Input<'a> {
     agent: &'a ValidatedAgent,
     info: &'a SynthesisInfo,
     codes: &'a [Arc<Observed>],
-    /// The newest code that can be used.
+    /// The code that is active (see [`code::active`]).
     current: Option<(&'a Arc<Observed>, &'a CodeFacts)>,
     in_flight: Option<&'a InFlight>,
     synthesizer_changed: bool,
@@ -166,8 +183,9 @@ impl Input<'_> {
 type Check = fn(&Input<'_>) -> Option<Decision>;
 
 /// In this order.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     invalid,
+    unreadable,
     pinned,
     no_instructions,
     in_flight,
@@ -187,7 +205,7 @@ pub fn decide(
     backoff: &Backoff,
     now: Timestamp,
 ) -> Decision {
-    let current = code::latest(codes);
+    let current = code::active(codes, info);
     let input = Input {
         agent,
         info,
@@ -206,6 +224,13 @@ pub fn decide(
 
 fn invalid(input: &Input<'_>) -> Option<Decision> {
     input.agent.run.is_err().then_some(Decision::Invalid)
+}
+
+fn unreadable(input: &Input<'_>) -> Option<Decision> {
+    let references = &input.agent.references;
+    references
+        .unreadable
+        .then_some(Decision::ReferencesUnreadable)
 }
 
 fn pinned(input: &Input<'_>) -> Option<Decision> {
@@ -238,7 +263,8 @@ fn backing_off(input: &Input<'_>) -> Option<Decision> {
         && info.attempted_resynthesize == input.agent.resynthesize;
     // Without a time of failure the operator died during the call: it is due at once.
     let failed: Timestamp = info.last_failure_time.as_deref()?.parse().ok()?;
-    if !same_question {
+    // A time that has not come was told by another clock, and waiting for it may take for ever.
+    if !same_question || failed > input.now {
         return None;
     }
     let uid = &input.agent.owner.uid;
@@ -281,28 +307,34 @@ fn resynthesize(input: &Input<'_>) -> Option<Decision> {
 
 fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     let hash = input.instructions_hash()?;
-    let (current, facts) = input.current?;
-    if facts.instructions_hash == hash {
+    // Of code that is gone, the record tells. Older code of the same instructions is not what ran.
+    let before = match input.current {
+        Some((_, facts)) => facts.instructions_hash.as_str(),
+        None => input.info.instructions_hash.as_deref()?,
+    };
+    if before == hash {
         return None;
     }
     let same = code::usable(input.codes).filter(|(_, facts)| facts.instructions_hash == hash);
-    Some(match code::newest(same) {
-        Some((code, _)) => Decision::Activate { code: code.clone() },
-        None => Decision::Synthesize {
+    match (code::newest(same), input.current()) {
+        (Some((code, _)), _) => Some(Decision::Activate { code: code.clone() }),
+        (None, Some(current)) => Some(Decision::Synthesize {
             cause: Cause::InstructionsChanged,
             variant: None,
-            current: Some(current.clone()),
-        },
-    })
+            current: Some(current),
+        }),
+        (None, None) => None,
+    }
 }
 
-/// No code at all: make it. Else nothing: tools, models and persona change what the code is given, not the code.
+/// No code at all, or not what ran: make it. Else nothing: tools, models and persona change what the code is given, not the code.
 fn otherwise(input: &Input<'_>) -> Decision {
     match input.current() {
         Some(code) => Decision::Run { code },
         None => Decision::Synthesize {
-            cause: Cause::NoCode,
-            variant: None,
+            cause: Cause::of_lack(input.info),
+            // An answer that somebody asked to have replaced is not to come back.
+            variant: input.info.resynthesized_for.clone(),
             current: None,
         },
     }

@@ -46,16 +46,20 @@ struct Ended {
 pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
     let before = std::mem::take(&mut status.counted_executions);
     let mut ended: Vec<Ended> = Vec::new();
-    for job in &observed.jobs {
+    for job in observed.jobs.iter().filter(|job| observed.is_own(job)) {
         let Some(outcome) = job_outcome(job) else {
             continue;
         };
         if !before.contains(&job.uid) {
+            if pods_of(job, observed).any(is_behind) {
+                continue;
+            }
             ended.push(of_job(job, outcome, observed));
         }
         status.counted_executions.push(job.uid.clone());
     }
-    for pod in observed.pods.iter().filter(|pod| !is_of_job(pod)) {
+    let pods = observed.pods.iter().filter(|pod| observed.is_own(pod));
+    for pod in pods.filter(|pod| !is_of_job(pod)) {
         let Facts::Pod(facts) = &pod.facts else {
             continue;
         };
@@ -112,21 +116,32 @@ fn job_outcome(job: &Observed) -> Option<Outcome> {
     })
 }
 
+fn pods_of<'a>(
+    job: &'a Observed,
+    observed: &'a ObservedAgent,
+) -> impl Iterator<Item = &'a Observed> {
+    observed.pods.iter().map(|pod| &**pod).filter(|pod| {
+        let controller = pod.controller.as_ref();
+        controller.is_some_and(|controller| controller.uid == job.uid)
+    })
+}
+
+/// A pod that seems to run although its Job has ended: how it ended is on its way to us, and the count waits for that. One that is being
+/// deleted may be long about it.
+fn is_behind(pod: &Observed) -> bool {
+    let Facts::Pod(facts) = &pod.facts else {
+        return false;
+    };
+    let has_ended = matches!(facts.phase.as_str(), "Succeeded" | "Failed");
+    !pod.deleting && !has_ended && facts.last_termination.is_none()
+}
+
 fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
     let facts = job_facts(job).cloned().unwrap_or_default();
-    let of_job = |pod: &&std::sync::Arc<Observed>| {
-        pod.controller
-            .as_ref()
-            .is_some_and(|controller| controller.uid == job.uid)
-    };
-    let termination = observed
-        .pods
-        .iter()
-        .filter(of_job)
-        .find_map(|pod| match &pod.facts {
-            Facts::Pod(facts) => facts.last_termination.as_ref(),
-            _ => None,
-        });
+    let termination = pods_of(job, observed).find_map(|pod| match &pod.facts {
+        Facts::Pod(facts) => facts.last_termination.as_ref(),
+        _ => None,
+    });
     Ended {
         outcome,
         times: 1,

@@ -8,6 +8,7 @@ pub mod build;
 pub mod code;
 pub mod decide;
 pub mod executions;
+pub mod history;
 pub mod stale;
 pub mod status;
 pub mod timing;
@@ -26,7 +27,7 @@ use langop_api::{LanguageAgent, cluster::AgentEgress};
 
 use crate::{
     namesake::Namesake,
-    observed::{ChildKind, Observed},
+    observed::{ChildKind, Facts, Observed},
     references::References,
 };
 
@@ -50,8 +51,8 @@ pub struct AgentContext<'a> {
 pub struct ClusterView {
     /// Its name.
     pub name: String,
-    /// Whether agents may declare egress.
-    pub agent_egress: AgentEgress,
+    /// Whether agents may declare egress; `None`: it cannot be read, and until it can they may not.
+    pub agent_egress: Option<AgentEgress>,
 }
 
 /// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.
@@ -73,6 +74,22 @@ pub struct ObservedAgent {
     pub jobs: Vec<Arc<Observed>>,
     /// Names of its children that somebody else's objects have.
     pub conflicts: Vec<(ChildKind, String)>,
+    /// When the agent was made, as [`Observed::created`]; empty where that does not matter.
+    pub since: String,
+}
+
+impl ObservedAgent {
+    /// Whether a Job or pod is not of a former agent of the same name, whose label it would carry too.
+    pub(crate) fn is_own(&self, runner: &Observed) -> bool {
+        runner.created >= self.since
+    }
+
+    /// Its Jobs that have not ended.
+    pub(crate) fn running_jobs(&self) -> impl Iterator<Item = &Observed> {
+        self.jobs.iter().map(|job| &**job).filter(|job| {
+            !job.deleting && matches!(&job.facts, Facts::Job(facts) if facts.succeeded.is_none())
+        })
+    }
 }
 
 /// The name of an agent's workspace claim.

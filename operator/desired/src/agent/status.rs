@@ -3,7 +3,10 @@
 
 mod condition;
 mod phase;
+mod run;
 mod standing;
+
+pub use run::due as pod_due;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
@@ -110,6 +113,10 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
         return info;
     };
     let annotation = |key: &str| active.annotations.get(key).cloned();
+    if !pending {
+        // The last question is answered; from here it is known what lost code was made from.
+        info.instructions_hash = annotation(annotations::INSTRUCTIONS_HASH);
+    }
     let code_hash = annotation(annotations::CODE_HASH);
     if code_hash != info.code_hash {
         info.synthesis_duration = None;
@@ -142,7 +149,7 @@ fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
     status.ready_replicas = ready;
 }
 
-fn deployment_facts(observed: &ObservedAgent) -> Option<&DeploymentFacts> {
+pub(super) fn deployment_facts(observed: &ObservedAgent) -> Option<&DeploymentFacts> {
     match &observed.deployment.as_ref()?.facts {
         Facts::Deployment(facts) => Some(facts),
         _ => None,

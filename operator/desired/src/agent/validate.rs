@@ -21,7 +21,7 @@ use langop_api::{
 };
 use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
 
-use super::{AgentContext, claim, timing::Requested};
+use super::{AgentContext, ClusterView, claim, timing::Requested};
 use crate::{
     conditions::Invalid,
     meta::{Owner, owner_of},
@@ -278,16 +278,9 @@ fn own_egress<'a>(
     remarks: &mut Vec<Invalid>,
 ) -> &'a [langop_api::policy::EgressRule] {
     let own = &context.agent.spec.egress;
-    let denied = context
-        .cluster
-        .as_ref()
-        .filter(|cluster| cluster.agent_egress == AgentEgress::Deny);
+    let denied = context.cluster.as_ref().and_then(denial);
     match denied {
-        Some(cluster) if !own.is_empty() => {
-            let message = format!(
-                "the LanguageCluster '{}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow",
-                cluster.name
-            );
+        Some(message) if !own.is_empty() => {
             remarks.push(Invalid {
                 reason: Reason::EgressDenied,
                 message,
@@ -295,6 +288,20 @@ fn own_egress<'a>(
             &[]
         }
         _ => own,
+    }
+}
+
+/// Why agents may have no egress of their own, if so.
+fn denial(cluster: &ClusterView) -> Option<String> {
+    let name = &cluster.name;
+    match cluster.agent_egress {
+        Some(AgentEgress::Allow) => None,
+        Some(AgentEgress::Deny) => Some(format!(
+            "the LanguageCluster '{name}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow"
+        )),
+        None => Some(format!(
+            "the LanguageCluster '{name}' cannot be read, so the rules of spec.egress are closed until it is corrected"
+        )),
     }
 }
 

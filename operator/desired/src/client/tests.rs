@@ -42,6 +42,7 @@ fn references() -> References {
         models: vec![ModelView::new(&model, &settings)],
         persona: None,
         unresolved: vec!["model 'gone' does not exist".into()],
+        unreadable: false,
     }
 }
 
@@ -169,4 +170,18 @@ fn ready_needs_pods_and_references() {
         "status_unresolved",
         of(&Usable::from(references()), Some(&live))
     );
+}
+
+#[test]
+fn a_client_is_left_as_it_is_while_a_reference_cannot_be_read() {
+    let usable = Usable::from(references());
+    assert_eq!(held(&usable), None, "what is gone closes its rule");
+    let usable = Usable::from(References {
+        unreadable: true,
+        ..references()
+    });
+    let Some(Standing::Progressing(Reason::ReferenceNotFound, message)) = held(&usable) else {
+        panic!("it is changed");
+    };
+    assert!(message.contains("model 'gone'"), "{message}");
 }

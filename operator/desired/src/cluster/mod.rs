@@ -21,9 +21,11 @@ use crate::{
 };
 
 mod build;
+mod frame;
 mod status;
 
 pub use build::{build, build_namespace};
+pub use frame::{Seen, framing, is_kept_out};
 pub use status::{count, phase, status};
 
 /// A LanguageCluster whose spec can be carried out.

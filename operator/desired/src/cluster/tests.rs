@@ -1,7 +1,7 @@
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{
     agent::AgentPhase,
-    cluster::{AgentCounts, ClusterPhase},
+    cluster::{AgentCounts, AgentEgress, ClusterPhase},
 };
 use serde_json::{Value, json};
 
@@ -281,5 +281,101 @@ fn phases_and_counts() {
             running: 2,
             failed: 1
         }
+    );
+}
+
+fn stalled(mut cluster: LanguageCluster, reason: &str) -> LanguageCluster {
+    let status = json!({
+        "phase": "Failed",
+        "conditions": [{
+            "type": "Stalled", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
+        }],
+    });
+    cluster.status = Some(serde_json::from_value(status).unwrap());
+    cluster
+}
+
+#[test]
+fn only_what_certainly_may_not_have_a_namespace_has_no_say_in_it() {
+    let deny = |name: &str| cluster(name, 1, &json!({"namespace": "team"}));
+    let view = |clusters: &[(&LanguageCluster, bool)], label: Option<&str>| {
+        let seen = clusters.iter().map(|(cluster, is_readable)| Seen {
+            metadata: &cluster.metadata,
+            cluster: is_readable.then_some(*cluster),
+        });
+        framing("team", label, seen).map(|view| (view.name, view.agent_egress))
+    };
+    let denies = |name: &str| Some((name.to_owned(), Some(AgentEgress::Deny)));
+    assert_eq!(view(&[], None), None);
+    assert_eq!(view(&[(&deny("a"), true)], None), denies("a"));
+    for (reason, has_a_say) in [
+        ("InvalidSpec", true),
+        ("ApplyFailed", true),
+        ("NamespaceTerminating", true),
+        ("NamespaceNotAdoptable", false),
+        ("NamespaceConflict", false),
+        ("NamespaceRefused", false),
+    ] {
+        let expected = denies("a").filter(|_| has_a_say);
+        assert_eq!(
+            view(&[(&stalled(deny("a"), reason), true)], None),
+            expected,
+            "{reason}"
+        );
+    }
+    // The first that is not kept out, however it stands otherwise.
+    let first = stalled(
+        cluster(
+            "z",
+            0,
+            &json!({"namespace": "team", "agentEgress": "Allow"}),
+        ),
+        "NamespaceConflict",
+    );
+    assert_eq!(
+        view(
+            &[(&deny("b"), true), (&first, true), (&deny("a"), true)],
+            None
+        ),
+        denies("a")
+    );
+}
+
+#[test]
+fn an_unreadable_cluster_closes_the_namespace_that_it_may_frame() {
+    let allow = |name: &str, second| {
+        cluster(
+            name,
+            second,
+            &json!({"namespace": "team", "agentEgress": "Allow"}),
+        )
+    };
+    let view = |unreadable: &str, label: Option<&str>| {
+        let (unreadable, other) = (allow(unreadable, 1), allow("other", 2));
+        let seen = [
+            Seen {
+                metadata: &unreadable.metadata,
+                cluster: None,
+            },
+            Seen {
+                metadata: &other.metadata,
+                cluster: Some(&other),
+            },
+        ];
+        framing("team", label, seen).map(|view| (view.name, view.agent_egress))
+    };
+    let closed = |name: &str| Some((name.to_owned(), None));
+    let open = Some(("other".to_owned(), Some(AgentEgress::Allow)));
+    assert_eq!(view("team", None), closed("team"), "by its name");
+    assert_eq!(view("crew", None), open, "nothing speaks for it");
+    assert_eq!(
+        view("crew", Some("crew")),
+        closed("crew"),
+        "by the namespace's label"
+    );
+    assert_eq!(
+        view("team", Some("other")),
+        open,
+        "the namespace is another's"
     );
 }

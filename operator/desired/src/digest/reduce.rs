@@ -204,6 +204,7 @@ fn job(live: &Value) -> JobFacts {
             succeeded: Some(true),
             ended,
             message: None,
+            had_pod: true,
         }
     } else if let Some(failed) = ended("Failed") {
         let message = owned_text(failed, "message").or_else(|| owned_text(failed, "reason"));
@@ -211,9 +212,15 @@ fn job(live: &Value) -> JobFacts {
             succeeded: Some(false),
             ended: since(failed),
             message,
+            had_pod: true,
         }
     } else {
-        JobFacts::default()
+        JobFacts {
+            had_pod: ["active", "terminating", "failed", "succeeded"]
+                .iter()
+                .any(|count| integer(live.pointer(&format!("/status/{count}"))) > 0),
+            ..JobFacts::default()
+        }
     }
 }
 

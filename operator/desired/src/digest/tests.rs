@@ -246,6 +246,30 @@ fn the_ends_of_jobs() {
 }
 
 #[test]
+fn whether_a_job_ever_had_a_pod() {
+    for (status, expected) in [
+        (json!({}), false),
+        (
+            json!({"startTime": "2026-01-01T00:00:00Z", "active": 0, "ready": 0}),
+            false,
+        ),
+        (json!({"active": 1}), true),
+        (json!({"active": 0, "terminating": 1}), true),
+        (json!({"failed": 1}), true),
+        (
+            json!({"conditions": [{"type": "Complete", "status": "True"}]}),
+            true,
+        ),
+    ] {
+        let live = json!({"metadata": {"name": "j", "uid": "u"}, "status": status});
+        let Facts::Job(facts) = observe(ChildKind::Job, live).facts else {
+            panic!("no Job")
+        };
+        assert_eq!(facts.had_pod, expected, "{status}");
+    }
+}
+
+#[test]
 fn the_troubles_of_pods() {
     let pod = |status: Value| {
         let spec = json!({"containers": [{"name": "agent"}]});

@@ -36,7 +36,7 @@ pub(super) async fn all(
                 .await;
         }
         Some(News::Failed(failed)) => failure(ctx, agent, failed.reason, &failed.message).await,
-        None => {}
+        Some(News::Dropped) | None => {}
     }
     if let Some(message) = &plan.failure {
         failure(ctx, agent, Reason::SynthesisDisabled, message).await;

@@ -14,7 +14,7 @@ use langop_desired::{
         decide::InFlight,
         validate::ValidatedAgent,
     },
-    conditions::Invalid,
+    conditions::Standing,
     hash,
     observed::{ChildKind, Offered},
 };
@@ -25,7 +25,6 @@ use langop_proto::{
 };
 
 use crate::{
-    code::Stored,
     context::{Context, now},
     error::{ReconcileError, bounded},
     synthesis::Stand,
@@ -51,6 +50,16 @@ pub(crate) enum Answer {
     },
 }
 
+impl Answer {
+    /// What it cost.
+    fn tokens(&self) -> Tokens {
+        match self {
+            Self::Made { tokens, .. } => *tokens,
+            Self::Failed { failed, .. } => failed.tokens,
+        }
+    }
+}
+
 /// What the last answer, if one was there, changed. The one look at the calls in a reconcile: an answer that comes during it waits for
 /// the next.
 #[derive(Debug)]
@@ -58,20 +67,36 @@ pub(super) struct Settled {
     pub(super) info: SynthesisInfo,
     pub(super) in_flight: Option<InFlight>,
     pub(super) news: Option<News>,
+    /// The code is there and cannot be stored: how the agent stands by that. The answer is kept, and what runs goes on.
+    pub(super) refused: Option<Standing>,
 }
 
 /// What is to be told of it.
 #[derive(Debug)]
 pub(super) enum News {
-    Stored { revision: i64, model: String },
+    Stored {
+        revision: i64,
+        model: String,
+    },
     Failed(Failed),
+    /// Nothing: the question has changed meanwhile. What it cost counts.
+    Dropped,
 }
 
 impl Settled {
+    fn unchanged(info: SynthesisInfo) -> Self {
+        Self {
+            info,
+            in_flight: None,
+            news: None,
+            refused: None,
+        }
+    }
+
     pub(super) fn failure(&self) -> Option<&str> {
         match &self.news {
             Some(News::Failed(failed)) => Some(&failed.message),
-            Some(News::Stored { .. }) | None => None,
+            Some(News::Stored { .. } | News::Dropped) | None => None,
         }
     }
 }
@@ -83,32 +108,22 @@ pub(super) async fn settle(
     agent: &ValidatedAgent,
     info: SynthesisInfo,
     observed: &ObservedAgent,
-) -> Result<Result<Settled, Invalid>, ReconcileError> {
+) -> Result<Settled, ReconcileError> {
     let uid = &agent.owner.uid;
+    let waiting = |info, about| Settled {
+        in_flight: Some(about),
+        ..Settled::unchanged(info)
+    };
     let (about, answer) = match ctx.synthesis.agents.stand(uid) {
         Stand::Answered(about, answer) => (about, answer),
-        Stand::UnderWay(about) => {
-            return Ok(Ok(Settled {
-                info,
-                in_flight: Some(about),
-                news: None,
-            }));
-        }
-        Stand::None => {
-            return Ok(Ok(Settled {
-                info,
-                in_flight: None,
-                news: None,
-            }));
-        }
+        Stand::UnderWay(about) => return Ok(waiting(info, about)),
+        Stand::None => return Ok(Settled::unchanged(info)),
     };
     if !about.is_wanted(agent) {
-        ctx.synthesis.agents.dealt_with(uid);
-        return Ok(Ok(Settled {
-            info,
-            in_flight: None,
-            news: None,
-        }));
+        return Ok(Settled {
+            news: Some(News::Dropped),
+            ..Settled::unchanged(attempt::dropped(&info, answer.tokens()))
+        });
     }
     match &*answer {
         Answer::Failed {
@@ -116,32 +131,34 @@ pub(super) async fn settle(
             retry_after,
         } => {
             ctx.synthesis.wait(uid, *retry_after);
-            let info = attempt::failed(&info, failed, now());
-            Ok(Ok(Settled {
-                info,
-                in_flight: None,
+            Ok(Settled {
                 news: Some(News::Failed(failed.clone())),
-            }))
+                ..Settled::unchanged(attempt::failed(&info, failed, now()))
+            })
         }
         Answer::Made {
             new,
             duration,
             tokens,
-        } => {
-            let revision = match store(ctx, agent, new, observed).await? {
-                Ok(revision) => revision,
-                Err(invalid) => return Ok(Err(invalid)),
-            };
-            let info = attempt::succeeded(&info, &new.code_hash, *duration, *tokens);
-            Ok(Ok(Settled {
-                info,
-                in_flight: None,
+        } => match store(ctx, agent, new, &info, observed).await? {
+            Ok(revision) => Ok(Settled {
                 news: Some(News::Stored {
                     revision,
                     model: new.model.clone(),
                 }),
-            }))
-        }
+                ..Settled::unchanged(attempt::succeeded(
+                    &info,
+                    &new.code_hash,
+                    *duration,
+                    *tokens,
+                ))
+            }),
+            // It is paid for: as if the call went on, until there is room for what it gave.
+            Err(standing) => Ok(Settled {
+                refused: Some(standing),
+                ..waiting(info, about)
+            }),
+        },
     }
 }
 
@@ -150,34 +167,31 @@ async fn store(
     ctx: &Context,
     agent: &ValidatedAgent,
     new: &NewCode,
+    info: &SynthesisInfo,
     observed: &ObservedAgent,
-) -> Result<Result<i64, Invalid>, ReconcileError> {
-    let config_map = code::build_code_config_map(agent, new, code::next_revision(&observed.codes));
+) -> Result<Result<i64, Standing>, ReconcileError> {
+    let next = code::next_revision(&observed.codes, info);
+    let config_map = code::build_code_config_map(agent, new, next);
     let name = config_map.metadata.name.clone().unwrap_or_default();
     let known = observed
         .codes
         .iter()
         .find(|stored| stored.name == name)
         .cloned();
-    if known.is_none() && crate::code::store(ctx, &agent.owner, &config_map).await? == Stored::Taken
+    if known.is_none()
+        && let Err(standing) = crate::code::store(ctx, &agent.owner, &config_map).await?
     {
-        let taken = [(ChildKind::ConfigMap, name)];
-        return Ok(Err(
-            Invalid::name_conflict(&taken).unwrap_or_else(|| Invalid::spec("a name is taken"))
-        ));
+        return Ok(Err(standing));
     }
     let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
     let Some(stored) = stored.or(known) else {
-        return Ok(Ok(code::next_revision(&observed.codes)));
+        return Ok(Ok(next));
     };
-    let newest = code::latest(&observed.codes).is_some_and(|(latest, _)| latest.uid == stored.uid);
-    let is_known = observed.codes.iter().any(|code| code.uid == stored.uid);
-    let revision = match (is_known, newest) {
-        (true, false) => code::next_revision(&observed.codes),
-        _ => code::revision(&stored),
-    };
-    crate::code::annotate(ctx, &stored, &code::input_annotations(agent, revision)).await?;
-    Ok(Ok(revision))
+    let revision = code::revision_of_new(&stored, &observed.codes, info);
+    // Of the same content as before it may still be offered more or less.
+    let wanted = code::all_annotations(agent, new, revision);
+    let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;
+    Ok(annotated.map(|_| revision))
 }
 
 /// Judges what the synthesizer said; `name` is the agent's, `measured` how long the call took.

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, LanguageCluster, cluster::ClusterPhase, names::labels};
+use langop_api::{LanguageAgent, names::labels};
 use langop_desired::{
-    agent::{
-        AgentContext, ClusterView, ObservedAgent, child_names, claim_name, validate::ValidatedAgent,
-    },
+    agent::{AgentContext, ClusterView, ObservedAgent, child_names, claim_name},
+    cluster,
     meta::Owner,
     namesake::NamedKind,
     observed::{ChildKind, Facts, Observed},
@@ -17,7 +16,7 @@ use langop_desired::{
 
 use crate::{
     apply, context::Context, dereference::InNamespace, error::ReconcileError, index::Key,
-    kind::LangopKind as _, ownership::Obstacle,
+    ownership::Obstacle,
 };
 
 /// Everything that is known of an agent's surroundings.
@@ -29,7 +28,7 @@ pub(super) async fn context<'a>(
     let namespace = agent.namespace().unwrap_or_default();
     let source = InNamespace::new(ctx, &namespace);
     let spec = &agent.spec;
-    let mut observed = live(ctx, &namespace, &owner.name, &owner.uid);
+    let mut observed = observed(ctx, agent);
     if is_new(&observed)
         && spec
             .workspace
@@ -63,17 +62,21 @@ fn is_new(observed: &ObservedAgent) -> bool {
     observed.network_policy.is_none()
 }
 
-/// The live children, looked at again.
-pub(super) fn observed(ctx: &Context, agent: &ValidatedAgent) -> ObservedAgent {
-    live(ctx, &agent.namespace, &agent.name, &agent.owner.uid)
-}
-
-fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent {
+/// The live children.
+pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
+    let metadata = agent.meta();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (namespace, name, uid) = (
+        &text(&metadata.namespace),
+        &text(&metadata.name),
+        &text(&metadata.uid),
+    );
+    let created = metadata.creation_timestamp.as_ref();
     let ours = |observed: &Arc<Observed>| {
         observed
             .controller
             .as_ref()
-            .is_some_and(|controller| controller.uid == uid)
+            .is_some_and(|controller| controller.uid == *uid)
     };
     let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
     let codes = ctx
@@ -98,34 +101,22 @@ fn live(ctx: &Context, namespace: &str, name: &str, uid: &str) -> ObservedAgent 
             .index
             .labelled(labels::AGENT, namespace, name, ChildKind::Job),
         conflicts: Vec::new(),
+        since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }
 }
 
-/// The LanguageCluster that frames a namespace: of several that name it, the first; none that may not use it.
+/// The LanguageCluster that frames a namespace.
 fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
-    let may_use = |cluster: &LanguageCluster| {
-        cluster
-            .status
-            .as_ref()
-            .is_none_or(|status| status.phase != Some(ClusterPhase::Failed))
-    };
-    let frames = |cluster: &LanguageCluster| {
-        cluster.framed_namespace().as_deref() == Some(namespace) && may_use(cluster)
-    };
-    let first = ctx
-        .stores
-        .clusters
-        .select(frames)
-        .into_iter()
-        .min_by_key(|cluster| {
-            let meta = cluster.meta();
-            (meta.creation_timestamp.clone(), meta.name.clone())
-        })?;
-    let cluster = first.0.as_ref().ok()?;
-    Some(ClusterView {
-        name: cluster.name_any(),
-        agent_egress: cluster.spec.agent_egress,
-    })
+    let clusters = ctx.stores.clusters.list(None);
+    let seen = clusters.iter().map(|cluster| cluster::Seen {
+        metadata: cluster.meta(),
+        cluster: cluster.0.as_ref().ok(),
+    });
+    let live = ctx.index.get(ChildKind::Namespace, "", namespace);
+    let label = live
+        .as_ref()
+        .and_then(|live| live.labels.get(labels::CLUSTER));
+    cluster::framing(namespace, label.map(String::as_str), seen)
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has

@@ -10,15 +10,17 @@ pub(crate) use answer::Answer;
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PropagationPolicy;
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::SynthesisInfo, condition::types};
 use langop_desired::{
     agent::{
-        AgentContext, attempt,
-        build::{self, Fate},
+        AgentContext, ObservedAgent, attempt,
+        build::{self, Built, Fate},
         code,
         decide::{self, Decision, InFlight},
-        status::{StatusInput, interrupted, status},
+        history,
+        status::{StatusInput, interrupted, pod_due, status},
         validate::{ValidatedAgent, validate},
     },
     backoff::due,
@@ -61,18 +63,19 @@ async fn proceed(
 ) -> Result<Done, ReconcileError> {
     let before = previous(context.agent);
     let info = before.synthesis_info.clone().unwrap_or_default();
-    let settled = match answer::settle(ctx, agent, info, &context.observed).await? {
-        Ok(settled) => settled,
-        Err(invalid) => return stop(ctx, &context, &[], invalid.into()).await,
-    };
-    context.observed = dereference::observed(ctx, agent);
+    if code::is_lost(&context.observed.codes, &info) {
+        crate::code::look_again(ctx, agent).await?;
+        context.observed = dereference::observed(ctx, context.agent);
+    }
+    let settled = answer::settle(ctx, agent, info, &context.observed).await?;
+    context.observed = dereference::observed(ctx, context.agent);
     let plan = plan(ctx, agent, &settled, &context);
-    let annotated = follow_inputs(ctx, agent, &plan.decision, &context).await?;
+    let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
 
     let workload = plan.decision.workload(agent, &plan.info);
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
     end_other_mode(ctx, &context, &built.report.fate).await?;
-    let keep = kept(agent, &built.report.fate);
+    let keep = kept(agent, &built);
     let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep)
         .await?
         .settle();
@@ -81,8 +84,14 @@ async fn proceed(
         // No call is started and no answer forgotten: that is recorded only by a whole status.
         Err(standing) => return stop(ctx, &context, &written, standing).await,
     };
+    let annotated = match (&annotated, &settled.refused) {
+        (Ok(annotated), None) => *annotated,
+        (Err(standing), _) | (Ok(_), Some(standing)) => {
+            return stop(ctx, &context, &written, standing.clone()).await;
+        }
+    };
 
-    context.observed = dereference::observed(ctx, agent);
+    context.observed = dereference::observed(ctx, context.agent);
     let next = status(&StatusInput {
         previous: &before,
         agent,
@@ -102,7 +111,10 @@ async fn proceed(
     if let Some(call) = plan.call {
         call::start(ctx, context.agent, agent, call).await;
     }
-    prune(ctx, agent, &plan.decision, &context, &next).await?;
+    let fate = &built.report.fate;
+    for old in history::outdated(agent, &plan.decision, fate, &context.observed) {
+        apply::delete(ctx, &old, PropagationPolicy::Background).await?;
+    }
     let done = report(
         &written,
         if annotated == Written::Yes {
@@ -112,10 +124,32 @@ async fn proceed(
         },
         standing(&next).as_ref(),
     );
-    Ok(match plan.decision {
-        Decision::BackingOff { due, .. } => done.again_in(until(due, now())),
-        _ => done,
-    })
+    let again = next_look(&plan.decision, fate, &context.observed);
+    Ok(again.map_or(done, |due| done.again_in(until(due, now()))))
+}
+
+/// When to look again though nothing triggers it.
+fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Option<Timestamp> {
+    let retry = match decision {
+        Decision::BackingOff { due, .. } => Some(*due),
+        _ => None,
+    };
+    // Nothing will say that the old workload is gone where it was when we came to end it.
+    let is_ended = match fate {
+        Fate::Switching {
+            delete: Some(ChildKind::CronJob),
+            ..
+        } => observed.cron_job.is_none(),
+        Fate::Switching {
+            delete: Some(_), ..
+        } => observed.deployment.is_none(),
+        _ => false,
+    };
+    retry
+        .into_iter()
+        .chain(pod_due(observed, now()))
+        .chain(is_ended.then(now))
+        .min()
 }
 
 fn previous(agent: &LanguageAgent) -> LanguageAgentStatus {
@@ -242,14 +276,14 @@ fn disabled(
 async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,
-    decision: &Decision,
+    plan: &Plan,
     context: &AgentContext<'_>,
-) -> Result<Written, ReconcileError> {
-    let Some(active) = decision.code() else {
-        return Ok(Written::No);
+) -> Result<Result<Written, Standing>, ReconcileError> {
+    let Some(active) = plan.decision.code() else {
+        return Ok(Ok(Written::No));
     };
-    let revision = match decision {
-        Decision::Activate { .. } => code::next_revision(&context.observed.codes),
+    let revision = match plan.decision {
+        Decision::Activate { .. } => code::next_revision(&context.observed.codes, &plan.info),
         _ => code::revision(active),
     };
     crate::code::annotate(ctx, active, &code::input_annotations(agent, revision)).await
@@ -277,34 +311,21 @@ async fn end_other_mode(
     }
 }
 
-/// Workloads that must not be removed although they are not among the children.
-fn kept(agent: &ValidatedAgent, fate: &Fate) -> Vec<Key> {
-    let both = [ChildKind::Deployment, ChildKind::CronJob]
-        .map(|kind| Key::new(kind, &agent.namespace, &agent.name));
-    match fate {
+/// Children that must not be removed although they are not among those that are applied.
+fn kept(agent: &ValidatedAgent, built: &Built) -> Vec<Key> {
+    let key = |kind| Key::new(kind, &agent.namespace, &agent.name);
+    let policy = built
+        .children
+        .network_policies
+        .is_empty()
+        .then(|| key(ChildKind::NetworkPolicy));
+    let workloads = match built.report.fate {
         Fate::Written(_) => Vec::new(),
-        Fate::Kept | Fate::Switching { .. } => both.into(),
-    }
-}
-
-/// Removes old revisions once the active one is rolled out: pods of the one before still mount theirs until then.
-async fn prune(
-    ctx: &Context,
-    agent: &ValidatedAgent,
-    decision: &Decision,
-    context: &AgentContext<'_>,
-    next: &LanguageAgentStatus,
-) -> Result<(), ReconcileError> {
-    let Decision::Run { code: active } = decision else {
-        return Ok(());
+        Fate::Kept | Fate::Switching { .. } => {
+            vec![key(ChildKind::Deployment), key(ChildKind::CronJob)]
+        }
     };
-    if !conditions::is_true(&next.conditions, types::READY) {
-        return Ok(());
-    }
-    for old in code::prune(&context.observed.codes, agent.history_limit, &active.name) {
-        apply::delete(ctx, &old, PropagationPolicy::Background).await?;
-    }
-    Ok(())
+    policy.into_iter().chain(workloads).collect()
 }
 
 /// How the status says that the agent stands, as far as reports tell it apart.

@@ -8,7 +8,7 @@ use langop_api::{
 use super::{StatusInput, active_revision};
 use crate::{
     agent::{
-        build::ActiveCode,
+        build::{ActiveCode, Fate},
         code,
         decide::{Cause, Decision},
         stale,
@@ -67,7 +67,9 @@ fn lent_egress(agent: &ValidatedAgent) -> String {
 /// Whether the active code was made from the instructions now in spec.
 pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) {
     let (status, reason, message) = match input.decision {
-        Decision::Invalid => return conditions.keep(types::SYNTHESIZED),
+        Decision::Invalid | Decision::ReferencesUnreadable => {
+            return conditions.keep(types::SYNTHESIZED);
+        }
         Decision::Run { code } | Decision::Activate { code } => of_active(input, code),
         Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
             let (reason, message) = of_attempt(input);
@@ -168,7 +170,7 @@ fn cause_again(input: &StatusInput<'_>) -> Cause {
     match (asked, input.decision.code()) {
         (true, _) => Cause::Resynthesize,
         (false, Some(_)) => Cause::InstructionsChanged,
-        (false, None) => Cause::NoCode,
+        (false, None) => Cause::of_lack(input.info),
     }
 }
 
@@ -193,15 +195,12 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> String {
     )
 }
 
-/// Present exactly when there is code that could be stale.
+/// Present exactly when there is code that could be stale. Of a workload that stays as it is, nothing new is known.
 pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
-    if matches!(
-        input.decision,
-        Decision::Invalid | Decision::RevisionNotFound(_)
-    ) {
-        return conditions.keep(types::CODE_STALE);
-    }
     let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
+        if input.report.fate == Fate::Kept {
+            conditions.keep(types::CODE_STALE);
+        }
         return;
     };
     let unchanged = "the code was made with these references";

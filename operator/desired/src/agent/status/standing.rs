@@ -6,7 +6,7 @@ use langop_api::condition::Reason;
 use super::{
     StatusInput,
     condition::{not_found, of_attempt},
-    deployment_facts,
+    deployment_facts, run,
 };
 use crate::{
     agent::{
@@ -67,7 +67,9 @@ fn of_code(input: &StatusInput<'_>) -> Option<Standing> {
         Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
             of_attempt(input)
         }
-        Decision::WaitForReferences => {
+        // What is there already runs on, and is judged by itself.
+        Decision::ReferencesUnreadable if has_workload(input.observed) => return None,
+        Decision::WaitForReferences | Decision::ReferencesUnreadable => {
             let message = input.agent.references.unresolved.join("; ");
             return Some(Standing::Progressing(Reason::WaitingForReferences, message));
         }
@@ -83,6 +85,10 @@ fn of_code(input: &StatusInput<'_>) -> Option<Standing> {
     }
 }
 
+fn has_workload(observed: &ObservedAgent) -> bool {
+    observed.deployment.is_some() || observed.cron_job.is_some()
+}
+
 fn of_workload(input: &StatusInput<'_>) -> Standing {
     match &input.report.fate {
         Fate::Switching { to, .. } => {
@@ -95,14 +101,17 @@ fn of_workload(input: &StatusInput<'_>) -> Standing {
                 format!("the {old} and its pods end before the {new} is made"),
             )
         }
-        Fate::Written(_) if !input.children.cron_jobs.is_empty() => of_cron_job(input.observed),
+        Fate::Written(Timing::Cron { .. }) => of_cron_job(input),
+        Fate::Kept if input.observed.cron_job.is_some() => of_cron_job(input),
         Fate::Written(_) | Fate::Kept => of_deployment(input.observed),
     }
 }
 
-fn of_cron_job(observed: &ObservedAgent) -> Standing {
-    match observed.cron_job {
-        Some(_) => Standing::Ready(Reason::AsDesired, "the next run is planned".to_owned()),
+fn of_cron_job(input: &StatusInput<'_>) -> Standing {
+    match input.observed.cron_job {
+        Some(_) => run::problem(input).unwrap_or_else(|| {
+            Standing::Ready(Reason::AsDesired, "the next run is planned".to_owned())
+        }),
         None => Standing::Progressing(
             Reason::RolloutInProgress,
             "the CronJob is not observed yet".to_owned(),

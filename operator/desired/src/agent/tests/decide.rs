@@ -4,7 +4,7 @@ use langop_api::names::annotations::RESYNTHESIZE;
 use serde_json::json;
 
 use super::*;
-use crate::agent::{attempt, attempt::Failed, decide::Cause};
+use crate::agent::{attempt, attempt::Failed, build::Fate, decide::Cause};
 use langop_api::{agent::Tokens, condition::Reason};
 
 /// An agent with instructions and nothing else.
@@ -145,6 +145,23 @@ fn a_failed_attempt_is_repeated_when_it_is_due_and_not_before() {
 }
 
 #[test]
+fn an_answer_that_nobody_waits_for_still_costs() {
+    let spent = |input| Tokens { input, output: 1 };
+    let mut world = plain("one");
+    world.info = attempt::started(&world.info, &world.validated());
+    let dropped = attempt::dropped(&world.info, spent(7));
+    assert_eq!(dropped.tokens, Some(spent(7)));
+    assert_eq!(
+        SynthesisInfo {
+            tokens: None,
+            ..dropped
+        },
+        world.info,
+        "and changes nothing else"
+    );
+}
+
+#[test]
 fn another_question_ends_the_wait_and_counts_anew() {
     let mut world = plain("one");
     fail(&mut world, Reason::SynthesisFailed, 1);
@@ -171,6 +188,17 @@ fn an_operator_that_died_during_a_call_tries_again_at_once() {
         (Some(2), &None)
     );
     assert!(is_synthesis(&world.decide(), Cause::NoCode));
+}
+
+#[test]
+fn a_failure_that_is_yet_to_come_is_another_clocks_and_delays_nothing() {
+    for reason in [Reason::SynthesisFailed, Reason::SynthesisDisabled] {
+        let mut world = plain("one");
+        fail(&mut world, reason, -86_400);
+        assert!(is_synthesis(&world.decide(), Cause::NoCode));
+        fail(&mut world, reason, 0);
+        assert!(matches!(world.decide(), Decision::BackingOff { .. }));
+    }
 }
 
 #[test]
@@ -326,6 +354,163 @@ fn no_code_is_made_and_lost_code_is_made_again() {
     assert_eq!(world.decide(), expected);
 }
 
+/// Two revisions, the second of which is active, as the status says that was written then.
+fn with_two(first: &str, second: &str) -> (World, [Arc<Observed>; 2]) {
+    let mut world = plain(first);
+    let one = world.store(&json!({"description": "1"}));
+    world.patch(&json!({"instructions": second}));
+    let two = world.store(&json!({"description": "2"}));
+    world.info = world.status().synthesis_info.unwrap();
+    assert_eq!(world.info.revision, Some(2));
+    (world, [one, two])
+}
+
+#[test]
+fn lost_code_is_made_again_and_older_code_does_not_take_its_place() {
+    for first in ["zero", "one"] {
+        let (mut world, [older, lost]) = with_two(first, "one");
+        assert_eq!(world.decide(), Decision::Run { code: lost });
+        world.observed.codes = vec![older.clone()];
+        let expected = Decision::Synthesize {
+            cause: Cause::CodeLost,
+            variant: None,
+            current: None,
+        };
+        assert_eq!(
+            (world.decide(), world.workload()),
+            (expected, Workload::Keep),
+            "{first}"
+        );
+        // An answer that somebody had replaced does not come back.
+        world.info.resynthesized_for = Some("again".into());
+        assert!(
+            matches!(world.decide(), Decision::Synthesize { variant: Some(variant), .. } if variant == "again")
+        );
+        // It stays while code is made, and when that failed.
+        world.info = attempt::started(&world.info, &world.validated());
+        world.in_flight = Some(InFlight::of(&world.validated()));
+        assert_eq!(
+            (world.decide(), world.workload()),
+            (Decision::Waiting { current: None }, Workload::Keep)
+        );
+        world.in_flight = None;
+        fail(&mut world, Reason::SynthesisFailed, 1);
+        assert!(matches!(
+            world.decide(),
+            Decision::BackingOff { current: None, .. }
+        ));
+        assert_eq!(world.workload(), Workload::Keep);
+        // The new code is newer than what was lost, so it is asked for once.
+        let made = world.store(&json!({"description": "3"}));
+        assert_eq!(code::revision(&made), 3);
+        assert_eq!(world.decide(), Decision::Run { code: made });
+    }
+}
+
+#[test]
+fn lost_code_that_is_made_with_the_content_of_older_code_is_new_code() {
+    let (mut world, [older, _]) = with_two("one", "one");
+    world.observed.codes = vec![older.clone()];
+    let revision = code::revision_of_new(&older, &world.observed.codes, &world.info);
+    assert_eq!(revision, 3, "else it would count as lost for ever");
+    let (world, [older, active]) = with_two("one", "one");
+    let revision_of =
+        |code: &Observed| code::revision_of_new(code, &world.observed.codes, &world.info);
+    assert_eq!((revision_of(&older), revision_of(&active)), (3, 2));
+}
+
+#[test]
+fn when_code_is_lost_a_return_to_stored_instructions_and_a_pin_make_no_call() {
+    let (mut world, [older, _]) = with_two("zero", "one");
+    world.observed.codes = vec![older.clone()];
+    world.patch(&json!({"instructions": "zero"}));
+    assert_eq!(
+        world.decide(),
+        Decision::Activate {
+            code: older.clone()
+        }
+    );
+    world.patch(&json!({"instructions": "two"}));
+    assert!(is_synthesis(&world.decide(), Cause::CodeLost));
+    world.patch(&json!({"instructions": "one", "synthesis": {"revision": 1}}));
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: older.clone()
+        }
+    );
+    // As a status says that was written under the pin: what is left is at least as new.
+    world.info.revision = Some(1);
+    world.patch(&json!({"synthesis": null}));
+    assert!(
+        matches!(world.decide(), Decision::Synthesize { current: Some(code), .. } if code == older)
+    );
+}
+
+#[test]
+fn code_that_the_status_does_not_know_yet_is_not_lost() {
+    let (mut world, [older, newer]) = with_two("zero", "one");
+    world.info.revision = Some(1);
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: newer.clone()
+        }
+    );
+    // Nor does a pruned history matter.
+    world.info.revision = Some(2);
+    world.observed.codes = vec![newer.clone()];
+    assert_eq!(world.decide(), Decision::Run { code: newer });
+    // Activated code counts as what it was made from.
+    let (mut world, [first, _]) = with_two("zero", "one");
+    assert_eq!(first, older);
+    world.patch(&json!({"instructions": "zero"}));
+    let info = world.status().synthesis_info.unwrap();
+    let hash = world
+        .validated()
+        .instructions
+        .map(|instructions| instructions.hash);
+    assert_eq!(info.instructions_hash, hash);
+}
+
+#[test]
+fn what_cannot_be_read_changes_nothing_and_what_is_gone_does() {
+    for name in ["post-office", "oracle", "archivist"] {
+        let mut world = World::of(SERVICE_TOOL);
+        world.store(&json!({}));
+        let running = world.build().children;
+        world.observed.network_policy = Some(Arc::new(child(
+            ChildKind::NetworkPolicy,
+            "scout",
+            Facts::None,
+        )));
+        world.unreadable = vec![name];
+        // Whatever else would be asked for.
+        world.annotate(RESYNTHESIZE, "1");
+        let built = world.build();
+        assert_eq!(world.decide(), Decision::ReferencesUnreadable, "{name}");
+        assert_eq!(built.report.fate, Fate::Kept);
+        assert_eq!(
+            built.children,
+            crate::children::Children::default(),
+            "not even the policy"
+        );
+        // A fault of the spec beside it does not open or close the policy either.
+        world.patch(&json!({"timeZone": "Mars/Olympus"}));
+        assert_eq!(world.build().children, crate::children::Children::default());
+        world.patch(&json!({"timeZone": null}));
+        // Without a policy there is nothing to keep: better one rule too few.
+        world.observed.network_policy = None;
+        assert_eq!(world.build().children.network_policies.len(), 1);
+        world.unreadable.clear();
+        assert_eq!(
+            world.build().children,
+            running,
+            "as before when it is corrected"
+        );
+    }
+}
+
 #[test]
 fn changed_instructions_activate_stored_code_or_make_new() {
     let (mut world, first) = with_code("one");
@@ -356,7 +541,7 @@ fn changed_instructions_activate_stored_code_or_make_new() {
     let Facts::Code(mut facts) = first.facts.clone() else {
         panic!("not code")
     };
-    facts.revision = code::next_revision(&world.observed.codes);
+    facts.revision = code::next_revision(&world.observed.codes, &world.info);
     assert_eq!(facts.revision, 3);
     world.observed.codes[0] = Arc::new(Observed {
         facts: Facts::Code(facts),

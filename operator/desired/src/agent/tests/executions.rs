@@ -11,6 +11,7 @@ fn ended(succeeded: bool, at: &str) -> JobFacts {
         succeeded: Some(succeeded),
         ended: Some(at.into()),
         message: (!succeeded).then(|| "BackoffLimitExceeded".into()),
+        had_pod: true,
     }
 }
 
@@ -35,7 +36,13 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
     );
     world.observed.jobs = vec![
         job("j1", ended(true, "2026-03-01T09:00:00Z")),
-        job("j2", JobFacts::default()),
+        job(
+            "j2",
+            JobFacts {
+                had_pod: true,
+                ..JobFacts::default()
+            },
+        ),
     ];
     let (one, counts) = step(&world, &first);
     assert_eq!(
@@ -144,4 +151,69 @@ fn a_long_running_agents_container_ends_are_counted_once() {
         (gone.execution_count, gone.counted_executions.len()),
         (Some(3), 0)
     );
+}
+
+#[test]
+fn what_a_former_agent_of_the_name_did_is_not_counted() {
+    let mut world = World::of_spec(&json!({"image": "own"}));
+    world.observed.since = "2026-02-01T00:00:00Z".into();
+    let restarted = PodFacts {
+        restarts: 3,
+        ..PodFacts::default()
+    };
+    let runs = [
+        job("j1", ended(true, "2026-02-02T00:00:00Z")),
+        pod("ReplicaSet", restarted),
+    ];
+    for (created, count) in [
+        ("2026-01-31T23:59:59Z", None),
+        ("2026-02-01T00:00:00Z", Some(4)),
+    ] {
+        let [job, pod] = runs.clone().map(|run| {
+            Arc::new(Observed {
+                created: created.into(),
+                ..(*run).clone()
+            })
+        });
+        world.observed.jobs = vec![job];
+        world.observed.pods = vec![pod];
+        assert_eq!(world.status().execution_count, count, "{created}");
+    }
+}
+
+#[test]
+fn a_run_is_counted_when_its_pod_tells_how_it_ended() {
+    let ended_job = || job("uid-Job", ended(true, "2026-03-01T09:00:00Z"));
+    let told = Termination {
+        message: Some("wrote 3 letters".into()),
+        ..Termination::default()
+    };
+    let rows = [
+        ("Running", None, false, None),
+        ("Running", None, true, Some("Succeeded")),
+        ("Succeeded", None, false, Some("Succeeded")),
+        (
+            "Succeeded",
+            Some(told),
+            false,
+            Some("Succeeded: wrote 3 letters"),
+        ),
+    ];
+    for (phase, last_termination, deleting, result) in rows {
+        let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
+        world.observed.jobs = vec![ended_job()];
+        let facts = PodFacts {
+            phase: phase.into(),
+            last_termination,
+            ..PodFacts::default()
+        };
+        let pod = Observed {
+            deleting,
+            ..(*pod("Job", facts)).clone()
+        };
+        world.observed.pods = vec![Arc::new(pod)];
+        let status = world.status();
+        assert_eq!(status.last_execution_result.as_deref(), result, "{phase}");
+        assert_eq!(status.execution_count, result.map(|_| 1));
+    }
 }

@@ -53,6 +53,8 @@ pub(super) struct World {
     pub(super) tools: Vec<LanguageTool>,
     pub(super) models: Vec<LanguageModel>,
     pub(super) personas: Vec<LanguagePersona>,
+    /// Names of what cannot be read, whatever its kind.
+    pub(super) unreadable: Vec<&'static str>,
     pub(super) cluster: Option<ClusterView>,
     pub(super) namesakes: Vec<Namesake>,
     pub(super) observed: ObservedAgent,
@@ -86,6 +88,7 @@ impl World {
             personas: of_kind("LanguagePersona")
                 .map(|value| serde_json::from_value(value).unwrap())
                 .collect(),
+            unreadable: vec![],
             cluster: None,
             namesakes: vec![],
             observed: ObservedAgent::default(),
@@ -193,7 +196,7 @@ impl World {
 
     /// Stores code as the next revision.
     pub(super) fn store(&mut self, definition: &Value) -> Arc<Observed> {
-        let revision = code::next_revision(&self.observed.codes);
+        let revision = code::next_revision(&self.observed.codes, &self.info);
         let map = build_code_config_map(&self.validated(), &self.new_code(definition), revision);
         let stored = observe_code(&map, revision);
         self.observed.codes.push(stored.clone());
@@ -292,34 +295,36 @@ pub(super) fn job(uid: &str, facts: JobFacts) -> Arc<Observed> {
     Arc::new(job)
 }
 
+impl World {
+    fn found<T>(&self, name: &str, view: Option<T>) -> Found<T> {
+        if self.unreadable.contains(&name) {
+            Found::Unreadable
+        } else {
+            view.map_or(Found::Missing, Found::Present)
+        }
+    }
+}
+
+fn named<'a, K: kube::Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
+    let is_named = |object: &&K| object.meta().name.as_deref() == Some(name);
+    objects.iter().find(is_named)
+}
+
 impl Source for World {
     fn tool(&self, name: &str) -> Found<ToolView> {
-        let tool = self
-            .tools
-            .iter()
-            .find(|tool| tool.metadata.name.as_deref() == Some(name));
-        tool.map_or(Found::Missing, |tool| {
-            Found::Present(ToolView::new(tool, &self.settings))
-        })
+        let tool = named(&self.tools, name);
+        self.found(name, tool.map(|tool| ToolView::new(tool, &self.settings)))
     }
 
     fn model(&self, name: &str) -> Found<ModelView> {
-        let model = self
-            .models
-            .iter()
-            .find(|model| model.metadata.name.as_deref() == Some(name));
-        model.map_or(Found::Missing, |model| {
-            Found::Present(ModelView::new(model, &self.settings))
-        })
+        let model = named(&self.models, name);
+        self.found(
+            name,
+            model.map(|model| ModelView::new(model, &self.settings)),
+        )
     }
 
     fn persona(&self, name: &str) -> Found<Option<PersonaView>> {
-        let persona = self
-            .personas
-            .iter()
-            .find(|persona| persona.metadata.name.as_deref() == Some(name));
-        persona.map_or(Found::Missing, |persona| {
-            Found::Present(persona_view(persona))
-        })
+        self.found(name, named(&self.personas, name).map(persona_view))
     }
 }

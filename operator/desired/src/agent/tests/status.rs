@@ -12,7 +12,7 @@ use crate::{
     agent::{
         attempt::{self, Failed},
         build::Fate,
-        status::{StatusInput, interrupted, status},
+        status::{StatusInput, interrupted, pod_due, status},
     },
     conditions::{self, Standing},
 };
@@ -563,4 +563,173 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
     let status = world.status();
     assert!(all(&status).contains(&"Ready=False/PodsRefused".to_owned()));
     assert!(message(&status, types::READY).contains("exceeded quota: tight"));
+}
+
+#[test]
+fn a_running_agent_whose_code_is_lost_is_told_as_running() {
+    let mut world = running();
+    let before = world.status();
+    world.info = before.synthesis_info.clone().unwrap();
+    world.observed.codes.clear();
+    let status = world.status_after(&before, None);
+    assert!(
+        message(&status, types::SYNTHESIZED).contains("is gone"),
+        "{:?}",
+        all(&status)
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Running));
+    world.in_flight = Some(InFlight::of(&world.validated()));
+    assert_eq!(
+        world.status_after(&status, None).conditions,
+        status.conditions
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_agent_goes_on() {
+    let mut world = World::of(SERVICE_TOOL);
+    world.unreadable = vec!["post-office"];
+    let status = world.status();
+    assert_eq!(
+        all(&status),
+        [
+            "Ready=False/WaitingForReferences",
+            "Reconciling=True/WaitingForReferences",
+            "ReferencesResolved=False/ReferenceNotFound",
+        ]
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Pending), "nothing runs yet");
+
+    for at_times in [false, true] {
+        let mut world = World::of(SERVICE_TOOL);
+        world.store(&json!({}));
+        if at_times {
+            world.patch(&json!({"schedule": "0 9 * * *"}));
+            world.observed.cron_job = Some(cron_job(0));
+        } else {
+            world.observed.deployment = Some(deployment(1));
+        }
+        let before = world.status();
+        world.unreadable = vec!["post-office"];
+        let status = world.status_after(&before, None);
+        assert_eq!(
+            message(&status, types::REFERENCES_RESOLVED),
+            "tool 'post-office' cannot be read: correct it first"
+        );
+        assert!(
+            all(&status).contains(&"Ready=False/ReferenceNotFound".to_owned()),
+            "{:?}",
+            all(&status)
+        );
+        assert_eq!(status.phase, Some(AgentPhase::Running));
+        for type_ in [types::SYNTHESIZED, types::CODE_STALE] {
+            assert_eq!(
+                conditions::find(&status.conditions, type_),
+                conditions::find(&before.conditions, type_)
+            );
+        }
+    }
+}
+
+/// An agent that runs at times, with a Job under way that was made so many seconds ago.
+fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
+    let mut world = World::of_spec(&json!({"instructions": "one", "schedule": "0 9 * * *"}));
+    world.store(&json!({}));
+    world.observed.cron_job = Some(cron_job(1));
+    let mut job = (*job("uid-Job", JobFacts::default())).clone();
+    job.name = "scout-7".into();
+    job.created = Timestamp::from_second(now().as_second() - seconds)
+        .unwrap()
+        .to_string();
+    world.observed.jobs = vec![Arc::new(job)];
+    world.observed.pods = pods;
+    world
+}
+
+fn waiting_pod(trouble: Option<&str>) -> Arc<Observed> {
+    let facts = PodFacts {
+        phase: "Pending".into(),
+        trouble: trouble.map(str::to_owned),
+        ..PodFacts::default()
+    };
+    pod("Job", facts)
+}
+
+#[test]
+fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
+    let early = run_under_way(29, vec![]);
+    assert!(all(&early.status()).contains(&"Ready=True/AsDesired".to_owned()));
+    let due = pod_due(&early.observed, now()).unwrap();
+    assert_eq!(
+        due.as_second() - now().as_second(),
+        1,
+        "it is looked at again then"
+    );
+
+    let mut late = run_under_way(30, vec![]);
+    let status = late.status();
+    assert!(
+        all(&status).contains(&"Stalled=True/PodsRefused".to_owned()),
+        "{:?}",
+        all(&status)
+    );
+    assert!(message(&status, types::READY).contains("kubectl describe job scout-7"));
+    assert_eq!(pod_due(&late.observed, now()), None);
+    // One that had a pod is not refused one: its end is on the way.
+    let mut had = (*late.observed.jobs[0]).clone();
+    had.facts = Facts::Job(JobFacts {
+        had_pod: true,
+        ..JobFacts::default()
+    });
+    late.observed.jobs = vec![Arc::new(had)];
+    assert!(all(&late.status()).contains(&"Ready=True/AsDesired".to_owned()));
+    // One that ended has no say.
+    late.observed.jobs = vec![job(
+        "uid-Job",
+        JobFacts {
+            succeeded: Some(false),
+            ..JobFacts::default()
+        },
+    )];
+    assert!(all(&late.status()).contains(&"Ready=True/AsDesired".to_owned()));
+}
+
+#[test]
+fn trouble_of_a_run_is_told_until_it_gets_on() {
+    let trouble = "container 'agent': the image 'x' cannot be pulled";
+    let world = run_under_way(5, vec![waiting_pod(Some(trouble))]);
+    let told = world.status();
+    assert!(
+        all(&told).contains(&"Ready=False/RolloutInProgress".to_owned()),
+        "{:?}",
+        all(&told)
+    );
+    let text = message(&told, types::READY);
+    assert!(text.contains("scout-7") && text.contains(trouble), "{text}");
+
+    // Between two tries the pod says nothing; that is no news.
+    let between = run_under_way(5, vec![waiting_pod(None)]);
+    assert_eq!(
+        between.status_after(&told, None).conditions,
+        told.conditions
+    );
+    assert!(
+        all(&between.status()).contains(&"Ready=True/AsDesired".to_owned()),
+        "nothing was wrong yet"
+    );
+
+    let ready = PodFacts {
+        phase: "Running".into(),
+        ready: true,
+        ..PodFacts::default()
+    };
+    let ended = PodFacts {
+        phase: "Failed".into(),
+        trouble: Some("ended".into()),
+        ..PodFacts::default()
+    };
+    for facts in [ready, ended] {
+        let world = run_under_way(5, vec![pod("Job", facts)]);
+        assert!(all(&world.status_after(&told, None)).contains(&"Ready=True/AsDesired".to_owned()));
+    }
 }

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::agent::code::{
-    all_annotations, carries, input_annotations, next_revision, prune, revision,
+use crate::agent::{
+    code::{all_annotations, carries, input_annotations, next_revision, revision},
+    history::{outdated, prune},
 };
 
 fn name(world: &World, new: &NewCode) -> String {
@@ -90,11 +91,11 @@ fn annotations_follow_the_inputs_and_the_code_does_not() {
 #[test]
 fn revisions_count_up_and_history_is_pruned_from_the_oldest_but_never_the_active() {
     let mut world = World::of_spec(&json!({"instructions": "x"}));
-    assert_eq!(next_revision(&world.observed.codes), 1);
+    assert_eq!(next_revision(&world.observed.codes, &world.info), 1);
     let stored: Vec<_> = (1..=5)
         .map(|n| world.store(&json!({"description": n.to_string()})))
         .collect();
-    assert_eq!(next_revision(&world.observed.codes), 6);
+    assert_eq!(next_revision(&world.observed.codes, &world.info), 6);
     let pruned = |limit, active: &Arc<Observed>| -> Vec<i64> {
         prune(&world.observed.codes, limit, &active.name)
             .iter()
@@ -124,4 +125,70 @@ fn the_same_code_made_again_is_offered_what_is_offered_now() {
         after["langop.io/offered"],
         r#"{"tools":["post-office"],"models":[]}"#
     );
+}
+
+#[test]
+fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
+    let rows: [(&str, bool, fn(&mut World)); 8] = [
+        ("rolled out", true, |_| ()),
+        ("forbidden egress beside it", true, |w| {
+            w.patch(&json!({"egress": [{"cidr": "192.0.2.0/24", "ports": [{"port": 443}]}]}));
+            w.cluster = Some(ClusterView {
+                name: "parish".into(),
+                agent_egress: None,
+            });
+        }),
+        ("a missing tool beside it", true, |w| {
+            w.patch(&json!({"toolRefs": [{"name": "gone"}]}));
+        }),
+        ("pods of the one before", false, |w| {
+            w.observed.deployment = Some(deployment(0));
+        }),
+        ("a workload that stays as it is", false, |w| {
+            w.unreadable = vec!["broken"];
+            w.patch(&json!({"toolRefs": [{"name": "broken"}]}));
+        }),
+        ("new code on its way", false, |w| {
+            w.patch(&json!({"instructions": "y"}));
+        }),
+        ("a run is planned", true, |w| {
+            w.observed.deployment = None;
+            w.observed.cron_job = Some(cron_job(0));
+            w.observed.jobs = vec![job(
+                "ended",
+                JobFacts {
+                    succeeded: Some(true),
+                    ..JobFacts::default()
+                },
+            )];
+            w.patch(&json!({"schedule": "0 9 * * *"}));
+        }),
+        ("a run is under way", false, |w| {
+            w.observed.deployment = None;
+            w.observed.cron_job = Some(cron_job(1));
+            w.observed.jobs = vec![job("running", JobFacts::default())];
+            w.patch(&json!({"schedule": "0 9 * * *"}));
+        }),
+    ];
+    for (name, goes, change) in rows {
+        let mut world = World::of_spec(&json!({
+            "instructions": "x", "synthesis": {"revisionHistoryLimit": 1},
+        }));
+        world.store(&json!({"description": "1"}));
+        world.store(&json!({"description": "2"}));
+        world.observed.deployment = Some(deployment(1));
+        change(&mut world);
+        let gone = outdated(
+            &world.validated(),
+            &world.decide(),
+            &world.build().report.fate,
+            &world.observed,
+        );
+        let expected: &[i64] = if goes { &[1] } else { &[] };
+        assert_eq!(
+            gone.iter().map(|code| revision(code)).collect::<Vec<_>>(),
+            expected,
+            "{name}"
+        );
+    }
 }

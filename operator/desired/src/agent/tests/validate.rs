@@ -192,7 +192,11 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
     world.store(&json!({}));
     let rules = |world: &World| world.validated().egress.len();
     let open = rules(&world);
-    for (agent_egress, denied) in [(AgentEgress::Allow, false), (AgentEgress::Deny, true)] {
+    for (agent_egress, denied) in [
+        (Some(AgentEgress::Allow), false),
+        (Some(AgentEgress::Deny), true),
+        (None, true),
+    ] {
         world.cluster = Some(ClusterView {
             name: "parish".into(),
             agent_egress,

@@ -1,0 +1,68 @@
+//! Which LanguageCluster frames a namespace, as the agents in it see it. Doubt closes: one that is wrong or unreadable forbids what it
+//! forbade, and only one that certainly may not have the namespace has no say in it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use langop_api::{
+    LanguageCluster,
+    condition::{Reason, types},
+};
+
+use super::namespace_of;
+use crate::{agent::ClusterView, conditions};
+
+/// Why a cluster may not have the namespace it names.
+const KEPT_OUT: [Reason; 3] = [
+    Reason::NamespaceNotAdoptable,
+    Reason::NamespaceConflict,
+    Reason::NamespaceRefused,
+];
+
+/// A LanguageCluster as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its metadata, which can always be read.
+    pub metadata: &'a ObjectMeta,
+    /// All of it; `None` if it cannot be read.
+    pub cluster: Option<&'a LanguageCluster>,
+}
+
+/// The cluster that frames a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
+pub fn framing<'a>(
+    namespace: &str,
+    label: Option<&str>,
+    seen: impl IntoIterator<Item = Seen<'a>>,
+) -> Option<ClusterView> {
+    let Seen { metadata, cluster } = seen
+        .into_iter()
+        .filter(|seen| frames(seen, namespace, label))
+        .min_by_key(|seen| {
+            (
+                seen.metadata.creation_timestamp.clone(),
+                seen.metadata.name.clone(),
+            )
+        })?;
+    Some(ClusterView {
+        name: metadata.name.clone().unwrap_or_default(),
+        agent_egress: cluster.map(|cluster| cluster.spec.agent_egress),
+    })
+}
+
+fn frames(seen: &Seen<'_>, namespace: &str, label: Option<&str>) -> bool {
+    match seen.cluster {
+        Some(cluster) => namespace_of(cluster) == namespace && !is_kept_out(cluster),
+        // Its spec may name any namespace. It can use only one that names it back, or, before that, one of its own name.
+        None => seen.metadata.name.as_deref() == Some(label.unwrap_or(namespace)),
+    }
+}
+
+/// Whether its status says that it may not have the namespace.
+pub fn is_kept_out(cluster: &LanguageCluster) -> bool {
+    let status = cluster.status.as_ref();
+    let stalled = status.and_then(|status| conditions::find(&status.conditions, types::STALLED));
+    stalled.is_some_and(|stalled| {
+        stalled.status == "True"
+            && KEPT_OUT
+                .iter()
+                .any(|reason| reason.as_str() == stalled.reason)
+    })
+}
