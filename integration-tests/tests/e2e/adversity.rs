@@ -121,7 +121,8 @@ spec: {hard: {count/configmaps: 0}}
         "{message}"
     );
     // What is told once is not written again, and what runs goes on.
-    World::assert_silent(&world.writes_since(world.settled().await).await);
+    let mark = world.settled().await;
+    world.done_since(mark).await.assert_none();
     assert_eq!(world.deployment("author").await.spec, before.spec);
 
     world
@@ -173,7 +174,7 @@ spec: {description: A helper, systemPrompt: You help.}
             json!({"metadata": {"annotations": {"somebody/else": "was here"}}}),
         )
         .await;
-    World::assert_silent(&world.writes_since(mark).await);
+    world.done_since(mark).await.assert_none();
     assert_eq!(world.calls().await, (0, 1), "nothing is asked before that");
     // Others are not kept waiting by it.
     world.with_agent("other", "be another").await;
