@@ -1,4 +1,4 @@
-//! What GitOps tools make of our objects: kstatus (Flux, kubectl-based appliers) and Argo CD read the statuses that the operator's own
+//! What deployment tools make of our objects: kstatus (Flux, kubectl-based appliers) and Argo CD read the statuses that the operator's own
 //! functions produce, for every way a resource can stand, and both come to the same end. No cluster.
 
 #![allow(
