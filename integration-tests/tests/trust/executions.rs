@@ -185,7 +185,7 @@ async fn a_suspended_schedule_plans_nothing_and_still_runs_by_hand() {
         world
             .patch::<LanguageAgent>("owl", json!({"spec": {"suspend": value}}))
             .await;
-        let is = |cron_job: &CronJob| cron_job.spec.as_ref().unwrap().suspend == Some(value);
+        let is = |cron_job: &CronJob| cron_job.spec.suspend == Some(value);
         world.until("owl", is).await;
     };
     let in_phase = |phase: AgentPhase| {

@@ -2,25 +2,25 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_api::LanguageTool;
-use langop_integration_tests::{FakeLlm, Reply, Synthesizer, audit, metrics::metric_value, wait};
+use langop_integration_tests::{
+    AuditEvent, FakeLlm, Reply, Synthesizer, audit, metrics::metric_value, wait,
+};
 use serde_json::json;
 
 use crate::world::{MODEL, SOON, TOOL, World, agent_yaml, env};
 
 /// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside (design section 10).
-async fn writes_of(world: &World, name: &str, more: &str) -> usize {
+async fn writes_of(world: &World, name: &str, more: &str) -> Vec<AuditEvent> {
     let mark = world.settled().await;
     world
         .apply(&(agent_yaml(name, &format!("be {name}")) + more))
         .await;
     world.until_ready(name).await;
-    let writes = world.writes_since(mark).await;
-    println!(
-        "{} writes for {name}:\n{}",
-        writes.len(),
-        audit::pretty(&writes)
-    );
-    writes.len()
+    world.writes_since(mark).await
+}
+
+fn told(writes: &[AuditEvent]) -> String {
+    format!("{} writes:\n{}", writes.len(), audit::pretty(writes))
 }
 
 #[tokio::test]
@@ -37,9 +37,9 @@ async fn bringing_up_an_agent_takes_ten_writes_and_one_more_with_a_workspace() {
         world.until(name, ready).await;
     }
     let without = writes_of(&world, "plain", "").await;
-    assert!(without <= 10, "{without} writes without a workspace");
+    assert!(without.len() <= 10, "{}", told(&without));
     let with = writes_of(&world, "housed", "  workspace: {storage: 1Gi}\n").await;
-    assert!(with <= 11, "{with} writes with a workspace");
+    assert!(with.len() <= 11, "{}", told(&with));
 }
 
 #[tokio::test]

@@ -30,8 +30,8 @@ pub(crate) async fn since(world: &World, from: &LanguageAgent) -> Vec<LanguageAg
 
 /// The values that a condition's status had, one after the other.
 pub(crate) fn transitions(states: &[LanguageAgent], type_: &str) -> Vec<String> {
-    let status = |state| condition(state, type_).map(|condition| condition.status.clone());
-    let mut values: Vec<String> = states.iter().filter_map(status).collect();
+    let value = |state| condition(state, type_).map(|condition| condition.status.clone());
+    let mut values: Vec<String> = states.iter().filter_map(value).collect();
     values.dedup();
     values
 }

@@ -13,7 +13,7 @@ use crate::world::World;
 /// Its container waits and is not ready; `last` is how it ended before, if it did.
 pub(crate) async fn waits(world: &World, pod: &Pod, waiting: Value, last: Option<Value>) {
     let restarts = i32::from(last.is_some());
-    let mut status = container(pod, json!({"waiting": waiting}), restarts);
+    let mut status = container(pod, &json!({"waiting": waiting}), restarts);
     if let Some(last) = last {
         status["lastState"] = json!({"terminated": last});
     }
@@ -40,7 +40,7 @@ pub(crate) async fn ended(world: &World, pod: &Pod, exit_code: i32, message: &st
         "Failed"
     };
     let state = json!({"terminated": terminated(exit_code, message)});
-    let status = container(pod, state, 0);
+    let status = container(pod, &state, 0);
     say(
         world,
         pod,
@@ -58,7 +58,7 @@ pub(crate) fn terminated(exit_code: i32, message: &str) -> Value {
 /// Any time of the past will do.
 const END: &str = "2026-01-01T00:00:00Z";
 
-fn container(pod: &Pod, state: Value, restarts: i32) -> Value {
+fn container(pod: &Pod, state: &Value, restarts: i32) -> Value {
     let container = &pod.spec.as_ref().unwrap().containers[0];
     json!({
         "name": container.name, "image": container.image, "imageID": "",

@@ -13,12 +13,12 @@ use crate::{
     world::{SOON, World, agent_yaml, code},
 };
 
-fn spent(syntheses: u64) -> Option<Tokens> {
+fn spent(syntheses: u64) -> Tokens {
     let times = |tokens: u64| i64::try_from(tokens * syntheses).unwrap();
-    Some(Tokens {
+    Tokens {
         input: times(INPUT_TOKENS),
         output: times(OUTPUT_TOKENS),
-    })
+    }
 }
 
 fn tokens(agent: &LanguageAgent) -> Option<Tokens> {
@@ -39,10 +39,10 @@ async fn tokens_add_up_in_writes_that_happen_anyway() {
     let world = World::new("tokens").await;
     world.llm.reply(code("first")).reply(code("second"));
     let first = world.with_agent("spender", "spend").await;
-    assert_eq!(tokens(&first), spent(1));
+    assert_eq!(tokens(&first), Some(spent(1)));
     world.instruct("spender", "spend more").await;
     let second = world.until_ready("spender").await;
-    assert_eq!(tokens(&second), spent(2));
+    assert_eq!(tokens(&second), Some(spent(2)));
     world.settled().await;
 
     let states = history::since(&world, &first).await;
@@ -91,7 +91,7 @@ async fn metrics_sum_the_tokens_of_a_namespaces_agents() {
 }
 
 async fn until_summed(world: &World, syntheses: u64) {
-    let Tokens { input, output } = spent(syntheses).unwrap();
+    let Tokens { input, output } = spent(syntheses);
     wait::until("the sums", SOON, async || {
         let text = world.operator.metrics().await.unwrap();
         let sum = |type_| {
