@@ -425,7 +425,8 @@ impl Life {
         self.until_gone::<ResourceQuota>("langop-quota").await;
         self.until_gone::<LimitRange>("langop-defaults").await;
         for role in ["langop-view", "langop-edit", "langop-admin"] {
-            self.until_gone::<RoleBinding>(role).await;
+            let empty = |binding: &RoleBinding| binding.subjects.iter().flatten().next().is_none();
+            wait::object(self.api(), role, SOON, empty).await.unwrap();
         }
         let agents = self.api::<LanguageAgent>();
         agents
