@@ -54,10 +54,8 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
 
 async fn metrics(State(ctx): State<Arc<Context>>) -> Response {
     let agents = ctx.stores.agents.list(None);
-    let phases = agents
-        .iter()
-        .filter_map(|agent| agent.0.as_ref().ok()?.status.as_ref()?.phase);
-    match ctx.metrics.render(phases) {
+    let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
+    match ctx.metrics.render(decoded) {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,

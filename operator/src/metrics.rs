@@ -1,10 +1,18 @@
-//! What is counted, and how it is shown. Labels come from enums only: never a name of an object, never the text of an error.
+//! What is counted, and how it is shown. Labels come from enums, never from the text of an error or the name of an object. One exception:
+//! tokens are summed by namespace, for whoever shares out the costs; there are as many as the operator works in.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
-use langop_api::agent::AgentPhase;
+use kube::ResourceExt as _;
+use langop_api::{
+    LanguageAgent,
+    agent::{AgentPhase, Tokens},
+};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
+    encoding::{
+        EncodeLabelSet, EncodeLabelValue, LabelValueEncoder,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge,
         histogram::Histogram,
@@ -38,6 +46,12 @@ struct OutcomeLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PhaseLabels {
     phase: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TokenLabels {
+    namespace: String,
+    r#type: Text,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -161,17 +175,20 @@ impl Metrics {
             .inc();
     }
 
-    /// The text of `/metrics`. Agents are counted when somebody asks.
-    pub(crate) fn render(
+    /// The text of `/metrics`. Agents, and what they cost, are counted when somebody asks.
+    pub(crate) fn render<'a>(
         &self,
-        phases: impl Iterator<Item = AgentPhase>,
+        agents: impl Iterator<Item = &'a LanguageAgent>,
     ) -> Result<String, std::fmt::Error> {
         let mut counts = PHASES.map(|phase| (phase, 0_i64));
-        for phase in phases {
+        let mut tokens = BTreeMap::new();
+        for agent in agents {
+            let phase = agent.status.as_ref().and_then(|status| status.phase);
             counts
                 .iter_mut()
-                .filter(|(listed, _)| *listed == phase)
+                .filter(|(listed, _)| Some(*listed) == phase)
                 .for_each(|(_, count)| *count += 1);
+            add_tokens(&mut tokens, agent);
         }
         for (phase, count) in counts {
             self.agents
@@ -181,9 +198,43 @@ impl Metrics {
                 .set(count);
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &tokens_registry(tokens))?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
+}
+
+fn add_tokens(sums: &mut BTreeMap<String, Tokens>, agent: &LanguageAgent) {
+    let info = agent.status.as_ref();
+    let info = info.and_then(|status| status.synthesis_info.as_ref());
+    if let Some(spent) = info.and_then(|info| info.tokens) {
+        let sum = sums.entry(agent.namespace().unwrap_or_default());
+        let sum = sum.or_default();
+        sum.input = sum.input.saturating_add(spent.input);
+        sum.output = sum.output.saturating_add(spent.output);
+    }
+}
+
+/// Made anew each time, so that a namespace without agents is not shown for ever.
+fn tokens_registry(sums: BTreeMap<String, Tokens>) -> Registry {
+    let gauges = Family::<TokenLabels, Gauge>::default();
+    for (namespace, Tokens { input, output }) in sums {
+        for (type_, number) in [("input", input), ("output", output)] {
+            let labels = TokenLabels {
+                namespace: namespace.clone(),
+                r#type: Text(type_),
+            };
+            gauges.get_or_create(&labels).set(number);
+        }
+    }
+    let mut registry = Registry::default();
+    registry.register(
+        "langop_agent_synthesis_tokens",
+        "Tokens that the code of the LanguageAgents that exist has cost so far, by their statuses",
+        gauges,
+    );
+    registry
 }
 
 const PHASES: [AgentPhase; 5] = [
@@ -235,9 +286,12 @@ mod tests {
         );
         metrics.wrote("Deployment", "apply");
         metrics.set_in_flight(3);
-        let text = metrics
-            .render([AgentPhase::Running, AgentPhase::Running].into_iter())
-            .unwrap();
+        let agents = [
+            agent("a", "Running", Some((100, 50))),
+            agent("a", "Running", Some((30, 7))),
+            agent("b", "Pending", None),
+        ];
+        let text = metrics.render(agents.iter()).unwrap();
         for line in [
             "langop_reconcile_duration_seconds_count{kind=\"LanguageAgent\",outcome=\"unchanged\"} 1",
             "langop_synthesis_duration_seconds_count{outcome=\"made\"} 1",
@@ -245,9 +299,35 @@ mod tests {
             "langop_synthesis_in_flight 3",
             "langop_agents{phase=\"Running\"} 2",
             "langop_agents{phase=\"Failed\"} 0",
+            "langop_agent_synthesis_tokens{namespace=\"a\",type=\"input\"} 130",
+            "langop_agent_synthesis_tokens{namespace=\"a\",type=\"output\"} 57",
             "trace_id=\"0af7651916cd43dd8448eb211c80319c\"",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_namespace_whose_agents_are_gone_or_cost_nothing_is_not_shown() {
+        let metrics = Metrics::new();
+        let cost = [agent("gone", "Running", Some((1, 1)))];
+        assert!(metrics.render(cost.iter()).unwrap().contains("gone"));
+        let free = [agent("free", "Running", None)];
+        let text = metrics.render(free.iter()).unwrap();
+        assert!(!text.contains("gone") && !text.contains("free"), "{text}");
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    fn agent(namespace: &str, phase: &str, tokens: Option<(i64, i64)>) -> LanguageAgent {
+        let tokens = tokens.map(
+            |(input, output)| serde_json::json!({"tokens": {"input": input, "output": output}}),
+        );
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent",
+            "metadata": {"name": "a", "namespace": namespace},
+            "spec": {"instructions": "i"},
+            "status": {"phase": phase, "synthesisInfo": tokens},
+        }))
+        .unwrap()
     }
 }

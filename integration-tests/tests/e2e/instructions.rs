@@ -1,6 +1,7 @@
 //! The instructions: a change makes new code once; a return makes none; failure loses nothing.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use kube::api::ListParams;
 use langop_api::{LanguageAgent, names::CODE_KEY};
 use langop_integration_tests::{Mark, Reply};
 use serde_json::json;
@@ -283,5 +284,25 @@ async fn the_resynthesize_annotation_asks_for_other_code_and_a_pin_returns_to_th
         world.calls().await.0,
         2,
         "pinning and un-pinning make no call"
+    );
+    world.settled().await;
+    let events = world.ns.api::<Event>().list(&ListParams::default()).await;
+    let activated = events.unwrap().items.into_iter().filter(|event| {
+        event.reason.as_deref() == Some("RevisionActivated")
+            && event
+                .regarding
+                .as_ref()
+                .and_then(|about| about.name.as_deref())
+                == Some("again")
+    });
+    let mut notes: Vec<_> = activated.filter_map(|event| event.note).collect();
+    notes.sort_unstable();
+    assert_eq!(
+        notes,
+        [
+            "revision 1 is active, as spec.synthesis.revision says; it was 2",
+            "revision 2 is active, the newest that is stored; it was 1",
+        ],
+        "one event each for the pin and its end"
     );
 }

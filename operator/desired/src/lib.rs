@@ -26,3 +26,6 @@ pub mod references;
 pub mod settings;
 pub mod tool;
 pub mod workload;
+
+#[cfg(test)]
+mod property;

@@ -1,5 +1,5 @@
-//! What a NetworkPolicy lets out, evaluated from the API's own definition and not from how we build: tests ask it whether everything
-//! that is not named is closed.
+//! What a NetworkPolicy lets out and in, evaluated from the API's own definition and not from how we build: tests ask it whether
+//! everything that is not named is closed.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -8,11 +8,11 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
-/// Somebody who could be reached.
+/// Somebody at the other end of a connection.
 #[derive(Clone, Debug)]
-pub(crate) enum Destination {
+pub(crate) enum Party {
     /// An address outside the cluster.
     Address(IpAddr),
     /// A pod, by whether its namespace is the policy's own, the namespace's labels and its own.
@@ -31,8 +31,8 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 /// A pod of the policy's own namespace.
-pub(crate) fn neighbour(pairs: &[(&str, &str)]) -> Destination {
-    Destination::Pod {
+pub(crate) fn neighbour(pairs: &[(&str, &str)]) -> Party {
+    Party::Pod {
         at_home: true,
         namespace: labels(&[("team", "home")]),
         labels: labels(pairs),
@@ -40,35 +40,57 @@ pub(crate) fn neighbour(pairs: &[(&str, &str)]) -> Destination {
 }
 
 /// A pod of another namespace.
-pub(crate) fn stranger(namespace: &[(&str, &str)], pairs: &[(&str, &str)]) -> Destination {
-    Destination::Pod {
+pub(crate) fn stranger(namespace: &[(&str, &str)], pairs: &[(&str, &str)]) -> Party {
+    Party::Pod {
         at_home: false,
         namespace: labels(namespace),
         labels: labels(pairs),
     }
 }
 
-pub(crate) fn address(text: &str) -> Destination {
-    Destination::Address(text.parse().unwrap())
+pub(crate) fn address(text: &str) -> Party {
+    Party::Address(text.parse().unwrap())
 }
 
 /// Whether a pod that the policy selects may open this connection.
-pub(crate) fn allows(policy: &NetworkPolicy, to: &Destination, protocol: &str, port: i32) -> bool {
-    let spec = policy.spec.as_ref().unwrap();
-    assert!(
-        spec.policy_types
-            .as_ref()
-            .unwrap()
-            .iter()
-            .any(|type_| type_ == "Egress"),
-        "else all egress is open"
-    );
-    spec.egress.iter().flatten().any(|rule| {
-        let ports = rule.ports.as_deref().unwrap_or_default();
-        let peers = rule.to.as_deref().unwrap_or_default();
-        (ports.is_empty() || ports.iter().any(|p| port_matches(p, protocol, port)))
-            && (peers.is_empty() || peers.iter().any(|peer| peer_matches(peer, to)))
-    })
+pub(crate) fn allows(policy: &NetworkPolicy, to: &Party, protocol: &str, port: i32) -> bool {
+    assert!(has_type(policy, "Egress"), "else all egress is open");
+    let rules = policy.spec.as_ref().unwrap().egress.iter().flatten();
+    let mut sides = rules.map(|rule| (rule.to.as_deref(), rule.ports.as_deref()));
+    sides.any(|(peers, ports)| opens(peers, ports, to, protocol, port))
+}
+
+/// Whether this connection may come into a pod that the policy selects.
+pub(crate) fn admits(policy: &NetworkPolicy, from: &Party, protocol: &str, port: i32) -> bool {
+    assert!(has_type(policy, "Ingress"), "else all ingress is open");
+    let rules = policy.spec.as_ref().unwrap().ingress.iter().flatten();
+    let mut sides = rules.map(|rule| (rule.from.as_deref(), rule.ports.as_deref()));
+    sides.any(|(peers, ports)| opens(peers, ports, from, protocol, port))
+}
+
+/// Whether the policy speaks of connections in this direction.
+pub(crate) fn has_type(policy: &NetworkPolicy, direction: &str) -> bool {
+    let types = policy.spec.as_ref().unwrap().policy_types.iter().flatten();
+    types.into_iter().any(|type_| type_ == direction)
+}
+
+/// Whether it holds for a pod with these labels in its own namespace.
+pub(crate) fn is_about(policy: &NetworkPolicy, labels: &Labels) -> bool {
+    let selector = policy.spec.as_ref().unwrap().pod_selector.as_ref();
+    selector.is_none_or(|selector| selects(selector, labels))
+}
+
+/// One rule. No peers, or no ports, are all of them.
+fn opens(
+    peers: Option<&[NetworkPolicyPeer]>,
+    ports: Option<&[NetworkPolicyPort]>,
+    other: &Party,
+    protocol: &str,
+    port: i32,
+) -> bool {
+    let (peers, ports) = (peers.unwrap_or_default(), ports.unwrap_or_default());
+    (ports.is_empty() || ports.iter().any(|p| port_matches(p, protocol, port)))
+        && (peers.is_empty() || peers.iter().any(|peer| peer_matches(peer, other)))
 }
 
 fn port_matches(rule: &NetworkPolicyPort, protocol: &str, port: i32) -> bool {
@@ -81,9 +103,9 @@ fn port_matches(rule: &NetworkPolicyPort, protocol: &str, port: i32) -> bool {
         }
 }
 
-fn peer_matches(peer: &NetworkPolicyPeer, to: &Destination) -> bool {
+fn peer_matches(peer: &NetworkPolicyPeer, to: &Party) -> bool {
     match (to, &peer.ip_block) {
-        (Destination::Address(address), Some(block)) => {
+        (Party::Address(address), Some(block)) => {
             within(*address, &block.cidr)
                 && !block
                     .except
@@ -92,7 +114,7 @@ fn peer_matches(peer: &NetworkPolicyPeer, to: &Destination) -> bool {
                     .any(|range| within(*address, range))
         }
         (
-            Destination::Pod {
+            Party::Pod {
                 at_home,
                 namespace,
                 labels,
@@ -126,7 +148,7 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
 }
 
 /// Bit by bit, unlike the code under test.
-fn within(address: IpAddr, range: &str) -> bool {
+pub(crate) fn within(address: IpAddr, range: &str) -> bool {
     let bits = |address: IpAddr| -> Vec<bool> {
         let octets = match address {
             IpAddr::V4(address) => address.octets().to_vec(),

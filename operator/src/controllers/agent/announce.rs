@@ -1,7 +1,10 @@
 //! Events about agents: one for each thing that happened.
 
 use langop_api::{LanguageAgent, condition::Reason};
-use langop_desired::{agent::decide::Decision, observed::ChildKind};
+use langop_desired::{
+    agent::{code, decide::Decision},
+    observed::ChildKind,
+};
 
 use super::{
     Plan,
@@ -47,7 +50,30 @@ pub(super) async fn all(
             .publish(agent, Severity::Normal, Reason::RevisionActivated, note)
             .await;
     }
+    let is_new = matches!(settled.news, Some(News::Stored { .. }));
+    if let Some(note) = switched(agent, &plan.decision).filter(|_| !is_new) {
+        ctx.events
+            .publish(agent, Severity::Normal, Reason::RevisionActivated, &note)
+            .await;
+    }
     workloads(ctx, agent, written).await;
+}
+
+/// What is said if stored code took over from what the status still names, by its number: that is a pin, or the end of one. Code that
+/// is activated for its instructions gets a number of its own, and is spoken of above.
+fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
+    if matches!(decision, Decision::Activate { .. }) {
+        return None;
+    }
+    let status = agent.status.as_ref()?;
+    let before = status.synthesis_info.as_ref()?.revision?;
+    let revision = code::revision(decision.code()?);
+    let synthesis = agent.spec.synthesis.as_ref();
+    let why = match synthesis.and_then(|synthesis| synthesis.revision) {
+        Some(_) => "as spec.synthesis.revision says",
+        None => "the newest that is stored",
+    };
+    (revision != before).then(|| format!("revision {revision} is active, {why}; it was {before}"))
 }
 
 async fn failure(ctx: &Context, agent: &LanguageAgent, reason: Reason, message: &str) {

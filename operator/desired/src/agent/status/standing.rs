@@ -121,12 +121,16 @@ fn of_cron_job(input: &StatusInput<'_>) -> Standing {
 
 fn of_deployment(observed: &ObservedAgent) -> Standing {
     let pods: Vec<&Observed> = observed.pods.iter().map(|pod| &**pod).collect();
-    let in_trouble = pods
-        .iter()
-        .any(|pod| matches!(&pod.facts, Facts::Pod(facts) if facts.trouble.is_some()));
+    let troubles = pods.iter().filter_map(|pod| match &pod.facts {
+        Facts::Pod(facts) => facts.trouble.clone(),
+        _ => None,
+    });
+    let troubles: Vec<String> = troubles.collect();
     match conditions::rollout(deployment_facts(observed), pods) {
-        // One message for all stages of a rollout that goes well: each other one would be a write.
-        Standing::Progressing(reason, _) if !in_trouble => {
+        // One message for all stages of a rollout that names no trouble: each other one would be a write.
+        Standing::Progressing(reason, message)
+            if !troubles.iter().any(|trouble| message.contains(trouble)) =>
+        {
             Standing::Progressing(reason, "the pods are not ready yet".to_owned())
         }
         standing => standing,

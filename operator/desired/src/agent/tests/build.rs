@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     agent::build::Fate,
     children::{Children, Prepared},
-    policy::evaluate::{Destination, address, allows, neighbour, stranger},
+    policy::evaluate::{Party, address, allows, neighbour, stranger},
 };
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
 
@@ -95,7 +95,7 @@ fn what_is_not_named_is_closed() {
     );
     let system = [("kubernetes.io/metadata.name", "kube-system")];
     let archive = [("team", "archive")];
-    let open: [(Destination, &str, i32); 7] = [
+    let open: [(Party, &str, i32); 7] = [
         (stranger(&system, &[("k8s-app", "kube-dns")]), "UDP", 53),
         (stranger(&system, &[("k8s-app", "kube-dns")]), "TCP", 53),
         (neighbour(&[("langop.io/tool", "post-office")]), "TCP", 7070),

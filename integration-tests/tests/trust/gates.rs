@@ -1,0 +1,103 @@
+//! Numbers that must not creep up: what one agent costs the API server, and what hanging syntheses keep from others.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use langop_api::LanguageTool;
+use langop_integration_tests::{
+    AuditEvent, FakeLlm, Reply, Synthesizer, audit, metrics::metric_value, wait,
+};
+use serde_json::json;
+
+use crate::world::{MODEL, SOON, TOOL, World, agent_yaml, env};
+
+/// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside (design section 10).
+async fn writes_of(world: &World, name: &str, more: &str) -> Vec<AuditEvent> {
+    let mark = world.settled().await;
+    world
+        .apply(&(agent_yaml(name, &format!("be {name}")) + more))
+        .await;
+    world.until_ready(name).await;
+    world.writes_since(mark).await
+}
+
+fn told(writes: &[AuditEvent]) -> String {
+    format!("{} writes:\n{}", writes.len(), audit::pretty(writes))
+}
+
+/// A world in which what agents refer to is up and done with.
+async fn furnished(prefix: &str) -> World {
+    let world = World::new(prefix).await;
+    world.apply(TOOL).await;
+    world.apply(MODEL).await;
+    for name in ["mail", "brain-proxy"] {
+        let ready = |d: &Deployment| {
+            d.status
+                .as_ref()
+                .is_some_and(|s| s.ready_replicas == Some(1))
+        };
+        world.until(name, ready).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn bringing_up_an_agent_takes_at_most_ten_writes() {
+    let world = furnished("writes").await;
+    let writes = writes_of(&world, "plain", "").await;
+    assert!(writes.len() <= 10, "{}", told(&writes));
+}
+
+#[tokio::test]
+async fn a_workspace_costs_one_write_more() {
+    let world = furnished("housed").await;
+    let writes = writes_of(&world, "housed", "  workspace: {storage: 1Gi}\n").await;
+    assert!(writes.len() <= 11, "{}", told(&writes));
+}
+
+#[tokio::test]
+async fn a_tools_port_lands_in_its_agents_while_64_syntheses_hang() {
+    const HANGING: usize = 64;
+    let llm = FakeLlm::start().await.unwrap();
+    let synthesizer = Synthesizer::builder()
+        .provider("openai")
+        .model("fake-model")
+        .endpoint(llm.endpoint())
+        .api_key("sk-secret-of-the-test")
+        .env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
+    let world = World::with("hanging", llm, synthesizer.start().await.unwrap()).await;
+    let users = ["user-1", "user-2", "user-3"];
+    for user in users {
+        world.with_agent(user, &format!("be {user}")).await;
+    }
+    world.llm.reply_with(|_| Reply::Hang);
+    for n in 0..HANGING {
+        let yaml = format!(
+            "{{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {{name: slow-{n}}}, spec: {{instructions: be number {n}}}}}"
+        );
+        world.apply(&yaml).await;
+    }
+    wait::until("64 calls that hang", SOON, async || {
+        let under_way = world.llm.count() - users.len();
+        if under_way == HANGING {
+            Ok(())
+        } else {
+            Err(under_way)
+        }
+    })
+    .await
+    .unwrap();
+
+    world
+        .patch::<LanguageTool>("mail", json!({"spec": {"port": 9191}}))
+        .await;
+    for user in users {
+        let has_port = |deployment: &Deployment| {
+            env(deployment, "MCP_SERVERS").is_some_and(|servers| servers.contains(":9191"))
+        };
+        world.until(user, has_port).await;
+    }
+    let metrics = world.operator.metrics().await.unwrap();
+    let in_flight = metric_value(&metrics, "langop_synthesis_in_flight", &[]);
+    assert_eq!(in_flight, Some(64.0), "they hang still");
+    assert_eq!(world.llm.count(), HANGING + users.len());
+    world.llm.release();
+}

@@ -1,0 +1,77 @@
+//! Says of pods what a kubelet would say, where kwok's pods only ever do well. kwok leaves alone a pod that runs already (unless it is a
+//! Job's), and one that no node took.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Its container waits and is not ready; `last` is how it ended before, if it did.
+pub(crate) async fn waits(world: &World, pod: &Pod, waiting: Value, last: Option<Value>) {
+    let restarts = i32::from(last.is_some());
+    let mut status = container(pod, &json!({"waiting": waiting}), restarts);
+    if let Some(last) = last {
+        status["lastState"] = json!({"terminated": last});
+    }
+    let not_ready = |type_: &str| json!({"type": type_, "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": END});
+    let conditions = json!([
+        not_ready("Ready"),
+        not_ready("ContainersReady"),
+        {"type": "Initialized", "status": "True"},
+        {"type": "PodScheduled", "status": "True"},
+    ]);
+    say(
+        world,
+        pod,
+        json!({"conditions": conditions, "containerStatuses": [status]}),
+    )
+    .await;
+}
+
+/// Its container ended, and so did the pod.
+pub(crate) async fn ended(world: &World, pod: &Pod, exit_code: i32, message: &str) {
+    let phase = if exit_code == 0 {
+        "Succeeded"
+    } else {
+        "Failed"
+    };
+    let state = json!({"terminated": terminated(exit_code, message)});
+    let status = container(pod, &state, 0);
+    say(
+        world,
+        pod,
+        json!({"phase": phase, "containerStatuses": [status]}),
+    )
+    .await;
+}
+
+/// How a container ended, with its termination message.
+pub(crate) fn terminated(exit_code: i32, message: &str) -> Value {
+    let reason = if exit_code == 0 { "Completed" } else { "Error" };
+    json!({"exitCode": exit_code, "reason": reason, "message": message, "startedAt": END, "finishedAt": END})
+}
+
+/// Any time of the past will do.
+const END: &str = "2026-01-01T00:00:00Z";
+
+fn container(pod: &Pod, state: &Value, restarts: i32) -> Value {
+    let container = &pod.spec.as_ref().unwrap().containers[0];
+    json!({
+        "name": container.name, "image": container.image, "imageID": "",
+        "ready": false, "restartCount": restarts, "state": state,
+    })
+}
+
+async fn say(world: &World, pod: &Pod, status: Value) {
+    let patch = Patch::Merge(json!({"status": status}));
+    world
+        .ns
+        .api::<Pod>()
+        .patch_status(&pod.name_any(), &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+}

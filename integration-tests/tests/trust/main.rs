@@ -1,0 +1,20 @@
+//! What people and their tools rely on, shown on a real control plane: rights that are exactly those used, executions that are counted
+//! once, conditions that are true to the pods, tokens that add up, and what an agent may cost the API server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
+mod conditions;
+mod executions;
+mod gates;
+mod history;
+mod kubelet;
+mod rbac;
+mod tokens;
+#[path = "../e2e/world.rs"]
+#[expect(dead_code, reason = "shared with the tests of e2e, which ask for more")]
+mod world;
