@@ -53,6 +53,7 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
 }
 
 async fn metrics(State(ctx): State<Arc<Context>>) -> Response {
+    ctx.metrics.set_retrying(ctx.failing.len());
     let agents = ctx.stores.agents.list(None);
     let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
     match ctx.metrics.render(decoded) {

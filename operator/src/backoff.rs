@@ -1,4 +1,4 @@
-//! Growing pauses for objects whose reconcile fails: 1 s to 1 min, one row for each object, gone with its success or its deletion.
+//! Growing pauses for objects that are looked at again: one row for each object, gone with its success or its deletion.
 
 use std::{
     collections::HashMap,
@@ -8,17 +8,20 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-use crate::{metrics::Metrics, triggers::Target};
+use crate::triggers::Target;
 
-const FIRST: Duration = Duration::from_secs(1);
-/// What fails here is the API server or the way to it, and everything waits for that: so not long.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The first and the longest pause after a reconcile that failed. What fails then is the API server or the way to it, and everything waits
+/// for that: so not long.
+pub(crate) const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// The same after one whose writes somebody refuses, or whose names somebody has: nothing tells us of the end of that, and a thousand such
+/// objects must not keep the API server busy.
+pub(crate) const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 
-/// The pauses of all failing objects.
+/// The pauses of all objects that are looked at again for one of these reasons.
 #[derive(Debug)]
 pub(crate) struct Backoffs {
     rows: Mutex<HashMap<Target, Row>>,
-    metrics: Metrics,
+    pauses: (Duration, Duration),
 }
 
 #[derive(Debug)]
@@ -29,45 +32,50 @@ struct Row {
 }
 
 impl Backoffs {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// [`FAILED`] or [`REFUSED`].
+    pub(crate) fn new(pauses: (Duration, Duration)) -> Self {
         Self {
             rows: Mutex::default(),
-            metrics: metrics.clone(),
+            pauses,
         }
     }
 
-    /// How long to wait after one more failure. One that comes before the pause is over, because something else triggered it, makes it
-    /// no longer.
-    pub(crate) fn failed(&self, target: Target) -> Duration {
-        self.failed_at(target, Instant::now())
+    /// How long to wait once more. A look that comes before the pause is over, because something else triggered it, makes it no longer.
+    pub(crate) fn again(&self, target: Target) -> Duration {
+        self.again_at(target, Instant::now())
     }
 
-    fn failed_at(&self, target: Target, now: Instant) -> Duration {
+    fn again_at(&self, target: Target, now: Instant) -> Duration {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, longest) = self.pauses;
         let row = rows.entry(target).or_insert_with(|| Row {
-            pauses: pauses(),
+            pauses: growing(first, longest),
             until: now,
         });
         if row.until <= now {
-            row.until = now + row.pauses.next().unwrap_or(LONGEST).min(LONGEST);
+            row.until = now + row.pauses.next().unwrap_or(longest).min(longest);
         }
-        let pause = row.until - now;
-        self.metrics.set_retrying(rows.len());
-        pause
+        row.until - now
     }
 
     pub(crate) fn forget(&self, target: &Target) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        if rows.remove(target).is_some() {
-            self.metrics.set_retrying(rows.len());
-        }
+        rows.remove(target);
+    }
+
+    /// How many objects wait.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
-fn pauses() -> ExponentialBackoff {
+fn growing(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(FIRST)
-        .with_max_delay(LONGEST)
+        .with_min_delay(first)
+        .with_max_delay(longest)
         .with_jitter()
         .without_max_times()
         .build()
@@ -88,37 +96,31 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest_and_start_anew_after_success() {
-        let metrics = Metrics::new();
-        let backoffs = Backoffs::new(&metrics);
-        let target = || Target::new(Kind::Tool, Some("n"), "t");
-        let mut now = Instant::now();
-        let first = backoffs.failed_at(target(), now);
-        assert!(first >= FIRST && first <= FIRST * 2);
-        assert!(rendered(&metrics).contains("langop_reconcile_retrying 1"));
-        for _ in 0..20 {
-            assert!(
-                backoffs.failed_at(target(), now) <= first,
-                "something triggered it"
-            );
+        for (first, longest) in [FAILED, REFUSED] {
+            let backoffs = Backoffs::new((first, longest));
+            let target = || Target::new(Kind::Tool, Some("n"), "t");
+            let mut now = Instant::now();
+            let pause = backoffs.again_at(target(), now);
+            assert!(pause >= first && pause <= first * 2);
+            assert_eq!(backoffs.len(), 1);
+            for _ in 0..20 {
+                assert!(backoffs.again_at(target(), now) <= pause, "triggered");
+            }
+            for _ in 0..20 {
+                now += backoffs.again_at(target(), now);
+            }
+            assert_eq!(backoffs.again_at(target(), now), longest);
+            backoffs.forget(&target());
+            assert_eq!(backoffs.len(), 0);
+            assert!(backoffs.again_at(target(), now) <= first * 2);
         }
-        for _ in 0..20 {
-            now += backoffs.failed_at(target(), now);
-        }
-        assert_eq!(backoffs.failed_at(target(), now), LONGEST);
-        backoffs.forget(&target());
-        assert!(rendered(&metrics).contains("langop_reconcile_retrying 0"));
-        assert!(backoffs.failed_at(target(), now) <= FIRST * 2);
-    }
-
-    fn rendered(metrics: &Metrics) -> String {
-        metrics.render(std::iter::empty()).unwrap()
     }
 
     #[test]
     fn the_random_pause_keeps_its_bounds() {
         for _ in 0..100 {
-            let pause = between(FIRST, LONGEST);
-            assert!(pause >= FIRST && pause <= LONGEST);
+            let pause = between(FAILED.0, FAILED.1);
+            assert!(pause >= FAILED.0 && pause <= FAILED.1);
         }
     }
 }

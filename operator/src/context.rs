@@ -31,7 +31,10 @@ pub(crate) struct Context {
     pub(crate) index: Index,
     pub(crate) readiness: Readiness,
     pub(crate) triggers: Triggers,
-    pub(crate) backoffs: Backoffs,
+    /// Objects whose reconcile failed.
+    pub(crate) failing: Backoffs,
+    /// Objects that somebody refuses, or whose names somebody has.
+    pub(crate) refused: Backoffs,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
@@ -43,7 +46,8 @@ pub(crate) struct Context {
 impl Context {
     /// Drops what is remembered of a resource that is gone.
     pub(crate) fn forget(&self, target: &Target, uid: Option<&str>) {
-        self.backoffs.forget(target);
+        self.failing.forget(target);
+        self.refused.forget(target);
         if target.kind == Kind::Cluster {
             self.counted
                 .lock()

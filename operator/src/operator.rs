@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accepted::Accepted,
     admin,
-    backoff::Backoffs,
+    backoff::{self, Backoffs},
     client,
     context::Context,
     controllers,
@@ -234,7 +234,8 @@ fn context(
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
         triggers,
-        backoffs: Backoffs::new(&metrics),
+        failing: Backoffs::new(backoff::FAILED),
+        refused: Backoffs::new(backoff::REFUSED),
         events: Events::new(client.clone(), &settings.identity),
         synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
         accepted: Accepted::default(),

@@ -64,6 +64,8 @@ pub(crate) struct Done {
     pub(crate) outcome: Outcome,
     /// When to look again though nothing triggers it; `None`: the safety net suffices.
     pub(crate) again: Option<Duration>,
+    /// Whether to look again after pauses that grow with each look that ends so.
+    now_and_then: bool,
 }
 
 impl From<Outcome> for Done {
@@ -71,11 +73,20 @@ impl From<Outcome> for Done {
         Self {
             outcome,
             again: None,
+            now_and_then: false,
         }
     }
 }
 
 impl Done {
+    /// What ends this is not announced to us.
+    pub(crate) fn again_now_and_then(self) -> Self {
+        Self {
+            now_and_then: true,
+            ..self
+        }
+    }
+
     pub(crate) fn again_in(self, pause: Duration) -> Self {
         Self {
             again: Some(self.again.map_or(pause, |again| again.min(pause))),
@@ -126,7 +137,7 @@ pub(crate) async fn run<K: Reconciled>(
     reason = "the signature of an error policy"
 )]
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let pause = ctx.backoffs.failed(triggers::target_of(&*object));
+    let pause = ctx.failing.again(triggers::target_of(&*object));
     forget_if_gone(&object, &ctx);
     Action::requeue(pause)
 }
@@ -170,14 +181,12 @@ async fn observed<K: Reconciled>(
     };
     span.record("outcome", outcome);
     ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
-    forget_if_gone(&object, &ctx);
     match result {
         Ok(done) => {
-            ctx.backoffs.forget(&target);
-            let net = backoff::between(AGAIN.0, AGAIN.1);
-            Ok(Action::requeue(
-                done.again.map_or(net, |again| again.min(net)),
-            ))
+            ctx.failing.forget(&target);
+            let pause = pause_after(done, target, &ctx);
+            forget_if_gone(&object, &ctx);
+            Ok(Action::requeue(pause))
         }
         Err(error) => {
             let _in_span = span.enter();
@@ -185,6 +194,17 @@ async fn observed<K: Reconciled>(
             Err(error)
         }
     }
+}
+
+/// The shortest of all reasons to look again.
+fn pause_after(done: Done, target: Target, ctx: &Context) -> Duration {
+    let net = backoff::between(AGAIN.0, AGAIN.1);
+    let asked = done.again.map_or(net, |again| again.min(net));
+    if done.now_and_then {
+        return ctx.refused.again(target).min(asked);
+    }
+    ctx.refused.forget(&target);
+    asked
 }
 
 async fn one<K: Reconciled>(

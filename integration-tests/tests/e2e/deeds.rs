@@ -11,7 +11,8 @@ pub(crate) struct Deeds {
     pub children: Vec<String>,
     /// How often each `resource name` had its status written.
     pub statuses: BTreeMap<String, usize>,
-    writes: Vec<AuditEvent>,
+    /// All of them, in order.
+    pub writes: Vec<AuditEvent>,
 }
 
 impl Deeds {

@@ -16,7 +16,7 @@ async fn writes_of(world: &World, name: &str, more: &str) -> Vec<AuditEvent> {
         .apply(&(agent_yaml(name, &format!("be {name}")) + more))
         .await;
     world.until_ready(name).await;
-    world.writes_since(mark).await
+    world.done_since(mark).await.writes
 }
 
 fn told(writes: &[AuditEvent]) -> String {
@@ -63,7 +63,13 @@ async fn a_tools_port_lands_in_its_agents_while_64_syntheses_hang() {
         .endpoint(llm.endpoint())
         .api_key("sk-secret-of-the-test")
         .env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
-    let world = World::with("hanging", llm, synthesizer.start().await.unwrap()).await;
+    let world = World::with(
+        "hanging",
+        llm,
+        synthesizer.start().await.unwrap(),
+        |operator| operator,
+    )
+    .await;
     let users = ["user-1", "user-2", "user-3"];
     for user in users {
         world.with_agent(user, &format!("be {user}")).await;

@@ -9,6 +9,9 @@
 )]
 
 mod conditions;
+#[path = "../e2e/deeds.rs"]
+#[expect(dead_code, reason = "shared with the tests of e2e, which ask for more")]
+mod deeds;
 mod executions;
 mod gates;
 mod history;

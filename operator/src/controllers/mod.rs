@@ -55,9 +55,6 @@ fn until(due: Timestamp, now: Timestamp) -> Duration {
         .max(MOMENT)
 }
 
-/// Somebody else's objects are not watched, and refusals are not announced: both are looked at again after this.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-
 /// How a reconcile that applied children and wrote a status ended.
 fn report(written: &[apply::Written], status: Written, problem: Option<&Standing>) -> Done {
     let changed = !written.is_empty() || status == Written::Yes;
@@ -65,7 +62,8 @@ fn report(written: &[apply::Written], status: Written, problem: Option<&Standing
         Some(
             Standing::Stalled(Reason::NameConflict | Reason::NamespaceNotAdoptable, _)
             | Standing::Failed(..),
-        ) => Done::from(Outcome::Stalled).again_in(LOOK_AGAIN),
+            // Somebody else's objects are not watched, and the end of a refusal is not announced.
+        ) => Done::from(Outcome::Stalled).again_now_and_then(),
         Some(Standing::Stalled(..)) => Outcome::Stalled.into(),
         _ if changed => Outcome::Changed.into(),
         Some(Standing::Progressing(..)) => Outcome::Waiting.into(),

@@ -83,6 +83,15 @@ impl Program {
         assert!(status.unwrap().success());
     }
 
+    /// Whether none of its threads runs any more: SIGSTOP reaches each when it can.
+    fn is_stopped(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let tasks = std::fs::read_dir(tasks).unwrap();
+        let mut states =
+            tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")));
+        states.all(|status| status.is_ok_and(|status| status.contains("State:\tT")))
+    }
+
     /// SIGKILL.
     fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -239,6 +248,7 @@ async fn a_replica_that_hangs_loses_its_keys_until_it_goes_on() {
     let key = *home.first().unwrap();
     ask(&pool, key).await.unwrap();
     replicas[0].signal("STOP");
+    until("it has stopped", || replicas[0].is_stopped()).await;
     let hasty = || ask_within(Duration::from_millis(1500), &pool, key);
     let late = hasty().await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");

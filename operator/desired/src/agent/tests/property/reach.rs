@@ -63,7 +63,7 @@ fn world(
     ];
     world.cluster = cluster.map(|agent_egress| ClusterView {
         name: "wood".into(),
-        agent_egress,
+        agent_egress: Some(agent_egress),
     });
     world.settings = settings;
     world
@@ -76,7 +76,7 @@ fn meant(world: &World, connection: &Connection) -> bool {
     let is_denied = world
         .cluster
         .as_ref()
-        .is_some_and(|cluster| cluster.agent_egress == AgentEgress::Deny);
+        .is_some_and(|cluster| cluster.agent_egress == Some(AgentEgress::Deny));
     let by_tool = world.tools.iter().any(|tool| {
         let name = tool.metadata.name.as_deref().unwrap();
         let is_referenced = spec
