@@ -63,12 +63,11 @@ async fn a_tools_port_lands_in_its_agents_while_64_syntheses_hang() {
         .endpoint(llm.endpoint())
         .api_key("sk-secret-of-the-test")
         .env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
-    let world = World::with(
-        "hanging",
-        llm,
-        synthesizer.start().await.unwrap(),
-        |operator| operator,
-    )
+    let synthesizer = synthesizer.start().await.unwrap();
+    let url = synthesizer.grpc_url().to_owned();
+    let world = World::with("hanging", llm, synthesizer, |operator| {
+        operator.synthesizer(&url)
+    })
     .await;
     let users = ["user-1", "user-2", "user-3"];
     for user in users {

@@ -7,6 +7,7 @@ mod run;
 mod standing;
 
 pub use run::due as pod_due;
+pub use standing::trouble_due;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};

@@ -20,7 +20,7 @@ use langop_desired::{
         code,
         decide::{self, Decision, InFlight},
         history,
-        status::{StatusInput, interrupted, pod_due, status},
+        status::{StatusInput, interrupted, pod_due, status, trouble_due},
         validate::{ValidatedAgent, validate},
     },
     backoff::due,
@@ -148,6 +148,7 @@ fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Opti
     retry
         .into_iter()
         .chain(pod_due(observed, now()))
+        .chain(trouble_due(observed, now()))
         .chain(is_ended.then(now))
         .min()
 }

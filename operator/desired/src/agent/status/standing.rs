@@ -1,6 +1,9 @@
 //! How an agent is doing, from which Ready, Reconciling and Stalled follow. What a person must correct comes first, then the code, then
 //! the workload.
 
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::Reason;
 
 use super::{
@@ -15,9 +18,13 @@ use crate::{
         decide::{Decision, is_disabled},
         timing::Timing,
     },
+    backoff,
     conditions::{self, Standing},
     observed::{Facts, Observed},
 };
+
+/// Until then a pod of a Deployment has no trouble worth a word: before its claim is bound it cannot be scheduled, for one.
+const TIME_TO_START: Duration = Duration::from_secs(5);
 
 /// How the agent is doing, in one word and one sentence.
 pub(super) fn standing(input: &StatusInput<'_>) -> Standing {
@@ -103,7 +110,7 @@ fn of_workload(input: &StatusInput<'_>) -> Standing {
         }
         Fate::Written(Timing::Cron { .. }) => of_cron_job(input),
         Fate::Kept if input.observed.cron_job.is_some() => of_cron_job(input),
-        Fate::Written(_) | Fate::Kept => of_deployment(input.observed),
+        Fate::Written(_) | Fate::Kept => of_deployment(input),
     }
 }
 
@@ -119,14 +126,13 @@ fn of_cron_job(input: &StatusInput<'_>) -> Standing {
     }
 }
 
-fn of_deployment(observed: &ObservedAgent) -> Standing {
-    let pods: Vec<&Observed> = observed.pods.iter().map(|pod| &**pod).collect();
-    let troubles = pods.iter().filter_map(|pod| match &pod.facts {
-        Facts::Pod(facts) => facts.trouble.clone(),
-        _ => None,
-    });
-    let troubles: Vec<String> = troubles.collect();
-    match conditions::rollout(deployment_facts(observed), pods) {
+fn of_deployment(input: &StatusInput<'_>) -> Standing {
+    let pods = input.observed.pods.iter().map(|pod| &**pod);
+    let grown: Vec<&Observed> = pods
+        .filter(|pod| told_from(pod) <= Some(input.now))
+        .collect();
+    let troubles: Vec<&str> = grown.iter().filter_map(|pod| trouble(pod)).collect();
+    match conditions::rollout(deployment_facts(input.observed), grown.iter().copied()) {
         // One message for all stages of a rollout that names no trouble: each other one would be a write.
         Standing::Progressing(reason, message)
             if !troubles.iter().any(|trouble| message.contains(trouble)) =>
@@ -134,5 +140,26 @@ fn of_deployment(observed: &ObservedAgent) -> Standing {
             Standing::Progressing(reason, "the pods are not ready yet".to_owned())
         }
         standing => standing,
+    }
+}
+
+/// When the trouble of a pod is to be told that is too young for it now, if there is one.
+pub fn trouble_due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
+    let troubled = observed.pods.iter().filter(|pod| trouble(pod).is_some());
+    troubled
+        .filter_map(|pod| told_from(pod))
+        .filter(|due| *due > now)
+        .min()
+}
+
+/// From when on a pod's trouble is told; `None`: always.
+fn told_from(pod: &Observed) -> Option<Timestamp> {
+    Some(backoff::due(pod.created.parse().ok()?, TIME_TO_START))
+}
+
+fn trouble(pod: &Observed) -> Option<&str> {
+    match &pod.facts {
+        Facts::Pod(facts) => facts.trouble.as_deref(),
+        _ => None,
     }
 }

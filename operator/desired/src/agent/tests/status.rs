@@ -12,7 +12,7 @@ use crate::{
     agent::{
         attempt::{self, Failed},
         build::Fate,
-        status::{StatusInput, interrupted, pod_due, status},
+        status::{StatusInput, interrupted, pod_due, status, trouble_due},
     },
     conditions::{self, Standing},
 };
@@ -563,6 +563,26 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
     let status = world.status();
     assert!(all(&status).contains(&"Ready=False/PodsRefused".to_owned()));
     assert!(message(&status, types::READY).contains("exceeded quota: tight"));
+}
+
+#[test]
+fn a_young_pods_trouble_is_told_when_it_lasts() {
+    let mut world = running();
+    world.observed.deployment = Some(deployment(0));
+    let facts = PodFacts {
+        trouble: Some("the pod cannot be scheduled: unbound claims".into()),
+        ..PodFacts::default()
+    };
+    let mut young = (*pod("ReplicaSet", facts)).clone();
+    let aged = |seconds| Timestamp::from_second(now().as_second() - seconds).unwrap();
+    for (seconds, is_told) in [(0, false), (4, false), (5, true)] {
+        young.created = aged(seconds).to_string();
+        world.observed.pods = vec![Arc::new(young.clone())];
+        let text = message(&world.status(), types::READY).to_owned();
+        assert_eq!(text.contains("unbound"), is_told, "{seconds} s: {text}");
+        let due = trouble_due(&world.observed, now());
+        assert_eq!(due, (!is_told).then(|| aged(seconds - 5)), "{seconds} s");
+    }
 }
 
 #[test]
