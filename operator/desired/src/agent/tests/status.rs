@@ -578,7 +578,7 @@ fn a_young_pods_trouble_is_told_when_it_lasts() {
     for (seconds, is_told) in [(0, false), (4, false), (5, true)] {
         young.created = aged(seconds).to_string();
         world.observed.pods = vec![Arc::new(young.clone())];
-        let text = message(&world.status(), types::READY).to_owned();
+        let text = message(&world.status(), types::READY);
         assert_eq!(text.contains("unbound"), is_told, "{seconds} s: {text}");
         let due = trouble_due(&world.observed, now());
         assert_eq!(due, (!is_told).then(|| aged(seconds - 5)), "{seconds} s");
