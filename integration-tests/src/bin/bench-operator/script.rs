@@ -131,12 +131,14 @@ impl Write {
     }
 }
 
-/// Takes out the uids of children, which will be others; the agent's own is exchanged when the request is repeated.
+/// Takes out what another API server will give other values: versions, and the uids of children. The agent's own uid is exchanged when the
+/// request is repeated.
 fn strip(body: &mut Value, owner: &str) {
-    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut)
-        && metadata.get("uid").and_then(Value::as_str) != Some(owner)
-    {
-        metadata.remove("uid");
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        if metadata.get("uid").and_then(Value::as_str) != Some(owner) {
+            metadata.remove("uid");
+        }
     }
     if let Some(body) = body.as_object_mut() {
         body.remove("preconditions");
