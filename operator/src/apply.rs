@@ -95,10 +95,11 @@ pub(crate) async fn children(
     owner: &Owner,
     prepared: Children<Prepared>,
     keep: &[Key],
+    free: &mut Free,
 ) -> Result<Applying, ReconcileError> {
     let mut items: Vec<Item> = prepared.in_order().into_iter().map(Item::from).collect();
     for item in &mut items {
-        item.live = look(ctx, &item.key).await?;
+        item.live = look(ctx, free, &item.key).await?;
     }
     let lives = items.iter().filter_map(|item| item.live.as_deref());
     if let Some(obstacle) = Obstacle::of(owner, lives) {
@@ -186,22 +187,31 @@ pub(crate) async fn obstacle_at(
     ctx: &Context,
     owner: &Owner,
     keys: &[Key],
+    free: &mut Free,
 ) -> Result<Option<Obstacle>, ReconcileError> {
     let mut lives = Vec::new();
     for key in keys {
-        lives.extend(look(ctx, key).await?);
+        lives.extend(look(ctx, free, key).await?);
     }
     Ok(Obstacle::of(owner, lives.iter().map(AsRef::as_ref)))
 }
+
+/// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer: somebody may take them.
+#[derive(Debug, Default)]
+pub(crate) struct Free(BTreeSet<Key>);
 
 /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
 /// take over without a word.
 pub(crate) async fn look(
     ctx: &Context,
+    free: &mut Free,
     key: &Key,
 ) -> Result<Option<Arc<Observed>>, ReconcileError> {
     if let Some(known) = ctx.index.get(key.kind, &key.namespace, &key.name) {
         return Ok(Some(known));
+    }
+    if free.0.contains(key) {
+        return Ok(None);
     }
     let api = child::api(&ctx.client, key.kind, Some(&key.namespace));
     let act = || {
@@ -216,6 +226,9 @@ pub(crate) async fn look(
         .get_opt(&key.name)
         .await
         .map_err(|error| ReconcileError::api(act(), error))?;
+    if live.is_none() {
+        free.0.insert(key.clone());
+    }
     Ok(live
         .and_then(|live| digest::reduce_object(key.kind, live))
         .map(Arc::new))

@@ -160,11 +160,12 @@ impl Candidate {
         let (record, now) = (live.spec.clone().unwrap_or_default(), Instant::now());
         let seen = Seen::now(record, self.seen.take(), now);
         let whose = seen.whose(&self.identity, now);
-        if whose == Whose::Takeable {
-            let record = seen.held(&self.identity, Timestamp::now());
-            self.replace(live, record).await?;
-        }
+        let ours = seen.held(&self.identity, Timestamp::now());
+        // Kept even if the write fails: the time for which nobody has renewed it goes on.
         self.seen = Some(seen);
+        if whose == Whose::Takeable {
+            self.replace(live, ours).await?;
+        }
         Ok(whose)
     }
 

@@ -16,7 +16,7 @@ use langop_desired::{
 
 use super::{owner, report};
 use crate::{
-    apply,
+    apply::{self, Free},
     context::{Context, now},
     error::ReconcileError,
     index::Key,
@@ -68,6 +68,7 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
     let live = apply::look(
         ctx,
+        &mut Free::default(),
         &Key::new(ChildKind::Namespace, "", &validated.namespace),
     )
     .await?;
@@ -80,7 +81,11 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
         return not(standing);
     }
     let children = cluster::build(&validated, &ctx.settings.build);
-    Ok(apply::children(ctx, &owner, children, &[]).await?.settle())
+    Ok(
+        apply::children(ctx, &owner, children, &[], &mut Free::default())
+            .await?
+            .settle(),
+    )
 }
 
 /// Agents to be shown, and when to look again if that is not the whole truth.

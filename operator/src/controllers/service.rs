@@ -11,7 +11,12 @@ use langop_desired::{
 
 use super::{owner, report};
 use crate::{
-    apply, context::Context, error::ReconcileError, objects::Stored, runner::Done, status,
+    apply::{self, Free},
+    context::Context,
+    error::ReconcileError,
+    objects::Stored,
+    runner::Done,
+    status,
 };
 
 /// The live Deployment and pods of a resource.
@@ -43,7 +48,9 @@ pub(super) async fn apply<K: Stored>(
 ) -> Result<Applying, ReconcileError> {
     let owner = owner(object)?;
     let (written, children) = match built {
-        Ok(children) => apply::children(ctx, &owner, children, &[]).await?.settle(),
+        Ok(children) => apply::children(ctx, &owner, children, &[], &mut Free::default())
+            .await?
+            .settle(),
         Err(problem) => (Vec::new(), Err(problem.into())),
     };
     let namespace = object.namespace().unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, names::labels};
+use langop_api::{LanguageAgent, agent::ExecutionMode, names::labels};
 use langop_desired::{
     agent::{AgentContext, ClusterView, ObservedAgent, child_names, claim_name},
     cluster,
@@ -15,7 +15,11 @@ use langop_desired::{
 };
 
 use crate::{
-    apply, context::Context, dereference::InNamespace, error::ReconcileError, index::Key,
+    apply::{self, Free},
+    context::Context,
+    dereference::InNamespace,
+    error::ReconcileError,
+    index::Key,
     ownership::Obstacle,
 };
 
@@ -24,6 +28,7 @@ pub(super) async fn context<'a>(
     ctx: &Context,
     agent: &'a LanguageAgent,
     owner: &Owner,
+    free: &mut Free,
 ) -> Result<AgentContext<'a>, ReconcileError> {
     let namespace = agent.namespace().unwrap_or_default();
     let source = InNamespace::new(ctx, &namespace);
@@ -41,7 +46,7 @@ pub(super) async fn context<'a>(
             &namespace,
             &claim_name(&owner.name),
         );
-        observed.claim = apply::look(ctx, &key).await?;
+        observed.claim = apply::look(ctx, free, &key).await?;
     }
     Ok(AgentContext {
         agent,
@@ -125,18 +130,26 @@ pub(super) async fn obstacle(
     ctx: &Context,
     owner: &Owner,
     context: &AgentContext<'_>,
+    free: &mut Free,
 ) -> Result<Option<Obstacle>, ReconcileError> {
     let namespace = context.agent.namespace().unwrap_or_default();
     let is_new = is_new(&context.observed);
+    let mode = context.agent.spec.execution_mode;
     let keys = child_names(&owner.name)
         .into_iter()
-        // What a claim may be is decided by validation.
-        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim)
+        .filter(|(kind, _)| match kind {
+            // What a claim may be is decided by validation.
+            ChildKind::PersistentVolumeClaim => false,
+            // Only one of these is written where the spec says which.
+            ChildKind::CronJob => mode != Some(ExecutionMode::Autonomous),
+            ChildKind::Deployment => mode != Some(ExecutionMode::Scheduled),
+            _ => true,
+        })
         .map(|(kind, name)| Key {
             kind,
             namespace: namespace.clone(),
             name,
         })
         .filter(|key| is_new || ctx.index.get(key.kind, &key.namespace, &key.name).is_some());
-    apply::obstacle_at(ctx, owner, &keys.collect::<Vec<_>>()).await
+    apply::obstacle_at(ctx, owner, &keys.collect::<Vec<_>>(), free).await
 }

@@ -31,7 +31,7 @@ use langop_desired::{
 use self::{answer::Settled, call::Call};
 use super::{backoff, owner, report, until};
 use crate::{
-    apply,
+    apply::{self, Free},
     context::{Context, now},
     error::ReconcileError,
     index::Key,
@@ -44,12 +44,13 @@ use crate::{
 impl Reconciled for LanguageAgent {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let owner = owner(&*self)?;
-        let context = dereference::context(&ctx, &self, &owner).await?;
-        if let Some(obstacle) = dereference::obstacle(&ctx, &owner, &context).await? {
+        let mut free = Free::default();
+        let context = dereference::context(&ctx, &self, &owner, &mut free).await?;
+        if let Some(obstacle) = dereference::obstacle(&ctx, &owner, &context, &mut free).await? {
             return stop(&ctx, &context, &[], obstacle.standing()).await;
         }
         match validate(&context, &ctx.settings.build, now()) {
-            Ok(agent) => Box::pin(proceed(&ctx, context, &agent)).await,
+            Ok(agent) => Box::pin(proceed(&ctx, context, &agent, free)).await,
             Err(invalid) => stop(&ctx, &context, &[], invalid.into()).await,
         }
     }
@@ -60,6 +61,7 @@ async fn proceed(
     ctx: &Arc<Context>,
     mut context: AgentContext<'_>,
     agent: &ValidatedAgent,
+    mut free: Free,
 ) -> Result<Done, ReconcileError> {
     let before = previous(context.agent);
     let info = before.synthesis_info.clone().unwrap_or_default();
@@ -70,15 +72,16 @@ async fn proceed(
     let settled = answer::settle(ctx, agent, info, &context.observed).await?;
     context.observed = dereference::observed(ctx, context.agent);
     let plan = plan(ctx, agent, &settled, &context);
-    let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
 
     let workload = plan.decision.workload(agent, &plan.info);
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
     end_other_mode(ctx, &context, &built.report.fate).await?;
     let keep = kept(agent, &built);
-    let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep)
+    let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep, &mut free)
         .await?
         .settle();
+    // After the workload, which waits for nothing that is only told.
+    let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
     let children = match children {
         Ok(children) => children,
         // No call is started and no answer forgotten: that is recorded only by a whole status.
