@@ -1,14 +1,19 @@
-//! Others that go away and come back: the API server, its memory of versions, and the synthesizer.
+//! Others that go away and come back: the API server, its memory of versions, the synthesizer; and a clock that does not go on.
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::ResourceExt as _;
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use kube::{
+    ResourceExt as _,
+    api::{Patch, PatchParams},
+};
 use langop_api::LanguageAgent;
-use langop_integration_tests::{ControlPlane, Weather, audit, fault_proxy::faults::Rates, run_dir};
+use langop_integration_tests::{
+    ControlPlane, Reply, Weather, audit, fake_llm::AGENT, fault_proxy::faults::Rates, run_dir, wait,
+};
 use serde_json::json;
 
-use crate::world::{End, World};
+use crate::world::{End, SOON, World};
 
 /// Long enough for every watch to have tried again in vain.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -165,4 +170,43 @@ async fn a_synthesizer_that_comes_and_goes_stops_nothing_that_runs() {
     }
     world.until_settled().await;
     world.account.audit(5);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_delays_nothing() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let mut world = World::new("clock", 7).await;
+    world.llm.reply(Reply::status(400));
+    world.agent("walker", "walk the dog").await;
+    let agents = world.ns.api::<LanguageAgent>();
+    let has_failed = |agent: &LanguageAgent| {
+        let info = agent
+            .status
+            .as_ref()
+            .and_then(|s| s.synthesis_info.as_ref());
+        info.is_some_and(|info| info.last_failure_time.is_some())
+    };
+    wait::object(agents.clone(), "walker", SOON, has_failed)
+        .await
+        .unwrap();
+    world.kill_operator().await;
+    // As if the clock by which it failed had been a year ahead of what it is now.
+    let failed = Timestamp::now() + YEAR;
+    let status = json!({"status": {"synthesisInfo": {"lastFailureTime": failed.to_string()}}});
+    agents
+        .patch_status("walker", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .unwrap();
+    world.llm.reply(Reply::Code(AGENT.to_owned()));
+    world.operator.start_again().await.unwrap();
+    let has_code = |agent: &LanguageAgent| {
+        let info = agent
+            .status
+            .as_ref()
+            .and_then(|s| s.synthesis_info.as_ref());
+        info.is_some_and(|info| info.code_hash.is_some() && info.last_failure_time.is_none())
+    };
+    wait::object(agents, "walker", SOON, has_code)
+        .await
+        .unwrap();
 }

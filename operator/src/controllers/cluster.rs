@@ -107,29 +107,30 @@ fn before(cluster: &LanguageCluster) -> Option<AgentCounts> {
     cluster.status.as_ref().and_then(|status| status.agents)
 }
 
+/// Looks at every agent of the namespace, so not at each change of one of thousands.
 fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
+    let rest = rest(ctx, object);
+    if !rest.is_zero() {
+        return Counted {
+            again: Some(rest),
+            ..Counted::unchanged(object)
+        };
+    }
     let agents = ctx.stores.agents.list(Some(&cluster::namespace_of(object)));
     let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| {
         agent.0.as_ref().ok()?.status.as_ref()?.phase
     };
-    let agents = cluster::count(agents.iter().map(|agent| phase(agent)));
-    if Some(agents) == before(object) {
-        return Counted::unchanged(object);
+    Counted {
+        agents: Some(cluster::count(agents.iter().map(|agent| phase(agent)))),
+        again: None,
     }
+}
+
+/// Until counts may be written again.
+fn rest(ctx: &Context, object: &LanguageCluster) -> Duration {
     let times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
-    let rest = times
+    times
         .get(&object.name_any())
         .map(|last| PACE.saturating_sub(last.elapsed()))
-        .unwrap_or_default();
-    if rest.is_zero() {
-        Counted {
-            agents: Some(agents),
-            again: None,
-        }
-    } else {
-        Counted {
-            again: Some(rest),
-            ..Counted::unchanged(object)
-        }
-    }
+        .unwrap_or_default()
 }

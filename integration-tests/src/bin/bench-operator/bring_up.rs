@@ -39,8 +39,8 @@ pub(crate) async fn measure(
     all_ready(world, fleet).await?;
 
     let times = Times::read(world.audit, mark, world.operator.user())?;
-    figures.bring_up_seconds = times.all();
-    figures.bring_up_objects_seconds = times.objects();
+    figures.bring_up_seconds = times.objects();
+    figures.bring_up_settled_seconds = times.all();
     figures.bring_up_writes = Some(times.writes);
     figures.bring_up_failed_writes = Some(times.failed);
     figures.bring_up_operator_cpu_seconds = Some(process::cpu_seconds(world.operator.pid())? - cpu);

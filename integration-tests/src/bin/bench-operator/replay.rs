@@ -46,8 +46,8 @@ pub(crate) async fn measure(
     let mark = audit.mark()?;
     perform(&admin, &client, script).await?;
     let times = Times::read(audit, mark, operator.user())?;
-    figures.baseline_seconds = times.all();
-    figures.baseline_objects_seconds = times.objects();
+    figures.baseline_seconds = times.objects();
+    figures.baseline_settled_seconds = times.all();
     Ok(())
 }
 
