@@ -2,7 +2,10 @@
 //!
 //! What is counted and still exists is remembered in the same status write as the count: the uid of a Job, or a pod's uid with its
 //! restarts (`UID:3`). Neither a restart of the operator nor garbage collection counts anything twice.
+//!
+//! A container that keeps crashing is counted in strides: each count is a write, and a crash loop has no end.
 
+use k8s_openapi::jiff::Timestamp;
 use langop_api::LanguageAgentStatus;
 
 use super::ObservedAgent;
@@ -43,7 +46,7 @@ struct Ended {
 }
 
 /// Brings the counts up to date with what is observed.
-pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
+pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
     let before = std::mem::take(&mut status.counted_executions);
     let mut ended: Vec<Ended> = Vec::new();
     for job in observed.jobs.iter().filter(|job| observed.is_own(job)) {
@@ -64,7 +67,11 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
             continue;
         };
         let known = known_restarts(&before, &pod.uid);
-        let restarts = facts.restarts.max(known);
+        let restarts = if is_in_stride(pod, facts, known, now) {
+            known
+        } else {
+            facts.restarts.max(known)
+        };
         if restarts > known {
             ended.push(of_container(facts, i64::from(restarts - known)));
         }
@@ -79,6 +86,15 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
     for execution in ended {
         add(status, execution);
     }
+}
+
+/// Whether the ends of a container wait to be counted: while it keeps crashing, until there are twice as many. All are counted when it runs
+/// well again, and when its pod ends.
+fn is_in_stride(pod: &Observed, facts: &PodFacts, known: i32, now: Timestamp) -> bool {
+    !pod.deleting
+        && !facts.has_ended()
+        && facts.trouble_at(now).is_some()
+        && facts.restarts < known.saturating_mul(2)
 }
 
 fn add(status: &mut LanguageAgentStatus, ended: Ended) {
