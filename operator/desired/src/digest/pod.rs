@@ -8,14 +8,12 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::reduce::{condition, integer, owned_text, pointed_text, text};
+use super::reduce::{condition, ending_message, integer, owned_text, pointed_text, text};
 use crate::{
     backoff,
     observed::{PodFacts, Termination, Trouble},
 };
 
-/// Longest text kept of a termination message, in bytes.
-const MAX_TERMINATION_MESSAGE: usize = 256;
 /// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it cannot be scheduled, for one.
 const TIME_TO_START: Duration = Duration::from_secs(5);
 /// A container that ran so long did not crash at its start. The kubelet, too, forgets a crash then.
@@ -55,18 +53,10 @@ fn ended(status: &Value) -> Option<&Value> {
 
 fn last_termination(status: &Value) -> Option<Termination> {
     let ended = ended(status)?;
-    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"));
-    if let Some(message) = &mut message {
-        let mut end = message.len().min(MAX_TERMINATION_MESSAGE);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-    }
     Some(Termination {
         exit_code: integer(ended.get("exitCode")),
         ended: owned_text(ended, "finishedAt"),
-        message,
+        message: ending_message(ended),
     })
 }
 

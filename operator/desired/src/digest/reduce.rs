@@ -20,6 +20,9 @@ const OURS: &str = "langop.io/";
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 
+/// Longest text kept of how a container or a Job ended, in bytes.
+const MAX_ENDING_MESSAGE: usize = 256;
+
 /// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
 pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
     let mut live = live;
@@ -204,11 +207,10 @@ fn job(live: &Value) -> JobFacts {
             had_pod: true,
         }
     } else if let Some(failed) = ended("Failed") {
-        let message = owned_text(failed, "message").or_else(|| owned_text(failed, "reason"));
         JobFacts {
             succeeded: Some(false),
             ended: since(failed),
-            message,
+            message: ending_message(failed),
             had_pod: true,
         }
     } else {
@@ -219,6 +221,17 @@ fn job(live: &Value) -> JobFacts {
             ..JobFacts::default()
         }
     }
+}
+
+/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
+pub(super) fn ending_message(ended: &Value) -> Option<String> {
+    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"))?;
+    let mut end = message.len().min(MAX_ENDING_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    Some(message)
 }
 
 fn code(live: &Value) -> CodeFacts {

@@ -239,6 +239,9 @@ fn the_ends_of_jobs() {
             Some("DeadlineExceeded".into())
         )
     );
+    let wordy =
+        json!({"type": "Failed", "status": "True", "message": "x".to_owned() + &"ä".repeat(200)});
+    assert_eq!(job(wordy).2.map(|message| message.len()), Some(255));
     assert_eq!(
         job(json!({"type": "Suspended", "status": "True"})),
         (None, None, None)
