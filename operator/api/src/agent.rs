@@ -271,6 +271,7 @@ pub const MAX_VALIDATION_ERRORS: usize = 10;
 /// What is known of an agent.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct LanguageAgentStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
