@@ -1,5 +1,6 @@
 //! What deployment tools make of our objects: kstatus (Flux, kubectl-based appliers) and Argo CD read the statuses that the operator's own
-//! functions produce, for every way a resource can stand, and both come to the same end. No cluster.
+//! functions produce, for every way a resource can stand, and both come to the same end. No operator; a real API server only for what it
+//! says of an object that nobody has looked at.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +8,10 @@
     reason = "helpers of tests are tests, too"
 )]
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
+use kube::{Api, api::DeleteParams};
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
     condition::Reason, crds,
@@ -22,6 +26,7 @@ use langop_desired::{
     tool,
     workload::Rollout,
 };
+use langop_integration_tests::{ControlPlane, TestNamespace, manifests};
 use mlua::{Lua, LuaOptions, StdLib, Table, Value as LuaValue};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -264,7 +269,32 @@ fn the_status_of_an_older_generation_counts_for_nothing() {
     }
 }
 
-/// kstatus takes an object without status for Current, whatever its kind; the script need not.
+/// kstatus takes an object without observedGeneration for Current, so a new object has one from the beginning: that of no generation.
+#[tokio::test]
+async fn an_object_that_nobody_has_looked_at_is_in_progress() {
+    const FAMILY: &str = include_str!("../fixtures/family.yaml");
+    const CLUSTER: &str = "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: unseen}, spec: {}}";
+    let cp = ControlPlane::shared().await;
+    cp.install_crds().await.unwrap();
+    let ns = TestNamespace::create(cp, "unseen").await.unwrap();
+    let mut kinds = BTreeSet::new();
+    for text in [FAMILY, CLUSTER] {
+        for object in manifests::parse(text).unwrap() {
+            let made = manifests::apply(&ns.client(), &object, ns.name()).await;
+            let made = serde_json::to_value(made.unwrap()).unwrap();
+            check(&made, Kstatus::InProgress, "Progressing", "generation");
+            kinds.insert(made["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    // It is of no namespace that goes with the test.
+    let clusters = Api::<LanguageCluster>::all(ns.client());
+    let deleted = clusters.delete("unseen", &DeleteParams::default()).await;
+    assert!(deleted.is_ok(), "{deleted:?}");
+    let all = crds::all().into_iter().map(|crd| crd.spec.names.kind);
+    assert_eq!(kinds, all.collect());
+}
+
+/// Our definitions give every object a status, but those of an older release may not.
 #[test]
 fn argo_waits_for_a_status() {
     for kind in STANDING {

@@ -1,14 +1,22 @@
 //! Conditions are true to the pods: an agent whose pods do not work is not Ready and says why, and Ready does not flap.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt as _, api::DeleteParams};
-use langop_api::LanguageAgent;
-use langop_integration_tests::wait;
-use serde_json::json;
+use std::ops::Range;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Node, Pod, ResourceQuota},
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use langop_api::{LanguageAgent, names::labels};
+use langop_integration_tests::{audit, wait};
+use serde_json::{Value, json};
 
 use crate::{
-    history, kubelet,
-    world::{MODEL, SOON, TOOL, World, agent_yaml, condition, is, is_current},
+    executions, history, kubelet,
+    world::{MODEL, SOON, TOOL, Tool, World, agent_yaml, condition, is, is_current, is_ready},
 };
 
 /// Waits until the agent is not Ready for this cause, and still reconciling, as kstatus has it.
@@ -69,6 +77,72 @@ async fn pods_that_crash_or_cannot_be_pulled_are_told_of_until_they_work() {
     world.until_ready("worker").await;
 }
 
+/// Waits until the Deployment's controller has seen how many of the pods are ready.
+async fn until_available(world: &World, name: &str, wanted: i32) {
+    let available = |deployment: &Deployment| {
+        let status = deployment.status.as_ref();
+        status
+            .and_then(|status| status.available_replicas)
+            .unwrap_or(0)
+            == wanted
+    };
+    world.until(name, available).await;
+}
+
+/// Its container ends after so many minutes and is started again, so often as said, and each time the Deployment believes it.
+async fn crash_in_turns(world: &World, name: &str, pod: &Pod, turns: Range<i32>, minutes: i64) {
+    for restarts in turns {
+        let end = || kubelet::crash(minutes);
+        kubelet::crashed(world, pod, restarts, end()).await;
+        until_available(world, name, 0).await;
+        kubelet::runs_again(world, pod, restarts + 1, end()).await;
+        until_available(world, name, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_crash_loop_is_told_once_and_healed_by_a_longer_run() {
+    const TURNS: i32 = 20;
+    let world = World::new("crash-loop").await;
+    let before = world.with_agent("worker", "work").await;
+    let pod = running_pod(&world, "worker").await;
+    let mark = world.settled().await;
+
+    crash_in_turns(&world, "worker", &pod, 0..TURNS - 1, 4).await;
+    until_in_trouble(&world, "worker", &["keeps crashing", "exit code 3"]).await;
+    // After a shorter run, less is asked of the next.
+    crash_in_turns(&world, "worker", &pod, TURNS - 1..TURNS, 0).await;
+    let healed = world.until_ready("worker").await;
+    let states = history::since(&world, &before).await;
+    assert_eq!(
+        history::transitions(&states, "Ready"),
+        ["True", "False", "True"],
+        "{states:#?}"
+    );
+    assert_eq!(healed.status.unwrap().execution_count, Some(TURNS.into()));
+    let deeds = world.done_since(mark).await;
+    let writes = deeds.statuses["languageagents worker"];
+    // It ended; it keeps crashing; counted at 1, 2, 4, 8 and 16; it runs.
+    assert!(writes <= 8, "{writes}:\n{}", audit::pretty(&deeds.writes));
+}
+
+#[tokio::test]
+async fn a_tool_whose_container_ended_is_ready_again_when_it_has_run_for_a_while() {
+    let world = World::new("crashed-tool").await;
+    world.with_tool_and_model().await;
+    let of_tool = ListParams::default().labels(&format!("{}=mail", labels::TOOL));
+    let pods = world.ns.api::<Pod>().list(&of_tool).await.unwrap();
+    let ready = |tool: &Tool| is_ready(&tool.status.as_ref().unwrap().conditions);
+
+    kubelet::crashed(&world, &pods.items[0], 0, kubelet::crash(0)).await;
+    let tool = world.until("mail", |tool: &Tool| !ready(tool)).await;
+    let told = format!("{:?}", tool.status.unwrap().conditions);
+    assert!(told.contains("ended (exit code 3, Error)"), "{told}");
+    kubelet::runs_again(&world, &pods.items[0], 1, kubelet::crash(0)).await;
+    let tool = world.until("mail", ready).await;
+    assert_eq!(tool.status.unwrap().ready_replicas, Some(1));
+}
+
 #[tokio::test]
 async fn a_pod_that_no_node_takes_is_told_of_until_one_does() {
     let world = World::new("no-node").await;
@@ -83,6 +157,126 @@ async fn a_pod_that_no_node_takes_is_told_of_until_one_does() {
         .patch::<LanguageAgent>("homeless", json!({"spec": {"nodeSelector": null}}))
         .await;
     world.until_ready("homeless").await;
+}
+
+/// Waits until the agent is stalled because pods are refused, for this cause.
+async fn until_refused(world: &World, agent: &str, cause: &str) {
+    let says = |agent: &LanguageAgent| {
+        let stalled = condition(agent, "Stalled").filter(|stalled| stalled.status == "True");
+        is_current(agent)
+            && is(agent, "Ready", "False")
+            && stalled.is_some_and(|stalled| {
+                stalled.reason == "PodsRefused" && stalled.message.contains(cause)
+            })
+    };
+    world.until(agent, says).await;
+}
+
+/// No pod may be made.
+async fn with_quota_of_nothing(world: &World) {
+    world
+        .apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: tight}, spec: {hard: {pods: \"0\"}}}")
+        .await;
+    let enforced = |quota: &ResourceQuota| {
+        let hard = quota
+            .status
+            .as_ref()
+            .and_then(|status| status.hard.as_ref());
+        hard.is_some_and(|hard| hard.contains_key("pods"))
+    };
+    world.until("tight", enforced).await;
+}
+
+async fn lift_quota(world: &World) {
+    let quotas = world.ns.api::<ResourceQuota>();
+    quotas
+        .delete("tight", &DeleteParams::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn pods_that_a_quota_refuses_are_told_of_until_it_allows_them() {
+    let world = World::new("quota").await;
+    world.with_tool_and_model().await;
+    with_quota_of_nothing(&world).await;
+    world.apply(&agent_yaml("poor", "save")).await;
+    until_refused(&world, "poor", "exceeded quota: tight").await;
+    lift_quota(&world).await;
+    world.until_ready("poor").await;
+}
+
+#[tokio::test]
+async fn a_run_whose_pod_a_quota_refuses_is_told_of_until_it_has_one() {
+    let world = World::new("quota-run").await;
+    executions::scheduled(&world, "clerk", "").await;
+    with_quota_of_nothing(&world).await;
+    executions::run_now(&world, "clerk", "refused").await;
+    until_refused(&world, "clerk", "kubectl describe job refused").await;
+    lift_quota(&world).await;
+    executions::until_counted(&world, "clerk", (1, 1, 0)).await;
+    world.until_ready("clerk").await;
+}
+
+#[tokio::test]
+async fn a_run_that_no_node_takes_is_told_of_until_one_does() {
+    let world = World::new("no-node-run").await;
+    let before = scheduled_in(&world, "clerk", "attic").await;
+    executions::run_now(&world, "clerk", "stranded").await;
+    until_in_trouble(&world, "clerk", &["Job 'stranded'", "cannot be scheduled"]).await;
+
+    let nodes = Api::<Node>::all(world.ns.client());
+    let node = nodes.list(&ListParams::default()).await.unwrap().items[0].name_any();
+    let label = |value: Value| Patch::Merge(json!({"metadata": {"labels": {"tests/room": value}}}));
+    let set = async |value| {
+        nodes
+            .patch(&node, &PatchParams::default(), &label(value))
+            .await
+            .unwrap();
+    };
+    set(json!("attic")).await;
+    executions::until_counted(&world, "clerk", (1, 1, 0)).await;
+    set(Value::Null).await;
+    world.until_ready("clerk").await;
+    assert_one_rollout(&history::since(&world, &before).await);
+}
+
+#[tokio::test]
+async fn a_run_whose_image_cannot_be_pulled_is_told_of_once_until_it_ends() {
+    let world = World::new("no-image-run").await;
+    // No node takes its pods, so kwok does not end them.
+    let before = scheduled_in(&world, "clerk", "nowhere").await;
+    executions::run_now(&world, "clerk", "imageless").await;
+    let pod = executions::pod_of(&world, "imageless").await;
+    let image = pod.spec.as_ref().unwrap().containers[0]
+        .image
+        .clone()
+        .unwrap();
+    let wait_for = async |reason: &str| {
+        let waiting = json!({"reason": reason, "message": "not found"});
+        kubelet::waits(&world, &pod, waiting, None).await;
+    };
+    wait_for("ErrImagePull").await;
+    let causes = ["Job 'imageless'", "cannot be pulled", &image];
+    until_in_trouble(&world, "clerk", &causes).await;
+    let mark = world.settled().await;
+    for reason in ["ImagePullBackOff", "ErrImagePull", "ContainerCreating"] {
+        wait_for(reason).await;
+        world.done_since(mark).await.assert_none();
+    }
+
+    kubelet::ended(&world, &pod, 0, "at last").await;
+    executions::until_counted(&world, "clerk", (1, 1, 0)).await;
+    world.until_ready("clerk").await;
+    assert_one_rollout(&history::since(&world, &before).await);
+}
+
+/// An agent that runs once a year, where a node is labelled for this room.
+async fn scheduled_in(world: &World, name: &str, room: &str) -> LanguageAgent {
+    let selector = format!(", nodeSelector: {{tests/room: {room}}}");
+    executions::scheduled(world, name, &selector).await;
+    world.settled().await;
+    world.get(name).await.unwrap()
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// An agent that runs once a year, so that all runs are the test's own.
-async fn scheduled(world: &World, name: &str, more: &str) {
+pub(crate) async fn scheduled(world: &World, name: &str, more: &str) {
     let yaml = format!(
         "
 apiVersion: langop.io/v1alpha1
@@ -33,7 +33,7 @@ spec: {{instructions: Count what there is, schedule: \"0 0 1 1 *\"{more}}}
 }
 
 /// Runs it now, as a person would.
-async fn run_now(world: &World, agent: &str, job: &str) {
+pub(crate) async fn run_now(world: &World, agent: &str, job: &str) {
     let ready = world.cp.ready();
     let output = Command::new(&ready.kubectl)
         .arg("--kubeconfig")
@@ -49,7 +49,7 @@ async fn run_now(world: &World, agent: &str, job: &str) {
 }
 
 /// The one pod of a Job.
-async fn pod_of(world: &World, job: &str) -> Pod {
+pub(crate) async fn pod_of(world: &World, job: &str) -> Pod {
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let found = wait::until("the Job's pod", SOON, async || {
         let pods = world.ns.api::<Pod>().list(&of_job).await;
@@ -96,7 +96,11 @@ async fn settled_counts(world: &World, agent: &str) -> (i64, i64, i64) {
     counts(&world.get::<LanguageAgent>(agent).await.unwrap())
 }
 
-async fn until_counted(world: &World, agent: &str, wanted: (i64, i64, i64)) -> LanguageAgent {
+pub(crate) async fn until_counted(
+    world: &World,
+    agent: &str,
+    wanted: (i64, i64, i64),
+) -> LanguageAgent {
     world
         .until(agent, |agent: &LanguageAgent| counts(agent) == wanted)
         .await

@@ -1,7 +1,10 @@
 //! Says of pods what a kubelet would say, where kwok's pods only ever do well. kwok leaves alone a pod that runs already (unless it is a
 //! Job's), and one that no node took.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{
     ResourceExt as _,
     api::{Patch, PatchParams},
@@ -17,10 +20,36 @@ pub(crate) async fn waits(world: &World, pod: &Pod, waiting: Value, last: Option
     if let Some(last) = last {
         status["lastState"] = json!({"terminated": last});
     }
-    let not_ready = |type_: &str| json!({"type": type_, "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": END});
+    say_of_container(world, pod, status).await;
+}
+
+/// Its container ended and is to be started again.
+pub(crate) async fn crashed(world: &World, pod: &Pod, restarts: i32, end: Value) {
+    let status = container(pod, &json!({"terminated": end}), restarts);
+    say_of_container(world, pod, status).await;
+}
+
+/// Its container was just started again, and is ready.
+pub(crate) async fn runs_again(world: &World, pod: &Pod, restarts: i32, last: Value) {
+    let running = json!({"running": {"startedAt": Timestamp::now().to_string()}});
+    let mut status = container(pod, &running, restarts);
+    status["ready"] = json!(true);
+    status["lastState"] = json!({"terminated": last});
+    say_of_container(world, pod, status).await;
+}
+
+/// The pod is ready exactly if its container is.
+async fn say_of_container(world: &World, pod: &Pod, status: Value) {
+    let value = if status["ready"] == true {
+        "True"
+    } else {
+        "False"
+    };
+    let readiness =
+        |type_: &str| json!({"type": type_, "status": value, "lastTransitionTime": END});
     let conditions = json!([
-        not_ready("Ready"),
-        not_ready("ContainersReady"),
+        readiness("Ready"),
+        readiness("ContainersReady"),
         {"type": "Initialized", "status": "True"},
         {"type": "PodScheduled", "status": "True"},
     ]);
@@ -53,6 +82,14 @@ pub(crate) async fn ended(world: &World, pod: &Pod, exit_code: i32, message: &st
 pub(crate) fn terminated(exit_code: i32, message: &str) -> Value {
     let reason = if exit_code == 0 { "Completed" } else { "Error" };
     json!({"exitCode": exit_code, "reason": reason, "message": message, "startedAt": END, "finishedAt": END})
+}
+
+/// How a container ended badly after it had run for so many minutes.
+pub(crate) fn crash(minutes: i64) -> Value {
+    let mut end = terminated(3, "disk full");
+    let began = END.parse::<Timestamp>().unwrap() - SignedDuration::from_mins(minutes);
+    end["startedAt"] = json!(began.to_string());
+    end
 }
 
 /// Any time of the past will do.

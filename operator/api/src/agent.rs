@@ -263,9 +263,15 @@ pub struct Limits {
     pub timeout: Option<String>,
 }
 
+/// How many runs that still exist are remembered as counted; more wait to be counted until some of these are gone.
+pub const MAX_COUNTED_EXECUTIONS: usize = 1024;
+/// How many reasons are kept of why code was refused.
+pub const MAX_VALIDATION_ERRORS: usize = 10;
+
 /// What is known of an agent.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct LanguageAgentStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,7 +288,7 @@ pub struct LanguageAgentStatus {
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,
-    /// Runs that ended.
+    /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_count: Option<i64>,
     /// Of these, successes.
@@ -300,6 +306,7 @@ pub struct LanguageAgentStatus {
     /// What still exists and is counted above, so that each run is counted exactly once, also across restarts: uids of ended Jobs, and
     /// `POD-UID:RESTARTS` of long-running agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_COUNTED_EXECUTIONS), inner(length(max = 64)))]
     pub counted_executions: Vec<String>,
     /// Pods that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -373,6 +380,7 @@ pub struct SynthesisInfo {
     pub traceparent: Option<String>,
     /// Why the last generated code was refused: `line:column: message`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_VALIDATION_ERRORS), inner(length(max = 1024)))]
     pub validation_errors: Vec<String>,
 }
 

@@ -85,6 +85,21 @@ mod tests {
         }
     }
 
+    /// A list that grows past what the API server stores would keep a status from being written. Conditions are as many as their types.
+    #[test]
+    fn every_list_of_a_status_is_bounded() {
+        for crd in all() {
+            let kind = &crd.spec.names.kind;
+            walk(kind, &spec_and_status(&crd).1, &mut |path, schema| {
+                let by_type = schema["x-kubernetes-list-type"] == "map";
+                if schema["type"] == "array" && !by_type {
+                    assert_eq!(missing_bound(schema), None, "{path}");
+                    assert_eq!(missing_bound(&schema["items"]), None, "{path}[]");
+                }
+            });
+        }
+    }
+
     #[test]
     fn every_field_is_described_and_of_a_known_format() {
         for crd in all() {

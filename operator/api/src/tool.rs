@@ -143,6 +143,7 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// What is known of a tool.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct LanguageToolStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -217,7 +217,7 @@ pub fn status(
             "every reference can be used",
         ),
     }
-    next.summary(match rollout.standing_after(children) {
+    next.summary(match rollout.standing_after(children, now) {
         Standing::Ready(..) if !missing.is_empty() => {
             Standing::Progressing(Reason::ReferenceNotFound, missing)
         }
@@ -230,7 +230,7 @@ pub fn status(
         observed_generation: Some(generation),
         phase: Some(service_phase(&conditions)),
         endpoint: Some(service_url(name, namespace, client.spec.port, settings)),
-        ready_replicas: rollout.ready_replicas(),
+        ready_replicas: rollout.ready_replicas(now),
         conditions,
     }
 }

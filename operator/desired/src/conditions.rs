@@ -14,7 +14,10 @@ use langop_api::{
     model::ServicePhase,
 };
 
-use crate::observed::{ChildKind, DeploymentFacts, Facts, Observed};
+use crate::{
+    observed::{ChildKind, DeploymentFacts},
+    trouble::Troubles,
+};
 
 /// The longest message, in bytes. The API allows 32 KiB; people read the first line.
 pub const MAX_MESSAGE: usize = 1024;
@@ -199,13 +202,10 @@ pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
     }
 }
 
-/// How a Deployment's rollout stands, as its own status tells; `pods` only explain why it is not ready.
+/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not count as available.
 ///
 /// Source of the checks: `kubectl rollout status`.
-pub fn rollout<'a>(
-    deployment: Option<&DeploymentFacts>,
-    pods: impl IntoIterator<Item = &'a Observed>,
-) -> Standing {
+pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> Standing {
     let progressing = |message: String| Standing::Progressing(Reason::RolloutInProgress, message);
     let Some(facts) = deployment else {
         return progressing("the Deployment is not observed yet".into());
@@ -219,14 +219,14 @@ pub fn rollout<'a>(
             format!("pods cannot be created: {cause}"),
         );
     }
-    let Some(lack) = lack(facts) else {
+    let Some(lack) = lack(facts, troubles) else {
         return Standing::Ready(
             Reason::AsDesired,
             format!("{} of {} pods are ready", facts.ready, facts.desired),
         );
     };
-    let message = match trouble(pods) {
-        Some(trouble) => format!("{lack}: {trouble}"),
+    let message = match troubles.cause() {
+        Some(cause) => format!("{lack}: {cause}"),
         None => lack,
     };
     match &facts.stuck {
@@ -236,14 +236,14 @@ pub fn rollout<'a>(
 }
 
 /// What the rollout still lacks.
-fn lack(facts: &DeploymentFacts) -> Option<String> {
+fn lack(facts: &DeploymentFacts, troubles: Troubles<'_>) -> Option<String> {
     let DeploymentFacts {
         desired,
         updated,
-        available,
         replicas,
         ..
     } = facts;
+    let available = &troubles.without(facts, facts.available);
     if updated < desired {
         Some(format!("{updated} of {desired} pods are up to date"))
     } else if replicas > updated {
@@ -253,15 +253,6 @@ fn lack(facts: &DeploymentFacts) -> Option<String> {
     } else {
         None
     }
-}
-
-/// The first trouble by pod name, so that the message does not move between equals.
-fn trouble<'a>(pods: impl IntoIterator<Item = &'a Observed>) -> Option<&'a str> {
-    let troubled = pods.into_iter().filter_map(|pod| match &pod.facts {
-        Facts::Pod(facts) if !pod.deleting => Some((&pod.name, facts.trouble.as_deref()?)),
-        _ => None,
-    });
-    troubled.min().map(|(_, trouble)| trouble)
 }
 
 #[cfg(test)]
@@ -398,7 +389,7 @@ mod tests {
             available: 2,
             ..DeploymentFacts::default()
         };
-        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), []) {
+        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), Troubles::default()) {
             Standing::Ready(_, message) => format!("ready: {message}"),
             Standing::Progressing(_, message) => format!("progressing: {message}"),
             Standing::Stalled(reason, message) => format!("stalled {reason}: {message}"),

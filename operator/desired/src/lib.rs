@@ -25,6 +25,7 @@ pub mod quantity;
 pub mod references;
 pub mod settings;
 pub mod tool;
+pub mod trouble;
 pub mod workload;
 
 #[cfg(test)]

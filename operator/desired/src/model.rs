@@ -280,13 +280,13 @@ pub fn status(
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
     let mut next = Conditions::new(before, generation, now);
-    next.summary(rollout.standing_after(children));
+    next.summary(rollout.standing_after(children, now));
     let conditions = next.finish();
     LanguageModelStatus {
         observed_generation: Some(generation),
         phase: Some(service_phase(&conditions)),
         endpoint: Some(ModelView::new(model, settings).url),
-        ready_replicas: rollout.ready_replicas(),
+        ready_replicas: rollout.ready_replicas(now),
         conditions,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use langop_dsl::AgentDefinition;
 
 /// The child kinds the operator watches.
@@ -134,12 +135,38 @@ pub struct PodFacts {
     pub phase: String,
     /// Condition Ready.
     pub ready: bool,
-    /// Why it is not ready: scheduling, pulling, crashing. One sentence naming the cause.
-    pub trouble: Option<String>,
+    /// What keeps it from working: scheduling, pulling, crashing.
+    pub trouble: Option<Trouble>,
     /// How often its main container was restarted.
     pub restarts: i32,
     /// How its main container ended last.
     pub last_termination: Option<Termination>,
+}
+
+impl PodFacts {
+    /// Whether it came to its end: it is no pod that a Deployment counts.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// What keeps it from working now.
+    pub fn trouble_at(&self, now: Timestamp) -> Option<&str> {
+        let trouble = self.trouble.as_ref()?;
+        let counts = trouble.from.is_none_or(|from| from <= now)
+            && trouble.until.is_none_or(|until| now < until);
+        counts.then_some(trouble.cause.as_str())
+    }
+}
+
+/// What keeps a pod from working.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// One sentence naming the cause: the same for the same cause, without times and numbers of tries.
+    pub cause: String,
+    /// From when on it is worth a word; `None`: at once.
+    pub from: Option<Timestamp>,
+    /// When it is over although nothing more is heard: the container that crashed has run well for long enough. `None`: it does not run.
+    pub until: Option<Timestamp>,
 }
 
 /// The end of one run of a container.

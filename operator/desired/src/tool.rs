@@ -155,7 +155,7 @@ pub fn status(
     let mut next = Conditions::new(before, generation, now);
     next.summary(match (mode, children) {
         (_, Err(problem)) => problem,
-        (DeploymentMode::Service, Ok(_)) => rollout.standing(),
+        (DeploymentMode::Service, Ok(_)) => rollout.standing(now),
         (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
             Reason::AsDesired,
             "runs as a sidecar in the pods of the agents that name it".into(),
@@ -168,7 +168,7 @@ pub fn status(
         endpoint: Some(ToolView::new(tool, settings).url),
         deployment_mode: Some(mode),
         ready_replicas: rollout
-            .ready_replicas()
+            .ready_replicas(now)
             .filter(|_| mode == DeploymentMode::Service),
         conditions,
     }

@@ -11,6 +11,7 @@ use k8s_openapi::{
         apis::meta::v1::{LabelSelector, ObjectMeta},
         util::intstr::IntOrString,
     },
+    jiff::Timestamp,
 };
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     conditions::{self, Standing},
     meta::{self, Component, Owner},
     observed::{DeploymentFacts, Facts, Observed},
+    trouble::{self, Troubles},
 };
 
 /// One Deployment and its Service.
@@ -125,23 +127,30 @@ impl Rollout<'_> {
     }
 
     /// How it stands.
-    pub(crate) fn standing(&self) -> Standing {
-        conditions::rollout(self.facts(), self.pods.iter().map(Arc::as_ref))
+    pub(crate) fn standing(&self, now: Timestamp) -> Standing {
+        conditions::rollout(self.facts(), Troubles::of(self.pods, now))
     }
 
     /// How it stands once its children are applied, or what kept them from being.
     pub(crate) fn standing_after(
         &self,
         children: Result<&Children<Applied>, Standing>,
+        now: Timestamp,
     ) -> Standing {
         match children {
-            Ok(_) => self.standing(),
+            Ok(_) => self.standing(now),
             Err(problem) => problem,
         }
     }
 
-    /// Pods that are ready; `None` while there is no Deployment.
-    pub(crate) fn ready_replicas(&self) -> Option<i32> {
-        self.facts().map(|facts| facts.ready)
+    /// Pods that are ready, without those that only seem so; `None` while there is no Deployment.
+    pub(crate) fn ready_replicas(&self, now: Timestamp) -> Option<i32> {
+        let facts = self.facts()?;
+        Some(Troubles::of(self.pods, now).without(facts, facts.ready))
+    }
+
+    /// When to look again although nothing is heard of it.
+    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        trouble::due(self.pods, now)
     }
 }

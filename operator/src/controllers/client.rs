@@ -47,6 +47,6 @@ impl Reconciled for LanguageClient {
             settings,
             now(),
         );
-        service::finish(&ctx, &*self, &applying, &next).await
+        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
     }
 }

@@ -22,7 +22,7 @@ use langop_desired::{
 
 use crate::{
     apply,
-    context::Context,
+    context::{Context, now},
     error::ReconcileError,
     kind::LangopKind,
     runner::{Done, Outcome},
@@ -48,11 +48,10 @@ fn backoff(ctx: &Context) -> Backoff {
 /// The shortest pause before another look.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// From now until then, at least a moment.
-fn until(due: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(due.duration_since(now))
-        .unwrap_or_default()
-        .max(MOMENT)
+/// Looked at again then, though nothing triggers it; never sooner than in a moment.
+fn again_at(done: Done, due: Option<Timestamp>) -> Done {
+    let pause = |due: Timestamp| Duration::try_from(due.duration_since(now())).unwrap_or_default();
+    due.map_or(done, |due| done.again_in(pause(due).max(MOMENT)))
 }
 
 /// How a reconcile that applied children and wrote a status ended.

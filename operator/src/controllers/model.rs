@@ -24,6 +24,6 @@ impl Reconciled for LanguageModel {
             pods: &applying.live.pods,
         };
         let next = model::status(&self, applying.children(), rollout, settings, now());
-        service::finish(&ctx, &*self, &applying, &next).await
+        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
     }
 }

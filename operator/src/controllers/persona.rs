@@ -14,7 +14,7 @@ use langop_desired::{
 use langop_proto::v1::{DistillPersonaRequest, Persona};
 use tracing::Instrument as _;
 
-use super::{MOMENT, backoff, owner, until};
+use super::{MOMENT, again_at, backoff, owner};
 use crate::{
     context::{Context, now},
     error::ReconcileError,
@@ -59,9 +59,7 @@ impl Reconciled for LanguagePersona {
         ) {
             Decision::Done => Ok(outcome(record(&ctx, &self, &Step::Done).await?)),
             Decision::InFlight => Ok(Outcome::Waiting.into()),
-            Decision::BackingOff { due } => {
-                Ok(Done::from(Outcome::Waiting).again_in(until(due, now())))
-            }
+            Decision::BackingOff { due } => Ok(again_at(Outcome::Waiting.into(), Some(due))),
             Decision::Distill => {
                 let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
                     return stand_in(&ctx, &self, &hash).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use langop_desired::{
     children::{Applied, Children, Prepared},
@@ -9,7 +10,7 @@ use langop_desired::{
     observed::{ChildKind, Observed},
 };
 
-use super::{owner, report};
+use super::{again_at, owner, report};
 use crate::{
     apply::{self, Free},
     context::Context,
@@ -80,17 +81,15 @@ pub(super) async fn apply<K: Stored>(
     })
 }
 
-/// Writes the status and says how it ended.
+/// Writes the status and says how it ended, and when to look again though nothing triggers it.
 pub(super) async fn finish<K: Stored>(
     ctx: &Context,
     object: &K,
     applying: &Applying,
     next: &K::Status,
+    due: Option<Timestamp>,
 ) -> Result<Done, ReconcileError> {
     let written = status::write(ctx, object, next).await?;
-    Ok(report(
-        &applying.written,
-        written,
-        applying.children.as_ref().err(),
-    ))
+    let done = report(&applying.written, written, applying.children.as_ref().err());
+    Ok(again_at(done, due))
 }

@@ -27,6 +27,6 @@ impl Reconciled for LanguageTool {
             pods: &applying.live.pods,
         };
         let next = tool::status(&self, applying.children(), rollout, settings, now());
-        service::finish(&ctx, &*self, &applying, &next).await
+        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
     }
 }

@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{
-    agent::{SynthesisInfo, Tokens},
+    agent::{MAX_VALIDATION_ERRORS, SynthesisInfo, Tokens},
     condition::Reason,
 };
 
 use super::{decide::is_disabled, validate::ValidatedAgent};
-
-/// Findings that are kept of refused code.
-const MAX_VALIDATION_ERRORS: usize = 10;
 
 /// An attempt that gave no code.
 #[derive(Clone, Debug, PartialEq, Eq)]

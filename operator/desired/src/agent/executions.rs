@@ -1,9 +1,15 @@
 //! Executions: each ended Job is counted exactly once, and each end of a container in a pod that runs all the time.
 //!
 //! What is counted and still exists is remembered in the same status write as the count: the uid of a Job, or a pod's uid with its
-//! restarts (`UID:3`). Neither a restart of the operator nor garbage collection counts anything twice.
+//! restarts (`UID:3`). Neither a restart of the operator nor garbage collection counts anything twice. What there is no room to remember
+//! is not counted yet, because it would be counted again.
+//!
+//! A container that keeps crashing is counted in strides: each count is a write, and a crash loop has no end.
 
-use langop_api::LanguageAgentStatus;
+use std::collections::HashSet;
+
+use k8s_openapi::jiff::Timestamp;
+use langop_api::{LanguageAgentStatus, agent::MAX_COUNTED_EXECUTIONS};
 
 use super::ObservedAgent;
 use crate::observed::{Facts, JobFacts, Observed, PodFacts, Termination};
@@ -43,17 +49,19 @@ struct Ended {
 }
 
 /// Brings the counts up to date with what is observed.
-pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
+pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
     let before = std::mem::take(&mut status.counted_executions);
+    let mut room = MAX_COUNTED_EXECUTIONS.saturating_sub(remembered(&before, observed));
     let mut ended: Vec<Ended> = Vec::new();
     for job in observed.jobs.iter().filter(|job| observed.is_own(job)) {
         let Some(outcome) = job_outcome(job) else {
             continue;
         };
         if !before.contains(&job.uid) {
-            if pods_of(job, observed).any(is_behind) {
+            if room == 0 || pods_of(job, observed).any(is_behind) {
                 continue;
             }
+            room -= 1;
             ended.push(of_job(job, outcome, observed));
         }
         status.counted_executions.push(job.uid.clone());
@@ -64,8 +72,14 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
             continue;
         };
         let known = known_restarts(&before, &pod.uid);
-        let restarts = facts.restarts.max(known);
+        let has_room = known > 0 || room > 0;
+        let restarts = if !has_room || is_in_stride(pod, facts, known, now) {
+            known
+        } else {
+            facts.restarts.max(known)
+        };
         if restarts > known {
+            room -= usize::from(known == 0);
             ended.push(of_container(facts, i64::from(restarts - known)));
         }
         if restarts > 0 {
@@ -79,6 +93,27 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
     for execution in ended {
         add(status, execution);
     }
+}
+
+/// How much of what is remembered still exists.
+fn remembered(before: &[String], observed: &ObservedAgent) -> usize {
+    let uids: HashSet<&str> = before
+        .iter()
+        .filter_map(|entry| entry.split(':').next())
+        .collect();
+    let jobs_and_pods = observed.jobs.iter().chain(&observed.pods);
+    jobs_and_pods
+        .filter(|one| uids.contains(one.uid.as_str()))
+        .count()
+}
+
+/// Whether the ends of a container wait to be counted: while it keeps crashing, until there are twice as many. All are counted when it runs
+/// well again, and when its pod ends.
+fn is_in_stride(pod: &Observed, facts: &PodFacts, known: i32, now: Timestamp) -> bool {
+    !pod.deleting
+        && !facts.has_ended()
+        && facts.trouble_at(now).is_some()
+        && facts.restarts < known.saturating_mul(2)
 }
 
 fn add(status: &mut LanguageAgentStatus, ended: Ended) {
@@ -164,7 +199,7 @@ fn of_container(facts: &PodFacts, times: i64) -> Ended {
     }
 }
 
-/// `Failed: exit code 3: disk full`, bounded because its parts are.
+/// `Failed: exit code 3: disk full`, bounded because its parts are: see how pods and Jobs are reduced.
 fn result(outcome: Outcome, termination: Option<&Termination>, otherwise: Option<&str>) -> String {
     let mut parts = vec![outcome.as_str().to_owned()];
     if let Some(termination) = termination {

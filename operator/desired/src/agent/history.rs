@@ -10,6 +10,7 @@ use super::{
 use crate::{
     conditions::{self, Standing},
     observed::Observed,
+    trouble::Troubles,
 };
 
 /// What is to be removed now: nothing before the active code is all that runs, because pods of the one before still mount theirs.
@@ -32,7 +33,7 @@ fn is_all_that_runs(fate: &Fate, observed: &ObservedAgent) -> bool {
         // The next run is made from it.
         Fate::Written(Timing::Cron { .. }) => observed.cron_job.is_some(),
         Fate::Written(Timing::Continuous | Timing::Every { .. }) => matches!(
-            conditions::rollout(deployment_facts(observed), []),
+            conditions::rollout(deployment_facts(observed), Troubles::default()),
             Standing::Ready(..)
         ),
         Fate::Kept | Fate::Switching { .. } => false,

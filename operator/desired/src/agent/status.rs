@@ -6,9 +6,6 @@ mod phase;
 mod run;
 mod standing;
 
-pub use run::due as pod_due;
-pub use standing::trouble_due;
-
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
 
@@ -20,6 +17,7 @@ use crate::{
     children::{Applied, Children},
     conditions::{Conditions, Standing},
     observed::{DeploymentFacts, Facts, Observed},
+    trouble::{self, Troubles},
 };
 
 /// What a status is made from.
@@ -60,8 +58,8 @@ pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
         next.mode = Some(timing.mode());
         next.schedule = timing.schedule();
     }
-    executions::count(&mut next, observed);
-    replicas(&mut next, observed);
+    executions::count(&mut next, observed, input.now);
+    replicas(&mut next, observed, input.now);
 
     let mut conditions = Conditions::new(&previous.conditions, agent.generation, input.now);
     condition::references(&mut conditions, agent);
@@ -83,8 +81,8 @@ pub fn interrupted(
 ) -> LanguageAgentStatus {
     let mut next = previous.clone();
     next.observed_generation = Some(generation);
-    executions::count(&mut next, observed);
-    replicas(&mut next, observed);
+    executions::count(&mut next, observed, now);
+    replicas(&mut next, observed, now);
     let mut conditions = Conditions::new(&previous.conditions, generation, now);
     for type_ in [
         types::SYNTHESIZED,
@@ -97,6 +95,15 @@ pub fn interrupted(
     next.conditions = conditions.finish();
     next.phase = Some(phase::phase(&next, observed));
     next
+}
+
+/// When the status is next to be looked at again although nothing is heard of what it tells: of a Job that should have a pod by then, or of
+/// a pod in trouble.
+pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
+    run::due(observed, now)
+        .into_iter()
+        .chain(trouble::due(&observed.pods, now))
+        .min()
 }
 
 /// The record of attempts, and what the running code's annotations say of it.
@@ -140,9 +147,13 @@ fn active_revision(input: &StatusInput<'_>, active: &Observed) -> i64 {
     code::revision(now.map_or(active, |code| &**code))
 }
 
-fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent) {
+fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
+    let troubles = Troubles::of(&observed.pods, now);
     let (active, ready) = match (deployment_facts(observed), cron_job_active(observed)) {
-        (Some(facts), _) => (Some(facts.replicas), Some(facts.ready)),
+        (Some(facts), _) => (
+            Some(facts.replicas),
+            Some(troubles.without(facts, facts.ready)),
+        ),
         (None, Some(active)) => (Some(active), None),
         (None, None) => (None, None),
     };

@@ -3,13 +3,14 @@
 //!
 //! * `canonical`: the normal form in which desired and live values are compared;
 //! * `extract`: the owned part of a live object, by its `managedFields`;
-//! * `reduce`: what the operator's stores keep of a live object.
+//! * `reduce`: what the operator's stores keep of a live object; `pod`: of a pod.
 //!
 //! Why this finds every drift: a foreign write to a field of ours moves the field's path out of our `managedFields` entry (and adds it to
 //! the writer's), so the owned part loses it and the digests differ. A foreign field beside ours changes neither.
 
 mod canonical;
 mod extract;
+mod pod;
 mod reduce;
 
 use langop_api::names::annotations;

@@ -10,18 +10,18 @@ use langop_api::names::{self, annotations, labels, managers};
 use langop_dsl::AgentDefinition;
 use serde_json::Value;
 
-use super::extract;
+use super::{extract, pod};
 use crate::observed::{
     ChildKind, CodeFacts, Controller, DeploymentFacts, Facts, JobFacts, Observed, Offered,
-    PodFacts, Termination,
 };
 
 /// Prefix of our labels and annotations.
 const OURS: &str = "langop.io/";
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
-/// Longest text kept of a termination message, in bytes.
-const MAX_TERMINATION_MESSAGE: usize = 256;
+
+/// Longest text kept of how a container or a Job ended, in bytes.
+const MAX_ENDING_MESSAGE: usize = 256;
 
 /// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
 pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
@@ -129,7 +129,7 @@ fn facts(
             last_schedule: pointed_text(live, "/status/lastScheduleTime"),
         },
         ChildKind::Job => Facts::Job(job(live)),
-        ChildKind::Pod => Facts::Pod(pod(live)),
+        ChildKind::Pod => Facts::Pod(pod::reduce(live)),
         ChildKind::ConfigMap if labels.contains_key(labels::AGENT) => {
             Facts::Code(Box::new(code(live)))
         }
@@ -207,11 +207,10 @@ fn job(live: &Value) -> JobFacts {
             had_pod: true,
         }
     } else if let Some(failed) = ended("Failed") {
-        let message = owned_text(failed, "message").or_else(|| owned_text(failed, "reason"));
         JobFacts {
             succeeded: Some(false),
             ended: since(failed),
-            message,
+            message: ending_message(failed),
             had_pod: true,
         }
     } else {
@@ -222,6 +221,17 @@ fn job(live: &Value) -> JobFacts {
             ..JobFacts::default()
         }
     }
+}
+
+/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
+pub(super) fn ending_message(ended: &Value) -> Option<String> {
+    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"))?;
+    let mut end = message.len().min(MAX_ENDING_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    Some(message)
 }
 
 fn code(live: &Value) -> CodeFacts {
@@ -246,117 +256,6 @@ fn code(live: &Value) -> CodeFacts {
     }
 }
 
-fn pod(live: &Value) -> PodFacts {
-    let ready =
-        condition(live, "Ready").is_some_and(|condition| text(condition, "status") == Some("True"));
-    let main = main_container(live);
-    PodFacts {
-        phase: pointed_text(live, "/status/phase").unwrap_or_default(),
-        ready,
-        trouble: if ready { None } else { trouble(live) },
-        restarts: main.map_or(0, |status| integer(status.get("restartCount"))),
-        last_termination: main.and_then(last_termination),
-    }
-}
-
-/// The status of the first container of the spec, which is the one that the pod is for.
-fn main_container(live: &Value) -> Option<&Value> {
-    let name = live.pointer("/spec/containers/0/name")?;
-    live.pointer("/status/containerStatuses")?
-        .as_array()?
-        .iter()
-        .find(|status| status.get("name") == Some(name))
-}
-
-fn last_termination(status: &Value) -> Option<Termination> {
-    let ended = status
-        .pointer("/state/terminated")
-        .or_else(|| status.pointer("/lastState/terminated"))?;
-    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"));
-    if let Some(message) = &mut message {
-        let mut end = message.len().min(MAX_TERMINATION_MESSAGE);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-    }
-    Some(Termination {
-        exit_code: integer(ended.get("exitCode")),
-        ended: owned_text(ended, "finishedAt"),
-        message,
-    })
-}
-
-/// Why a pod is not ready, as far as its status tells; the same words for the same cause, whatever the kubelet's back-off.
-fn trouble(live: &Value) -> Option<String> {
-    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    let mut containers = statuses
-        .iter()
-        .filter_map(|path| live.pointer(path)?.as_array())
-        .flatten();
-    unschedulable(live)
-        .or_else(|| containers.find_map(container_trouble))
-        .or_else(|| {
-            let failed = live.pointer("/status/phase").and_then(Value::as_str) == Some("Failed");
-            let cause = pointed_text(live, "/status/message")
-                .or_else(|| pointed_text(live, "/status/reason"));
-            failed.then(|| {
-                format!(
-                    "the pod failed: {}",
-                    cause.unwrap_or_else(|| "its container ended".into())
-                )
-            })
-        })
-}
-
-fn unschedulable(live: &Value) -> Option<String> {
-    let scheduled = condition(live, "PodScheduled")
-        .filter(|condition| text(condition, "status") == Some("False"))?;
-    Some(format!(
-        "the pod cannot be scheduled: {}",
-        text(scheduled, "message").unwrap_or("no node fits")
-    ))
-}
-
-fn container_trouble(status: &Value) -> Option<String> {
-    let name = text(status, "name")?;
-    if let Some(waiting) = status.pointer("/state/waiting") {
-        return match text(waiting, "reason").unwrap_or("ContainerCreating") {
-            "ContainerCreating" | "PodInitializing" => None,
-            "ErrImagePull" | "ImagePullBackOff" => {
-                let image = text(status, "image").unwrap_or_default();
-                Some(format!(
-                    "container '{name}': the image '{image}' cannot be pulled"
-                ))
-            }
-            "CrashLoopBackOff" => Some(format!(
-                "container '{name}' keeps crashing{}",
-                ending(status, "lastState")
-            )),
-            reason => {
-                let message = text(waiting, "message").unwrap_or("waiting");
-                Some(format!("container '{name}': {reason}: {message}"))
-            }
-        };
-    }
-    let code = status
-        .pointer("/state/terminated/exitCode")
-        .and_then(Value::as_i64)?;
-    (code != 0).then(|| format!("container '{name}' ended{}", ending(status, "state")))
-}
-
-/// For example ` (exit code 137, OOMKilled)`.
-fn ending(status: &Value, state: &str) -> String {
-    let Some(terminated) = status.get(state).and_then(|state| state.get("terminated")) else {
-        return String::new();
-    };
-    let reason = text(terminated, "reason").unwrap_or("Error");
-    format!(
-        " (exit code {}, {reason})",
-        integer(terminated.get("exitCode"))
-    )
-}
-
 fn controller(metadata: &Value) -> Option<Controller> {
     let references = metadata.get("ownerReferences")?.as_array()?;
     let controller = references
@@ -369,7 +268,7 @@ fn controller(metadata: &Value) -> Option<Controller> {
     })
 }
 
-fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
+pub(super) fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
     let conditions = live.pointer("/status/conditions")?.as_array()?;
     conditions
         .iter()
@@ -387,19 +286,19 @@ fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> BTreeMap<String, St
         .collect()
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     object.get(field)?.as_str()
 }
 
-fn owned_text(object: &Value, field: &str) -> Option<String> {
+pub(super) fn owned_text(object: &Value, field: &str) -> Option<String> {
     text(object, field).map(str::to_owned)
 }
 
-fn pointed_text(live: &Value, pointer: &str) -> Option<String> {
+pub(super) fn pointed_text(live: &Value, pointer: &str) -> Option<String> {
     live.pointer(pointer)?.as_str().map(str::to_owned)
 }
 
-fn integer(value: Option<&Value>) -> i32 {
+pub(super) fn integer(value: Option<&Value>) -> i32 {
     value
         .and_then(Value::as_i64)
         .and_then(|number| i32::try_from(number).ok())

@@ -3,13 +3,13 @@
 
 use std::{fs, path::PathBuf};
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::core::DynamicObject;
 use langop_api::names::managers;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observed::{ChildKind, Facts};
+use crate::observed::{ChildKind, Facts, PodFacts};
 
 fn fixture(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -239,6 +239,9 @@ fn the_ends_of_jobs() {
             Some("DeadlineExceeded".into())
         )
     );
+    let wordy =
+        json!({"type": "Failed", "status": "True", "message": "x".to_owned() + &"ä".repeat(200)});
+    assert_eq!(job(wordy).2.map(|message| message.len()), Some(255));
     assert_eq!(
         job(json!({"type": "Suspended", "status": "True"})),
         (None, None, None)
@@ -283,10 +286,18 @@ fn the_troubles_of_pods() {
         json!({"containerStatuses": [{"name": "agent", "image": "x:1", "state": state, "restartCount": 3,
             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:00:00Z"}}}]})
     };
+    let first_end = |code: i32| json!({"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": code}}, "restartCount": 0}]});
     let waiting =
         |reason: &str| container(json!({"waiting": {"reason": reason, "message": "back-off 10s"}}));
     for (status, trouble) in [
-        (waiting("ContainerCreating"), None),
+        (
+            json!({"containerStatuses": [{"name": "agent", "state": {"waiting": {"reason": "ContainerCreating"}}}]}),
+            None,
+        ),
+        (
+            waiting("ContainerCreating"),
+            Some("container 'agent' keeps crashing (exit code 137, OOMKilled)"),
+        ),
         (
             waiting("ErrImagePull"),
             Some("container 'agent': the image 'x:1' cannot be pulled"),
@@ -305,9 +316,17 @@ fn the_troubles_of_pods() {
         ),
         (
             container(json!({"terminated": {"exitCode": 1}})),
+            Some("container 'agent' keeps crashing (exit code 1, Error)"),
+        ),
+        (
+            container(json!({"terminated": {"exitCode": 0, "reason": "Completed"}})),
+            Some("container 'agent' keeps ending (exit code 0, Completed)"),
+        ),
+        (
+            first_end(1),
             Some("container 'agent' ended (exit code 1, Error)"),
         ),
-        (container(json!({"terminated": {"exitCode": 0}})), None),
+        (first_end(0), None),
         (
             json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}),
             Some("the pod cannot be scheduled: 0/1 nodes"),
@@ -321,7 +340,8 @@ fn the_troubles_of_pods() {
             None,
         ),
     ] {
-        assert_eq!(pod(status.clone()).trouble.as_deref(), trouble, "{status}");
+        let told = pod(status.clone()).trouble.map(|trouble| trouble.cause);
+        assert_eq!(told.as_deref(), trouble, "{status}");
     }
     let facts = pod(waiting("CrashLoopBackOff"));
     let last = facts.last_termination.unwrap();
@@ -329,6 +349,66 @@ fn the_troubles_of_pods() {
         (facts.restarts, last.exit_code, last.message.as_deref()),
         (3, 137, Some("OOMKilled"))
     );
+}
+
+/// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so many seconds.
+fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodFacts {
+    let at = |second| Timestamp::from_second(second).unwrap().to_string();
+    let begin = "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap();
+    let last = json!({"exitCode": exit_code, "reason": "Error", "startedAt": begin.to_string(), "finishedAt": at(begin.as_second() + ran)});
+    let status = json!({
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "agent", "restartCount": restarts, "state": {"running": {"startedAt": at(begin.as_second() + 600)}},
+            "lastState": {"terminated": last}}],
+    });
+    let live = json!({"metadata": {"name": "p", "uid": "u"}, "status": status});
+    let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+        panic!("no Pod")
+    };
+    facts
+}
+
+#[test]
+fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() {
+    for (ran, trusted) in [
+        (0, Some("12:10:10")),
+        (4, Some("12:10:10")),
+        (60, Some("12:12:00")),
+        (400, Some("12:20:00")),
+        (600, None),
+    ] {
+        let trouble = restarted(ran, 2, 3).trouble;
+        let until = trouble.map(|trouble| trouble.until.unwrap().to_string());
+        let expected = trusted.map(|time| format!("2026-01-01T{time}Z"));
+        assert_eq!(until, expected, "after {ran} s");
+    }
+    for (restarts, exit_code, happens) in [
+        (1, 3, "ended (exit code 3, Error)"),
+        (2, 3, "keeps crashing (exit code 3, Error)"),
+        (2, 0, "keeps ending (exit code 0, Error)"),
+    ] {
+        let cause = restarted(5, restarts, exit_code).trouble.unwrap().cause;
+        assert_eq!(cause, format!("container 'agent' {happens}"));
+    }
+}
+
+#[test]
+fn trouble_counts_in_its_time() {
+    let facts = restarted(4, 2, 3);
+    let at = |time: &str| time.parse().unwrap();
+    assert!(facts.trouble_at(at("2026-01-01T12:10:09Z")).is_some());
+    assert_eq!(facts.trouble_at(at("2026-01-01T12:10:10Z")), None);
+    let live = json!({"metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
+    let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+        panic!("no Pod")
+    };
+    assert_eq!(
+        facts.trouble_at(at("2026-01-01T12:00:04Z")),
+        None,
+        "it may pass"
+    );
+    assert!(facts.trouble_at(at("2026-01-01T12:00:05Z")).is_some());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use langop_desired::{
         code,
         decide::{self, Decision, InFlight},
         history,
-        status::{StatusInput, interrupted, pod_due, status, trouble_due},
+        status::{self, StatusInput, interrupted, status},
         validate::{ValidatedAgent, validate},
     },
     backoff::due,
@@ -29,7 +29,7 @@ use langop_desired::{
 };
 
 use self::{answer::Settled, call::Call};
-use super::{backoff, owner, report, until};
+use super::{again_at, backoff, owner, report};
 use crate::{
     apply::{self, Free},
     context::{Context, now},
@@ -128,7 +128,7 @@ async fn proceed(
         standing(&next).as_ref(),
     );
     let again = next_look(&plan.decision, fate, &context.observed);
-    Ok(again.map_or(done, |due| done.again_in(until(due, now()))))
+    Ok(again_at(done, again))
 }
 
 /// When to look again though nothing triggers it.
@@ -150,8 +150,7 @@ fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Opti
     };
     retry
         .into_iter()
-        .chain(pod_due(observed, now()))
-        .chain(trouble_due(observed, now()))
+        .chain(status::due(observed, now()))
         .chain(is_ended.then(now))
         .min()
 }
@@ -178,7 +177,8 @@ async fn stop(
     );
     let recorded = statuses::write(ctx, agent, &next).await?;
     announce::workloads(ctx, agent, written).await;
-    Ok(report(written, recorded, Some(&standing)))
+    let done = report(written, recorded, Some(&standing));
+    Ok(again_at(done, status::due(&context.observed, now())))
 }
 
 /// What is to be done about the code, and what is to be recorded of it.

@@ -32,7 +32,7 @@ pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
 }
 
 /// When a Job that has no pod yet is to be looked at again, if there is one.
-pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     let due = observed
         .running_jobs()
         .filter_map(|job| pod_is_due(job, observed));
@@ -61,11 +61,11 @@ fn without_pod(job: &Observed) -> Standing {
 
 fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
     let mut starting = pods_of(job, input.observed)
-        .filter(|pod| !pod.ready && !matches!(pod.phase.as_str(), "Succeeded" | "Failed"))
+        .filter(|pod| !pod.has_ended() && (!pod.ready || pod.trouble_at(input.now).is_some()))
         .peekable();
     starting.peek()?;
     let prefix = about(job);
-    let message = match starting.find_map(|pod| pod.trouble.as_deref()) {
+    let message = match starting.find_map(|pod| pod.trouble_at(input.now)) {
         Some(trouble) => format!("{prefix}{trouble}"),
         None => conditions::find(&input.previous.conditions, types::READY)
             .filter(|ready| ready.reason == Reason::RolloutInProgress.as_str())

@@ -1,9 +1,6 @@
 //! How an agent is doing, from which Ready, Reconciling and Stalled follow. What a person must correct comes first, then the code, then
 //! the workload.
 
-use std::time::Duration;
-
-use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::Reason;
 
 use super::{
@@ -18,13 +15,9 @@ use crate::{
         decide::{Decision, is_disabled},
         timing::Timing,
     },
-    backoff,
     conditions::{self, Standing},
-    observed::{Facts, Observed},
+    trouble::Troubles,
 };
-
-/// Until then a pod of a Deployment has no trouble worth a word: before its claim is bound it cannot be scheduled, for one.
-const TIME_TO_START: Duration = Duration::from_secs(5);
 
 /// How the agent is doing, in one word and one sentence.
 pub(super) fn standing(input: &StatusInput<'_>) -> Standing {
@@ -127,39 +120,16 @@ fn of_cron_job(input: &StatusInput<'_>) -> Standing {
 }
 
 fn of_deployment(input: &StatusInput<'_>) -> Standing {
-    let pods = input.observed.pods.iter().map(|pod| &**pod);
-    let grown: Vec<&Observed> = pods
-        .filter(|pod| told_from(pod) <= Some(input.now))
-        .collect();
-    let troubles: Vec<&str> = grown.iter().filter_map(|pod| trouble(pod)).collect();
-    match conditions::rollout(deployment_facts(input.observed), grown.iter().copied()) {
+    let troubles = Troubles::of(&input.observed.pods, input.now);
+    match conditions::rollout(deployment_facts(input.observed), troubles) {
         // One message for all stages of a rollout that names no trouble: each other one would be a write.
         Standing::Progressing(reason, message)
-            if !troubles.iter().any(|trouble| message.contains(trouble)) =>
+            if !troubles
+                .cause()
+                .is_some_and(|cause| message.contains(cause)) =>
         {
             Standing::Progressing(reason, "the pods are not ready yet".to_owned())
         }
         standing => standing,
-    }
-}
-
-/// When the trouble of a pod is to be told that is too young for it now, if there is one.
-pub fn trouble_due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
-    let troubled = observed.pods.iter().filter(|pod| trouble(pod).is_some());
-    troubled
-        .filter_map(|pod| told_from(pod))
-        .filter(|due| *due > now)
-        .min()
-}
-
-/// From when on a pod's trouble is told; `None`: always.
-fn told_from(pod: &Observed) -> Option<Timestamp> {
-    Some(backoff::due(pod.created.parse().ok()?, TIME_TO_START))
-}
-
-fn trouble(pod: &Observed) -> Option<&str> {
-    match &pod.facts {
-        Facts::Pod(facts) => facts.trouble.as_deref(),
-        _ => None,
     }
 }

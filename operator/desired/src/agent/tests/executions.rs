@@ -1,6 +1,9 @@
 //! What is counted, and that it is counted once.
 
-use langop_api::{LanguageAgentStatus, agent::AgentPhase};
+use langop_api::{
+    LanguageAgentStatus,
+    agent::{AgentPhase, MAX_COUNTED_EXECUTIONS},
+};
 use serde_json::json;
 
 use super::{status::running, *};
@@ -216,4 +219,44 @@ fn a_run_is_counted_when_its_pod_tells_how_it_ended() {
         assert_eq!(status.last_execution_result.as_deref(), result, "{phase}");
         assert_eq!(status.execution_count, result.map(|_| 1));
     }
+}
+
+#[test]
+fn what_there_is_no_room_to_remember_waits_to_be_counted() {
+    let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
+    world.observed.cron_job = Some(cron_job(0));
+    let jobs = |numbers: std::ops::Range<usize>| {
+        let ended = |number| {
+            job(
+                &format!("j{number:04}"),
+                ended(true, "2026-03-01T09:00:00Z"),
+            )
+        };
+        numbers.map(ended).collect::<Vec<_>>()
+    };
+    let counts =
+        |status: &LanguageAgentStatus| (status.execution_count, status.counted_executions.len());
+    world.observed.jobs = jobs(0..MAX_COUNTED_EXECUTIONS + 5);
+    let full = world.status();
+    assert_eq!(counts(&full), (Some(1024), 1024));
+    assert_eq!(
+        world.status_after(&full, None),
+        full,
+        "none is counted twice"
+    );
+
+    world.observed.jobs = jobs(3..MAX_COUNTED_EXECUTIONS + 5);
+    let later = world.status_after(&full, None);
+    assert_eq!(counts(&later), (Some(1027), 1024), "three have gone");
+
+    let restarted = PodFacts {
+        restarts: 7,
+        ..PodFacts::default()
+    };
+    world.observed.pods = vec![pod("ReplicaSet", restarted)];
+    assert_eq!(counts(&world.status_after(&later, None)), counts(&later));
+    world.observed.jobs = jobs(5..MAX_COUNTED_EXECUTIONS + 4);
+    let last = world.status_after(&later, None);
+    assert_eq!(counts(&last), (Some(1027 + 1 + 7), 1024));
+    assert_eq!(world.status_after(&last, None), last);
 }

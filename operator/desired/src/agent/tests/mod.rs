@@ -2,6 +2,7 @@
 
 mod build;
 mod claim;
+mod crash_loop;
 mod decide;
 mod executions;
 mod property;

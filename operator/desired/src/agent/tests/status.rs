@@ -12,9 +12,10 @@ use crate::{
     agent::{
         attempt::{self, Failed},
         build::Fate,
-        status::{StatusInput, interrupted, pod_due, status, trouble_due},
+        status::{StatusInput, due, interrupted, status},
     },
     conditions::{self, Standing},
+    observed::Trouble,
 };
 
 impl World {
@@ -23,6 +24,15 @@ impl World {
         &self,
         previous: &LanguageAgentStatus,
         failure: Option<&str>,
+    ) -> LanguageAgentStatus {
+        self.status_at(previous, failure, now())
+    }
+
+    pub(super) fn status_at(
+        &self,
+        previous: &LanguageAgentStatus,
+        failure: Option<&str>,
+        now: Timestamp,
     ) -> LanguageAgentStatus {
         let built = self.build();
         status(&StatusInput {
@@ -34,7 +44,7 @@ impl World {
             report: &built.report,
             children: &built.children.into_applied(),
             observed: &self.observed,
-            now: now(),
+            now,
         })
     }
 
@@ -541,11 +551,10 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
         message(&world.status(), types::READY),
         "the pods are not ready yet"
     );
-    let trouble = Some("container 'agent': the image 'x' cannot be pulled".to_owned());
     world.observed.pods = vec![pod(
         "ReplicaSet",
         PodFacts {
-            trouble,
+            trouble: trouble("container 'agent': the image 'x' cannot be pulled"),
             ..PodFacts::default()
         },
     )];
@@ -569,19 +578,26 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
 fn a_young_pods_trouble_is_told_when_it_lasts() {
     let mut world = running();
     world.observed.deployment = Some(deployment(0));
-    let facts = PodFacts {
-        trouble: Some("the pod cannot be scheduled: unbound claims".into()),
-        ..PodFacts::default()
-    };
-    let mut young = (*pod("ReplicaSet", facts)).clone();
-    let aged = |seconds| Timestamp::from_second(now().as_second() - seconds).unwrap();
-    for (seconds, is_told) in [(0, false), (4, false), (5, true)] {
-        young.created = aged(seconds).to_string();
-        world.observed.pods = vec![Arc::new(young.clone())];
+    let in_seconds = |seconds| Timestamp::from_second(now().as_second() + seconds).unwrap();
+    for (seconds, is_told) in [(5, false), (1, false), (0, true)] {
+        let trouble = Trouble {
+            cause: "the pod cannot be scheduled: unbound claims".into(),
+            from: Some(in_seconds(seconds)),
+            until: None,
+        };
+        let facts = PodFacts {
+            trouble: Some(trouble),
+            ..PodFacts::default()
+        };
+        world.observed.pods = vec![pod("ReplicaSet", facts)];
         let text = message(&world.status(), types::READY);
         assert_eq!(text.contains("unbound"), is_told, "{seconds} s: {text}");
-        let due = trouble_due(&world.observed, now());
-        assert_eq!(due, (!is_told).then(|| aged(seconds - 5)), "{seconds} s");
+        let due = due(&world.observed, now());
+        assert_eq!(
+            due,
+            (!is_told).then(|| in_seconds(seconds)),
+            "it is looked at again then"
+        );
     }
 }
 
@@ -666,10 +682,17 @@ fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     world
 }
 
-fn waiting_pod(trouble: Option<&str>) -> Arc<Observed> {
+fn trouble(cause: &str) -> Option<Trouble> {
+    Some(Trouble {
+        cause: cause.to_owned(),
+        ..Trouble::default()
+    })
+}
+
+fn waiting_pod(cause: Option<&str>) -> Arc<Observed> {
     let facts = PodFacts {
         phase: "Pending".into(),
-        trouble: trouble.map(str::to_owned),
+        trouble: cause.and_then(trouble),
         ..PodFacts::default()
     };
     pod("Job", facts)
@@ -679,9 +702,9 @@ fn waiting_pod(trouble: Option<&str>) -> Arc<Observed> {
 fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
     let early = run_under_way(29, vec![]);
     assert!(all(&early.status()).contains(&"Ready=True/AsDesired".to_owned()));
-    let due = pod_due(&early.observed, now()).unwrap();
+    let soon = due(&early.observed, now()).unwrap();
     assert_eq!(
-        due.as_second() - now().as_second(),
+        soon.as_second() - now().as_second(),
         1,
         "it is looked at again then"
     );
@@ -694,7 +717,7 @@ fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
         all(&status)
     );
     assert!(message(&status, types::READY).contains("kubectl describe job scout-7"));
-    assert_eq!(pod_due(&late.observed, now()), None);
+    assert_eq!(due(&late.observed, now()), None);
     // One that had a pod is not refused one: its end is on the way.
     let mut had = (*late.observed.jobs[0]).clone();
     had.facts = Facts::Job(JobFacts {
@@ -716,8 +739,8 @@ fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
 
 #[test]
 fn trouble_of_a_run_is_told_until_it_gets_on() {
-    let trouble = "container 'agent': the image 'x' cannot be pulled";
-    let world = run_under_way(5, vec![waiting_pod(Some(trouble))]);
+    let cause = "container 'agent': the image 'x' cannot be pulled";
+    let world = run_under_way(5, vec![waiting_pod(Some(cause))]);
     let told = world.status();
     assert!(
         all(&told).contains(&"Ready=False/RolloutInProgress".to_owned()),
@@ -725,7 +748,7 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
         all(&told)
     );
     let text = message(&told, types::READY);
-    assert!(text.contains("scout-7") && text.contains(trouble), "{text}");
+    assert!(text.contains("scout-7") && text.contains(cause), "{text}");
 
     // Between two tries the pod says nothing; that is no news.
     let between = run_under_way(5, vec![waiting_pod(None)]);
@@ -745,7 +768,7 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
     };
     let ended = PodFacts {
         phase: "Failed".into(),
-        trouble: Some("ended".into()),
+        trouble: trouble("ended"),
         ..PodFacts::default()
     };
     for facts in [ready, ended] {
