@@ -25,6 +25,8 @@
 mod crash;
 mod invariants;
 mod leader;
+mod llm;
+mod meddler;
 mod outage;
 mod proxy;
 mod random;
