@@ -32,5 +32,6 @@ mod proxy;
 mod random;
 mod replicas;
 mod settings;
+mod steps;
 mod user;
 mod world;
