@@ -25,10 +25,13 @@
 mod crash;
 mod invariants;
 mod leader;
+mod llm;
+mod meddler;
 mod outage;
 mod proxy;
 mod random;
 mod replicas;
 mod settings;
+mod steps;
 mod user;
 mod world;

@@ -19,6 +19,8 @@ use crate::{
 
 /// Things that users and misfortune do in one run.
 const STEPS: u32 = 30;
+/// One in so many seeds has a LanguageCluster.
+const FRAMED: u64 = 6;
 /// Longest pause between two of them.
 const PAUSE: Duration = Duration::from_millis(400);
 
@@ -67,16 +69,22 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
 
 /// One seed; panics if something does not hold. Returns what it tried.
 async fn run(seed: u64) -> String {
-    let mut world = World::new("random", seed).await;
+    let mut world = if seed % FRAMED == FRAMED / 2 {
+        World::framed(seed).await
+    } else {
+        World::new("random", seed).await
+    };
     let mut user = User::new(seed);
     let mut fate = Fate::new(seed);
     say(&format!(
-        "seed {seed}: begins with {:?}, operator log {}",
+        "seed {seed}: begins with {:?}, {} of 1000 answers of the LLM bad, operator log {}",
         fate.rates,
+        fate.bad_answers,
         world.operator.log().display()
     ));
     user.begin(&world).await;
     world.proxy.set(Weather::Storm(fate.rates.clone()));
+    world.account.be_bad(fate.bad_answers);
     for _ in 0..STEPS {
         tokio::time::sleep(fate.random.shorter_than(PAUSE)).await;
         fate.strike(&mut world, &mut user).await;
@@ -90,11 +98,16 @@ async fn run(seed: u64) -> String {
         panic!("{why}\nwhat was done:\n  {}", user.log.join("\n  "));
     }
     world.account.audit(user.demands);
+    user.found_what_was_kept(&world).await;
+    if world.frame.is_some() {
+        world.clear().await;
+    }
     format!(
-        "settled {:.1} s after the storm; {} demands, {} calls of the LLM; faults {:?}",
+        "settled {:.1} s after the storm; {} demands, {} good and {} bad answers of the LLM; faults {:?}",
         calm.elapsed().as_secs_f32(),
         user.demands,
         world.account.total(),
+        world.account.total_bad(),
         world.proxy.tally()
     )
 }
@@ -103,6 +116,8 @@ async fn run(seed: u64) -> String {
 struct Fate {
     random: Random,
     rates: Rates,
+    /// Of the LLM, in a thousand.
+    bad_answers: u16,
     /// Steps until it comes back; `None`: it runs.
     operator_down: Option<u64>,
     synthesizer_down: Option<u64>,
@@ -113,9 +128,11 @@ impl Fate {
         // Another sequence than the user's.
         let mut random = Random::new(seed.rotate_left(32) ^ 0xfa7e);
         let rates = Rates::of(&mut random);
+        let bad_answers = *random.pick(&[0, 150, 400]).unwrap();
         Self {
             random,
             rates,
+            bad_answers,
             operator_down: None,
             synthesizer_down: None,
         }

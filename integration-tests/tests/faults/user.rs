@@ -1,23 +1,34 @@
 //! A user who does at random what users do, and who speaks to the API server directly: what they wrote is written. Also counts how often
-//! they wanted something made, which is how often it may be paid for.
+//! they gave a reason to have something made, which is how often it may be paid for.
 
 use std::collections::BTreeMap;
 
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use langop_api::names::labels;
 use langop_integration_tests::fault_proxy::faults::Random;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::{
+    meddler::{Deed, Kind},
+    world::World,
+};
 
 const AGENTS: [&str; 4] = ["anna", "ben", "cleo", "dan"];
 const TOOLS: [(&str, u64); 2] = [("mail", 9000), ("web", 9500)];
 const MODEL: &str = "brain";
 const PERSONA: &str = "ada";
+const CLIENT: &str = "chat";
 
 /// What they did, and the specs they last wrote.
 pub(crate) struct User {
     random: Random,
     agents: BTreeMap<&'static str, Value>,
+    /// Claims that agents left behind for those that come back by their name: the claims' uids.
+    kept: BTreeMap<&'static str, String>,
     /// Numbers everything that must differ.
     count: u32,
     pub(crate) demands: u32,
@@ -29,6 +40,7 @@ impl User {
         Self {
             random: Random::new(seed),
             agents: BTreeMap::new(),
+            kept: BTreeMap::new(),
             count: 0,
             demands: 0,
             log: Vec::new(),
@@ -40,6 +52,9 @@ impl User {
         self.put_tool(world, 0).await;
         self.put_model(world).await;
         self.put_persona(world).await;
+        if world.frame.is_some() {
+            self.change_the_frame(world).await;
+        }
         for name in &AGENTS[..2] {
             self.create(world, name).await;
         }
@@ -47,21 +62,26 @@ impl User {
 
     /// One thing or another.
     pub(crate) async fn act(&mut self, world: &World) {
-        match self.random.below(20) {
-            0..=9 => self.change_an_agent(world).await,
-            10 | 11 => self.delete_an_agent(world).await,
-            12 | 13 => {
+        match self.random.below(30) {
+            0..=12 => self.change_an_agent(world).await,
+            13 | 14 => self.delete_an_agent(world).await,
+            15 | 16 => {
                 let nth = self.random.below(2);
                 self.put_tool(world, usize::try_from(nth).unwrap()).await;
             }
-            14 => {
+            17 => {
                 let (tool, _) = *self.random.pick(&TOOLS).unwrap();
                 self.delete(world, "LanguageTool", tool).await;
             }
-            15 => self.put_model(world).await,
-            16 => self.delete(world, "LanguageModel", MODEL).await,
-            17 | 18 => self.put_persona(world).await,
-            _ => self.delete(world, "LanguagePersona", PERSONA).await,
+            18 => self.put_model(world).await,
+            19 => self.delete(world, "LanguageModel", MODEL).await,
+            20 | 21 => self.put_persona(world).await,
+            22 => self.delete(world, "LanguagePersona", PERSONA).await,
+            23 => self.put_client(world).await,
+            24 => self.delete(world, "LanguageClient", CLIENT).await,
+            25 => self.delete_code(world).await,
+            26 if world.frame.is_some() => self.change_the_frame(world).await,
+            _ => self.meddle(world).await,
         }
     }
 
@@ -70,19 +90,23 @@ impl User {
         let Some(mut spec) = self.agents.get(name).cloned() else {
             return self.create(world, name).await;
         };
-        match self.random.below(8) {
-            0..=2 => {
+        match self.random.below(13) {
+            0..=3 => {
                 spec["instructions"] = self.instructions().into();
                 self.demands += 1;
             }
-            3 => self.set_mode(&mut spec),
-            4 => spec["suspend"] = (spec["suspend"] != true).into(),
-            5 => self.set_references(&mut spec),
-            6 => return self.annotate(world, name, "somebody/else").await,
-            _ => {
+            4 => self.set_mode(&mut spec),
+            5 => spec["suspend"] = (spec["suspend"] != true).into(),
+            6 => self.set_references(&mut spec),
+            7 => return self.annotate(world, name, "somebody/else").await,
+            8 => {
                 self.demands += 1;
                 return self.annotate(world, name, "langop.io/resynthesize").await;
             }
+            9 => self.set_pin(&mut spec),
+            10 => self.release(&mut spec),
+            11 => self.set_workspace(name, &mut spec),
+            _ => self.set_egress(&mut spec),
         }
         self.apply(world, "LanguageAgent", name, &spec).await;
         self.agents.insert(name, spec);
@@ -93,8 +117,11 @@ impl User {
         let mut spec = json!({"instructions": self.instructions(), "suspend": false, "synthesis": {"revisionHistoryLimit": limit}});
         self.set_mode(&mut spec);
         self.set_references(&mut spec);
-        if self.random.chance(250) {
-            spec["workspace"] = json!({"storage": "1Gi", "deletionPolicy": "Delete"});
+        if self.random.chance(400) {
+            self.set_workspace(name, &mut spec);
+        }
+        if self.random.chance(300) {
+            self.set_egress(&mut spec);
         }
         self.demands += 1;
         self.apply(world, "LanguageAgent", name, &spec).await;
@@ -104,9 +131,73 @@ impl User {
     async fn delete_an_agent(&mut self, world: &World) {
         let names: Vec<_> = self.agents.keys().copied().collect();
         if let Some(name) = self.random.pick(&names) {
-            self.agents.remove(name);
+            let spec = self.agents.remove(name).unwrap();
+            if spec["workspace"]["deletionPolicy"] == "Retain" {
+                self.note_what_is_kept(world, name).await;
+            }
             self.delete(world, "LanguageAgent", name).await;
         }
+    }
+
+    /// The agent's claim, if it has one of its own will: that of a former agent may be on its way out.
+    async fn note_what_is_kept(&mut self, world: &World, name: &'static str) {
+        let claim = claim(world, name).await;
+        if let Some(claim) = claim.filter(|claim| claim.owner_references().is_empty()) {
+            self.kept.insert(name, claim.uid().unwrap());
+        }
+    }
+
+    /// Fails if a claim that was kept for agents who come back is not there any more.
+    pub(crate) async fn found_what_was_kept(&self, world: &World) {
+        for (name, uid) in &self.kept {
+            let uid_now = claim(world, name).await.and_then(|claim| claim.uid());
+            assert_eq!(uid_now.as_ref(), Some(uid), "the kept workspace of {name}");
+        }
+    }
+
+    /// A small one of either policy, which stays for the agent's life; one that exists is turned off or on, or gets another size.
+    fn set_workspace(&mut self, name: &'static str, spec: &mut Value) {
+        if spec["workspace"].is_null() {
+            let policy = *self.random.pick(&["Retain", "Delete"]).unwrap();
+            if policy == "Delete" {
+                self.kept.remove(name);
+            }
+            spec["workspace"] =
+                json!({"enabled": true, "storage": "1Gi", "deletionPolicy": policy});
+        } else if self.random.chance(500) {
+            spec["workspace"]["enabled"] = (spec["workspace"]["enabled"] != true).into();
+        } else {
+            let size = *self.random.pick(&["1Gi", "2Gi"]).unwrap();
+            spec["workspace"]["storage"] = size.into();
+        }
+    }
+
+    /// Pins a revision that is stored, or one that is not.
+    fn set_pin(&mut self, spec: &mut Value) {
+        let revision = if self.random.chance(200) {
+            99
+        } else {
+            1 + self.random.below(4)
+        };
+        spec["synthesis"]["revision"] = revision.into();
+    }
+
+    /// What ran before the pin may be pruned by now, which is reason to have it made again.
+    fn release(&mut self, spec: &mut Value) {
+        let synthesis = spec["synthesis"].as_object_mut().unwrap();
+        if synthesis.remove("revision").is_some() {
+            self.demands += 1;
+        }
+    }
+
+    fn set_egress(&mut self, spec: &mut Value) {
+        let rules = [
+            json!({"cidr": "203.0.113.0/24", "ports": [{"port": 443}]}),
+            json!({"cidr": "0.0.0.0/0", "ports": [{"port": 443}, {"port": 53, "protocol": "UDP"}]}),
+            json!({"podLabels": {"app": "db"}, "ports": [{"port": 5432}]}),
+        ];
+        let some = rules.into_iter().filter(|_| self.random.chance(400));
+        spec["egress"] = some.collect();
     }
 
     /// A few old ones come back, so that stored code is activated and equal questions are asked by several.
@@ -157,6 +248,74 @@ impl User {
         self.apply(world, "LanguageTool", name, &spec).await;
     }
 
+    async fn put_client(&mut self, world: &World) {
+        let mut spec =
+            json!({"image": "registry.example/chat:1", "port": 8080 + self.random.below(3)});
+        self.set_references(&mut spec);
+        spec.as_object_mut().unwrap().remove("personaRef");
+        if self.random.chance(500) {
+            spec["ingressFrom"] = json!([{"namespaceLabels": {"team": "portal"}}]);
+        }
+        self.apply(world, "LanguageClient", CLIENT, &spec).await;
+    }
+
+    /// Any revision of any agent. If it is the one that runs, that is reason to have it made again.
+    async fn delete_code(&mut self, world: &World) {
+        let name = *self.random.pick(&AGENTS).unwrap();
+        let nth = usize::try_from(self.random.below(1000)).unwrap();
+        let codes = world.codes(name).await;
+        if let Some(code) = codes.get(nth % codes.len().max(1)) {
+            let code = code.name_any();
+            self.log.push(format!("delete ConfigMap {code}"));
+            self.demands += 1;
+            let maps = world.ns.api::<ConfigMap>();
+            // It may have been pruned just now.
+            let _ = maps.delete(&code, &DeleteParams::default()).await;
+        }
+    }
+
+    /// Sets up the LanguageCluster, changes it or deletes it.
+    async fn change_the_frame(&mut self, world: &World) {
+        let cluster = &world.frame.as_ref().unwrap().cluster;
+        if self.random.chance(300) {
+            return self.delete(world, "LanguageCluster", cluster).await;
+        }
+        let egress = *self.random.pick(&["Deny", "Allow"]).unwrap();
+        let mut spec = json!({"namespace": world.ns.name(), "agentEgress": egress, "networkIsolation": self.random.chance(500)});
+        if self.random.chance(500) {
+            spec["resourceQuotas"] = json!({"requests.cpu": "100"});
+        }
+        self.apply(world, "LanguageCluster", cluster, &spec).await;
+    }
+
+    /// Somebody else puts their hands on what the operator made.
+    async fn meddle(&mut self, world: &World) {
+        let random = &mut self.random;
+        let deed = match random.below(6) {
+            0..=2 => {
+                let agent = *random.pick(&AGENTS).unwrap();
+                let kinds = [Kind::Deployment, Kind::CronJob, Kind::NetworkPolicy];
+                Deed::random(random, &kinds, agent, labels::AGENT, "agent")
+            }
+            3 => {
+                let (tool, _) = *random.pick(&TOOLS).unwrap();
+                let kinds = [Kind::Deployment, Kind::Service, Kind::NetworkPolicy];
+                Deed::random(random, &kinds, tool, labels::TOOL, "tool")
+            }
+            4 => {
+                let kinds = [Kind::Deployment, Kind::Service, Kind::ConfigMap];
+                let proxy = format!("{MODEL}-proxy");
+                Deed::random(random, &kinds, &proxy, labels::MODEL, "proxy")
+            }
+            _ => {
+                let kinds = [Kind::Deployment, Kind::Service, Kind::NetworkPolicy];
+                Deed::random(random, &kinds, CLIENT, labels::CLIENT, "client")
+            }
+        };
+        self.log.push(format!("{deed:?}"));
+        deed.commit(world).await;
+    }
+
     async fn put_model(&mut self, world: &World) {
         let model = format!("model-{}", self.random.below(3));
         let spec =
@@ -204,4 +363,9 @@ impl User {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+async fn claim(world: &World, agent: &str) -> Option<PersistentVolumeClaim> {
+    let claims = world.ns.api::<PersistentVolumeClaim>();
+    claims.get_opt(&format!("{agent}-workspace")).await.unwrap()
 }

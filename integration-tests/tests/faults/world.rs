@@ -1,35 +1,35 @@
 //! The world of one test: a namespace, an operator that reaches the API server only through the fault proxy, a synthesizer, and a fake
-//! LLM that keeps account of what was paid for in which life of the synthesizer.
+//! LLM with an account of what it was paid for.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ConfigMap};
 use kube::{
     Resource,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
-use langop_api::{LanguageAgent, LanguagePersona, names::labels};
+use langop_api::{LanguageAgent, LanguageCluster, LanguagePersona, names::labels};
 use langop_integration_tests::{
-    AuditEvent, ControlPlane, FakeLlm, FaultProxy, Mark, Operator, Reply, Synthesizer,
-    TestNamespace, Weather, audit,
-    fake_llm::LlmRequest,
-    fault_proxy::faults::Random,
-    manifests, metrics,
+    AuditEvent, ControlPlane, FakeLlm, FaultProxy, Mark, Operator, Synthesizer, TestNamespace,
+    Weather, audit, manifests, metrics,
     programs::{LeaderElection, OperatorBuilder},
-    wait,
+    run_dir, wait,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::invariants::Picture;
+use crate::{invariants::Picture, llm::Account};
 
+/// All our kinds.
+const KINDS: [&str; 6] = [
+    "LanguageCluster",
+    "LanguageAgent",
+    "LanguageClient",
+    "LanguageTool",
+    "LanguageModel",
+    "LanguagePersona",
+];
 /// Until something must have happened: the operator's pauses after failures count in.
 pub(crate) const SOON: Duration = Duration::from_mins(2);
 /// Without a write for this long, the operator has settled.
@@ -43,6 +43,16 @@ pub(crate) struct World {
     pub synthesizer: Synthesizer,
     pub operator: Operator,
     pub proxy: FaultProxy,
+    /// Where the operator works everywhere.
+    pub frame: Option<Frame>,
+}
+
+/// What a world has whose operator works everywhere, LanguageClusters included.
+pub(crate) struct Frame {
+    /// Name of the LanguageCluster that may have the namespace.
+    pub cluster: String,
+    /// Two such operators would fight.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
@@ -55,31 +65,58 @@ impl World {
     pub(crate) async fn on(cp: &'static ControlPlane, prefix: &str, seed: u64) -> Self {
         cp.install_crds().await.unwrap();
         let ns = TestNamespace::create(cp, prefix).await.unwrap();
+        Self::of_parts(cp, ns, None, seed).await
+    }
+
+    /// One whose operator works everywhere, on a control plane that only such worlds share, one at a time.
+    pub(crate) async fn framed(seed: u64) -> Self {
+        static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+        static ONE: Mutex<()> = Mutex::const_new(());
+        let cp = CONTROL_PLANE.get_or_init(|| async {
+            let state = run_dir().unwrap().join("framed");
+            ControlPlane::start(&state).await.unwrap()
+        });
+        let cp = cp.await;
+        cp.install_crds().await.unwrap();
+        let frame = Frame {
+            cluster: format!("frame-{seed}"),
+            _alone: ONE.lock().await,
+        };
+        let labels = [
+            ("pod-security.kubernetes.io/enforce", "restricted"),
+            (labels::CLUSTER, &frame.cluster),
+        ];
+        let name = format!("framed-{seed}");
+        let ns = TestNamespace::create_with(cp, &name, &labels).await;
+        let ns = ns.unwrap();
+        Self::of_parts(cp, ns, Some(frame), seed).await
+    }
+
+    async fn of_parts(
+        cp: &'static ControlPlane,
+        ns: TestNamespace,
+        frame: Option<Frame>,
+        seed: u64,
+    ) -> Self {
         let llm = FakeLlm::start().await.unwrap();
         let account = Arc::new(Account::default());
-        let (noted, pauses) = (Arc::clone(&account), Mutex::new(Random::new(seed ^ 0x11a)));
-        llm.reply_with(move |request| {
-            noted.paid(request);
-            let pause = pauses
-                .lock()
-                .unwrap()
-                .shorter_than(Duration::from_millis(600));
-            Reply::Slow(pause, Box::new(answer(request)))
-        });
+        account.open(&llm, seed);
         let synthesizer = Synthesizer::builder()
             .provider("openai")
             .model("fake-model")
             .endpoint(llm.endpoint())
             .api_key("sk-secret-of-the-test")
+            .env("LANGOP_LLM_RETRY_DELAY", "100ms")
             .start()
             .await
             .unwrap();
         let proxy = FaultProxy::start(cp, "via-proxy", seed).await.unwrap();
-        let operator = operator(cp, &ns, &synthesizer)
-            .through(&proxy)
-            .start()
-            .await
-            .unwrap();
+        let operator = operator(cp, &ns, &synthesizer).through(&proxy);
+        let operator = match frame {
+            Some(_) => operator.cluster_wide(),
+            None => operator,
+        };
+        let operator = operator.start().await.unwrap();
         Self {
             cp,
             ns,
@@ -88,6 +125,7 @@ impl World {
             synthesizer,
             operator,
             proxy,
+            frame,
         }
     }
 
@@ -158,24 +196,27 @@ impl World {
     /// Waits until everything is as the specs say and nothing is to be tried again; the operator must be up and the weather calm.
     pub(crate) async fn until_converged(&self) {
         let converged = wait::until("the end state that the specs say", SOON, async || {
-            let mut violations = Picture::of(self).await.violations();
-            let retrying = metrics::metric_value(
-                &self.operator.metrics().await.unwrap_or_default(),
-                "langop_reconcile_retrying",
-                &[],
-            );
-            if retrying != Some(0.0) {
-                violations.push(format!("objects to be tried again: {retrying:?}"));
-            }
-            if violations.is_empty() {
+            let wrong = self.wrong().await;
+            if wrong.is_empty() {
                 Ok(())
             } else {
-                Err(format!("\n  {}", violations.join("\n  ")))
+                Err(format!("\n  {}", wrong.join("\n  ")))
             }
         });
         if let Err(error) = converged.await {
             panic!("{error:#}\n{}", self.said());
         }
+    }
+
+    /// What is not as the specs say, or is to be tried again.
+    pub(crate) async fn wrong(&self) -> Vec<String> {
+        let mut wrong = Picture::of(self).await.violations();
+        let metrics = self.operator.metrics().await.unwrap_or_default();
+        let retrying = metrics::metric_value(&metrics, "langop_reconcile_retrying", &[]);
+        if retrying != Some(0.0) {
+            wrong.push(format!("objects to be tried again: {retrying:?}"));
+        }
+        wrong
     }
 
     /// Waits until all is converged and silent, and proves that silence lasts and touching everything does not end it.
@@ -196,13 +237,9 @@ impl World {
     }
 
     async fn touch_everything(&self) {
-        for kind in [
-            "LanguageAgent",
-            "LanguageTool",
-            "LanguageModel",
-            "LanguagePersona",
-        ] {
-            for object in Picture::of(self).await.names(kind) {
+        let picture = Picture::of(self).await;
+        for kind in KINDS {
+            for object in picture.names(kind) {
                 let touch = json!({"metadata": {"annotations": {"somebody/else": "was here"}}});
                 self.untyped(kind)
                     .patch(&object, &PatchParams::default(), &Patch::Merge(touch))
@@ -216,7 +253,33 @@ impl World {
     pub(crate) fn untyped(&self, kind: &str) -> kube::Api<DynamicObject> {
         let gvk = kube::core::GroupVersionKind::gvk("langop.io", "v1alpha1", kind);
         let resource = kube::core::ApiResource::from_gvk(&gvk);
-        kube::Api::namespaced_with(self.ns.client(), self.ns.name(), &resource)
+        match kind {
+            "LanguageCluster" => kube::Api::all_with(self.ns.client(), &resource),
+            _ => kube::Api::namespaced_with(self.ns.client(), self.ns.name(), &resource),
+        }
+    }
+
+    /// The LanguageClusters that name this namespace.
+    pub(crate) async fn clusters(&self) -> Vec<LanguageCluster> {
+        if self.frame.is_none() {
+            // Nobody here looks at any.
+            return Vec::new();
+        }
+        let all = kube::Api::<LanguageCluster>::all(self.ns.client());
+        let mut clusters = all.list(&ListParams::default()).await.unwrap().items;
+        clusters.retain(|cluster| cluster.spec.namespace.as_deref() == Some(self.ns.name()));
+        clusters
+    }
+
+    /// Deletes what users made, so that it does not keep the operator of the next such world busy.
+    pub(crate) async fn clear(&self) {
+        let picture = Picture::of(self).await;
+        for kind in KINDS {
+            for object in picture.names(kind) {
+                let api = self.untyped(kind);
+                api.delete(&object, &DeleteParams::default()).await.unwrap();
+            }
+        }
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -250,7 +313,7 @@ impl World {
     }
 
     pub(crate) async fn start_synthesizer(&mut self) {
-        self.account.life.fetch_add(1, Ordering::Relaxed);
+        self.account.next_life();
         self.synthesizer.start_again().await.unwrap();
     }
 
@@ -287,9 +350,10 @@ impl World {
         )
     }
 
-    /// Calm weather, and everything running.
+    /// Calm weather, and an LLM in a good mood.
     pub(crate) fn calm(&self) {
         self.proxy.set(Weather::Calm);
+        self.account.be_bad(0);
     }
 }
 
@@ -330,83 +394,4 @@ pub(crate) fn attempts(agent: &LanguageAgent) -> i32 {
         .and_then(|status| status.synthesis_info.as_ref());
     info.and_then(|info| info.synthesis_attempts)
         .unwrap_or_default()
-}
-
-/// Calls of the LLM, by prompt and by life of the synthesizer that made them.
-#[derive(Default)]
-pub(crate) struct Account {
-    life: AtomicU32,
-    paid: Mutex<BTreeMap<(String, u32), u32>>,
-    interrupted: AtomicU32,
-}
-
-impl Account {
-    fn paid(&self, request: &LlmRequest) {
-        let life = self.life.load(Ordering::Relaxed);
-        *self
-            .paid
-            .lock()
-            .unwrap()
-            .entry((prompt(request).to_owned(), life))
-            .or_default() += 1;
-    }
-
-    fn interrupted(&self, attempts: u32) {
-        self.interrupted.fetch_add(attempts, Ordering::Relaxed);
-    }
-
-    /// Fails if anything was paid for twice. `demands`: how often a user wanted something made.
-    pub(crate) fn audit(&self, demands: u32) {
-        let paid = self.paid.lock().unwrap();
-        let twice: Vec<_> = paid.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(
-            twice.is_empty(),
-            "paid for again while the synthesizer that answered lived: {twice:#?}"
-        );
-        let (total, interrupted) = (
-            paid.values().sum::<u32>(),
-            self.interrupted.load(Ordering::Relaxed),
-        );
-        let prompts: Vec<_> = paid.keys().collect();
-        assert!(
-            total <= demands + interrupted,
-            "{total} calls for {demands} demands and {interrupted} interrupted attempts: {prompts:#?}"
-        );
-    }
-
-    /// All calls so far.
-    pub(crate) fn total(&self) -> u32 {
-        self.paid.lock().unwrap().values().sum()
-    }
-}
-
-/// The last message, in which all data of a request is.
-fn prompt(request: &LlmRequest) -> &str {
-    let messages = request.body["messages"].as_array();
-    messages
-        .and_then(|all| all.last()?["content"].as_str())
-        .unwrap_or_default()
-}
-
-/// Code that says which instructions and variant it is for; a text for a persona.
-fn answer(request: &LlmRequest) -> Reply {
-    let prompt = prompt(request);
-    match section(prompt, "instructions") {
-        None => Reply::Text("You do as you are told.".to_owned()),
-        Some(instructions) => {
-            let variant = section(prompt, "variant").unwrap_or("\"first\"");
-            Reply::Code(format!(
-                "require 'language_operator'\n\nagent 'agent' do\n  objectives [\n    {instructions:?},\n    {variant}\n  ]\nend\n"
-            ))
-        }
-    }
-}
-
-/// What stands between the tags of this name.
-fn section<'a>(prompt: &'a str, name: &str) -> Option<&'a str> {
-    let (_, after) = prompt.split_once(&format!("\n<{name}-"))?;
-    let (_, content) = after.split_once(">\n")?;
-    content
-        .split_once(&format!("\n</{name}-"))
-        .map(|(content, _)| content)
 }

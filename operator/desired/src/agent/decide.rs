@@ -178,6 +178,25 @@ impl Input<'_> {
             .as_ref()
             .map(|instructions| instructions.hash.as_str())
     }
+
+    /// Whether the last attempt was about what is asked now.
+    fn is_last_question(&self) -> bool {
+        self.info.instructions_hash.as_deref() == self.instructions_hash()
+            && self.info.attempted_resynthesize == self.agent.resynthesize
+    }
+
+    /// Whether the answer to it was stored by an operator that died before it could record that: then there is code of these instructions
+    /// that is newer than the record, which knows of no end of the attempt.
+    fn is_answered(&self) -> bool {
+        let info = self.info;
+        let is_open = info.synthesis_attempts > Some(0) && info.last_failure_time.is_none();
+        is_open
+            && self.is_last_question()
+            && self.current.is_some_and(|(_, facts)| {
+                Some(facts.revision) > info.revision
+                    && Some(facts.instructions_hash.as_str()) == self.instructions_hash()
+            })
+    }
 }
 
 type Check = fn(&Input<'_>) -> Option<Decision>;
@@ -259,12 +278,10 @@ fn in_flight(input: &Input<'_>) -> Option<Decision> {
 fn backing_off(input: &Input<'_>) -> Option<Decision> {
     let info = input.info;
     let attempts = info.synthesis_attempts.filter(|attempts| *attempts > 0)?;
-    let same_question = info.instructions_hash.as_deref() == input.instructions_hash()
-        && info.attempted_resynthesize == input.agent.resynthesize;
     // Without a time of failure the operator died during the call: it is due at once.
     let failed: Timestamp = info.last_failure_time.as_deref()?.parse().ok()?;
     // A time that has not come was told by another clock, and waiting for it may take for ever.
-    if !same_question || failed > input.now {
+    if !input.is_last_question() || failed > input.now {
         return None;
     }
     let uid = &input.agent.owner.uid;
@@ -298,7 +315,8 @@ fn references_missing(input: &Input<'_>) -> Option<Decision> {
 
 fn resynthesize(input: &Input<'_>) -> Option<Decision> {
     let value = input.agent.resynthesize.as_ref()?;
-    (input.info.resynthesized_for.as_ref() != Some(value)).then(|| Decision::Synthesize {
+    let is_obeyed = input.info.resynthesized_for.as_ref() == Some(value) || input.is_answered();
+    (!is_obeyed).then(|| Decision::Synthesize {
         cause: Cause::Resynthesize,
         variant: Some(value.clone()),
         current: input.current(),

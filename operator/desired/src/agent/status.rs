@@ -124,6 +124,7 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
     if !pending {
         // The last question is answered; from here it is known what lost code was made from.
         info.instructions_hash = annotation(annotations::INSTRUCTIONS_HASH);
+        info.resynthesized_for = input.agent.resynthesize.clone().or(info.resynthesized_for);
     }
     let code_hash = annotation(annotations::CODE_HASH);
     if code_hash != info.code_hash {

@@ -319,6 +319,35 @@ fn the_annotation_is_obeyed_once_for_each_value() {
 }
 
 #[test]
+fn an_answer_that_was_stored_and_not_recorded_is_the_answer() {
+    let (mut world, first) = with_code("one");
+    world.info = world.status().synthesis_info.unwrap();
+    world.annotate(RESYNTHESIZE, "a");
+    world.info = attempt::started(&world.info, &world.validated());
+    assert!(
+        is_synthesis(&world.decide(), Cause::Resynthesize),
+        "the code is as old as the record"
+    );
+    let second = world.store(&json!({"description": "another"}));
+    let run = |code: &Arc<Observed>| Decision::Run { code: code.clone() };
+    assert_eq!(world.decide(), run(&second));
+    let told = world.status().synthesis_info.unwrap();
+    assert_eq!(told.resynthesized_for.as_deref(), Some("a"));
+    assert_eq!(
+        (told.synthesis_attempts, told.revision),
+        (None, Some(code::revision(&second)))
+    );
+    world.annotate(RESYNTHESIZE, "b");
+    assert!(
+        is_synthesis(&world.decide(), Cause::Resynthesize),
+        "that is another question"
+    );
+    world.info = told;
+    assert!(is_synthesis(&world.decide(), Cause::Resynthesize));
+    assert_ne!(first.name, second.name);
+}
+
+#[test]
 fn no_code_is_made_and_lost_code_is_made_again() {
     let mut world = plain("one");
     let expected = Decision::Synthesize {

@@ -1,0 +1,199 @@
+//! kill -9 after each write of what the operator does for a user, and resume: the same end state, at the same price.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, PersistentVolumeClaim},
+};
+use kube::{ResourceExt, api::DeleteParams};
+use langop_api::{LanguageAgent, LanguagePersona};
+use langop_integration_tests::{Weather, wait};
+use serde_json::json;
+
+use crate::world::{SOON, World};
+
+/// Has the user `act` again and again (for the n-th time, from 0), and kills the operator one write later each time, until it needs no more
+/// writes than that. Each time costs `price` calls of the LLM, since the synthesizer lives. Returns how many writes it needs.
+async fn killed_at_each_write(
+    world: &mut World,
+    price: u32,
+    mut act: impl AsyncFnMut(&World, u32),
+) -> u32 {
+    world.until_settled().await;
+    let before = world.account.total();
+    let mut step = 0;
+    loop {
+        world.proxy.set(Weather::Writes(step));
+        act(world, step).await;
+        // Either the write after that many is cut, or the operator needs no more.
+        let is_cut = wait::until("a cut, or the end of its work", SOON, async || match world
+            .proxy
+            .weather()
+        {
+            Weather::Cut(_) => Some(true),
+            _ => world.wrong().await.is_empty().then_some(false),
+        });
+        let is_cut = is_cut.await.unwrap();
+        what_runs_has_its_code(world).await;
+        world.kill_operator().await;
+        world.calm();
+        world.operator.start_again().await.unwrap();
+        world.until_converged().await;
+        let demands = before + price * (step + 1);
+        world.account.audit(demands);
+        assert_eq!(world.account.total(), demands, "after write {step}");
+        if !is_cut {
+            break;
+        }
+        step += 1;
+    }
+    world.until_settled().await;
+    step
+}
+
+/// Every Deployment of an agent that exists mounts code that exists.
+async fn what_runs_has_its_code(world: &World) {
+    let agents = world.list::<LanguageAgent>().await;
+    let agents: BTreeSet<_> = agents.into_iter().filter_map(|agent| agent.uid()).collect();
+    let deployments = world.list::<Deployment>().await;
+    let maps = world.list::<ConfigMap>().await;
+    let maps: BTreeSet<_> = maps.iter().map(ResourceExt::name_any).collect();
+    for deployment in deployments {
+        let mut owners = deployment.owner_references().iter();
+        if !owners.any(|owner| agents.contains(&owner.uid)) {
+            continue;
+        }
+        let name = deployment.name_any();
+        let pod = deployment.spec.unwrap().template.spec.unwrap();
+        let mut volumes = pod.volumes.into_iter().flatten();
+        let mounted = volumes.find_map(|volume| Some(volume.config_map?.name));
+        let mounted = mounted.expect("every agent here has code");
+        assert!(maps.contains(&mounted), "{name} mounts {mounted}");
+    }
+}
+
+/// How the spec says that an agent runs at a time when no test runs.
+fn yearly() -> serde_json::Value {
+    json!({"executionMode": "scheduled", "schedule": "0 0 1 1 *"})
+}
+
+#[tokio::test]
+async fn of_an_agent_that_is_made() {
+    let mut world = World::new("made", 3).await;
+    world.agent("first", "be the first").await;
+    let steps = killed_at_each_write(&mut world, 1, async |world, step| {
+        let name = format!("agent-{step}");
+        world.agent(&name, &format!("be number {step}")).await;
+    });
+    let steps = steps.await;
+    assert!(steps > 5, "an agent needs more writes than {steps}");
+    for step in 0..=steps {
+        assert_eq!(world.codes(&format!("agent-{step}")).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn of_a_scheduled_agent_that_is_made() {
+    let mut world = World::new("scheduled", 6).await;
+    let steps = killed_at_each_write(&mut world, 1, async |world, step| {
+        let mut spec = yearly();
+        spec["instructions"] = format!("be number {step}").into();
+        let name = format!("agent-{step}");
+        world.apply("LanguageAgent", &name, &spec).await;
+    });
+    let steps = steps.await;
+    assert!(steps > 4, "an agent needs more writes than {steps}");
+}
+
+#[tokio::test]
+async fn of_an_edit_of_the_instructions() {
+    let mut world = World::new("edits", 4).await;
+    world.agent("walker", "walk the dog").await;
+    let steps = killed_at_each_write(&mut world, 1, async |world, step| {
+        let spec = json!({"instructions": format!("walk dog {step}")});
+        world
+            .patch::<LanguageAgent>("walker", json!({"spec": spec}))
+            .await;
+    });
+    let steps = steps.await;
+    assert!(steps > 3, "an edit needs more writes than {steps}");
+}
+
+#[tokio::test]
+async fn of_a_new_synthesis_that_somebody_asks_for() {
+    let mut world = World::new("again", 7).await;
+    world.agent("walker", "walk the dog").await;
+    let steps = killed_at_each_write(&mut world, 1, async |world, step| {
+        let annotations = json!({"langop.io/resynthesize": format!("no {step}")});
+        let patch = json!({"metadata": {"annotations": annotations}});
+        world.patch::<LanguageAgent>("walker", patch).await;
+    });
+    let steps = steps.await;
+    assert!(steps > 3, "new code needs more writes than {steps}");
+}
+
+#[tokio::test]
+async fn of_a_switch_of_the_mode() {
+    let mut world = World::new("switches", 8).await;
+    world.agent("walker", "walk the dog").await;
+    let steps = killed_at_each_write(&mut world, 0, async |world, step| {
+        let spec = match step % 2 {
+            0 => yearly(),
+            _ => json!({"executionMode": "autonomous", "schedule": null}),
+        };
+        world
+            .patch::<LanguageAgent>("walker", json!({"spec": spec}))
+            .await;
+    });
+    let steps = steps.await;
+    assert!(steps > 3, "a switch needs more writes than {steps}");
+}
+
+#[tokio::test]
+async fn of_a_changed_persona_whose_agents_roll_once_each_time() {
+    let mut world = World::new("persona", 9).await;
+    let ada = json!({"description": "Ada"});
+    world.apply("LanguagePersona", "ada", &ada).await;
+    let walker = json!({"instructions": "walk the dog", "personaRef": {"name": "ada"}});
+    world.apply("LanguageAgent", "walker", &walker).await;
+    world.until_settled().await;
+    let rolled = async |world: &World| {
+        let deployment = world.ns.api::<Deployment>().get("walker").await.unwrap();
+        deployment.metadata.generation.unwrap()
+    };
+    let before = rolled(&world).await;
+    let steps = killed_at_each_write(&mut world, 1, async |world, step| {
+        let spec = json!({"description": format!("Ada, version {step}")});
+        world
+            .patch::<LanguagePersona>("ada", json!({"spec": spec}))
+            .await;
+    });
+    let steps = steps.await;
+    assert!(steps > 3, "a persona needs more writes than {steps}");
+    let changes = i64::from(steps) + 1;
+    assert_eq!(rolled(&world).await, before + changes);
+}
+
+#[tokio::test]
+async fn of_an_agent_that_comes_back_to_its_workspace() {
+    let mut world = World::new("workspace", 10).await;
+    let spec = json!({"instructions": "walk the dog", "workspace": {"storage": "1Gi"}});
+    world.apply("LanguageAgent", "walker", &spec).await;
+    world.until_settled().await;
+    let claim = async |world: &World| {
+        let claims = world.ns.api::<PersistentVolumeClaim>();
+        claims.get("walker-workspace").await.unwrap().uid()
+    };
+    let before = claim(&world).await;
+    // The code is cached.
+    let steps = killed_at_each_write(&mut world, 0, async |world, _| {
+        let agents = world.ns.api::<LanguageAgent>();
+        let params = DeleteParams::default();
+        agents.delete("walker", &params).await.unwrap();
+        world.apply("LanguageAgent", "walker", &spec).await;
+    });
+    let steps = steps.await;
+    assert!(steps > 4, "an agent needs more writes than {steps}");
+    assert_eq!(claim(&world).await, before);
+}
