@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::{Launch, Program, locate, log_file, sample};
-use crate::control_plane::ports;
+use crate::{FakeLlm, control_plane::ports};
 
 /// Settings of a synthesizer to be started.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +110,15 @@ impl Synthesizer {
     /// One that needs no LLM.
     pub fn template() -> SynthesizerBuilder {
         Self::builder().provider("template").model("template")
+    }
+
+    /// One that asks this LLM, in the shape of OpenAI's.
+    pub fn asking(llm: &FakeLlm) -> SynthesizerBuilder {
+        Self::builder()
+            .provider("openai")
+            .model("fake-model")
+            .endpoint(llm.endpoint())
+            .api_key("sk-secret-of-the-test")
     }
 
     /// Where it speaks gRPC: `http://127.0.0.1:PORT`.

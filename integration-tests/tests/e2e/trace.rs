@@ -7,11 +7,7 @@ use crate::world::{MODEL, SOON, TOOL, World, agent_yaml};
 /// A world whose operator and synthesizer send their spans to `otlp`.
 async fn traced_world(otlp: &OtlpReceiver) -> World {
     let llm = FakeLlm::start().await.unwrap();
-    let synthesizer = Synthesizer::builder()
-        .provider("openai")
-        .model("fake-model")
-        .endpoint(llm.endpoint())
-        .api_key("sk-secret-of-the-test")
+    let synthesizer = Synthesizer::asking(&llm)
         .otlp(otlp.endpoint())
         .start()
         .await

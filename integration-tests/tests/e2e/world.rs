@@ -49,14 +49,7 @@ impl World {
     /// All parts up.
     pub(crate) async fn new(prefix: &str) -> Self {
         let llm = FakeLlm::start().await.unwrap();
-        let synthesizer = Synthesizer::builder()
-            .provider("openai")
-            .model("fake-model")
-            .endpoint(llm.endpoint())
-            .api_key("sk-secret-of-the-test")
-            .start()
-            .await
-            .unwrap();
+        let synthesizer = Synthesizer::asking(&llm).start().await.unwrap();
         let url = synthesizer.grpc_url().to_owned();
         Self::with(prefix, llm, synthesizer, |operator| {
             operator.synthesizer(&url).synthesis_backoff("1s", "4s")

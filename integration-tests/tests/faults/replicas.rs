@@ -45,11 +45,7 @@ impl Replicas {
     }
 
     fn synthesizer(&self) -> SynthesizerBuilder {
-        Synthesizer::builder()
-            .provider("openai")
-            .model("fake-model")
-            .endpoint(self.llm.endpoint())
-            .api_key("sk-secret-of-the-test")
+        Synthesizer::asking(&self.llm)
     }
 
     /// The host that names the Service.

@@ -101,11 +101,7 @@ impl World {
         let llm = FakeLlm::start().await.unwrap();
         let account = Arc::new(Account::default());
         account.open(&llm, seed);
-        let synthesizer = Synthesizer::builder()
-            .provider("openai")
-            .model("fake-model")
-            .endpoint(llm.endpoint())
-            .api_key("sk-secret-of-the-test")
+        let synthesizer = Synthesizer::asking(&llm)
             .env("LANGOP_LLM_RETRY_DELAY", "100ms")
             .start()
             .await

@@ -57,12 +57,8 @@ async fn a_workspace_costs_one_write_more() {
 async fn a_tools_port_lands_in_its_agents_while_64_syntheses_hang() {
     const HANGING: usize = 64;
     let llm = FakeLlm::start().await.unwrap();
-    let synthesizer = Synthesizer::builder()
-        .provider("openai")
-        .model("fake-model")
-        .endpoint(llm.endpoint())
-        .api_key("sk-secret-of-the-test")
-        .env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
+    let synthesizer =
+        Synthesizer::asking(&llm).env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
     let synthesizer = synthesizer.start().await.unwrap();
     let url = synthesizer.grpc_url().to_owned();
     let world = World::with("hanging", llm, synthesizer, |operator| {

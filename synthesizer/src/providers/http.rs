@@ -13,7 +13,7 @@ use langop_proto::{trace, v1::Usage};
 use opentelemetry::{Array, Value};
 use reqwest::{
     Response, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
     redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -63,6 +63,13 @@ pub(super) fn secret(prefix: &str, key: &SecretString) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose_secret())).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The key as a bearer token, if there is one.
+pub(super) fn bearer(key: Option<&SecretString>) -> HeaderMap {
+    key.and_then(|key| secret("Bearer ", key))
+        .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
+        .unwrap_or_default()
 }
 
 /// `path` under a base URL that may already end with a part of it: `http://host/v1` and `http://host` mean the same.

@@ -17,6 +17,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use langop_proto::v1::{Persona, SynthesizeRequest, Usage};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use crate::settings::ProviderKind;
@@ -56,6 +57,18 @@ pub struct Chat<'a> {
     pub deadline: Instant,
     /// Who wants to hear how the answer grows; none: it may come as a whole.
     pub listener: Option<&'a Listener>,
+}
+
+impl Chat<'_> {
+    /// The conversation for an API to which the fixed part is its first message.
+    fn turns(&self) -> Vec<Value> {
+        let system = json!({"role": "system", "content": self.system});
+        let turns = self
+            .messages
+            .iter()
+            .map(|message| json!({"role": message.role, "content": message.text}));
+        std::iter::once(system).chain(turns).collect()
+    }
 }
 
 /// Hears the length in bytes of what has arrived of an answer.

@@ -1,7 +1,7 @@
 //! Ollama's own API, <https://docs.ollama.com/api>.
 
 use langop_proto::v1::Usage;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,19 +37,11 @@ impl http::Wire for Ollama {
     }
 
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        let value = key.and_then(|key| http::secret("Bearer ", key));
-        value
-            .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
-            .unwrap_or_default()
+        http::bearer(key)
     }
 
     fn body(&self, chat: Chat<'_>) -> Value {
-        let system = json!({"role": "system", "content": chat.system});
-        let turns = chat
-            .messages
-            .iter()
-            .map(|message| json!({"role": message.role, "content": message.text}));
-        let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
+        let messages = chat.turns();
         let options = json!({"num_predict": MAX_TOKENS, "num_ctx": CONTEXT_TOKENS});
         let is_streamed = chat.listener.is_some();
         json!({"model": self.model, "messages": messages, "stream": is_streamed, "options": options})

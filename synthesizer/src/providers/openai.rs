@@ -1,7 +1,7 @@
 //! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any server that speaks it.
 
 use langop_proto::v1::Usage;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,19 +42,11 @@ impl http::Wire for OpenAi {
     }
 
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        let value = key.and_then(|key| http::secret("Bearer ", key));
-        value
-            .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
-            .unwrap_or_default()
+        http::bearer(key)
     }
 
     fn body(&self, chat: Chat<'_>) -> Value {
-        let system = json!({"role": "system", "content": chat.system});
-        let turns = chat
-            .messages
-            .iter()
-            .map(|message| json!({"role": message.role, "content": message.text}));
-        let messages: Vec<Value> = std::iter::once(system).chain(turns).collect();
+        let messages = chat.turns();
         let mut body = json!({"model": self.model, "messages": messages, self.limit: MAX_TOKENS});
         if chat.listener.is_some() {
             body["stream"] = Value::Bool(true);

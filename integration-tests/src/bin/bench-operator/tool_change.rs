@@ -93,11 +93,7 @@ pub(crate) async fn while_64_hang(
 }
 
 async fn hanging_synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
-    Synthesizer::builder()
-        .provider("openai")
-        .model("bench-model")
-        .endpoint(llm.endpoint())
-        .api_key("bench")
+    Synthesizer::asking(llm)
         .env("LANGOP_MAX_LLM_REQUESTS", &HANG.to_string())
         .env("LANGOP_REQUEST_TIMEOUT", PATIENCE)
         .env("LANGOP_MAX_CONNECTION_AGE", PATIENCE)

@@ -75,13 +75,7 @@ async fn bench(args: &Args) -> Result<()> {
 
 /// A synthesizer before a simulated LLM that takes its time; all else as it is by default, its log too.
 async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
-    Synthesizer::builder()
-        .provider("openai")
-        .model("bench-model")
-        .endpoint(llm.endpoint())
-        .api_key("bench")
-        .start()
-        .await
+    Synthesizer::asking(llm).start().await
 }
 
 async fn simulated_llm() -> Result<FakeLlm> {
