@@ -12,6 +12,7 @@ use langop_integration_tests::{
 };
 
 use crate::{
+    invariants::Picture,
     settings,
     user::User,
     world::{End, World},
@@ -90,6 +91,7 @@ async fn run(seed: u64) -> String {
         fate.strike(&mut world, &mut user).await;
         user.act(&world).await;
     }
+    user.tidy_up(&world).await;
     world.calm();
     fate.make_good(&mut world, &mut user).await;
     let calm = Instant::now();
@@ -99,11 +101,12 @@ async fn run(seed: u64) -> String {
     }
     world.account.audit(user.demands);
     user.found_what_was_kept(&world).await;
+    let ends = Picture::of(&world).await.ends();
     if world.frame.is_some() {
         world.clear().await;
     }
     format!(
-        "settled {:.1} s after the storm; {} demands, {} good and {} bad answers of the LLM; faults {:?}",
+        "settled {:.1} s after the storm; {} demands, {} good and {} bad answers of the LLM; ends {ends:?}; faults {:?}",
         calm.elapsed().as_secs_f32(),
         user.demands,
         world.account.total(),

@@ -62,26 +62,45 @@ impl User {
 
     /// One thing or another.
     pub(crate) async fn act(&mut self, world: &World) {
-        match self.random.below(30) {
-            0..=12 => self.change_an_agent(world).await,
-            13 | 14 => self.delete_an_agent(world).await,
-            15 | 16 => {
+        match self.random.below(32) {
+            0..=13 => self.change_an_agent(world).await,
+            14 | 15 => self.delete_an_agent(world).await,
+            16..=18 => {
                 let nth = self.random.below(2);
                 self.put_tool(world, usize::try_from(nth).unwrap()).await;
             }
-            17 => {
+            19 => {
                 let (tool, _) = *self.random.pick(&TOOLS).unwrap();
                 self.delete(world, "LanguageTool", tool).await;
             }
-            18 => self.put_model(world).await,
-            19 => self.delete(world, "LanguageModel", MODEL).await,
-            20 | 21 => self.put_persona(world).await,
-            22 => self.delete(world, "LanguagePersona", PERSONA).await,
-            23 => self.put_client(world).await,
-            24 => self.delete(world, "LanguageClient", CLIENT).await,
-            25 => self.delete_code(world).await,
-            26 if world.frame.is_some() => self.change_the_frame(world).await,
+            20 => self.put_model(world).await,
+            21 if self.random.chance(500) => self.delete(world, "LanguageModel", MODEL).await,
+            21..=23 => self.put_persona(world).await,
+            24 => self.delete(world, "LanguagePersona", PERSONA).await,
+            25 => self.put_client(world).await,
+            26 if self.random.chance(500) => self.delete(world, "LanguageClient", CLIENT).await,
+            26 => self.delete_code(world).await,
+            27 if world.frame.is_some() => self.change_the_frame(world).await,
             _ => self.meddle(world).await,
+        }
+    }
+
+    /// Most users see in the end that their agents have what they need.
+    pub(crate) async fn tidy_up(&mut self, world: &World) {
+        if self.random.chance(300) {
+            return;
+        }
+        for nth in 0..TOOLS.len() {
+            self.put_tool(world, nth).await;
+        }
+        self.put_model(world).await;
+        self.put_persona(world).await;
+        for (name, mut spec) in self.agents.clone() {
+            if spec["synthesis"]["revision"].is_u64() {
+                self.release(&mut spec);
+                self.apply(world, "LanguageAgent", name, &spec).await;
+                self.agents.insert(name, spec);
+            }
         }
     }
 
@@ -91,11 +110,11 @@ impl User {
             return self.create(world, name).await;
         };
         match self.random.below(13) {
-            0..=3 => {
+            0..=2 => {
                 spec["instructions"] = self.instructions().into();
                 self.demands += 1;
             }
-            4 => self.set_mode(&mut spec),
+            3 | 4 => self.set_mode(&mut spec),
             5 => spec["suspend"] = (spec["suspend"] != true).into(),
             6 => self.set_references(&mut spec),
             7 => return self.annotate(world, name, "somebody/else").await,
@@ -103,8 +122,7 @@ impl User {
                 self.demands += 1;
                 return self.annotate(world, name, "langop.io/resynthesize").await;
             }
-            9 => self.set_pin(&mut spec),
-            10 => self.release(&mut spec),
+            9 | 10 => self.set_pin(&mut spec),
             11 => self.set_workspace(name, &mut spec),
             _ => self.set_egress(&mut spec),
         }
@@ -172,14 +190,15 @@ impl User {
         }
     }
 
-    /// Pins a revision that is stored, or one that is not.
+    /// Pins a revision, one that may be stored or one that is not; or ends that.
     fn set_pin(&mut self, spec: &mut Value) {
-        let revision = if self.random.chance(200) {
-            99
+        let unlikely = 1 + self.random.below(4);
+        let revision = *self.random.pick(&[1, 1, 2, 2, unlikely, 99]).unwrap();
+        if spec["synthesis"]["revision"].is_null() {
+            spec["synthesis"]["revision"] = revision.into();
         } else {
-            1 + self.random.below(4)
-        };
-        spec["synthesis"]["revision"] = revision.into();
+            self.release(spec);
+        }
     }
 
     /// What ran before the pin may be pruned by now, which is reason to have it made again.

@@ -1,10 +1,12 @@
 //! Agents: the right code, in one workload of the right kind, with what it was given as it is now, and a status that says so.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::core::v1::{ConfigMap, PersistentVolumeClaim, PodSpec},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use langop_api::{
     LanguageAgent, LanguageModel, LanguageTool,
     agent::{AgentPhase, DeletionPolicy, ExecutionMode, Workspace},
@@ -46,6 +48,15 @@ impl Picture {
         newest
             .filter(|map| Some(revision(map)) >= ran)
             .map_or(Course::Waits, Course::Runs)
+    }
+
+    /// How agents ended, by what Ready says: which of the many ends a test has tried.
+    pub(crate) fn ends(&self) -> BTreeMap<String, u32> {
+        let mut ends = BTreeMap::new();
+        for agent in &self.agents {
+            *ends.entry(reason(conditions(agent), "Ready")).or_default() += 1;
+        }
+        ends
     }
 
     /// Its stored code.
@@ -297,7 +308,7 @@ impl Picture {
             persona.and_then(|persona| field(&persona.spec).clone())
         };
         for (variable, wanted) in [
-            ("PERSONA_NAME", persona.map(|persona| persona.name_any())),
+            ("PERSONA_NAME", persona.map(ResourceExt::name_any)),
             ("PERSONA_DESCRIPTION", of_spec(|spec| &spec.description)),
             ("PERSONA_SYSTEM_PROMPT", of_spec(|spec| &spec.system_prompt)),
             ("PERSONA_TONE", of_spec(|spec| &spec.tone)),
