@@ -1,18 +1,24 @@
-//! Policies of tools and clusters: what they open is exactly what is named.
+//! Policies of tools, clients and clusters: what they open is exactly what is named.
 
 use std::cell::Cell;
 
-use langop_api::{LanguageCluster, LanguageTool};
-use proptest::{collection::vec, prelude::*};
+use langop_api::{
+    LanguageClient, LanguageCluster, LanguageModel, LanguageTool, names::labels as keys,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 use super::{
     enough, for_all,
-    network::{connections, egress, is_dns, names, namespace_labels, settings},
+    network::{
+        Connection, PORTS, connections, egress, is_dns, is_to, names, namespace_labels, settings,
+    },
 };
 use crate::{
-    cluster,
+    client, cluster,
     policy::evaluate::{Labels, Party, admits, allows, has_type, is_about, labels},
+    references::{ModelView, References, ToolView},
+    settings::Settings,
     tool,
 };
 
@@ -91,7 +97,7 @@ fn a_clusters_isolation_lets_in_itself_the_operator_and_those_named() {
             "spec": {"networkIsolation": isolated, "ingressFrom": from},
         }))
         .unwrap();
-            let settings = crate::settings::Settings::default();
+            let settings = Settings::default();
             let children =
                 cluster::build(&cluster::validate(&object, &settings).unwrap(), &settings);
             assert_eq!(children.network_policies.len(), usize::from(isolated));
@@ -129,4 +135,108 @@ fn a_clusters_isolation_lets_in_itself_the_operator_and_those_named() {
     );
     enough("admitted connections", opened.get(), 1);
     enough("refused connections", closed.get(), 1);
+}
+
+/// A client of a tool `t1` at this port and of a model `m1`, that listens on 8080.
+fn client_of(
+    tool_port: i32,
+    mode: &str,
+    from: Option<&[Labels]>,
+    settings: &Settings,
+) -> (LanguageClient, References) {
+    let from = from.map(|peers| {
+        let peers = peers
+            .iter()
+            .map(|labels| json!({"namespaceLabels": labels}));
+        peers.collect::<Vec<_>>()
+    });
+    let object = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": "wood", "uid": "u"}, "spec": spec,
+        })
+    };
+    let tool: LanguageTool = serde_json::from_value(object(
+        "LanguageTool",
+        "t1",
+        json!({"image": "i", "port": tool_port, "deploymentMode": mode}),
+    ))
+    .unwrap();
+    let model: LanguageModel = serde_json::from_value(object(
+        "LanguageModel",
+        "m1",
+        json!({"provider": "openai", "model": "gpt"}),
+    ))
+    .unwrap();
+    let client = object(
+        "LanguageClient",
+        "desk",
+        json!({"image": "i", "port": 8080, "ingressFrom": from}),
+    );
+    let references = References {
+        tools: vec![ToolView::new(&tool, settings)],
+        models: vec![ModelView::new(&model, settings)],
+        ..References::default()
+    };
+    (serde_json::from_value(client).unwrap(), references)
+}
+
+#[test]
+fn a_clients_policy_opens_what_it_uses_and_lets_in_those_named_to_its_port() {
+    let (opened, admitted, closed) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let inputs = (
+        settings(),
+        select(PORTS.to_vec()),
+        select(vec!["service", "sidecar"]),
+        prop::option::weighted(0.8, peers()),
+        connections(),
+    );
+    for_all(&inputs, |(settings, port, mode, from, connections)| {
+        let (object, references) = client_of(port, mode, from.as_deref(), &settings);
+        let valid = client::validate(&object, references.into(), &[], &[]).unwrap();
+        let children = client::build(&valid, &settings);
+        let [policy] = &children.network_policies[..] else {
+            panic!("one policy, not {:?}", children.network_policies)
+        };
+        let pods = &children.deployments[0].spec.as_ref().unwrap().template;
+        let pods = pods.metadata.as_ref().unwrap().labels.as_ref().unwrap();
+        assert!(is_about(policy, pods));
+        assert!(!is_about(policy, &labels(&[("app", "store")])));
+        let uses = |connection: &Connection| {
+            is_dns(&settings, connection)
+                || mode == "service" && is_to(keys::TOOL, "t1", port, connection)
+                || is_to(keys::MODEL, "m1", 8000, connection)
+        };
+        for connection in &connections {
+            let Connection { party, port, .. } = connection;
+            let out = allows(policy, party, connection.protocol(), *port);
+            assert_eq!(out, uses(connection), "{connection:?} by {policy:?}");
+            let inward = admits(policy, party, connection.protocol(), *port);
+            let may_come = (connection.protocol(), *port) == ("TCP", 8080)
+                && may_enter(from.as_deref(), party);
+            assert_eq!(inward, may_come, "{connection:?} to {policy:?}");
+            for (count, is_so) in [
+                (&opened, out),
+                (&admitted, inward),
+                (&closed, !out && !inward),
+            ] {
+                count.set(count.get() + u32::from(is_so));
+            }
+        }
+    });
+    enough("open connections", opened.get(), 4);
+    enough("admitted connections", admitted.get(), 4);
+    enough("closed connections", closed.get(), 2);
+}
+
+/// Pods of any namespace, or of those that are named.
+fn may_enter(from: Option<&[Labels]>, party: &Party) -> bool {
+    let Party::Pod { namespace, .. } = party else {
+        return false;
+    };
+    let is_named = |peer: &Labels| {
+        peer.iter()
+            .all(|(key, value)| namespace.get(key) == Some(value))
+    };
+    from.is_none_or(|peers| peers.iter().any(is_named))
 }
