@@ -46,7 +46,7 @@ impl Watched {
     }
 
     /// Pod and Deployment change; one is heard of before the other.
-    fn hear(&mut self, pod: Arc<Observed>, available: i32, pod_first: bool) {
+    fn hear(&mut self, pod: &Arc<Observed>, available: i32, pod_first: bool) {
         for is_pod in [pod_first, !pod_first] {
             if is_pod {
                 self.world.observed.pods = vec![pod.clone()];
@@ -61,13 +61,13 @@ impl Watched {
     fn turn(&mut self, restarts: i32, last: Option<&Value>, runs: i64, waits: i64) -> Value {
         let pod_first = restarts % 2 == 0;
         let started = self.now;
-        self.hear(runs_since(started, restarts, last), 1, pod_first);
+        self.hear(&runs_since(started, restarts, last), 1, pod_first);
         self.pass(runs);
         let end = json!({"exitCode": 3, "reason": "Error", "startedAt": started.to_string(), "finishedAt": self.now.to_string()});
         let ended = json!({"terminated": end});
-        self.hear(crashing(ended, restarts, last), 0, pod_first);
+        self.hear(&crashing(&ended, restarts, last), 0, pod_first);
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": format!("back-off {waits}s")}});
-        self.hear(crashing(waiting, restarts, Some(&end)), 0, pod_first);
+        self.hear(&crashing(&waiting, restarts, Some(&end)), 0, pod_first);
         self.pass(waits);
         end
     }
@@ -98,8 +98,8 @@ fn runs_since(since: Timestamp, restarts: i32, last: Option<&Value>) -> Arc<Obse
     live(true, &state, restarts, last)
 }
 
-fn crashing(state: Value, restarts: i32, last: Option<&Value>) -> Arc<Observed> {
-    live(false, &state, restarts, last)
+fn crashing(state: &Value, restarts: i32, last: Option<&Value>) -> Arc<Observed> {
+    live(false, state, restarts, last)
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn fifty_restarts_cost_the_writes_of_the_first_and_some_counts() {
         );
 
         // It runs well at last.
-        agent.hear(runs_since(agent.now, 50, last.as_ref()), 1, true);
+        agent.hear(&runs_since(agent.now, 50, last.as_ref()), 1, true);
         assert_eq!(agent.ready().0, "False", "it is not trusted yet");
         agent.pass(600);
         assert_eq!(agent.ready(), ("True", "1 of 1 pods are ready"));
@@ -155,7 +155,7 @@ fn one_end_after_a_long_run_is_over_when_the_container_runs_again() {
             "0 of 1 pods are available: container 'agent' ended (exit code 3, Error)"
         )
     );
-    agent.hear(runs_since(agent.now, 1, Some(&last)), 1, true);
+    agent.hear(&runs_since(agent.now, 1, Some(&last)), 1, true);
     assert_eq!(agent.ready().0, "True");
     assert_eq!(agent.status.execution_count, Some(1));
 }
@@ -174,6 +174,6 @@ fn what_is_not_counted_yet_is_counted_when_the_pod_ends() {
     );
     let mut pod = (*agent.world.observed.pods[0]).clone();
     pod.deleting = true;
-    agent.hear(Arc::new(pod), 0, true);
+    agent.hear(&Arc::new(pod), 0, true);
     assert_eq!(agent.status.execution_count, Some(3));
 }

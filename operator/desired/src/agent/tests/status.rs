@@ -554,7 +554,7 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
     world.observed.pods = vec![pod(
         "ReplicaSet",
         PodFacts {
-            trouble: trouble("container 'agent': the image 'x' cannot be pulled"),
+            trouble: Some(trouble("container 'agent': the image 'x' cannot be pulled")),
             ..PodFacts::default()
         },
     )];
@@ -682,17 +682,17 @@ fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     world
 }
 
-fn trouble(cause: &str) -> Option<Trouble> {
-    Some(Trouble {
+fn trouble(cause: &str) -> Trouble {
+    Trouble {
         cause: cause.to_owned(),
         ..Trouble::default()
-    })
+    }
 }
 
 fn waiting_pod(cause: Option<&str>) -> Arc<Observed> {
     let facts = PodFacts {
         phase: "Pending".into(),
-        trouble: cause.and_then(trouble),
+        trouble: cause.map(trouble),
         ..PodFacts::default()
     };
     pod("Job", facts)
@@ -768,7 +768,7 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
     };
     let ended = PodFacts {
         phase: "Failed".into(),
-        trouble: trouble("ended"),
+        trouble: Some(trouble("ended")),
         ..PodFacts::default()
     };
     for facts in [ready, ended] {
