@@ -223,13 +223,29 @@ impl AuditLog {
         Ok(self.read_from(mark, filter)?.0)
     }
 
-    /// The wanted events after `mark`, and where the next reading goes on.
-    fn read_from(&self, mark: Mark, filter: &Filter) -> Result<(Vec<AuditEvent>, Mark)> {
-        let mut text = Vec::new();
+    /// The file at the first line that begins after `mark`, and where that is; `None` if the line before is not whole yet. The server may
+    /// have been in the middle of a line when the mark was made, and that line is one of before.
+    fn open_after(&self, mark: Mark) -> Result<Option<(BufReader<File>, Mark)>> {
         let mut file = File::open(&self.path)
             .with_context(|| format!("no audit log {}", self.path.display()))?;
-        file.seek(SeekFrom::Start(mark.0))?;
-        file.read_to_end(&mut text)?;
+        let Some(last) = mark.0.checked_sub(1) else {
+            return Ok(Some((BufReader::new(file), mark)));
+        };
+        file.seek(SeekFrom::Start(last))?;
+        let mut lines = BufReader::new(file);
+        let mut rest = Vec::new();
+        lines.read_until(b'\n', &mut rest)?;
+        let begins = Mark(last + rest.len() as u64);
+        Ok(rest.ends_with(b"\n").then_some((lines, begins)))
+    }
+
+    /// The wanted events after `mark`, and where the next reading goes on.
+    fn read_from(&self, mark: Mark, filter: &Filter) -> Result<(Vec<AuditEvent>, Mark)> {
+        let Some((mut lines, mark)) = self.open_after(mark)? else {
+            return Ok((Vec::new(), mark));
+        };
+        let mut text = Vec::new();
+        lines.read_to_end(&mut text)?;
         let complete = complete_lines(&text);
         let mut events = parse(complete)?;
         events.retain(|event| filter.matches(event));
@@ -258,10 +274,9 @@ impl AuditLog {
         filter: &Filter,
         mut take: impl FnMut(Recorded) -> Result<()>,
     ) -> Result<()> {
-        let mut file = File::open(&self.path)
-            .with_context(|| format!("no audit log {}", self.path.display()))?;
-        file.seek(SeekFrom::Start(mark.0))?;
-        let mut lines = BufReader::new(file);
+        let Some((mut lines, _)) = self.open_after(mark)? else {
+            return Ok(());
+        };
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             let event = parse(&line)?.pop().filter(|event| filter.matches(event));
@@ -474,6 +489,23 @@ mod tests {
         let bodies: Vec<_> = recorded.iter().map(|r| r.body.to_string()).collect();
         assert_eq!(bodies, [r#"{"a":1}"#, "null"]);
         assert_eq!(recorded[0].uri, "/x?fieldManager=me&dryRun=All");
+    }
+
+    #[test]
+    fn a_line_that_was_not_whole_at_the_mark_is_one_of_before() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = AuditLog::at(file.path());
+        let (first, second) = (
+            line("patch", "pods", "", "u"),
+            line("create", "pods", "", "u"),
+        );
+        std::fs::write(file.path(), &first[..20]).unwrap();
+        let mark = log.mark().unwrap();
+        let since = || log.events_since(mark, &Filter::all()).unwrap();
+        assert!(since().is_empty());
+        std::fs::write(file.path(), format!("{first}\n{second}\n")).unwrap();
+        let verbs: Vec<_> = since().into_iter().map(|event| event.verb).collect();
+        assert_eq!(verbs, ["create"]);
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 //! running meanwhile, and nothing is paid for twice.
 //!
 //! The operator reaches the API server through the harness's fault proxy. What goes wrong in `random` is decided by a seed, which is
-//! printed. Three seeds run with the other tests. One seed again, with the same faults and user's actions (their interleaving with the
+//! printed. Three seeds run with the other tests; one of six has a LanguageCluster, and a control plane that it shares with others of its
+//! sort only. One seed again, with the same faults and user's actions (their interleaving with the
 //! operator's requests is the machine's):
 //!
 //! ```text
