@@ -68,6 +68,14 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
     places(scope).into_iter().flat_map(each).collect()
 }
 
+/// Objects of one answer to a list. All kinds are listed at once, and whole answers are ten times what is kept of them: of the usual 500
+/// at a time, those of a start are most of the memory that is ever used.
+const PAGE: u32 = 100;
+
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 /// Starts all watches. They end when the set is dropped.
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
@@ -124,7 +132,7 @@ where
 async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<String>) {
     let name = name(K::KIND.as_str(), place.as_deref());
     let mut before = HashMap::new();
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher(api, config()).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
@@ -281,7 +289,7 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
 
 async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
     let name = name(&child::name(kind), place.as_deref());
-    let config = watcher::Config::default().labels(&child::selector(kind));
+    let config = config().labels(&child::selector(kind));
     let mut before = HashMap::new();
     let mut events =
         pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
