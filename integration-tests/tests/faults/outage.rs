@@ -176,7 +176,7 @@ async fn a_synthesizer_that_comes_and_goes_stops_nothing_that_runs() {
 async fn a_clock_that_was_set_back_delays_nothing() {
     const YEAR: Duration = Duration::from_hours(365 * 24);
     let mut world = World::new("clock", 7).await;
-    world.llm.reply(Reply::status(400));
+    world.llm.reply_with(|_| Reply::status(400));
     world.agent("walker", "walk the dog").await;
     let agents = world.ns.api::<LanguageAgent>();
     let has_failed = |agent: &LanguageAgent| {
@@ -197,7 +197,7 @@ async fn a_clock_that_was_set_back_delays_nothing() {
         .patch_status("walker", &PatchParams::default(), &Patch::Merge(status))
         .await
         .unwrap();
-    world.llm.reply(Reply::Code(AGENT.to_owned()));
+    world.llm.reply_with(|_| Reply::Code(AGENT.to_owned()));
     world.operator.start_again().await.unwrap();
     let has_code = |agent: &LanguageAgent| {
         let info = agent
