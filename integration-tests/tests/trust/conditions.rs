@@ -248,6 +248,16 @@ async fn a_run_whose_image_cannot_be_pulled_is_told_of_once_until_it_ends() {
     let before = scheduled_in(&world, "clerk", "nowhere").await;
     executions::run_now(&world, "clerk", "imageless").await;
     let pod = executions::pod_of(&world, "imageless").await;
+    // The scheduler's word comes before ours, or it would take ours back.
+    let has_no_node = |pod: &Pod| {
+        let status = pod.status.as_ref();
+        let mut conditions = status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .flatten();
+        conditions.any(|one| one.type_ == "PodScheduled" && one.status == "False")
+    };
+    let pod = world.until(&pod.name_any(), has_no_node).await;
     let image = pod.spec.as_ref().unwrap().containers[0]
         .image
         .clone()
