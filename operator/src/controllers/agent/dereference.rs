@@ -135,21 +135,24 @@ pub(super) async fn obstacle(
     let namespace = context.agent.namespace().unwrap_or_default();
     let is_new = is_new(&context.observed);
     let mode = context.agent.spec.execution_mode;
+    // Where the spec says the mode, only one of the two is.
+    let may_be_written = |kind| match kind {
+        ChildKind::CronJob => mode != Some(ExecutionMode::Autonomous),
+        ChildKind::Deployment => mode != Some(ExecutionMode::Scheduled),
+        _ => true,
+    };
     let keys = child_names(&owner.name)
         .into_iter()
-        .filter(|(kind, _)| match kind {
-            // What a claim may be is decided by validation.
-            ChildKind::PersistentVolumeClaim => false,
-            // Only one of these is written where the spec says which.
-            ChildKind::CronJob => mode != Some(ExecutionMode::Autonomous),
-            ChildKind::Deployment => mode != Some(ExecutionMode::Scheduled),
-            _ => true,
-        })
+        // What a claim may be is decided by validation.
+        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim)
         .map(|(kind, name)| Key {
             kind,
             namespace: namespace.clone(),
             name,
         })
-        .filter(|key| is_new || ctx.index.get(key.kind, &key.namespace, &key.name).is_some());
+        .filter(|key| {
+            let is_known = ctx.index.get(key.kind, &key.namespace, &key.name).is_some();
+            is_known || is_new && may_be_written(key.kind)
+        });
     apply::obstacle_at(ctx, owner, &keys.collect::<Vec<_>>(), free).await
 }
