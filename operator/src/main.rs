@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use langop_operator::cli::Cli;
 
-/// A third less CPU than glibc's for the same work, and what the lists of a start took goes back to the system.
+/// A quarter of the CPU of a bring-up was glibc's malloc, and it keeps what the lists of a start took.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -68,8 +68,8 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
     places(scope).into_iter().flat_map(each).collect()
 }
 
-/// Objects of one answer to a list. All kinds are listed at once, and whole answers are ten times what is kept of them: of the usual 500
-/// at a time, those of a start are most of the memory that is ever used.
+/// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until it is reduced: of the usual 500 at a
+/// time, those of a start are most of the memory that is ever used.
 const PAGE: u32 = 100;
 
 fn config() -> watcher::Config {
