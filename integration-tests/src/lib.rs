@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod alias;
 pub mod audit;
 pub mod cluster;
 pub mod control_plane;

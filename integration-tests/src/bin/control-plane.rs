@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use langop_integration_tests::alias;
 use langop_integration_tests::control_plane::binaries::{self, Extra};
 use langop_integration_tests::control_plane::supervisor::{self, Owner};
 use langop_integration_tests::control_plane::{Options, Ready, report};
@@ -56,7 +57,7 @@ enum Act {
 // One thread, since the kernel binds children to the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match act(Args::parse().command).await {
+    match act(Args::parse_from(alias::arguments()).command).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);

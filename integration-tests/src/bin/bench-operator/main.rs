@@ -19,7 +19,7 @@ mod world;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use langop_integration_tests::{
-    ControlPlane, control_plane::Options, programs, run_dir, workspace_root,
+    ControlPlane, alias, control_plane::Options, programs, run_dir, workspace_root,
 };
 
 use crate::{
@@ -47,7 +47,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = Args::parse_from(alias::arguments());
     progress("building the programs");
     programs::build_all().await?;
     let mut figures = Figures::new(args.agents);

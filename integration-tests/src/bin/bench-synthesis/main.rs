@@ -12,7 +12,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use langop_integration_tests::{FakeLlm, Reply, Synthesizer, programs, workspace_root};
+use langop_integration_tests::{FakeLlm, Reply, Synthesizer, alias, programs, workspace_root};
 use langop_proto::v1::{
     AgentRef, Model, SynthesizeRequest, Tool, synthesis_service_client::SynthesisServiceClient,
 };
@@ -53,7 +53,7 @@ enum Command {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = Args::parse_from(alias::arguments());
     let runtime = tokio::runtime::Runtime::new()?;
     match args.command {
         Some(Command::Echo { listen, bytes }) => runtime.block_on(echo::serve(listen, bytes)),

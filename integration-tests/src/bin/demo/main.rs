@@ -17,8 +17,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use langop_integration_tests::{
-    Cluster, ClusterArgs, ControlPlane, Nodes, Operator, OtlpReceiver, Synthesizer, crds, programs,
-    workspace_root,
+    Cluster, ClusterArgs, ControlPlane, Nodes, Operator, OtlpReceiver, Synthesizer, alias, crds,
+    programs, workspace_root,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,7 +48,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_from(alias::arguments());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
