@@ -48,7 +48,7 @@ impl Accepted {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{ChildKind, Facts};
+    use langop_desired::observed::{ChildKind, Facts, Kept};
     use serde_json::json;
 
     use super::*;
@@ -60,8 +60,8 @@ mod tests {
             namespace: "n".into(),
             uid: "live".into(),
             controller: None,
-            labels: [].into(),
-            annotations: [].into(),
+            labels: Kept::default(),
+            annotations: Kept::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),

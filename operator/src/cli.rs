@@ -106,6 +106,9 @@ pub struct RunArgs {
     /// Image of model proxies that name none
     #[arg(long, env = "LANGOP_MODEL_PROXY_IMAGE", value_name = "IMAGE")]
     pub model_proxy_image: Option<String>,
+    /// Seconds that an agent's new pod must run before the old one ends, so that code which fails at its start ends nothing
+    #[arg(long, env = "LANGOP_MIN_READY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=300), value_name = "SECONDS")]
+    pub min_ready_seconds: u16,
     /// User, group and fsGroup of every pod, or `none` to leave them to the platform
     #[arg(
         long,

@@ -5,7 +5,7 @@
 //! shown yet; what the watch then brings is taken by resource version, so nothing older overwrites it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -58,8 +58,8 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Inner {
     objects: HashMap<Key, Entry>,
-    by_controller: HashMap<String, BTreeSet<Key>>,
-    by_label: HashMap<Labelled, BTreeSet<Key>>,
+    by_controller: HashMap<String, Vec<Arc<Observed>>>,
+    by_label: HashMap<Labelled, Vec<Arc<Observed>>>,
     gone: Gone,
 }
 
@@ -95,10 +95,10 @@ impl Index {
             None => None,
         };
         if let Some(old) = &old {
-            inner.unlink(&key, old);
+            inner.unlink(old);
         }
         let new = Arc::new(observed);
-        inner.link(&key, &new);
+        inner.link(&new);
         inner.objects.insert(
             key,
             Entry {
@@ -122,7 +122,7 @@ impl Index {
         }
         match inner.objects.remove(key) {
             Some(entry) => {
-                inner.unlink(key, &entry.observed);
+                inner.unlink(&entry.observed);
                 Change::Gone(entry.observed)
             }
             None => Change::None,
@@ -159,7 +159,7 @@ impl Index {
     /// Everything whose controller has that uid, sorted by kind and name.
     pub(crate) fn controlled_by(&self, uid: &str) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.resolve(inner.by_controller.get(uid))
+        sorted(inner.by_controller.get(uid).cloned().unwrap_or_default())
     }
 
     /// The Jobs or Pods with one of our labels, sorted by name.
@@ -171,48 +171,47 @@ impl Index {
         kind: ChildKind,
     ) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = inner.resolve(inner.by_label.get(&(
-            label,
-            namespace.to_owned(),
-            name.to_owned(),
-        )));
-        found.retain(|observed| observed.kind == kind);
-        found
+        let labelled = inner
+            .by_label
+            .get(&(label, namespace.to_owned(), name.to_owned()));
+        let of_kind = labelled.into_iter().flatten();
+        sorted(
+            of_kind
+                .filter(|observed| observed.kind == kind)
+                .cloned()
+                .collect(),
+        )
     }
 }
 
 impl Inner {
-    fn resolve(&self, keys: Option<&BTreeSet<Key>>) -> Vec<Arc<Observed>> {
-        keys.into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get(key))
-            .map(|entry| entry.observed.clone())
-            .collect()
-    }
-
-    fn link(&mut self, key: &Key, observed: &Observed) {
+    fn link(&mut self, observed: &Arc<Observed>) {
         if let Some(controller) = &observed.controller {
-            self.by_controller
-                .entry(controller.uid.clone())
-                .or_default()
-                .insert(key.clone());
+            let controlled = self.by_controller.entry(controller.uid.clone());
+            controlled.or_default().push(observed.clone());
         }
         for labelled in labelled(observed) {
-            self.by_label
-                .entry(labelled)
-                .or_default()
-                .insert(key.clone());
+            let labelled = self.by_label.entry(labelled);
+            labelled.or_default().push(observed.clone());
         }
     }
 
-    fn unlink(&mut self, key: &Key, observed: &Observed) {
+    fn unlink(&mut self, observed: &Arc<Observed>) {
         if let Some(controller) = &observed.controller {
-            remove_from(&mut self.by_controller, &controller.uid, key);
+            remove_from(&mut self.by_controller, &controller.uid, observed);
         }
         for labelled in labelled(observed) {
-            remove_from(&mut self.by_label, &labelled, key);
+            remove_from(&mut self.by_label, &labelled, observed);
         }
     }
+}
+
+/// Decisions and messages must not depend on the order of events.
+fn sorted(mut found: Vec<Arc<Observed>>) -> Vec<Arc<Observed>> {
+    found.sort_unstable_by(|a, b| {
+        (a.kind, &a.namespace, &a.name).cmp(&(b.kind, &b.namespace, &b.name))
+    });
+    found
 }
 
 /// Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs on CronJobs.
@@ -224,15 +223,19 @@ fn labelled(observed: &Observed) -> Vec<Labelled> {
         observed
             .labels
             .get(label)
-            .map(|name| (label, observed.namespace.clone(), name.clone()))
+            .map(|name| (label, observed.namespace.clone(), name.to_owned()))
     };
     LABELS.into_iter().filter_map(of).collect()
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
-    if let Some(keys) = map.get_mut(at) {
-        keys.remove(key);
-        if keys.is_empty() {
+fn remove_from<K: std::hash::Hash + Eq>(
+    map: &mut HashMap<K, Vec<Arc<Observed>>>,
+    at: &K,
+    observed: &Arc<Observed>,
+) {
+    if let Some(linked) = map.get_mut(at) {
+        linked.retain(|other| !Arc::ptr_eq(other, observed));
+        if linked.is_empty() {
             map.remove(at);
         }
     }
@@ -250,7 +253,7 @@ pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts};
+    use langop_desired::observed::{Controller, Facts, Kept};
 
     use super::*;
 
@@ -265,8 +268,8 @@ mod tests {
                 name: "a".into(),
                 uid: uid.into(),
             }),
-            labels: [(labels::AGENT.to_owned(), "a".to_owned())].into(),
-            annotations: [].into(),
+            labels: [(labels::AGENT, "a")].into_iter().collect(),
+            annotations: Kept::default(),
             created: "2026-01-01T00:00:00Z".into(),
             deleting: false,
             owned_digest: String::new(),

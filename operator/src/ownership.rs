@@ -103,7 +103,7 @@ impl Whose {
         let kept_claim = || {
             live.kind == ChildKind::PersistentVolumeClaim
                 && owner.kind == "LanguageAgent"
-                && live.labels.get(labels::AGENT) == Some(&owner.name)
+                && live.labels.get(labels::AGENT) == Some(owner.name.as_str())
         };
         match &live.controller {
             Some(controller) if controller.uid == owner.uid => Self::Ours,
@@ -118,7 +118,7 @@ impl Whose {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts};
+    use langop_desired::observed::{Controller, Facts, Kept};
 
     use super::*;
 
@@ -137,7 +137,7 @@ mod tests {
                 .iter()
                 .map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned()))
                 .collect(),
-            annotations: [].into(),
+            annotations: Kept::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),

@@ -142,6 +142,7 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         agent_image: present(args.agent_image.clone()).unwrap_or(defaults.agent_image),
         model_proxy_image: present(args.model_proxy_image.clone())
             .unwrap_or(defaults.model_proxy_image),
+        min_ready_seconds: args.min_ready_seconds.into(),
         run_as_user: run_as_user(&args.run_as_user)?,
         dns: Dns {
             namespace_labels: labels(&args.dns_namespace_labels)?,

@@ -196,7 +196,7 @@ pub(crate) fn target_of<K: crate::kind::LangopKind>(object: &Guard<K>) -> Target
 #[cfg(test)]
 mod tests {
     use langop_api::names::labels;
-    use langop_desired::observed::{ChildKind, Controller, Facts};
+    use langop_desired::observed::{ChildKind, Controller, Facts, Kept};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -217,7 +217,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
-            annotations: [].into(),
+            annotations: Kept::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),

@@ -263,7 +263,8 @@ fn framed<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
         return readable.framed_namespace().into_iter().collect();
     }
     let name = cluster.name_any();
-    let names_it = |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(&name);
+    let names_it =
+        |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(name.as_str());
     index
         .keys(ChildKind::Namespace, None)
         .into_iter()

@@ -55,6 +55,7 @@ fn the_help_lists_every_environment_variable() {
         "LANGOP_CLUSTER_DOMAIN",
         "LANGOP_AGENT_IMAGE",
         "LANGOP_MODEL_PROXY_IMAGE",
+        "LANGOP_MIN_READY_SECONDS",
         "LANGOP_RUN_AS_USER",
         "LANGOP_CLUSTER_CIDRS",
         "LANGOP_REFUSED_NAMESPACES",

@@ -158,6 +158,8 @@ impl OperatorBuilder {
             set("LANGOP_NAMESPACE", own.into()),
             set("LANGOP_ADMIN_LISTEN", admin.into()),
             set("LANGOP_LEADER_ELECT", leader_elect.into()),
+            // Rollouts as in production, but sooner.
+            set("LANGOP_MIN_READY_SECONDS", "1".into()),
         ];
         if let Scope::Namespaces(names) = &self.scope {
             env.push(set("LANGOP_NAMESPACES", names.join(",").into()));

@@ -48,11 +48,19 @@ pub(crate) struct World {
 impl World {
     /// All parts up.
     pub(crate) async fn new(prefix: &str) -> Self {
+        Self::choosing(prefix, |operator| operator).await
+    }
+
+    /// All parts up, the operator with other settings.
+    pub(crate) async fn choosing(
+        prefix: &str,
+        choose: impl FnOnce(OperatorBuilder) -> OperatorBuilder,
+    ) -> Self {
         let llm = FakeLlm::start().await.unwrap();
         let synthesizer = Synthesizer::asking(&llm).start().await.unwrap();
         let url = synthesizer.grpc_url().to_owned();
         Self::with(prefix, llm, synthesizer, |operator| {
-            operator.synthesizer(&url).synthesis_backoff("1s", "4s")
+            choose(operator.synthesizer(&url).synthesis_backoff("1s", "4s"))
         })
         .await
     }

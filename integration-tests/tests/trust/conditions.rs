@@ -11,12 +11,14 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use langop_api::{LanguageAgent, names::labels};
-use langop_integration_tests::{audit, wait};
+use langop_integration_tests::{audit, programs::OperatorBuilder, wait};
 use serde_json::{Value, json};
 
 use crate::{
     executions, history, kubelet,
-    world::{MODEL, SOON, TOOL, Tool, World, agent_yaml, condition, is, is_current, is_ready},
+    world::{
+        MODEL, SOON, TOOL, Tool, World, agent_yaml, code, condition, is, is_current, is_ready,
+    },
 };
 
 /// Waits until the agent is not Ready for this cause, and still reconciling, as kstatus has it.
@@ -78,25 +80,22 @@ async fn pods_that_crash_or_cannot_be_pulled_are_told_of_until_they_work() {
 }
 
 /// Waits until the Deployment's controller has seen how many of the pods are ready.
-async fn until_available(world: &World, name: &str, wanted: i32) {
-    let available = |deployment: &Deployment| {
+async fn until_pods_ready(world: &World, name: &str, wanted: i32) {
+    let are_ready = |deployment: &Deployment| {
         let status = deployment.status.as_ref();
-        status
-            .and_then(|status| status.available_replicas)
-            .unwrap_or(0)
-            == wanted
+        status.and_then(|status| status.ready_replicas).unwrap_or(0) == wanted
     };
-    world.until(name, available).await;
+    world.until(name, are_ready).await;
 }
 
-/// Its container ends after so many minutes and is started again, so often as said, and each time the Deployment believes it.
+/// Its container ends after so many minutes and is started again, so often as said, and each time the Deployment hears of it.
 async fn crash_in_turns(world: &World, name: &str, pod: &Pod, turns: Range<i32>, minutes: i64) {
     for restarts in turns {
         let end = || kubelet::crash(minutes);
         kubelet::crashed(world, pod, restarts, end()).await;
-        until_available(world, name, 0).await;
+        until_pods_ready(world, name, 0).await;
         kubelet::runs_again(world, pod, restarts + 1, end()).await;
-        until_available(world, name, 1).await;
+        until_pods_ready(world, name, 1).await;
     }
 }
 
@@ -327,4 +326,37 @@ fn assert_one_rollout(states: &[LanguageAgent]) {
             "{shown:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn code_that_fails_at_its_start_does_not_end_the_pod_that_works() {
+    let patient = |operator: OperatorBuilder| operator.env("LANGOP_MIN_READY_SECONDS", "20");
+    let world = World::choosing("bad-code", patient).await;
+    world.with_agent("worker", "work").await;
+    let works = running_pod(&world, "worker").await;
+    // As one that has worked for a while.
+    let is_available = |deployment: &Deployment| {
+        let status = deployment.status.as_ref();
+        status.and_then(|status| status.available_replicas) == Some(1)
+    };
+    world.until("worker", is_available).await;
+
+    world.llm.reply(code("fail"));
+    world.instruct("worker", "work harder").await;
+    until_pods_ready(&world, "worker", 2).await;
+    let mut pods = world.pods("worker").await;
+    pods.retain(|pod| pod.uid() != works.uid());
+    kubelet::crashed(&world, &pods[0], 0, kubelet::crash(0)).await;
+    until_in_trouble(
+        &world,
+        "worker",
+        &["1 old pods still run", "ended (exit code 3, Error)"],
+    )
+    .await;
+
+    // And back: to the pod that was there all the time.
+    let former = json!({"spec": {"synthesis": {"revision": 1}}});
+    world.patch::<LanguageAgent>("worker", former).await;
+    world.until_ready("worker").await;
+    assert_eq!(running_pod(&world, "worker").await.uid(), works.uid());
 }

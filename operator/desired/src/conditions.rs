@@ -202,9 +202,10 @@ pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
     }
 }
 
-/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not count as available.
+/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not count as ready.
 ///
-/// Source of the checks: `kubectl rollout status`.
+/// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for `minReadySeconds`: those of a rollout keep
+/// the old ones running, and of a first one there is nothing to wait for.
 pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> Standing {
     let progressing = |message: String| Standing::Progressing(Reason::RolloutInProgress, message);
     let Some(facts) = deployment else {
@@ -243,13 +244,13 @@ fn lack(facts: &DeploymentFacts, troubles: Troubles<'_>) -> Option<String> {
         replicas,
         ..
     } = facts;
-    let available = &troubles.without(facts, facts.available);
+    let ready = &troubles.without(facts, facts.ready);
     if updated < desired {
         Some(format!("{updated} of {desired} pods are up to date"))
     } else if replicas > updated {
-        Some(format!("{} old pods are ending", replicas - updated))
-    } else if available < desired {
-        Some(format!("{available} of {desired} pods are available"))
+        Some(format!("{} old pods still run", replicas - updated))
+    } else if ready < desired {
+        Some(format!("{ready} of {desired} pods are ready"))
     } else {
         None
     }
@@ -386,7 +387,6 @@ mod tests {
             replicas: 2,
             updated: 2,
             ready: 2,
-            available: 2,
             ..DeploymentFacts::default()
         };
         let stands = |facts: &DeploymentFacts| match rollout(Some(facts), Troubles::default()) {
@@ -403,7 +403,6 @@ mod tests {
                     replicas: 0,
                     updated: 0,
                     ready: 0,
-                    available: 0,
                     ..done.clone()
                 },
                 "ready: 0 of 0 pods are ready",
@@ -427,15 +426,14 @@ mod tests {
                     replicas: 3,
                     ..done.clone()
                 },
-                "progressing: 1 old pods are ending",
+                "progressing: 1 old pods still run",
             ),
             (
                 DeploymentFacts {
-                    available: 1,
                     ready: 1,
                     ..done.clone()
                 },
-                "progressing: 1 of 2 pods are available",
+                "progressing: 1 of 2 pods are ready",
             ),
             (
                 DeploymentFacts {
@@ -448,10 +446,10 @@ mod tests {
             (
                 DeploymentFacts {
                     stuck: Some("timed out".into()),
-                    available: 0,
+                    ready: 0,
                     ..done.clone()
                 },
-                "stalled RolloutStuck: 0 of 2 pods are available (timed out)",
+                "stalled RolloutStuck: 0 of 2 pods are ready (timed out)",
             ),
         ] {
             assert_eq!(stands(&facts), expected);

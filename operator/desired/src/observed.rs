@@ -1,10 +1,8 @@
 //! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No generated code, no env, no
 //! template: at ten thousand agents the difference is gigabytes.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::jiff::Timestamp;
-use langop_dsl::AgentDefinition;
+use langop_dsl::{AgentDefinition, Constraints, Mode, Schedule};
 
 /// The child kinds the operator watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,9 +36,9 @@ pub struct Observed {
     /// Its controller, if any.
     pub controller: Option<Controller>,
     /// Its labels of ours (`langop.io/…`), and for namespaces those of Pod Security.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Kept,
     /// Its annotations of ours (`langop.io/…`).
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Kept,
     /// Creation time, RFC 3339 in UTC, so that text order is time order.
     pub created: String,
     /// Whether it is being deleted.
@@ -49,6 +47,38 @@ pub struct Observed {
     pub owned_digest: String,
     /// What its kind has to say.
     pub facts: Facts,
+}
+
+/// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a tree's nodes are mostly empty room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept(Box<[(Box<str>, Box<str>)]>);
+
+impl Kept {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let at = self
+            .0
+            .binary_search_by(|(held, _)| (**held).cmp(key))
+            .ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+}
+
+/// Keys must not repeat: in JSON they cannot.
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Kept {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+        let mut entries: Box<[_]> = entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        entries.sort_unstable();
+        Self(entries)
+    }
 }
 
 /// A controlling owner.
@@ -107,8 +137,6 @@ pub struct DeploymentFacts {
     pub updated: i32,
     /// status.readyReplicas.
     pub ready: i32,
-    /// status.availableReplicas.
-    pub available: i32,
     /// Message of the condition `ReplicaFailure`, if True: for example an exceeded quota.
     pub replica_failure: Option<String>,
     /// Message of the condition Progressing, if False: the rollout does not get on.
@@ -187,12 +215,37 @@ pub struct CodeFacts {
     pub revision: i64,
     /// Hash of its instructions.
     pub instructions_hash: String,
-    /// SHA-256 of `agent.rb`.
-    pub code_hash: String,
     /// The names offered when it was made.
     pub offered: Offered,
-    /// Its checked definition; `None` when it cannot be read (then the code counts as gone).
-    pub definition: Option<AgentDefinition>,
+    /// What its checked definition demands; `None` when it cannot be read (then the code counts as gone).
+    pub demands: Option<Demands>,
+}
+
+/// What code says of how it is to run, and what it uses: all that is kept of its definition, whose steps only the running agent reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demands {
+    /// How it runs.
+    pub mode: Mode,
+    /// When it runs; absent: continuously.
+    pub schedule: Option<Schedule>,
+    /// Bounds it sets itself.
+    pub constraints: Constraints,
+    /// Names of the tools it uses, sorted.
+    pub tools: Vec<String>,
+    /// Names of the models it asks by name, sorted.
+    pub models: Vec<String>,
+}
+
+impl From<&AgentDefinition> for Demands {
+    fn from(definition: &AgentDefinition) -> Self {
+        Self {
+            mode: definition.effective_mode(),
+            schedule: definition.schedule.clone(),
+            constraints: definition.constraints.clone(),
+            tools: definition.tools().into_iter().collect(),
+            models: definition.models().into_iter().collect(),
+        }
+    }
 }
 
 /// The names of tools and models that were offered when code was made, sorted.

@@ -15,6 +15,8 @@ pub struct Settings {
     pub agent_image: String,
     /// Image of model proxies that name none.
     pub model_proxy_image: String,
+    /// How long an agent's new pod must run before the old one ends, in seconds.
+    pub min_ready_seconds: i32,
     /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
     /// Who answers DNS.
@@ -53,6 +55,7 @@ impl Default for Settings {
             cluster_domain: "cluster.local".into(),
             agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
             model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.77.5-stable".into(),
+            min_ready_seconds: 10,
             run_as_user: Some(65532),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),

@@ -1,4 +1,4 @@
-//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and starts again in turns is available
+//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and starts again in turns is ready
 //! for moments, and counting it then would make Ready come and go.
 
 use std::sync::Arc;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{
         conditions::Standing,
-        observed::{ChildKind, Controller, Trouble},
+        observed::{ChildKind, Controller, Kept, Trouble},
         workload::Rollout,
     };
 
@@ -89,8 +89,8 @@ mod tests {
                 name: "r".into(),
                 uid: "r".into(),
             }),
-            labels: [].into(),
-            annotations: [].into(),
+            labels: Kept::default(),
+            annotations: Kept::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
@@ -115,13 +115,12 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn three_pods(available: i32) -> Observed {
+    fn three_pods(ready: i32) -> Observed {
         let facts = DeploymentFacts {
             desired: 3,
             replicas: 3,
             updated: 3,
-            ready: available,
-            available,
+            ready,
             ..DeploymentFacts::default()
         };
         Observed {
@@ -132,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_in_trouble_is_not_available_whatever_its_deployment_says() {
+    fn a_pod_in_trouble_is_not_ready_whatever_its_deployment_says() {
         let pods = [pod("p", "ReplicaSet", crashed("it crashes", 20))];
-        for available in [3, 2] {
-            let live = three_pods(available);
+        for ready in [3, 2] {
+            let live = three_pods(ready);
             let rollout = Rollout {
                 deployment: Some(&live),
                 pods: &pods,
@@ -143,7 +142,7 @@ mod tests {
             let Standing::Progressing(_, message) = rollout.standing(at(19)) else {
                 panic!("{:?}", rollout.standing(at(19)))
             };
-            assert_eq!(message, "2 of 3 pods are available: it crashes");
+            assert_eq!(message, "2 of 3 pods are ready: it crashes");
             assert_eq!(rollout.ready_replicas(at(19)), Some(2));
             assert_eq!(rollout.due(at(19)), Some(at(20)));
         }

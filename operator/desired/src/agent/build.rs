@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use langop_dsl::AgentDefinition;
-
 use super::{
     ObservedAgent, claim, cron_job, deployment, network_policy,
     switch::{self, Obstacle},
@@ -15,7 +13,7 @@ use super::{
 use crate::{
     children::{Children, Prepared},
     conditions::Invalid,
-    observed::{ChildKind, CodeFacts, Facts, Observed, Offered},
+    observed::{ChildKind, CodeFacts, Demands, Facts, Observed, Offered},
     settings::Settings,
 };
 
@@ -33,8 +31,8 @@ pub enum Workload {
 pub struct ActiveCode {
     /// Its ConfigMap.
     pub config_map: String,
-    /// What it says.
-    pub definition: Box<AgentDefinition>,
+    /// What it says of how it is to run.
+    pub demands: Demands,
     /// The names offered when it was made.
     pub offered: Offered,
 }
@@ -48,7 +46,7 @@ impl ActiveCode {
         };
         Some(Self {
             config_map: stored.name.clone(),
-            definition: Box::new(facts.definition.clone()?),
+            demands: facts.demands.clone()?,
             offered: facts.offered.clone(),
         })
     }
@@ -122,7 +120,7 @@ pub fn build(
         (_, Err(fault)) => (Fate::Kept, Some(fault.clone())),
         (Workload::Keep, Ok(_)) => (Fate::Kept, None),
         (Workload::Run(code), Ok(run)) => {
-            match timing(&run.requested, code.as_ref().map(|code| &*code.definition)) {
+            match timing(&run.requested, code.as_ref().map(|code| &code.demands)) {
                 Err(fault) => (Fate::Kept, Some(fault)),
                 Ok(timing) => {
                     let template = Template {
@@ -190,9 +188,7 @@ fn add_workload(
             ));
         }
         Timing::Continuous | Timing::Every { .. } => {
-            children
-                .deployments
-                .push(deployment::build(agent, run, template.build(None)));
+            children.deployments.push(deployment::build(template));
         }
     }
     Fate::Written(template.timing.clone())

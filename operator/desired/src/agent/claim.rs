@@ -20,7 +20,7 @@ use crate::{
 
 /// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one of its name, kept.
 pub(super) fn usable(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
-    let kept = claim.labels.get(labels::AGENT) == Some(&owner.name);
+    let kept = claim.labels.get(labels::AGENT) == Some(owner.name.as_str());
     let why = match &claim.controller {
         Some(controller) if controller.uid == owner.uid => return Ok(()),
         None if kept => return Ok(()),

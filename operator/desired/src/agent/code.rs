@@ -154,9 +154,9 @@ pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
     let has = |(key, text): (&String, &String)| match &stored.facts {
         // Kept only in its typed form.
         Facts::Code(facts) if key == annotations::OFFERED => json(&facts.offered) == *text,
-        _ => stored.annotations.get(key) == Some(text),
+        _ => stored.annotations.get(key) == Some(text.as_str()),
     };
-    let outdated = |key: &&str| stored.annotations.contains_key(*key) && !wanted.contains_key(*key);
+    let outdated = |key: &&str| stored.annotations.get(key).is_some() && !wanted.contains_key(*key);
     wanted.iter().all(has) && !INPUT_ANNOTATIONS.iter().any(outdated)
 }
 
@@ -197,9 +197,7 @@ pub fn revision(code: &Observed) -> i64 {
 /// Stored code that can be run: its definition is readable and it is not going away.
 pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
     codes.iter().filter_map(|code| match &code.facts {
-        Facts::Code(facts) if facts.definition.is_some() && !code.deleting => {
-            Some((code, &**facts))
-        }
+        Facts::Code(facts) if facts.demands.is_some() && !code.deleting => Some((code, &**facts)),
         _ => None,
     })
 }

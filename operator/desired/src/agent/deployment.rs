@@ -1,19 +1,17 @@
 //! The Deployment of an agent that runs all the time, or keeps time itself.
 
 use k8s_openapi::{
-    api::{
-        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::PodTemplateSpec,
-    },
+    api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use langop_api::agent::AccessMode;
 
-use super::validate::{Run, ValidatedAgent};
+use super::{validate::Run, workload::Template};
 use crate::meta::{self, Component};
 
 /// The Deployment around a pod template.
-pub(super) fn build(agent: &ValidatedAgent, run: &Run, template: PodTemplateSpec) -> Deployment {
+pub(super) fn build(template: &Template<'_>) -> Deployment {
+    let (agent, run) = (template.agent, template.run);
     let labels = meta::labels(Component::Agent, &agent.name);
     Deployment {
         metadata: meta::object_meta(
@@ -34,20 +32,31 @@ pub(super) fn build(agent: &ValidatedAgent, run: &Run, template: PodTemplateSpec
                 match_expressions: None,
             },
             strategy: Some(strategy(run)),
-            template,
+            min_ready_seconds: min_ready_seconds(template),
+            template: template.build(None),
             ..DeploymentSpec::default()
         }),
         status: None,
     }
 }
 
+/// An agent has no readiness probe, so a new pod is ready as soon as its container runs: code that fails at its start would else have
+/// ended the pod that worked. Where the old pod must end first there is nothing to wait for.
+fn min_ready_seconds(template: &Template<'_>) -> Option<i32> {
+    let seconds = template.settings.min_ready_seconds;
+    (seconds > 0 && !is_held_by_one(template.run)).then_some(seconds)
+}
+
+/// Whether the workspace can be mounted by the pods of one node only.
+fn is_held_by_one(run: &Run) -> bool {
+    run.workspace
+        .as_ref()
+        .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce)
+}
+
 /// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the switch to Recreate invalid.
 fn strategy(run: &Run) -> DeploymentStrategy {
-    let held_by_one = run
-        .workspace
-        .as_ref()
-        .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce);
-    if held_by_one {
+    if is_held_by_one(run) {
         return DeploymentStrategy {
             type_: Some("Recreate".to_owned()),
             rolling_update: None,

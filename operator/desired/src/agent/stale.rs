@@ -19,13 +19,8 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
         .collect();
     let mut changes = Vec::new();
     for (what, now, offered, used) in [
-        ("tool", &tools, &code.offered.tools, code.definition.tools()),
-        (
-            "model",
-            &models,
-            &code.offered.models,
-            code.definition.models(),
-        ),
+        ("tool", &tools, &code.offered.tools, &code.demands.tools),
+        ("model", &models, &code.offered.models, &code.demands.models),
     ] {
         let added = now
             .iter()

@@ -1,9 +1,9 @@
 //! How an agent runs and when: the user's word first, then the code's.
 
 use langop_api::agent::ExecutionMode;
-use langop_dsl::{AgentDefinition, Mode, Schedule, cron_for_every};
+use langop_dsl::{Mode, Schedule, cron_for_every};
 
-use crate::conditions::Invalid;
+use crate::{conditions::Invalid, observed::Demands};
 
 /// What the spec says about how and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,17 +68,14 @@ fn in_one_unit(seconds: u64) -> String {
     format!("{}{letter}", seconds / length)
 }
 
-/// Decides how the agent runs. `definition` is what the active code says.
+/// Decides how the agent runs. `code` is what the active code says.
 ///
 /// # Errors
 /// If it should run at times and nobody says at which, or if several pods should keep one schedule.
-pub fn timing(
-    requested: &Requested,
-    definition: Option<&AgentDefinition>,
-) -> Result<Timing, Invalid> {
-    let timing = match mode(requested, definition) {
+pub fn timing(requested: &Requested, code: Option<&Demands>) -> Result<Timing, Invalid> {
+    let timing = match mode(requested, code) {
         ExecutionMode::Autonomous => return Ok(Timing::Continuous),
-        ExecutionMode::Scheduled => scheduled(requested, definition)?,
+        ExecutionMode::Scheduled => scheduled(requested, code)?,
     };
     match requested.replicas {
         Some(replicas) if replicas > 1 => Err(Invalid::spec(
@@ -88,11 +85,11 @@ pub fn timing(
     }
 }
 
-fn mode(requested: &Requested, definition: Option<&AgentDefinition>) -> ExecutionMode {
-    match (requested.mode, &requested.schedule, definition) {
+fn mode(requested: &Requested, code: Option<&Demands>) -> ExecutionMode {
+    match (requested.mode, &requested.schedule, code) {
         (Some(mode), _, _) => mode,
         (None, Some(_), _) => ExecutionMode::Scheduled,
-        (None, None, Some(definition)) => match definition.effective_mode() {
+        (None, None, Some(code)) => match code.mode {
             Mode::Autonomous => ExecutionMode::Autonomous,
             Mode::Scheduled => ExecutionMode::Scheduled,
         },
@@ -100,10 +97,7 @@ fn mode(requested: &Requested, definition: Option<&AgentDefinition>) -> Executio
     }
 }
 
-fn scheduled(
-    requested: &Requested,
-    definition: Option<&AgentDefinition>,
-) -> Result<Timing, Invalid> {
+fn scheduled(requested: &Requested, code: Option<&Demands>) -> Result<Timing, Invalid> {
     let own_zone = || requested.time_zone.clone();
     if let Some(expression) = &requested.schedule {
         // The code's zone belongs to the code's times.
@@ -112,7 +106,7 @@ fn scheduled(
             time_zone: own_zone(),
         });
     }
-    match definition.and_then(|definition| definition.schedule.as_ref()) {
+    match code.and_then(|code| code.schedule.as_ref()) {
         Some(Schedule::Cron {
             expression,
             time_zone,
@@ -136,10 +130,13 @@ fn scheduled(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use langop_dsl::AgentDefinition;
     use serde_json::json;
 
-    fn code(schedule: &serde_json::Value) -> AgentDefinition {
-        serde_json::from_value(json!({"name": "a", "schedule": schedule})).unwrap()
+    fn code(schedule: &serde_json::Value) -> Demands {
+        let definition: AgentDefinition =
+            serde_json::from_value(json!({"name": "a", "schedule": schedule})).unwrap();
+        Demands::from(&definition)
     }
 
     fn cron(expression: &str, time_zone: Option<&str>) -> Timing {

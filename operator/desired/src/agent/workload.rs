@@ -65,7 +65,7 @@ impl Template<'_> {
     /// What a run may take at most: the spec's word, else the code's.
     pub(super) fn timeout(&self) -> Option<Timeout> {
         self.run.timeout.clone().or_else(|| {
-            let seconds = self.code?.definition.constraints.timeout_seconds?;
+            let seconds = self.code?.demands.constraints.timeout_seconds?;
             Some(Timeout {
                 text: format_duration(seconds),
                 seconds,
@@ -149,7 +149,7 @@ impl Template<'_> {
     fn max_iterations(&self) -> Option<String> {
         let by_code = || {
             self.code?
-                .definition
+                .demands
                 .constraints
                 .max_iterations
                 .map(|number| number.to_string())

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observed::{DeploymentFacts, Facts, Observed},
+    observed::{DeploymentFacts, Facts, Kept, Observed},
     references::ModelView,
 };
 
@@ -127,7 +127,6 @@ fn ready_needs_pods_and_references() {
         replicas: 1,
         updated: 1,
         ready: 1,
-        available: 1,
         ..DeploymentFacts::default()
     };
     let live = Observed {
@@ -136,8 +135,8 @@ fn ready_needs_pods_and_references() {
         namespace: "demo".into(),
         uid: "d".into(),
         controller: None,
-        labels: [].into(),
-        annotations: [].into(),
+        labels: Kept::default(),
+        annotations: Kept::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),

@@ -133,7 +133,7 @@ pub fn decide<'a>(
         );
         return Err(Standing::Progressing(Reason::NamespaceTerminating, message));
     }
-    if observed.labels.get(labels::CLUSTER) != Some(&cluster.name_any()) {
+    if observed.labels.get(labels::CLUSTER) != Some(cluster.name_any().as_str()) {
         return Err(Standing::Stalled(
             Reason::NamespaceNotAdoptable,
             not_adoptable(cluster, &namespace, observed),

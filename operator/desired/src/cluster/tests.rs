@@ -6,7 +6,10 @@ use langop_api::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{children::Children, observed::ChildKind};
+use crate::{
+    children::Children,
+    observed::{ChildKind, Kept},
+};
 
 fn cluster(name: &str, second: i64, spec: &Value) -> LanguageCluster {
     let created = Timestamp::from_second(second).unwrap().to_string();
@@ -29,7 +32,7 @@ fn live(labels: &[(&str, &str)], facts: Facts) -> Observed {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
-        annotations: [].into(),
+        annotations: Kept::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),

@@ -60,7 +60,7 @@ fn owned_digest(body: &Value) -> String {
 
 /// Whether the live object is as desired, so that an apply would change nothing.
 pub fn is_current(observed: &Observed, desired: &Desired) -> bool {
-    observed.annotations.get(annotations::DESIRED_HASH) == Some(&desired.hash)
+    observed.annotations.get(annotations::DESIRED_HASH) == Some(desired.hash.as_str())
         && observed.owned_digest == desired.owned_digest
 }
 

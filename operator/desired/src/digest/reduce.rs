@@ -3,8 +3,6 @@
 //! Runs on every watch event, so it reads the JSON in place and keeps no part of it but short texts. A field that is missing or of an
 //! unexpected type counts as absent: a child that somebody else wrote must not stop the watch.
 
-use std::collections::BTreeMap;
-
 use kube::core::DynamicObject;
 use langop_api::names::{self, annotations, labels, managers};
 use langop_dsl::AgentDefinition;
@@ -12,7 +10,8 @@ use serde_json::Value;
 
 use super::{extract, pod};
 use crate::observed::{
-    ChildKind, CodeFacts, Controller, DeploymentFacts, Facts, JobFacts, Observed, Offered,
+    ChildKind, CodeFacts, Controller, Demands, DeploymentFacts, Facts, JobFacts, Kept, Observed,
+    Offered,
 };
 
 /// Prefix of our labels and annotations.
@@ -116,12 +115,7 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
     })
 }
 
-fn facts(
-    kind: ChildKind,
-    live: &Value,
-    labels: &BTreeMap<String, String>,
-    managed: &Managed<'_>,
-) -> Facts {
+fn facts(kind: ChildKind, live: &Value, labels: &Kept, managed: &Managed<'_>) -> Facts {
     match kind {
         ChildKind::Deployment => Facts::Deployment(deployment(live)),
         ChildKind::CronJob => Facts::CronJob {
@@ -130,7 +124,7 @@ fn facts(
         },
         ChildKind::Job => Facts::Job(job(live)),
         ChildKind::Pod => Facts::Pod(pod::reduce(live)),
-        ChildKind::ConfigMap if labels.contains_key(labels::AGENT) => {
+        ChildKind::ConfigMap if labels.get(labels::AGENT).is_some() => {
             Facts::Code(Box::new(code(live)))
         }
         ChildKind::PersistentVolumeClaim => Facts::Claim {
@@ -187,7 +181,6 @@ fn deployment(live: &Value) -> DeploymentFacts {
         replicas: status("replicas"),
         updated: status("updatedReplicas"),
         ready: status("readyReplicas"),
-        available: status("availableReplicas"),
         replica_failure: condition("ReplicaFailure", "True"),
         stuck: condition("Progressing", "False"),
     }
@@ -238,7 +231,8 @@ fn code(live: &Value) -> CodeFacts {
     let annotation = |key: &str| live.get("metadata")?.get("annotations")?.get(key)?.as_str();
     let definition = live
         .get("data")
-        .and_then(|data| text(data, names::DEFINITION_KEY));
+        .and_then(|data| text(data, names::DEFINITION_KEY))
+        .and_then(|text| serde_json::from_str::<AgentDefinition>(text).ok());
     CodeFacts {
         revision: annotation(annotations::REVISION)
             .and_then(|text| text.parse().ok())
@@ -246,13 +240,10 @@ fn code(live: &Value) -> CodeFacts {
         instructions_hash: annotation(annotations::INSTRUCTIONS_HASH)
             .unwrap_or_default()
             .to_owned(),
-        code_hash: annotation(annotations::CODE_HASH)
-            .unwrap_or_default()
-            .to_owned(),
         offered: annotation(annotations::OFFERED)
             .and_then(|text| serde_json::from_str::<Offered>(text).ok())
             .unwrap_or_default(),
-        definition: definition.and_then(|text| serde_json::from_str::<AgentDefinition>(text).ok()),
+        demands: definition.as_ref().map(Demands::from),
     }
 }
 
@@ -275,14 +266,14 @@ pub(super) fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
         .find(|condition| text(condition, "type") == Some(type_))
 }
 
-fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
     let entries = map
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
         .filter(|(key, _)| keep(key));
     entries
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         .collect()
 }
 

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::core::DynamicObject;
 use langop_api::names::managers;
+use langop_dsl::Mode;
 use serde_json::{Value, json};
 
 use super::*;
@@ -137,9 +138,8 @@ fn current_needs_both_the_hash_and_the_fields() {
     let mut observed = observe(ChildKind::Deployment, fixture("deployment.live.json"));
     observed.owned_digest.clone_from(&desired.owned_digest);
     assert!(!is_current(&observed, &desired), "another hash");
-    observed
-        .annotations
-        .insert(annotations::DESIRED_HASH.into(), desired.hash.clone());
+    let hash = (annotations::DESIRED_HASH, desired.hash.as_str());
+    observed.annotations = [hash].into_iter().collect();
     assert!(is_current(&observed, &desired));
     observed.owned_digest = String::new();
     assert!(!is_current(&observed, &desired), "we own nothing of it");
@@ -159,9 +159,9 @@ fn what_is_kept_of_a_live_object() {
     let deployment = observe(ChildKind::Deployment, fixture("deployment.live.json"));
     assert_eq!(
         deployment.labels,
-        [("langop.io/agent".to_owned(), "mail".to_owned())].into()
+        [("langop.io/agent", "mail")].into_iter().collect()
     );
-    assert_eq!(deployment.annotations.len(), 1);
+    assert_eq!(deployment.annotations.iter().count(), 1);
     assert_eq!(
         deployment
             .controller
@@ -199,7 +199,7 @@ fn what_is_kept_of_a_live_object() {
             foreign_pod_security: false
         }
     );
-    assert_eq!(namespace.labels.len(), 2, "{:?}", namespace.labels);
+    assert_eq!(namespace.labels.iter().count(), 2, "{:?}", namespace.labels);
     // Its owner made it with `kubectl create` and chose the level with `kubectl label`.
     let labelled = observe(
         ChildKind::Namespace,
@@ -417,11 +417,15 @@ fn a_code_config_map_is_read() {
         "metadata": {"name": "mail-code-1", "uid": "u", "labels": {"langop.io/agent": "mail"}, "annotations": {
             "langop.io/revision": "3", "langop.io/instructions-hash": "ih", "langop.io/code-hash": "ch",
             "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "other/a": "b"}},
-        "data": {"agent.rb": "…", "definition.json": "{\"name\":\"mail\"}"},
+        "data": {"agent.rb": "…", "definition.json": "{\"name\":\"mail\",\"schedule\":{\"every\":{\"seconds\":60}}}"},
     });
     let observed = observe(ChildKind::ConfigMap, live.clone());
     assert_eq!(
-        observed.annotations.keys().collect::<Vec<_>>(),
+        observed
+            .annotations
+            .iter()
+            .map(|(key, _)| key)
+            .collect::<Vec<_>>(),
         [
             "langop.io/code-hash",
             "langop.io/instructions-hash",
@@ -433,25 +437,15 @@ fn a_code_config_map_is_read() {
         panic!("{:?}", observed.facts)
     };
     assert_eq!(
-        (
-            facts.revision,
-            facts.instructions_hash.as_str(),
-            facts.code_hash.as_str()
-        ),
-        (3, "ih", "ch")
+        (facts.revision, facts.instructions_hash.as_str()),
+        (3, "ih")
     );
     assert_eq!(facts.offered.tools, ["email"]);
-    assert_eq!(
-        facts
-            .definition
-            .map(|definition| definition.name)
-            .as_deref(),
-        Some("mail")
-    );
+    assert_eq!(facts.demands.map(|code| code.mode), Some(Mode::Scheduled));
     let mut broken = live;
     broken["data"]["definition.json"] = json!("{");
     let Facts::Code(facts) = observe(ChildKind::ConfigMap, broken).facts else {
         panic!("no code")
     };
-    assert_eq!(facts.definition, None);
+    assert_eq!(facts.demands, None);
 }

@@ -2,7 +2,7 @@ use langop_api::{condition::Reason, model::ServicePhase};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observed::{DeploymentFacts, Facts, Observed};
+use crate::observed::{DeploymentFacts, Facts, Kept, Observed};
 
 fn model(spec: &Value) -> LanguageModel {
     serde_json::from_value(json!({
@@ -144,8 +144,8 @@ fn the_status_follows_the_rollout() {
         namespace: "demo".into(),
         uid: "d".into(),
         controller: None,
-        labels: [].into(),
-        annotations: [].into(),
+        labels: Kept::default(),
+        annotations: Kept::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
@@ -156,7 +156,6 @@ fn the_status_follows_the_rollout() {
         replicas: 1,
         updated: 1,
         ready: 1,
-        available: 1,
         ..DeploymentFacts::default()
     };
     let refused = DeploymentFacts {
@@ -167,11 +166,7 @@ fn the_status_follows_the_rollout() {
     for (facts, phase) in [
         (Some(done.clone()), ServicePhase::Running),
         (
-            Some(DeploymentFacts {
-                available: 0,
-                ready: 0,
-                ..done
-            }),
+            Some(DeploymentFacts { ready: 0, ..done }),
             ServicePhase::Pending,
         ),
         (Some(refused), ServicePhase::Failed),

@@ -121,7 +121,7 @@ fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
     let label = live
         .as_ref()
         .and_then(|live| live.labels.get(labels::CLUSTER));
-    cluster::framing(namespace, label.map(String::as_str), seen)
+    cluster::framing(namespace, label, seen)
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has

@@ -99,7 +99,7 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
         .agent
         .instructions
         .as_ref()
-        .map(|instructions| &instructions.hash);
+        .map(|instructions| instructions.hash.as_str());
     if input.agent.pinned.is_some() {
         return if made_from.is_some() && made_from == present {
             (

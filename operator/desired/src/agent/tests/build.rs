@@ -350,31 +350,31 @@ fn replicas_are_written_only_when_set_or_suspended() {
 }
 
 #[test]
-fn the_strategy_is_written_in_full() {
-    for (workspace, type_, has_parameters) in [
-        (json!(null), "RollingUpdate", true),
-        (json!({"enabled": false}), "RollingUpdate", true),
+fn the_strategy_is_written_in_full_and_a_new_pod_runs_for_a_while_before_the_old_one_ends() {
+    for (workspace, type_, has_parameters, min_ready_seconds) in [
+        (json!(null), "RollingUpdate", true, Some(10)),
+        (json!({"enabled": false}), "RollingUpdate", true, Some(10)),
         (
             json!({"accessMode": "ReadWriteMany"}),
             "RollingUpdate",
             true,
+            Some(10),
         ),
-        (json!({}), "Recreate", false),
+        (json!({}), "Recreate", false, None),
     ] {
-        let children = World::of_spec(&json!({"image": "own", "workspace": workspace}))
-            .build()
-            .children;
-        let strategy = children.deployments[0]
-            .spec
-            .clone()
-            .unwrap()
-            .strategy
-            .unwrap();
+        let mut world = World::of_spec(&json!({"image": "own", "workspace": workspace}));
+        let spec = |world: &World| world.build().children.deployments[0].spec.clone().unwrap();
+        let deployment = spec(&world);
+        let strategy = deployment.strategy.unwrap();
         assert_eq!(
             (strategy.type_.as_deref(), strategy.rolling_update.is_some()),
             (Some(type_), has_parameters),
             "{workspace}"
         );
+        assert_eq!(deployment.min_ready_seconds, min_ready_seconds);
+        // What the API server leaves out when it is zero must not be asked for.
+        world.settings.min_ready_seconds = 0;
+        assert_eq!(spec(&world).min_ready_seconds, None);
     }
 }
 

@@ -46,12 +46,12 @@ impl Watched {
     }
 
     /// Pod and Deployment change; one is heard of before the other.
-    fn hear(&mut self, pod: &Arc<Observed>, available: i32, pod_first: bool) {
+    fn hear(&mut self, pod: &Arc<Observed>, ready: i32, pod_first: bool) {
         for is_pod in [pod_first, !pod_first] {
             if is_pod {
                 self.world.observed.pods = vec![pod.clone()];
             } else {
-                self.world.observed.deployment = Some(deployment(available));
+                self.world.observed.deployment = Some(deployment(ready));
             }
             self.look();
         }
@@ -116,7 +116,7 @@ fn fifty_restarts_cost_the_writes_of_the_first_and_some_counts() {
                     agent.ready(),
                     (
                         "False",
-                        "0 of 1 pods are available: container 'agent' keeps crashing (exit code 3, Error)"
+                        "0 of 1 pods are ready: container 'agent' keeps crashing (exit code 3, Error)"
                     )
                 );
             }
@@ -152,7 +152,7 @@ fn one_end_after_a_long_run_is_over_when_the_container_runs_again() {
         agent.ready(),
         (
             "False",
-            "0 of 1 pods are available: container 'agent' ended (exit code 3, Error)"
+            "0 of 1 pods are ready: container 'agent' ended (exit code 3, Error)"
         )
     );
     agent.hear(&runs_since(agent.now, 1, Some(&last)), 1, true);

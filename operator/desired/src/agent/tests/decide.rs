@@ -368,7 +368,7 @@ fn no_code_is_made_and_lost_code_is_made_again() {
     let Facts::Code(mut facts) = stored.facts.clone() else {
         panic!("not code")
     };
-    facts.definition = None;
+    facts.demands = None;
     world.observed.codes = vec![Arc::new(Observed {
         facts: Facts::Code(facts),
         ..(*stored).clone()

@@ -31,7 +31,7 @@ use crate::{
     conditions::Invalid,
     digest,
     namesake::Namesake,
-    observed::{ChildKind, Controller, DeploymentFacts, Facts, JobFacts, Observed, PodFacts},
+    observed::{ChildKind, Controller, DeploymentFacts, Facts, JobFacts, Kept, Observed, PodFacts},
     references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
     settings::Settings,
 };
@@ -242,8 +242,8 @@ pub(super) fn child(kind: ChildKind, name: &str, facts: Facts) -> Observed {
             name: "scout".into(),
             uid: "uid-scout".into(),
         }),
-        labels: [("langop.io/agent".to_owned(), "scout".to_owned())].into(),
-        annotations: [].into(),
+        labels: [("langop.io/agent", "scout")].into_iter().collect(),
+        annotations: Kept::default(),
         created: "2026-02-01T00:00:00Z".into(),
         deleting: false,
         owned_digest: String::new(),
@@ -259,7 +259,6 @@ pub(super) fn deployment(ready: i32) -> Arc<Observed> {
         replicas: 1,
         updated: 1,
         ready,
-        available: ready,
         ..DeploymentFacts::default()
     };
     Arc::new(child(
