@@ -17,6 +17,7 @@ use crate::{
     kind::Kind,
     metrics::Metrics,
     objects::Stores,
+    precedence::Precedence,
     readiness::Readiness,
     settings::Settings,
     synthesis::Synthesis,
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
     pub(crate) accepted: Accepted,
+    /// Of agents.
+    pub(crate) precedence: Precedence,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.
     pub(crate) counted: Mutex<HashMap<String, Instant>>,
 }

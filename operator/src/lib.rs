@@ -30,6 +30,7 @@ mod metrics;
 mod objects;
 mod operator;
 mod ownership;
+mod precedence;
 mod readiness;
 mod replicas;
 mod request;

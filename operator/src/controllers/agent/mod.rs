@@ -77,10 +77,15 @@ async fn proceed(
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
     end_other_mode(ctx, &context, &built.report.fate).await?;
     let keep = kept(agent, &built);
+    let turn = ctx.precedence.take();
     let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep, &mut free)
         .await?
         .settle();
-    // After the workload, which waits for nothing that is only told.
+    drop(turn);
+    // From here on things are only told, but for a call, which begins when it is recorded.
+    if !written.is_empty() && plan.call.is_none() {
+        ctx.precedence.give_way().await;
+    }
     let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
     let children = match children {
         Ok(children) => children,
