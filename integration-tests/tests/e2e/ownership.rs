@@ -1,14 +1,17 @@
 //! What is ours and what is not: foreign objects are left alone, ours are kept as we want them.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy};
+use k8s_openapi::api::{
+    apps::v1::Deployment, batch::v1::CronJob, core::v1::Service, networking::v1::NetworkPolicy,
+};
 use kube::{
     ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use langop_api::{LanguageAgent, LanguageTool};
+use langop_integration_tests::wait;
 use serde_json::json;
 
-use crate::world::{TOOL, World, agent_yaml, condition, is};
+use crate::world::{SOON, TOOL, World, agent_yaml, condition, is, is_current};
 
 const FOREIGN: &str = "
 apiVersion: apps/v1
@@ -65,6 +68,46 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
     let ours = world.deployment("taken").await;
     assert_eq!(ours.owner_references()[0].kind, "LanguageAgent");
     assert_eq!(world.calls().await, (1, 0));
+}
+
+#[tokio::test]
+async fn an_agent_waits_for_the_end_of_a_former_one_also_of_the_other_mode() {
+    let world = World::new("former").await;
+    world.with_agent("heir", "run at nine").await;
+    world
+        .patch::<LanguageAgent>("heir", json!({"spec": {"schedule": "0 9 * * *"}}))
+        .await;
+    let _: CronJob = world.until("heir", |_| true).await;
+    let held = json!({"metadata": {"finalizers": ["langop.test/held"]}});
+    world.patch::<CronJob>("heir", held).await;
+    let agents = world.ns.api::<LanguageAgent>();
+    agents
+        .delete("heir", &DeleteParams::default())
+        .await
+        .unwrap();
+    wait::gone(agents, "heir", SOON).await.unwrap();
+    let mark = world.settled().await;
+    world.news("heir").await;
+    let calls = world.calls().await;
+
+    let autonomous = agent_yaml("heir", "run all the time") + "  executionMode: autonomous\n";
+    world.apply(&autonomous).await;
+    let waits = |agent: &LanguageAgent| {
+        is_current(agent)
+            && condition(agent, "Reconciling").is_some_and(|c| {
+                c.reason == "NameConflict" && c.message.contains("the CronJob 'heir' of a former")
+            })
+    };
+    world.until("heir", waits).await;
+    world.settled().await;
+    world.done_since(mark).await.assert_children(&[]);
+    assert_eq!(world.calls().await, calls, "nothing is spent on it yet");
+    assert!(world.get::<Deployment>("heir").await.is_none());
+
+    let freed = json!({"metadata": {"finalizers": null}});
+    world.patch::<CronJob>("heir", freed).await;
+    world.until_ready("heir").await;
+    assert!(world.get::<CronJob>("heir").await.is_none());
 }
 
 #[tokio::test]
