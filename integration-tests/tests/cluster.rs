@@ -164,7 +164,7 @@ async fn the_frame_is_there(client: &Client) {
     assert_eq!(edit.role_ref.name, "langop-edit");
     assert!(
         Api::<NetworkPolicy>::namespaced(client.clone(), "office")
-            .get_opt("langop-isolation")
+            .get_opt("langop.isolation")
             .await
             .unwrap()
             .is_some()

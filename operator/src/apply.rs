@@ -38,7 +38,7 @@ pub(crate) enum Applying {
     },
     /// A name is not ours; nothing was written.
     Obstacle(Obstacle),
-    /// The API server refuses one; those before it in order are written.
+    /// The API server refuses one; those before it in order are written, and those after it that do not need it.
     Refused {
         message: String,
         written: Vec<Written>,
@@ -111,7 +111,9 @@ pub(crate) async fn children(
         .chain(keep.iter().cloned())
         .collect();
     let mut written = Vec::new();
+    let mut refused = None;
     for item in items {
+        let others_go_on = others_go_on_without(&item);
         match write(ctx, &item, Force::Yes).await? {
             Step::Unchanged => {}
             Step::Written(verb) => written.push(Written {
@@ -125,9 +127,15 @@ pub(crate) async fn children(
                     child::name(item.key.kind),
                     item.key.name
                 );
-                return Ok(Applying::Refused { message, written });
+                refused = refused.or(Some(message));
+                if !others_go_on {
+                    break;
+                }
             }
         }
+    }
+    if let Some(message) = refused {
+        return Ok(Applying::Refused { message, written });
     }
     for orphan in ctx.index.controlled_by(&owner.uid) {
         let key = Key::new(orphan.kind, &orphan.namespace, &orphan.name);
@@ -146,6 +154,15 @@ pub(crate) async fn children(
         children: prepared.into_applied(),
         written,
     })
+}
+
+/// Whether the others are written although the API server refuses this one. A claim that is there stays as it is, and so may be mounted.
+fn others_go_on_without(item: &Item) -> bool {
+    match item.key.kind {
+        ChildKind::PersistentVolumeClaim => item.live.is_some(),
+        ChildKind::ResourceQuota | ChildKind::LimitRange => true,
+        _ => false,
+    }
 }
 
 impl Applying {
@@ -320,11 +337,11 @@ pub(crate) async fn delete(
             // Either the object on its way out, or word that it is gone.
             answer
                 .map_left(|object| watch::ingest(ctx, observed.kind, object))
-                .map_right(|_| ctx.index.remove(&key, &observed.uid, None));
+                .map_right(|_| forget(ctx, &key, &observed.uid));
             Ok(())
         }
         Err(error) if matches!(classify(&error), Class::Gone) => {
-            ctx.index.remove(&key, &observed.uid, None);
+            forget(ctx, &key, &observed.uid);
             Ok(())
         }
         Err(error) => {
@@ -337,4 +354,10 @@ pub(crate) async fn delete(
             Err(ReconcileError::api(act, error))
         }
     }
+}
+
+/// The watch will bring no news of its end.
+fn forget(ctx: &Context, key: &Key, uid: &str) {
+    ctx.index.remove(key, uid, None);
+    ctx.accepted.forget(uid);
 }

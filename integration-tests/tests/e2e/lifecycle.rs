@@ -168,6 +168,42 @@ async fn nothing_is_left(world: &World, agent: &str) {
 }
 
 #[tokio::test]
+async fn a_claim_that_the_api_server_refuses_holds_nothing_else_back() {
+    let world = World::new("refused").await;
+    world.with_agent("held", "hold on").await;
+    let opened = |policy: &NetworkPolicy| format!("{policy:?}").contains("203.0.113.0/24");
+    let egress = json!([{"cidr": "203.0.113.0/24", "ports": [{"port": 443}]}]);
+    let first = json!({"spec": {"workspace": {"storage": "1Gi"}, "egress": egress}});
+    world.patch::<LanguageAgent>("held", first).await;
+    let _: PersistentVolumeClaim = world.until("held-workspace", |_| true).await;
+    world.until("held", opened).await;
+
+    // What a claim cannot become: a class cannot be changed, but removed with its workspace and given anew.
+    let without = json!({"spec": {"workspace": null}});
+    world.patch::<LanguageAgent>("held", without).await;
+    let refused = json!({"spec": {
+        "workspace": {"storage": "1Gi", "storageClassName": "another"}, "egress": null, "suspend": true,
+    }});
+    world.patch::<LanguageAgent>("held", refused).await;
+    world
+        .until("held", |policy: &NetworkPolicy| !opened(policy))
+        .await;
+    world
+        .until("held", |deployment: &Deployment| {
+            deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
+        })
+        .await;
+    let agent = world
+        .until_condition("held", "Ready", "False", "ApplyFailed")
+        .await;
+    let told = &condition(&agent, "Ready").unwrap().message;
+    assert!(
+        told.contains("PersistentVolumeClaim held-workspace"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_workspace_does_not_shrink_and_the_agent_goes_on() {
     let world = World::new("shrink").await;
     world.with_agent("big", "keep much").await;

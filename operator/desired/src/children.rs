@@ -112,7 +112,8 @@ pub struct Child {
 }
 
 impl Children<Prepared> {
-    /// All of them in the order in which they are written: what protects comes before what is protected.
+    /// All of them in the order in which they are written: what protects comes before what is protected, and before what users can make
+    /// the API server refuse (a claim's size, a quota's key).
     pub fn in_order(&self) -> Vec<Child> {
         // Without `..`, so that a new kind of child cannot be forgotten here.
         let Self {
@@ -128,12 +129,12 @@ impl Children<Prepared> {
             state: _,
         } = self;
         let mut all = Vec::new();
+        add(&mut all, ChildKind::NetworkPolicy, network_policies);
+        add(&mut all, ChildKind::RoleBinding, role_bindings);
         add(&mut all, ChildKind::ResourceQuota, resource_quotas);
         add(&mut all, ChildKind::LimitRange, limit_ranges);
-        add(&mut all, ChildKind::RoleBinding, role_bindings);
         add(&mut all, ChildKind::ConfigMap, config_maps);
         add(&mut all, ChildKind::PersistentVolumeClaim, claims);
-        add(&mut all, ChildKind::NetworkPolicy, network_policies);
         add(&mut all, ChildKind::Service, services);
         add(&mut all, ChildKind::Deployment, deployments);
         add(&mut all, ChildKind::CronJob, cron_jobs);

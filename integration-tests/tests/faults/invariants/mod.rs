@@ -236,7 +236,7 @@ impl Picture {
             .cluster()
             .is_some_and(|cluster| cluster.spec.network_isolation)
         {
-            policies.insert("langop-isolation".to_owned());
+            policies.insert("langop.isolation".to_owned());
         }
         findings.same("NetworkPolicies", &policies, &named(&self.policies));
     }

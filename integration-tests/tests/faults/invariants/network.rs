@@ -59,7 +59,7 @@ impl Picture {
             let isolation = self
                 .policies
                 .iter()
-                .find(|p| p.name_any() == "langop-isolation");
+                .find(|p| p.name_any() == "langop.isolation");
             let wanted = "pods{}, namespaces{kubernetes.io/metadata.name=langop-system} on all";
             let live = isolation.map(ingress);
             findings.unless(live.as_deref() == Some(&[wanted.to_owned()]), || {

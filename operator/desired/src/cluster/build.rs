@@ -28,7 +28,8 @@ use crate::{
 
 const QUOTA: &str = "langop-quota";
 const DEFAULTS: &str = "langop-defaults";
-const ISOLATION: &str = "langop-isolation";
+/// With a dot, which the names of agents, tools and clients do not have: none of their policies can stand in its way.
+const ISOLATION: &str = "langop.isolation";
 
 /// All children.
 pub fn build(cluster: &ValidatedCluster, settings: &Settings) -> Children<Prepared> {

@@ -1,5 +1,5 @@
 //! Whether everything in a set of children has a name that an API server takes, whatever the spec was. Restates the server's rules
-//! (RFC 1123 labels; 52 characters of a CronJob, which adds 11 for its Jobs); knows nothing of how names are made.
+//! (RFC 1123 labels, or subdomains of policies; 52 characters of a CronJob, which adds 11 for its Jobs); knows nothing of how names are made.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -12,6 +12,11 @@ use crate::{
     children::{Children, Prepared},
     observed::ChildKind,
 };
+
+/// Labels with dots between them.
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|part| is_label(part, 63))
+}
 
 /// Lower-case letters, digits and '-', beginning and ending with a letter or digit.
 pub(crate) fn is_label(name: &str, longest: usize) -> bool {
@@ -36,22 +41,18 @@ fn is_label_key(key: &str) -> bool {
     let (domain, name) = key
         .split_once('/')
         .map_or((None, key), |(domain, name)| (Some(domain), name));
-    !name.is_empty()
-        && is_label_value(name)
-        && domain.is_none_or(|domain| {
-            domain.len() <= 253 && domain.split('.').all(|part| is_label(part, 63))
-        })
+    !name.is_empty() && is_label_value(name) && domain.is_none_or(is_subdomain)
 }
 
 /// Panics with the first name that is not legal.
 pub(crate) fn check(children: &Children<Prepared>) {
     for child in children.in_order() {
-        let longest = if child.kind == ChildKind::CronJob {
-            52
-        } else {
-            63
+        let is_legal = match child.kind {
+            ChildKind::CronJob => is_label(&child.name, 52),
+            ChildKind::NetworkPolicy => is_subdomain(&child.name),
+            _ => is_label(&child.name, 63),
         };
-        assert!(is_label(&child.name, longest), "{child:?}");
+        assert!(is_legal, "{child:?}");
         assert!(is_label(&child.namespace, 63), "{child:?}");
         let is_service = child.kind == ChildKind::Service;
         assert!(
