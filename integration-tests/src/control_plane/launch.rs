@@ -330,6 +330,8 @@ fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
         "--authorization-mode=RBAC,Node".to_owned(),
+        // As strict platforms have it (OpenShift): whoever makes an object that blocks its owner's deletion must have a right to that.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--allow-privileged=true".to_owned(),
         // One file without rotation: the default begins a new one at 100 MB, and counts would be wrong.
         "--audit-log-maxsize=0".to_owned(),
