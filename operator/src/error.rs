@@ -20,6 +20,9 @@ pub(crate) enum ReconcileError {
         #[source]
         source: serde_json::Error,
     },
+    /// Counts and attempts are carried on from what was looked at.
+    #[error("the status of {kind} {name} is not the one that was looked at")]
+    Overtaken { kind: &'static str, name: String },
     #[error("it took longer than {0:?}")]
     TimedOut(std::time::Duration),
     #[error("it panicked: {0}")]

@@ -64,11 +64,17 @@ pub(crate) async fn write<K: Stored>(
         return Ok(Written::No);
     }
     let name = object.name_any();
+    if held.is_some() && previous.as_ref() != object.status() {
+        return Err(ReconcileError::Overtaken {
+            kind: K::KIND.as_str(),
+            name,
+        });
+    }
     let body = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        // The uid keeps it from a successor of the same name. The version keeps what we have not seen: counts and attempts are carried
-        // on from what the store shows, which a new leader's watches may have yet to catch up with.
+        // The uid keeps it from a successor of the same name. The version keeps what we have not seen: what the store shows is what we
+        // carry on from, and a new leader's watches may have yet to catch up.
         "metadata": {"name": name, "uid": object.uid(), "resourceVersion": held.as_ref().and_then(|held| held.resource_version())},
         "status": status,
     });
@@ -124,11 +130,7 @@ async fn announce_stall<K: Stored>(
     {
         return;
     }
-    let known = Reason::ALL
-        .iter()
-        .copied()
-        .find(|known| known.as_str() == reason);
-    if let Some(reason) = known.filter(|reason| !ANNOUNCED.contains(reason)) {
+    if let Some(reason) = Reason::from_name(&reason).filter(|reason| !ANNOUNCED.contains(reason)) {
         ctx.events
             .publish(object, Severity::Warning, reason, &message)
             .await;

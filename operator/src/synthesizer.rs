@@ -88,7 +88,9 @@ impl Synthesizer {
             pool: Pool::new(addresses.clone()),
             bearer: replicas.settings().credentials.bearer(),
             timeout,
-            epoch: AtomicU64::new(0),
+            // More than that of an object that this process has not asked for: whoever was told that synthesis is disabled is asked for once
+            // more, because a restart is how an administrator changes that.
+            epoch: AtomicU64::new(1),
             addresses,
         }
     }

@@ -5,7 +5,10 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
-use langop_api::{condition::Reason, names::managers};
+use langop_api::{
+    condition::{Reason, types},
+    names::managers,
+};
 use langop_desired::conditions::{Conditions, Standing};
 use serde_json::{Value, json};
 
@@ -86,7 +89,9 @@ fn told(before: &Value, generation: i64, message: &str) -> Value {
     let previous: Vec<Condition> =
         serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
     let mut conditions = Conditions::new(&previous, generation, now());
-    for condition in &previous {
+    // Nothing goes on with it, whatever did before.
+    let kept = |condition: &&Condition| condition.type_ != types::RECONCILING;
+    for condition in previous.iter().filter(kept) {
         conditions.keep(&condition.type_);
     }
     conditions.summary(Standing::Stalled(Reason::Undecodable, message.to_owned()));
@@ -117,9 +122,12 @@ mod tests {
 
     #[test]
     fn saying_it_twice_changes_nothing_and_the_rest_is_kept() {
-        let before = json!({"executionCount": 7});
+        let goes_on = json!({"type": "Reconciling", "status": "True", "reason": "RolloutInProgress", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let before = json!({"executionCount": 7, "conditions": [goes_on]});
         let once = told(&before, 3, "no number");
         assert_eq!(once["executionCount"], 7);
+        let of_type = |nth: usize| once["conditions"][nth]["type"].clone();
+        assert_eq!([of_type(0), of_type(1)], ["Ready", "Stalled"]);
         assert_eq!(once["conditions"][1]["reason"], "Undecodable");
         assert_eq!(told(&once, 3, "no number"), once);
     }

@@ -1,7 +1,7 @@
 //! Without synthesis: what can run runs, what cannot says why, and nobody is asked again and again.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use langop_integration_tests::{FakeLlm, Synthesizer};
+use langop_integration_tests::{FakeLlm, Operator, Synthesizer};
 
 use crate::world::{Persona, World, agent_yaml, condition, env, is, mounted_code};
 
@@ -55,6 +55,27 @@ async fn an_operator_without_a_synthesizer_says_so_and_images_run_alone() {
     world.operator.restart().await.unwrap();
     world.done_since(mark).await.assert_none();
     assert_eq!(world.calls().await, (0, 0));
+}
+
+#[tokio::test]
+async fn an_operator_that_is_restarted_with_a_synthesizer_asks_it_for_whoever_was_refused() {
+    let llm = FakeLlm::start().await.unwrap();
+    let synthesizer = Synthesizer::asking(&llm).start().await.unwrap();
+    let url = synthesizer.grpc_url().to_owned();
+    let mut world = World::with("cured", llm, synthesizer, |operator| operator).await;
+    world.with_tool_and_model().await;
+    world.apply(&agent_yaml("coder", "write code")).await;
+    world
+        .until_condition("coder", "Synthesized", "False", "SynthesisDisabled")
+        .await;
+
+    world.operator.stop().await.unwrap();
+    let cured = Operator::builder(world.cp)
+        .namespaces(&[world.ns.name()])
+        .synthesizer(&url);
+    world.operator = cured.start().await.unwrap();
+    world.until_ready("coder").await;
+    assert_eq!(world.calls().await.0, 1);
 }
 
 /// `setting` is what has to be set for more.

@@ -11,7 +11,7 @@ use langop_api::{LanguageAgent, LanguageTool};
 use langop_integration_tests::wait;
 use serde_json::json;
 
-use crate::world::{SOON, TOOL, World, agent_yaml, condition, is, is_current};
+use crate::world::{MODEL, SOON, TOOL, World, agent_yaml, condition, is, is_current};
 
 const FOREIGN: &str = "
 apiVersion: apps/v1
@@ -108,6 +108,40 @@ async fn an_agent_waits_for_the_end_of_a_former_one_also_of_the_other_mode() {
     world.patch::<CronJob>("heir", freed).await;
     world.until_ready("heir").await;
     assert!(world.get::<CronJob>("heir").await.is_none());
+}
+
+#[tokio::test]
+async fn a_name_that_an_agent_has_no_use_for_may_be_somebody_elses() {
+    let world = World::new("unused").await;
+    world.with_agent("other-proxy", "run at nine").await;
+    let scheduled = json!({"spec": {"executionMode": "scheduled", "schedule": "0 9 * * *"}});
+    world.patch::<LanguageAgent>("other-proxy", scheduled).await;
+    let runs: CronJob = world.until("other-proxy", |_| true).await;
+    world.apply(&MODEL.replace("brain", "other")).await;
+    let _: Deployment = world.until("other-proxy", |_| true).await;
+
+    let suspend = json!({"spec": {"suspend": true}});
+    world.patch::<LanguageAgent>("other-proxy", suspend).await;
+    world
+        .until("other-proxy", |job: &CronJob| {
+            job.spec.suspend == Some(true)
+        })
+        .await;
+
+    // It is not ended for the sake of one whose name is taken.
+    let autonomous = json!({"spec": {"executionMode": "autonomous", "schedule": null}});
+    world
+        .patch::<LanguageAgent>("other-proxy", autonomous)
+        .await;
+    let agent = world
+        .until("other-proxy", |a: &LanguageAgent| is(a, "Stalled", "True"))
+        .await;
+    assert_eq!(condition(&agent, "Stalled").unwrap().reason, "NameConflict");
+    let still: CronJob = world.get("other-proxy").await.unwrap();
+    assert_eq!(
+        (still.uid(), still.metadata.deletion_timestamp),
+        (runs.uid(), None)
+    );
 }
 
 #[tokio::test]

@@ -32,6 +32,11 @@ macro_rules! reasons {
 
             /// All of them, for documentation and tests.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The reason of that text; `None` for one that is not of ours.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
         }
 
         impl std::fmt::Display for Reason {

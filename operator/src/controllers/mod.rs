@@ -59,7 +59,11 @@ fn report(written: &[apply::Written], status: Written, problem: Option<&Standing
     let changed = !written.is_empty() || status == Written::Yes;
     match problem {
         Some(
-            Standing::Stalled(Reason::NameConflict | Reason::NamespaceNotAdoptable, _)
+            Standing::Stalled(
+                Reason::NameConflict | Reason::NamespaceNotAdoptable | Reason::WorkspaceConflict,
+                _,
+            )
+            | Standing::Progressing(Reason::NamespaceTerminating, _)
             | Standing::Failed(..),
             // Somebody else's objects are not watched, and the end of a refusal is not announced.
         ) => Done::from(Outcome::Stalled).again_now_and_then(),
@@ -67,5 +71,37 @@ fn report(written: &[apply::Written], status: Written, problem: Option<&Standing
         _ if changed => Outcome::Changed.into(),
         Some(Standing::Progressing(..)) => Outcome::Waiting.into(),
         Some(Standing::Ready(..)) | None => Outcome::Unchanged.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_announces_is_looked_at_now_and_then() {
+        let done = |standing| report(&[], Written::No, Some(&standing));
+        for silent in [
+            Standing::Stalled(Reason::NameConflict, String::new()),
+            Standing::Stalled(Reason::WorkspaceConflict, String::new()),
+            Standing::Stalled(Reason::NamespaceNotAdoptable, String::new()),
+            Standing::Progressing(Reason::NamespaceTerminating, String::new()),
+            Standing::Failed(Reason::ApplyFailed, String::new()),
+        ] {
+            let again = Done::from(Outcome::Stalled).again_now_and_then();
+            assert_eq!(done(silent.clone()), again, "{silent:?}");
+        }
+        for (announced, outcome) in [
+            (
+                Standing::Stalled(Reason::InvalidSpec, String::new()),
+                Outcome::Stalled,
+            ),
+            (
+                Standing::Progressing(Reason::RolloutInProgress, String::new()),
+                Outcome::Waiting,
+            ),
+        ] {
+            assert_eq!(done(announced), outcome.into());
+        }
     }
 }

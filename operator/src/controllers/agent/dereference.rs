@@ -34,12 +34,7 @@ pub(super) async fn context<'a>(
     let source = InNamespace::new(ctx, &namespace);
     let spec = &agent.spec;
     let mut observed = observed(ctx, agent);
-    if is_new(&observed)
-        && spec
-            .workspace
-            .as_ref()
-            .is_some_and(|workspace| workspace.enabled)
-    {
+    if is_new(&observed) && has_workspace(agent) {
         // One that was kept, or somebody else's: validation decides.
         let key = Key::new(
             ChildKind::PersistentVolumeClaim,
@@ -60,6 +55,11 @@ pub(super) async fn context<'a>(
         namesakes: source.namesakes(NamedKind::Agent, agent),
         observed,
     })
+}
+
+fn has_workspace(agent: &LanguageAgent) -> bool {
+    let workspace = agent.spec.workspace.as_ref();
+    workspace.is_some_and(|workspace| workspace.enabled)
 }
 
 /// Whether nothing was written for it yet: its policy is the first.
@@ -125,7 +125,8 @@ fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
-/// nothing yet, before anything is spent on it; later ones are asked for before each creation.
+/// nothing yet, before anything is spent on it; later ones are asked for before each creation. At names that it has no use for (now), only
+/// what is left of a former agent is an obstacle: somebody else may have them.
 pub(super) async fn obstacle(
     ctx: &Context,
     owner: &Owner,
@@ -134,25 +135,36 @@ pub(super) async fn obstacle(
 ) -> Result<Option<Obstacle>, ReconcileError> {
     let namespace = context.agent.namespace().unwrap_or_default();
     let is_new = is_new(&context.observed);
-    let mode = context.agent.spec.execution_mode;
-    // Where the spec says the mode, only one of the two is.
-    let may_be_written = |kind| match kind {
-        ChildKind::CronJob => mode != Some(ExecutionMode::Autonomous),
-        ChildKind::Deployment => mode != Some(ExecutionMode::Scheduled),
-        _ => true,
-    };
+    let has_workspace = has_workspace(context.agent);
     let keys = child_names(&owner.name)
         .into_iter()
-        // What a claim may be is decided by validation.
-        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim)
-        .map(|(kind, name)| Key {
-            kind,
-            namespace: namespace.clone(),
-            name,
-        })
-        .filter(|key| {
-            let is_known = ctx.index.get(key.kind, &key.namespace, &key.name).is_some();
-            is_known || is_new && may_be_written(key.kind)
-        });
-    apply::obstacle_at(ctx, owner, &keys.collect::<Vec<_>>(), free).await
+        .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim || has_workspace)
+        .map(|(kind, name)| Key::new(kind, &namespace, &name));
+    let (used, unused): (Vec<Key>, Vec<Key>) = keys.partition(|key| is_used(key.kind, context));
+    let is_known = |key: &Key| ctx.index.get(key.kind, &key.namespace, &key.name).is_some();
+    let used: Vec<Key> = used
+        .into_iter()
+        .filter(|key| is_new || is_known(key))
+        .collect();
+    if let Some(obstacle) = apply::obstacle_at(ctx, owner, &used, free).await? {
+        return Ok(Some(obstacle));
+    }
+    let unused: Vec<Key> = unused.into_iter().filter(is_known).collect();
+    let obstacle = apply::obstacle_at(ctx, owner, &unused, free).await?;
+    Ok(obstacle.filter(|obstacle| matches!(obstacle, Obstacle::Former(..))))
+}
+
+/// Whether the agent may write that kind of child. Where its code decides on the mode, what it has decided so far is there.
+fn is_used(kind: ChildKind, context: &AgentContext<'_>) -> bool {
+    let spec = &context.agent.spec;
+    let by_schedule = spec.schedule.as_ref().map(|_| ExecutionMode::Scheduled);
+    match (kind, spec.execution_mode.or(by_schedule)) {
+        (ChildKind::CronJob, Some(mode)) => mode == ExecutionMode::Scheduled,
+        (ChildKind::Deployment, Some(mode)) => mode == ExecutionMode::Autonomous,
+        (ChildKind::CronJob, None) => context.observed.deployment.is_none(),
+        (ChildKind::Deployment, None) => context.observed.cron_job.is_none(),
+        // Whose a claim may be is decided by validation.
+        (ChildKind::PersistentVolumeClaim, _) => false,
+        _ => true,
+    }
 }

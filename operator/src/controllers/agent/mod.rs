@@ -36,6 +36,7 @@ use crate::{
     error::ReconcileError,
     index::Key,
     objects::Stores,
+    ownership::Obstacle,
     runner::{Done, Reconciled},
     status::{self as statuses, Written},
     triggers::{self, Target},
@@ -75,7 +76,11 @@ async fn proceed(
 
     let workload = plan.decision.workload(agent, &plan.info);
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
-    end_other_mode(ctx, &context, &built.report.fate).await?;
+    if let Some(obstacle) =
+        end_other_mode(ctx, agent, &context, &built.report.fate, &mut free).await?
+    {
+        return stop(ctx, &context, &[], obstacle.standing()).await;
+    }
     let keep = kept(agent, &built);
     let turn = ctx.precedence.take();
     let (written, children) = apply::children(ctx, &agent.owner, built.children, &keep, &mut free)
@@ -111,7 +116,10 @@ async fn proceed(
         observed: &context.observed,
         now: now(),
     });
-    let recorded = statuses::write(ctx, context.agent, &next).await?;
+    let recorded = match statuses::write(ctx, context.agent, &next).await {
+        Ok(recorded) => recorded,
+        Err(error) => return untold(ctx, context.agent, &written, error).await,
+    };
     if settled.news.is_some() {
         ctx.synthesis.agents.dealt_with(&agent.owner.uid);
     }
@@ -180,10 +188,24 @@ async fn stop(
         &context.observed,
         now(),
     );
-    let recorded = statuses::write(ctx, agent, &next).await?;
+    let recorded = match statuses::write(ctx, agent, &next).await {
+        Ok(recorded) => recorded,
+        Err(error) => return untold(ctx, agent, written, error).await,
+    };
     announce::workloads(ctx, agent, written).await;
     let done = report(written, recorded, Some(&standing));
     Ok(again_at(done, status::due(&context.observed, now())))
+}
+
+/// The status was not written, so there will be another look. It finds the children as wanted and says nothing of them: now or never.
+async fn untold(
+    ctx: &Context,
+    agent: &LanguageAgent,
+    written: &[apply::Written],
+    error: ReconcileError,
+) -> Result<Done, ReconcileError> {
+    announce::workloads(ctx, agent, written).await;
+    Err(error)
 }
 
 /// What is to be done about the code, and what is to be recorded of it.
@@ -298,26 +320,33 @@ async fn follow_inputs(
     crate::code::annotate(ctx, active, &code::input_annotations(agent, revision)).await
 }
 
-/// The workload of the other mode ends with its pods before ours is made.
+/// The workload of the other mode ends with its pods before ours is made, unless somebody else has the name that ours is to have.
 async fn end_other_mode(
     ctx: &Context,
+    agent: &ValidatedAgent,
     context: &AgentContext<'_>,
     fate: &Fate,
-) -> Result<(), ReconcileError> {
+    free: &mut Free,
+) -> Result<Option<Obstacle>, ReconcileError> {
     let Fate::Switching {
         delete: Some(kind), ..
     } = fate
     else {
-        return Ok(());
+        return Ok(None);
     };
-    let old = match kind {
-        ChildKind::CronJob => &context.observed.cron_job,
-        _ => &context.observed.deployment,
+    let (old, new) = match kind {
+        ChildKind::CronJob => (&context.observed.cron_job, ChildKind::Deployment),
+        _ => (&context.observed.deployment, ChildKind::CronJob),
     };
-    match old {
-        Some(old) if !old.deleting => apply::delete(ctx, old, PropagationPolicy::Foreground).await,
-        _ => Ok(()),
+    let Some(old) = old.as_ref().filter(|old| !old.deleting) else {
+        return Ok(None);
+    };
+    let new = Key::new(new, &agent.namespace, &agent.name);
+    let obstacle = apply::obstacle_at(ctx, &agent.owner, &[new], free).await?;
+    if obstacle.is_none() {
+        apply::delete(ctx, old, PropagationPolicy::Foreground).await?;
     }
+    Ok(obstacle)
 }
 
 /// Children that must not be removed although they are not among those that are applied.
@@ -339,9 +368,14 @@ fn kept(agent: &ValidatedAgent, built: &Built) -> Vec<Key> {
 
 /// How the status says that the agent stands, as far as reports tell it apart.
 fn standing(status: &LanguageAgentStatus) -> Option<Standing> {
-    use langop_api::condition::Reason::{AsDesired, InvalidSpec};
+    use langop_api::condition::Reason::{self, AsDesired, InvalidSpec};
     if conditions::is_true(&status.conditions, types::STALLED) {
-        Some(Standing::Stalled(InvalidSpec, String::new()))
+        let stalled = conditions::find(&status.conditions, types::STALLED);
+        let reason = stalled.and_then(|stalled| Reason::from_name(&stalled.reason));
+        Some(Standing::Stalled(
+            reason.unwrap_or(InvalidSpec),
+            String::new(),
+        ))
     } else if conditions::is_true(&status.conditions, types::RECONCILING) {
         Some(Standing::Progressing(AsDesired, String::new()))
     } else {
@@ -364,4 +398,24 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .iter()
         .map(|agent| triggers::target_of(&**agent))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use langop_api::condition::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_stall_keeps_its_reason() {
+        let stalled = Standing::Stalled(Reason::WorkspaceConflict, "taken".into());
+        let mut conditions = conditions::Conditions::new(&[], 1, now());
+        conditions.summary(stalled);
+        let status = LanguageAgentStatus {
+            conditions: conditions.finish(),
+            ..LanguageAgentStatus::default()
+        };
+        let expected = Standing::Stalled(Reason::WorkspaceConflict, String::new());
+        assert_eq!(standing(&status), Some(expected));
+    }
 }
