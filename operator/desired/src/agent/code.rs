@@ -175,11 +175,17 @@ pub fn next_revision(codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
     stored.max(info.revision).unwrap_or(0) + 1
 }
 
-/// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already.
-pub fn revision_of_new(stored: &Observed, codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
+/// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already: then it
+/// becomes the newest, unless its number is the one that the agent is pinned to.
+pub fn revision_of_new(
+    stored: &Observed,
+    codes: &[Arc<Observed>],
+    info: &SynthesisInfo,
+    pinned: Option<i64>,
+) -> i64 {
     let was_there = codes.iter().any(|code| code.uid == stored.uid);
     let is_active = active(codes, info).is_some_and(|(active, _)| active.uid == stored.uid);
-    if was_there && !is_active {
+    if was_there && !is_active && pinned != Some(revision(stored)) {
         next_revision(codes, info)
     } else {
         revision(stored)

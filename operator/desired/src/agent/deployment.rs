@@ -62,12 +62,12 @@ fn strategy(run: &Run) -> DeploymentStrategy {
             rolling_update: None,
         };
     }
-    let quarter = || Some(IntOrString::String("25%".to_owned()));
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
         rolling_update: Some(RollingUpdateDeployment {
-            max_surge: quarter(),
-            max_unavailable: quarter(),
+            max_surge: Some(IntOrString::String("25%".to_owned())),
+            // No old pod ends before a new one works.
+            max_unavailable: Some(IntOrString::Int(0)),
         }),
     }
 }

@@ -187,7 +187,7 @@ async fn store(
     let Some(stored) = stored.or(known) else {
         return Ok(Ok(next));
     };
-    let revision = code::revision_of_new(&stored, &observed.codes, info);
+    let revision = code::revision_of_new(&stored, &observed.codes, info, agent.pinned);
     // Of the same content as before it may still be offered more or less.
     let wanted = code::all_annotations(agent, new, revision);
     let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;

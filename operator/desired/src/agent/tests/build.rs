@@ -8,7 +8,10 @@ use crate::{
     children::{Children, Prepared},
     policy::evaluate::{Party, address, allows, neighbour, stranger},
 };
-use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
+use k8s_openapi::{
+    api::core::v1::{Container, EnvVar, PodSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 
 fn pod_spec(children: &Children<Prepared>) -> PodSpec {
     let of_deployment = children
@@ -372,6 +375,8 @@ fn the_strategy_is_written_in_full_and_a_new_pod_runs_for_a_while_before_the_old
             "{workspace}"
         );
         assert_eq!(deployment.min_ready_seconds, min_ready_seconds);
+        let unavailable = strategy.rolling_update.and_then(|u| u.max_unavailable);
+        assert!(unavailable.is_none_or(|pods| pods == IntOrString::Int(0)));
         // What the API server leaves out when it is zero must not be asked for.
         world.settings.min_ready_seconds = 0;
         assert_eq!(spec(&world).min_ready_seconds, None);

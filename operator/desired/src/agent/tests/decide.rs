@@ -440,12 +440,22 @@ fn lost_code_is_made_again_and_older_code_does_not_take_its_place() {
 fn lost_code_that_is_made_with_the_content_of_older_code_is_new_code() {
     let (mut world, [older, _]) = with_two("one", "one");
     world.observed.codes = vec![older.clone()];
-    let revision = code::revision_of_new(&older, &world.observed.codes, &world.info);
+    let revision = code::revision_of_new(&older, &world.observed.codes, &world.info, None);
     assert_eq!(revision, 3, "else it would count as lost for ever");
     let (world, [older, active]) = with_two("one", "one");
-    let revision_of =
-        |code: &Observed| code::revision_of_new(code, &world.observed.codes, &world.info);
-    assert_eq!((revision_of(&older), revision_of(&active)), (3, 2));
+    let revision_of = |code: &Observed, pinned| {
+        code::revision_of_new(code, &world.observed.codes, &world.info, pinned)
+    };
+    assert_eq!(
+        (revision_of(&older, None), revision_of(&active, None)),
+        (3, 2)
+    );
+    assert_eq!(
+        revision_of(&older, Some(1)),
+        1,
+        "a pin would lose what it names"
+    );
+    assert_eq!(revision_of(&older, Some(2)), 3);
 }
 
 #[test]
