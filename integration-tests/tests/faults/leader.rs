@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use langop_api::LanguageTool;
 use langop_integration_tests::{
     AuditEvent, ControlPlane, FaultProxy, Mark, Operator, Synthesizer, TestNamespace, Weather,
-    audit, manifests, programs::LeaderElection, wait,
+    audit, manifests, processes, programs::LeaderElection, wait,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -130,6 +130,12 @@ impl Two {
         );
     }
 
+    /// Whoever has lost begins anew, as another process.
+    async fn until_the_first_has_ended(&self) {
+        let first = self.first.operator.pid();
+        processes::all_gone(&[first], SOON).await.unwrap();
+    }
+
     async fn until_tool_is(&self, port: i32) {
         let is_done = |tool: &LanguageTool| {
             tool.status.as_ref().is_some_and(|status| {
@@ -191,6 +197,7 @@ async fn a_leader_that_cannot_renew_stops_writing_before_another_begins() {
     two.edit_until_taken_over().await;
     until_led_by(&two.ns, "replica-2").await;
     two.assert_in_turn();
+    two.until_the_first_has_ended().await;
 }
 
 #[tokio::test]
@@ -208,6 +215,7 @@ async fn a_leader_that_is_cut_off_and_comes_back_does_not_write_again() {
     }
     two.until_tool_is(7009).await;
     two.assert_in_turn();
+    two.until_the_first_has_ended().await;
 }
 
 #[tokio::test]

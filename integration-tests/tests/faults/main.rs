@@ -7,13 +7,13 @@
 //! operator's requests is the machine's):
 //!
 //! ```text
-//! LANGOP_FAULT_SEED=17 cargo test --test faults random -- --nocapture
+//! LANGOP_FAULT_SEED=17 cargo test --workspace --test faults random -- --nocapture
 //! ```
 //!
 //! Many of them, `LANGOP_FAULT_JOBS` (default 3) at a time:
 //!
 //! ```text
-//! LANGOP_FAULT_SEEDS=200 cargo test --test faults random -- --nocapture
+//! LANGOP_FAULT_SEEDS=200 cargo test --workspace --test faults random -- --nocapture
 //! ```
 
 #![allow(

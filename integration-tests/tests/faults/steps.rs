@@ -133,6 +133,44 @@ async fn of_a_new_synthesis_that_somebody_asks_for() {
     assert!(steps > 3, "new code needs more writes than {steps}");
 }
 
+/// An agent with two revisions of its code, the second of other instructions.
+async fn with_two_revisions(world: &World) {
+    world.agent("walker", "walk the dog").await;
+    world.until_settled().await;
+    let other = json!({"spec": {"instructions": "walk the cat"}});
+    world.patch::<LanguageAgent>("walker", other).await;
+}
+
+#[tokio::test]
+async fn of_a_pin_and_its_end() {
+    let mut world = World::new("pins", 11).await;
+    with_two_revisions(&world).await;
+    let steps = killed_at_each_write(&mut world, 0, async |world, step| {
+        let revision = (step % 2 == 0).then_some(1);
+        let spec = json!({"synthesis": {"revision": revision}});
+        world
+            .patch::<LanguageAgent>("walker", json!({"spec": spec}))
+            .await;
+    });
+    let steps = steps.await;
+    assert!(steps > 2, "a pin needs more writes than {steps}");
+}
+
+#[tokio::test]
+async fn of_a_return_to_instructions_whose_code_is_stored() {
+    let mut world = World::new("returns", 12).await;
+    with_two_revisions(&world).await;
+    let steps = killed_at_each_write(&mut world, 0, async |world, step| {
+        let whom = if step % 2 == 0 { "dog" } else { "cat" };
+        let spec = json!({"instructions": format!("walk the {whom}")});
+        world
+            .patch::<LanguageAgent>("walker", json!({"spec": spec}))
+            .await;
+    });
+    let steps = steps.await;
+    assert!(steps > 2, "a return needs more writes than {steps}");
+}
+
 #[tokio::test]
 async fn of_a_switch_of_the_mode() {
     let mut world = World::new("switches", 8).await;
