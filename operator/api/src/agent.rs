@@ -82,7 +82,7 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Stops the agent (no pods, no runs) and keeps everything else.
+    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (one under way goes on; a Job made by hand runs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
     /// Pods of an autonomous agent; left to others (an autoscaler) when absent.

@@ -27,7 +27,7 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// A synthesizer that needs no LLM, and an operator that works everywhere, both with their default settings.
+    /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the harness has them, with one replica of each.
     pub(crate) async fn start(cp: &'a ControlPlane) -> Result<Self> {
         progress("starting synthesizer and operator");
         let synthesizer = Synthesizer::template().start().await?;

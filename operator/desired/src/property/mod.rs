@@ -5,7 +5,7 @@
 //! rules admit count, and each test says how many those must be. A few cases each run with the other tests; many by one command:
 //!
 //! ```sh
-//! LANGOP_PROPERTY_CASES=100000 cargo test -p langop-desired --lib property
+//! LANGOP_PROPERTY_CASES=100000 cargo test --workspace --lib property
 //! ```
 //!
 //! A failure prints the smallest input that still fails.
