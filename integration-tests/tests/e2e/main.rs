@@ -15,6 +15,7 @@ mod bad_input;
 mod contract;
 mod deeds;
 mod disabled;
+mod in_flight;
 mod inputs;
 mod instructions;
 mod lifecycle;
