@@ -23,4 +23,5 @@ mod order;
 mod ownership;
 mod schedules;
 mod trace;
+mod workspace;
 mod world;
