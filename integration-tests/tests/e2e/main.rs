@@ -21,6 +21,7 @@ mod instructions;
 mod lifecycle;
 mod order;
 mod ownership;
+mod readme;
 mod schedules;
 mod trace;
 mod workspace;
