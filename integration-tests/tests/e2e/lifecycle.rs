@@ -168,44 +168,6 @@ async fn nothing_is_left(world: &World, agent: &str) {
 }
 
 #[tokio::test]
-async fn a_workspace_does_not_shrink_and_the_agent_goes_on() {
-    let world = World::new("shrink").await;
-    world.with_agent("big", "keep much").await;
-    world
-        .patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "2Gi"}}}))
-        .await;
-    let _: PersistentVolumeClaim = world.until("big-workspace", |_| true).await;
-    world.until_ready("big").await;
-    let before = world.deployment("big").await;
-    world
-        .patch::<LanguageAgent>("big", json!({"spec": {"workspace": {"storage": "1Gi"}}}))
-        .await;
-    let agent = world
-        .until("big", |a: &LanguageAgent| {
-            a.status.as_ref().is_some_and(|s| {
-                s.conditions
-                    .iter()
-                    .any(|c| c.reason == "WorkspaceShrinkRefused")
-            })
-        })
-        .await;
-    let refused = agent
-        .status
-        .as_ref()
-        .unwrap()
-        .conditions
-        .iter()
-        .find(|c| c.reason == "WorkspaceShrinkRefused")
-        .unwrap();
-    assert!(
-        refused.message.contains("2Gi") && refused.message.contains("1Gi"),
-        "{}",
-        refused.message
-    );
-    assert_eq!(world.deployment("big").await.spec, before.spec);
-}
-
-#[tokio::test]
 async fn a_suspended_agent_has_no_pods_and_keeps_its_code() {
     let world = World::new("suspend").await;
     world.with_agent("dozer", "doze").await;

@@ -34,20 +34,18 @@ fn is_bound(claim: &Claim) -> bool {
     phase == Some("Bound")
 }
 
-#[tokio::test]
-async fn a_foreign_claim_of_the_workspaces_name_is_a_conflict_and_untouched() {
-    let world = World::new("claimed").await;
-    world.with_tool_and_model().await;
-    world
-        .apply(
-            "
+const FOREIGN: &str = "
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: taken-workspace}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-",
-        )
-        .await;
+";
+
+#[tokio::test]
+async fn a_foreign_claim_of_the_workspaces_name_is_a_conflict_and_untouched() {
+    let world = World::new("claimed").await;
+    world.with_tool_and_model().await;
+    world.apply(FOREIGN).await;
     world.until("taken-workspace", is_bound).await;
     let mark = world.settled().await;
     let theirs = world.get::<Claim>("taken-workspace").await.unwrap();
@@ -95,7 +93,10 @@ async fn a_workspace_grows_under_its_pods_and_does_not_shrink_again() {
         .until_condition("big", "Stalled", "True", "WorkspaceShrinkRefused")
         .await;
     let message = &condition(&agent, "Stalled").unwrap().message;
-    assert!(message.contains("write 3Gi or more"), "{message}");
+    assert!(
+        message.contains("2Gi is less than the 3Gi") && message.contains("write 3Gi or more"),
+        "{message}"
+    );
     world.done_since(mark).await.assert_children(&[]);
 
     world.ask_for_storage("big", "3Gi").await;
