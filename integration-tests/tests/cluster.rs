@@ -32,7 +32,14 @@ use langop_integration_tests::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
+#[path = "cluster/counts.rs"]
+mod counts;
+#[path = "cluster/namespaces.rs"]
+mod namespaces;
+
 const SOON: Duration = Duration::from_mins(1);
+/// Without a write for this long, the operator has settled.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Operators that work everywhere would fight: one test at a time.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -309,7 +316,6 @@ async fn touch_and_restart_write_nothing(
     client: &Client,
     operator: &mut Operator,
 ) {
-    const QUIET: Duration = Duration::from_secs(2);
     let audit = cp.audit().unwrap();
     let ours = operator.writes();
     audit

@@ -58,13 +58,15 @@ pub(crate) async fn write<K: Stored>(
     object: &K,
     status: &K::Status,
 ) -> Result<Written, ReconcileError> {
-    let held = held(ctx, object);
-    let previous = held.as_deref().and_then(status_of);
+    let Some(held) = held(ctx, object) else {
+        return Ok(Written::No);
+    };
+    let previous = status_of(&held);
     if previous.as_ref() == Some(status) {
         return Ok(Written::No);
     }
     let name = object.name_any();
-    if held.is_some() && previous.as_ref() != object.status() {
+    if previous.as_ref() != object.status() {
         return Err(ReconcileError::Overtaken {
             kind: K::KIND.as_str(),
             name,
@@ -75,7 +77,7 @@ pub(crate) async fn write<K: Stored>(
         "kind": K::kind(&()),
         // The uid keeps it from a successor of the same name. The version keeps what we have not seen: what the store shows is what we
         // carry on from, and a new leader's watches may have yet to catch up.
-        "metadata": {"name": name, "uid": object.uid(), "resourceVersion": held.as_ref().and_then(|held| held.resource_version())},
+        "metadata": {"name": name, "uid": object.uid(), "resourceVersion": held.resource_version()},
         "status": status,
     });
     let params = PatchParams::apply(managers::STATUS).force();

@@ -1,23 +1,29 @@
 //! Conditions are true to the pods: an agent whose pods do not work is not Ready and says why, and Ready does not flap.
 
-use std::ops::Range;
+use std::{fmt::Debug, ops::Range};
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Node, Pod, ResourceQuota},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Node, Pod, ResourceQuota},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, ResourceExt as _,
+    Api, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use langop_api::{LanguageAgent, names::labels};
+use langop_api::{LanguageAgent, LanguageClient, names::labels};
 use langop_integration_tests::{audit, programs::OperatorBuilder, wait};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
     executions, history, kubelet,
     world::{
-        MODEL, SOON, TOOL, Tool, World, agent_yaml, code, condition, is, is_current, is_ready,
+        MODEL, Model, SOON, TOOL, Tool, World, agent_yaml, code, condition, is, is_current,
+        is_ready,
     },
 };
 
@@ -125,21 +131,148 @@ async fn a_crash_loop_is_told_once_and_healed_by_a_longer_run() {
     assert!(writes <= 8, "{writes}:\n{}", audit::pretty(&deeds.writes));
 }
 
-#[tokio::test]
-async fn a_tool_whose_container_ended_is_ready_again_when_it_has_run_for_a_while() {
-    let world = World::new("crashed-tool").await;
-    world.with_tool_and_model().await;
-    let of_tool = ListParams::default().labels(&format!("{}=mail", labels::TOOL));
-    let pods = world.ns.api::<Pod>().list(&of_tool).await.unwrap();
-    let ready = |tool: &Tool| is_ready(&tool.status.as_ref().unwrap().conditions);
+/// How a tool, model or client stands.
+type Stand<'a> = (&'a [Condition], Option<i32>);
 
-    kubelet::crashed(&world, &pods.items[0], 0, kubelet::crash(0)).await;
-    let tool = world.until("mail", |tool: &Tool| !ready(tool)).await;
-    let told = format!("{:?}", tool.status.unwrap().conditions);
+/// The one pod of a tool, model or client.
+async fn pod_of(world: &World, label: &str, name: &str) -> Pod {
+    let of_it = ListParams::default().labels(&format!("{label}={name}"));
+    let mut pods = world.ns.api::<Pod>().list(&of_it).await.unwrap().items;
+    assert_eq!(pods.len(), 1, "pods of {name}");
+    pods.remove(0)
+}
+
+/// The container of its pod ends and is started again: it is not Ready for that cause, and later Ready again.
+async fn stumbles<K>(world: &World, label: &str, name: &str, stand: impl Fn(&K) -> Stand<'_>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Send
+        + Serialize
+        + DeserializeOwned
+        + 'static,
+{
+    let pod = pod_of(world, label, name).await;
+    let ready = |object: &K| is_ready(stand(object).0);
+    kubelet::crashed(world, &pod, 0, kubelet::crash(0)).await;
+    let object = world.until(name, |object: &K| !ready(object)).await;
+    let told = format!("{:?}", stand(&object).0);
     assert!(told.contains("ended (exit code 3, Error)"), "{told}");
-    kubelet::runs_again(&world, &pods.items[0], 1, kubelet::crash(0)).await;
-    let tool = world.until("mail", ready).await;
-    assert_eq!(tool.status.unwrap().ready_replicas, Some(1));
+    kubelet::runs_again(world, &pod, 1, kubelet::crash(0)).await;
+    let object = world.until(name, ready).await;
+    assert_eq!(stand(&object).1, Some(1), "ready pods of {name}");
+}
+
+#[tokio::test]
+async fn what_agents_use_is_not_ready_after_a_crash_until_it_has_run_for_a_while() {
+    let world = World::new("stumbles").await;
+    world.with_tool_and_model().await;
+    let client = "{apiVersion: langop.io/v1alpha1, kind: LanguageClient, metadata: {name: chat}, spec: {image: 'registry.example/chat:1'}}";
+    world.apply(client).await;
+    let of_client = |client: &LanguageClient| {
+        let status = client.status.as_ref();
+        status.is_some_and(|status| is_ready(&status.conditions))
+    };
+    world.until("chat", of_client).await;
+    // The status is there: it was Ready.
+    tokio::join!(
+        stumbles(&world, labels::TOOL, "mail", |tool: &Tool| {
+            let status = tool.status.as_ref().unwrap();
+            (&status.conditions, status.ready_replicas)
+        }),
+        stumbles(&world, labels::MODEL, "brain", |model: &Model| {
+            let status = model.status.as_ref().unwrap();
+            (&status.conditions, status.ready_replicas)
+        }),
+        stumbles(&world, labels::CLIENT, "chat", |client: &LanguageClient| {
+            let status = client.status.as_ref().unwrap();
+            (&status.conditions, status.ready_replicas)
+        }),
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_pods_lack_is_named_until_it_is_there() {
+    let world = World::new("no-secret").await;
+    world.with_agent("worker", "work").await;
+    let waiting =
+        || json!({"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"});
+    let causes = ["CreateContainerConfigError", "secret \"x\" not found"];
+
+    let pod = running_pod(&world, "worker").await;
+    kubelet::waits(&world, &pod, waiting(), None).await;
+    until_in_trouble(&world, "worker", &causes).await;
+    replace(&world, &pod).await;
+    world.until_ready("worker").await;
+
+    // The key of a model is such a Secret.
+    let pod = pod_of(&world, labels::MODEL, "brain").await;
+    kubelet::waits(&world, &pod, waiting(), None).await;
+    let conditions = |model: &Model| model.status.clone().unwrap_or_default().conditions;
+    let says = |model: &Model| {
+        let mut conditions = conditions(model).into_iter();
+        let ready = conditions.find(|condition| condition.type_ == "Ready");
+        ready.is_some_and(|ready| causes.iter().all(|cause| ready.message.contains(cause)))
+    };
+    let model = world.until("brain", says).await;
+    assert!(!is_ready(&conditions(&model)));
+    replace(&world, &pod).await;
+    world
+        .until("brain", |model: &Model| is_ready(&conditions(model)))
+        .await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_crashes_is_named_until_it_works() {
+    let world = World::new("sidecar").await;
+    world.apply(MODEL).await;
+    let sidecar = TOOL.replace("spec:", "spec:\n  deploymentMode: sidecar\n  port: 8090");
+    world.apply(&sidecar).await;
+    world.apply(&agent_yaml("worker", "work")).await;
+    world.until_ready("worker").await;
+
+    let pod = running_pod(&world, "worker").await;
+    kubelet::sidecar_crashes(
+        &world,
+        &pod,
+        "tool-mail",
+        kubelet::terminated(3, "disk full"),
+    )
+    .await;
+    let causes = ["container 'tool-mail' keeps crashing", "exit code 3"];
+    until_in_trouble(&world, "worker", &causes).await;
+    replace(&world, &pod).await;
+    world.until_ready("worker").await;
+}
+
+#[tokio::test]
+async fn a_rollout_that_gets_nowhere_is_stalled_until_another_works() {
+    let world = World::new("stuck").await;
+    world.with_agent("worker", "work").await;
+    // A field that is left to others, so the test need not wait for minutes.
+    let impatient = json!({"spec": {"progressDeadlineSeconds": 3}});
+    world.patch::<Deployment>("worker", impatient).await;
+    let room = |room: Value| json!({"spec": {"nodeSelector": room}});
+    world
+        .patch::<LanguageAgent>("worker", room(json!({"tests/room": "nowhere"})))
+        .await;
+    let is_stuck = |agent: &LanguageAgent| {
+        let stalled = condition(agent, "Stalled").filter(|stalled| stalled.status == "True");
+        is_current(agent)
+            && is(agent, "Ready", "False")
+            && stalled.is_some_and(|stalled| {
+                stalled.reason == "RolloutStuck"
+                    && stalled.message.contains("cannot be scheduled")
+                    && stalled.message.contains("has timed out progressing")
+            })
+    };
+    world.until("worker", is_stuck).await;
+    world
+        .patch::<LanguageAgent>("worker", room(Value::Null))
+        .await;
+    let agent = world.until_ready("worker").await;
+    assert!(condition(&agent, "Stalled").is_none(), "{:?}", agent.status);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! Job's), and one that no node took.
 
 use k8s_openapi::{
-    api::core::v1::Pod,
+    api::core::v1::{Container, Pod},
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
@@ -38,8 +38,34 @@ pub(crate) async fn runs_again(world: &World, pod: &Pod, restarts: i32, last: Va
     say_of_container(world, pod, status).await;
 }
 
-/// The pod is ready exactly if its container is.
+/// A sidecar of the pod ended, was started again and ended again: it waits, and the pod is not ready.
+pub(crate) async fn sidecar_crashes(world: &World, pod: &Pod, name: &str, end: Value) {
+    let mut sidecars = pod.spec.as_ref().unwrap().init_containers.iter().flatten();
+    let sidecar = sidecars.find(|sidecar| sidecar.name == name);
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let mut status = status_of(sidecar.unwrap(), &waiting, 1);
+    status["lastState"] = json!({"terminated": end});
+    let conditions = conditions(&status);
+    say(
+        world,
+        pod,
+        json!({"conditions": conditions, "initContainerStatuses": [status]}),
+    )
+    .await;
+}
+
 async fn say_of_container(world: &World, pod: &Pod, status: Value) {
+    let conditions = conditions(&status);
+    say(
+        world,
+        pod,
+        json!({"conditions": conditions, "containerStatuses": [status]}),
+    )
+    .await;
+}
+
+/// The pod is ready exactly if the container of this status is.
+fn conditions(status: &Value) -> Value {
     let value = if status["ready"] == true {
         "True"
     } else {
@@ -47,18 +73,12 @@ async fn say_of_container(world: &World, pod: &Pod, status: Value) {
     };
     let readiness =
         |type_: &str| json!({"type": type_, "status": value, "lastTransitionTime": END});
-    let conditions = json!([
+    json!([
         readiness("Ready"),
         readiness("ContainersReady"),
         {"type": "Initialized", "status": "True"},
         {"type": "PodScheduled", "status": "True"},
-    ]);
-    say(
-        world,
-        pod,
-        json!({"conditions": conditions, "containerStatuses": [status]}),
-    )
-    .await;
+    ])
 }
 
 /// Its container ended, and so did the pod.
@@ -96,7 +116,10 @@ pub(crate) fn crash(minutes: i64) -> Value {
 const END: &str = "2026-01-01T00:00:00Z";
 
 fn container(pod: &Pod, state: &Value, restarts: i32) -> Value {
-    let container = &pod.spec.as_ref().unwrap().containers[0];
+    status_of(&pod.spec.as_ref().unwrap().containers[0], state, restarts)
+}
+
+fn status_of(container: &Container, state: &Value, restarts: i32) -> Value {
     json!({
         "name": container.name, "image": container.image, "imageID": "",
         "ready": false, "restartCount": restarts, "state": state,

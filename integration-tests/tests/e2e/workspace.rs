@@ -1,0 +1,252 @@
+//! Workspaces: a claim of somebody else is not used, a volume grows when there is one, and never shrinks.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment, core::v1::PersistentVolumeClaim, networking::v1::NetworkPolicy,
+};
+use kube::api::DeleteParams;
+use langop_api::LanguageAgent;
+use langop_integration_tests::wait;
+use serde_json::json;
+
+use crate::world::{World, agent_yaml, condition, is_current};
+
+type Claim = PersistentVolumeClaim;
+
+impl World {
+    async fn ask_for_storage(&self, agent: &str, storage: &str) {
+        let spec = json!({"spec": {"workspace": {"storage": storage}}});
+        self.patch::<LanguageAgent>(agent, spec).await;
+    }
+
+    async fn until_claimed(&self, claim: &str, storage: &str) -> Claim {
+        self.until(claim, |claim: &Claim| requested(claim) == Some(storage))
+            .await
+    }
+}
+
+fn requested(claim: &Claim) -> Option<&str> {
+    let resources = claim.spec.as_ref()?.resources.as_ref()?;
+    let storage = resources.requests.as_ref()?.get("storage")?;
+    Some(&storage.0)
+}
+
+fn is_bound(claim: &Claim) -> bool {
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    phase == Some("Bound")
+}
+
+const FOREIGN: &str = "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: taken-workspace}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+";
+
+#[tokio::test]
+async fn a_foreign_claim_of_the_workspaces_name_is_a_conflict_and_untouched() {
+    let world = World::new("claimed").await;
+    world.with_tool_and_model().await;
+    world.apply(FOREIGN).await;
+    world.until("taken-workspace", is_bound).await;
+    let mark = world.settled().await;
+    let theirs = world.get::<Claim>("taken-workspace").await.unwrap();
+
+    let workspace = "  workspace: {storage: 2Gi}\n";
+    world
+        .apply(&(agent_yaml("taken", "take it") + workspace))
+        .await;
+    let agent = world
+        .until_condition("taken", "Stalled", "True", "WorkspaceConflict")
+        .await;
+    let message = &condition(&agent, "Stalled").unwrap().message;
+    assert!(
+        message.contains("'taken-workspace'") && message.contains("langop.io/agent=taken"),
+        "{message}"
+    );
+    world.done_since(mark).await.assert_children(&[]);
+    assert_eq!(world.news("taken").await, ["WorkspaceConflict"]);
+    assert_eq!(world.calls().await, (0, 0), "nothing is spent on it");
+    let still = world.get::<Claim>("taken-workspace").await.unwrap();
+    assert_eq!(still, theirs);
+}
+
+/// Nothing announces what becomes of a foreign claim, so the operator looks again after 30 s to 1 min first.
+const LATER: Duration = Duration::from_mins(3);
+
+/// An agent that is stalled by a foreign claim.
+async fn with_foreign_claim(prefix: &str) -> World {
+    let world = World::new(prefix).await;
+    world.with_tool_and_model().await;
+    world.apply(FOREIGN).await;
+    world.until("taken-workspace", is_bound).await;
+    let workspace = "  workspace: {storage: 2Gi}\n";
+    world
+        .apply(&(agent_yaml("taken", "take it") + workspace))
+        .await;
+    world
+        .until_condition("taken", "Stalled", "True", "WorkspaceConflict")
+        .await;
+    world
+}
+
+async fn until_taken_has_its_claim(world: &World) -> Claim {
+    let has = |claim: &Claim| requested(claim) == Some("2Gi");
+    let claims = world.ns.api::<Claim>();
+    let claim = wait::object(claims, "taken-workspace", LATER, has).await;
+    world.until_ready("taken").await;
+    claim.unwrap()
+}
+
+#[tokio::test]
+async fn a_claim_that_its_owner_gives_to_the_agent_is_used_without_another_word() {
+    let world = with_foreign_claim("given").await;
+    let theirs = world.get::<Claim>("taken-workspace").await.unwrap();
+    // As the message says.
+    let given = json!({"metadata": {"labels": {"langop.io/agent": "taken"}}});
+    world.patch::<Claim>("taken-workspace", given).await;
+    let ours = until_taken_has_its_claim(&world).await;
+    assert_eq!(ours.metadata.uid, theirs.metadata.uid);
+}
+
+#[tokio::test]
+async fn when_a_foreign_claim_is_deleted_the_agent_makes_its_own_without_another_word() {
+    let world = with_foreign_claim("freed").await;
+    // As the message says.
+    let claims = world.ns.api::<Claim>();
+    let params = DeleteParams::default();
+    claims.delete("taken-workspace", &params).await.unwrap();
+    until_taken_has_its_claim(&world).await;
+}
+
+#[tokio::test]
+async fn a_workspace_grows_under_its_pods_and_does_not_shrink_again() {
+    let world = World::new("grown").await;
+    world.with_tool_and_model().await;
+    let workspace = "  workspace: {storage: 1Gi}\n";
+    world
+        .apply(&(agent_yaml("big", "keep much") + workspace))
+        .await;
+    world.until_ready("big").await;
+    world.until("big-workspace", is_bound).await;
+
+    let mark = world.settled().await;
+    world.ask_for_storage("big", "3Gi").await;
+    world.until_claimed("big-workspace", "3Gi").await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch persistentvolumeclaims big-workspace"]);
+    world.until_ready("big").await;
+
+    let mark = world.mark();
+    world.ask_for_storage("big", "2Gi").await;
+    let agent = world
+        .until_condition("big", "Stalled", "True", "WorkspaceShrinkRefused")
+        .await;
+    let message = &condition(&agent, "Stalled").unwrap().message;
+    assert!(
+        message.contains("2Gi is less than the 3Gi") && message.contains("write 3Gi or more"),
+        "{message}"
+    );
+    world.done_since(mark).await.assert_children(&[]);
+
+    world.ask_for_storage("big", "3Gi").await;
+    world.until_ready("big").await;
+    let claim = world.get::<Claim>("big-workspace").await.unwrap();
+    assert_eq!(requested(&claim), Some("3Gi"));
+}
+
+#[tokio::test]
+async fn a_workspace_without_a_volume_grows_when_it_has_one() {
+    let world = World::new("unbound").await;
+    world.with_tool_and_model().await;
+    // Nobody makes volumes of this class but the test.
+    let class = world.ns.name();
+    world
+        .apply(&format!(
+            "
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: {class}}}
+provisioner: langop.test/by-hand
+allowVolumeExpansion: true
+"
+        ))
+        .await;
+    let workspace = format!("  workspace: {{storage: 1Gi, storageClassName: {class}}}\n");
+    world
+        .apply(&(agent_yaml("tenant", "wait for a room") + &workspace))
+        .await;
+    let claim = world.until_claimed("tenant-workspace", "1Gi").await;
+    assert!(!is_bound(&claim));
+
+    let mark = world.settled().await;
+    world.ask_for_storage("tenant", "2Gi").await;
+    world.until("tenant", is_current).await;
+    // The API server would refuse it, again and again.
+    world.done_since(mark).await.assert_children(&[]);
+
+    world.apply(&volume(class, "tenant-workspace")).await;
+    let claim = world.until_claimed("tenant-workspace", "2Gi").await;
+    assert!(is_bound(&claim));
+    world.until_ready("tenant").await;
+    let did = world.done_since(mark).await;
+    did.assert_children(&["patch persistentvolumeclaims tenant-workspace"]);
+}
+
+/// A volume of this class for a claim in the namespace of the same name.
+fn volume(class: &str, claim: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: {class}}}
+spec:
+  storageClassName: {class}
+  capacity: {{storage: 5Gi}}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {{apiVersion: v1, kind: PersistentVolumeClaim, namespace: {class}, name: {claim}}}
+  hostPath: {{path: /nowhere}}
+"
+    )
+}
+
+#[tokio::test]
+async fn a_claim_that_the_api_server_refuses_holds_nothing_else_back() {
+    let world = World::new("refused").await;
+    world.with_agent("held", "hold on").await;
+    let opened = |policy: &NetworkPolicy| format!("{policy:?}").contains("203.0.113.0/24");
+    let egress = json!([{"cidr": "203.0.113.0/24", "ports": [{"port": 443}]}]);
+    let first = json!({"spec": {"workspace": {"storage": "1Gi"}, "egress": egress}});
+    world.patch::<LanguageAgent>("held", first).await;
+    let _: Claim = world.until("held-workspace", |_| true).await;
+    world.until("held", opened).await;
+
+    // What a claim cannot become: a class cannot be changed, but removed with its workspace and given anew.
+    let without = json!({"spec": {"workspace": null}});
+    world.patch::<LanguageAgent>("held", without).await;
+    let refused = json!({"spec": {
+        "workspace": {"storage": "1Gi", "storageClassName": "another"}, "egress": null, "suspend": true,
+    }});
+    world.patch::<LanguageAgent>("held", refused).await;
+    world
+        .until("held", |policy: &NetworkPolicy| !opened(policy))
+        .await;
+    world
+        .until("held", |deployment: &Deployment| {
+            deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
+        })
+        .await;
+    let agent = world
+        .until_condition("held", "Ready", "False", "ApplyFailed")
+        .await;
+    let told = &condition(&agent, "Ready").unwrap().message;
+    assert!(
+        told.contains("PersistentVolumeClaim held-workspace"),
+        "{told}"
+    );
+}
