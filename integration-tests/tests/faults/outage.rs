@@ -162,7 +162,8 @@ async fn a_synthesizer_that_comes_and_goes_stops_nothing_that_runs() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let deployment = world.ns.api::<Deployment>().get("walker").await.unwrap();
         let ready = deployment.status.unwrap().ready_replicas;
-        assert_eq!(ready, Some(1), "what runs keeps running");
+        // Two while one takes over from the other.
+        assert!(ready >= Some(1), "what runs keeps running");
         world.start_synthesizer().await;
         if nth % 2 == 0 {
             world.until_converged().await;
