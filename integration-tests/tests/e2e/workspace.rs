@@ -15,6 +15,13 @@ use crate::world::{World, agent_yaml, condition, is_current};
 type Claim = PersistentVolumeClaim;
 
 impl World {
+    /// An agent with this workspace, not yet Ready.
+    async fn agent_with(&self, name: &str, instructions: &str, workspace: &str) {
+        let agent = agent_yaml(name, instructions);
+        self.apply(&format!("{agent}  workspace: {workspace}\n"))
+            .await;
+    }
+
     async fn ask_for_storage(&self, agent: &str, storage: &str) {
         let spec = json!({"spec": {"workspace": {"storage": storage}}});
         self.patch::<LanguageAgent>(agent, spec).await;
@@ -56,10 +63,7 @@ async fn a_foreign_claim_of_the_workspaces_name_is_a_conflict_and_untouched() {
     let mark = world.settled().await;
     let theirs = world.get::<Claim>("taken-workspace").await.unwrap();
 
-    let workspace = "  workspace: {storage: 2Gi}\n";
-    world
-        .apply(&(agent_yaml("taken", "take it") + workspace))
-        .await;
+    world.agent_with("taken", "take it", "{storage: 2Gi}").await;
     let agent = world
         .until_condition("taken", "Stalled", "True", "WorkspaceConflict")
         .await;
@@ -84,10 +88,7 @@ async fn with_foreign_claim(prefix: &str) -> World {
     world.with_tool_and_model().await;
     world.apply(FOREIGN).await;
     world.until("taken-workspace", is_bound).await;
-    let workspace = "  workspace: {storage: 2Gi}\n";
-    world
-        .apply(&(agent_yaml("taken", "take it") + workspace))
-        .await;
+    world.agent_with("taken", "take it", "{storage: 2Gi}").await;
     world
         .until_condition("taken", "Stalled", "True", "WorkspaceConflict")
         .await;
@@ -127,10 +128,7 @@ async fn when_a_foreign_claim_is_deleted_the_agent_makes_its_own_without_another
 async fn a_workspace_grows_under_its_pods_and_does_not_shrink_again() {
     let world = World::new("grown").await;
     world.with_tool_and_model().await;
-    let workspace = "  workspace: {storage: 1Gi}\n";
-    world
-        .apply(&(agent_yaml("big", "keep much") + workspace))
-        .await;
+    world.agent_with("big", "keep much", "{storage: 1Gi}").await;
     world.until_ready("big").await;
     world.until("big-workspace", is_bound).await;
 
@@ -176,9 +174,9 @@ allowVolumeExpansion: true
 "
         ))
         .await;
-    let workspace = format!("  workspace: {{storage: 1Gi, storageClassName: {class}}}\n");
+    let workspace = format!("{{storage: 1Gi, storageClassName: {class}}}");
     world
-        .apply(&(agent_yaml("tenant", "wait for a room") + &workspace))
+        .agent_with("tenant", "wait for a room", &workspace)
         .await;
     let claim = world.until_claimed("tenant-workspace", "1Gi").await;
     assert!(!is_bound(&claim));

@@ -138,7 +138,7 @@ pub(crate) fn connections() -> impl Strategy<Value = Vec<Connection>> {
         protocol,
         port,
     });
-    vec(connection, 24)
+    vec(connection, 48)
 }
 
 fn party() -> impl Strategy<Value = Party> {

@@ -74,7 +74,7 @@ fn a_tools_policy_opens_dns_and_what_its_egress_names() {
             count.set(count.get() + 1);
         }
     });
-    enough("open connections", opened.get(), 4);
+    enough("open connections", opened.get(), 2);
     enough("closed connections", closed.get(), 1);
 }
 
@@ -224,7 +224,7 @@ fn a_clients_policy_opens_what_it_uses_and_lets_in_those_named_to_its_port() {
             }
         }
     });
-    enough("open connections", opened.get(), 8);
+    enough("open connections", opened.get(), 4);
     enough("admitted connections", admitted.get(), 4);
     enough("closed connections", closed.get(), 2);
 }

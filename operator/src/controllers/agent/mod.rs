@@ -91,7 +91,8 @@ async fn proceed(
     if !written.is_empty() && plan.call.is_none() {
         ctx.precedence.give_way().await;
     }
-    let annotated = follow_inputs(ctx, agent, &plan, &context).await?;
+    let annotated = follow_inputs(ctx, agent, &plan, &context).await;
+    let annotated = or_announce(ctx, context.agent, &written, annotated).await?;
     let children = match children {
         Ok(children) => children,
         // No call is started and no answer forgotten: that is recorded only by a whole status.
@@ -116,10 +117,8 @@ async fn proceed(
         observed: &context.observed,
         now: now(),
     });
-    let recorded = match statuses::write(ctx, context.agent, &next).await {
-        Ok(recorded) => recorded,
-        Err(error) => return untold(ctx, context.agent, &written, error).await,
-    };
+    let recorded = statuses::write(ctx, context.agent, &next).await;
+    let recorded = or_announce(ctx, context.agent, &written, recorded).await?;
     if settled.news.is_some() {
         ctx.synthesis.agents.dealt_with(&agent.owner.uid);
     }
@@ -188,24 +187,23 @@ async fn stop(
         &context.observed,
         now(),
     );
-    let recorded = match statuses::write(ctx, agent, &next).await {
-        Ok(recorded) => recorded,
-        Err(error) => return untold(ctx, agent, written, error).await,
-    };
+    let recorded = statuses::write(ctx, agent, &next).await;
     announce::workloads(ctx, agent, written).await;
-    let done = report(written, recorded, Some(&standing));
+    let done = report(written, recorded?, Some(&standing));
     Ok(again_at(done, status::due(&context.observed, now())))
 }
 
-/// The status was not written, so there will be another look. It finds the children as wanted and says nothing of them: now or never.
-async fn untold(
+/// Announces what is written if the reconcile ends here: the next look finds it as wanted and says nothing of it.
+async fn or_announce<T>(
     ctx: &Context,
     agent: &LanguageAgent,
     written: &[apply::Written],
-    error: ReconcileError,
-) -> Result<Done, ReconcileError> {
-    announce::workloads(ctx, agent, written).await;
-    Err(error)
+    outcome: Result<T, ReconcileError>,
+) -> Result<T, ReconcileError> {
+    if outcome.is_err() {
+        announce::workloads(ctx, agent, written).await;
+    }
+    outcome
 }
 
 /// What is to be done about the code, and what is to be recorded of it.

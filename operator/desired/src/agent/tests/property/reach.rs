@@ -143,6 +143,6 @@ fn an_agents_policy_opens_exactly_what_is_named() {
             }
         },
     );
-    enough("open connections", opened.get(), 4);
+    enough("open connections", opened.get(), 2);
     enough("closed connections", closed.get(), 1);
 }
