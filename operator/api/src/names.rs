@@ -56,6 +56,8 @@ pub mod annotations {
     pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
     /// On a code ConfigMap: W3C traceparent of the synthesis.
     pub const TRACEPARENT: &str = "langop.io/traceparent";
+    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's status.
+    pub const ATTESTATION: &str = "langop.io/attestation";
     /// On a code ConfigMap: the names of the tools and models offered when it was made, as JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
 }
