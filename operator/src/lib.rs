@@ -30,6 +30,7 @@ mod metrics;
 mod objects;
 mod operator;
 mod ownership;
+mod pace;
 mod precedence;
 mod readiness;
 mod replicas;
