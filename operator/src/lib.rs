@@ -31,6 +31,7 @@ mod metrics;
 mod objects;
 mod operator;
 mod ownership;
+mod pace;
 mod precedence;
 mod readiness;
 mod replicas;

@@ -240,7 +240,12 @@ fn context(
         failing: Backoffs::new(backoff::FAILED),
         refused: Backoffs::new(backoff::REFUSED),
         events: Events::new(client.clone(), &settings.identity),
-        synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
+        synthesis: Synthesis::new(
+            synthesizer,
+            settings.synthesis_concurrency,
+            settings.backoff_initial,
+            &metrics,
+        ),
         accepted: Accepted::default(),
         precedence: Precedence::default(),
         counted: HashMap::default().into(),
