@@ -1,4 +1,4 @@
-//! Invariants 1 and 2 of the design, read from `cargo tree`: the operator cannot reach an LLM, the synthesizer knows nothing
+//! Invariants 1 and 2 of ARCHITECTURE.md, read from `cargo tree`: the operator cannot reach an LLM, the synthesizer knows nothing
 //! of Kubernetes. Only dependencies that end up in the programs count; tests may use what they like.
 
 #![allow(
@@ -74,7 +74,7 @@ fn assert_free(package: &str, forbidden: &[&str]) {
         .collect();
     assert!(
         found.is_empty(),
-        "{package} depends on {found:?}: see the architecture invariants in README.md"
+        "{package} depends on {found:?}: see the invariants in ARCHITECTURE.md"
     );
 }
 

@@ -1,6 +1,6 @@
 //! Labels, annotations, field managers, environment variables and child names: each string exists here once.
 //!
-//! These are the public contract of design section 3. Changing one is a breaking change.
+//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking change.
 
 /// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
 pub mod labels {
