@@ -11,6 +11,7 @@ pub mod settings;
 mod accepted;
 mod admin;
 mod apply;
+mod attest;
 mod backoff;
 mod child;
 mod client;
