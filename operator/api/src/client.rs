@@ -59,7 +59,8 @@ pub struct LanguageClientSpec {
     /// Resources of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Namespaces that may come in, on its port only; absent: any.
+    /// Namespaces that may come in, on its port only; absent: its own, and those that the LanguageCluster
+    /// lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ingress_from: Option<Vec<IngressPeer>>,

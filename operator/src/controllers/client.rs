@@ -28,7 +28,14 @@ impl Reconciled for LanguageClient {
             References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
         let references = Usable::from(references);
         let namesakes = source.namesakes(NamedKind::Client, &*self);
-        let validated = client::validate(&self, references.clone(), &namesakes, &[]);
+        let validated = client::validate(
+            &self,
+            references.clone(),
+            &namesakes,
+            &[],
+            source.frame().as_ref(),
+            settings,
+        );
         let built = match (validated, client::held(&references)) {
             (Err(invalid), _) => Err(invalid.into()),
             (Ok(_), Some(standing)) => Err(standing),

@@ -80,7 +80,7 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
     if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
         return not(standing);
     }
-    let children = cluster::build(&validated, &ctx.settings.build);
+    let children = cluster::build(&validated);
     Ok(
         apply::children(ctx, &owner, children, &[], &mut Free::default())
             .await?
