@@ -11,6 +11,7 @@ use kube::Client;
 
 use crate::{
     accepted::Accepted,
+    attest::Attestor,
     backoff::Backoffs,
     events::Events,
     index::Index,
@@ -40,12 +41,14 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
     pub(crate) accepted: Accepted,
+    /// Signs the code that this process stores.
+    pub(crate) attestor: Attestor,
     /// Of agents.
     pub(crate) precedence: Precedence,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.
     pub(crate) counted: Mutex<HashMap<String, Instant>>,
     /// Held while a namespace's baseline is looked for and written, so that of many at once only one does.
-    pub(crate) closing: tokio::sync::Mutex<()>,
+    pub(crate) baselines: tokio::sync::Mutex<()>,
 }
 
 impl Context {

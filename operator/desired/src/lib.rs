@@ -24,6 +24,7 @@ pub mod policy;
 pub mod quantity;
 pub mod reach;
 pub mod references;
+pub mod runners;
 pub mod settings;
 pub mod tool;
 pub mod trouble;

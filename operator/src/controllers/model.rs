@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use langop_api::LanguageModel;
-use langop_desired::{model, workload::Rollout};
+use langop_api::{LanguageModel, LanguageModelStatus};
+use langop_desired::{
+    children::{Children, Prepared},
+    conditions::{self, Standing},
+    model,
+    workload::Rollout,
+};
 
 use super::service;
 use crate::{
@@ -40,5 +45,29 @@ impl Reconciled for LanguageModel {
             now(),
         );
         service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let previous = self.status.clone().unwrap_or_default();
+        let generation = self.metadata.generation.unwrap_or_default();
+        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
+        Some(LanguageModelStatus {
+            observed_generation: Some(generation),
+            phase: Some(conditions::service_phase(&conditions)),
+            conditions,
+            ..previous
+        })
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let settings = &ctx.settings.build;
+        let namespace = self.namespace().unwrap_or_default();
+        let frame = InNamespace::new(ctx, &namespace).frame();
+        Ok(
+            model::validate(self, &[], frame.as_ref(), settings).map_or_else(
+                |_| Children::default(),
+                |validated| model::build(&validated, settings).policies(),
+            ),
+        )
     }
 }
