@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use langop_api::policy::Protocol;
+use langop_api::{cluster::AgentEgress, policy::Protocol};
 
 /// Settings that reach the builders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,12 @@ pub struct Settings {
     pub run_as_user: Option<i64>,
     /// Who answers DNS.
     pub dns: Dns,
-    /// Pod, Service and node ranges that a `/0` egress rule must not include.
+    /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all private ranges are taken for them.
     pub cluster_cidrs: Vec<String>,
+    /// Ranges that no tenant's rule means, beside link-local ones and the clouds' metadata services.
+    pub never_cidrs: Vec<String>,
+    /// Whether tenants' egress rules count where no LanguageCluster frames their namespace.
+    pub default_egress: AgentEgress,
     /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
     pub refused_namespaces: Vec<String>,
 }
@@ -30,10 +34,12 @@ pub struct Settings {
 /// Who answers DNS queries of our pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// Labels of the namespace.
+    /// Labels of the namespace; these and those of the pods, or none of both.
     pub namespace_labels: BTreeMap<String, String>,
     /// Labels of the pods.
     pub pod_labels: BTreeMap<String, String>,
+    /// Addresses, where it is no pod that answers (`NodeLocal` `DNSCache`, a cloud's own DNS).
+    pub cidrs: Vec<String>,
     /// Ports.
     pub ports: Vec<(i32, Protocol)>,
 }
@@ -43,6 +49,7 @@ impl Default for Dns {
         Self {
             namespace_labels: [("kubernetes.io/metadata.name".into(), "kube-system".into())].into(),
             pod_labels: [("k8s-app".into(), "kube-dns".into())].into(),
+            cidrs: Vec::new(),
             ports: vec![(53, Protocol::UDP), (53, Protocol::TCP)],
         }
     }
@@ -59,6 +66,8 @@ impl Default for Settings {
             run_as_user: Some(65532),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),
+            never_cidrs: Vec::new(),
+            default_egress: AgentEgress::Deny,
             refused_namespaces: Vec::new(),
         }
     }
