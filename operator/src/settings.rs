@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use langop_api::policy::Protocol;
-use langop_desired::settings::{Dns, Settings as BuildSettings};
+use langop_desired::settings::{Dns, IpFamily, Settings as BuildSettings};
 use langop_proto::tls::Credentials;
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::cli::{self, LogFormat, RunArgs};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -144,6 +144,10 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),
         run_as_user: run_as_user(&args.run_as_user)?,
+        pod_ip_family: match args.pod_ip_family {
+            cli::IpFamily::V4 => IpFamily::V4,
+            cli::IpFamily::V6 => IpFamily::V6,
+        },
         dns: Dns {
             namespace_labels: labels(&args.dns_namespace_labels)?,
             pod_labels: labels(&args.dns_pod_labels)?,

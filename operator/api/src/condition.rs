@@ -16,6 +16,8 @@ pub mod types {
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
     /// LanguageAgent: the references changed since the code was made.
     pub const CODE_STALE: &str = "CodeStale";
+    /// LanguageModel: the provider may refuse what the configuration says; there only while True.
+    pub const CONFIGURATION_DOUBTFUL: &str = "ConfigurationDoubtful";
 }
 
 macro_rules! reasons {
@@ -109,6 +111,9 @@ reasons! {
     ReferencesUnchanged,
     /// References were added or removed since the code was made.
     ReferencesChanged,
+    // --- model ---
+    /// Anthropic's newer models refuse a request with both.
+    TemperatureBesideTopP,
     // --- persona ---
     /// The persona is being condensed.
     Distilling,
