@@ -120,6 +120,14 @@ pub struct RunArgs {
         value_name = "UID|none"
     )]
     pub run_as_user: String,
+    /// First family of the cluster's pod addresses, on which the default model proxy listens
+    #[arg(
+        long,
+        env = "LANGOP_POD_IP_FAMILY",
+        default_value = "ipv4",
+        value_name = "FAMILY"
+    )]
+    pub pod_ip_family: IpFamily,
     /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out; all private ranges when
     /// absent
     #[arg(
@@ -224,6 +232,17 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IpFamily {
+    /// Also where IPv6 is the second.
+    #[value(name = "ipv4", alias = "IPv4")]
+    V4,
+    /// Also where IPv4 is the second.
+    #[value(name = "ipv6", alias = "IPv6")]
+    V6,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

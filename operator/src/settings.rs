@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use langop_api::{cluster::AgentEgress, policy::Protocol};
 use langop_desired::{
     policy,
-    settings::{Dns, Settings as BuildSettings},
+    settings::{Dns, IpFamily, Settings as BuildSettings},
 };
 use langop_proto::tls::Credentials;
 
-use crate::cli::{DefaultEgress, LogFormat, RunArgs};
+use crate::cli::{self, DefaultEgress, LogFormat, RunArgs};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -153,6 +153,10 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),
         run_as_user: run_as_user(&args.run_as_user)?,
+        pod_ip_family: match args.pod_ip_family {
+            cli::IpFamily::V4 => IpFamily::V4,
+            cli::IpFamily::V6 => IpFamily::V6,
+        },
         dns: dns(args)?,
         cluster_cidrs: cidrs("LANGOP_CLUSTER_CIDRS", &args.cluster_cidrs)?,
         never_cidrs: cidrs("LANGOP_NEVER_CIDRS", &args.never_cidrs)?,

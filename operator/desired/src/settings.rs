@@ -19,6 +19,8 @@ pub struct Settings {
     pub min_ready_seconds: i32,
     /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
+    /// The addresses that a server of ours listens on.
+    pub pod_ip_family: IpFamily,
     /// Who answers DNS.
     pub dns: Dns,
     /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all private ranges are taken for them.
@@ -29,6 +31,16 @@ pub struct Settings {
     pub default_egress: AgentEgress,
     /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
     pub refused_namespaces: Vec<String>,
+}
+
+/// The first family of the cluster's pod addresses: the one that probes and Services use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpFamily {
+    /// IPv4, alone or before IPv6.
+    #[default]
+    V4,
+    /// IPv6, alone or before IPv4.
+    V6,
 }
 
 /// Who answers DNS queries of our pods.
@@ -61,9 +73,11 @@ impl Default for Settings {
             operator_namespace: "langop-system".into(),
             cluster_domain: "cluster.local".into(),
             agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
-            model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.77.5-stable".into(),
+            // The release that the tests start. Newer ones need no more than a setting; older than 1.90.7, none should be.
+            model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.108.7".into(),
             min_ready_seconds: 10,
             run_as_user: Some(65532),
+            pod_ip_family: IpFamily::default(),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),
             never_cidrs: Vec::new(),
