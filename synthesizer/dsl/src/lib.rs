@@ -3,6 +3,7 @@
 //! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out, and renaming by position.
 //! The crate runs no agent code, does no I/O and reads no clock: whoever needs "now" passes it.
 
+mod clean;
 mod definition;
 pub mod instructions;
 mod names;
@@ -18,6 +19,7 @@ mod rename;
 #[cfg(feature = "parse")]
 mod source;
 
+pub use clean::{clean, is_hidden};
 pub use definition::{
     Action, AgentDefinition, Constraints, MAX_ITERATIONS, Mode, RESULT_KEY, Schedule, Step,
     UnknownMode, Value, ValueError,
@@ -33,7 +35,8 @@ pub use schedule::{
 pub use diagnostic::{Diagnostic, DiagnosticCode, Severity};
 #[cfg(feature = "parse")]
 pub use parse::{
-    MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, Parsed, parse, parse_bytes,
+    MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, OfferedOperation, OfferedTool, Parsed,
+    parse, parse_bytes,
 };
 #[cfg(feature = "parse")]
 pub use rename::{RenameError, agent_name_span, rename};
