@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use langop_dsl::RenameError;
+use langop_dsl::{Offer, RenameError};
 use langop_proto::{
     limits, trace,
     v1::{
@@ -175,13 +175,25 @@ pub async fn answer(
         usage = sum(usage, completion.usage);
         listener(completion.text.len());
         report(progress, Event::Validating(Validating { attempt }));
-        let verdict = check(&completion, request, attempt).map_err(|error| Failure {
-            usage,
-            ..unnamed(errand, &error)
-        })?;
+        let model = completion.model.clone();
+        let offer = offer::of(&request.tools, &request.models);
+        let checked = engine
+            .parsing
+            .run(&errand.caller, move || check(&completion, &offer, attempt));
+        let verdict = match checked.await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => Err(Failure {
+                usage,
+                ..unnamed(errand, &error)
+            })?,
+            Err(error) => Err(Failure {
+                usage,
+                ..error.into()
+            })?,
+        };
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
-            verdict => return Ok(finish(verdict, usage, completion.model, attempt, started)),
+            verdict => return Ok(finish(verdict, usage, model, attempt, started)),
         };
         engine.metrics.repair();
         messages.truncate(1);
@@ -298,11 +310,7 @@ fn finish(
     }
 }
 
-fn check(
-    completion: &Completion,
-    request: &SynthesizeRequest,
-    attempt: u32,
-) -> Result<Verdict, RenameError> {
+fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict, RenameError> {
     let code = tracing::info_span!(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
@@ -324,17 +332,12 @@ fn check(
         langop.synthesis.attempt = attempt,
         langop.synthesis.code_hash = field::Empty,
     );
-    span.in_scope(|| validate(code, completion, request))
+    span.in_scope(|| validate(code, completion, offer))
 }
 
-fn validate(
-    code: String,
-    completion: &Completion,
-    request: &SynthesizeRequest,
-) -> Result<Verdict, RenameError> {
-    let offer = offer::of(&request.tools, &request.models);
+fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verdict, RenameError> {
     let now = jiff::Timestamp::now();
-    let parsed = langop_dsl::parse(&code, &offer, now);
+    let parsed = langop_dsl::parse(&code, offer, now);
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
     let Some(mut definition) = parsed.definition else {
         // First, because it explains the others.
@@ -360,7 +363,7 @@ fn validate(
     }
     let code = Renamable::new(&rendered)?;
     // Findings have places, and those are places in the code that is returned: what was only clumsy is gone from it.
-    let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, &offer, now).diagnostics);
+    let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, offer, now).diagnostics);
     Span::current().record(
         "langop.synthesis.code_hash",
         crate::key::sha256_hex(rendered.as_bytes()),

@@ -16,6 +16,7 @@ pub mod generate;
 pub mod key;
 pub mod metrics;
 pub mod offer;
+mod parsing;
 pub mod pipeline;
 pub mod prompt;
 pub mod providers;

@@ -2,6 +2,38 @@
 //!
 //! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+
+/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first line.
+pub const MAX_MESSAGE: usize = 1024;
+/// The most conditions of an object.
+pub(crate) const MAX_CONDITIONS: usize = 16;
+
+/// `metav1.Condition`, whose schema in k8s-openapi has no bounds, with bounds.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Bounded {
+    /// What is judged, in `CamelCase`.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 64))]
+    type_: String,
+    /// True, False or Unknown.
+    #[schemars(length(max = 7))]
+    status: String,
+    /// The generation that was judged.
+    observed_generation: Option<i64>,
+    /// When the status last became another one.
+    last_transition_time: Time,
+    /// Why, for programs, in `CamelCase`.
+    #[schemars(length(max = 64))]
+    reason: String,
+    /// Why, for people.
+    #[schemars(length(max = MAX_MESSAGE))]
+    message: String,
+}
+
 /// Condition types.
 pub mod types {
     /// The resource does what its spec says.
@@ -16,6 +48,10 @@ pub mod types {
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
     /// LanguageAgent: the references changed since the code was made.
     pub const CODE_STALE: &str = "CodeStale";
+    /// LanguageTool, only while False: everything that it says of its operations is offered to the LLM.
+    pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
+    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its level is at least the one asked for.
+    pub const POD_SECURITY: &str = "PodSecurity";
 }
 
 macro_rules! reasons {
@@ -63,13 +99,15 @@ reasons! {
     ModeSwitching,
     /// An object of a needed name belongs to somebody else; it is left alone.
     NameConflict,
+    /// The spec goes beyond what an administrator allows to pods; the message names the LanguageCluster's field or the setting.
+    PodNotAllowed,
     /// Two listeners of one pod want the same port.
     PortConflict,
     /// The spec cannot be carried out; the message says what to write instead.
     InvalidSpec,
     /// The resource cannot be read; the message says which field.
     Undecodable,
-    /// The API server refused a child; the message repeats why.
+    /// The API server refused a child, or could for a while not be told of it; the message repeats why.
     ApplyFailed,
     /// The LanguageCluster forbids agents egress of their own; those rules are left out.
     EgressDenied,
@@ -77,6 +115,8 @@ reasons! {
     WorkspaceShrinkRefused,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
+    /// Objects of a namespace are more than the operator holds of one; the message says what to do.
+    TooLarge,
     // --- references ---
     /// Every reference exists and can be used.
     AllResolved,
@@ -105,6 +145,8 @@ reasons! {
     RevisionActivated,
     /// The revision pinned in spec is not stored.
     RevisionNotFound,
+    /// The revision pinned in spec is claimed by a ConfigMap that the operator did not store.
+    RevisionUnknown,
     /// The references are those the code was made with.
     ReferencesUnchanged,
     /// References were added or removed since the code was made.
@@ -127,6 +169,10 @@ reasons! {
     NamespaceRefused,
     /// The namespace is going away.
     NamespaceTerminating,
+    /// The namespace's Pod Security level is what the spec asks for, or higher.
+    PodSecurityAsAsked,
+    /// The namespace's Pod Security level is lower than the spec asks for, and another manager's.
+    PodSecurityLower,
     // --- children, as events ---
     /// A Deployment was made.
     DeploymentCreated,

@@ -1,6 +1,6 @@
 //! Labels, annotations, field managers, environment variables and child names: each string exists here once.
 //!
-//! These are the public contract of design section 3. Changing one is a breaking change.
+//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking change.
 
 /// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
 pub mod labels {
@@ -34,6 +34,8 @@ pub mod labels {
 pub mod annotations {
     /// On a LanguageAgent: a new value asks for a new synthesis, whatever the instructions.
     pub const RESYNTHESIZE: &str = "langop.io/resynthesize";
+    /// What is read of the annotations of our own kinds; no other is held.
+    pub const READ: &[&str] = &[RESYNTHESIZE];
     /// On a child: SHA-256 of what the operator wants it to be.
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
     /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
@@ -56,6 +58,8 @@ pub mod annotations {
     pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
     /// On a code ConfigMap: W3C traceparent of the synthesis.
     pub const TRACEPARENT: &str = "langop.io/traceparent";
+    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's status.
+    pub const ATTESTATION: &str = "langop.io/attestation";
     /// On a code ConfigMap: the names of the tools and models offered when it was made, as JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
 }
@@ -108,10 +112,20 @@ pub mod env {
     pub const PORT: &str = "PORT";
     /// Where the workspace is mounted.
     pub const WORKSPACE_PATH: &str = "WORKSPACE_PATH";
+    /// With a CA bundle: its file, for OpenSSL, Go, and what is built on them.
+    pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+    /// With a CA bundle: its file, for Python's requests.
+    pub const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
+    /// With a CA bundle: its file, for Node.js.
+    pub const NODE_EXTRA_CA_CERTS: &str = "NODE_EXTRA_CA_CERTS";
     /// `/tmp`: the root file system is read-only.
     pub const HOME: &str = "HOME";
 }
 
+/// Where a bundle of authorities is mounted.
+pub const CA_MOUNT_PATH: &str = "/etc/agent/ca";
+/// Its file there.
+pub const CA_FILE: &str = "ca.crt";
 /// Where the code ConfigMap is mounted.
 pub const CODE_MOUNT_PATH: &str = "/etc/agent/code";
 /// Key of the code in its ConfigMap.

@@ -69,8 +69,10 @@ pub struct Port {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
     /// TCP when absent.
-    #[serde(default)]
-    pub protocol: Protocol,
+    // Not a default of the schema: one below `items` is added to the stored object and to nobody's manifest, so that tools which compare
+    // the two see a difference for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 /// A transport protocol.

@@ -132,7 +132,7 @@ impl Conditions {
             type_: type_.to_owned(),
             status: status.as_str().to_owned(),
             reason: reason.as_str().to_owned(),
-            message: bounded(message.into()),
+            message: bounded(&message.into()),
             observed_generation: Some(self.generation),
             last_transition_time: since,
         };
@@ -167,9 +167,10 @@ impl Conditions {
     }
 }
 
-/// Cuts a message at a character boundary.
-fn bounded(mut message: String) -> String {
+/// A message for people, cut at a character boundary: parts of it may be words of others.
+fn bounded(message: &str) -> String {
     const ELLIPSIS: &str = "…";
+    let mut message = langop_dsl::clean(message);
     if message.len() > MAX_MESSAGE {
         let mut end = MAX_MESSAGE - ELLIPSIS.len();
         while !message.is_char_boundary(end) {
@@ -189,6 +190,24 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
 /// Whether the condition of a type is True.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
+}
+
+/// The conditions of a resource that stands like this, of which nothing else is newly known.
+pub fn interrupted(
+    previous: &[Condition],
+    generation: i64,
+    standing: Standing,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut next = Conditions::new(previous, generation, now);
+    let others = previous.iter().filter(|condition| {
+        ![types::READY, types::RECONCILING, types::STALLED].contains(&condition.type_.as_str())
+    });
+    for condition in others {
+        next.keep(&condition.type_);
+    }
+    next.summary(standing);
+    next.finish()
 }
 
 /// The phase of a model, tool or client.
@@ -211,6 +230,9 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
     let Some(facts) = deployment else {
         return progressing("the Deployment is not observed yet".into());
     };
+    if facts.paused {
+        return progressing(PAUSED.into());
+    }
     if facts.observed_generation < facts.generation {
         return progressing("the Deployment's change is not taken up yet".into());
     }
@@ -235,6 +257,9 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
         None => progressing(message),
     }
 }
+
+/// Why a paused Deployment waits, for as long as somebody keeps us from going on with it.
+pub const PAUSED: &str = "the Deployment is paused: go on with `kubectl rollout resume`";
 
 /// What the rollout still lacks.
 fn lack(facts: &DeploymentFacts, troubles: Troubles<'_>) -> Option<String> {
@@ -347,10 +372,11 @@ mod tests {
     #[test]
     fn long_messages_are_cut_between_characters() {
         for text in ["ä".repeat(2000), "x".repeat(MAX_MESSAGE + 1)] {
-            let cut = bounded(text);
+            let cut = bounded(&text);
             assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 8 && cut.ends_with('…'));
         }
-        assert_eq!(bounded("x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(bounded(&"x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(bounded("a\u{202e}b\r\n"), "a b  ", "cleaned");
     }
 
     #[test]
@@ -397,6 +423,14 @@ mod tests {
         };
         for (facts, expected) in [
             (done.clone(), "ready: 2 of 2 pods are ready"),
+            (
+                DeploymentFacts {
+                    paused: true,
+                    updated: 0,
+                    ..done.clone()
+                },
+                "progressing: the Deployment is paused: go on with `kubectl rollout resume`",
+            ),
             (
                 DeploymentFacts {
                     desired: 0,

@@ -8,7 +8,7 @@ use std::{
 use kube::ResourceExt as _;
 use langop_api::{LanguageCluster, cluster::AgentCounts};
 use langop_desired::{
-    children::{Applied, Children},
+    children::{Applied, Children, Prepared},
     cluster,
     conditions::Standing,
     observed::ChildKind,
@@ -51,6 +51,18 @@ impl Reconciled for LanguageCluster {
             Some(again) => done.again_in(again),
             None => done,
         })
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        Some(cluster::status(self, Err(standing), before(self), now()))
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let settings = &ctx.settings.build;
+        Ok(cluster::validate(self, settings).map_or_else(
+            |_| Children::default(),
+            |validated| cluster::build(&validated, settings),
+        ))
     }
 }
 

@@ -8,6 +8,7 @@ use langop_desired::{
     children::{Applied, Children, Prepared},
     conditions::Standing,
     observed::{ChildKind, Observed},
+    runners::is_pod_of,
 };
 
 use super::{again_at, owner, report};
@@ -72,7 +73,10 @@ pub(super) async fn apply<K: Stored>(
                 ctx.index
                     .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
             })
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|pod| is_pod_of(pod, deployment, &[]))
+            .collect(),
     };
     Ok(Applying {
         written,

@@ -140,7 +140,7 @@ fn calls_beyond_what_is_offered() {
         (
             "unknown-parameter",
             "did you mean `path`?",
-            "use_tool 'files', params: { ▸paht: '/' }",
+            "use_tool 'files', params: { ▸pth: '/' }",
         ),
     ] {
         let (before, _) = call.split_once('▸').unwrap();
