@@ -36,6 +36,7 @@ mod precedence;
 mod readiness;
 mod replicas;
 mod request;
+mod resolver;
 mod runner;
 mod status;
 mod synthesis;

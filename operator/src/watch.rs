@@ -238,8 +238,7 @@ fn concerned<K: Stored>(
             let named = [old, new].into_iter().flatten();
             for namespace in named.flat_map(|cluster| framed(&ctx.index, cluster)) {
                 targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
-                let agents = ctx.stores.agents.list(Some(&namespace));
-                targets.extend(agents.iter().map(|agent| triggers::target_of(&**agent)));
+                targets.extend(triggers::framed(&ctx.stores, &namespace));
             }
         }
         Kind::Model | Kind::Persona | Kind::Tool => {
@@ -328,6 +327,8 @@ fn concern(ctx: &Context, change: &index::Change) {
     }
     if ctx.triggers.is_open() {
         ctx.triggers.send_all(triggers::of_child(change));
+        ctx.triggers
+            .send_all(triggers::of_baseline(&ctx.stores, change));
     }
 }
 

@@ -52,6 +52,8 @@ pub mod types {
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
     /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its level is at least the one asked for.
     pub const POD_SECURITY: &str = "PodSecurity";
+    /// LanguageModel: the provider may refuse what the configuration says; there only while True.
+    pub const CONFIGURATION_DOUBTFUL: &str = "ConfigurationDoubtful";
 }
 
 macro_rules! reasons {
@@ -151,6 +153,9 @@ reasons! {
     ReferencesUnchanged,
     /// References were added or removed since the code was made.
     ReferencesChanged,
+    // --- model ---
+    /// Anthropic's newer models refuse a request with both.
+    TemperatureBesideTopP,
     // --- persona ---
     /// The persona is being condensed.
     Distilling,

@@ -126,6 +126,30 @@ pub mod env {
 pub const CA_MOUNT_PATH: &str = "/etc/agent/ca";
 /// Its file there.
 pub const CA_FILE: &str = "ca.crt";
+/// Environment variables of model proxies beside `PORT` and `HOME`.
+pub mod proxy_env {
+    /// A proxy of the user's own: who serves the model.
+    pub const PROVIDER: &str = "LITELLM_PROVIDER";
+    /// A proxy of the user's own: the provider's id of the model.
+    pub const MODEL: &str = "LITELLM_MODEL";
+    /// The default proxy: the provider's key, under a name that LiteLLM does not know by itself.
+    pub const PROVIDER_API_KEY: &str = "PROVIDER_API_KEY";
+    /// The default proxy does not start without one.
+    pub const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
+    /// The default proxy does not fetch prices and limits of models.
+    pub const LOCAL_MODEL_COST_MAP: &str = "LITELLM_LOCAL_MODEL_COST_MAP";
+    /// The default proxy does not fetch names of Anthropic's trial features.
+    pub const LOCAL_ANTHROPIC_BETA_HEADERS: &str = "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS";
+    /// The default proxy reads no `.env` file.
+    pub const MODE: &str = "LITELLM_MODE";
+    /// The default proxy has no pages of documentation: this one,
+    pub const NO_DOCS: &str = "NO_DOCS";
+    /// this one,
+    pub const NO_REDOC: &str = "NO_REDOC";
+    /// nor the schema that they are made from.
+    pub const NO_OPENAPI: &str = "NO_OPENAPI";
+}
+
 /// Where the code ConfigMap is mounted.
 pub const CODE_MOUNT_PATH: &str = "/etc/agent/code";
 /// Key of the code in its ConfigMap.

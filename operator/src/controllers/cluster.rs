@@ -61,7 +61,7 @@ impl Reconciled for LanguageCluster {
         let settings = &ctx.settings.build;
         Ok(cluster::validate(self, settings).map_or_else(
             |_| Children::default(),
-            |validated| cluster::build(&validated, settings),
+            |validated| cluster::build(&validated),
         ))
     }
 }
@@ -92,7 +92,7 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
     if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
         return not(standing);
     }
-    let children = cluster::build(&validated, &ctx.settings.build);
+    let children = cluster::build(&validated);
     Ok(
         apply::children(ctx, &owner, children, &[], &mut Free::default())
             .await?

@@ -200,6 +200,9 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
         world.cluster = Some(ClusterView {
             name: "parish".into(),
             agent_egress,
+            allowed_egress: vec![],
+            model_egress: None,
+            ingress_from: vec![],
         });
         let built = world.build();
         assert_eq!(
