@@ -12,6 +12,7 @@ mod accepted;
 mod admin;
 mod apply;
 mod backoff;
+mod budget;
 mod child;
 mod client;
 mod code;

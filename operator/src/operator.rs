@@ -231,7 +231,7 @@ fn context(
     let timeout = settings.synthesis_timeout;
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     Context {
-        stores: Stores::default(),
+        stores: Stores::new(settings.namespace_bytes),
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
         triggers,

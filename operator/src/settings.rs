@@ -32,6 +32,8 @@ pub struct Settings {
     pub synthesis_concurrency: u16,
     /// Reconciles at once, for each kind.
     pub reconcile_concurrency: u16,
+    /// Most bytes that the objects of one namespace may take in the stores.
+    pub namespace_bytes: u64,
     /// What reaches the builders.
     pub build: BuildSettings,
     /// Log filter.
@@ -98,6 +100,11 @@ pub enum SettingsError {
         "LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8"
     )]
     Cidr(String),
+    /// What may be a label of a pod.
+    #[error(
+        "LANGOP_POD_LABEL_PREFIXES '{0}' cannot be used: write a key such as example.com/team, or a prefix that ends in '/' such as example.com/; not langop.io/ or all of app.kubernetes.io/, by which policies select"
+    )]
+    LabelPrefix(String),
     /// Pauses in the wrong order.
     #[error(
         "LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL"
@@ -127,6 +134,7 @@ impl TryFrom<RunArgs> for Settings {
             synthesis_timeout: args.synthesis_timeout.unsigned_abs(),
             synthesis_concurrency: args.synthesis_concurrency,
             reconcile_concurrency: args.reconcile_concurrency,
+            namespace_bytes: u64::from(args.namespace_mebibytes) << 20,
             build: build_settings(&args)?,
             log: args.log,
             log_format: args.log_format,
@@ -152,6 +160,10 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         cluster_cidrs: list(&args.cluster_cidrs)
             .map(cidr)
             .collect::<Result<_, _>>()?,
+        pod_label_prefixes: list(&args.pod_label_prefixes)
+            .map(label_prefix)
+            .collect::<Result<_, _>>()?,
+        user_namespaces: args.user_namespaces,
         refused_namespaces: list(&args.refused_namespaces)
             .map(namespace)
             .collect::<Result<_, _>>()?,
@@ -279,6 +291,22 @@ fn cidr(item: &str) -> Result<String, SettingsError> {
     }
 }
 
+/// A key, or a DNS name and `/`; none of those that we select by.
+fn label_prefix(item: &str) -> Result<String, SettingsError> {
+    let ours = ["langop.io/", "app.kubernetes.io/"];
+    let is_ours = ours.contains(&item) || item.starts_with("langop.io/");
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !is_ours
+        && item.chars().all(good)
+        && item.matches('/').count() <= 1
+        && !item.starts_with('/')
+    {
+        Ok(item.to_owned())
+    } else {
+        Err(SettingsError::LabelPrefix(item.to_owned()))
+    }
+}
+
 fn default_identity() -> String {
     let from_env = std::env::var("HOSTNAME").ok();
     let host =
@@ -375,6 +403,10 @@ mod tests {
             ["--cluster-cidrs", "10.0.0.0"],
             ["--cluster-cidrs", "10.0.0.0/33"],
             ["--synthesis-backoff-max", "1s"],
+            ["--pod-label-prefixes", "langop.io/"],
+            ["--pod-label-prefixes", "app.kubernetes.io/"],
+            ["--pod-label-prefixes", "a/b/c"],
+            ["--pod-label-prefixes", "*"],
         ] {
             assert!(settings(&bad).is_err(), "{bad:?}");
         }

@@ -36,8 +36,12 @@ const DEFAULTS: ResourceDefaults = ResourceDefaults {
     cpu_limit: "1",
     memory_request: "512Mi",
     memory_limit: "1536Mi",
+    disk_request: pod::DISK_REQUEST,
+    disk_limit: pod::DISK_LIMIT,
 };
 
+/// Name of the proxy's container.
+const CONTAINER: &str = "proxy";
 const CONFIG_FOLDER: &str = "/etc/litellm";
 const CONFIG_FILE: &str = "config.yaml";
 
@@ -121,9 +125,15 @@ fn build_template(
         Some(_) => default_proxy(model, settings),
         None => own_proxy(model),
     };
+    let bundle = model.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
-        volumes: config.map(|_| config_volume(model)).into_iter().collect(),
+        volumes: config
+            .map(|_| config_volume(model))
+            .into_iter()
+            .chain(bundle.map(|bundle| pod::ca_volume(CONTAINER, bundle)))
+            .collect(),
+        image_pull_secrets: model.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     let mut template = pod::template(
@@ -193,12 +203,13 @@ fn container(model: &ValidatedModel, image: String, mut variables: Vec<EnvVar>) 
         key.map(|secret| env::from_secret(spec.provider.api_key_env(), &secret.name, &secret.key)),
     );
     pod::container(ContainerInput {
-        name: "proxy".to_owned(),
+        name: CONTAINER.to_owned(),
         image,
         port: MODEL_PORT,
         env: variables,
         user_env: env::user_env(&spec.env),
         resources: model.resources.clone(),
+        ca_bundle: spec.ca_bundle.is_some(),
         ..ContainerInput::default()
     })
 }

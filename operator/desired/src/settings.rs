@@ -23,8 +23,22 @@ pub struct Settings {
     pub dns: Dns,
     /// Pod, Service and node ranges that a `/0` egress rule must not include.
     pub cluster_cidrs: Vec<String>,
+    /// What keys of `podLabels` may be: a prefix that ends in `/`, or a whole key.
+    pub pod_label_prefixes: Vec<String>,
+    /// Whether pods have a user namespace of their own.
+    pub user_namespaces: bool,
     /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
     pub refused_namespaces: Vec<String>,
+}
+
+impl Settings {
+    /// Whether agents may give their pods a label of this key.
+    pub fn allows_pod_label(&self, key: &str) -> bool {
+        let allows = |allowed: &String| {
+            key == allowed || (allowed.ends_with('/') && key.starts_with(allowed.as_str()))
+        };
+        self.pod_label_prefixes.iter().any(allows)
+    }
 }
 
 /// Who answers DNS queries of our pods.
@@ -59,6 +73,8 @@ impl Default for Settings {
             run_as_user: Some(65532),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),
+            pod_label_prefixes: vec!["app.kubernetes.io/version".into()],
+            user_namespaces: false,
             refused_namespaces: Vec::new(),
         }
     }

@@ -23,7 +23,10 @@ mod workload;
 
 use std::sync::Arc;
 
-use langop_api::{LanguageAgent, cluster::AgentEgress};
+use langop_api::{
+    LanguageAgent,
+    cluster::{AgentEgress, PodFrame},
+};
 
 use crate::{
     namesake::Namesake,
@@ -53,6 +56,15 @@ pub struct ClusterView {
     pub name: String,
     /// Whether agents may declare egress; `None`: it cannot be read, and until it can they may not.
     pub agent_egress: Option<AgentEgress>,
+    /// What pods may ask for, where it says so.
+    pub pods: Option<PodFrame>,
+}
+
+impl ClusterView {
+    /// Whether its spec is known.
+    pub fn is_readable(&self) -> bool {
+        self.agent_egress.is_some()
+    }
 }
 
 /// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.

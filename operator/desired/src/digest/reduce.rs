@@ -14,8 +14,37 @@ use crate::observed::{
     Offered,
 };
 
-/// Prefix of our labels and annotations.
-const OURS: &str = "langop.io/";
+/// Our labels that decisions read.
+const LABELS: [&str; 5] = [
+    labels::AGENT,
+    labels::MODEL,
+    labels::TOOL,
+    labels::CLIENT,
+    labels::CLUSTER,
+];
+/// Our annotations that decisions read. Not those of a pod template, and not the names that were offered, which are facts of the code.
+const ANNOTATIONS: [&str; 10] = [
+    annotations::DESIRED_HASH,
+    annotations::INSTRUCTIONS_HASH,
+    annotations::TOOLS_HASH,
+    annotations::MODELS_HASH,
+    annotations::PERSONA_HASH,
+    annotations::CODE_HASH,
+    annotations::REVISION,
+    annotations::SYNTHESIZED_AT,
+    annotations::SYNTHESIS_MODEL,
+    annotations::TRACEPARENT,
+];
+/// The kinds that children are made for.
+const OWNERS: [&str; 5] = [
+    "LanguageAgent",
+    "LanguageClient",
+    "LanguageCluster",
+    "LanguageModel",
+    "LanguageTool",
+];
+/// Longest value kept of a label or an annotation, in bytes: all of ours are shorter.
+const MAX_KEPT: usize = 512;
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 
@@ -90,18 +119,29 @@ impl<'a> Managed<'a> {
 fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observed> {
     let metadata = live.get("metadata")?;
     let labels = kept(metadata.get("labels"), |key| {
-        key.starts_with(OURS) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
+        LABELS.contains(&key) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
     });
+    let controller = controller(metadata);
+    // Whoever may write an object may give it our label; annotations are read of those that are made for one of ours.
+    let is_ours = controller
+        .as_ref()
+        .is_some_and(|controller| OWNERS.contains(&controller.kind.as_str()));
+    // These outlive what they are made for.
+    let is_kept = matches!(
+        kind,
+        ChildKind::PersistentVolumeClaim | ChildKind::Namespace
+    );
     let applied_by_us = !matches!(kind, ChildKind::Pod | ChildKind::Job);
     Some(Observed {
         kind,
         name: text(metadata, "name")?.to_owned(),
         namespace: owned_text(metadata, "namespace").unwrap_or_default(),
         uid: text(metadata, "uid")?.to_owned(),
-        controller: controller(metadata),
-        annotations: kept(metadata.get("annotations"), |key| {
-            key.starts_with(OURS) && key != annotations::OFFERED
-        }),
+        controller,
+        annotations: kept(
+            metadata.get("annotations").filter(|_| is_ours || is_kept),
+            |key| ANNOTATIONS.contains(&key),
+        ),
         created: owned_text(metadata, "creationTimestamp").unwrap_or_default(),
         deleting: metadata
             .get("deletionTimestamp")
@@ -110,7 +150,11 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
             .ours
             .filter(|_| applied_by_us)
             .map_or_else(String::new, |fields| extract::digest(live, fields)),
-        facts: facts(kind, live, &labels, managed),
+        facts: if is_ours || kind != ChildKind::ConfigMap {
+            facts(kind, live, &labels, managed)
+        } else {
+            Facts::None
+        },
         labels,
     })
 }
@@ -274,6 +318,7 @@ fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
         .filter(|(key, _)| keep(key));
     entries
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        .filter(|(_, value)| value.len() <= MAX_KEPT)
         .collect()
 }
 

@@ -205,10 +205,9 @@ pub(crate) fn egress() -> impl Strategy<Value = Value> {
 
 /// Whether a user's rule means this connection.
 pub(crate) fn names(rule: &EgressRule, connection: &Connection) -> bool {
-    let port = rule
-        .ports
-        .iter()
-        .any(|port| port.port == connection.port && port.protocol == connection.protocol);
+    let port = rule.ports.iter().any(|port| {
+        port.port == connection.port && port.protocol.unwrap_or_default() == connection.protocol
+    });
     let peer = match (&connection.party, &rule.cidr) {
         (Party::Address(address), Some(range)) => {
             let excepted = rule.except.iter().any(|part| within(*address, part));

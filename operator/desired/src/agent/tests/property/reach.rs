@@ -64,6 +64,7 @@ fn world(
     world.cluster = cluster.map(|agent_egress| ClusterView {
         name: "wood".into(),
         agent_egress: Some(agent_egress),
+        pods: None,
     });
     world.settings = settings;
     world
