@@ -42,6 +42,9 @@ const HOP: [HeaderName; 5] = [
 /// documentation (RFC 5737), and of as many bytes.
 pub const LOOPBACK: &str = "192.0.2.1";
 
+/// The label of what [`Weather::Raced`] makes.
+pub const FOREIGN: &str = "langop.test/foreign";
+
 /// What the proxy does to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -53,6 +56,10 @@ pub enum Weather {
     Cut(&'static str),
     /// The next write to a path that contains this is done, and not answered. Then everything is cut.
     CutAfter(&'static str),
+    /// Every write to a path that contains this fails as if an admission webhook were broken, in these words.
+    Broken(&'static str, &'static str),
+    /// Before an apply to a path that contains this reaches the server, somebody makes an object of that name, unless there is one.
+    Raced(&'static str),
     /// So many more writes (those of Leases aside) reach the server and are answered. With the next one everything is cut.
     Writes(u32),
 }
@@ -184,6 +191,12 @@ async fn handle(
     if let Some(refusal) = plan.fault.and_then(before) {
         return refusal;
     }
+    if let Some(broken) = broken(&shared, nature, uri.path()) {
+        return broken;
+    }
+    if is_raced(&shared, nature, uri.path()) {
+        race(&shared, uri.path(), &headers, &body).await;
+    }
     // Subscribed before the server is asked: an order in between must not be missed.
     let orders = shared.orders.subscribe();
     let Ok(answer) = forward(&shared, method, &uri, &headers, body).await else {
@@ -233,14 +246,57 @@ fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
                 Fault::CutBefore.into()
             }
         }
-        Weather::Calm | Weather::Cut(_) | Weather::CutAfter(_) | Weather::Writes(_) => {
-            Plan::default()
-        }
+        Weather::Calm
+        | Weather::Broken(..)
+        | Weather::Cut(_)
+        | Weather::CutAfter(_)
+        | Weather::Raced(_)
+        | Weather::Writes(_) => Plan::default(),
     };
     if let Some(fault) = plan.fault {
         *lock(&shared.tally).entry(fault.name()).or_default() += 1;
     }
     plan
+}
+
+fn broken(shared: &Shared, nature: Nature, path: &str) -> Option<Response> {
+    match *lock(&shared.weather) {
+        Weather::Broken(part, words) if nature.is_write() && path.contains(part) => {
+            Some(status(500, "InternalError", words))
+        }
+        _ => None,
+    }
+}
+
+fn is_raced(shared: &Shared, nature: Nature, path: &str) -> bool {
+    matches!(*lock(&shared.weather), Weather::Raced(part) if nature == Nature::Update && path.contains(part))
+}
+
+/// Makes the object that a request is about to apply, as one of somebody else: without owner, and labelled [`FOREIGN`].
+async fn race(shared: &Shared, path: &str, headers: &HeaderMap, body: &Bytes) {
+    let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return;
+    };
+    let Some((collection, name)) = path.rsplit_once('/') else {
+        return;
+    };
+    object["metadata"] = json!({"name": name, "labels": {FOREIGN: "true"}});
+    let mut headers = end_to_end(headers);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let request = shared
+        .upstream
+        .post(format!("{}{collection}", shared.server));
+    let answer = request
+        .headers(headers)
+        .body(object.to_string())
+        .send()
+        .await;
+    if answer.is_ok_and(|answer| answer.status().is_success()) {
+        *lock(&shared.tally).entry("raced").or_default() += 1;
+    }
 }
 
 /// Ends all watches; the weather that lets nothing through.

@@ -156,6 +156,79 @@ pub(crate) async fn children(
     })
 }
 
+/// Keeps in order what a resource still has that is being deleted and cannot go, because a finalizer of somebody holds it: `closing` is
+/// corrected where it exists, and what runs pods runs none. Nothing is made. Whether anything was written.
+pub(crate) async fn wind_down(
+    ctx: &Context,
+    owner: &Owner,
+    closing: &Children<Prepared>,
+) -> Result<bool, ReconcileError> {
+    let mut lives = ctx.index.controlled_by(&owner.uid);
+    lives.retain(|live| !live.deleting);
+    let mut is_written = false;
+    for mut item in closing.in_order().into_iter().map(Item::from) {
+        let is_of =
+            |live: &&Arc<Observed>| Key::new(live.kind, &live.namespace, &live.name) == item.key;
+        item.live = lives.iter().find(is_of).cloned();
+        if item.live.is_none() {
+            continue;
+        }
+        match write(ctx, &item, Force::Yes).await? {
+            Step::Unchanged => {}
+            Step::Written(_) => is_written = true,
+            Step::Refused(Refusal(why)) => {
+                tracing::warn!(kind = ?item.key.kind, name = item.key.name, why, "refused to a resource that is being deleted");
+            }
+        }
+    }
+    for live in &lives {
+        is_written |= stop(ctx, live).await?;
+    }
+    Ok(is_written)
+}
+
+/// Stops a workload, unless it is one that stands still, or none.
+async fn stop(ctx: &Context, live: &Observed) -> Result<bool, ReconcileError> {
+    let Some(spec) = standstill(live) else {
+        return Ok(false);
+    };
+    let api = child::api(&ctx.client, live.kind, Some(&live.namespace));
+    let body = json!({"metadata": {"uid": live.uid}, "spec": spec});
+    let params = PatchParams {
+        field_manager: Some(managers::CHILDREN.to_owned()),
+        ..PatchParams::default()
+    };
+    match api.patch(&live.name, &params, &Patch::Merge(&body)).await {
+        Ok(answer) => {
+            watch::ingest(ctx, live.kind, answer);
+            Ok(true)
+        }
+        Err(error) => match classify(&error) {
+            Class::Gone => Ok(false),
+            Class::Refused(Refusal(why)) => {
+                tracing::warn!(kind = ?live.kind, name = live.name, why, "a workload of a resource that is being deleted cannot be stopped");
+                Ok(false)
+            }
+            Class::Transient => {
+                let kind = child::name(live.kind);
+                let act = format!("stop {kind} {}/{}", live.namespace, live.name);
+                Err(ReconcileError::api(act, error))
+            }
+        },
+    }
+}
+
+/// What of the spec makes a workload that runs, or will, stand still.
+fn standstill(live: &Observed) -> Option<serde_json::Value> {
+    match &live.facts {
+        Facts::Deployment(facts) if facts.desired > 0 => Some(json!({"replicas": 0})),
+        Facts::CronJob {
+            suspended: false, ..
+        } => Some(json!({"suspend": true})),
+        _ => None,
+    }
+}
+
 /// Whether the others are written although the API server refuses this one. A claim that is there stays as it is, and so may be mounted.
 fn others_go_on_without(item: &Item) -> bool {
     match item.key.kind {
@@ -264,6 +337,10 @@ enum Force {
     No,
 }
 
+/// A version that no object has, so that only a creation can be of it: what appeared at the name since we looked is a conflict, and not
+/// taken over.
+const NO_VERSION: &str = "1";
+
 async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, ReconcileError> {
     let is_as_wanted = |live: &Arc<Observed>| {
         digest::is_current(live, &item.desired) || ctx.accepted.holds(live, &item.desired)
@@ -271,9 +348,43 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
     if item.live.as_ref().is_some_and(is_as_wanted) {
         return Ok(Step::Unchanged);
     }
+    let is_shared = item.live.as_deref().is_some_and(digest::is_shared);
+    let mut is_reclaimed = is_shared && reclaim(ctx, item, Extent::Beside).await?;
+    loop {
+        match apply(ctx, item, force).await? {
+            // The other half of a one-of may be of nobody but who wrote the first.
+            Err(_) if is_shared && !is_reclaimed => {
+                is_reclaimed = true;
+                if !reclaim(ctx, item, Extent::All).await? {
+                    return Err(overtaken(item));
+                }
+            }
+            Err(refusal) => return Ok(Step::Refused(refusal)),
+            Ok(answer) => {
+                let is_still_shared = take(ctx, item, answer);
+                if is_still_shared && !is_reclaimed {
+                    reclaim(ctx, item, Extent::All).await?;
+                }
+                let verb = match item.live {
+                    Some(_) => Verb::Updated,
+                    None => Verb::Created,
+                };
+                return Ok(Step::Written(verb));
+            }
+        }
+    }
+}
+
+/// One apply, or why the API server refuses it.
+async fn apply(
+    ctx: &Context,
+    item: &Item,
+    force: Force,
+) -> Result<Result<DynamicObject, Refusal>, ReconcileError> {
     let mut body = item.desired.body.clone();
-    if let Some(live) = &item.live {
-        body["metadata"]["uid"] = json!(live.uid);
+    match &item.live {
+        Some(live) => body["metadata"]["uid"] = json!(live.uid),
+        None => body["metadata"]["resourceVersion"] = json!(NO_VERSION),
     }
     let api = child::api(&ctx.client, item.key.kind, Some(&item.key.namespace));
     let params = PatchParams {
@@ -284,36 +395,85 @@ async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, Reconci
         .patch(&item.key.name, &params, &Patch::Apply(&body))
         .await
     {
-        Ok(answer) => {
-            take(ctx, item, answer);
-            Ok(Step::Written(if item.live.is_some() {
-                Verb::Updated
-            } else {
-                Verb::Created
-            }))
-        }
+        Ok(answer) => Ok(Ok(answer)),
         Err(error) => match classify(&error) {
-            Class::Refused(refusal) => Ok(Step::Refused(refusal)),
-            Class::Gone | Class::Transient => {
-                let act = format!(
-                    "apply {} {}/{}",
-                    child::name(item.key.kind),
-                    item.key.namespace,
-                    item.key.name
-                );
-                Err(ReconcileError::api(act, error))
-            }
+            Class::Refused(refusal) => Ok(Err(refusal)),
+            Class::Gone | Class::Transient => Err(ReconcileError::api(act("apply", item), error)),
         },
     }
 }
 
-/// Judged by the answer itself: what the index holds may have been changed by others meanwhile.
-fn take(ctx: &Context, item: &Item, answer: DynamicObject) {
+/// Which fields of others are to be ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All where only we may write, if there are any that an apply would leave as they are.
+    Beside,
+    /// All where only we may write.
+    All,
+}
+
+/// Makes the fields ours that others have where only we may write, so that the next apply removes them; whether there were any. Nothing
+/// but their owner changes.
+async fn reclaim(ctx: &Context, item: &Item, extent: Extent) -> Result<bool, ReconcileError> {
+    let api = child::api(&ctx.client, item.key.kind, Some(&item.key.namespace));
+    let failed = |error| ReconcileError::api(act("take back the fields of", item), error);
+    let live = api.get(&item.key.name).await.map_err(failed)?;
+    if live.metadata.uid.as_deref() != item.live.as_ref().map(|live| live.uid.as_str()) {
+        return Err(overtaken(item));
+    }
+    let kind = item.key.kind;
+    let managed = live.metadata.managed_fields.unwrap_or_default();
+    if extent == Extent::Beside && !digest::is_beside(kind, &managed, &item.desired.body) {
+        return Ok(false);
+    }
+    let Some(reclaimed) = digest::reclaimed(kind, &managed) else {
+        return Ok(false);
+    };
+    let patch = json!({"metadata": {
+        "uid": live.metadata.uid,
+        "resourceVersion": live.metadata.resource_version,
+        "managedFields": reclaimed,
+    }});
+    let params = PatchParams {
+        field_manager: Some(managers::CHILDREN.to_owned()),
+        ..PatchParams::default()
+    };
+    let answer = api
+        .patch(&item.key.name, &params, &Patch::Merge(&patch))
+        .await
+        .map_err(failed)?;
     let version = answer.metadata.resource_version.clone();
-    if let Some(observed) = digest::reduce_object(item.key.kind, answer) {
-        ctx.accepted.note(&observed, &item.desired);
+    if let Some(observed) = digest::reduce_object(kind, answer) {
         ctx.index.upsert(observed, version.as_deref());
     }
+    Ok(true)
+}
+
+fn act(what: &str, item: &Item) -> String {
+    let Key {
+        kind,
+        namespace,
+        name,
+    } = &item.key;
+    format!("{what} {} {namespace}/{name}", child::name(*kind))
+}
+
+fn overtaken(item: &Item) -> ReconcileError {
+    ReconcileError::Changed(act("", item).trim_start().to_owned())
+}
+
+/// Judged by the answer itself: what the index holds may have been changed by others meanwhile. Whether others own what is ours alone.
+fn take(ctx: &Context, item: &Item, answer: DynamicObject) -> bool {
+    let version = answer.metadata.resource_version.clone();
+    let Some(observed) = digest::reduce_object(item.key.kind, answer) else {
+        return false;
+    };
+    let is_shared = digest::is_shared(&observed);
+    if !is_shared {
+        ctx.accepted.note(&observed, &item.desired);
+    }
+    ctx.index.upsert(observed, version.as_deref());
+    is_shared
 }
 
 /// Deletes exactly that object. One that is gone already is fine.

@@ -29,6 +29,7 @@ struct Row {
     pauses: ExponentialBackoff,
     /// The end of the present one.
     until: Instant,
+    since: Instant,
 }
 
 impl Backoffs {
@@ -51,11 +52,20 @@ impl Backoffs {
         let row = rows.entry(target).or_insert_with(|| Row {
             pauses: growing(first, longest),
             until: now,
+            since: now,
         });
         if row.until <= now {
             row.until = now + row.pauses.next().unwrap_or(longest).min(longest);
         }
         row.until - now
+    }
+
+    /// For how long this is going on; nothing if it is not.
+    pub(crate) fn lasts(&self, target: &Target) -> Duration {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.get(target)
+            .map(|row| row.since.elapsed())
+            .unwrap_or_default()
     }
 
     pub(crate) fn forget(&self, target: &Target) {

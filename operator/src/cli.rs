@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// File with the operator's bearer token for the synthesizer
     #[arg(long, env = tls::TOKEN_FILE, value_name = "FILE")]
     pub synthesizer_token_file: Option<String>,
+    /// Send that token without TLS beyond loopback, where whoever is on the way reads it
+    #[arg(long, env = tls::ALLOW_PLAINTEXT)]
+    pub synthesizer_allow_plaintext: bool,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
     #[arg(
         long,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use langop_api::{
     condition::Reason,
@@ -17,12 +17,12 @@ use langop_desired::{
     conditions::Standing,
     digest,
     meta::Owner,
-    observed::{ChildKind, Observed},
+    observed::{ChildKind, Facts, Observed},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
-    child,
+    apply, child,
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
     ownership::Obstacle,
@@ -30,8 +30,8 @@ use crate::{
     watch,
 };
 
-/// Stores a revision, or says how its agent stands because that cannot be. Its name says its content, so one that exists already and is
-/// ours is the same.
+/// Stores a revision, or says how its agent stands because that cannot be. Its name says its content; one that exists already
+/// and is ours is proven to be the same, or removed.
 pub(crate) async fn store(
     ctx: &Context,
     owner: &Owner,
@@ -61,6 +61,13 @@ pub(crate) async fn store(
             if let Some(obstacle) = Obstacle::of(owner, observed.iter()) {
                 return Ok(Err(obstacle.standing()));
             }
+            if let Some(other) = observed.filter(|observed| !is_content(observed, code)) {
+                // It has our owner and is not ours: the next look finds its name free.
+                apply::delete(ctx, &other, PropagationPolicy::Background).await?;
+                return Err(ReconcileError::Changed(format!(
+                    "ConfigMap {namespace}/{name}"
+                )));
+            }
             live
         }
         Err(error) => {
@@ -72,6 +79,10 @@ pub(crate) async fn store(
     };
     watch::ingest(ctx, ChildKind::ConfigMap, live);
     Ok(Ok(()))
+}
+
+fn is_content(observed: &Observed, code: &ConfigMap) -> bool {
+    matches!(&observed.facts, Facts::Code(facts) if facts.content == Some(code::content_of(code)))
 }
 
 /// Somebody must act, and the same is tried again meanwhile.

@@ -11,6 +11,7 @@ use kube::Client;
 
 use crate::{
     accepted::Accepted,
+    attest::Attestor,
     backoff::Backoffs,
     events::Events,
     index::Index,
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
     pub(crate) accepted: Accepted,
+    /// Signs the code that this process stores.
+    pub(crate) attestor: Attestor,
     /// Of agents.
     pub(crate) precedence: Precedence,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.

@@ -1,7 +1,7 @@
 //! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
 
-/// Why a reconcile failed. None of these touch conditions: they say nothing about the resource, only that the API server could
-/// not be asked or told; the reconcile is tried again with growing pauses. A child that is *refused* is no failure of the
+/// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
+/// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
 /// reconcile but an outcome, see [`Refusal`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
@@ -23,6 +23,9 @@ pub(crate) enum ReconcileError {
     /// Counts and attempts are carried on from what was looked at.
     #[error("the status of {kind} {name} is not the one that was looked at")]
     Overtaken { kind: &'static str, name: String },
+    /// Between our look and our write.
+    #[error("{0} was changed by others meanwhile")]
+    Changed(String),
     #[error("it took longer than {0:?}")]
     TimedOut(std::time::Duration),
     #[error("it panicked: {0}")]
@@ -30,6 +33,18 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// For people: in the API server's words where it gave any, else with all causes.
+    pub(crate) fn told(&self) -> String {
+        let message = match self {
+            Self::Api { act, source } => match &**source {
+                kube::Error::Api(status) => format!("cannot {act}: {}", status.message),
+                _ => chain(self),
+            },
+            _ => chain(self),
+        };
+        bounded(&message)
+    }
+
     pub(crate) fn api(act: impl Into<String>, source: kube::Error) -> Self {
         Self::Api {
             act: act.into(),
@@ -60,6 +75,9 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     };
     if status.is_not_found() {
         Class::Gone
+    } else if is_of_uid(status) {
+        // A conflict by another name: the object that we looked at is gone, and another has its name.
+        Class::Transient
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
         Class::Refused(Refusal(bounded(&status.message)))
     } else {
@@ -67,13 +85,22 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     }
 }
 
+/// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of another object.
+fn is_of_uid(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .into_iter()
+        .any(|cause| cause.field == "metadata.uid")
+}
+
 /// Longest message taken over from elsewhere, in bytes: conditions and events are for people.
 const LONGEST: usize = 900;
 
-/// Cut at a character's boundary.
+/// Cleaned, and cut at a character's boundary.
 pub(crate) fn bounded(message: &str) -> String {
+    let message = langop_dsl::clean(message);
     if message.len() <= LONGEST {
-        return message.to_owned();
+        return message;
     }
     let end = (0..=LONGEST)
         .rev()
@@ -124,8 +151,39 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_uid_is_a_conflict_and_no_refusal() {
+        // As kube-apiserver 1.37 answers an apply with the uid of an object that is gone, where another has its name.
+        let of_field = |field: &str| {
+            let cause = serde_json::json!({
+                "reason": "FieldValueInvalid", "field": field,
+                "message": "Invalid value: \"00000000-0000-0000-0000-000000000000\": field is immutable",
+            });
+            let status = serde_json::json!({
+                "status": "Failure", "code": 422, "reason": "Invalid", "message": "it is invalid",
+                "details": {"name": "a", "group": "apps", "kind": "Deployment", "causes": [cause]},
+            });
+            classify(&kube::Error::Api(Box::new(
+                serde_json::from_value(status).unwrap(),
+            )))
+        };
+        assert!(matches!(of_field("metadata.uid"), Class::Transient));
+        assert!(matches!(of_field("spec.selector"), Class::Refused(_)));
+    }
+
+    #[test]
+    fn what_fails_is_told_in_the_servers_words() {
+        let failed = ReconcileError::api("apply Deployment n/a", api_error(500, "InternalError"));
+        assert_eq!(failed.told(), "cannot apply Deployment n/a: why");
+        assert_eq!(
+            ReconcileError::TimedOut(std::time::Duration::from_secs(3)).told(),
+            "it took longer than 3s"
+        );
+    }
+
+    #[test]
     fn long_messages_are_cut_at_a_character() {
         assert_eq!(bounded("short"), "short");
+        assert_eq!(bounded("a\u{1b}[2Jb\n"), "a [2Jb ");
         let cut = bounded(&"ä".repeat(1000));
         assert!(cut.len() <= LONGEST + 3 && cut.ends_with('…'));
     }

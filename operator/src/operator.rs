@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accepted::Accepted,
     admin,
+    attest::Attestor,
     backoff::{self, Backoffs},
     client,
     context::Context,
@@ -55,7 +56,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         metrics,
         triggers,
         replicas.as_ref(),
-    ));
+    )?);
     announce(&ctx.settings);
 
     let stop = CancellationToken::new();
@@ -227,10 +228,11 @@ fn context(
     metrics: Metrics,
     triggers: Triggers,
     replicas: Option<&Replicas>,
-) -> Context {
+) -> anyhow::Result<Context> {
     let timeout = settings.synthesis_timeout;
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
-    Context {
+    Ok(Context {
+        attestor: Attestor::new().context("there is no randomness for a key")?,
         stores: Stores::new(settings.namespace_bytes),
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
@@ -238,14 +240,19 @@ fn context(
         failing: Backoffs::new(backoff::FAILED),
         refused: Backoffs::new(backoff::REFUSED),
         events: Events::new(client.clone(), &settings.identity),
-        synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
+        synthesis: Synthesis::new(
+            synthesizer,
+            settings.synthesis_concurrency,
+            settings.backoff_initial,
+            &metrics,
+        ),
         accepted: Accepted::default(),
         precedence: Precedence::default(),
         counted: HashMap::default().into(),
         metrics,
         client,
         settings,
-    }
+    })
 }
 
 fn announce(settings: &Settings) {

@@ -15,22 +15,31 @@ use kube::{
         reflector::ObjectRef,
     },
 };
+use langop_api::condition::Reason;
+use langop_desired::{
+    children::{Children, Prepared},
+    conditions::Standing,
+    meta::owner_of,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    backoff,
+    apply, backoff,
     context::Context,
     error::{ReconcileError, chain},
     objects::{Guard, Stored, object_ref},
+    status,
     triggers::{self, Target},
     undecodable,
 };
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
+/// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
+const TOLD_AFTER: Duration = Duration::from_secs(15);
 /// The safety net: everything is looked at again after a time between these.
 const AGAIN: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
@@ -102,6 +111,19 @@ pub(crate) trait Reconciled: Stored {
         self: Arc<Self>,
         ctx: Arc<Context>,
     ) -> impl Future<Output = Result<Done, ReconcileError>> + Send;
+
+    /// Its status if this is all that is newly known of it; `None` if that cannot be.
+    fn interrupted(&self, _ctx: &Context, _standing: Standing) -> Option<Self::Status> {
+        None
+    }
+
+    /// Those of its children that are still kept in order, where they exist, while it is being deleted and cannot go.
+    fn closing(
+        &self,
+        _ctx: &Context,
+    ) -> impl Future<Output = Result<Children<Prepared>, ReconcileError>> + Send {
+        std::future::ready(Ok(Children::default()))
+    }
 }
 
 /// Runs until told to stop, and lets reconciles under way end.
@@ -189,10 +211,29 @@ async fn observed<K: Reconciled>(
             Ok(Action::requeue(pause))
         }
         Err(error) => {
-            let _in_span = span.enter();
-            tracing::warn!(error = %chain(&error), "reconcile failed; trying again");
+            span.in_scope(
+                || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
+            );
+            if ctx.failing.lasts(&target) >= TOLD_AFTER {
+                tell::<K>(&ctx, &target, &error).instrument(span).await;
+            }
             Err(error)
         }
+    }
+}
+
+/// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
+async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
+    let held = K::objects(&ctx.stores).get(target.namespace.as_deref(), &target.name);
+    let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
+        return;
+    };
+    let standing = Standing::Failed(Reason::ApplyFailed, error.told());
+    let Some(next) = object.interrupted(ctx, standing) else {
+        return;
+    };
+    if let Err(error) = status::write(ctx, object, &next).await {
+        tracing::warn!(error = %chain(&error), "that cannot be told in the status");
     }
 }
 
@@ -212,11 +253,34 @@ async fn one<K: Reconciled>(
     ctx: Arc<Context>,
 ) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
-        // Owner references do the rest.
-        return Ok(Outcome::Unchanged.into());
+        return end(&object, &ctx).await;
     }
     match &object.0 {
         Ok(readable) => Arc::new(readable.clone()).reconcile(ctx).await,
         Err(invalid) => undecodable::report::<K>(&ctx, invalid).await,
     }
+}
+
+/// The garbage collector's own finalizers: it is about to remove the children, or to leave them to whoever asked for that.
+const OF_COLLECTOR: [&str; 2] = ["foregroundDeletion", "orphan"];
+
+/// Owner references do the rest, unless somebody's finalizer holds the object: then what it has must not outlive its reasons.
+async fn end<K: Reconciled>(object: &Guard<K>, ctx: &Context) -> Result<Done, ReconcileError> {
+    let finalizers = object.finalizers();
+    let is_held = finalizers
+        .iter()
+        .any(|finalizer| !OF_COLLECTOR.contains(&finalizer.as_str()));
+    let is_orphaning = finalizers.iter().any(|finalizer| finalizer == "orphan");
+    let Some(owner) = owner_of(object).filter(|_| is_held && !is_orphaning) else {
+        return Ok(Outcome::Unchanged.into());
+    };
+    let closing = match &object.0 {
+        Ok(readable) => readable.closing(ctx).await?,
+        Err(_) => Children::default(),
+    };
+    Ok(if apply::wind_down(ctx, &owner, &closing).await? {
+        Outcome::Changed.into()
+    } else {
+        Outcome::Unchanged.into()
+    })
 }

@@ -79,6 +79,9 @@ pub enum SettingsError {
         "LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT or https://HOST:PORT, for example http://langop-synthesizer.langop-system.svc:50051"
     )]
     Synthesizer(String),
+    /// How the operator says who it is.
+    #[error("{0}")]
+    Credentials(String),
     /// The user of pods.
     #[error(
         "LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none"
@@ -200,7 +203,11 @@ fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, Setting
         key: file(&args.synthesizer_key),
         server_name: present(args.synthesizer_server_name.clone()),
         token_file: file(&args.synthesizer_token_file),
+        allow_plaintext: args.synthesizer_allow_plaintext,
     };
+    credentials
+        .check_token(&url.to_string())
+        .map_err(|error| SettingsError::Credentials(error.to_string()))?;
     Ok(SynthesizerSettings {
         url,
         service,

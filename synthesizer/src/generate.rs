@@ -172,13 +172,25 @@ pub async fn answer(
         usage = sum(usage, completion.usage);
         listener(completion.text.len());
         report(progress, Event::Validating(Validating { attempt }));
-        let verdict = check(&completion, request, attempt).map_err(|error| Failure {
-            usage,
-            ..unnamed(errand, &error)
-        })?;
+        let model = completion.model.clone();
+        let offer = offer(request);
+        let checked = engine
+            .parsing
+            .run(&errand.caller, move || check(&completion, &offer, attempt));
+        let verdict = match checked.await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => Err(Failure {
+                usage,
+                ..unnamed(errand, &error)
+            })?,
+            Err(error) => Err(Failure {
+                usage,
+                ..error.into()
+            })?,
+        };
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
-            verdict => return Ok(finish(verdict, usage, completion.model, attempt, started)),
+            verdict => return Ok(finish(verdict, usage, model, attempt, started)),
         };
         engine.metrics.repair();
         messages.truncate(1);
@@ -295,11 +307,7 @@ fn finish(
     }
 }
 
-fn check(
-    completion: &Completion,
-    request: &SynthesizeRequest,
-    attempt: u32,
-) -> Result<Verdict, RenameError> {
+fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict, RenameError> {
     let code = tracing::info_span!(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
@@ -321,15 +329,11 @@ fn check(
         langop.synthesis.attempt = attempt,
         langop.synthesis.code_hash = field::Empty,
     );
-    span.in_scope(|| validate(code, completion, request))
+    span.in_scope(|| validate(code, completion, offer))
 }
 
-fn validate(
-    code: String,
-    completion: &Completion,
-    request: &SynthesizeRequest,
-) -> Result<Verdict, RenameError> {
-    let parsed = langop_dsl::parse(&code, &offer(request), jiff::Timestamp::now());
+fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verdict, RenameError> {
+    let parsed = langop_dsl::parse(&code, offer, jiff::Timestamp::now());
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
     let Some(definition) = parsed.definition else {
         // First, because it explains the others.

@@ -15,6 +15,7 @@ pub mod extract;
 pub mod generate;
 pub mod key;
 pub mod metrics;
+mod parsing;
 pub mod pipeline;
 pub mod prompt;
 pub mod providers;

@@ -146,6 +146,14 @@ pub async fn build(extras: &[Extra]) -> Result<Binaries> {
     Ok(Binaries::of(&cache.bin, cache.program("kwok"), stages))
 }
 
+/// `helm`, from the cache, building it if need be.
+///
+/// # Errors
+/// If a build is needed and Go is missing or too old, or the build fails.
+pub async fn helm() -> Result<PathBuf> {
+    Ok(cache(&[&HELM]).await?.program("helm"))
+}
+
 /// The cache folder, holding the programs of `modules`.
 async fn cache(modules: &[&Module]) -> Result<Cache> {
     let all = [&ETCD, &KUBERNETES, &KWOK, &HELM];

@@ -111,7 +111,7 @@ impl OperatorBuilder {
         rbac::apply(&client, &own, &self.scope)
             .await
             .context("deploy/rbac.yaml")?;
-        let token = rbac::token(&client, &own).await?;
+        let token = rbac::token(&client, &own, NAME).await?;
         let log = log_file("operator")?;
         let kubeconfig = kubeconfig_beside(&log);
         self.cluster

@@ -30,6 +30,7 @@ mod llm;
 mod meddler;
 mod outage;
 mod proxy;
+mod races;
 mod random;
 mod replicas;
 mod settings;

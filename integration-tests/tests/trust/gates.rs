@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::world::{MODEL, SOON, TOOL, World, agent_yaml, env};
 
-/// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside (design section 10).
+/// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside.
 async fn writes_of(world: &World, name: &str, more: &str) -> Vec<AuditEvent> {
     let mark = world.settled().await;
     world

@@ -8,6 +8,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod admission;
 mod conditions;
 #[path = "../e2e/deeds.rs"]
 #[expect(dead_code, reason = "shared with the tests of e2e, which ask for more")]

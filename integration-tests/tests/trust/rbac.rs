@@ -28,7 +28,10 @@ use langop_integration_tests::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::world::{SOON, mounted_code};
+use crate::{
+    admission,
+    world::{SOON, mounted_code},
+};
 
 const NAMESPACE: &str = "office";
 /// The roles that deploy/rbac.yaml binds to the operator.
@@ -200,6 +203,8 @@ impl Life {
         let state = run_dir().unwrap().join("control-plane-of-rbac");
         let cp = ControlPlane::start(&state).await.unwrap();
         cp.install_crds().await.unwrap();
+        // Refusals of admission are 403 too: what the operator does passes these policies.
+        admission::enforce(&cp).await;
         let synthesizer = Synthesizer::template().start().await.unwrap();
         let proxy = FaultProxy::start(&cp, "via-proxy", 1).await.unwrap();
         let operator = Operator::builder(&cp)

@@ -269,6 +269,8 @@ pub struct Limits {
 
 /// How many runs that still exist are remembered as counted; more wait to be counted until some of these are gone.
 pub const MAX_COUNTED_EXECUTIONS: usize = 1024;
+/// How many stored revisions are known: more than the longest history.
+pub const MAX_STORED_REVISIONS: usize = 128;
 /// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer takes as a variant.
 pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
@@ -391,6 +393,14 @@ pub struct SynthesisInfo {
     /// The active revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
+    /// The revisions that the operator stored: a ConfigMap that is none of these is not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_STORED_REVISIONS))]
+    pub revisions: Vec<StoredRevision>,
+    /// The key (Ed25519, hexadecimal) by which code is known that the attempt under way stored and could not record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub attempt_key: Option<String>,
     /// Tokens spent on this agent so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
@@ -402,6 +412,17 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_VALIDATION_ERRORS), inner(length(max = 1024)))]
     pub validation_errors: Vec<String>,
+}
+
+/// A stored revision of an agent's code.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredRevision {
+    /// Its number.
+    pub revision: i64,
+    /// SHA-256 of all data of its ConfigMap.
+    #[schemars(length(max = 64))]
+    pub hash: String,
 }
 
 /// Tokens spent.

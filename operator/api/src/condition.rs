@@ -107,7 +107,7 @@ reasons! {
     InvalidSpec,
     /// The resource cannot be read; the message says which field.
     Undecodable,
-    /// The API server refused a child; the message repeats why.
+    /// The API server refused a child, or could for a while not be told of it; the message repeats why.
     ApplyFailed,
     /// The LanguageCluster forbids agents egress of their own; those rules are left out.
     EgressDenied,
@@ -145,6 +145,8 @@ reasons! {
     RevisionActivated,
     /// The revision pinned in spec is not stored.
     RevisionNotFound,
+    /// The revision pinned in spec is claimed by a ConfigMap that the operator did not store.
+    RevisionUnknown,
     /// The references are those the code was made with.
     ReferencesUnchanged,
     /// References were added or removed since the code was made.

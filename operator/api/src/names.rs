@@ -1,6 +1,6 @@
 //! Labels, annotations, field managers, environment variables and child names: each string exists here once.
 //!
-//! These are the public contract of design section 3. Changing one is a breaking change.
+//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking change.
 
 /// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
 pub mod labels {
@@ -58,6 +58,8 @@ pub mod annotations {
     pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
     /// On a code ConfigMap: W3C traceparent of the synthesis.
     pub const TRACEPARENT: &str = "langop.io/traceparent";
+    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's status.
+    pub const ATTESTATION: &str = "langop.io/attestation";
     /// On a code ConfigMap: the names of the tools and models offered when it was made, as JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
 }

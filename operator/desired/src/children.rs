@@ -98,6 +98,16 @@ impl Children<Prepared> {
     }
 }
 
+impl Children<Prepared> {
+    /// Of these, only what says who may reach whom.
+    pub fn policies(self) -> Self {
+        Self {
+            network_policies: self.network_policies,
+            ..Self::default()
+        }
+    }
+}
+
 /// One child, ready to be applied.
 #[derive(Clone, Debug)]
 pub struct Child {

@@ -126,7 +126,8 @@ impl Conditions {
             }
             _ => Time(self.now),
         };
-        let mut message = message.into();
+        // Parts of it may be words of others.
+        let mut message = langop_dsl::clean(&message.into());
         clip(&mut message, MAX_MESSAGE);
         let condition = Condition {
             type_: type_.to_owned(),
@@ -177,6 +178,24 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
 }
 
+/// The conditions of a resource that stands like this, of which nothing else is newly known.
+pub fn interrupted(
+    previous: &[Condition],
+    generation: i64,
+    standing: Standing,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut next = Conditions::new(previous, generation, now);
+    let others = previous.iter().filter(|condition| {
+        ![types::READY, types::RECONCILING, types::STALLED].contains(&condition.type_.as_str())
+    });
+    for condition in others {
+        next.keep(&condition.type_);
+    }
+    next.summary(standing);
+    next.finish()
+}
+
 /// The phase of a model, tool or client.
 pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
     if is_true(conditions, types::READY) {
@@ -197,6 +216,9 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
     let Some(facts) = deployment else {
         return progressing("the Deployment is not observed yet".into());
     };
+    if facts.paused {
+        return progressing(PAUSED.into());
+    }
     if facts.observed_generation < facts.generation {
         return progressing("the Deployment's change is not taken up yet".into());
     }
@@ -221,6 +243,9 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
         None => progressing(message),
     }
 }
+
+/// Why a paused Deployment waits, for as long as somebody keeps us from going on with it.
+pub const PAUSED: &str = "the Deployment is paused: go on with `kubectl rollout resume`";
 
 /// What the rollout still lacks.
 fn lack(facts: &DeploymentFacts, troubles: Troubles<'_>) -> Option<String> {
@@ -341,6 +366,7 @@ mod tests {
             assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 8 && cut.ends_with('…'));
         }
         assert_eq!(message("x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(message("a\u{202e}b\r\n".to_owned()), "a b  ", "cleaned");
     }
 
     #[test]
@@ -387,6 +413,14 @@ mod tests {
         };
         for (facts, expected) in [
             (done.clone(), "ready: 2 of 2 pods are ready"),
+            (
+                DeploymentFacts {
+                    paused: true,
+                    updated: 0,
+                    ..done.clone()
+                },
+                "progressing: the Deployment is paused: go on with `kubectl rollout resume`",
+            ),
             (
                 DeploymentFacts {
                     desired: 0,

@@ -100,11 +100,12 @@ pub enum Facts {
     None,
     /// A Deployment.
     Deployment(DeploymentFacts),
-    /// A CronJob: the number of active Jobs and the last time it fired (RFC 3339).
+    /// A CronJob: the number of active Jobs, the last time it fired (RFC 3339), and whether it fires no more for now.
     #[expect(missing_docs, reason = "said above")]
     CronJob {
         active: i32,
         last_schedule: Option<String>,
+        suspended: bool,
     },
     /// A Job.
     Job(JobFacts),
@@ -132,6 +133,8 @@ pub struct DeploymentFacts {
     pub observed_generation: i64,
     /// spec.replicas.
     pub desired: i32,
+    /// spec.paused: no rollout begins, and one under way stands still.
+    pub paused: bool,
     /// status.replicas.
     pub replicas: i32,
     /// status.updatedReplicas.
@@ -212,8 +215,11 @@ pub struct Termination {
 /// A stored revision of an agent's code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CodeFacts {
-    /// Its number; 0 when the annotation is missing.
+    /// Its number as its annotation has it, which anybody may have put there; 0 when that is missing. Of code that an agent knows, see
+    /// [`crate::agent::known`].
     pub revision: i64,
+    /// SHA-256 of all its data; `None` if that can change, or its name or its annotations say another.
+    pub content: Option<String>,
     /// Hash of its instructions.
     pub instructions_hash: String,
     /// The names offered when it was made.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use langop_api::LanguageClient;
+use langop_api::{LanguageClient, LanguageClientStatus};
 use langop_desired::{
+    children::{Children, Prepared},
     client::{self, Usable},
+    conditions::{self, Standing},
     namesake::NamedKind,
     references::References,
     workload::Rollout,
@@ -48,5 +50,32 @@ impl Reconciled for LanguageClient {
             now(),
         );
         service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let previous = self.status.clone().unwrap_or_default();
+        let generation = self.metadata.generation.unwrap_or_default();
+        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
+        Some(LanguageClientStatus {
+            observed_generation: Some(generation),
+            phase: Some(conditions::service_phase(&conditions)),
+            conditions,
+            ..previous
+        })
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let namespace = self.namespace().unwrap_or_default();
+        let source = InNamespace::new(ctx, &namespace);
+        let references =
+            References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
+        let references = Usable::from(references);
+        if client::held(&references).is_some() {
+            return Ok(Children::default());
+        }
+        Ok(client::validate(self, references, &[], &[]).map_or_else(
+            |_| Children::default(),
+            |validated| client::build(&validated, &ctx.settings.build).policies(),
+        ))
     }
 }

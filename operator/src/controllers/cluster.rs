@@ -11,7 +11,7 @@ use langop_api::{
     cluster::{AgentCounts, PodSecurity},
 };
 use langop_desired::{
-    children::{Applied, Children},
+    children::{Applied, Children, Prepared},
     cluster::{self, NamespaceUse},
     conditions::Standing,
     observed::ChildKind,
@@ -58,6 +58,24 @@ impl Reconciled for LanguageCluster {
             Some(again) => done.again_in(again),
             None => done,
         })
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        Some(cluster::status(
+            self,
+            Err(standing),
+            before(self),
+            None,
+            now(),
+        ))
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let settings = &ctx.settings.build;
+        Ok(cluster::validate(self, settings).map_or_else(
+            |_| Children::default(),
+            |validated| cluster::build(&validated, settings),
+        ))
     }
 }
 

@@ -9,6 +9,7 @@ use langop_desired::{
     conditions::Standing,
     frame::Frame,
     observed::{ChildKind, Observed},
+    runners::is_pod_of,
 };
 
 use super::{again_at, owner, report};
@@ -78,7 +79,10 @@ pub(super) async fn apply<K: Stored>(
                 ctx.index
                     .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
             })
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|pod| is_pod_of(pod, deployment, &[]))
+            .collect(),
     };
     Ok(Applying {
         written,

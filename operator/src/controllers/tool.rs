@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use langop_api::LanguageTool;
-use langop_desired::{namesake::NamedKind, tool, workload::Rollout};
+use langop_api::{LanguageTool, LanguageToolStatus};
+use langop_desired::{
+    children::{Children, Prepared},
+    conditions::{self, Standing},
+    namesake::NamedKind,
+    tool,
+    workload::Rollout,
+};
 
 use super::service;
 use crate::{
@@ -28,5 +34,25 @@ impl Reconciled for LanguageTool {
         };
         let next = tool::status(&self, applying.children(), rollout, settings, now());
         service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let previous = self.status.clone().unwrap_or_default();
+        let generation = self.metadata.generation.unwrap_or_default();
+        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
+        Some(LanguageToolStatus {
+            observed_generation: Some(generation),
+            phase: Some(conditions::service_phase(&conditions)),
+            conditions,
+            ..previous
+        })
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let settings = &ctx.settings.build;
+        Ok(tool::validate(self, &[], &[], settings).map_or_else(
+            |_| Children::default(),
+            |validated| tool::build(&validated, settings).policies(),
+        ))
     }
 }

@@ -3,6 +3,7 @@
 //! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out, and renaming by position.
 //! The crate runs no agent code, does no I/O and reads no clock: whoever needs "now" passes it.
 
+mod clean;
 mod definition;
 pub mod instructions;
 mod names;
@@ -18,6 +19,7 @@ mod rename;
 #[cfg(feature = "parse")]
 mod source;
 
+pub use clean::{clean, is_hidden};
 pub use definition::{
     Action, AgentDefinition, Constraints, MAX_ITERATIONS, Mode, RESULT_KEY, Schedule, Step,
     UnknownMode, Value, ValueError,

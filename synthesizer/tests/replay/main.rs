@@ -22,6 +22,7 @@ use langop_proto::v1::{
     SynthesizeResponse, Tool, ToolOperation, synthesize_stream_response::Event,
 };
 use langop_synthesizer::{
+    access::Load,
     caller::Caller,
     extract,
     generate::Delivery,
@@ -80,7 +81,9 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
         Synthesizer::with_provider(identity, provider, &settings, Arc::new(Metrics::default()));
     let request = request(answers.len() - 1);
     let caller = Caller::named("test");
-    let begun = synthesizer.begin(&caller, request, Delivery::Live).await;
+    let begun = synthesizer
+        .begin(&caller, Load::default(), request, Delivery::Live)
+        .await;
     let mut pending = begun.unwrap();
     let mut events = pending.flight().unwrap().events.resubscribe();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);

@@ -73,9 +73,13 @@ async fn bench(args: &Args) -> Result<()> {
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
 }
 
-/// A synthesizer before a simulated LLM that takes its time; all else as it is by default, its log too.
+/// A synthesizer before a simulated LLM that takes its time; callers without limits, all else as it is by default, its log too.
 async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
-    Synthesizer::asking(llm).start().await
+    Synthesizer::asking(llm)
+        .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
+        .env("LANGOP_CALLER_TOKENS", "0")
+        .start()
+        .await
 }
 
 async fn simulated_llm() -> Result<FakeLlm> {

@@ -24,8 +24,8 @@ pub struct Failed {
     pub tokens: Tokens,
 }
 
-/// To be recorded before the call.
-pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent) -> SynthesisInfo {
+/// To be recorded before the call; `key` is the one by which its code will be known.
+pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) -> SynthesisInfo {
     let hash = agent
         .instructions
         .as_ref()
@@ -42,6 +42,7 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent) -> SynthesisInfo {
         synthesis_attempts: Some(attempts.saturating_add(1)),
         // Without it, an operator that dies during the call tries again at once.
         last_failure_time: None,
+        attempt_key: key.map(str::to_owned),
         ..info.clone()
     };
     if !again {
@@ -104,6 +105,7 @@ pub(super) fn settled(info: &SynthesisInfo) -> SynthesisInfo {
         last_failure_time: None,
         last_failure_reason: None,
         validation_errors: Vec::new(),
+        attempt_key: None,
         ..info.clone()
     }
 }

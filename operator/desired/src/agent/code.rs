@@ -8,7 +8,7 @@ use langop_api::{
     agent::SynthesisInfo,
     names::{CODE_KEY, DEFINITION_KEY, INSTRUCTIONS_KEY, annotations},
 };
-use langop_dsl::{AgentDefinition, instructions};
+use langop_dsl::{AgentDefinition, clean, instructions};
 
 use super::validate::ValidatedAgent;
 use crate::{
@@ -66,6 +66,16 @@ pub fn offered(references: &References) -> Offered {
     }
 }
 
+/// The end of the name of a code ConfigMap whose content has that hash.
+pub(crate) fn name_end(content: &str) -> String {
+    format!("-code-{}", &content[..NAME_DIGITS])
+}
+
+/// SHA-256 of a ConfigMap's content, as it is known by.
+pub fn content_of(config_map: &ConfigMap) -> String {
+    hash::of_json(&config_map.data)
+}
+
 /// The ConfigMap of new code. Applying it where it already exists is right too: then only annotations change.
 pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> ConfigMap {
     let data: BTreeMap<String, String> = [
@@ -75,11 +85,7 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     ]
     .map(|(key, text)| (key.to_owned(), text))
     .into();
-    let name = format!(
-        "{}-code-{}",
-        agent.name,
-        &hash::of_json(&data)[..NAME_DIGITS]
-    );
+    let name = agent.name.clone() + &name_end(&hash::of_json(&data));
     let labels = meta::labels(Component::Agent, &agent.name);
     let mut metadata = meta::object_meta(&name, Some(&agent.namespace), Some(&agent.owner), labels);
     metadata.annotations = Some(all_annotations(agent, new, revision));
@@ -106,8 +112,8 @@ pub fn all_annotations(
         (annotations::CODE_HASH, new.code_hash.clone()),
         (annotations::OFFERED, json(&new.offered)),
         (annotations::SYNTHESIZED_AT, new.synthesized_at.to_string()),
-        (annotations::SYNTHESIS_MODEL, new.model.clone()),
-        (annotations::TRACEPARENT, new.traceparent.clone()),
+        (annotations::SYNTHESIS_MODEL, clean(&new.model)),
+        (annotations::TRACEPARENT, clean(&new.traceparent)),
     ];
     all.extend(
         made.into_iter()
@@ -171,8 +177,9 @@ fn json(value: &impl serde::Serialize) -> String {
 /// The revision that code gets which becomes active now: above all that are stored, and above the one that was active, also where its
 /// ConfigMap is gone.
 pub fn next_revision(codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
-    let stored = codes.iter().map(|code| revision(code)).max();
-    stored.max(info.revision).unwrap_or(0) + 1
+    let stored = codes.iter().map(|code| revision(code));
+    let known = info.revisions.iter().map(|known| known.revision);
+    stored.chain(known).chain(info.revision).max().unwrap_or(0) + 1
 }
 
 /// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already: then it
@@ -183,16 +190,15 @@ pub fn revision_of_new(
     info: &SynthesisInfo,
     pinned: Option<i64>,
 ) -> i64 {
-    let was_there = codes.iter().any(|code| code.uid == stored.uid);
+    let before = codes.iter().find(|code| code.uid == stored.uid);
     let is_active = active(codes, info).is_some_and(|(active, _)| active.uid == stored.uid);
-    if was_there && !is_active && pinned != Some(revision(stored)) {
-        next_revision(codes, info)
-    } else {
-        revision(stored)
+    match before.map(|code| revision(code)) {
+        Some(before) if is_active || pinned == Some(before) => before,
+        _ => next_revision(codes, info),
     }
 }
 
-/// The number of stored code; 0 if it has none.
+/// The number of stored code that its agent knows; 0 if it has none.
 pub fn revision(code: &Observed) -> i64 {
     match &code.facts {
         Facts::Code(facts) => facts.revision,

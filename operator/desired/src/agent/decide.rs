@@ -8,7 +8,7 @@ use langop_api::{agent::SynthesisInfo, condition::Reason};
 
 use super::{
     build::{ActiveCode, Workload},
-    code,
+    code, known,
     validate::ValidatedAgent,
 };
 use crate::{
@@ -189,8 +189,7 @@ impl Input<'_> {
     /// that is newer than the record, which knows of no end of the attempt.
     fn is_answered(&self) -> bool {
         let info = self.info;
-        let is_open = info.synthesis_attempts > Some(0) && info.last_failure_time.is_none();
-        is_open
+        known::is_open(info)
             && self.is_last_question()
             && self.current.is_some_and(|(_, facts)| {
                 Some(facts.revision) > info.revision

@@ -9,6 +9,7 @@ pub mod code;
 pub mod decide;
 pub mod executions;
 pub mod history;
+pub mod known;
 pub mod stale;
 pub mod status;
 pub mod timing;
@@ -80,6 +81,8 @@ pub struct ObservedAgent {
     pub claim: Option<Arc<Observed>>,
     /// Its code ConfigMaps.
     pub codes: Vec<Arc<Observed>>,
+    /// The numbers that other ConfigMaps claim to have in its history.
+    pub unknown_revisions: Vec<i64>,
     /// Pods with its label.
     pub pods: Vec<Arc<Observed>>,
     /// Jobs with its label.

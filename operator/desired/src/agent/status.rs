@@ -120,7 +120,7 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
     let Some(active) = input.decision.code() else {
         return info;
     };
-    let annotation = |key: &str| active.annotations.get(key).map(str::to_owned);
+    let annotation = |key: &str| active.annotations.get(key).map(langop_dsl::clean);
     if !pending {
         // The last question is answered; from here it is known what lost code was made from.
         info.instructions_hash = annotation(annotations::INSTRUCTIONS_HASH);

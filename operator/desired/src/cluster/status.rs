@@ -33,8 +33,10 @@ pub fn status(
         Ok(_) => Standing::Ready(Reason::AsDesired, "the namespace is set up".into()),
         Err(problem) => problem,
     });
-    if let Some(level) = foreign {
-        pod_security(&mut next, cluster.spec.pod_security, level);
+    match foreign {
+        Some(level) => pod_security(&mut next, cluster.spec.pod_security, level),
+        None if !used => next.keep(types::POD_SECURITY),
+        None => {}
     }
     let conditions = next.finish();
     LanguageClusterStatus {

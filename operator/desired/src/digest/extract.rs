@@ -94,7 +94,7 @@ fn write_owned_items(live: &[Value], below: &Map<String, Value>, out: &mut Vec<u
 }
 
 /// Names items of a list.
-enum Item {
+pub(super) enum Item {
     /// The item with these values of its key fields.
     Key(Map<String, Value>),
     /// The item that equals this.
@@ -102,7 +102,7 @@ enum Item {
 }
 
 impl Item {
-    fn parse(path: &str) -> Option<Self> {
+    pub(super) fn parse(path: &str) -> Option<Self> {
         match path.split_at_checked(2)? {
             ("k:", key) => serde_json::from_str(key).ok().map(Self::Key),
             ("v:", value) => serde_json::from_str(value).ok().map(Self::Value),
@@ -110,7 +110,7 @@ impl Item {
         }
     }
 
-    fn is(&self, item: &Value) -> bool {
+    pub(super) fn is(&self, item: &Value) -> bool {
         match self {
             // A key field that the item lacks has its default, which the server has filled in by the time we look, or is null.
             Self::Key(key) => key

@@ -3,15 +3,18 @@
 //!
 //! * `canonical`: the normal form in which desired and live values are compared;
 //! * `extract`: the owned part of a live object, by its `managedFields`;
+//! * `sole`: where only we may write;
 //! * `reduce`: what the operator's stores keep of a live object; `pod`: of a pod.
 //!
 //! Why this finds every drift: a foreign write to a field of ours moves the field's path out of our `managedFields` entry (and adds it to
-//! the writer's), so the owned part loses it and the digests differ. A foreign field beside ours changes neither.
+//! the writer's), so the owned part loses it and the digests differ. A foreign field beside ours is found where only we may write: a
+//! digest of those paths is then part of the digest. Elsewhere (labels, annotations, status) it changes nothing.
 
 mod canonical;
 mod extract;
 mod pod;
 mod reduce;
+mod sole;
 
 use langop_api::names::annotations;
 use serde::Serialize;
@@ -19,6 +22,7 @@ use serde_json::{Value, json};
 
 pub use extract::owned_live;
 pub use reduce::{reduce, reduce_object};
+pub use sole::{is_beside, reclaimed};
 
 use crate::{hash, observed::Observed};
 
@@ -63,6 +67,14 @@ pub fn is_current(observed: &Observed, desired: &Desired) -> bool {
     observed.annotations.get(annotations::DESIRED_HASH) == Some(desired.hash.as_str())
         && observed.owned_digest == desired.owned_digest
 }
+
+/// Whether others own fields where only we may write.
+pub fn is_shared(observed: &Observed) -> bool {
+    observed.owned_digest.contains(SHARED)
+}
+
+/// Between the digest of what we own and that of what others own beside it.
+const SHARED: char = '+';
 
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,12 @@
 
 use kube::core::DynamicObject;
 use langop_api::names::{self, annotations, labels, managers};
-use langop_dsl::AgentDefinition;
+use langop_dsl::{AgentDefinition, instructions};
 use serde_json::Value;
 
-use super::{extract, pod};
+use super::{SHARED, extract, pod, sole};
+use crate::agent::code;
+use crate::hash;
 use crate::observed::{
     ChildKind, CodeFacts, Controller, Demands, DeploymentFacts, Facts, JobFacts, Kept, Observed,
     Offered,
@@ -23,7 +25,7 @@ const LABELS: [&str; 5] = [
     labels::CLUSTER,
 ];
 /// Our annotations that decisions read. Not those of a pod template, and not the names that were offered, which are facts of the code.
-const ANNOTATIONS: [&str; 10] = [
+const ANNOTATIONS: [&str; 11] = [
     annotations::DESIRED_HASH,
     annotations::INSTRUCTIONS_HASH,
     annotations::TOOLS_HASH,
@@ -34,6 +36,7 @@ const ANNOTATIONS: [&str; 10] = [
     annotations::SYNTHESIZED_AT,
     annotations::SYNTHESIS_MODEL,
     annotations::TRACEPARENT,
+    annotations::ATTESTATION,
 ];
 /// The kinds that children are made for.
 const OWNERS: [&str; 5] = [
@@ -149,7 +152,9 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
         owned_digest: managed
             .ours
             .filter(|_| applied_by_us)
-            .map_or_else(String::new, |fields| extract::digest(live, fields)),
+            .map_or_else(String::new, |fields| {
+                extract::digest(live, fields) + &shared(kind, managed)
+            }),
         facts: if is_ours || kind != ChildKind::ConfigMap {
             facts(kind, live, &labels, managed)
         } else {
@@ -159,12 +164,26 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
     })
 }
 
+/// Marks a digest where others own what is ours alone: nothing if nobody does.
+fn shared(kind: ChildKind, managed: &Managed<'_>) -> String {
+    let trespasses: Vec<Value> = managed
+        .theirs
+        .iter()
+        .filter_map(|fields| sole::trespass(kind, fields))
+        .collect();
+    if trespasses.is_empty() {
+        return String::new();
+    }
+    format!("{SHARED}{}", hash::of_json(&trespasses))
+}
+
 fn facts(kind: ChildKind, live: &Value, labels: &Kept, managed: &Managed<'_>) -> Facts {
     match kind {
         ChildKind::Deployment => Facts::Deployment(deployment(live)),
         ChildKind::CronJob => Facts::CronJob {
             active: count(live.pointer("/status/active")),
             last_schedule: pointed_text(live, "/status/lastScheduleTime"),
+            suspended: is_true(live, "/spec/suspend"),
         },
         ChildKind::Job => Facts::Job(job(live)),
         ChildKind::Pod => Facts::Pod(pod::reduce(live)),
@@ -222,6 +241,7 @@ fn deployment(live: &Value) -> DeploymentFacts {
         desired: live
             .pointer("/spec/replicas")
             .map_or(1, |replicas| integer(Some(replicas))),
+        paused: is_true(live, "/spec/paused"),
         replicas: status("replicas"),
         updated: status("updatedReplicas"),
         ready: status("readyReplicas"),
@@ -262,13 +282,32 @@ fn job(live: &Value) -> JobFacts {
 
 /// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
 pub(super) fn ending_message(ended: &Value) -> Option<String> {
-    let mut message = owned_text(ended, "message").or_else(|| owned_text(ended, "reason"))?;
+    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
+    let mut message = langop_dsl::clean(message);
     let mut end = message.len().min(MAX_ENDING_MESSAGE);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
     message.truncate(end);
     Some(message)
+}
+
+/// SHA-256 of the data of a code ConfigMap that is what it says it is: immutable, named by its content, and with the hashes of its parts.
+fn content(live: &Value, annotation: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let data = live.get("data")?;
+    let is_immutable = live.get("immutable") == Some(&Value::Bool(true));
+    let is_text = live.get("binaryData").is_none_or(Value::is_null);
+    let hash = hash::of_json(data);
+    let is_named = text(live.get("metadata")?, "name")?.ends_with(&code::name_end(&hash));
+    let code_hash = hash::sha256_hex(text(data, names::CODE_KEY)?.as_bytes());
+    let instructions_hash = instructions::hash(text(data, names::INSTRUCTIONS_KEY)?);
+    let agrees = |key: &str, hash: &str| annotation(key).is_some_and(|said| said == hash);
+    (is_immutable
+        && is_text
+        && is_named
+        && agrees(annotations::CODE_HASH, &code_hash)
+        && agrees(annotations::INSTRUCTIONS_HASH, &instructions_hash))
+    .then_some(hash)
 }
 
 fn code(live: &Value) -> CodeFacts {
@@ -281,6 +320,7 @@ fn code(live: &Value) -> CodeFacts {
         revision: annotation(annotations::REVISION)
             .and_then(|text| text.parse().ok())
             .unwrap_or_default(),
+        content: content(live, |key| annotation(key).map(str::to_owned)),
         instructions_hash: annotation(annotations::INSTRUCTIONS_HASH)
             .unwrap_or_default()
             .to_owned(),
@@ -332,6 +372,10 @@ pub(super) fn owned_text(object: &Value, field: &str) -> Option<String> {
 
 pub(super) fn pointed_text(live: &Value, pointer: &str) -> Option<String> {
     live.pointer(pointer)?.as_str().map(str::to_owned)
+}
+
+fn is_true(live: &Value, pointer: &str) -> bool {
+    live.pointer(pointer).and_then(Value::as_bool) == Some(true)
 }
 
 pub(super) fn integer(value: Option<&Value>) -> i32 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use langop_api::{
     agent::{SynthesisInfo, Tokens},
     condition::Reason,
+    names::annotations,
 };
 use langop_desired::{
     agent::{
@@ -12,6 +13,7 @@ use langop_desired::{
         attempt::{self, Failed},
         code::{self, NewCode},
         decide::InFlight,
+        known,
         validate::ValidatedAgent,
     },
     conditions::Standing,
@@ -141,18 +143,17 @@ pub(super) async fn settle(
             duration,
             tokens,
         } => match store(ctx, agent, new, &info, observed).await? {
-            Ok(revision) => Ok(Settled {
-                news: Some(News::Stored {
-                    revision,
-                    model: new.model.clone(),
-                }),
-                ..Settled::unchanged(attempt::succeeded(
-                    &info,
-                    &new.code_hash,
-                    *duration,
-                    *tokens,
-                ))
-            }),
+            Ok((content, revision)) => {
+                let mut info = attempt::succeeded(&info, &new.code_hash, *duration, *tokens);
+                known::record_content(&mut info, &observed.codes, &content, revision);
+                Ok(Settled {
+                    news: Some(News::Stored {
+                        revision,
+                        model: new.model.clone(),
+                    }),
+                    ..Settled::unchanged(info)
+                })
+            }
             // It is paid for: as if the call went on, until there is room for what it gave.
             Err(standing) => Ok(Settled {
                 refused: Some(standing),
@@ -162,16 +163,26 @@ pub(super) async fn settle(
     }
 }
 
-/// Stores new code as the next revision. Code that is stored already is made the newest.
+/// Stores new code as the next revision. Code that is stored already is made the newest. Gives the hash of its content, and its number.
 async fn store(
     ctx: &Context,
     agent: &ValidatedAgent,
     new: &NewCode,
     info: &SynthesisInfo,
     observed: &ObservedAgent,
-) -> Result<Result<i64, Standing>, ReconcileError> {
+) -> Result<Result<(String, i64), Standing>, ReconcileError> {
     let next = code::next_revision(&observed.codes, info);
-    let config_map = code::build_code_config_map(agent, new, next);
+    let mut config_map = code::build_code_config_map(agent, new, next);
+    let content = code::content_of(&config_map);
+    let attestation = (
+        annotations::ATTESTATION.to_owned(),
+        ctx.attestor.sign(&agent.owner.uid, &content),
+    );
+    config_map
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .extend([attestation.clone()]);
     let name = config_map.metadata.name.clone().unwrap_or_default();
     let known = observed
         .codes
@@ -185,13 +196,14 @@ async fn store(
     }
     let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
     let Some(stored) = stored.or(known) else {
-        return Ok(Ok(next));
+        return Ok(Ok((content, next)));
     };
     let revision = code::revision_of_new(&stored, &observed.codes, info, agent.pinned);
     // Of the same content as before it may still be offered more or less.
-    let wanted = code::all_annotations(agent, new, revision);
+    let mut wanted = code::all_annotations(agent, new, revision);
+    wanted.extend([attestation]);
     let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;
-    Ok(annotated.map(|_| revision))
+    Ok(annotated.map(|_| (content, revision)))
 }
 
 /// Judges what the synthesizer said; `name` is the agent's, `measured` how long the call took.

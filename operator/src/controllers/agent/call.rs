@@ -70,11 +70,13 @@ pub(super) async fn start(
     );
     let target = Target::new(Kind::Agent, Some(&agent.namespace), &agent.name);
     let again = ctx.clone();
-    ctx.synthesis
-        .agents
-        .start(uid, call.about, made.instrument(span), move || {
-            again.triggers.send(target);
-        });
+    ctx.synthesis.agents.start(
+        uid,
+        &agent.namespace,
+        call.about,
+        made.instrument(span),
+        move || again.triggers.send(target),
+    );
     super::announce::started(ctx, object).await;
 }
 

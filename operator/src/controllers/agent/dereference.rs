@@ -4,17 +4,23 @@
 use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, agent::ExecutionMode, names::labels};
+use langop_api::{
+    LanguageAgent,
+    agent::{ExecutionMode, SynthesisInfo},
+    names::{annotations, labels},
+};
 use langop_desired::{
-    agent::{AgentContext, ObservedAgent, child_names, claim_name},
+    agent::{AgentContext, ObservedAgent, child_names, claim_name, known},
     meta::Owner,
     namesake::NamedKind,
     observed::{ChildKind, Facts, Observed},
     references::References,
+    runners::{is_pod_of, is_run_of},
 };
 
 use crate::{
     apply::{self, Free},
+    attest,
     context::Context,
     dereference::InNamespace,
     error::ReconcileError,
@@ -66,6 +72,24 @@ fn is_new(observed: &ObservedAgent) -> bool {
     observed.network_policy.is_none()
 }
 
+/// The live children; of the stored code, only what the record knows, and the record then knows all of it.
+pub(super) fn observed_by(
+    ctx: &Context,
+    agent: &LanguageAgent,
+    info: &mut SynthesisInfo,
+) -> ObservedAgent {
+    let mut observed = observed(ctx, agent);
+    let uid = agent.meta().uid.clone().unwrap_or_default();
+    let key = info.attempt_key.clone();
+    known::recognise(&mut observed, info, |stored, content| {
+        let signature = stored.annotations.get(annotations::ATTESTATION);
+        key.as_deref()
+            .zip(signature)
+            .is_some_and(|(key, signature)| attest::is_signed(key, &uid, content, signature))
+    });
+    observed
+}
+
 /// The live children.
 pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     let metadata = agent.meta();
@@ -83,6 +107,12 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             .is_some_and(|controller| controller.uid == *uid)
     };
     let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
+    let cron_job = child(ChildKind::CronJob);
+    let labelled = |kind| ctx.index.labelled(labels::AGENT, namespace, name, kind);
+    let mut jobs = labelled(ChildKind::Job);
+    jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
+    let mut pods = labelled(ChildKind::Pod);
+    pods.retain(|pod| is_pod_of(pod, name, &jobs));
     let codes = ctx
         .index
         .controlled_by(uid)
@@ -90,7 +120,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         .filter(|child| matches!(child.facts, Facts::Code(_)));
     ObservedAgent {
         deployment: child(ChildKind::Deployment),
-        cron_job: child(ChildKind::CronJob),
+        cron_job,
         network_policy: child(ChildKind::NetworkPolicy),
         claim: ctx.index.get(
             ChildKind::PersistentVolumeClaim,
@@ -98,12 +128,9 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             &claim_name(name),
         ),
         codes: codes.collect(),
-        pods: ctx
-            .index
-            .labelled(labels::AGENT, namespace, name, ChildKind::Pod),
-        jobs: ctx
-            .index
-            .labelled(labels::AGENT, namespace, name, ChildKind::Job),
+        pods,
+        jobs,
+        unknown_revisions: Vec::new(),
         conflicts: Vec::new(),
         since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }

@@ -19,11 +19,12 @@ use langop_desired::{
         build::{self, Built, Fate},
         code,
         decide::{self, Decision, InFlight},
-        history,
+        history, known,
         status::{self, StatusInput, interrupted, status},
         validate::{ValidatedAgent, validate},
     },
     backoff::due,
+    children::{Children, Prepared},
     conditions::{self, Standing},
     observed::ChildKind,
 };
@@ -55,6 +56,32 @@ impl Reconciled for LanguageAgent {
             Err(invalid) => stop(&ctx, &context, &[], invalid.into()).await,
         }
     }
+
+    fn interrupted(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let generation = self.metadata.generation.unwrap_or_default();
+        let observed = dereference::observed(ctx, self);
+        Some(interrupted(
+            &previous(self),
+            generation,
+            standing,
+            &observed,
+            now(),
+        ))
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let owner = owner(self)?;
+        let context = dereference::context(ctx, self, &owner, &mut Free::default()).await?;
+        let settings = &ctx.settings.build;
+        Ok(validate(&context, settings, now()).map_or_else(
+            |_| Children::default(),
+            |agent| {
+                let kept = build::Workload::Keep;
+                let built = build::build(&agent, &kept, &context.observed, settings);
+                built.children.policies()
+            },
+        ))
+    }
 }
 
 /// The agent's names are its own: code is decided on, children are applied, and what happened is told.
@@ -65,14 +92,15 @@ async fn proceed(
     mut free: Free,
 ) -> Result<Done, ReconcileError> {
     let before = previous(context.agent);
-    let info = before.synthesis_info.clone().unwrap_or_default();
+    let mut info = before.synthesis_info.clone().unwrap_or_default();
+    context.observed = dereference::observed_by(ctx, context.agent, &mut info);
     if code::is_lost(&context.observed.codes, &info) {
         crate::code::look_again(ctx, agent).await?;
-        context.observed = dereference::observed(ctx, context.agent);
+        context.observed = dereference::observed_by(ctx, context.agent, &mut info);
     }
-    let settled = answer::settle(ctx, agent, info, &context.observed).await?;
-    context.observed = dereference::observed(ctx, context.agent);
-    let plan = plan(ctx, agent, &settled, &context);
+    let mut settled = answer::settle(ctx, agent, info, &context.observed).await?;
+    context.observed = dereference::observed_by(ctx, context.agent, &mut settled.info);
+    let mut plan = plan(ctx, agent, &settled, &context);
 
     let workload = plan.decision.workload(agent, &plan.info);
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
@@ -91,7 +119,7 @@ async fn proceed(
     if !written.is_empty() && plan.call.is_none() {
         ctx.precedence.give_way().await;
     }
-    let annotated = follow_inputs(ctx, agent, &plan, &context).await;
+    let annotated = follow_inputs(ctx, agent, &plan).await;
     let annotated = or_announce(ctx, context.agent, &written, annotated).await?;
     let children = match children {
         Ok(children) => children,
@@ -105,7 +133,7 @@ async fn proceed(
         }
     };
 
-    context.observed = dereference::observed(ctx, context.agent);
+    context.observed = dereference::observed_by(ctx, context.agent, &mut plan.info);
     let next = status(&StatusInput {
         previous: &before,
         agent,
@@ -240,6 +268,12 @@ fn plan(
         failure: None,
         call: None,
     };
+    if let Decision::Activate { code } = &decision {
+        let mut info = info;
+        let next = code::next_revision(codes, &info);
+        known::record(&mut info, codes, code, next);
+        return as_is(decision, info);
+    }
     let Decision::Synthesize {
         variant, current, ..
     } = &decision
@@ -249,8 +283,8 @@ fn plan(
     if ctx.synthesis.synthesizer.is_none() {
         return disabled(ctx, agent, info, decision.code().cloned());
     }
-    if let Some(pause) = ctx.synthesis.asked_to_wait(uid) {
-        // Asked to come back later than the back-off says.
+    if let Some(pause) = ctx.synthesis.has_to_wait(uid) {
+        // Longer than the back-off says.
         let decision = Decision::BackingOff {
             due: due(now(), pause),
             current: current.clone(),
@@ -263,7 +297,7 @@ fn plan(
         current: current.clone(),
     };
     Plan {
-        info: attempt::started(&info, agent),
+        info: attempt::started(&info, agent, Some(ctx.attestor.key())),
         decision,
         failure: None,
         call: Some(call),
@@ -281,7 +315,7 @@ fn disabled(
         due: due(now(), ctx.settings.backoff_max),
         current,
     };
-    let asked = attempt::started(&info, agent);
+    let asked = attempt::started(&info, agent, None);
     let is_same_question = asked.instructions_hash == info.instructions_hash
         && asked.attempted_resynthesize == info.attempted_resynthesize;
     if decide::is_disabled(&info) && is_same_question {
@@ -306,15 +340,11 @@ async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,
     plan: &Plan,
-    context: &AgentContext<'_>,
 ) -> Result<Result<Written, Standing>, ReconcileError> {
     let Some(active) = plan.decision.code() else {
         return Ok(Ok(Written::No));
     };
-    let revision = match plan.decision {
-        Decision::Activate { .. } => code::next_revision(&context.observed.codes, &plan.info),
-        _ => code::revision(active),
-    };
+    let revision = known::recorded(&plan.info, active).unwrap_or_else(|| code::revision(active));
     crate::code::annotate(ctx, active, &code::input_annotations(agent, revision)).await
 }
 

@@ -81,8 +81,8 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
             (Status::False, Reason::WaitingForReferences, message)
         }
         Decision::RevisionNotFound(revision) => {
-            let message = not_found(input, *revision);
-            (Status::False, Reason::RevisionNotFound, message)
+            let (reason, message) = not_found(input, *revision);
+            (Status::False, reason, message)
         }
         Decision::NoCode | Decision::NothingToRun => {
             let message = "there are no instructions to make code from".to_owned();
@@ -174,7 +174,13 @@ fn cause_again(input: &StatusInput<'_>) -> Cause {
     }
 }
 
-pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> String {
+pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, String) {
+    if input.observed.unknown_revisions.contains(&revision) {
+        let message = format!(
+            "revision {revision} is claimed by a ConfigMap that this operator did not store, and is not run: correct spec.synthesis.revision or remove it"
+        );
+        return (Reason::RevisionUnknown, message);
+    }
     let mut stored: Vec<i64> = code::usable(&input.observed.codes)
         .map(|(_, facts)| facts.revision)
         .collect();
@@ -190,9 +196,10 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> String {
                 .join(", ")
         ),
     };
-    format!(
+    let message = format!(
         "revision {revision} is not stored ({stored}): correct spec.synthesis.revision or remove it"
-    )
+    );
+    (Reason::RevisionNotFound, message)
 }
 
 /// Present exactly when there is code that could be stale. Of a workload that stays as it is, nothing new is known.

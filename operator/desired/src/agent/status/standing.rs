@@ -52,7 +52,10 @@ fn of_spec(input: &StatusInput<'_>) -> Option<Standing> {
         return Some(fault.clone().into());
     }
     match input.decision {
-        Decision::RevisionNotFound(revision) => Some(Standing::Stalled(Reason::RevisionNotFound, not_found(input, *revision))),
+        Decision::RevisionNotFound(revision) => {
+            let (reason, message) = not_found(input, *revision);
+            Some(Standing::Stalled(reason, message))
+        }
         Decision::NothingToRun => Some(Standing::Stalled(
             Reason::NothingToRun,
             "there are neither instructions nor an image: set spec.instructions, or spec.image to an image that does the work".to_owned(),
@@ -124,9 +127,10 @@ fn of_deployment(input: &StatusInput<'_>) -> Standing {
     match conditions::rollout(deployment_facts(input.observed), troubles) {
         // One message for all stages of a rollout that names no trouble: each other one would be a write.
         Standing::Progressing(reason, message)
-            if !troubles
-                .cause()
-                .is_some_and(|cause| message.contains(cause)) =>
+            if message != conditions::PAUSED
+                && !troubles
+                    .cause()
+                    .is_some_and(|cause| message.contains(cause)) =>
         {
             Standing::Progressing(reason, "the pods are not ready yet".to_owned())
         }

@@ -5,6 +5,7 @@ mod claim;
 mod crash_loop;
 mod decide;
 mod executions;
+mod known;
 mod property;
 mod status;
 mod store;
@@ -276,6 +277,7 @@ pub(super) fn cron_job(active: i32) -> Arc<Observed> {
         Facts::CronJob {
             active,
             last_schedule: None,
+            suspended: false,
         },
     ))
 }

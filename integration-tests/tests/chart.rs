@@ -1,0 +1,589 @@
+//! The Helm chart: strict about its values, true to its promises on a real API server. Pods are simulated, so what the programs do
+//! inside of them is not shown here.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, too"
+)]
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+        batch::v1::Job,
+        core::v1::Secret,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use langop_api::LanguageTool;
+use langop_integration_tests::{
+    ControlPlane, Synthesizer,
+    control_plane::binaries,
+    manifests,
+    programs::{account_kubeconfig, locate},
+    run_dir, wait, workspace_root,
+};
+use serde_json::{Value, json};
+
+const RELEASE: &str = "langop";
+const NAMESPACE: &str = "langop-system";
+const SOON: Duration = Duration::from_secs(60);
+
+/// `helm`, against no cluster or one.
+struct Helm {
+    program: PathBuf,
+    chart: PathBuf,
+    kubeconfig: Option<PathBuf>,
+}
+
+impl Helm {
+    async fn offline() -> Self {
+        Self {
+            program: binaries::helm().await.unwrap(),
+            chart: workspace_root().unwrap().join("charts/language-operator"),
+            kubeconfig: None,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
+        command.args(args).args(["--namespace", NAMESPACE]);
+        // Without one, helm would look for a cluster of the person who runs the tests.
+        command.env(
+            "KUBECONFIG",
+            self.kubeconfig.as_deref().unwrap_or("/dev/null".as_ref()),
+        );
+        command.output().unwrap()
+    }
+
+    /// What it prints; panics with its complaint if it fails.
+    #[track_caller]
+    fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "helm {args:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// Its complaint; panics if it has none.
+    #[track_caller]
+    fn refused(&self, values: &Value) -> String {
+        let chart = self.chart.to_str().unwrap().to_owned();
+        let output = with_values(values, |file| {
+            self.run(&["template", RELEASE, &chart, "--values", file])
+        });
+        assert!(!output.status.success(), "{values} was taken");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// The rendered objects for these values.
+    #[track_caller]
+    fn render(&self, values: &Value) -> String {
+        let chart = self.chart.to_str().unwrap();
+        with_values(values, |file| {
+            self.done(&["template", RELEASE, chart, "--values", file])
+        })
+    }
+}
+
+fn with_values<T>(values: &Value, run: impl FnOnce(&str) -> T) -> T {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), values.to_string()).unwrap();
+    run(file.path().to_str().unwrap())
+}
+
+fn defaults() -> Value {
+    let text = std::fs::read_to_string(
+        workspace_root()
+            .unwrap()
+            .join("charts/language-operator/values.yaml"),
+    );
+    serde_saphyr::from_str(&text.unwrap()).unwrap()
+}
+
+/// `{"a": {"b": value}}` for the path `a.b`.
+fn at(path: &str, value: Value) -> Value {
+    path.rsplit('.')
+        .fold(value, |value, key| json!({ key: value }))
+}
+
+fn merge(into: &mut Value, other: Value) {
+    match (into, other) {
+        (Value::Object(into), Value::Object(other)) => {
+            for (key, value) in other {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, other) => *into = other,
+    }
+}
+
+/// Paths of all objects of the values, the root as the empty path, and of all leaves: whatever is no object with keys of its own.
+fn paths(value: &Value, path: &str, objects: &mut Vec<String>, leaves: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            objects.push(path.to_owned());
+            for (key, value) in fields {
+                let path = format!("{path}{}{key}", if path.is_empty() { "" } else { "." });
+                // Kubernetes' own words, which no schema of ours can know.
+                if key == "requests" || key == "limits" {
+                    leaves.insert(path);
+                } else {
+                    paths(value, &path, objects, leaves);
+                }
+            }
+        }
+        _ => {
+            leaves.insert(path.to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_refused_at_every_depth() {
+    let helm = Helm::offline().await;
+    let (mut objects, mut leaves) = (Vec::new(), BTreeSet::new());
+    paths(&defaults(), "", &mut objects, &mut leaves);
+    assert!(objects.len() > 15, "a poor reading: {objects:?}");
+    for object in objects {
+        let path = [object.as_str(), "misspelt"]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(".");
+        let complaint = helm.refused(&at(&path, json!(1)));
+        assert!(complaint.contains("misspelt"), "{path}: {complaint}");
+    }
+}
+
+/// Leaf, another value for it, what else must be set for it to matter.
+fn effects() -> Vec<(&'static str, Value, Value)> {
+    let none = || json!({});
+    let openai = || json!({"synthesizer": {"provider": "openai", "model": "m", "apiKey": {"existingSecret": "llm"}}});
+    let cert_manager =
+        || json!({"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "ca"}}}});
+    let own =
+        || json!({"tls": {"mode": "existingSecret", "serverSecret": "s", "clientSecret": "c"}});
+    let scaled = || json!({"synthesizer": {"autoscaling": {"enabled": true}}});
+    let monitored = || json!({"metrics": {"podMonitor": {"enabled": true}}});
+    let mut all = vec![
+        (
+            "imageRegistry",
+            json!("registry.example.com/mirror"),
+            none(),
+        ),
+        ("imagePullPolicy", json!("Always"), none()),
+        ("imagePullSecrets", json!(["pull"]), none()),
+        ("crds.enabled", json!(false), none()),
+        ("namespaces", json!(["team-a", "team-b"]), none()),
+        ("aggregateRoles", json!(true), none()),
+        ("operator.replicas", json!(3), none()),
+        ("synthesizer.replicas", json!(3), none()),
+        (
+            "synthesizer.provider",
+            json!("ollama"),
+            json!({"synthesizer": {"model": "m"}}),
+        ),
+        ("synthesizer.model", json!("other"), openai()),
+        (
+            "synthesizer.endpoint",
+            json!("http://llm.example.com"),
+            openai(),
+        ),
+        (
+            "synthesizer.apiKey.existingSecret",
+            json!("other"),
+            openai(),
+        ),
+        ("synthesizer.apiKey.key", json!("other"), openai()),
+        ("synthesizer.autoscaling.enabled", json!(true), none()),
+        ("synthesizer.autoscaling.minReplicas", json!(3), scaled()),
+        ("synthesizer.autoscaling.maxReplicas", json!(20), scaled()),
+        ("synthesizer.autoscaling.targetInFlight", json!(5), scaled()),
+        (
+            "synthesizer.ingressFrom",
+            json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]),
+            own(),
+        ),
+        (
+            "tls.mode",
+            json!("cert-manager"),
+            json!({"tls": {"certManager": {"issuerRef": {"name": "ca"}}}}),
+        ),
+        ("tls.serverSecret", json!("other"), own()),
+        ("tls.clientSecret", json!("other"), own()),
+        (
+            "tls.certManager.issuerRef.name",
+            json!("other"),
+            cert_manager(),
+        ),
+        (
+            "tls.certManager.issuerRef.kind",
+            json!("ClusterIssuer"),
+            cert_manager(),
+        ),
+        (
+            "tls.certManager.issuerRef.group",
+            json!("example.com"),
+            cert_manager(),
+        ),
+        ("tls.certManager.duration", json!("48h"), cert_manager()),
+        ("tls.certManager.renewBefore", json!("12h"), cert_manager()),
+        ("dns.preset", json!("openshift"), none()),
+        ("networkPolicy.enabled", json!(false), own()),
+        (
+            "networkPolicy.metricsFrom",
+            json!([{"podSelector": {"matchLabels": {"a": "b"}}}]),
+            none(),
+        ),
+        ("metrics.podMonitor.enabled", json!(true), none()),
+        (
+            "metrics.podMonitor.labels",
+            json!({"release": "prometheus"}),
+            monitored(),
+        ),
+        ("metrics.podMonitor.interval", json!("10s"), monitored()),
+        (
+            "telemetry.endpoint",
+            json!("http://collector.example.com:4317"),
+            none(),
+        ),
+    ];
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (leaf, value) in [
+        ("image.repository", json!("example.com/other")),
+        ("image.tag", json!("9.9.9")),
+        ("image.digest", json!(digest)),
+        ("days", json!(30)),
+        ("schedule", json!("0 0 * * *")),
+    ] {
+        all.push((format!("tls.generated.{leaf}").leak(), value, none()));
+    }
+    for (program, settings) in [
+        (
+            "operator",
+            json!({"LANGOP_CLUSTER_DOMAIN": "example.local"}),
+        ),
+        ("synthesizer", json!({"LANGOP_CACHE_TTL": "1h"})),
+    ] {
+        for (leaf, value) in [
+            ("image.repository", json!("example.com/other")),
+            ("image.tag", json!("9.9.9")),
+            ("image.digest", json!(digest)),
+            ("resources.requests", json!({"cpu": "1"})),
+            ("resources.limits", json!({"memory": "1Gi"})),
+            ("settings", settings),
+            ("logFormat", json!("text")),
+            ("podAnnotations", json!({"example.com/a": "b"})),
+            ("nodeSelector", json!({"disk": "fast"})),
+            ("tolerations", json!([{"key": "a", "operator": "Exists"}])),
+            ("affinity", json!({"podAntiAffinity": {}})),
+            ("priorityClassName", json!("high")),
+        ] {
+            all.push((format!("{program}.{leaf}").leak(), value, none()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_value_has_an_effect() {
+    let helm = Helm::offline().await;
+    let (mut objects, mut leaves) = (Vec::new(), BTreeSet::new());
+    paths(&defaults(), "", &mut objects, &mut leaves);
+    let effects = effects();
+    let tried: BTreeSet<String> = effects
+        .iter()
+        .map(|(leaf, ..)| (*leaf).to_owned())
+        .collect();
+    assert_eq!(tried, leaves, "the table and values.yaml differ");
+    for (leaf, value, needs) in effects {
+        let before = helm.render(&needs);
+        let mut values = needs;
+        merge(&mut values, at(leaf, value));
+        assert_ne!(helm.render(&values), before, "{leaf} changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn contradictions_end_in_a_sentence_that_says_what_to_write() {
+    let helm = Helm::offline().await;
+    for (values, advice) in [
+        (
+            json!({"synthesizer": {"provider": "ollama"}}),
+            "--set synthesizer.model=",
+        ),
+        (
+            json!({"synthesizer": {"provider": "anthropic", "model": "m"}}),
+            "--set synthesizer.apiKey.existingSecret=",
+        ),
+        (
+            json!({"synthesizer": {"provider": "openai", "model": "m"}}),
+            "set synthesizer.endpoint",
+        ),
+        (
+            json!({"tls": {"mode": "existingSecret", "serverSecret": "s"}}),
+            "set tls.serverSecret and tls.clientSecret",
+        ),
+        (
+            json!({"tls": {"mode": "cert-manager"}}),
+            "set tls.certManager.issuerRef.name",
+        ),
+        (
+            json!({"tls": {"mode": "off"}, "networkPolicy": {"enabled": false}}),
+            "Set tls.mode",
+        ),
+        (
+            json!({"tls": {"mode": "off"}, "synthesizer": {"ingressFrom": [{"podSelector": {}}]}}),
+            "set tls.mode",
+        ),
+        (
+            json!({"synthesizer": {"autoscaling": {"minReplicas": 11}}}),
+            "larger than maxReplicas",
+        ),
+    ] {
+        let complaint = helm.refused(&values);
+        assert!(complaint.contains(advice), "{values}: {complaint}");
+    }
+}
+
+async fn allowed(
+    client: &Client,
+    namespace: Option<&str>,
+    group: &str,
+    resource: &str,
+    verb: &str,
+) -> bool {
+    let owned = |text: &str| Some(text.to_owned());
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{NAMESPACE}:langop-operator")),
+            resource_attributes: Some(ResourceAttributes {
+                group: owned(group),
+                resource: owned(resource),
+                verb: owned(verb),
+                namespace: namespace.map(str::to_owned),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answer = api.create(&PostParams::default(), &review).await.unwrap();
+    answer.status.unwrap().allowed
+}
+
+async fn deployment(client: &Client, name: &str) -> Deployment {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    api.get(name).await.unwrap()
+}
+
+/// What the release's job does, under the release's account for it: kwok runs no programs.
+async fn certificates(cp: &ControlPlane, client: &Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    account_kubeconfig(cp, NAMESPACE, "langop-certificates", &kubeconfig)
+        .await
+        .unwrap();
+    let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
+    let job = jobs.list(&ListParams::default()).await.unwrap().items;
+    let [job] = job.as_slice() else {
+        panic!("not one Job: {job:?}");
+    };
+    let pod = job.spec.clone().unwrap().template.spec.unwrap();
+    let issue = || {
+        let mut program = Command::new(locate("langop-certificates").unwrap());
+        program.args(pod.containers[0].args.as_ref().unwrap());
+        let output = program.env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{:?}", output.stderr);
+        said
+    };
+    assert_eq!(issue().matches("issued ").count(), 3);
+    assert_eq!(issue().matches("kept ").count(), 3, "renewed for nothing");
+
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let mut files = Vec::new();
+    for secret in ["langop-synthesizer-tls", "langop-operator-tls"] {
+        let data = secrets.get(secret).await.unwrap().data.unwrap();
+        for (key, bytes) in data {
+            let file = dir.path().join(format!("{secret}-{key}"));
+            std::fs::write(&file, bytes.0).unwrap();
+            files.push(file.to_str().unwrap().to_owned());
+        }
+    }
+    let [server_ca, cert, key, client_ca, client_cert, client_key] = files.as_slice() else {
+        panic!("not three keys each: {files:?}");
+    };
+    let synthesizer = Synthesizer::template()
+        .env("LANGOP_TLS_CERT", cert)
+        .env("LANGOP_TLS_KEY", key)
+        .env("LANGOP_TLS_CLIENT_CA", server_ca)
+        .start()
+        .await
+        .unwrap();
+    let ask = |with_certificate: bool| {
+        let mut program = Command::new(locate("langop-synth").unwrap());
+        let url = synthesizer.grpc_url().replace("http://", "https://");
+        program
+            .args(["distill", "--name", "a", "--description", "b", "--endpoint"])
+            .arg(url)
+            .env("LANGOP_SYNTHESIZER_CA", client_ca)
+            .env(
+                "LANGOP_SYNTHESIZER_SERVER_NAME",
+                format!("langop-synthesizer.{NAMESPACE}.svc"),
+            );
+        if with_certificate {
+            program
+                .env("LANGOP_SYNTHESIZER_CERT", client_cert)
+                .env("LANGOP_SYNTHESIZER_KEY", client_key);
+        }
+        program.output().unwrap()
+    };
+    let answered = ask(true);
+    assert!(answered.status.success(), "{:?}", answered.stderr);
+    assert!(!ask(false).status.success(), "anybody is let in");
+}
+
+/// Install with nothing set, upgrade, foreign scaling, uninstall.
+#[tokio::test]
+async fn a_release_lives_and_leaves_what_people_wrote() {
+    let state = run_dir().unwrap().join("chart");
+    let cp = ControlPlane::start(&state).await.unwrap();
+    let client = cp.client().await.unwrap();
+    let helm = Helm {
+        kubeconfig: cp.kubeconfig().map(Into::into),
+        ..Helm::offline().await
+    };
+    let chart = helm.chart.to_str().unwrap().to_owned();
+    let chart = chart.as_str();
+
+    let notes = helm.done(&[
+        "install",
+        RELEASE,
+        chart,
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        "120s",
+    ]);
+    assert!(notes.contains("kubectl get langop -A"), "{notes}");
+    for name in ["langop-operator", "langop-synthesizer"] {
+        let ready = deployment(&client, name)
+            .await
+            .status
+            .unwrap()
+            .ready_replicas;
+        assert_eq!(ready, Some(2), "{name}");
+    }
+    assert!(
+        allowed(
+            &client,
+            Some("anywhere"),
+            "langop.io",
+            "languageagents",
+            "watch"
+        )
+        .await
+    );
+    assert!(
+        allowed(
+            &client,
+            Some(NAMESPACE),
+            "coordination.k8s.io",
+            "leases",
+            "create"
+        )
+        .await
+    );
+    assert!(!allowed(&client, Some("anywhere"), "", "secrets", "get").await);
+    assert!(
+        !allowed(
+            &client,
+            Some("anywhere"),
+            "coordination.k8s.io",
+            "leases",
+            "create"
+        )
+        .await
+    );
+
+    certificates(&cp, &client).await;
+
+    // A user's object, by the CRDs of the release.
+    let tool = manifests::parse(
+        "{apiVersion: langop.io/v1alpha1, kind: LanguageTool, metadata: {name: search}, spec: {type: mcp, image: 'example.com/a:1'}}",
+    );
+    manifests::apply(&client, &tool.unwrap()[0], "default")
+        .await
+        .unwrap();
+
+    // What changes for one program rolls that one only.
+    let before = deployment(&client, "langop-operator").await;
+    helm.done(&[
+        "upgrade",
+        RELEASE,
+        chart,
+        "--wait",
+        "--set",
+        "synthesizer.settings.LANGOP_CACHE_TTL=1h",
+    ]);
+    let after = deployment(&client, "langop-operator").await;
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(
+        deployment(&client, "langop-synthesizer")
+            .await
+            .metadata
+            .generation,
+        Some(2)
+    );
+
+    // Whoever scales it, an autoscaler for one, keeps what it scaled.
+    let scaled = [
+        "upgrade",
+        RELEASE,
+        chart,
+        "--set",
+        "synthesizer.autoscaling.enabled=true",
+    ];
+    helm.done(&scaled);
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let five = Patch::Merge(json!({"spec": {"replicas": 5}}));
+    api.patch_scale("langop-synthesizer", &PatchParams::default(), &five)
+        .await
+        .unwrap();
+    helm.done(&[&scaled[..], &["--set", "synthesizer.logFormat=text"]].concat());
+    let replicas = deployment(&client, "langop-synthesizer")
+        .await
+        .spec
+        .unwrap()
+        .replicas;
+    assert_eq!(replicas, Some(5));
+
+    helm.done(&["uninstall", RELEASE, "--wait"]);
+    wait::gone(api, "langop-operator", SOON).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let kept = crds.list(&ListParams::default()).await.unwrap().items.len();
+    assert_eq!(kept, 6, "the CRDs went with the release");
+    let tools: Api<LanguageTool> = Api::namespaced(client, "default");
+    tools.get("search").await.unwrap();
+    cp.stop().await.unwrap();
+}
