@@ -120,7 +120,8 @@ pub struct RunArgs {
         value_name = "UID|none"
     )]
     pub run_as_user: String,
-    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out
+    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out; all private ranges when
+    /// absent
     #[arg(
         long,
         env = "LANGOP_CLUSTER_CIDRS",
@@ -144,6 +145,23 @@ pub struct RunArgs {
     /// Most memory, in MiB, that the objects of one namespace may take in the operator; what is over it is told so, and keeps running
     #[arg(long, env = "LANGOP_NAMESPACE_MEBIBYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "MIB")]
     pub namespace_mebibytes: u32,
+    /// Ranges (comma list) that no tenant's egress rule may name, beside link-local ones and the clouds' metadata services
+    #[arg(
+        long,
+        env = "LANGOP_NEVER_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub never_cidrs: Vec<String>,
+    /// Whether tenants' egress rules count where no LanguageCluster says so
+    #[arg(
+        long,
+        env = "LANGOP_DEFAULT_EGRESS",
+        default_value = "Deny",
+        ignore_case = true,
+        value_name = "Deny|Allow"
+    )]
+    pub default_egress: DefaultEgress,
     /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the operator's own
     #[arg(
         long,
@@ -170,7 +188,15 @@ pub struct RunArgs {
         value_name = "LABELS"
     )]
     pub dns_pod_labels: Vec<String>,
-    /// Ports of the DNS servers' pods (comma list)
+    /// Addresses of the DNS servers (comma list), where those are no pods: NodeLocal DNSCache, or a cloud's own
+    #[arg(
+        long,
+        env = "LANGOP_DNS_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub dns_cidrs: Vec<String>,
+    /// Ports of the DNS servers (comma list)
     #[arg(
         long,
         env = "LANGOP_DNS_PORTS",
@@ -195,6 +221,16 @@ pub struct RunArgs {
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
+}
+
+/// Whether tenants' egress rules count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum DefaultEgress {
+    /// Only what agents, tools and models refer to.
+    Deny,
+    /// All that their specs name.
+    Allow,
 }
 
 /// How log lines look.

@@ -37,7 +37,7 @@ impl<'a> InNamespace<'a> {
     }
 
     /// The LanguageCluster that frames it.
-    pub(crate) fn cluster(&self) -> Option<ClusterView> {
+    pub(crate) fn frame(&self) -> Option<ClusterView> {
         let clusters = self.stores.clusters.list(None);
         let seen = clusters.iter().map(|cluster| cluster::Seen {
             metadata: cluster.meta(),

@@ -37,6 +37,7 @@ mod precedence;
 mod readiness;
 mod replicas;
 mod request;
+mod resolver;
 mod runner;
 mod status;
 mod synthesis;

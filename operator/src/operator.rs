@@ -32,7 +32,7 @@ use crate::{
     precedence::Precedence,
     readiness::Readiness,
     replicas::Replicas,
-    runner,
+    resolver, runner,
     settings::{Scope, Settings},
     synthesis::Synthesis,
     synthesizer::Synthesizer,
@@ -58,6 +58,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         replicas.as_ref(),
     )?);
     announce(&ctx.settings);
+    resolver::hint(&ctx.settings.build);
 
     let stop = CancellationToken::new();
     let signals = until_signal()?;
@@ -249,6 +250,7 @@ fn context(
         accepted: Accepted::default(),
         precedence: Precedence::default(),
         counted: HashMap::default().into(),
+        baselines: tokio::sync::Mutex::default(),
         metrics,
         client,
         settings,

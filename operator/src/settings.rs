@@ -3,11 +3,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use langop_api::policy::Protocol;
-use langop_desired::settings::{Dns, Settings as BuildSettings};
+use langop_api::{cluster::AgentEgress, policy::Protocol};
+use langop_desired::{
+    policy,
+    settings::{Dns, Settings as BuildSettings},
+};
 use langop_proto::tls::Credentials;
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::cli::{DefaultEgress, LogFormat, RunArgs};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -99,10 +102,13 @@ pub enum SettingsError {
     )]
     Namespace(String),
     /// A range of addresses.
+    #[error("{0}: {1}")]
+    Cidr(&'static str, String),
+    /// DNS servers by one of the two labels.
     #[error(
-        "LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8"
+        "LANGOP_DNS_NAMESPACE_LABELS and LANGOP_DNS_POD_LABELS go together: set both, or set both empty and LANGOP_DNS_CIDRS"
     )]
-    Cidr(String),
+    HalfOfDns,
     /// What may be a label of a pod.
     #[error(
         "LANGOP_POD_LABEL_PREFIXES '{0}' cannot be used: write a key such as example.com/team, or a prefix that ends in '/' such as example.com/; not langop.io/ or all of app.kubernetes.io/, by which policies select"
@@ -155,14 +161,13 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),
         run_as_user: run_as_user(&args.run_as_user)?,
-        dns: Dns {
-            namespace_labels: labels(&args.dns_namespace_labels)?,
-            pod_labels: labels(&args.dns_pod_labels)?,
-            ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
+        dns: dns(args)?,
+        cluster_cidrs: cidrs("LANGOP_CLUSTER_CIDRS", &args.cluster_cidrs)?,
+        never_cidrs: cidrs("LANGOP_NEVER_CIDRS", &args.never_cidrs)?,
+        default_egress: match args.default_egress {
+            DefaultEgress::Deny => AgentEgress::Deny,
+            DefaultEgress::Allow => AgentEgress::Allow,
         },
-        cluster_cidrs: list(&args.cluster_cidrs)
-            .map(cidr)
-            .collect::<Result<_, _>>()?,
         pod_label_prefixes: list(&args.pod_label_prefixes)
             .map(label_prefix)
             .collect::<Result<_, _>>()?,
@@ -171,6 +176,21 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             .map(namespace)
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// Both labels or none: half a name would open the port to whoever has the other half.
+fn dns(args: &RunArgs) -> Result<Dns, SettingsError> {
+    let dns = Dns {
+        namespace_labels: labels(&args.dns_namespace_labels)?,
+        pod_labels: labels(&args.dns_pod_labels)?,
+        cidrs: cidrs("LANGOP_DNS_CIDRS", &args.dns_cidrs)?,
+        ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
+    };
+    if dns.namespace_labels.is_empty() == dns.pod_labels.is_empty() {
+        Ok(dns)
+    } else {
+        Err(SettingsError::HalfOfDns)
+    }
 }
 
 /// Charts set variables to the empty text where they mean "not set".
@@ -287,15 +307,10 @@ fn port(item: &str) -> Result<(i32, Protocol), SettingsError> {
     }
 }
 
-fn cidr(item: &str) -> Result<String, SettingsError> {
-    let bad = || SettingsError::Cidr(item.to_owned());
-    let (address, length) = item.split_once('/').ok_or_else(bad)?;
-    let address: std::net::IpAddr = address.parse().map_err(|_| bad())?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    match length.parse::<u8>() {
-        Ok(length) if length <= longest => Ok(item.to_owned()),
-        _ => Err(bad()),
-    }
+fn cidrs(setting: &'static str, items: &[String]) -> Result<Vec<String>, SettingsError> {
+    list(items)
+        .map(|item| policy::range(item).map_err(|why| SettingsError::Cidr(setting, why)))
+        .collect()
 }
 
 /// A key, or a DNS name and `/`; none of those that we select by.
@@ -396,6 +411,27 @@ mod tests {
     }
 
     #[test]
+    fn dns_may_be_addresses_alone_and_egress_is_denied_unless_said() {
+        let given = [
+            "--dns-pod-labels",
+            "",
+            "--dns-namespace-labels",
+            "",
+            "--dns-cidrs",
+            "169.254.20.10/32",
+            "--default-egress",
+            "allow",
+        ];
+        let build = settings(&given).unwrap().build;
+        assert_eq!(build.dns.cidrs, ["169.254.20.10/32"]);
+        assert!(build.dns.pod_labels.is_empty() && build.default_egress == AgentEgress::Allow);
+        assert_eq!(
+            settings(&[]).unwrap().build.default_egress,
+            AgentEgress::Deny
+        );
+    }
+
+    #[test]
     fn bad_values_are_refused() {
         for bad in [
             ["--synthesizer-endpoint", "host:1"],
@@ -409,6 +445,10 @@ mod tests {
             ["--namespaces", "Prod"],
             ["--cluster-cidrs", "10.0.0.0"],
             ["--cluster-cidrs", "10.0.0.0/33"],
+            ["--never-cidrs", "198.51.100.7"],
+            ["--dns-cidrs", "169.254.20.10"],
+            ["--dns-pod-labels", ""],
+            ["--dns-namespace-labels", ""],
             ["--synthesis-backoff-max", "1s"],
             ["--pod-label-prefixes", "langop.io/"],
             ["--pod-label-prefixes", "app.kubernetes.io/"],

@@ -252,10 +252,7 @@ fn concerned<K: Stored>(
             let named = [old, new].into_iter().flatten();
             for namespace in named.flat_map(|cluster| framed(&ctx.index, cluster)) {
                 targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
-                targets.extend(all_in::<LanguageAgent>(ctx, &namespace));
-                targets.extend(all_in::<LanguageClient>(ctx, &namespace));
-                targets.extend(all_in::<LanguageModel>(ctx, &namespace));
-                targets.extend(all_in::<LanguageTool>(ctx, &namespace));
+                targets.extend(triggers::framed(&ctx.stores, &namespace));
             }
         }
         Kind::Model | Kind::Persona | Kind::Tool => {
@@ -271,15 +268,6 @@ fn concerned<K: Stored>(
     targets.sort();
     targets.dedup();
     targets
-}
-
-/// The objects of one kind in a namespace.
-fn all_in<K: Stored>(ctx: &Context, namespace: &str) -> Vec<Target> {
-    let objects = K::objects(&ctx.stores).list(Some(namespace));
-    objects
-        .iter()
-        .map(|object| triggers::target_of(&**object))
-        .collect()
 }
 
 /// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
@@ -353,6 +341,8 @@ fn concern(ctx: &Context, change: &index::Change) {
     }
     if ctx.triggers.is_open() {
         ctx.triggers.send_all(triggers::of_child(change));
+        ctx.triggers
+            .send_all(triggers::of_baseline(&ctx.stores, change));
     }
 }
 

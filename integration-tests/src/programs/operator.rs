@@ -160,6 +160,8 @@ impl OperatorBuilder {
             set("LANGOP_LEADER_ELECT", leader_elect.into()),
             // Rollouts as in production, but sooner.
             set("LANGOP_MIN_READY_SECONDS", "1".into()),
+            // Most tests have no LanguageCluster, and say of egress what an administrator would.
+            set("LANGOP_DEFAULT_EGRESS", "Allow".into()),
         ];
         if let Scope::Namespaces(names) = &self.scope {
             env.push(set("LANGOP_NAMESPACES", names.join(",").into()));

@@ -68,7 +68,8 @@ pub struct LanguageClientSpec {
     /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
-    /// Namespaces that may come in, on its port only; absent: any.
+    /// Namespaces that may come in, on its port only; absent: its own, and those that the LanguageCluster
+    /// lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ingress_from: Option<Vec<IngressPeer>>,

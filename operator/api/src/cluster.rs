@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{policy::IngressPeer, quantity::Quantity};
+use crate::{
+    policy::{EgressRule, IngressPeer},
+    quantity::Quantity,
+};
 
 /// Refuses the namespaces of Kubernetes itself. `namespace` is a reserved word of CEL, hence the underscores.
 const NAMESPACE_RULE: &str = "has(self.spec.__namespace__) \
@@ -57,16 +60,26 @@ pub struct LanguageClusterSpec {
     /// Pod Security level of the namespace; `restricted` when absent.
     #[serde(default)]
     pub pod_security: PodSecurity,
-    /// Whether only the namespace itself, the operator's and `ingressFrom` may come in; true when absent.
+    /// Whether only the namespace itself and `ingressFrom` may come in; true when absent. Agents, tools, model proxies and clients are
+    /// closed in any case: they let in who uses them.
     #[serde(default = "yes")]
     pub network_isolation: bool,
-    /// Further namespaces that may come in.
+    /// Further namespaces that may come in, to clients that name none, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub ingress_from: Vec<IngressPeer>,
-    /// Whether agents may declare `egress` of their own; Deny when absent.
+    /// Whether agents, tools and models may declare `egress` of their own; Deny when absent.
     #[serde(default)]
     pub agent_egress: AgentEgress,
+    /// What their `egress` may be even so: each of their rules must be within one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub allowed_egress: Vec<EgressRule>,
+    /// What model proxies reach that name nothing. Absent: public addresses, on port 443 and from the operator's own proxy only where egress
+    /// is denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub model_egress: Option<Vec<EgressRule>>,
     /// What pods of agents, tools, models and clients may ask for. What it does not name is not limited by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodFrame>,
@@ -216,13 +229,13 @@ impl std::fmt::Display for PodSecurity {
     }
 }
 
-/// Whether agents may declare egress.
+/// Whether agents, tools and models may declare egress.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentEgress {
-    /// Only their tools, models and DNS.
+    /// Only what they refer to, DNS, and what the administrator allows.
     #[default]
     Deny,
-    /// What their spec names too.
+    /// What their specs name too.
     Allow,
 }
 

@@ -5,7 +5,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pod::{CaBundle, EnvVar, NameRef, Resources, SecretKeyRef};
+use crate::{
+    pod::{CaBundle, EnvVar, NameRef, Resources, SecretKeyRef},
+    policy::EgressRule,
+};
 
 /// An LLM, and the proxy through which agents reach it.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
@@ -83,6 +86,11 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OLLAMA_API_KEY', 'CUSTOM_API_KEY']))").message("env must not set a name the operator sets itself (PORT, HOME, LITELLM_PROVIDER, LITELLM_MODEL and the provider's API key); use apiKeySecretRef for the key"))]
     pub env: Vec<EnvVar>,
+    /// What the proxy may reach beside DNS. Absent: public addresses, on the port of `endpoint` or 443; a server in the cluster must be
+    /// named here. Where the LanguageCluster denies egress, only what it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub egress: Option<Vec<EgressRule>>,
 }
 
 /// Who serves a model.

@@ -116,8 +116,8 @@ pub struct LanguageToolSpec {
     /// When absent: tcp in service mode, none as a sidecar, which may well listen at localhost only. Neither ends a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ToolProbe>,
-    /// What it may reach. Service mode: absent means that no policy limits it; present, even empty, limits it to DNS and these. Sidecar
-    /// mode: added to the agent's own, whose network it shares.
+    /// What it may reach beside DNS; nothing when absent. Sidecar mode: added to the agent's own, whose network it shares. Where the
+    /// LanguageCluster denies egress, only what it allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub egress: Option<Vec<EgressRule>>,

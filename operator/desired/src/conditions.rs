@@ -178,6 +178,14 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
 }
 
+/// How it stands beside this remark, which stops nothing: what is otherwise as the spec says is not, quite.
+pub(crate) fn remarked(standing: Standing, remark: Option<&Invalid>) -> Standing {
+    match (standing, remark) {
+        (Standing::Ready(..), Some(remark)) => remark.clone().into(),
+        (standing, _) => standing,
+    }
+}
+
 /// The conditions of a resource that stands like this, of which nothing else is newly known.
 pub fn interrupted(
     previous: &[Condition],
@@ -198,9 +206,13 @@ pub fn interrupted(
 
 /// The phase of a model, tool or client.
 pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
+    let stalled = find(conditions, types::STALLED);
     if is_true(conditions, types::READY) {
         ServicePhase::Running
-    } else if is_true(conditions, types::STALLED) {
+    } else if stalled.is_some_and(|stalled| stalled.reason == Reason::EgressDenied.as_str()) {
+        // It runs without what it may not reach.
+        ServicePhase::Running
+    } else if stalled.is_some() {
         ServicePhase::Failed
     } else {
         ServicePhase::Pending

@@ -338,6 +338,9 @@ mod tests {
             name: "team".into(),
             agent_egress: None,
             pods: None,
+            allowed_egress: vec![],
+            model_egress: None,
+            ingress_from: vec![],
         };
         let frame = Frame::of(Some(&view));
         assert!(frame.hold(template()).is_err() && frame.run_seconds(None).is_err());

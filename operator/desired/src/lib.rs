@@ -23,6 +23,7 @@ pub mod persona;
 pub mod pod;
 pub mod policy;
 pub mod quantity;
+pub mod reach;
 pub mod references;
 pub mod runners;
 pub mod settings;

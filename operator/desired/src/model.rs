@@ -19,12 +19,14 @@ use langop_api::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, service_phase},
+    conditions::{Conditions, Invalid, Standing, remarked, service_phase},
     env, hash,
     meta::{self, Component, owner_of},
     observed::ChildKind,
     pod::{self, ContainerInput, PodInput, ResourceDefaults},
+    reach::{Image, Pods, Reach, network_policy, reach},
     references::{MODEL_PORT, ModelView},
     settings::Settings,
     workload::{Rollout, Workload, listening},
@@ -50,7 +52,15 @@ const CONFIG_FILE: &str = "config.yaml";
 pub struct ValidatedModel {
     workload: Workload,
     resources: ResourceRequirements,
+    reach: Reach,
     spec: LanguageModelSpec,
+}
+
+impl ValidatedModel {
+    /// What its proxy needs or asks for and may not reach, if anything.
+    pub fn denied(&self) -> Option<&Invalid> {
+        self.reach.denied.as_ref()
+    }
 }
 
 /// The name of a model's children.
@@ -62,6 +72,8 @@ pub fn proxy_name(model: &str) -> String {
 pub fn validate(
     model: &LanguageModel,
     taken: &[(ChildKind, String)],
+    cluster: Option<&ClusterView>,
+    settings: &Settings,
 ) -> Result<ValidatedModel, Invalid> {
     if let Some(conflict) = Invalid::name_conflict(taken) {
         return Err(conflict);
@@ -83,9 +95,19 @@ pub fn validate(
         replicas: spec.replicas,
         port: MODEL_PORT,
     };
+    let pods = Pods::Model {
+        endpoint: spec.endpoint.as_deref(),
+        image: spec.image.as_ref().map_or(Image::Default, |_| Image::Own),
+        egress: spec.egress.as_deref(),
+    };
+    let reach = reach(pods, cluster, settings);
+    if !reach.faults.is_empty() {
+        return Err(Invalid::spec(reach.faults.join("; ")));
+    }
     Ok(ValidatedModel {
         workload,
         resources,
+        reach,
         spec,
     })
 }
@@ -94,6 +116,12 @@ pub fn validate(
 pub fn build(model: &ValidatedModel, settings: &Settings) -> Children<Prepared> {
     let config = model.spec.image.is_none().then(|| config(model));
     let mut children = Children::default();
+    children.network_policies.push(network_policy(
+        model.workload.metadata(),
+        model.workload.selector(),
+        &model.reach.egress,
+        &model.reach.ingress,
+    ));
     children.services.push(model.workload.service());
     children
         .deployments
@@ -281,6 +309,7 @@ fn api_key(spec: &LanguageModelSpec) -> Option<String> {
 pub fn status(
     model: &LanguageModel,
     children: Result<&Children<Applied>, Standing>,
+    denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
     now: Timestamp,
@@ -291,7 +320,7 @@ pub fn status(
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
     let mut next = Conditions::new(before, generation, now);
-    next.summary(rollout.standing_after(children, now));
+    next.summary(remarked(rollout.standing_after(children, now), denied));
     let conditions = next.finish();
     LanguageModelStatus {
         observed_generation: Some(generation),

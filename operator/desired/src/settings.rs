@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use langop_api::policy::Protocol;
+use langop_api::{cluster::AgentEgress, policy::Protocol};
 
 /// Settings that reach the builders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,16 @@ pub struct Settings {
     pub run_as_user: Option<i64>,
     /// Who answers DNS.
     pub dns: Dns,
-    /// Pod, Service and node ranges that a `/0` egress rule must not include.
+    /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all private ranges are taken for them.
     pub cluster_cidrs: Vec<String>,
     /// What keys of `podLabels` may be: a prefix that ends in `/`, or a whole key.
     pub pod_label_prefixes: Vec<String>,
     /// Whether pods have a user namespace of their own.
     pub user_namespaces: bool,
+    /// Ranges that no tenant's rule means, beside link-local ones and the clouds' metadata services.
+    pub never_cidrs: Vec<String>,
+    /// Whether tenants' egress rules count where no LanguageCluster frames their namespace.
+    pub default_egress: AgentEgress,
     /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
     pub refused_namespaces: Vec<String>,
 }
@@ -44,10 +48,12 @@ impl Settings {
 /// Who answers DNS queries of our pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// Labels of the namespace.
+    /// Labels of the namespace; these and those of the pods, or none of both.
     pub namespace_labels: BTreeMap<String, String>,
     /// Labels of the pods.
     pub pod_labels: BTreeMap<String, String>,
+    /// Addresses, where it is no pod that answers (`NodeLocal` `DNSCache`, a cloud's own DNS).
+    pub cidrs: Vec<String>,
     /// Ports.
     pub ports: Vec<(i32, Protocol)>,
 }
@@ -57,6 +63,7 @@ impl Default for Dns {
         Self {
             namespace_labels: [("kubernetes.io/metadata.name".into(), "kube-system".into())].into(),
             pod_labels: [("k8s-app".into(), "kube-dns".into())].into(),
+            cidrs: Vec::new(),
             ports: vec![(53, Protocol::UDP), (53, Protocol::TCP)],
         }
     }
@@ -75,6 +82,8 @@ impl Default for Settings {
             cluster_cidrs: Vec::new(),
             pod_label_prefixes: vec!["app.kubernetes.io/version".into()],
             user_namespaces: false,
+            never_cidrs: Vec::new(),
+            default_egress: AgentEgress::Deny,
             refused_namespaces: Vec::new(),
         }
     }

@@ -1,10 +1,10 @@
-//! Tools: an MCP server. In service mode it has a Deployment, a Service, and an egress policy exactly when `egress` is present;
-//! in sidecar mode it has no children, because it runs in the pods of its agents.
+//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both directions; in sidecar mode it has no
+//! children, because it runs in the pods of its agents.
 
 use k8s_openapi::{
     api::{
         core::v1::{Container, PodTemplateSpec, ResourceRequirements},
-        networking::v1::{NetworkPolicy, NetworkPolicyEgressRule},
+        networking::v1::NetworkPolicy,
     },
     jiff::Timestamp,
 };
@@ -15,14 +15,15 @@ use langop_api::{
 };
 
 use crate::{
+    agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, service_phase},
+    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
     env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
     observed::ChildKind,
     pod::{self, ContainerInput, PodInput, RootFilesystem},
-    policy,
+    reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
     settings::Settings,
     workload::{Rollout, Workload, listening},
@@ -36,8 +37,7 @@ const CONTAINER: &str = "tool";
 pub struct ValidatedTool {
     workload: Workload,
     resources: ResourceRequirements,
-    /// Present exactly if the spec has `egress`.
-    egress: Option<Vec<NetworkPolicyEgressRule>>,
+    reach: Reach,
     spec: LanguageToolSpec,
 }
 
@@ -47,6 +47,7 @@ pub fn validate(
     tool: &LanguageTool,
     namesakes: &[Namesake],
     taken: &[(ChildKind, String)],
+    cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedTool, Invalid> {
     let created = tool.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -71,35 +72,38 @@ pub fn validate(
         replicas: spec.replicas,
         port: spec.port,
     };
+    let reach = reach(
+        Pods::Tool {
+            port: spec.port,
+            egress: spec.egress.as_deref().unwrap_or_default(),
+        },
+        cluster,
+        settings,
+    );
+    if !reach.faults.is_empty() {
+        return Err(Invalid::spec(reach.faults.join("; ")));
+    }
     Ok(ValidatedTool {
         workload,
         resources,
-        egress: egress(&spec, settings)?,
+        reach,
         spec,
     })
 }
 
-fn egress(
-    spec: &LanguageToolSpec,
-    settings: &Settings,
-) -> Result<Option<Vec<NetworkPolicyEgressRule>>, Invalid> {
-    let Some(rules) = &spec.egress else {
-        return Ok(None);
-    };
-    let rules = rules.iter().enumerate().map(|(index, rule)| {
-        policy::egress_rule(rule, settings)
-            .map_err(|error| Invalid::spec(format!("egress[{index}]: {error}")))
-    });
-    rules.collect::<Result<_, _>>().map(Some)
+impl ValidatedTool {
+    /// What it asks for and may not reach, if anything. In sidecar mode its agents say so.
+    pub fn denied(&self) -> Option<&Invalid> {
+        let is_service = self.spec.deployment_mode == DeploymentMode::Service;
+        self.reach.denied.as_ref().filter(|_| is_service)
+    }
 }
 
 /// All children; none in sidecar mode.
 pub fn build(tool: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();
     if tool.spec.deployment_mode == DeploymentMode::Service {
-        children
-            .network_policies
-            .extend(build_policy(tool, settings));
+        children.network_policies.push(build_policy(tool));
         children.services.push(tool.workload.service());
         children
             .deployments
@@ -167,18 +171,16 @@ pub(crate) fn container(
     container
 }
 
-fn build_policy(tool: &ValidatedTool, settings: &Settings) -> Option<NetworkPolicy> {
-    let rules = tool.egress.as_ref()?;
-    let rules = policy::dns_rule(settings)
-        .into_iter()
-        .chain(rules.iter().cloned())
-        .collect();
-    let selector = meta::selector(Component::Tool, &tool.workload.owner.name);
-    Some(policy::egress_policy(
-        tool.workload.metadata(),
-        selector,
-        rules,
-    ))
+fn build_policy(tool: &ValidatedTool) -> NetworkPolicy {
+    let ValidatedTool {
+        workload, reach, ..
+    } = tool;
+    network_policy(
+        workload.metadata(),
+        workload.selector(),
+        &reach.egress,
+        &reach.ingress,
+    )
 }
 
 /// Which schemas the LLM is not told, if any.
@@ -205,6 +207,7 @@ fn left_out(spec: &LanguageToolSpec) -> Option<String> {
 pub fn status(
     tool: &LanguageTool,
     children: Result<&Children<Applied>, Standing>,
+    denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
     now: Timestamp,
@@ -218,7 +221,7 @@ pub fn status(
     let mut next = Conditions::new(before, generation, now);
     next.summary(match (mode, children) {
         (_, Err(problem)) => problem,
-        (DeploymentMode::Service, Ok(_)) => rollout.standing(now),
+        (DeploymentMode::Service, Ok(_)) => remarked(rollout.standing(now), denied),
         (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
             Reason::AsDesired,
             "runs as a sidecar in the pods of the agents that name it".into(),

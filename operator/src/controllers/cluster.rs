@@ -74,7 +74,7 @@ impl Reconciled for LanguageCluster {
         let settings = &ctx.settings.build;
         Ok(cluster::validate(self, settings).map_or_else(
             |_| Children::default(),
-            |validated| cluster::build(&validated, settings),
+            |validated| cluster::build(&validated),
         ))
     }
 }
@@ -117,7 +117,7 @@ async fn frame(
     if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
         return not(standing);
     }
-    let children = cluster::build(&validated, &ctx.settings.build);
+    let children = cluster::build(&validated);
     let (written, children) = apply::children(ctx, &owner, children, &[], &mut Free::default())
         .await?
         .settle();

@@ -52,7 +52,7 @@ pub(super) async fn apply<K: Stored>(
 ) -> Result<Applying, ReconcileError> {
     let owner = owner(object)?;
     let namespace = object.namespace().unwrap_or_default();
-    let frame = Frame::of(InNamespace::new(ctx, &namespace).cluster().as_ref());
+    let frame = Frame::of(InNamespace::new(ctx, &namespace).frame().as_ref());
     let built = built
         .map_err(Into::into)
         .and_then(|children| frame.hold_all(children).map_err(Standing::from));

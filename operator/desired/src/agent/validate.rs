@@ -13,9 +13,8 @@ use kube::ResourceExt as _;
 use langop_api::{
     LanguageAgentSpec, LanguageToolSpec,
     agent::{ExecutionMode, MAX_RESYNTHESIZE, Workspace},
-    cluster::AgentEgress,
     condition::Reason,
-    names::{annotations, labels},
+    names::annotations,
     pod::{CaBundle, EnvVar, NameRef, Toleration},
     policy::LabelValue,
 };
@@ -29,7 +28,8 @@ use crate::{
     namesake::{self, NamedKind},
     observed::ChildKind,
     pod::{self, RootFilesystem},
-    policy, quantity,
+    quantity,
+    reach::{Pods, reach},
     references::{References, ToolView},
     settings::Settings,
 };
@@ -157,8 +157,15 @@ pub fn validate(
     let references = context.references.clone();
     let mut faults = Faults::default();
     let mut remarks = Vec::new();
-    let own_egress = own_egress(context, &mut remarks);
-    let egress = egress(&references, own_egress, settings, &mut faults);
+    let pods = Pods::Agent {
+        references: &references,
+        egress: &spec.egress,
+    };
+    let reach = reach(pods, context.cluster.as_ref(), settings);
+    remarks.extend(reach.denied);
+    for fault in reach.faults {
+        faults.spec(fault);
+    }
     let resynthesize = resynthesize(context, &mut remarks);
     let cluster = context.cluster.as_ref();
     let run = run(
@@ -170,10 +177,6 @@ pub fn validate(
         now,
         &mut faults,
     );
-    let lent = references
-        .tools
-        .iter()
-        .filter(|tool| tool.is_sidecar() && !tool.egress.is_empty());
     Ok(ValidatedAgent {
         name,
         namespace,
@@ -189,8 +192,8 @@ pub fn validate(
             usize::try_from(synthesis.revision_history_limit).unwrap_or(1)
         }),
         own_image: spec.image.clone(),
-        lent_egress: lent.map(|tool| tool.name.clone()).collect(),
-        egress,
+        lent_egress: reach.lent,
+        egress: reach.egress,
         references,
         remarks,
         run: faults.into_result(run),
@@ -287,78 +290,6 @@ fn resynthesize(context: &AgentContext<'_>, remarks: &mut Vec<Invalid>) -> Optio
         return None;
     }
     Some(value.clone()).filter(|value| !value.is_empty())
-}
-
-/// The agent's own rules, unless its cluster forbids them.
-fn own_egress<'a>(
-    context: &AgentContext<'a>,
-    remarks: &mut Vec<Invalid>,
-) -> &'a [langop_api::policy::EgressRule] {
-    let own = &context.agent.spec.egress;
-    let denied = context.cluster.as_ref().and_then(denial);
-    match denied {
-        Some(message) if !own.is_empty() => {
-            remarks.push(Invalid {
-                reason: Reason::EgressDenied,
-                message,
-            });
-            &[]
-        }
-        _ => own,
-    }
-}
-
-/// Why agents may have no egress of their own, if so.
-fn denial(cluster: &ClusterView) -> Option<String> {
-    let name = &cluster.name;
-    match cluster.agent_egress {
-        Some(AgentEgress::Allow) => None,
-        Some(AgentEgress::Deny) => Some(format!(
-            "the LanguageCluster '{name}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow"
-        )),
-        None => Some(format!(
-            "the LanguageCluster '{name}' cannot be read, so the rules of spec.egress are closed until it is corrected"
-        )),
-    }
-}
-
-/// DNS, tools, models, and what is named; nothing else. A rule that cannot be expressed is a fault, and closed.
-fn egress(
-    references: &References,
-    own: &[langop_api::policy::EgressRule],
-    settings: &Settings,
-    faults: &mut Faults,
-) -> Vec<NetworkPolicyEgressRule> {
-    let mut rules: Vec<_> = policy::dns_rule(settings).into_iter().collect();
-    let services = references.tools.iter().filter(|tool| !tool.is_sidecar());
-    rules.extend(services.map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port)));
-    rules.extend(
-        references
-            .models
-            .iter()
-            .map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port)),
-    );
-    let own = own
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| (format!("spec.egress[{index}]"), rule));
-    let sidecars = references.tools.iter().filter(|tool| tool.is_sidecar());
-    let lent = sidecars.flat_map(|tool| {
-        let rules = tool.egress.iter().enumerate();
-        rules.map(|(index, rule)| {
-            (
-                format!("egress[{index}] of the sidecar tool '{}'", tool.name),
-                rule,
-            )
-        })
-    });
-    for (place, rule) in own.chain(lent) {
-        match policy::egress_rule(rule, settings) {
-            Ok(rule) => rules.push(rule),
-            Err(why) => faults.spec(format!("{place}: {why}")),
-        }
-    }
-    rules
 }
 
 fn run(

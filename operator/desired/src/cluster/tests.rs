@@ -177,7 +177,7 @@ fn yaml_of(children: &Children<crate::children::Prepared>) -> Value {
 fn the_children_of_a_full_cluster() {
     let settings = Settings::default();
     let cluster = validate(&full(), &settings).unwrap();
-    insta::assert_yaml_snapshot!("full", yaml_of(&build(&cluster, &settings)));
+    insta::assert_yaml_snapshot!("full", yaml_of(&build(&cluster)));
     insta::assert_yaml_snapshot!("namespace", build_namespace(&cluster, NamespaceUse::Create));
     let labelled = build_namespace(&cluster, NamespaceUse::AdoptLabelled)
         .metadata
@@ -198,7 +198,7 @@ fn the_children_of_a_plain_cluster() {
         &settings,
     )
     .unwrap();
-    let children = build(&plain, &settings);
+    let children = build(&plain);
     assert_eq!(plain.namespace, "team");
     assert!(children.limit_ranges.is_empty() && children.network_policies.is_empty());
     assert_eq!(
@@ -227,7 +227,7 @@ fn defaults_follow_the_keys_of_the_quota() {
             &settings,
         )
         .unwrap();
-        let children = build(&cluster, &settings);
+        let children = build(&cluster);
         let item = &children.limit_ranges[0].spec.as_ref().unwrap().limits[0];
         let keys = |map: &Option<std::collections::BTreeMap<String, _>>| -> Vec<String> {
             map.iter().flatten().map(|(key, _)| key.clone()).collect()

@@ -24,9 +24,8 @@ const LABELS: [&str; 5] = [
     labels::CLIENT,
     labels::CLUSTER,
 ];
-/// Our annotations that decisions read. Not those of a pod template, and not the names that were offered, which are facts of the code.
-const ANNOTATIONS: [&str; 11] = [
-    annotations::DESIRED_HASH,
+/// Our annotations that decisions read of what is made for one of ours. Not those of a pod template, and not the names that were offered, which are facts of the code.
+const ANNOTATIONS: [&str; 10] = [
     annotations::INSTRUCTIONS_HASH,
     annotations::TOOLS_HASH,
     annotations::MODELS_HASH,
@@ -129,11 +128,6 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
     let is_ours = controller
         .as_ref()
         .is_some_and(|controller| OWNERS.contains(&controller.kind.as_str()));
-    // These outlive what they are made for.
-    let is_kept = matches!(
-        kind,
-        ChildKind::PersistentVolumeClaim | ChildKind::Namespace
-    );
     let applied_by_us = !matches!(kind, ChildKind::Pod | ChildKind::Job);
     Some(Observed {
         kind,
@@ -141,10 +135,10 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
         namespace: owned_text(metadata, "namespace").unwrap_or_default(),
         uid: text(metadata, "uid")?.to_owned(),
         controller,
-        annotations: kept(
-            metadata.get("annotations").filter(|_| is_ours || is_kept),
-            |key| ANNOTATIONS.contains(&key),
-        ),
+        // Some of what we apply has no owner, and is compared with what is wanted like all else.
+        annotations: kept(metadata.get("annotations"), |key| {
+            key == annotations::DESIRED_HASH || (is_ours && ANNOTATIONS.contains(&key))
+        }),
         created: owned_text(metadata, "creationTimestamp").unwrap_or_default(),
         deleting: metadata
             .get("deletionTimestamp")

@@ -563,12 +563,15 @@ fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
     let live = json!({
         "metadata": {"name": "n", "uid": "u",
             "labels": {"langop.io/agent": "mail", "langop.io/other": "x", "app.kubernetes.io/managed-by": "langop-operator"},
-            "annotations": {"langop.io/desired-hash": "h", "langop.io/code-hash": "c".repeat(600)}},
+            "annotations": {"langop.io/desired-hash": "h", "langop.io/code-hash": "c", "langop.io/revision": "7".repeat(600)}},
         "data": {"definition.json": "{\"name\":\"mail\"}"},
     });
     let observed = observe(ChildKind::ConfigMap, live.clone());
     assert_eq!(observed.facts, Facts::None);
-    assert_eq!(observed.annotations.iter().count(), 0);
+    assert_eq!(
+        observed.annotations.iter().collect::<Vec<_>>(),
+        [("langop.io/desired-hash", "h")]
+    );
     assert_eq!(
         observed.labels.iter().collect::<Vec<_>>(),
         [("langop.io/agent", "mail")]
@@ -579,7 +582,10 @@ fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
     let observed = observe(ChildKind::ConfigMap, owned);
     assert_eq!(
         observed.annotations.iter().collect::<Vec<_>>(),
-        [("langop.io/desired-hash", "h")]
+        [
+            ("langop.io/code-hash", "c"),
+            ("langop.io/desired-hash", "h")
+        ]
     );
 }
 

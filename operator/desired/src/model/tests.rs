@@ -14,7 +14,11 @@ fn model(spec: &Value) -> LanguageModel {
 }
 
 fn children(spec: &Value) -> Children<Prepared> {
-    build(&validate(&model(spec), &[]).unwrap(), &Settings::default())
+    let settings = Settings::default();
+    build(
+        &validate(&model(spec), &[], None, &settings).unwrap(),
+        &settings,
+    )
 }
 
 fn yaml_of(children: &Children<Prepared>) -> Value {
@@ -97,8 +101,9 @@ fn a_change_of_the_configuration_rolls_the_pods_and_a_secret_is_never_in_it() {
 
 #[test]
 fn what_cannot_be_carried_out_is_said() {
-    let refused =
-        |spec: &Value, taken: &[(ChildKind, String)]| validate(&model(spec), taken).unwrap_err();
+    let refused = |spec: &Value, taken: &[(ChildKind, String)]| {
+        validate(&model(spec), taken, None, &Settings::default()).unwrap_err()
+    };
     let ollama = refused(&json!({"provider": "ollama", "model": "qwen3"}), &[]);
     assert!(
         ollama.reason == Reason::InvalidSpec && ollama.message.contains("endpoint"),
@@ -180,6 +185,7 @@ fn the_status_follows_the_rollout() {
         let status = status(
             &model(&spec),
             Ok(&applied),
+            None,
             rollout,
             &settings,
             Timestamp::UNIX_EPOCH,
@@ -194,9 +200,124 @@ fn the_status_follows_the_rollout() {
     let failed = status(
         &model(&spec),
         Err(problem),
+        None,
         Rollout::default(),
         &settings,
         Timestamp::UNIX_EPOCH,
     );
     insta::assert_yaml_snapshot!("status_apply_failed", failed);
+}
+
+/// Where a proxy with this spec may go, of a few places, and what is told about it.
+fn reach_of(spec: &Value, cluster: Option<&ClusterView>) -> (Vec<&'static str>, Option<String>) {
+    use crate::policy::evaluate::{address, allows, stranger};
+    let settings = Settings::default();
+    let model = validate(&model(spec), &[], cluster, &settings).unwrap();
+    let policy = build(&model, &settings).network_policies.remove(0);
+    let places = [
+        ("internet 443", address("198.51.100.7"), 443),
+        ("internet 80", address("198.51.100.7"), 80),
+        ("v6 443", address("2001:db8::1"), 443),
+        ("nat64 443", address("64:ff9b::c633:6407"), 443),
+        ("metadata", address("169.254.169.254"), 443),
+        ("metadata v6", address("fd00:ec2::254"), 443),
+        ("metadata nat64", address("64:ff9b::a9fe:a9fe"), 443),
+        ("private", address("10.0.0.1"), 443),
+        (
+            "ollama",
+            stranger(&[("team", "ml")], &[("app", "ollama")]),
+            11434,
+        ),
+        ("named", address("203.0.113.5"), 8443),
+    ];
+    let open = places
+        .iter()
+        .filter(|(_, to, port)| allows(&policy, to, "TCP", *port));
+    let denied = model.denied().map(|denied| denied.message.clone());
+    (open.map(|(name, ..)| *name).collect(), denied)
+}
+
+#[test]
+fn a_proxy_reaches_the_internet_or_what_is_named() {
+    let view = |egress, upstream: Option<Value>| ClusterView {
+        name: "demo".into(),
+        agent_egress: egress,
+        pods: None,
+        allowed_egress: vec![],
+        model_egress: upstream.map(|upstream| serde_json::from_value(upstream).unwrap()),
+        ingress_from: vec![],
+    };
+    use langop_api::cluster::AgentEgress::{Allow, Deny};
+    let (open, deny) = (view(Some(Allow), None), view(Some(Deny), None));
+    let named = json!([{"cidr": "203.0.113.0/24", "ports": [{"port": 8443}]}]);
+    let some = view(Some(Deny), Some(named.clone()));
+    let ollama = json!([{"namespaceLabels": {"team": "ml"}, "podLabels": {"app": "ollama"}, "ports": [{"port": 11434}]}]);
+    let claude = json!({"provider": "anthropic", "model": "c"});
+    let with = |key: &str, value: Value| {
+        let mut spec = claude.clone();
+        spec[key] = value;
+        spec
+    };
+    let public = ["internet 443", "v6 443", "nat64 443"];
+    for (cluster, spec, expected, told) in [
+        (Some(&open), claude.clone(), &public[..], None),
+        (None, claude.clone(), &public, None),
+        (Some(&deny), claude.clone(), &public, None),
+        (
+            Some(&open),
+            with("endpoint", json!("http://llm.example.com")),
+            &["internet 80"],
+            None,
+        ),
+        (
+            Some(&deny),
+            with("endpoint", json!("http://llm.example.com")),
+            &[],
+            Some("port 80"),
+        ),
+        (Some(&open), with("image", json!("own")), &public, None),
+        (
+            Some(&deny),
+            with("image", json!("own")),
+            &[],
+            Some("operator's own proxy"),
+        ),
+        (Some(&some), claude.clone(), &["named"], None),
+        (Some(&some), with("image", json!("own")), &["named"], None),
+        (
+            Some(&some),
+            with("egress", ollama.clone()),
+            &[],
+            Some("spec.egress[0]"),
+        ),
+        (
+            Some(&deny),
+            with("egress", named),
+            &[],
+            Some("spec.egress[0]"),
+        ),
+        (Some(&open), with("egress", ollama), &["ollama"], None),
+        (Some(&open), with("egress", json!([])), &[], None),
+        (Some(&view(None, None)), claude.clone(), &[], None),
+        (
+            Some(&open),
+            with("endpoint", json!("https://ollama.demo.svc")),
+            &public,
+            Some("name it in spec.egress"),
+        ),
+        (
+            Some(&deny),
+            with("endpoint", json!("https://169.254.169.254/v1")),
+            &public,
+            Some("'169.254.169.254'"),
+        ),
+    ] {
+        let (reached, denied) = reach_of(&spec, cluster);
+        assert_eq!(reached, expected, "{spec}");
+        match (told, denied) {
+            (None, None) => {}
+            (Some(told), Some(denied)) => assert!(denied.contains(told), "{denied}"),
+            other => panic!("{spec}: {other:?}"),
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub(super) async fn context<'a>(
             spec.persona_ref.as_ref(),
             &source,
         ),
-        cluster: source.cluster(),
+        cluster: source.frame(),
         namesakes: source.namesakes(NamedKind::Agent, agent),
         observed,
     })

@@ -33,7 +33,7 @@ fn failed(reason: Reason) -> Failed {
 
 /// A failed attempt for the agent as it is now.
 fn fail(world: &mut World, reason: Reason, ago: i64) {
-    let started = attempt::started(&world.info, &world.validated());
+    let started = attempt::started(&world.info, &world.validated(), None);
     world.info = attempt::failed(&started, &failed(reason), ago_timestamp(ago));
 }
 
@@ -148,7 +148,7 @@ fn a_failed_attempt_is_repeated_when_it_is_due_and_not_before() {
 fn an_answer_that_nobody_waits_for_still_costs() {
     let spent = |input| Tokens { input, output: 1 };
     let mut world = plain("one");
-    world.info = attempt::started(&world.info, &world.validated());
+    world.info = attempt::started(&world.info, &world.validated(), None);
     let dropped = attempt::dropped(&world.info, spent(7));
     assert_eq!(dropped.tokens, Some(spent(7)));
     assert_eq!(
@@ -168,7 +168,7 @@ fn another_question_ends_the_wait_and_counts_anew() {
     world.patch(&json!({"instructions": "two"}));
     assert!(is_synthesis(&world.decide(), Cause::NoCode));
     assert_eq!(
-        attempt::started(&world.info, &world.validated()).synthesis_attempts,
+        attempt::started(&world.info, &world.validated(), None).synthesis_attempts,
         Some(1)
     );
     world.patch(&json!({"instructions": "one\r\n"}));
@@ -182,7 +182,7 @@ fn another_question_ends_the_wait_and_counts_anew() {
 fn an_operator_that_died_during_a_call_tries_again_at_once() {
     let mut world = plain("one");
     fail(&mut world, Reason::SynthesisFailed, 1);
-    world.info = attempt::started(&world.info, &world.validated());
+    world.info = attempt::started(&world.info, &world.validated(), None);
     assert_eq!(
         (world.info.synthesis_attempts, &world.info.last_failure_time),
         (Some(2), &None)
@@ -234,11 +234,11 @@ fn disabled_synthesis_lets_an_own_image_work_alone_and_steadily() {
         fail(&mut world, Reason::SynthesisDisabled, 1);
         assert_eq!(world.workload(), workload);
         // Neither the next attempt nor an edit flips it.
-        world.info = attempt::started(&world.info, &world.validated());
+        world.info = attempt::started(&world.info, &world.validated(), None);
         world.in_flight = Some(InFlight::of(&world.validated()));
         assert_eq!(world.workload(), workload);
         world.patch(&json!({"instructions": "two"}));
-        world.info = attempt::started(&world.info, &world.validated());
+        world.info = attempt::started(&world.info, &world.validated(), None);
         assert_eq!(world.workload(), workload);
         // Code, once there is some, takes over.
         world.in_flight = None;
@@ -286,7 +286,7 @@ fn the_annotation_is_obeyed_once_for_each_value() {
         current: Some(stored.clone()),
     };
     assert_eq!(world.decide(), expected);
-    let started = attempt::started(&world.info, &world.validated());
+    let started = attempt::started(&world.info, &world.validated(), None);
     world.info = attempt::succeeded(
         &started,
         "hash",
@@ -323,7 +323,7 @@ fn an_answer_that_was_stored_and_not_recorded_is_the_answer() {
     let (mut world, first) = with_code("one");
     world.info = world.status().synthesis_info.unwrap();
     world.annotate(RESYNTHESIZE, "a");
-    world.info = attempt::started(&world.info, &world.validated());
+    world.info = attempt::started(&world.info, &world.validated(), None);
     assert!(
         is_synthesis(&world.decide(), Cause::Resynthesize),
         "the code is as old as the record"
@@ -416,7 +416,7 @@ fn lost_code_is_made_again_and_older_code_does_not_take_its_place() {
             matches!(world.decide(), Decision::Synthesize { variant: Some(variant), .. } if variant == "again")
         );
         // It stays while code is made, and when that failed.
-        world.info = attempt::started(&world.info, &world.validated());
+        world.info = attempt::started(&world.info, &world.validated(), None);
         world.in_flight = Some(InFlight::of(&world.validated()));
         assert_eq!(
             (world.decide(), world.workload()),

@@ -84,7 +84,7 @@ fn fail(world: &mut World, reason: Reason) {
         tokens: Tokens::default(),
     };
     world.info = attempt::failed(
-        &attempt::started(&world.info, &world.validated()),
+        &attempt::started(&world.info, &world.validated(), None),
         &failed,
         now(),
     );
@@ -422,7 +422,7 @@ fn what_failed_stays_told_while_it_is_tried_again() {
         failed.synthesis_info.as_ref().unwrap().validation_errors,
         ["2:3: what is this"]
     );
-    world.info = attempt::started(&world.info, &world.validated());
+    world.info = attempt::started(&world.info, &world.validated(), None);
     world.in_flight = Some(InFlight::of(&world.validated()));
     let again = world.status_after(&failed, None);
     assert_eq!(

@@ -138,6 +138,9 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
                 name: "parish".into(),
                 agent_egress: Some(AgentEgress::Deny),
                 pods: None,
+                allowed_egress: vec![],
+                model_egress: None,
+                ingress_from: vec![],
             });
         }),
         ("a missing tool beside it", true, |w| {

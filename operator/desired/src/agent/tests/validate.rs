@@ -201,6 +201,9 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             name: "parish".into(),
             agent_egress,
             pods: None,
+            allowed_egress: vec![],
+            model_egress: None,
+            ingress_from: vec![],
         });
         let built = world.build();
         assert_eq!(
@@ -316,6 +319,9 @@ fn a_pod_is_held_to_its_clusters_frame() {
     let mut view = ClusterView {
         name: "parish".into(),
         agent_egress: Some(AgentEgress::Deny),
+        allowed_egress: vec![],
+        model_egress: None,
+        ingress_from: vec![],
         pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
             .unwrap(),
     };
