@@ -328,6 +328,7 @@ fn a_proxy_reaches_the_internet_or_what_is_named() {
     let view = |egress, upstream: Option<Value>| ClusterView {
         name: "demo".into(),
         agent_egress: egress,
+        pods: None,
         allowed_egress: vec![],
         model_egress: upstream.map(|upstream| serde_json::from_value(upstream).unwrap()),
         ingress_from: vec![],
