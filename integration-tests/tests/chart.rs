@@ -18,6 +18,8 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+        batch::v1::Job,
+        core::v1::Secret,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -27,7 +29,11 @@ use kube::{
 };
 use langop_api::LanguageTool;
 use langop_integration_tests::{
-    ControlPlane, control_plane::binaries, manifests, run_dir, wait, workspace_root,
+    ControlPlane, Synthesizer,
+    control_plane::binaries,
+    manifests,
+    programs::{account_kubeconfig, locate},
+    run_dir, wait, workspace_root,
 };
 use serde_json::{Value, json};
 
@@ -260,6 +266,16 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
             none(),
         ),
     ];
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (leaf, value) in [
+        ("image.repository", json!("example.com/other")),
+        ("image.tag", json!("9.9.9")),
+        ("image.digest", json!(digest)),
+        ("days", json!(30)),
+        ("schedule", json!("0 0 * * *")),
+    ] {
+        all.push((format!("tls.generated.{leaf}").leak(), value, none()));
+    }
     for (program, settings) in [
         (
             "operator",
@@ -267,7 +283,6 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ),
         ("synthesizer", json!({"LANGOP_CACHE_TTL": "1h"})),
     ] {
-        let digest = format!("sha256:{}", "0".repeat(64));
         for (leaf, value) in [
             ("image.repository", json!("example.com/other")),
             ("image.tag", json!("9.9.9")),
@@ -331,9 +346,12 @@ async fn contradictions_end_in_a_sentence_that_says_what_to_write() {
             json!({"tls": {"mode": "cert-manager"}}),
             "set tls.certManager.issuerRef.name",
         ),
-        (json!({"networkPolicy": {"enabled": false}}), "Set tls.mode"),
         (
-            json!({"synthesizer": {"ingressFrom": [{"podSelector": {}}]}}),
+            json!({"tls": {"mode": "off"}, "networkPolicy": {"enabled": false}}),
+            "Set tls.mode",
+        ),
+        (
+            json!({"tls": {"mode": "off"}, "synthesizer": {"ingressFrom": [{"podSelector": {}}]}}),
             "set tls.mode",
         ),
         (
@@ -376,6 +394,73 @@ async fn allowed(
 async fn deployment(client: &Client, name: &str) -> Deployment {
     let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     api.get(name).await.unwrap()
+}
+
+/// What the release's job does, under the release's account for it: kwok runs no programs.
+async fn certificates(cp: &ControlPlane, client: &Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    account_kubeconfig(cp, NAMESPACE, "langop-certificates", &kubeconfig)
+        .await
+        .unwrap();
+    let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
+    let job = jobs.list(&ListParams::default()).await.unwrap().items;
+    let [job] = job.as_slice() else {
+        panic!("not one Job: {job:?}");
+    };
+    let pod = job.spec.clone().unwrap().template.spec.unwrap();
+    let issue = || {
+        let mut program = Command::new(locate("langop-certificates").unwrap());
+        program.args(pod.containers[0].args.as_ref().unwrap());
+        let output = program.env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{:?}", output.stderr);
+        said
+    };
+    assert_eq!(issue().matches("issued ").count(), 3);
+    assert_eq!(issue().matches("kept ").count(), 3, "renewed for nothing");
+
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let mut files = Vec::new();
+    for secret in ["langop-synthesizer-tls", "langop-operator-tls"] {
+        let data = secrets.get(secret).await.unwrap().data.unwrap();
+        for (key, bytes) in data {
+            let file = dir.path().join(format!("{secret}-{key}"));
+            std::fs::write(&file, bytes.0).unwrap();
+            files.push(file.to_str().unwrap().to_owned());
+        }
+    }
+    let [server_ca, cert, key, client_ca, client_cert, client_key] = files.as_slice() else {
+        panic!("not three keys each: {files:?}");
+    };
+    let synthesizer = Synthesizer::template()
+        .env("LANGOP_TLS_CERT", cert)
+        .env("LANGOP_TLS_KEY", key)
+        .env("LANGOP_TLS_CLIENT_CA", server_ca)
+        .start()
+        .await
+        .unwrap();
+    let ask = |with_certificate: bool| {
+        let mut program = Command::new(locate("langop-synth").unwrap());
+        let url = synthesizer.grpc_url().replace("http://", "https://");
+        program
+            .args(["distill", "--name", "a", "--description", "b", "--endpoint"])
+            .arg(url)
+            .env("LANGOP_SYNTHESIZER_CA", client_ca)
+            .env(
+                "LANGOP_SYNTHESIZER_SERVER_NAME",
+                format!("langop-synthesizer.{NAMESPACE}.svc"),
+            );
+        if with_certificate {
+            program
+                .env("LANGOP_SYNTHESIZER_CERT", client_cert)
+                .env("LANGOP_SYNTHESIZER_KEY", client_key);
+        }
+        program.output().unwrap()
+    };
+    let answered = ask(true);
+    assert!(answered.status.success(), "{:?}", answered.stderr);
+    assert!(!ask(false).status.success(), "anybody is let in");
 }
 
 /// Install with nothing set, upgrade, foreign scaling, uninstall.
@@ -440,6 +525,8 @@ async fn a_release_lives_and_leaves_what_people_wrote() {
         )
         .await
     );
+
+    certificates(&cp, &client).await;
 
     // A user's object, by the CRDs of the release.
     let tool = manifests::parse(

@@ -15,7 +15,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
         core::v1::{LimitRange, Namespace, ResourceQuota},
-        networking::v1::NetworkPolicy,
+        networking::v1::{NetworkPolicy, NetworkPolicySpec},
         rbac::v1::RoleBinding,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -529,6 +529,7 @@ async fn what_can_no_longer_be_read_opens_nothing_and_rolls_nothing() {
     let _operator = Operator::builder(cp)
         .cluster_wide()
         .synthesizer(synthesizer.grpc_url())
+        .env("LANGOP_DEFAULT_EGRESS", "Deny")
         .start()
         .await
         .unwrap();
@@ -575,7 +576,7 @@ spec:
             policies.get("ringer").await.unwrap().spec,
         )
     };
-    until_told("Stalled", "forbids agents egress").await;
+    until_told("Stalled", "forbids egress").await;
     let before = specs().await;
 
     loosen(&client, "languageclusters.langop.io").await;
@@ -599,6 +600,22 @@ spec:
         .unwrap();
     until_told("ReferencesResolved", "'bell' does not exist").await;
     assert_ne!(specs().await, before, "what is gone closes its rule");
+    until_told("Stalled", "no LanguageCluster frames the namespace").await;
+    let rules = |policy: &Option<NetworkPolicySpec>| {
+        policy
+            .clone()
+            .unwrap_or_default()
+            .egress
+            .unwrap_or_default()
+    };
+    let (_, after) = specs().await;
+    let (after, before) = (rules(&after), rules(&before.1));
+    assert!(
+        after.iter().all(|rule| before.contains(rule)),
+        "a LanguageCluster that is gone opens nothing: {after:?}"
+    );
+    let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), "parish");
+    assert!(policies.get_opt("langop.baseline").await.unwrap().is_some());
 }
 
 /// The version with a schema that takes anything.

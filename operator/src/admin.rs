@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
+use langop_program::admin::{self, Seldom};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -25,17 +26,18 @@ pub(crate) async fn serve(
         .await
         .with_context(|| format!("cannot listen on {address} (LANGOP_ADMIN_LISTEN)"))?;
     tracing::info!(address = %listener.local_addr()?, "health and metrics");
-    axum::serve(listener, router(ctx))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await?;
-    Ok(())
+    Ok(admin::serve(listener, router(ctx), stop).await?)
 }
 
 fn router(ctx: Arc<Context>) -> Router {
+    let seldom = Arc::<Seldom>::default();
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route(
+            "/metrics",
+            get(|ctx: State<Arc<Context>>| metrics(ctx, seldom)),
+        )
         .with_state(ctx)
 }
 
@@ -52,19 +54,13 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
         .into_response()
 }
 
-async fn metrics(State(ctx): State<Arc<Context>>) -> Response {
-    ctx.metrics.set_retrying(ctx.failing.len());
-    let agents = ctx.stores.agents.list(None);
-    let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
-    match ctx.metrics.render(decoded) {
-        Ok(text) => (
-            [(
-                header::CONTENT_TYPE,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            )],
-            text,
-        )
-            .into_response(),
-        Err(std::fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+/// Goes through all agents, so it is not made for each question.
+async fn metrics(State(ctx): State<Arc<Context>>, seldom: Arc<Seldom>) -> Response {
+    let page = seldom.page(|| {
+        ctx.metrics.set_retrying(ctx.failing.len());
+        let agents = ctx.stores.agents.list(None);
+        let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
+        ctx.metrics.render(decoded)
+    });
+    admin::metrics(page.await)
 }

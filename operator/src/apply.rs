@@ -16,6 +16,7 @@ use langop_desired::{
     digest::{self, Desired},
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
+    reach,
 };
 use serde_json::json;
 
@@ -24,6 +25,7 @@ use crate::{
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
     index::Key,
+    kind::Kind,
     ownership::Obstacle,
     watch,
 };
@@ -134,10 +136,20 @@ pub(crate) async fn children(
             }
         }
     }
+    let place = wanted.first().map(|key| key.namespace.clone());
+    if let Some(namespace) = place {
+        refused = refused.or(baseline(ctx, &namespace).await?);
+    }
     if let Some(message) = refused {
         return Ok(Applying::Refused { message, written });
     }
-    for orphan in ctx.index.controlled_by(&owner.uid) {
+    let mut orphans = ctx.index.controlled_by(&owner.uid);
+    // What protects goes last, and not before what it protects.
+    orphans.sort_by_key(|orphan| orphan.kind == ChildKind::NetworkPolicy);
+    for orphan in orphans {
+        if orphan.kind == ChildKind::NetworkPolicy && has_pods(ctx, owner, &orphan.namespace) {
+            continue;
+        }
         let key = Key::new(orphan.kind, &orphan.namespace, &orphan.name);
         let is_kept = matches!(orphan.facts, Facts::Code(_))
             || orphan.kind == ChildKind::PersistentVolumeClaim;
@@ -153,6 +165,47 @@ pub(crate) async fn children(
     Ok(Applying::Done {
         children: prepared.into_applied(),
         written,
+    })
+}
+
+/// Whether pods of a resource are left. The end of each triggers it.
+fn has_pods(ctx: &Context, owner: &Owner, namespace: &str) -> bool {
+    let label = Kind::from_name(&owner.kind).and_then(Kind::label);
+    label.is_some_and(|label| {
+        let pods = ctx
+            .index
+            .labelled(label, namespace, &owner.name, ChildKind::Pod);
+        !pods.is_empty()
+    })
+}
+
+/// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which belongs to nobody: one write for a namespace.
+/// Answers why it could not. One of that name that is not labelled as ours, and so is not watched, is left alone.
+async fn baseline(ctx: &Context, namespace: &str) -> Result<Option<String>, ReconcileError> {
+    let desired = digest::desired(&reach::baseline(namespace));
+    let key = Key::new(ChildKind::NetworkPolicy, namespace, reach::BASELINE);
+    let known = || ctx.index.get(key.kind, &key.namespace, &key.name);
+    let is_there = |live: &Arc<Observed>| {
+        digest::is_current(live, &desired) || ctx.accepted.holds(live, &desired)
+    };
+    if known().as_ref().is_some_and(is_there) {
+        return Ok(None);
+    }
+    let _one = ctx.baselines.lock().await;
+    let live = known();
+    if live.is_none() && look(ctx, &mut Free::default(), &key).await?.is_some() {
+        return Ok(Some(format!(
+            "the NetworkPolicy '{}', which closes what is not named, is already there and not made by this operator; it is left alone: delete it",
+            key.name
+        )));
+    }
+    let item = Item { key, desired, live };
+    Ok(match write(ctx, &item, Force::Yes).await? {
+        Step::Unchanged | Step::Written(_) => None,
+        Step::Refused(Refusal(message)) => Some(format!(
+            "the API server refuses NetworkPolicy {}: {message}",
+            item.key.name
+        )),
     })
 }
 

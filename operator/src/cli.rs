@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// File with the operator's bearer token for the synthesizer
     #[arg(long, env = tls::TOKEN_FILE, value_name = "FILE")]
     pub synthesizer_token_file: Option<String>,
+    /// Send that token without TLS beyond loopback, where whoever is on the way reads it
+    #[arg(long, env = tls::ALLOW_PLAINTEXT)]
+    pub synthesizer_allow_plaintext: bool,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
     #[arg(
         long,
@@ -117,7 +120,16 @@ pub struct RunArgs {
         value_name = "UID|none"
     )]
     pub run_as_user: String,
-    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out
+    /// First family of the cluster's pod addresses, on which the default model proxy listens
+    #[arg(
+        long,
+        env = "LANGOP_POD_IP_FAMILY",
+        default_value = "ipv4",
+        value_name = "FAMILY"
+    )]
+    pub pod_ip_family: IpFamily,
+    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out; all private ranges when
+    /// absent
     #[arg(
         long,
         env = "LANGOP_CLUSTER_CIDRS",
@@ -125,6 +137,39 @@ pub struct RunArgs {
         value_name = "CIDRS"
     )]
     pub cluster_cidrs: Vec<String>,
+    /// Keys of labels (comma list) that agents may give their pods by podLabels: whole keys, or prefixes that end in `/`. Name none that a
+    /// policy, a Service, a mesh or an identity webhook selects by
+    #[arg(
+        long,
+        env = "LANGOP_POD_LABEL_PREFIXES",
+        value_delimiter = ',',
+        default_value = "app.kubernetes.io/version",
+        value_name = "KEYS"
+    )]
+    pub pod_label_prefixes: Vec<String>,
+    /// Whether pods have a user namespace of their own (hostUsers: false); needs nodes that have them
+    #[arg(long, env = "LANGOP_USER_NAMESPACES", default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub user_namespaces: bool,
+    /// Most memory, in MiB, that the objects of one namespace may take in the operator; what is over it is told so, and keeps running
+    #[arg(long, env = "LANGOP_NAMESPACE_MEBIBYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "MIB")]
+    pub namespace_mebibytes: u32,
+    /// Ranges (comma list) that no tenant's egress rule may name, beside link-local ones and the clouds' metadata services
+    #[arg(
+        long,
+        env = "LANGOP_NEVER_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub never_cidrs: Vec<String>,
+    /// Whether tenants' egress rules count where no LanguageCluster says so
+    #[arg(
+        long,
+        env = "LANGOP_DEFAULT_EGRESS",
+        default_value = "Deny",
+        ignore_case = true,
+        value_name = "Deny|Allow"
+    )]
+    pub default_egress: DefaultEgress,
     /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the operator's own
     #[arg(
         long,
@@ -151,7 +196,15 @@ pub struct RunArgs {
         value_name = "LABELS"
     )]
     pub dns_pod_labels: Vec<String>,
-    /// Ports of the DNS servers' pods (comma list)
+    /// Addresses of the DNS servers (comma list), where those are no pods: NodeLocal DNSCache, or a cloud's own
+    #[arg(
+        long,
+        env = "LANGOP_DNS_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub dns_cidrs: Vec<String>,
+    /// Ports of the DNS servers (comma list)
     #[arg(
         long,
         env = "LANGOP_DNS_PORTS",
@@ -178,6 +231,16 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
+/// Whether tenants' egress rules count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum DefaultEgress {
+    /// Only what agents, tools and models refer to.
+    Deny,
+    /// All that their specs name.
+    Allow,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -185,6 +248,17 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IpFamily {
+    /// Also where IPv6 is the second.
+    #[value(name = "ipv4", alias = "IPv4")]
+    V4,
+    /// Also where IPv4 is the second.
+    #[value(name = "ipv6", alias = "IPv6")]
+    V6,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

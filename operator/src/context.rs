@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) precedence: Precedence,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.
     pub(crate) counted: Mutex<HashMap<String, Instant>>,
+    /// Held while a namespace's baseline is looked for and written, so that of many at once only one does.
+    pub(crate) baselines: tokio::sync::Mutex<()>,
 }
 
 impl Context {

@@ -2,8 +2,12 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
+use langop_api::names::labels;
 use langop_desired::{
+    agent::ClusterView,
+    cluster,
     namesake::{NamedKind, Namesake},
+    observed::ChildKind,
     references::{Found, ModelView, PersonaView, Source, ToolView, persona_view},
     settings::Settings,
 };
@@ -30,6 +34,20 @@ impl<'a> InNamespace<'a> {
             settings: &ctx.settings.build,
             namespace,
         }
+    }
+
+    /// The LanguageCluster that frames it.
+    pub(crate) fn frame(&self) -> Option<ClusterView> {
+        let clusters = self.stores.clusters.list(None);
+        let seen = clusters.iter().map(|cluster| cluster::Seen {
+            metadata: cluster.meta(),
+            cluster: cluster.0.as_ref().ok(),
+        });
+        let live = self.index.get(ChildKind::Namespace, "", self.namespace);
+        let label = live
+            .as_ref()
+            .and_then(|live| live.labels.get(labels::CLUSTER));
+        cluster::framing(self.namespace, label, seen)
     }
 
     fn find<K: Stored, V>(&self, name: &str, view: impl FnOnce(&K) -> V) -> Found<V> {

@@ -32,7 +32,7 @@ use crate::{
     precedence::Precedence,
     readiness::Readiness,
     replicas::Replicas,
-    runner,
+    resolver, runner,
     settings::{Scope, Settings},
     synthesis::Synthesis,
     synthesizer::Synthesizer,
@@ -58,6 +58,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         replicas.as_ref(),
     )?);
     announce(&ctx.settings);
+    resolver::hint(&ctx.settings.build);
 
     let stop = CancellationToken::new();
     let signals = until_signal()?;
@@ -233,17 +234,23 @@ fn context(
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     Ok(Context {
         attestor: Attestor::new().context("there is no randomness for a key")?,
-        stores: Stores::default(),
+        stores: Stores::new(settings.namespace_bytes),
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
         triggers,
         failing: Backoffs::new(backoff::FAILED),
         refused: Backoffs::new(backoff::REFUSED),
         events: Events::new(client.clone(), &settings.identity),
-        synthesis: Synthesis::new(synthesizer, settings.synthesis_concurrency, &metrics),
+        synthesis: Synthesis::new(
+            synthesizer,
+            settings.synthesis_concurrency,
+            settings.backoff_initial,
+            &metrics,
+        ),
         accepted: Accepted::default(),
         precedence: Precedence::default(),
         counted: HashMap::default().into(),
+        baselines: tokio::sync::Mutex::default(),
         metrics,
         client,
         settings,

@@ -3,11 +3,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use langop_api::policy::Protocol;
-use langop_desired::settings::{Dns, Settings as BuildSettings};
+use langop_api::{cluster::AgentEgress, policy::Protocol};
+use langop_desired::{
+    policy,
+    settings::{Dns, IpFamily, Settings as BuildSettings},
+};
 use langop_proto::tls::Credentials;
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::cli::{self, DefaultEgress, LogFormat, RunArgs};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct Settings {
     pub synthesis_concurrency: u16,
     /// Reconciles at once, for each kind.
     pub reconcile_concurrency: u16,
+    /// Most bytes that the objects of one namespace may take in the stores.
+    pub namespace_bytes: u64,
     /// What reaches the builders.
     pub build: BuildSettings,
     /// Log filter.
@@ -77,6 +82,9 @@ pub enum SettingsError {
         "LANGOP_SYNTHESIZER_ENDPOINT '{0}' cannot be used: write http://HOST:PORT or https://HOST:PORT, for example http://langop-synthesizer.langop-system.svc:50051"
     )]
     Synthesizer(String),
+    /// How the operator says who it is.
+    #[error("{0}")]
+    Credentials(String),
     /// The user of pods.
     #[error(
         "LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none"
@@ -94,10 +102,18 @@ pub enum SettingsError {
     )]
     Namespace(String),
     /// A range of addresses.
+    #[error("{0}: {1}")]
+    Cidr(&'static str, String),
+    /// DNS servers by one of the two labels.
     #[error(
-        "LANGOP_CLUSTER_CIDRS '{0}' cannot be used: write ADDRESS/LENGTH, for example 10.0.0.0/8"
+        "LANGOP_DNS_NAMESPACE_LABELS and LANGOP_DNS_POD_LABELS go together: set both, or set both empty and LANGOP_DNS_CIDRS"
     )]
-    Cidr(String),
+    HalfOfDns,
+    /// What may be a label of a pod.
+    #[error(
+        "LANGOP_POD_LABEL_PREFIXES '{0}' cannot be used: write a key such as example.com/team, or a prefix that ends in '/' such as example.com/; not langop.io/ or all of app.kubernetes.io/, by which policies select"
+    )]
+    LabelPrefix(String),
     /// Pauses in the wrong order.
     #[error(
         "LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL"
@@ -127,6 +143,7 @@ impl TryFrom<RunArgs> for Settings {
             synthesis_timeout: args.synthesis_timeout.unsigned_abs(),
             synthesis_concurrency: args.synthesis_concurrency,
             reconcile_concurrency: args.reconcile_concurrency,
+            namespace_bytes: u64::from(args.namespace_mebibytes) << 20,
             build: build_settings(&args)?,
             log: args.log,
             log_format: args.log_format,
@@ -144,18 +161,40 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),
         run_as_user: run_as_user(&args.run_as_user)?,
-        dns: Dns {
-            namespace_labels: labels(&args.dns_namespace_labels)?,
-            pod_labels: labels(&args.dns_pod_labels)?,
-            ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
+        pod_ip_family: match args.pod_ip_family {
+            cli::IpFamily::V4 => IpFamily::V4,
+            cli::IpFamily::V6 => IpFamily::V6,
         },
-        cluster_cidrs: list(&args.cluster_cidrs)
-            .map(cidr)
+        dns: dns(args)?,
+        cluster_cidrs: cidrs("LANGOP_CLUSTER_CIDRS", &args.cluster_cidrs)?,
+        never_cidrs: cidrs("LANGOP_NEVER_CIDRS", &args.never_cidrs)?,
+        default_egress: match args.default_egress {
+            DefaultEgress::Deny => AgentEgress::Deny,
+            DefaultEgress::Allow => AgentEgress::Allow,
+        },
+        pod_label_prefixes: list(&args.pod_label_prefixes)
+            .map(label_prefix)
             .collect::<Result<_, _>>()?,
+        user_namespaces: args.user_namespaces,
         refused_namespaces: list(&args.refused_namespaces)
             .map(namespace)
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// Both labels or none: half a name would open the port to whoever has the other half.
+fn dns(args: &RunArgs) -> Result<Dns, SettingsError> {
+    let dns = Dns {
+        namespace_labels: labels(&args.dns_namespace_labels)?,
+        pod_labels: labels(&args.dns_pod_labels)?,
+        cidrs: cidrs("LANGOP_DNS_CIDRS", &args.dns_cidrs)?,
+        ports: list(&args.dns_ports).map(port).collect::<Result<_, _>>()?,
+    };
+    if dns.namespace_labels.is_empty() == dns.pod_labels.is_empty() {
+        Ok(dns)
+    } else {
+        Err(SettingsError::HalfOfDns)
+    }
 }
 
 /// Charts set variables to the empty text where they mean "not set".
@@ -188,7 +227,11 @@ fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, Setting
         key: file(&args.synthesizer_key),
         server_name: present(args.synthesizer_server_name.clone()),
         token_file: file(&args.synthesizer_token_file),
+        allow_plaintext: args.synthesizer_allow_plaintext,
     };
+    credentials
+        .check_token(&url.to_string())
+        .map_err(|error| SettingsError::Credentials(error.to_string()))?;
     Ok(SynthesizerSettings {
         url,
         service,
@@ -268,14 +311,25 @@ fn port(item: &str) -> Result<(i32, Protocol), SettingsError> {
     }
 }
 
-fn cidr(item: &str) -> Result<String, SettingsError> {
-    let bad = || SettingsError::Cidr(item.to_owned());
-    let (address, length) = item.split_once('/').ok_or_else(bad)?;
-    let address: std::net::IpAddr = address.parse().map_err(|_| bad())?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    match length.parse::<u8>() {
-        Ok(length) if length <= longest => Ok(item.to_owned()),
-        _ => Err(bad()),
+fn cidrs(setting: &'static str, items: &[String]) -> Result<Vec<String>, SettingsError> {
+    list(items)
+        .map(|item| policy::range(item).map_err(|why| SettingsError::Cidr(setting, why)))
+        .collect()
+}
+
+/// A key, or a DNS name and `/`; none of those that we select by.
+fn label_prefix(item: &str) -> Result<String, SettingsError> {
+    let ours = ["langop.io/", "app.kubernetes.io/"];
+    let is_ours = ours.contains(&item) || item.starts_with("langop.io/");
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !is_ours
+        && item.chars().all(good)
+        && item.matches('/').count() <= 1
+        && !item.starts_with('/')
+    {
+        Ok(item.to_owned())
+    } else {
+        Err(SettingsError::LabelPrefix(item.to_owned()))
     }
 }
 
@@ -361,6 +415,27 @@ mod tests {
     }
 
     #[test]
+    fn dns_may_be_addresses_alone_and_egress_is_denied_unless_said() {
+        let given = [
+            "--dns-pod-labels",
+            "",
+            "--dns-namespace-labels",
+            "",
+            "--dns-cidrs",
+            "169.254.20.10/32",
+            "--default-egress",
+            "allow",
+        ];
+        let build = settings(&given).unwrap().build;
+        assert_eq!(build.dns.cidrs, ["169.254.20.10/32"]);
+        assert!(build.dns.pod_labels.is_empty() && build.default_egress == AgentEgress::Allow);
+        assert_eq!(
+            settings(&[]).unwrap().build.default_egress,
+            AgentEgress::Deny
+        );
+    }
+
+    #[test]
     fn bad_values_are_refused() {
         for bad in [
             ["--synthesizer-endpoint", "host:1"],
@@ -374,7 +449,15 @@ mod tests {
             ["--namespaces", "Prod"],
             ["--cluster-cidrs", "10.0.0.0"],
             ["--cluster-cidrs", "10.0.0.0/33"],
+            ["--never-cidrs", "198.51.100.7"],
+            ["--dns-cidrs", "169.254.20.10"],
+            ["--dns-pod-labels", ""],
+            ["--dns-namespace-labels", ""],
             ["--synthesis-backoff-max", "1s"],
+            ["--pod-label-prefixes", "langop.io/"],
+            ["--pod-label-prefixes", "app.kubernetes.io/"],
+            ["--pod-label-prefixes", "a/b/c"],
+            ["--pod-label-prefixes", "*"],
         ] {
             assert!(settings(&bad).is_err(), "{bad:?}");
         }

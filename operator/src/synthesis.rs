@@ -9,10 +9,15 @@ use std::{
 };
 
 use langop_desired::agent::decide::InFlight;
-use tokio::{sync::Semaphore, task::JoinHandle};
+use langop_program::fair::Places;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinHandle,
+};
 
 use crate::{
     metrics::Metrics,
+    pace::Pace,
     synthesizer::{Failure, Synthesizer},
 };
 
@@ -26,26 +31,46 @@ pub(crate) struct Synthesis {
     pub(crate) personas: Calls<String, Result<String, Failure>>,
     epochs: Mutex<HashMap<String, u64>>,
     not_before: Mutex<HashMap<String, Instant>>,
+    /// Room for the questions that are held at once, in KiB.
+    room: Semaphore,
+    paces: Mutex<HashMap<String, Pace>>,
+    /// Least time between the questions of one object, but for the first ones.
+    pause: Duration,
 }
+
+/// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones there is room for more than are ever asked at
+/// once; of the largest, for a few.
+const ROOM_KIB: u32 = 16 * 1024;
 
 impl Synthesis {
     pub(crate) fn new(
         synthesizer: Option<Arc<Synthesizer>>,
         concurrency: u16,
+        pause: Duration,
         metrics: &Metrics,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(concurrency.into()));
+        let places = Places::new(concurrency.into());
         let under_way = Arc::new(UnderWay {
             number: Mutex::new(0),
             metrics: metrics.clone(),
         });
         Self {
             synthesizer,
-            agents: Calls::new(permits.clone(), under_way.clone()),
-            personas: Calls::new(permits, under_way),
+            agents: Calls::new(places.clone(), under_way.clone()),
+            personas: Calls::new(places, under_way),
             epochs: Mutex::default(),
             not_before: Mutex::default(),
+            room: Semaphore::new(ROOM_KIB as usize),
+            paces: Mutex::default(),
+            pause,
         }
+    }
+
+    /// Waits for room for a question of so many bytes. It is free again when what is returned is dropped.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM_KIB);
+        // Never closed, so the permits are always given.
+        self.room.acquire_many(kib.min(ROOM_KIB)).await.ok()
     }
 
     /// Whether the synthesizer came back since the last call for this object.
@@ -65,14 +90,26 @@ impl Synthesis {
         }
     }
 
-    /// How much of that is left.
-    pub(crate) fn asked_to_wait(&self, uid: &str) -> Option<Duration> {
-        let until = lock(&self.not_before).get(uid).copied()?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked, or because it asks too often.
+    pub(crate) fn has_to_wait(&self, uid: &str) -> Option<Duration> {
+        let now = Instant::now();
+        let until = lock(&self.not_before).get(uid).copied();
+        let asked = until
+            .map(|until| until.saturating_duration_since(now))
+            .filter(|left| !left.is_zero());
+        let pace = lock(&self.paces)
+            .get(uid)
+            .and_then(|pace| pace.wait(self.pause, now));
+        asked.max(pace)
     }
 
     /// To be said before each call.
     pub(crate) fn attempted(&self, uid: &str) {
+        let now = Instant::now();
+        lock(&self.paces)
+            .entry(uid.to_owned())
+            .or_insert_with(|| Pace::new(now))
+            .asked(self.pause, now);
         if let Some(synthesizer) = &self.synthesizer {
             lock(&self.epochs).insert(uid.to_owned(), synthesizer.epoch());
         }
@@ -84,6 +121,7 @@ impl Synthesis {
         self.personas.forget(uid);
         lock(&self.epochs).remove(uid);
         lock(&self.not_before).remove(uid);
+        lock(&self.paces).remove(uid);
     }
 }
 
@@ -117,7 +155,8 @@ impl Drop for Counted {
 /// Calls of one kind; `About` says what a call was made for, so that an answer to an older question is known as such.
 pub(crate) struct Calls<About, Answer> {
     rows: Arc<Mutex<HashMap<String, Row<About, Answer>>>>,
-    permits: Arc<Semaphore>,
+    /// Namespaces take turns.
+    places: Places<String>,
     under_way: Arc<UnderWay>,
 }
 
@@ -161,10 +200,10 @@ where
     About: Clone + Send + 'static,
     Answer: Send + Sync + 'static,
 {
-    fn new(permits: Arc<Semaphore>, under_way: Arc<UnderWay>) -> Self {
+    fn new(places: Places<String>, under_way: Arc<UnderWay>) -> Self {
         Self {
             rows: Arc::default(),
-            permits,
+            places,
             under_way,
         }
     }
@@ -179,10 +218,12 @@ where
         }
     }
 
-    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The call waits for a free place.
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The call waits for a free place, in the turn of
+    /// its `namespace`.
     pub(crate) fn start(
         &self,
         uid: &str,
+        namespace: &str,
         about: About,
         call: impl Future<Output = Answer> + Send + 'static,
         then: impl FnOnce() + Send + 'static,
@@ -192,22 +233,17 @@ where
             return;
         }
         let counted = self.under_way.add();
-        let (permits, answered, key, asked) = (
-            self.permits.clone(),
-            self.rows.clone(),
-            uid.to_owned(),
-            about.clone(),
-        );
+        let (places, namespace) = (self.places.clone(), namespace.to_owned());
+        let (answered, key, asked) = (self.rows.clone(), uid.to_owned(), about.clone());
         let task = tokio::spawn(async move {
             let ending = Ending {
                 rows: answered,
                 uid: key,
                 then: Some(then),
             };
-            // Never closed, so the permit is always given.
-            let permit = permits.acquire_owned().await;
+            let place = places.take(namespace).await;
             let answer = Arc::new(call.await);
-            drop((permit, counted));
+            drop((place, counted));
             // The row is gone if the object is.
             if let Some(row) = lock(&ending.rows).get_mut(&ending.uid) {
                 *row = Row::Answered {
@@ -250,7 +286,7 @@ mod tests {
             number: Mutex::new(0),
             metrics: Metrics::new(),
         };
-        Calls::new(Arc::new(Semaphore::new(places)), Arc::new(under_way))
+        Calls::new(Places::new(places), Arc::new(under_way))
     }
 
     #[tokio::test]
@@ -258,10 +294,10 @@ mod tests {
         let calls = calls(1);
         let (answer, question) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
-        calls.start("a", "first", async { question.await.unwrap() }, || {
+        calls.start("a", "n", "first", async { question.await.unwrap() }, || {
             then.send(()).unwrap();
         });
-        calls.start("a", "second", async { 0 }, || panic!("one at a time"));
+        calls.start("a", "n", "second", async { 0 }, || panic!("one at a time"));
         assert_eq!(calls.stand("a"), Stand::UnderWay("first"));
         answer.send(7).unwrap();
         answered.await.unwrap();
@@ -275,13 +311,13 @@ mod tests {
     async fn a_call_that_panics_is_told_as_ended_and_can_be_made_again() {
         let calls = calls(1);
         let (then, ended) = oneshot::channel();
-        calls.start("a", "first", async { panic!("on purpose") }, || {
+        calls.start("a", "n", "first", async { panic!("on purpose") }, || {
             then.send(()).unwrap();
         });
         ended.await.unwrap();
         assert_eq!(calls.stand("a"), Stand::None);
         let (then, ended) = oneshot::channel();
-        calls.start("a", "second", async { 2 }, || then.send(()).unwrap());
+        calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
         ended.await.unwrap();
         assert_eq!(calls.stand("a"), Stand::Answered("second", Arc::new(2)));
         assert_eq!(*lock(&calls.under_way.number), 0);
@@ -292,13 +328,41 @@ mod tests {
         let calls = calls(1);
         let (_never, forever) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
-        calls.start("a", "hangs", async { forever.await.unwrap() }, || ());
-        calls.start("b", "waits", async { 2 }, || then.send(()).unwrap());
+        calls.start("a", "n", "hangs", async { forever.await.unwrap() }, || ());
+        calls.start("b", "n", "waits", async { 2 }, || then.send(()).unwrap());
         tokio::task::yield_now().await;
         assert_eq!(calls.stand("b"), Stand::UnderWay("waits"));
         calls.forget("a");
         answered.await.unwrap();
         assert_eq!(calls.stand("b"), Stand::Answered("waits", Arc::new(2)));
         assert_eq!(calls.stand("a"), Stand::None);
+    }
+
+    /// One namespace asks 500 times for a second each, another once.
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_asks_much_holds_up_no_other() {
+        let calls = calls(2);
+        let second = || tokio::time::sleep(Duration::from_secs(1));
+        for index in 0..500 {
+            let answer = async move {
+                second().await;
+                0
+            };
+            calls.start(&index.to_string(), "greedy", "much", answer, || ());
+        }
+        second().await;
+        let asked = tokio::time::Instant::now();
+        let (then, answered) = oneshot::channel();
+        let answer = async move {
+            second().await;
+            1
+        };
+        calls.start("x", "other", "once", answer, || then.send(()).unwrap());
+        answered.await.unwrap();
+        assert!(
+            asked.elapsed() <= Duration::from_secs(3),
+            "{:?}",
+            asked.elapsed()
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use kube::Client;
 use langop_proto::{
-    SERVICE_NAME, limits,
+    ACCOUNT, SERVICE_NAME, limits,
     pool::{Address, Pool},
     routing,
     tls::Bearer,
@@ -116,7 +116,7 @@ impl Synthesizer {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Code for one agent.
+    /// Code for one agent, on the account of its namespace.
     pub(crate) async fn synthesize(
         &self,
         request: SynthesizeRequest,
@@ -133,17 +133,20 @@ impl Synthesizer {
         );
         // Closures that return futures of their own: those of async closures are not known to be Send.
         let deadline = Instant::now() + self.timeout;
+        let agent = request.agent.clone().unwrap_or_default();
         let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
-            let (mut client, request) = (self.client(channel), outgoing(request.clone(), deadline));
+            let request = outgoing(request.clone(), deadline, &agent.namespace);
+            let mut client = self.client(channel);
             async move { Ok(client.synthesize(request).await?.into_inner()) }
         });
         answer(calls, span).await
     }
 
-    /// The condensed text of a persona.
+    /// The condensed text of a persona, on the account of its namespace.
     pub(crate) async fn distill(
         &self,
         request: DistillPersonaRequest,
+        account: &str,
     ) -> Result<DistillPersonaResponse, Failure> {
         let key = routing::persona_key(&request);
         let span = tracing::info_span!(
@@ -157,7 +160,8 @@ impl Synthesizer {
         );
         let deadline = Instant::now() + self.timeout;
         let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
-            let (mut client, request) = (self.client(channel), outgoing(request.clone(), deadline));
+            let request = outgoing(request.clone(), deadline, account);
+            let mut client = self.client(channel);
             async move { Ok(client.distill_persona(request).await?.into_inner()) }
         });
         answer(calls, span).await
@@ -187,7 +191,8 @@ impl Synthesizer {
             Some(address) => address.endpoint.connect_lazy(),
             None => return,
         };
-        let mut client = HealthClient::new(channel);
+        // Needs no credentials, but a connection on which nobody says who they are does not last.
+        let mut client = HealthClient::with_interceptor(channel, self.bearer.clone());
         let request = HealthCheckRequest {
             service: SERVICE_NAME.to_owned(),
         };
@@ -227,8 +232,12 @@ async fn answer<T>(
 }
 
 /// To be called within the span of the call.
-fn outgoing<T>(message: T, deadline: Instant) -> Request<T> {
+fn outgoing<T>(message: T, deadline: Instant, account: &str) -> Request<T> {
     let mut request = Request::new(message);
+    // Names of namespaces can be metadata.
+    if let Ok(account) = account.parse() {
+        request.metadata_mut().insert(ACCOUNT, account);
+    }
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     trace::inject(request.metadata_mut());
     request

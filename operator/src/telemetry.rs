@@ -1,9 +1,8 @@
 //! Logs, and traces over OTLP where the standard OTEL_* variables name a receiver.
 
 use anyhow::Context as _;
+use langop_program::telemetry::Traces;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
@@ -14,26 +13,8 @@ use tracing_subscriber::{
 
 use crate::{cli::LogFormat, settings::Settings};
 
-/// Either of these switches traces on.
-const ENDPOINTS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-];
-
-/// Sends what is left when dropped.
-#[must_use = "traces are lost when this is dropped early"]
-pub(crate) struct Telemetry(Option<SdkTracerProvider>);
-
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.take().map(|provider| provider.shutdown()) {
-            tracing::warn!(%error, "the last traces were lost");
-        }
-    }
-}
-
-/// Sets up the process-wide subscriber, once.
-pub(crate) fn install(settings: &Settings) -> anyhow::Result<Telemetry> {
+/// Sets up the process-wide subscriber, once. The last traces are sent when the result is dropped.
+pub(crate) fn install(settings: &Settings) -> anyhow::Result<Traces> {
     let filter = EnvFilter::try_new(&settings.log).with_context(|| {
         format!(
             "LANGOP_LOG '{}' is no filter; write for example info",
@@ -46,8 +27,8 @@ pub(crate) fn install(settings: &Settings) -> anyhow::Result<Telemetry> {
             LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
             LogFormat::Json => lines.json().with_filter(filter).boxed(),
         };
-    let provider = provider()?;
-    let traces = provider.as_ref().map(|provider| {
+    let exported = Traces::from_environment("langop-operator");
+    let traces = exported.provider().map(|provider| {
         // Our own spans only: those of libraries would be roots of traces nobody asked for.
         let ours =
             filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("langop"))
@@ -61,24 +42,6 @@ pub(crate) fn install(settings: &Settings) -> anyhow::Result<Telemetry> {
         .with(traces)
         .try_init()
         .context("a subscriber is installed already")?;
-    Ok(Telemetry(provider))
-}
-
-fn provider() -> anyhow::Result<Option<SdkTracerProvider>> {
-    let is_set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
-    if !ENDPOINTS.iter().any(is_set) {
-        return Ok(None);
-    }
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .build()
-        .context("the OTLP exporter cannot be made from OTEL_*")?;
-    let name = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "langop-operator".to_owned());
-    let resource = Resource::builder().with_service_name(name).build();
-    Ok(Some(
-        SdkTracerProvider::builder()
-            .with_resource(resource)
-            .with_batch_exporter(exporter)
-            .build(),
-    ))
+    exported.warn();
+    Ok(exported)
 }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{LanguageAgent, LanguageClient, pod::NameRef};
-use langop_desired::observed::Observed;
+use langop_desired::{
+    observed::{ChildKind, Observed},
+    reach::BASELINE,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
@@ -178,6 +181,32 @@ pub(crate) fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
         .collect()
 }
 
+/// All that a LanguageCluster says something to in its namespace.
+pub(crate) fn framed(stores: &Stores, namespace: &str) -> Vec<Target> {
+    let place = Some(namespace);
+    let agents = stores.agents.list(place);
+    let clients = stores.clients.list(place);
+    let models = stores.models.list(place);
+    let tools = stores.tools.list(place);
+    let agents = agents.iter().map(|agent| target_of(&**agent));
+    let clients = clients.iter().map(|client| target_of(&**client));
+    let models = models.iter().map(|model| target_of(&**model));
+    let tools = tools.iter().map(|tool| target_of(&**tool));
+    agents.chain(clients).chain(models).chain(tools).collect()
+}
+
+/// Who sees to it that the policy that closes a namespace is there again: any one of those in it, as each does.
+pub(crate) fn of_baseline(stores: &Stores, change: &index::Change) -> Option<Target> {
+    let (index::Change::Gone(policy) | index::Change::Changed { new: policy, .. }) = change else {
+        return None;
+    };
+    let is_baseline = policy.kind == ChildKind::NetworkPolicy && policy.name == BASELINE;
+    let mut framed = is_baseline
+        .then(|| framed(stores, &policy.namespace))
+        .unwrap_or_default();
+    framed.pop()
+}
+
 /// Everything in a store.
 pub(crate) fn everything<K: crate::objects::Stored>(stores: &Stores) -> Vec<Target> {
     let all = K::objects(stores).list(None);
@@ -196,7 +225,7 @@ pub(crate) fn target_of<K: crate::kind::LangopKind>(object: &Guard<K>) -> Target
 #[cfg(test)]
 mod tests {
     use langop_api::names::labels;
-    use langop_desired::observed::{ChildKind, Controller, Facts, Kept};
+    use langop_desired::observed::{Controller, Facts, Kept};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -274,7 +303,7 @@ mod tests {
 
     #[test]
     fn references_count_only_in_their_namespace() {
-        let stores = Stores::default();
+        let stores = Stores::new(u64::MAX);
         for (namespace, name, tool) in [
             ("n", "uses", "t"),
             ("n", "other", "x"),

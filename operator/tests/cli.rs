@@ -42,6 +42,7 @@ fn the_help_lists_every_environment_variable() {
         "LANGOP_SYNTHESIZER_KEY",
         "LANGOP_SYNTHESIZER_SERVER_NAME",
         "LANGOP_SYNTHESIZER_TOKEN_FILE",
+        "LANGOP_SYNTHESIZER_ALLOW_PLAINTEXT",
         "LANGOP_NAMESPACES",
         "LANGOP_NAMESPACE",
         "LANGOP_ADMIN_LISTEN",
@@ -81,6 +82,11 @@ fn bad_settings_are_explained() {
             "write http://HOST:PORT",
         ),
         (
+            &["run", "--synthesizer-endpoint=http://synthesizer:50051"][..],
+            &[("LANGOP_SYNTHESIZER_TOKEN_FILE", "token")][..],
+            "LANGOP_SYNTHESIZER_ALLOW_PLAINTEXT=true",
+        ),
+        (
             &["run"][..],
             &[("LANGOP_SYNTHESIS_BACKOFF_MAX", "soon")][..],
             "write for example 500ms, 30s",
@@ -103,5 +109,27 @@ fn bad_settings_are_explained() {
         assert!(!output.status.success(), "{args:?} {env:?}");
         let said = text(&output.stderr);
         assert!(said.contains(expected), "{args:?} {env:?}: {said}");
+    }
+}
+
+/// Without an API server it ends, but not for want of traces.
+#[test]
+fn telemetry_that_cannot_be_set_up_is_a_warning() {
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "no-such-file"),
+    ] {
+        let env = [
+            ("KUBECONFIG", "no-such-cluster"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:4317"),
+            (name, value),
+        ];
+        let said = text(&operator(&["run"], &env).stderr);
+        assert!(said.contains("no traces are sent"), "{said}");
+        assert!(said.contains(value), "{said}");
+        assert!(said.contains("no-such-cluster"), "{said}");
+        let disabled = [&env[..], &[("OTEL_SDK_DISABLED", "true")]].concat();
+        let said = text(&operator(&["run"], &disabled).stderr);
+        assert!(!said.contains("no traces are sent"), "{said}");
     }
 }

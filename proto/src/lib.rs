@@ -29,6 +29,9 @@ pub mod v1 {
 /// The descriptors of the .proto, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
+/// Metadata of a call with the account it is made for, a namespace: heeded where the caller may speak for accounts.
+pub const ACCOUNT: &str = "langop-account";
+
 /// `ErrorInfo.domain` of every error of this service.
 pub const ERROR_DOMAIN: &str = "langop.io";
 

@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use tonic::{
     Request, Status,
     metadata::AsciiMetadataValue,
     service::Interceptor,
-    transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
+    transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri},
 };
 
 /// PEM file of the authorities that a synthesizer's certificate must come from.
@@ -27,6 +28,9 @@ pub const KEY: &str = "LANGOP_SYNTHESIZER_KEY";
 pub const SERVER_NAME: &str = "LANGOP_SYNTHESIZER_SERVER_NAME";
 /// File with a bearer token.
 pub const TOKEN_FILE: &str = "LANGOP_SYNTHESIZER_TOKEN_FILE";
+
+/// Send a token without TLS beyond loopback, where whoever is on the way reads it.
+pub const ALLOW_PLAINTEXT: &str = "LANGOP_SYNTHESIZER_ALLOW_PLAINTEXT";
 
 /// Whom to trust, and who one is. Empty: plaintext, and nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Credentials {
     pub server_name: Option<String>,
     /// [`TOKEN_FILE`].
     pub token_file: Option<PathBuf>,
+    /// [`ALLOW_PLAINTEXT`].
+    pub allow_plaintext: bool,
 }
 
 /// Why credentials cannot be used. Holds none.
@@ -68,6 +74,12 @@ pub enum CredentialsError {
         "{0} has no TLS, but {CA}, {CERT} or {SERVER_NAME} is set; write https://, or unset them"
     )]
     Plaintext(String),
+    /// A token, and an endpoint to which it would travel in the clear.
+    #[error(
+        "{0} has no TLS and is not on loopback, so whoever is on the way reads the token of {TOKEN_FILE}; write https://, or set \
+         {ALLOW_PLAINTEXT}=true if the network already keeps others out"
+    )]
+    TokenInPlaintext(String),
     /// An address that cannot stand in a URL.
     #[error("{0} is no address of a synthesizer")]
     Address(String),
@@ -99,7 +111,19 @@ impl Credentials {
         if self.ca.is_some() || self.certificate.is_some() || self.server_name.is_some() {
             return Err(CredentialsError::Plaintext(uri.to_string()));
         }
+        self.check_token(&uri.to_string())?;
         Ok(endpoint)
+    }
+
+    /// Whether a token, if there is one, may be sent to `url`.
+    ///
+    /// # Errors
+    /// If it could be read on the way and nobody said that it may.
+    pub fn check_token(&self, url: &str) -> Result<(), CredentialsError> {
+        if self.token_file.is_some() && is_readable(url) && !self.allow_plaintext {
+            return Err(CredentialsError::TokenInPlaintext(url.to_owned()));
+        }
+        Ok(())
     }
 
     /// What adds the token to calls, if there is one. Over plaintext a token can be read along.
@@ -127,6 +151,20 @@ impl Credentials {
     }
 }
 
+/// Whether others could read what is sent to `url`: it is http, and not on loopback.
+pub fn is_readable(url: &str) -> bool {
+    let Ok(uri) = url.trim().parse::<Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
+    uri.scheme_str() == Some("http") && !is_loopback
+}
+
 fn read(variable: &'static str, file: &PathBuf) -> Result<Vec<u8>, CredentialsError> {
     fs::read(file).map_err(|source| CredentialsError::Read {
         variable,
@@ -146,6 +184,11 @@ impl Interceptor for Bearer {
             let token = fs::read_to_string(file.as_path()).map_err(|error| {
                 Status::unauthenticated(format!("cannot read the file of {TOKEN_FILE}: {error}"))
             })?;
+            if token.trim().is_empty() {
+                return Err(Status::unauthenticated(format!(
+                    "the file of {TOKEN_FILE} is empty"
+                )));
+            }
             let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", token.trim()))
                 .map_err(|_| {
                     Status::unauthenticated(format!("the file of {TOKEN_FILE} holds no token"))
@@ -184,6 +227,34 @@ mod tests {
     }
 
     #[test]
+    fn a_token_travels_in_the_clear_only_where_that_is_said() {
+        let silent = Credentials {
+            token_file: Some(PathBuf::from("t")),
+            ..Credentials::default()
+        };
+        let allowing = Credentials {
+            allow_plaintext: true,
+            ..silent.clone()
+        };
+        for (url, is_refused) in [
+            ("http://x:1", true),
+            ("http://10.0.0.1:1", true),
+            ("http://[2001:db8::1]:1", true),
+            ("http://127.0.0.9:1", false),
+            ("http://localhost:1", false),
+            ("http://[::1]:1", false),
+        ] {
+            let refused = secured(&silent, url).err();
+            assert_eq!(refused.is_some(), is_refused, "{url}");
+            if let Some(error) = refused {
+                assert!(error.to_string().contains(ALLOW_PLAINTEXT), "{error}");
+            }
+            assert!(secured(&allowing, url).is_ok(), "{url}");
+            assert!(secured(&Credentials::default(), url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
     fn a_token_is_sent_as_its_file_has_it_now() {
         let file = std::env::temp_dir().join(format!("langop-proto-token-{}", std::process::id()));
         let credentials = Credentials {
@@ -199,6 +270,8 @@ mod tests {
             assert_eq!(value, format!("Bearer {token}").as_str());
             assert!(value.is_sensitive() && !format!("{value:?}").contains(token));
         }
+        fs::write(&file, " \n").unwrap();
+        assert!(bearer.call(Request::new(())).is_err(), "an empty token");
         fs::write(&file, "two\nlines").unwrap();
         let error = bearer.call(Request::new(())).unwrap_err();
         fs::remove_file(&file).unwrap();

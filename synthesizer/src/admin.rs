@@ -1,24 +1,19 @@
 //! Health and metrics over HTTP, for kubelets and Prometheus. Reads state; changes none.
 
-mod listener;
-
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    http::StatusCode,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use langop_program::admin;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::listener::Bounded;
 use crate::metrics::Metrics;
-
-/// How long answers may take once the server is to end. They are made at once, and who sends half a request must not keep it.
-const END: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Admin {
@@ -33,12 +28,7 @@ pub async fn serve(
     stopping: CancellationToken,
     end: CancellationToken,
 ) -> io::Result<()> {
-    let server = axum::serve(Bounded::new(listener), router(metrics, stopping))
-        .with_graceful_shutdown(end.clone().cancelled_owned());
-    tokio::select! {
-        result = server => result,
-        () = async { end.cancelled().await; tokio::time::sleep(END).await } => Ok(()),
-    }
+    admin::serve(listener, router(metrics, stopping), end).await
 }
 
 /// `/livez`, `/readyz` (503 once `stopping` is cancelled) and `/metrics`.
@@ -58,16 +48,6 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
     }
 }
 
-async fn page(State(admin): State<Admin>) -> impl IntoResponse {
-    let page = admin
-        .metrics
-        .encode()
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok::<_, StatusCode>((
-        [(
-            CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        page,
-    ))
+async fn page(State(admin): State<Admin>) -> Response {
+    admin::metrics(admin.metrics.encode())
 }

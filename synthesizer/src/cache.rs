@@ -1,7 +1,10 @@
 //! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age; knows nothing of LLMs.
 //!
 //! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it: whoever is left, or comes
-//! back, gets it. Failures are never kept, and whoever waited for one gets it too.
+//! back, gets it. Failures are never kept, and whoever waited for one gets it too. Where room is short, the caller that holds most gives
+//! way ([`shares`]), so that nobody's answers push out all others'.
+
+mod shares;
 
 use std::{
     collections::HashMap,
@@ -11,11 +14,13 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use langop_proto::v1::synthesize_stream_response::Event;
+use moka::notification::RemovalCause;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tokio::sync::broadcast;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use self::shares::Shares;
 use crate::{
     caller::{Caller, Errand},
     error::{Failure, SynthesisError},
@@ -105,22 +110,28 @@ struct Active<V> {
 /// The cache.
 pub struct Cache<V> {
     entries: moka::future::Cache<Key, Arc<V>>,
+    shares: Arc<Shares>,
     active: Mutex<HashMap<Key, Active<V>>>,
 }
 
 impl<V: Entry> Cache<V> {
     /// A cache of at most `bytes`, each entry at most `ttl` old.
     pub fn new(bytes: u64, ttl: Duration) -> Self {
-        let weigh = |_: &Key, value: &Arc<V>| {
-            u32::try_from(value.weight() + size_of::<Key>()).unwrap_or(u32::MAX)
-        };
+        let shares = Arc::new(Shares::new(bytes));
+        let kept = Arc::clone(&shares);
         let entries = moka::future::Cache::builder()
             .max_capacity(bytes)
             .time_to_live(ttl)
-            .weigher(weigh)
+            .weigher(|_: &Key, value: &Arc<V>| weight(&**value))
+            .eviction_listener(move |key, _, cause| {
+                if cause != RemovalCause::Replaced {
+                    kept.forget(&key);
+                }
+            })
             .build();
         Self {
             entries,
+            shares,
             active: Mutex::default(),
         }
     }
@@ -132,7 +143,10 @@ impl<V: Entry> Cache<V> {
         F: Future<Output = Result<V, Failure>> + Send + 'static,
     {
         match self.entries.get(&key).await {
-            Some(value) => Found::Entry(value),
+            Some(value) => {
+                self.shares.used(&key);
+                Found::Entry(value)
+            }
             None => self.join_or_start(key, span, work),
         }
     }
@@ -194,6 +208,9 @@ impl<V: Entry> Cache<V> {
         }
         let value = Arc::new(work(progress).await?);
         if value.is_kept() {
+            for old in self.shares.add(&key, weight(&*value)) {
+                self.entries.invalidate(&old).await;
+            }
             self.entries.insert(key.clone(), Arc::clone(&value)).await;
         }
         Ok(Landed {
@@ -206,6 +223,11 @@ impl<V: Entry> Cache<V> {
         // No code panics while it holds the lock, and a map is a map.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an entry counts in the cache.
+fn weight(value: &impl Entry) -> u32 {
+    u32::try_from(value.weight() + size_of::<Key>()).unwrap_or(u32::MAX)
 }
 
 /// Ends the work's entry among the active, also when it panics.
@@ -244,14 +266,17 @@ mod tests {
         }
     }
 
-    fn key(caller: &str) -> Key {
-        let identity = Identity {
+    fn identity() -> Identity {
+        Identity {
             provider: ProviderKind::Template,
             model: String::new(),
-        };
+        }
+    }
+
+    fn key(caller: &str) -> Key {
         Key {
             caller: Caller::named(caller),
-            request: RequestKey::of_persona(&Persona::default(), &identity),
+            request: RequestKey::of_persona(&Persona::default(), &identity()),
         }
     }
 
@@ -296,6 +321,39 @@ mod tests {
         assert_eq!(run(&cache, "b", &calls, Ok(Text("good"))).await, "started");
         assert_eq!(calls.load(Ordering::SeqCst), 4);
         assert!(cache.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_fills_the_cache_pushes_out_nobody_else() {
+        // Room for some entries of this size.
+        let cache = Arc::new(Cache::new(4 << 10, Duration::from_mins(1)));
+        let calls = Arc::default();
+        assert_eq!(
+            run(&cache, "modest", &calls, Ok(Text("good"))).await,
+            "started"
+        );
+        for index in 0..1000 {
+            let persona = Persona {
+                name: index.to_string(),
+                ..Persona::default()
+            };
+            let key = Key {
+                request: RequestKey::of_persona(&persona, &identity()),
+                ..key("greedy")
+            };
+            let work = |_| async { Ok(Text("good")) };
+            let Found::Started(flight) = cache.find(key, Span::none(), work).await else {
+                panic!("not started")
+            };
+            assert!(flight.landing.await.is_ok());
+        }
+        assert_eq!(
+            run(&cache, "modest", &calls, Ok(Text("good"))).await,
+            "entry"
+        );
+        cache.entries.run_pending_tasks().await;
+        assert!(cache.entries.weighted_size() <= 4 << 10);
+        assert!(cache.entries.entry_count() > 10, "and the room is used");
     }
 
     #[tokio::test]

@@ -9,7 +9,10 @@ use std::{
 
 use langop_proto::v1::AgentRef;
 
-use crate::{access::Account, key::RequestKey};
+use crate::{
+    access::{Account, Load},
+    key::RequestKey,
+};
 
 /// The identity of a caller, as far as the server could establish it. Two are equal if their names are.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ pub struct Errand {
     pub request: RequestKey,
     /// The agent it is for; a persona is for many.
     pub agent: Option<AgentRef>,
+    /// What is held of the request, until the work for it is done, whoever waits for that.
+    pub load: Load,
 }
 
 impl Errand {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use crate::{
+    access::Load,
     cache::{Entry, Key},
     caller::{Caller, Errand},
     error::Failure,
@@ -48,6 +49,7 @@ impl Synthesizer {
     pub async fn distill(
         &self,
         caller: &Caller,
+        load: Load,
         request: DistillPersonaRequest,
         deadline: Instant,
     ) -> Result<DistillPersonaResponse, Failure> {
@@ -60,6 +62,7 @@ impl Synthesizer {
             caller: caller.clone(),
             request: key,
             agent: None,
+            load,
         };
         let key = Key::from(&errand);
         let work = move |_| async move {

@@ -140,6 +140,10 @@ fn denial(denied: Denied) -> (Code, &'static str) {
     match denied {
         Denied::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
         Denied::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
+        Denied::ShortToken => (Code::Unauthenticated, "TOKEN_TOO_SHORT"),
+        Denied::UnlistedCertificate => (Code::Unauthenticated, "CERTIFICATE_NOT_LISTED"),
+        Denied::AccountUnreadable => (Code::InvalidArgument, "ACCOUNT_UNREADABLE"),
+        Denied::TooMuchHeld => (Code::ResourceExhausted, "TOO_MUCH_HELD"),
         Denied::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
         Denied::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
         Denied::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
@@ -175,10 +179,15 @@ fn retry_after(denied: Denied) -> Option<Duration> {
         Denied::TooManyRequests { retry_after } | Denied::BudgetSpent { retry_after } => {
             Some(retry_after)
         }
-        Denied::TooManyCalls | Denied::TooManyHealthCalls | Denied::Busy => Some(SOON),
+        Denied::TooManyCalls | Denied::TooMuchHeld | Denied::TooManyHealthCalls | Denied::Busy => {
+            Some(SOON)
+        }
         Denied::NoCredentials
         | Denied::UnknownToken
+        | Denied::ShortToken
         | Denied::NotBearer
+        | Denied::AccountUnreadable
+        | Denied::UnlistedCertificate
         | Denied::NamelessCertificate => None,
     }
 }

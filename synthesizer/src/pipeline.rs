@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use langop_dsl::{Offer, instructions};
+use langop_dsl::instructions;
 use langop_proto::{
     limits, trace,
     v1::{
@@ -17,6 +17,7 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
+    access::Load,
     cache::{Cache, Entry, Flight, Found, Key, Landed},
     caller::{Caller, Errand},
     diagnostics,
@@ -25,6 +26,8 @@ use crate::{
     generate::{self, Answer, Delivery},
     key::{RequestKey, sha256_hex},
     metrics::{CacheResult, Metrics},
+    offer,
+    parsing::Pool,
     prompt,
     providers::{self, BuildError, Identity, Provider},
     request,
@@ -37,6 +40,8 @@ const PERSONAS_SHARE: u64 = 16;
 /// The synthesizer without its server.
 pub struct Synthesizer {
     engine: Option<Arc<Engine>>,
+    longest_prompt: usize,
+    parsing: Pool,
     metrics: Arc<Metrics>,
 }
 
@@ -45,6 +50,7 @@ pub struct Engine {
     pub(crate) identity: Identity,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) timeout: Duration,
+    pub(crate) parsing: Pool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) answers: Arc<Cache<Answer>>,
     pub(crate) personas: Arc<Cache<Distilled>>,
@@ -66,6 +72,8 @@ impl Synthesizer {
         let Some((provider, model)) = settings.synthesis()? else {
             return Ok(Self {
                 engine: None,
+                longest_prompt: settings.max_prompt_bytes,
+                parsing: Pool::default(),
                 metrics,
             });
         };
@@ -83,16 +91,20 @@ impl Synthesizer {
     ) -> Self {
         let personas = settings.cache_bytes / PERSONAS_SHARE;
         let answers = settings.cache_bytes - personas;
+        let parsing = Pool::default();
         let engine = Engine {
             identity,
             provider,
             timeout: settings.request_timeout,
+            parsing: parsing.clone(),
             metrics: Arc::clone(&metrics),
             answers: Arc::new(Cache::new(answers, settings.cache_ttl)),
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
         Self {
             engine: Some(Arc::new(engine)),
+            longest_prompt: settings.max_prompt_bytes,
+            parsing,
             metrics,
         }
     }
@@ -106,14 +118,16 @@ impl Synthesizer {
         self.engine.as_ref().ok_or(SynthesisError::Disabled)
     }
 
-    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever asks again.
+    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever asks again, and holds `load` as long as
+    /// its own time; how much there is of it is bounded by the caller's account.
     pub async fn synthesize(
         &self,
         caller: &Caller,
+        load: Load,
         request: SynthesizeRequest,
         deadline: Instant,
     ) -> Result<SynthesizeResponse, Failure> {
-        let pending = self.begin(caller, request, Delivery::Whole).await?;
+        let pending = self.begin(caller, load, request, Delivery::Whole).await?;
         pending.response(deadline).await
     }
 
@@ -121,11 +135,12 @@ impl Synthesizer {
     pub async fn begin(
         &self,
         caller: &Caller,
+        load: Load,
         request: SynthesizeRequest,
         delivery: Delivery,
     ) -> Result<Pending, Failure> {
         let started = Instant::now();
-        let begun = self.find(caller, request, delivery, started).await;
+        let begun = self.find(caller, load, request, delivery, started).await;
         if begun.is_err() {
             self.metrics.synthesis(None, started.elapsed());
         }
@@ -135,11 +150,12 @@ impl Synthesizer {
     async fn find(
         &self,
         caller: &Caller,
+        load: Load,
         mut request: SynthesizeRequest,
         delivery: Delivery,
         started: Instant,
     ) -> Result<Pending, SynthesisError> {
-        request::check_synthesize(&request)?;
+        request::check_synthesize(&request, self.longest_prompt)?;
         let engine = Arc::clone(self.engine()?);
         let agent = request.agent.take().unwrap_or_default();
         let name = agent.name.clone();
@@ -155,6 +171,7 @@ impl Synthesizer {
             caller: caller.clone(),
             request: key,
             agent: Some(agent),
+            load,
         };
         let found = engine.find(errand, request, delivery).await;
         Ok(Pending {
@@ -168,23 +185,26 @@ impl Synthesizer {
     }
 
     /// Checks code. Needs no model, so it works where synthesis is disabled.
-    pub fn validate(request: &ValidateCodeRequest) -> Result<ValidateCodeResponse, SynthesisError> {
-        request::check_validate(request)?;
-        let offer = Offer {
-            tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-            models: request
-                .models
-                .iter()
-                .map(|model| model.name.clone())
-                .collect(),
-        };
+    pub async fn validate(
+        &self,
+        caller: &Caller,
+        request: ValidateCodeRequest,
+    ) -> Result<ValidateCodeResponse, SynthesisError> {
+        request::check_validate(&request)?;
+        self.parsing
+            .run(caller, move || Self::parse(&request))
+            .await
+    }
+
+    fn parse(request: &ValidateCodeRequest) -> ValidateCodeResponse {
+        let offer = offer::of(&request.tools, &request.models);
         let parsed = tracing::info_span!("langop.synthesis.validate")
             .in_scope(|| langop_dsl::parse_bytes(&request.code, &offer, jiff::Timestamp::now()));
-        Ok(ValidateCodeResponse {
+        ValidateCodeResponse {
             valid: parsed.definition.is_some(),
             diagnostics: diagnostics::to_wire(parsed.diagnostics),
             definition: parsed.definition.map(Into::into),
-        })
+        }
     }
 }
 

@@ -9,13 +9,27 @@ use langop_proto::{
         ToolOperation, ValidateCodeRequest,
     },
 };
+use prost::Message as _;
 use tonic_types::FieldViolation;
 
 use crate::error::SynthesisError;
 
-/// Checks a `SynthesizeRequest` against the limits of the .proto.
-pub fn check_synthesize(request: &SynthesizeRequest) -> Result<(), SynthesisError> {
+/// Checks a `SynthesizeRequest` against the limits of the .proto, and of all that reaches the prompt against `longest_prompt`, in bytes.
+pub fn check_synthesize(
+    request: &SynthesizeRequest,
+    longest_prompt: usize,
+) -> Result<(), SynthesisError> {
     let mut findings = Findings::default();
+    let bytes = request.encoded_len();
+    if bytes > longest_prompt {
+        findings.add(
+            "tools",
+            format!(
+                "{bytes} bytes would reach the prompt and LANGOP_MAX_PROMPT_BYTES is {longest_prompt}; name fewer tools, or shorten their \
+                 operations"
+            ),
+        );
+    }
     check_agent(request, &mut findings);
     findings.required("instructions", &request.instructions);
     findings.size("instructions", &request.instructions, limits::INSTRUCTIONS);
@@ -229,7 +243,11 @@ mod tests {
 
     #[test]
     fn each_finding_names_its_field() {
-        assert!(check_synthesize(&request()).is_ok());
+        assert!(check_synthesize(&request(), limits::MESSAGE).is_ok());
+        let Err(SynthesisError::Invalid(violations)) = check_synthesize(&request(), 1000) else {
+            panic!("a long prompt accepted")
+        };
+        assert_eq!(violations[0].field, "tools");
         let edits: [(&str, fn(&mut SynthesizeRequest)); 14] = [
             ("agent.name", |r| r.agent = None),
             ("agent.name", |r| {
@@ -279,7 +297,9 @@ mod tests {
         for (field, edit) in edits {
             let mut edited = request();
             edit(&mut edited);
-            let Err(SynthesisError::Invalid(violations)) = check_synthesize(&edited) else {
+            let Err(SynthesisError::Invalid(violations)) =
+                check_synthesize(&edited, limits::MESSAGE)
+            else {
                 panic!("{field} accepted")
             };
             assert_eq!(violations[0].field, field);

@@ -20,13 +20,13 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    access::{Access, Answer, Link, Ticket},
+    access::{Access, Answer, Denied, Link, Ticket},
     error::Failure,
     metrics::{Metrics, code_name},
 };
 
 /// The methods served: path, and label of the metric. Everything else is `other`, so that clients cannot make labels.
-const METHODS: [(&str, &str); 7] = [
+const METHODS: [(&str, &str); 8] = [
     (
         "/langop.synthesis.v1.SynthesisService/Synthesize",
         "Synthesize",
@@ -47,6 +47,10 @@ const METHODS: [(&str, &str); 7] = [
     ("/grpc.health.v1.Health/Watch", "Watch"),
     (
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "ServerReflectionInfo",
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         "ServerReflectionInfo",
     ),
 ];
@@ -113,13 +117,10 @@ where
         let response = match self.access.admit(&mut request) {
             Ok(ticket) => {
                 call.ticket = Some(ticket);
-                let request = self.access.receive(request);
+                let request = self.access.receive(request, refusal);
                 Either::Left(self.inner.call(request).instrument(span))
             }
-            Err(denied) => {
-                let status = Failure::from(denied).to_status();
-                Either::Right(ready(Ok(status.into_http())))
-            }
+            Err(denied) => Either::Right(ready(Ok(refusal(denied).into_http()))),
         };
         Box::pin(async move {
             let response = response.await?;
@@ -129,6 +130,10 @@ where
             Ok(response.map(|body| Body::new(Observed { body, call, answer })))
         })
     }
+}
+
+fn refusal(denied: Denied) -> Status {
+    Failure::from(denied).to_status()
 }
 
 fn known(path: &str) -> (&'static str, &'static str) {

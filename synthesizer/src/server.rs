@@ -121,6 +121,12 @@ pub async fn serve(
         .await?;
     let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
     announce(&synthesizer, &listeners.admin, address);
+    settings.access.announce(address);
+    if settings.exposes_key() {
+        tracing::warn!(
+            "SYNTHESIS_ALLOW_PLAINTEXT: whoever is on the way to SYNTHESIS_ENDPOINT reads the API key"
+        );
+    }
     let drained = CancellationToken::new();
     let admin = admin::serve(
         listeners.admin,
@@ -172,10 +178,15 @@ async fn serve_grpc(
     health
         .set_service_status(SERVICE_NAME, ServingStatus::Serving)
         .await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let newest = reflection().build_v1().map_err(ServeError::Reflection)?;
+    // Tools in wide use ask for this one only.
+    let older = reflection()
+        .build_v1alpha()
         .map_err(ServeError::Reflection)?;
     let (interval, timeout) = KEEPALIVE;
     let router = Server::builder()
@@ -190,7 +201,8 @@ async fn serve_grpc(
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health.clone(),
         )))
-        .add_service(reflection);
+        .add_service(newest)
+        .add_service(older);
     let stopping = shutdown.clone();
     let server = router.serve_with_incoming_shutdown(incoming, async move {
         stopping.cancelled().await;

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, Span};
 
 use crate::{
+    access::Load,
     cache::Flight,
     caller::Caller,
     drain::{Drain, Place},
@@ -52,14 +53,20 @@ impl Service {
             .map_err(|error| Failure::from(error).to_status())
     }
 
-    /// Who asks and how long the answer may take.
-    fn admit<T>(&self, request: Request<T>) -> Result<(Caller, Instant, T), Status> {
+    /// Who asks, what is held of the request, and how long the answer may take.
+    fn admit<T>(&self, request: Request<T>) -> Result<(Caller, Load, Instant, T), Status> {
         let asked = deadline_of(request.metadata());
         let wait = asked.map_or(self.longest, |asked| asked.min(self.longest));
         // Put there by `access`; a way around it would be a bug, and gets nothing.
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Failure::from(SynthesisError::Internal).to_status())?;
-        Ok((caller, Instant::now() + wait, request.into_inner()))
+        let load = request.extensions().get::<Load>().cloned();
+        Ok((
+            caller,
+            load.unwrap_or_default(),
+            Instant::now() + wait,
+            request.into_inner(),
+        ))
     }
 }
 
@@ -70,10 +77,10 @@ impl SynthesisService for Service {
         request: Request<SynthesizeRequest>,
     ) -> Result<Response<SynthesizeResponse>, Status> {
         let _place = self.enter()?;
-        let (caller, deadline, request) = self.admit(request)?;
+        let (caller, load, deadline, request) = self.admit(request)?;
         let answer = self
             .synthesizer
-            .synthesize(&caller, request, deadline)
+            .synthesize(&caller, load, request, deadline)
             .await;
         answer
             .map(Response::new)
@@ -87,11 +94,11 @@ impl SynthesisService for Service {
         request: Request<SynthesizeStreamRequest>,
     ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
         let place = self.enter()?;
-        let (caller, deadline, request) = self.admit(request)?;
+        let (caller, load, deadline, request) = self.admit(request)?;
         let request = request.request.unwrap_or_default();
         let pending = self
             .synthesizer
-            .begin(&caller, request, Delivery::Live)
+            .begin(&caller, load, request, Delivery::Live)
             .await
             .map_err(|failure| failure.to_status())?;
         let (events, stream) = mpsc::channel(STREAM_BUFFER);
@@ -108,8 +115,11 @@ impl SynthesisService for Service {
         request: Request<DistillPersonaRequest>,
     ) -> Result<Response<DistillPersonaResponse>, Status> {
         let _place = self.enter()?;
-        let (caller, deadline, request) = self.admit(request)?;
-        let answer = self.synthesizer.distill(&caller, request, deadline).await;
+        let (caller, load, deadline, request) = self.admit(request)?;
+        let answer = self
+            .synthesizer
+            .distill(&caller, load, request, deadline)
+            .await;
         answer
             .map(Response::new)
             .map_err(|failure| failure.to_status())
@@ -120,11 +130,11 @@ impl SynthesisService for Service {
         request: Request<ValidateCodeRequest>,
     ) -> Result<Response<ValidateCodeResponse>, Status> {
         let _place = self.enter()?;
-        let (_, _, request) = self.admit(request)?;
-        let answer = Synthesizer::validate(&request).map_err(Failure::from);
+        let (caller, _load, _, request) = self.admit(request)?;
+        let answer = self.synthesizer.validate(&caller, request).await;
         answer
             .map(Response::new)
-            .map_err(|failure| failure.to_status())
+            .map_err(|error| Failure::from(error).to_status())
     }
 }
 

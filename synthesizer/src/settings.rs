@@ -11,6 +11,7 @@
 use std::{env, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use langop_proto::tls;
 use secrecy::SecretString;
 
 use crate::access::AccessSettings;
@@ -58,6 +59,10 @@ pub struct Settings {
     )]
     pub endpoint: Option<String>,
 
+    /// Send the API key to an endpoint that is neither https nor on loopback: whoever is on the way reads it
+    #[arg(long = "synthesis-allow-plaintext", env = "SYNTHESIS_ALLOW_PLAINTEXT")]
+    pub allow_plaintext_key: bool,
+
     /// File that holds the API key; read again when it changes
     #[arg(
         long = "synthesis-api-key-file",
@@ -82,6 +87,15 @@ pub struct Settings {
     #[arg(long, env = "LANGOP_MAX_LLM_REQUESTS", default_value_t = 16, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub max_llm_requests: u16,
+
+    /// Most bytes of one request for code that reach the prompt: instructions, tools with their operations, models, persona and previous code
+    #[arg(
+        long,
+        env = "LANGOP_MAX_PROMPT_BYTES",
+        default_value_t = 1024 * 1024,
+        value_name = "BYTES"
+    )]
+    pub max_prompt_bytes: usize,
 
     /// Longest time one synthesis may take, its repairs and retries included
     #[arg(long, env = "LANGOP_REQUEST_TIMEOUT", default_value = "120s", value_name = "DURATION", value_parser = duration)]
@@ -182,6 +196,12 @@ pub enum SettingsError {
     /// Two keys.
     #[error("SYNTHESIS_API_KEY and SYNTHESIS_API_KEY_FILE are both set; unset one")]
     TwoKeys,
+    /// The key in the clear.
+    #[error(
+        "SYNTHESIS_ENDPOINT is http and not on loopback, so whoever is on the way reads the API key; write https://, or set \
+         SYNTHESIS_ALLOW_PLAINTEXT=true if the network already keeps others out"
+    )]
+    KeyInPlaintext,
     /// Plaintext beyond loopback.
     #[error(
         "{0} is not a loopback address and gRPC has no TLS; set LANGOP_TLS_CERT and LANGOP_TLS_KEY, listen on 127.0.0.1, or set \
@@ -190,7 +210,8 @@ pub enum SettingsError {
     Plaintext(SocketAddr),
     /// TLS beyond loopback, and nobody has to say who they are.
     #[error(
-        "{0} is not a loopback address and callers need no credentials; set LANGOP_TLS_CLIENT_CA or LANGOP_TOKENS_FILE"
+        "{0} is not a loopback address and callers need no credentials; set LANGOP_TLS_CLIENT_CA or LANGOP_TOKENS_FILE, or \
+         LANGOP_ALLOW_ANONYMOUS=true if the network already keeps others out"
     )]
     OpenToAll(SocketAddr),
 }
@@ -239,8 +260,18 @@ impl Settings {
             (Some(provider), Some(_)) if self.lacks_key(provider) => {
                 Err(SettingsError::NoKey(provider))
             }
+            _ if self.exposes_key() && !self.allow_plaintext_key => {
+                Err(SettingsError::KeyInPlaintext)
+            }
             (Some(provider), Some(model)) => Ok(Some((provider, model))),
         }
+    }
+
+    /// Whether the key would travel in the clear, beyond loopback.
+    pub(crate) fn exposes_key(&self) -> bool {
+        let has_key = self.api_key.is_some() || self.api_key_file.is_some();
+        let endpoint = self.endpoint.as_deref().unwrap_or_default();
+        has_key && tls::is_readable(endpoint)
     }
 
     /// A server of one's own may need no key; a vendor always does.
@@ -324,6 +355,39 @@ mod tests {
             "--synthesis-endpoint=http://x",
         ]);
         assert!(own.synthesis().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_key_travels_in_the_clear_only_where_that_is_said() {
+        let key = Some(SecretString::from("k"));
+        for (endpoint, flag, is_refused) in [
+            ("http://llm.internal/v1", "", true),
+            ("HTTP://10.0.0.1:80", "", true),
+            (
+                "http://llm.internal/v1",
+                "--synthesis-allow-plaintext",
+                false,
+            ),
+            ("https://llm.internal/v1", "", false),
+            ("http://127.0.0.1:11434", "", false),
+            ("http://localhost:11434/", "", false),
+            ("http://[::1]:11434", "", false),
+            ("http://localhost.example:1", "", true),
+        ] {
+            let endpoint_flag = format!("--synthesis-endpoint={endpoint}");
+            let mut arguments = vec![
+                "--synthesis-provider=openai",
+                "--synthesis-model=m",
+                &endpoint_flag,
+            ];
+            arguments.extend(Some(flag).filter(|flag| !flag.is_empty()));
+            let without = settings(&arguments);
+            assert!(without.synthesis().is_ok(), "{endpoint}: without a key");
+            let api_key = key.clone();
+            let with = Settings { api_key, ..without }.synthesis();
+            let refused = matches!(with, Err(SettingsError::KeyInPlaintext));
+            assert_eq!(refused, is_refused, "{endpoint} {flag}");
+        }
     }
 
     #[test]

@@ -36,8 +36,8 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- define "langop.tls" -}}{{ if ne .Values.tls.mode "off" }}true{{ end }}{{- end }}
-{{- define "langop.serverSecret" -}}{{ ternary "langop-synthesizer-tls" .Values.tls.serverSecret (eq .Values.tls.mode "cert-manager") }}{{- end }}
-{{- define "langop.clientSecret" -}}{{ ternary "langop-operator-tls" .Values.tls.clientSecret (eq .Values.tls.mode "cert-manager") }}{{- end }}
+{{- define "langop.serverSecret" -}}{{ ternary "langop-synthesizer-tls" .Values.tls.serverSecret (has .Values.tls.mode (list "generated" "cert-manager")) }}{{- end }}
+{{- define "langop.clientSecret" -}}{{ ternary "langop-operator-tls" .Values.tls.clientSecret (has .Values.tls.mode (list "generated" "cert-manager")) }}{{- end }}
 
 {{/* Environment from a map of settings, in a stable order. */}}
 {{- define "langop.settings" -}}
@@ -96,4 +96,35 @@ readinessProbe:
 {{- if .Values.networkPolicy.metricsFrom -}}{{ toYaml .Values.networkPolicy.metricsFrom }}{{- else -}}
 - namespaceSelector: {}
 {{- end -}}
+{{- end }}
+
+{{/* What issues the certificates, as a Job's spec. */}}
+{{- define "langop.certificatesJob" -}}
+backoffLimit: 10
+template:
+  metadata:
+    labels: {{- include "langop.labels" . | nindent 6 }}
+  spec:
+    serviceAccountName: langop-certificates
+    restartPolicy: OnFailure
+    securityContext: {{- include "langop.podSecurity" .root | nindent 6 }}
+    {{- with .root.Values.imagePullSecrets }}
+    imagePullSecrets:
+    {{- range . }}
+      - name: {{ . }}
+    {{- end }}
+    {{- end }}
+    containers:
+      - name: certificates
+        image: {{ include "langop.image" . }}
+        imagePullPolicy: {{ .root.Values.imagePullPolicy }}
+        args:
+          - --namespace={{ .root.Release.Namespace }}
+          - --server-secret={{ include "langop.serverSecret" .root }}
+          - --server-name=langop-synthesizer.{{ .root.Release.Namespace }}.svc
+          - --client-secret={{ include "langop.clientSecret" .root }}
+          - --client-name=langop-operator.{{ .root.Release.Namespace }}
+          - --days={{ .root.Values.tls.generated.days }}
+        resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 64Mi}}
+        securityContext: {{- include "langop.containerSecurity" .root | nindent 10 }}
 {{- end }}

@@ -22,9 +22,24 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::Signal;
 
+use crate::cluster::Cluster;
 use crate::control_plane::supervisor::send;
 use crate::metrics::metric_value;
 use crate::{run_dir, wait};
+
+/// Writes a kubeconfig by which a program acts as a service account, and nothing more.
+///
+/// # Errors
+/// If the account does not exist or the file cannot be written.
+pub async fn account_kubeconfig(
+    cluster: &Cluster,
+    namespace: &str,
+    account: &str,
+    path: &Path,
+) -> Result<()> {
+    let token = rbac::token(&cluster.client().await?, namespace, account).await?;
+    cluster.write_token_kubeconfig(path, &token, None)
+}
 
 /// Until a program is Ready after its start.
 const READY: Duration = Duration::from_mins(1);
@@ -74,6 +89,7 @@ fn sources(program: &str) -> &'static [&'static str] {
             "proto",
             "synthesizer/dsl/src",
         ],
+        "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &["synthesizer/src", "proto", "synthesizer/dsl/src"],
         _ => &[],
     }

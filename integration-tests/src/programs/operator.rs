@@ -111,7 +111,7 @@ impl OperatorBuilder {
         rbac::apply(&client, &own, &self.scope)
             .await
             .context("deploy/rbac.yaml")?;
-        let token = rbac::token(&client, &own).await?;
+        let token = rbac::token(&client, &own, NAME).await?;
         let log = log_file("operator")?;
         let kubeconfig = kubeconfig_beside(&log);
         self.cluster
@@ -160,6 +160,8 @@ impl OperatorBuilder {
             set("LANGOP_LEADER_ELECT", leader_elect.into()),
             // Rollouts as in production, but sooner.
             set("LANGOP_MIN_READY_SECONDS", "1".into()),
+            // Most tests have no LanguageCluster, and say of egress what an administrator would.
+            set("LANGOP_DEFAULT_EGRESS", "Allow".into()),
         ];
         if let Scope::Namespaces(names) = &self.scope {
             env.push(set("LANGOP_NAMESPACES", names.join(",").into()));

@@ -35,9 +35,9 @@ pub(super) async fn apply(client: &Client, own: &str, scope: &Scope) -> Result<(
     Ok(())
 }
 
-/// A token of the operator's service account, as the kubelet would mount it. Valid for a day.
-pub(super) async fn token(client: &Client, own: &str) -> Result<String> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), own);
+/// A token of a service account, as the kubelet would mount it. Valid for a day.
+pub(super) async fn token(client: &Client, namespace: &str, account: &str) -> Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
             expiration_seconds: Some(24 * 3600),
@@ -46,7 +46,7 @@ pub(super) async fn token(client: &Client, own: &str) -> Result<String> {
         ..Default::default()
     };
     let answer = accounts
-        .create_token_request(NAME, &PostParams::default(), &request)
+        .create_token_request(account, &PostParams::default(), &request)
         .await?;
     answer
         .status

@@ -3,10 +3,13 @@
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, PersistentVolumeClaim},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod},
     networking::v1::NetworkPolicy,
 };
-use kube::{Resource as _, ResourceExt as _, api::DeleteParams};
+use kube::{
+    Resource as _, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
 use langop_api::LanguageAgent;
 use langop_integration_tests::{Reply, wait};
 use serde_json::json;
@@ -165,6 +168,63 @@ async fn nothing_is_left(world: &World, agent: &str) {
     })
     .await
     .unwrap();
+}
+
+/// Whether a policy selects the pod and speaks of both directions. Of policies with expressions there is none about ours.
+fn closes(policy: &NetworkPolicy, pod: &Pod) -> bool {
+    let spec = policy.spec.clone().unwrap_or_default();
+    let selector = spec.pod_selector.unwrap_or_default();
+    let mut wanted = selector.match_labels.iter().flatten();
+    selector.match_expressions.is_none()
+        && wanted.all(|(key, value)| pod.labels().get(key) == Some(value))
+        && spec.policy_types.unwrap_or_default().len() == 2
+}
+
+#[tokio::test]
+async fn a_pod_that_lingers_after_its_agent_is_closed_to_its_end() {
+    let world = World::new("linger").await;
+    world.with_agent("ghost", "haunt").await;
+    world.until_ready("ghost").await;
+    let pods = world.ns.api::<Pod>();
+    let name = world.pods("ghost").await.remove(0).name_any();
+    // As a process that ignores the signal would, it stays.
+    let hold = |finalizers| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    let params = PatchParams::default();
+    pods.patch(&name, &params, &hold(json!(["langop.test/hold"])))
+        .await
+        .unwrap();
+    let policies = world.ns.api::<NetworkPolicy>();
+    let is_closed = async || {
+        let pod = pods.get(&name).await.unwrap();
+        let all = policies.list(&ListParams::default()).await.unwrap().items;
+        assert!(
+            all.iter().any(|policy| closes(policy, &pod)),
+            "nothing closes it: {all:?}"
+        );
+        (all, pod)
+    };
+    is_closed().await;
+    delete(&world, "ghost").await;
+    wait::until("its own policy to go before the pod", SOON, async || {
+        let (all, pod) = is_closed().await;
+        let is_collected = !all.iter().any(|policy| policy.name_any() == "ghost");
+        (is_collected && pod.metadata.deletion_timestamp.is_some()).then_some(())
+    })
+    .await
+    .unwrap();
+    // Nor does whoever deletes what closes it open anything for long.
+    policies
+        .delete("langop.baseline", &DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .until("langop.baseline", |policy: &NetworkPolicy| {
+            policy.metadata.deletion_timestamp.is_none()
+        })
+        .await;
+    pods.patch(&name, &params, &hold(json!(null)))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

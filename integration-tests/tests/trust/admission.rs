@@ -38,8 +38,9 @@ pub(crate) async fn enforce(cp: &ControlPlane) {
             dry_run: true,
             ..PostParams::default()
         };
-        let created = Api::<ConfigMap>::namespaced(operator.clone(), "default").create(&dry, &map);
-        created.await.err().filter(is_forbidden).map(|_| ())
+        let maps: Api<ConfigMap> = Api::namespaced(operator.clone(), "default");
+        let created = maps.create(&dry, &map).await;
+        created.err().filter(is_forbidden).map(|_| ())
     })
     .await
     .unwrap();

@@ -308,6 +308,7 @@ impl Life {
     /// A namespace with all that a LanguageCluster puts into it.
     async fn frame(&self) {
         let spec = json!({
+            "agentEgress": "Allow",
             "resourceQuotas": {"requests.cpu": "40", "limits.memory": "80Gi", "pods": "50"},
             "members": [
                 {"subject": {"kind": "User", "name": "ada"}, "role": "edit"},
@@ -426,14 +427,13 @@ impl Life {
         .await;
         self.until_gone::<Deployment>("files").await;
         self.until_gone::<Service>("files").await;
+        // Last, when its pods are gone.
+        self.until_gone::<NetworkPolicy>("files").await;
         self.until_ready("LanguageAgent", "worker").await;
     }
 
     /// What nobody names any more goes.
     async fn removals(&self) {
-        self.patch("LanguageTool", "mail", json!({"egress": null}))
-            .await;
-        self.until_gone::<NetworkPolicy>("mail").await;
         self.patch(
             "LanguageCluster",
             NAMESPACE,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    pod::{EnvVar, NameRef, Resources, Toleration},
+    pod::{CaBundle, EnvVar, NameRef, Resources, Toleration},
     policy::{EgressRule, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE, LabelValue},
     quantity::Quantity,
 };
@@ -128,7 +128,7 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
-    /// Further labels of its pods.
+    /// Further labels of its pods; only those that the operator's setting `LANGOP_POD_LABEL_PREFIXES` allows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE), validation = Rule::new("self.all(k, !k.startsWith('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
@@ -140,6 +140,10 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
+    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
 }
 
 fn default_port() -> i32 {
@@ -182,9 +186,9 @@ pub struct Workspace {
     /// Its size; may grow, not shrink.
     #[serde(default = "default_storage")]
     pub storage: Quantity,
-    /// The storage class; the cluster's default when absent. Immutable.
+    /// The storage class; the cluster's default when absent, none (a volume that was made by hand) when empty. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
     /// Who may mount it at once. Immutable.
     #[serde(default)]
@@ -267,6 +271,8 @@ pub struct Limits {
 pub const MAX_COUNTED_EXECUTIONS: usize = 1024;
 /// How many stored revisions are known: more than the longest history.
 pub const MAX_STORED_REVISIONS: usize = 128;
+/// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer takes as a variant.
+pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
 pub const MAX_VALIDATION_ERRORS: usize = 10;
 
@@ -286,6 +292,7 @@ pub struct LanguageAgentStatus {
     pub mode: Option<ExecutionMode>,
     /// When it runs: the cron expression, or `every 90m` where the agent keeps time itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub schedule: Option<String>,
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,9 +308,11 @@ pub struct LanguageAgentStatus {
     pub failed_executions: Option<i64>,
     /// When the last one ended, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_execution_time: Option<String>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub last_execution_result: Option<String>,
     /// What still exists and is counted above, so that each run is counted exactly once, also across restarts: uids of ended Jobs, and
     /// `POD-UID:RESTARTS` of long-running agents.
@@ -318,6 +327,7 @@ pub struct LanguageAgentStatus {
     pub ready_replicas: Option<i32>,
     /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
@@ -343,33 +353,42 @@ pub enum AgentPhase {
 pub struct SynthesisInfo {
     /// When the active code was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_synthesis_time: Option<String>,
     /// How long that took, for example `2.4s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub synthesis_duration: Option<String>,
     /// Which model made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub synthesis_model: Option<String>,
     /// SHA-256 of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub code_hash: Option<String>,
     /// Hash of the instructions that the attempt under way, or the last one that failed, was for; else of those of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub instructions_hash: Option<String>,
     /// Attempts in a row without success, for those instructions; the back-off counts from here, across restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_attempts: Option<i32>,
     /// When the last attempt failed, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_failure_time: Option<String>,
     /// The reason of that failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_failure_reason: Option<String>,
     /// The value of the annotation langop.io/resynthesize that the last attempt was for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_RESYNTHESIZE))]
     pub attempted_resynthesize: Option<String>,
     /// The value of the annotation langop.io/resynthesize that was last obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_RESYNTHESIZE))]
     pub resynthesized_for: Option<String>,
     /// The active revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -387,6 +406,7 @@ pub struct SynthesisInfo {
     pub tokens: Option<Tokens>,
     /// W3C traceparent of the synthesis of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub traceparent: Option<String>,
     /// Why the last generated code was refused: `line:column: message`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

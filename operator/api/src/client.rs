@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::ServicePhase,
-    pod::{EnvVar, NameRef, Resources},
+    pod::{CaBundle, EnvVar, NameRef, Resources},
     policy::IngressPeer,
 };
 
@@ -59,7 +59,17 @@ pub struct LanguageClientSpec {
     /// Resources of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Namespaces that may come in, on its port only; absent: any.
+    /// Secrets to pull its image with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<NameRef>,
+    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
+    /// Namespaces that may come in, on its port only; absent: its own, and those that the LanguageCluster
+    /// lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ingress_from: Option<Vec<IngressPeer>>,
@@ -82,12 +92,14 @@ pub struct LanguageClientStatus {
     pub phase: Option<ServicePhase>,
     /// Where people reach it in the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub endpoint: Option<String>,
     /// Pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
     /// Ready, Reconciling, Stalled, `ReferencesResolved`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{policy::IngressPeer, quantity::Quantity};
+use crate::{
+    policy::{EgressRule, IngressPeer},
+    quantity::Quantity,
+};
 
 /// Refuses the namespaces of Kubernetes itself. `namespace` is a reserved word of CEL, hence the underscores.
 const NAMESPACE_RULE: &str = "has(self.spec.__namespace__) \
@@ -57,31 +60,99 @@ pub struct LanguageClusterSpec {
     /// Pod Security level of the namespace; `restricted` when absent.
     #[serde(default)]
     pub pod_security: PodSecurity,
-    /// Whether only the namespace itself, the operator's and `ingressFrom` may come in; true when absent.
+    /// Whether only the namespace itself and `ingressFrom` may come in; true when absent. Agents, tools, model proxies and clients are
+    /// closed in any case: they let in who uses them.
     #[serde(default = "yes")]
     pub network_isolation: bool,
-    /// Further namespaces that may come in.
+    /// Further namespaces that may come in, to clients that name none, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub ingress_from: Vec<IngressPeer>,
-    /// Whether agents may declare `egress` of their own; Deny when absent.
+    /// Whether agents, tools and models may declare `egress` of their own; Deny when absent.
     #[serde(default)]
     pub agent_egress: AgentEgress,
+    /// What their `egress` may be even so: each of their rules must be within one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub allowed_egress: Vec<EgressRule>,
+    /// What model proxies reach that name nothing. Absent: public addresses, on port 443 and from the operator's own proxy only where egress
+    /// is denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub model_egress: Option<Vec<EgressRule>>,
+    /// What pods of agents, tools, models and clients may ask for. What it does not name is not limited by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodFrame>,
 }
 
 fn yes() -> bool {
     true
 }
 
-/// A subject and its role.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+/// An administrator's frame for the pods of a namespace. What goes beyond it is refused by the operator, and what runs keeps running.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+pub struct PodFrame {
+    /// The `RuntimeClass` of all pods, for example one that isolates them from the node's kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub runtime_class_name: Option<String>,
+    /// Keys that `nodeSelector` may name; empty: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 317)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub node_selector_keys: Option<Vec<String>>,
+    /// Keys of taints that `tolerations` may name; empty: none. With it, a toleration needs a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 317)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub toleration_keys: Option<Vec<String>>,
+    /// The largest limit of one container, by resource name; also of one that names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    #[x_kube(validation = Rule::new(crate::pod::RESOURCE_RULE).message(crate::pod::RESOURCE_MESSAGE))]
+    pub max_limits: BTreeMap<String, Quantity>,
+    /// The longest run of a scheduled agent, in seconds; also that of one that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub max_run_seconds: Option<i64>,
+    /// The ids that `runAsUser` may name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as_user_range: Option<IdRange>,
+}
+
+/// A range of user ids, both ends included.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.min <= self.max").message("min of a range must not be larger than max: exchange the two"))]
+pub struct IdRange {
+    /// The smallest.
+    #[schemars(range(min = 1, max = 4_294_967_294_i64))]
+    pub min: i64,
+    /// The largest.
+    #[schemars(range(min = 1, max = 4_294_967_294_i64))]
+    pub max: i64,
+}
+
+/// A subject and its role.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.subject.name.startsWith('system:') || (has(self.allowSystemSubject) && self.allowSystemSubject)").message(SYSTEM_SUBJECT_MESSAGE))]
 pub struct Member {
     /// Who.
     pub subject: Subject,
     /// What they may do.
     pub role: Role,
+    /// Says that a subject of Kubernetes itself (`system:…`, for example all service accounts of a namespace) is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_system_subject: Option<bool>,
 }
+
+/// Subjects whose names begin with this are Kubernetes' own: often everybody.
+pub const SYSTEM_SUBJECTS: &str = "system:";
+/// What a member of that name is told.
+pub const SYSTEM_SUBJECT_MESSAGE: &str = "a subject that begins with 'system:' is one of Kubernetes itself, and often everybody: name a person, a group or a ServiceAccount, \
+     or set allowSystemSubject to true";
 
 /// A user, group or service account.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,8 +197,10 @@ pub enum Role {
     Admin,
 }
 
-/// Levels of the Pod Security Standards.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Levels of the Pod Security Standards, from the lowest.
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PodSecurity {
     /// Everything.
@@ -139,13 +212,30 @@ pub enum PodSecurity {
     Restricted,
 }
 
-/// Whether agents may declare egress.
+impl PodSecurity {
+    /// As in a label of a namespace.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+impl std::fmt::Display for PodSecurity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether agents, tools and models may declare egress.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentEgress {
-    /// Only their tools, models and DNS.
+    /// Only what they refer to, DNS, and what the administrator allows.
     #[default]
     Deny,
-    /// What their spec names too.
+    /// What their specs name too.
     Allow,
 }
 
@@ -162,12 +252,14 @@ pub struct LanguageClusterStatus {
     pub phase: Option<ClusterPhase>,
     /// The namespace in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
     pub namespace: Option<String>,
     /// The agents in it; written at most every 10 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<AgentCounts>,
     /// Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

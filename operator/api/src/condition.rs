@@ -2,6 +2,38 @@
 //!
 //! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+
+/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first line.
+pub const MAX_MESSAGE: usize = 1024;
+/// The most conditions of an object.
+pub(crate) const MAX_CONDITIONS: usize = 16;
+
+/// `metav1.Condition`, whose schema in k8s-openapi has no bounds, with bounds.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Bounded {
+    /// What is judged, in `CamelCase`.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 64))]
+    type_: String,
+    /// True, False or Unknown.
+    #[schemars(length(max = 7))]
+    status: String,
+    /// The generation that was judged.
+    observed_generation: Option<i64>,
+    /// When the status last became another one.
+    last_transition_time: Time,
+    /// Why, for programs, in `CamelCase`.
+    #[schemars(length(max = 64))]
+    reason: String,
+    /// Why, for people.
+    #[schemars(length(max = MAX_MESSAGE))]
+    message: String,
+}
+
 /// Condition types.
 pub mod types {
     /// The resource does what its spec says.
@@ -16,6 +48,12 @@ pub mod types {
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
     /// LanguageAgent: the references changed since the code was made.
     pub const CODE_STALE: &str = "CodeStale";
+    /// LanguageTool, only while False: everything that it says of its operations is offered to the LLM.
+    pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
+    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its level is at least the one asked for.
+    pub const POD_SECURITY: &str = "PodSecurity";
+    /// LanguageModel: the provider may refuse what the configuration says; there only while True.
+    pub const CONFIGURATION_DOUBTFUL: &str = "ConfigurationDoubtful";
 }
 
 macro_rules! reasons {
@@ -63,6 +101,8 @@ reasons! {
     ModeSwitching,
     /// An object of a needed name belongs to somebody else; it is left alone.
     NameConflict,
+    /// The spec goes beyond what an administrator allows to pods; the message names the LanguageCluster's field or the setting.
+    PodNotAllowed,
     /// Two listeners of one pod want the same port.
     PortConflict,
     /// The spec cannot be carried out; the message says what to write instead.
@@ -77,6 +117,8 @@ reasons! {
     WorkspaceShrinkRefused,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
+    /// Something is larger than what is held of it; the message says what to shorten.
+    TooLarge,
     // --- references ---
     /// Every reference exists and can be used.
     AllResolved,
@@ -111,6 +153,9 @@ reasons! {
     ReferencesUnchanged,
     /// References were added or removed since the code was made.
     ReferencesChanged,
+    // --- model ---
+    /// Anthropic's newer models refuse a request with both.
+    TemperatureBesideTopP,
     // --- persona ---
     /// The persona is being condensed.
     Distilling,
@@ -129,6 +174,10 @@ reasons! {
     NamespaceRefused,
     /// The namespace is going away.
     NamespaceTerminating,
+    /// The namespace's Pod Security level is what the spec asks for, or higher.
+    PodSecurityAsAsked,
+    /// The namespace's Pod Security level is lower than the spec asks for, and another manager's.
+    PodSecurityLower,
     // --- children, as events ---
     /// A Deployment was made.
     DeploymentCreated,

@@ -10,6 +10,7 @@
 )]
 
 pub mod agent;
+pub mod bounds;
 pub mod client;
 pub mod cluster;
 pub mod condition;
@@ -20,6 +21,7 @@ pub mod persona;
 pub mod pod;
 pub mod policy;
 pub mod quantity;
+pub mod shared;
 pub mod tool;
 
 pub use agent::{LanguageAgent, LanguageAgentSpec, LanguageAgentStatus};

@@ -5,7 +5,21 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pod::{EnvVar, Resources, SecretKeyRef};
+use crate::{
+    pod::{CaBundle, EnvVar, NameRef, Resources, SecretKeyRef},
+    policy::EgressRule,
+};
+
+/// Names that the operator sets in some model proxy, the providers' own names of a key among them.
+const ENV_RULE: &str = "self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', \
+     'OLLAMA_API_KEY', 'CUSTOM_API_KEY', 'PROVIDER_API_KEY', 'LITELLM_MASTER_KEY', 'LITELLM_LOCAL_MODEL_COST_MAP', \
+     'LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS', 'LITELLM_MODE', 'NO_DOCS', 'NO_REDOC', 'NO_OPENAPI']))";
+const ENV_MESSAGE: &str = "env must not set a name the operator sets itself (PORT, HOME, the API keys of providers, PROVIDER_API_KEY, NO_DOCS, NO_REDOC, \
+     NO_OPENAPI, and of LITELLM_*: PROVIDER, MODEL, MASTER_KEY, LOCAL_MODEL_COST_MAP, LOCAL_ANTHROPIC_BETA_HEADERS, MODE); use apiKeySecretRef for the key";
+/// LiteLLM takes them for many models, several models, and an environment variable.
+const MODEL_RULE: &str =
+    "!self.contains('*') && !self.contains(',') && !self.startsWith('os.environ/')";
+const MODEL_MESSAGE: &str = "model names one model: it must not contain '*' or ',', nor begin with os.environ/; write the provider's id, for example claude-sonnet-4-5";
 
 /// An LLM, and the proxy through which agents reach it.
 #[derive(CustomResource, Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
@@ -40,12 +54,16 @@ pub struct LanguageModelSpec {
     pub provider: ModelProvider,
     /// The provider's id of the model, for example `claude-sonnet-4-5`.
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("model is the provider's id of the model, without white space; for example claude-sonnet-4-5"))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[!-~]+$')").message("model is the provider's id of the model, without white space; for example claude-sonnet-4-5"),
+        validation = Rule::new(MODEL_RULE).message(MODEL_MESSAGE)
+    )]
     pub model: String,
     /// The Secret with the provider's key. The operator never reads it: the proxy's container does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Base URL of the provider, where it is not the provider's own.
+    /// Base URL of the provider, where it is not the provider's own, as its SDK takes it: `/chat/completions` is asked below it (anthropic:
+    /// `/v1/messages`, ollama: `/api/chat`). `/v1` is added only for OpenAI's API and where there is no path; a full URL is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(r"self.matches('^https?://\\S+$')").message("endpoint is a URL that begins with http:// or https://, for example https://llm.example.com/v1"))]
@@ -66,14 +84,28 @@ pub struct LanguageModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: Option<i32>,
-    /// Resources of the proxy. Default: 1536Mi of memory at most, below which the default proxy dies.
+    /// Resources of the proxy. Default: 512Mi of memory, 768Mi at most; 1536Mi for a proxy image of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Secrets to pull its image with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<NameRef>,
+    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
     /// Further environment of the proxy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new("self.all(e, !(e.name in ['PORT', 'HOME', 'LITELLM_PROVIDER', 'LITELLM_MODEL', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OLLAMA_API_KEY', 'CUSTOM_API_KEY']))").message("env must not set a name the operator sets itself (PORT, HOME, LITELLM_PROVIDER, LITELLM_MODEL and the provider's API key); use apiKeySecretRef for the key"))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
     pub env: Vec<EnvVar>,
+    /// What the proxy may reach beside DNS. Absent: public addresses, on the port of `endpoint` or 443; a server in the cluster must be
+    /// named here. Where the LanguageCluster denies egress, only what it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub egress: Option<Vec<EgressRule>>,
 }
 
 /// Who serves a model.
@@ -96,23 +128,23 @@ pub enum ModelProvider {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelConfiguration {
-    /// 0 to 2.
+    /// 0 to 2, for requests that say none. Left out where the model takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
-    /// Most tokens of one answer.
+    /// Most tokens of one answer, whatever a request says; the proxy gives one answer to a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<i32>,
-    /// 0 to 1.
+    /// 0 to 1, for requests that say none. Left out where the model takes none. Anthropic's newer models refuse it beside temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: Option<f64>,
-    /// Longest time of one request, in seconds.
+    /// Longest time of one request, in seconds: the whole of it, also of a stream. It is not tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: Option<i32>,
-    /// Most requests a minute, over all agents, for each pod of the proxy.
+    /// Most requests in any minute, over all agents and both names of the model, for each pod of the proxy. More get 429 and `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: Option<i32>,
@@ -131,12 +163,14 @@ pub struct LanguageModelStatus {
     pub phase: Option<ServicePhase>,
     /// Where agents reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub endpoint: Option<String>,
     /// Pods of the proxy that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled.
+    /// Ready, Reconciling, Stalled, ConfigurationDoubtful.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

@@ -34,6 +34,8 @@ pub mod labels {
 pub mod annotations {
     /// On a LanguageAgent: a new value asks for a new synthesis, whatever the instructions.
     pub const RESYNTHESIZE: &str = "langop.io/resynthesize";
+    /// What is read of the annotations of our own kinds; no other is held.
+    pub const READ: &[&str] = &[RESYNTHESIZE];
     /// On a child: SHA-256 of what the operator wants it to be.
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
     /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
@@ -110,8 +112,42 @@ pub mod env {
     pub const PORT: &str = "PORT";
     /// Where the workspace is mounted.
     pub const WORKSPACE_PATH: &str = "WORKSPACE_PATH";
+    /// With a CA bundle: its file, for OpenSSL, Go, and what is built on them.
+    pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+    /// With a CA bundle: its file, for Python's requests.
+    pub const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
+    /// With a CA bundle: its file, for Node.js.
+    pub const NODE_EXTRA_CA_CERTS: &str = "NODE_EXTRA_CA_CERTS";
     /// `/tmp`: the root file system is read-only.
     pub const HOME: &str = "HOME";
+}
+
+/// Where a bundle of authorities is mounted.
+pub const CA_MOUNT_PATH: &str = "/etc/agent/ca";
+/// Its file there.
+pub const CA_FILE: &str = "ca.crt";
+/// Environment variables of model proxies beside `PORT` and `HOME`.
+pub mod proxy_env {
+    /// A proxy of the user's own: who serves the model.
+    pub const PROVIDER: &str = "LITELLM_PROVIDER";
+    /// A proxy of the user's own: the provider's id of the model.
+    pub const MODEL: &str = "LITELLM_MODEL";
+    /// The default proxy: the provider's key, under a name that LiteLLM does not know by itself.
+    pub const PROVIDER_API_KEY: &str = "PROVIDER_API_KEY";
+    /// The default proxy does not start without one.
+    pub const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
+    /// The default proxy does not fetch prices and limits of models.
+    pub const LOCAL_MODEL_COST_MAP: &str = "LITELLM_LOCAL_MODEL_COST_MAP";
+    /// The default proxy does not fetch names of Anthropic's trial features.
+    pub const LOCAL_ANTHROPIC_BETA_HEADERS: &str = "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS";
+    /// The default proxy reads no `.env` file.
+    pub const MODE: &str = "LITELLM_MODE";
+    /// The default proxy has no pages of documentation: this one,
+    pub const NO_DOCS: &str = "NO_DOCS";
+    /// this one,
+    pub const NO_REDOC: &str = "NO_REDOC";
+    /// nor the schema that they are made from.
+    pub const NO_OPENAPI: &str = "NO_OPENAPI";
 }
 
 /// Where the code ConfigMap is mounted.

@@ -67,12 +67,15 @@ pub struct LanguagePersonaStatus {
     pub attempts: Option<i32>,
     /// When the last attempt failed, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_failure_time: Option<String>,
     /// Hash of the spec the attempts were for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub attempted_hash: Option<String>,
     /// Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
@@ -94,18 +97,24 @@ pub enum PersonaPhase {
 pub struct Distilled {
     /// As in the spec it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub description: Option<String>,
     /// As in the spec it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
     pub system_prompt: Option<String>,
     /// As in the spec it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub tone: Option<String>,
     /// As in the spec it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub language: Option<String>,
     /// The condensed text; with synthesis disabled, the system prompt.
+    #[schemars(length(max = 32768))]
     pub prompt: String,
     /// SHA-256 of the four fields it was made from.
+    #[schemars(length(max = 128))]
     pub hash: String,
 }

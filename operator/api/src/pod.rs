@@ -41,6 +41,29 @@ fn default_key() -> String {
     "api-key".into()
 }
 
+/// Authorities that a container trusts, in a ConfigMap of the same namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundle {
+    /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key with PEM certificates; `ca.crt` when absent.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".into()
+}
+
+/// Refuses paths that are no place for a volume.
+pub(crate) const WRITABLE_PATH_RULE: &str = r"self.all(p, p.matches('^(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+$') && p != '/tmp' && p != '/etc' && p != '/etc/agent' && !p.startsWith('/etc/agent/'))";
+/// What they are told.
+pub(crate) const WRITABLE_PATH_MESSAGE: &str = "a writable path is an absolute path of letters, digits, '.', '_' and '-', other than /tmp (which is writable), /etc and /etc/agent; \
+     for example /var/cache/server";
+
 /// One environment variable: a value, or a key of a Secret or ConfigMap.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -88,8 +111,9 @@ pub struct KeySelector {
 }
 
 /// Kubernetes refuses any other name in a container.
-const RESOURCE_RULE: &str = "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
-const RESOURCE_MESSAGE: &str = "a resource is cpu, memory, ephemeral-storage, hugepages-<size>, or a vendor's such as example.com/gpu";
+pub(crate) const RESOURCE_RULE: &str = "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
+/// What another name is told.
+pub(crate) const RESOURCE_MESSAGE: &str = "a resource is cpu, memory, ephemeral-storage, hugepages-<size>, or a vendor's such as example.com/gpu";
 /// Unreadable quantities are refused by a rule of their own.
 const REQUEST_RULE: &str = "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) \
      || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) \

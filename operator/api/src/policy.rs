@@ -27,8 +27,8 @@ const LABEL_VALUE_MESSAGE: &str = "the value of a label is empty, or letters, di
     validation = Rule::new("has(self.ports) && self.ports.size() > 0").message("an egress rule must name its ports, for example ports: [{port: 443}]")
 )]
 pub struct EgressRule {
-    /// An address range, for example `203.0.113.0/24` or `2001:db8::/32`. A `/0` never includes link-local addresses or the cluster's
-    /// own ranges.
+    /// An address range, for example `203.0.113.0/24` or `2001:db8::/32`. A `/0` never includes link-local addresses, the metadata
+    /// services of clouds, or the cluster's own ranges (all private ones where the operator was not told which those are).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 43))]
     #[x_kube(validation = Rule::new(format!("self.matches({CIDR})")).message(CIDR_MESSAGE))]
@@ -69,8 +69,10 @@ pub struct Port {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
     /// TCP when absent.
-    #[serde(default)]
-    pub protocol: Protocol,
+    // Not a default of the schema: one below `items` is added to the stored object and to nobody's manifest, so that tools which compare
+    // the two see a difference for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 /// A transport protocol.

@@ -6,29 +6,33 @@
 use k8s_openapi::{
     api::{
         core::v1::{PodTemplateSpec, ResourceRequirements},
-        networking::v1::{NetworkPolicy, NetworkPolicySpec},
+        networking::v1::NetworkPolicy,
     },
     jiff::Timestamp,
 };
 use langop_api::{
     LanguageClient, LanguageClientSpec, LanguageClientStatus,
     condition::{Reason, types},
-    names::{env as names, labels},
+    names::env as names,
 };
 
 use crate::{
+    agent::ClusterView,
     children::{Applied, Children, Prepared},
     conditions::{Conditions, Invalid, Standing, Status, service_phase},
-    env, ingress,
+    env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
     observed::ChildKind,
     pod::{self, ContainerInput, PodInput},
-    policy,
+    reach::{Pods, Reach, network_policy, reach},
     references::{References, ToolView, service_url},
     settings::Settings,
     workload::{Rollout, Workload, listening},
 };
+
+/// Name of its container.
+const CONTAINER: &str = "client";
 
 /// A LanguageClient whose spec can be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,7 @@ pub struct ValidatedClient {
     workload: Workload,
     resources: ResourceRequirements,
     references: Usable,
+    reach: Reach,
     spec: LanguageClientSpec,
 }
 
@@ -66,6 +71,8 @@ pub fn validate(
     references: Usable,
     namesakes: &[Namesake],
     taken: &[(ChildKind, String)],
+    cluster: Option<&ClusterView>,
+    settings: &Settings,
 ) -> Result<ValidatedClient, Invalid> {
     let created = client
         .metadata
@@ -93,8 +100,15 @@ pub fn validate(
         replicas: spec.replicas,
         port: spec.port,
     };
+    let pods = Pods::Client {
+        references: &references.0,
+        port: spec.port,
+        ingress_from: spec.ingress_from.as_deref(),
+    };
+    let reach = reach(pods, cluster, settings);
     Ok(ValidatedClient {
         workload,
+        reach,
         resources,
         references,
         spec,
@@ -111,9 +125,7 @@ pub fn held(Usable(references): &Usable) -> Option<Standing> {
 /// All children.
 pub fn build(client: &ValidatedClient, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();
-    children
-        .network_policies
-        .push(build_policy(client, settings));
+    children.network_policies.push(build_policy(client));
     children.services.push(client.workload.service());
     children
         .deployments
@@ -129,17 +141,24 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
         &client.workload.namespace,
     ));
     let mut container = pod::container(ContainerInput {
-        name: "client".to_owned(),
+        name: CONTAINER.to_owned(),
         image: client.spec.image.clone(),
         port: client.spec.port,
         env: variables,
         user_env: env::user_env(&client.spec.env),
         resources: client.resources.clone(),
+        ca_bundle: client.spec.ca_bundle.is_some(),
         ..ContainerInput::default()
     });
     container.readiness_probe = Some(listening(client.spec.port));
+    let bundle = client.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
+        volumes: bundle
+            .map(|bundle| pod::ca_volume(CONTAINER, bundle))
+            .into_iter()
+            .collect(),
+        image_pull_secrets: client.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     pod::template(
@@ -149,36 +168,17 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
     )
 }
 
-/// Out: DNS and the pods of what it refers to. In: its own port only, from any namespace or from those that are named.
-fn build_policy(client: &ValidatedClient, settings: &Settings) -> NetworkPolicy {
-    let Usable(references) = &client.references;
-    let tools = references
-        .tools
-        .iter()
-        .map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port));
-    let models = references
-        .models
-        .iter()
-        .map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port));
-    let peers = match &client.spec.ingress_from {
-        None => vec![ingress::any_namespace()],
-        Some(peers) => ingress::named(peers),
-    };
-    NetworkPolicy {
-        metadata: client.workload.metadata(),
-        spec: Some(NetworkPolicySpec {
-            pod_selector: Some(client.workload.selector()),
-            policy_types: Some(["Egress", "Ingress"].map(str::to_owned).into()),
-            egress: Some(
-                policy::dns_rule(settings)
-                    .into_iter()
-                    .chain(tools)
-                    .chain(models)
-                    .collect(),
-            ),
-            ingress: Some(ingress::rules(peers, Some(client.spec.port))),
-        }),
-    }
+/// Out: DNS and the pods of what it refers to. In: its own port only, from those that are named, else from whom the namespace lets in.
+fn build_policy(client: &ValidatedClient) -> NetworkPolicy {
+    let ValidatedClient {
+        workload, reach, ..
+    } = client;
+    network_policy(
+        workload.metadata(),
+        workload.selector(),
+        &reach.egress,
+        &reach.ingress,
+    )
 }
 
 /// The status after all children are applied, or after what kept them from being.

@@ -3,7 +3,9 @@
 //! A text of ours reaches the container as it is: the kubelet expands `$(VAR)`, so every `$` is doubled. A user's own variables are
 //! theirs, expansion included. Order is stable, because it is part of the pod template.
 
-use k8s_openapi::api::core::v1::{ConfigMapKeySelector, EnvVar, EnvVarSource, SecretKeySelector};
+use k8s_openapi::api::core::v1::{
+    ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
+};
 use langop_api::{
     names::env,
     pod::{EnvVar as UserEnvVar, EnvVarSource as UserEnvVarSource},
@@ -41,6 +43,18 @@ pub fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
             name: secret.to_owned(),
             key: key.to_owned(),
             optional: None,
+        }),
+        ..EnvVarSource::default()
+    };
+    sourced(name, source)
+}
+
+/// A variable with the text of a field of the pod.
+pub fn from_field(name: &str, path: &str) -> EnvVar {
+    let source = EnvVarSource {
+        field_ref: Some(ObjectFieldSelector {
+            field_path: path.to_owned(),
+            api_version: None,
         }),
         ..EnvVarSource::default()
     };
@@ -198,17 +212,17 @@ mod tests {
 
     #[test]
     fn json_is_compact_and_in_the_order_of_the_references() {
+        let spec: std::sync::Arc<langop_api::LanguageToolSpec> =
+            std::sync::Arc::new(serde_json::from_value(serde_json::json!({"image": "i"})).unwrap());
         let tool = |name: &str| ToolView {
             name: name.into(),
             mode: DeploymentMode::Service,
             url: format!("http://{name}:1"),
             port: 1,
-            image: "i".into(),
-            env: vec![],
-            resources: None,
             egress: vec![],
             description: None,
-            operations: vec![],
+            operations: langop_api::shared::Shared::default(),
+            spec: spec.clone(),
         };
         assert_eq!(
             mcp_servers(&[tool("z"), tool("a")]),

@@ -8,25 +8,12 @@ use k8s_openapi::{
 };
 use langop_api::policy::IngressPeer;
 
-/// The label that every namespace has, with its name.
-pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-
 /// All pods of the policy's own namespace.
 pub fn own_namespace() -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         pod_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()
     }
-}
-
-/// All pods of the namespace of this name.
-pub fn namespace(name: &str) -> NetworkPolicyPeer {
-    namespaces([(NAMESPACE_NAME.to_owned(), name.to_owned())].into())
-}
-
-/// All pods of any namespace.
-pub fn any_namespace() -> NetworkPolicyPeer {
-    namespaces(BTreeMap::new())
 }
 
 /// All pods of the namespaces that a user names. A user's peer has labels: without any it would mean all namespaces, so it is left out.

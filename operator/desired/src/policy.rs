@@ -1,68 +1,81 @@
-//! Egress rules of network policies. What cannot be expressed is an error, never an open rule: in a NetworkPolicy an empty list of
-//! peers or ports means all of them, so no rule here ever has one.
+//! Rules of network policies, for both directions. What cannot be expressed is an error, never an open rule: in a NetworkPolicy an empty
+//! list of peers or ports means all of them, so no rule here ever has one. Who gets which rules is [`crate::reach`]'s matter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
-    api::networking::v1::{
-        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
-        NetworkPolicySpec,
-    },
-    apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-        util::intstr::IntOrString,
-    },
+    api::networking::v1::{IPBlock, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort},
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use langop_api::policy::{EgressRule, LabelValue, Port, Protocol};
 
 use crate::settings::Settings;
 
-mod cidr;
+mod allowed;
+pub(crate) mod cidr;
 #[cfg(test)]
 pub(crate) mod evaluate;
+mod never;
 
+pub(crate) use allowed::{allows, prefix_length};
 use cidr::Cidr;
+pub(crate) use never::is_special;
 
-/// Ranges that only a rule of exactly their size or smaller reaches: link-local addresses, where clouds keep their credentials.
-const LINK_LOCAL: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
-
-/// An egress policy for the pods that `pod_selector` selects.
-pub fn egress_policy(
-    metadata: ObjectMeta,
-    pod_selector: BTreeMap<String, String>,
-    rules: Vec<NetworkPolicyEgressRule>,
-) -> NetworkPolicy {
-    NetworkPolicy {
-        metadata,
-        spec: Some(NetworkPolicySpec {
-            pod_selector: Some(selector(pod_selector)),
-            policy_types: Some(vec!["Egress".to_owned()]),
-            egress: Some(rules),
-            ingress: None,
-        }),
-    }
-}
-
-/// DNS, as the settings have it; `None` if they name nobody or no port.
+/// DNS, as the settings have it: the pods that have both labels, and the addresses; `None` if they name nobody or no port.
 pub fn dns_rule(settings: &Settings) -> Option<NetworkPolicyEgressRule> {
     let dns = &settings.dns;
-    let named = !dns.namespace_labels.is_empty() || !dns.pod_labels.is_empty();
-    (named && !dns.ports.is_empty()).then(|| NetworkPolicyEgressRule {
-        to: Some(vec![NetworkPolicyPeer {
-            // Without labels of a namespace, the pods are looked for in all of them.
-            namespace_selector: Some(selector(dns.namespace_labels.clone())),
-            pod_selector: Some(dns.pod_labels.clone())
-                .filter(|labels| !labels.is_empty())
-                .map(selector),
-            ip_block: None,
-        }]),
-        ports: Some(
-            dns.ports
-                .iter()
-                .map(|(number, protocol)| port(*number, *protocol))
+    // Half a name would open the port to whoever has the other half.
+    let named = !dns.namespace_labels.is_empty() && !dns.pod_labels.is_empty();
+    let pods = named.then(|| NetworkPolicyPeer {
+        namespace_selector: Some(selector(dns.namespace_labels.clone())),
+        pod_selector: Some(selector(dns.pod_labels.clone())),
+        ip_block: None,
+    });
+    let addresses = dns.cidrs.iter().map(|range| block(range.clone(), &[]));
+    let peers: Vec<_> = pods.into_iter().chain(addresses).collect();
+    let ports = dns.ports.iter();
+    let ports: Vec<_> = ports
+        .map(|(number, protocol)| port(*number, *protocol))
+        .collect();
+    (!peers.is_empty() && !ports.is_empty()).then_some(NetworkPolicyEgressRule {
+        to: Some(peers),
+        ports: Some(ports),
+    })
+}
+
+/// A range in its canonical form.
+///
+/// # Errors
+/// If the text is none; the message says what to write instead.
+pub fn range(text: &str) -> Result<String, String> {
+    text.parse().map(|range: Cidr| range.to_string())
+}
+
+/// Whether pods may ask for names at this address: one of the settings', or a Service's, behind which are pods.
+pub fn is_dns_open(resolver: IpAddr, settings: &Settings) -> bool {
+    let one = Cidr::of(resolver);
+    let named = settings
+        .dns
+        .cidrs
+        .iter()
+        .filter_map(|text| text.parse().ok());
+    named
+        .chain(never::of_cluster(settings))
+        .any(|range: Cidr| range.holds(one))
+}
+
+/// Addresses of the Internet on one TCP port: none that is private, link-local or otherwise special, and none of the cluster.
+pub(crate) fn public_rule(number: i32, settings: &Settings) -> NetworkPolicyEgressRule {
+    let peers = never::public(settings);
+    NetworkPolicyEgressRule {
+        to: Some(
+            peers
+                .into_iter()
+                .map(|(range, left_out)| block(range.to_string(), &left_out))
                 .collect(),
         ),
-    })
+        ports: Some(vec![port(number, Protocol::TCP)]),
+    }
 }
 
 /// The pods of one resource in the same namespace, on one TCP port.
@@ -76,13 +89,15 @@ pub fn pods_rule(label: &str, name: &str, number: i32) -> NetworkPolicyEgressRul
     }
 }
 
-/// A user's rule. A range that is wider than link-local or than one of the cluster's ranges leaves those out, so that neither a `/0`
-/// nor two halves of it reach them.
+/// A user's rule, by leave of one that an administrator wrote, if any. A range that is wider than one that is never meant, or than one of
+/// the cluster's, leaves it out, so that neither a `/0` nor two halves of it reach it; one within a range that is never meant needs an
+/// administrator's rule that is.
 ///
 /// # Errors
 /// If the rule cannot be expressed; the message says what to write instead.
 pub fn egress_rule(
     rule: &EgressRule,
+    leave: Option<&EgressRule>,
     settings: &Settings,
 ) -> Result<NetworkPolicyEgressRule, String> {
     if rule.ports.is_empty() {
@@ -93,7 +108,7 @@ pub fn egress_rule(
     let ports = rule.ports.iter().map(user_port).collect::<Result<_, _>>()?;
     let peer = match (&rule.cidr, &rule.namespace_labels, &rule.pod_labels) {
         (Some(range), None, None) => NetworkPolicyPeer {
-            ip_block: Some(ip_block(range, &rule.except, settings)?),
+            ip_block: Some(ip_block(range, &rule.except, leave, settings)?),
             ..NetworkPolicyPeer::default()
         },
         (None, None, None) | (Some(_), _, _) => {
@@ -120,7 +135,7 @@ pub fn egress_rule(
 
 fn user_port(user: &Port) -> Result<NetworkPolicyPort, String> {
     match user.port {
-        number @ 1..=65535 => Ok(port(number, user.protocol)),
+        number @ 1..=65535 => Ok(port(number, user.protocol.unwrap_or_default())),
         number => Err(format!("{number} is no port: write 1 to 65535")),
     }
 }
@@ -136,7 +151,12 @@ fn user_selector(labels: &BTreeMap<String, LabelValue>) -> Result<LabelSelector,
     Ok(selector(labels.collect()))
 }
 
-fn ip_block(range: &str, except: &[String], settings: &Settings) -> Result<IPBlock, String> {
+fn ip_block(
+    range: &str,
+    except: &[String],
+    leave: Option<&EgressRule>,
+    settings: &Settings,
+) -> Result<IPBlock, String> {
     let range: Cidr = range.parse()?;
     let mut left_out = Vec::new();
     for text in except {
@@ -148,17 +168,37 @@ fn ip_block(range: &str, except: &[String], settings: &Settings) -> Result<IPBlo
         }
         left_out.push(part);
     }
-    let ours = LINK_LOCAL
-        .iter()
-        .copied()
-        .chain(settings.cluster_cidrs.iter().map(String::as_str));
-    // A setting that is no range was refused when the operator started.
-    let ours = ours.filter_map(|text| text.parse().ok());
-    left_out.extend(ours.filter(|part| range.is_wider_than(*part)));
+    let leave: Option<Cidr> = leave
+        .and_then(|leave| leave.cidr.as_deref())
+        .and_then(|range| range.parse().ok());
+    let is_meant = |never: &Cidr| leave.is_some_and(|leave| never.holds(leave));
+    let never = never::ranges(settings)
+        .into_iter()
+        .filter(|never| !is_meant(never));
+    for never in never {
+        if never.holds(range) {
+            return Err(format!(
+                "cidr {range} is within {never}, where no pod of a tenant has business (metadata of clouds, link-local addresses): leave the rule out, or ask an administrator to name it in allowedEgress of the LanguageCluster"
+            ));
+        }
+        left_out.extend(range.holds(never).then_some(never));
+    }
+    let cluster = never::of_cluster(settings).into_iter();
+    left_out.extend(cluster.filter(|part| range.is_wider_than(*part)));
     Ok(IPBlock {
         cidr: range.to_string(),
         except: Some(texts(&left_out)).filter(|texts| !texts.is_empty()),
     })
+}
+
+fn block(range: String, left_out: &[Cidr]) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: range,
+            except: Some(texts(left_out)).filter(|texts| !texts.is_empty()),
+        }),
+        ..NetworkPolicyPeer::default()
+    }
 }
 
 /// In order, each once.

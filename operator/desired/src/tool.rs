@@ -1,38 +1,43 @@
-//! Tools: an MCP server. In service mode it has a Deployment, a Service, and an egress policy exactly when `egress` is present;
-//! in sidecar mode it has no children, because it runs in the pods of its agents.
+//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both directions; in sidecar mode it has no
+//! children, because it runs in the pods of its agents.
 
 use k8s_openapi::{
     api::{
-        core::v1::{PodTemplateSpec, ResourceRequirements},
-        networking::v1::{NetworkPolicy, NetworkPolicyEgressRule},
+        core::v1::{Container, PodTemplateSpec, ResourceRequirements},
+        networking::v1::NetworkPolicy,
     },
     jiff::Timestamp,
 };
 use langop_api::{
-    LanguageTool, LanguageToolSpec, LanguageToolStatus, condition::Reason, tool::DeploymentMode,
+    LanguageTool, LanguageToolSpec, LanguageToolStatus,
+    condition::{Reason, types},
+    tool::{DeploymentMode, InputSchema, MAX_INPUT_SCHEMA, ToolProbe},
 };
 
 use crate::{
+    agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, service_phase},
+    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
     env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
     observed::ChildKind,
-    pod::{self, ContainerInput, PodInput},
-    policy,
+    pod::{self, ContainerInput, PodInput, RootFilesystem},
+    reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
     settings::Settings,
     workload::{Rollout, Workload, listening},
 };
+
+/// Name of the container of a tool that is a service.
+const CONTAINER: &str = "tool";
 
 /// A LanguageTool whose spec can be carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedTool {
     workload: Workload,
     resources: ResourceRequirements,
-    /// Present exactly if the spec has `egress`.
-    egress: Option<Vec<NetworkPolicyEgressRule>>,
+    reach: Reach,
     spec: LanguageToolSpec,
 }
 
@@ -42,6 +47,7 @@ pub fn validate(
     tool: &LanguageTool,
     namesakes: &[Namesake],
     taken: &[(ChildKind, String)],
+    cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedTool, Invalid> {
     let created = tool.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -66,35 +72,38 @@ pub fn validate(
         replicas: spec.replicas,
         port: spec.port,
     };
+    let reach = reach(
+        Pods::Tool {
+            port: spec.port,
+            egress: spec.egress.as_deref().unwrap_or_default(),
+        },
+        cluster,
+        settings,
+    );
+    if !reach.faults.is_empty() {
+        return Err(Invalid::spec(reach.faults.join("; ")));
+    }
     Ok(ValidatedTool {
         workload,
         resources,
-        egress: egress(&spec, settings)?,
+        reach,
         spec,
     })
 }
 
-fn egress(
-    spec: &LanguageToolSpec,
-    settings: &Settings,
-) -> Result<Option<Vec<NetworkPolicyEgressRule>>, Invalid> {
-    let Some(rules) = &spec.egress else {
-        return Ok(None);
-    };
-    let rules = rules.iter().enumerate().map(|(index, rule)| {
-        policy::egress_rule(rule, settings)
-            .map_err(|error| Invalid::spec(format!("egress[{index}]: {error}")))
-    });
-    rules.collect::<Result<_, _>>().map(Some)
+impl ValidatedTool {
+    /// What it asks for and may not reach, if anything. In sidecar mode its agents say so.
+    pub fn denied(&self) -> Option<&Invalid> {
+        let is_service = self.spec.deployment_mode == DeploymentMode::Service;
+        self.reach.denied.as_ref().filter(|_| is_service)
+    }
 }
 
 /// All children; none in sidecar mode.
 pub fn build(tool: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();
     if tool.spec.deployment_mode == DeploymentMode::Service {
-        children
-            .network_policies
-            .extend(build_policy(tool, settings));
+        children.network_policies.push(build_policy(tool));
         children.services.push(tool.workload.service());
         children
             .deployments
@@ -104,17 +113,20 @@ pub fn build(tool: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
 }
 
 fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec {
-    let mut container = pod::container(ContainerInput {
-        name: "tool".to_owned(),
-        image: tool.spec.image.clone(),
-        port: tool.spec.port,
-        user_env: env::user_env(&tool.spec.env),
-        resources: tool.resources.clone(),
-        ..ContainerInput::default()
-    });
-    container.readiness_probe = Some(listening(tool.spec.port));
+    let container = container(
+        CONTAINER,
+        &tool.spec,
+        tool.resources.clone(),
+        ContainerInput::default(),
+    );
+    let bundle = tool.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
+        volumes: bundle
+            .map(|bundle| pod::ca_volume(CONTAINER, bundle))
+            .into_iter()
+            .collect(),
+        image_pull_secrets: tool.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     pod::template(
@@ -124,24 +136,78 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
     )
 }
 
-fn build_policy(tool: &ValidatedTool, settings: &Settings) -> Option<NetworkPolicy> {
-    let rules = tool.egress.as_ref()?;
-    let rules = policy::dns_rule(settings)
-        .into_iter()
-        .chain(rules.iter().cloned())
-        .collect();
-    let selector = meta::selector(Component::Tool, &tool.workload.owner.name);
-    Some(policy::egress_policy(
-        tool.workload.metadata(),
-        selector,
-        rules,
-    ))
+/// A tool's container: its pod's, or, with what `also` has, one beside an agent's.
+///
+/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that listens at localhost, as many do, for ever:
+/// the kubelet comes from outside.
+pub(crate) fn container(
+    name: &str,
+    spec: &LanguageToolSpec,
+    resources: ResourceRequirements,
+    also: ContainerInput,
+) -> Container {
+    let by_default = match spec.deployment_mode {
+        DeploymentMode::Service => ToolProbe::Tcp,
+        DeploymentMode::Sidecar => ToolProbe::None,
+    };
+    let mut container = pod::container(ContainerInput {
+        name: name.to_owned(),
+        image: spec.image.clone(),
+        port: spec.port,
+        user_env: env::user_env(&spec.env),
+        resources,
+        root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
+        command: spec.command.to_vec(),
+        args: spec.args.to_vec(),
+        writable_paths: spec.writable_paths.clone(),
+        run_as_user: spec.run_as_user,
+        ca_bundle: spec.ca_bundle.is_some(),
+        ..also
+    });
+    container.readiness_probe = match spec.probe.unwrap_or(by_default) {
+        ToolProbe::Tcp => Some(listening(spec.port)),
+        ToolProbe::None => None,
+    };
+    container
+}
+
+fn build_policy(tool: &ValidatedTool) -> NetworkPolicy {
+    let ValidatedTool {
+        workload, reach, ..
+    } = tool;
+    network_policy(
+        workload.metadata(),
+        workload.selector(),
+        &reach.egress,
+        &reach.ingress,
+    )
+}
+
+/// Which schemas the LLM is not told, if any.
+fn left_out(spec: &LanguageToolSpec) -> Option<String> {
+    let too_large = spec
+        .operations
+        .iter()
+        .filter_map(|operation| match operation.input_schema {
+            Some(InputSchema::TooLarge(bytes)) => {
+                Some(format!("'{}' ({bytes} bytes)", operation.name))
+            }
+            _ => None,
+        });
+    let names: Vec<String> = too_large.collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are left out of what the LLM is told: shorten those of the operations {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// The status after all children are applied, or after what kept them from being.
 pub fn status(
     tool: &LanguageTool,
     children: Result<&Children<Applied>, Standing>,
+    denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
     now: Timestamp,
@@ -155,12 +221,20 @@ pub fn status(
     let mut next = Conditions::new(before, generation, now);
     next.summary(match (mode, children) {
         (_, Err(problem)) => problem,
-        (DeploymentMode::Service, Ok(_)) => rollout.standing(now),
+        (DeploymentMode::Service, Ok(_)) => remarked(rollout.standing(now), denied),
         (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
             Reason::AsDesired,
             "runs as a sidecar in the pods of the agents that name it".into(),
         ),
     });
+    if let Some(message) = left_out(&tool.spec) {
+        next.set(
+            types::OPERATIONS_OFFERED,
+            Status::False,
+            Reason::TooLarge,
+            message,
+        );
+    }
     let conditions = next.finish();
     LanguageToolStatus {
         observed_generation: Some(generation),

@@ -30,7 +30,14 @@ impl Reconciled for LanguageClient {
             References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
         let references = Usable::from(references);
         let namesakes = source.namesakes(NamedKind::Client, &*self);
-        let validated = client::validate(&self, references.clone(), &namesakes, &[]);
+        let validated = client::validate(
+            &self,
+            references.clone(),
+            &namesakes,
+            &[],
+            source.frame().as_ref(),
+            settings,
+        );
         let built = match (validated, client::held(&references)) {
             (Err(invalid), _) => Err(invalid.into()),
             (Ok(_), Some(standing)) => Err(standing),
@@ -73,9 +80,11 @@ impl Reconciled for LanguageClient {
         if client::held(&references).is_some() {
             return Ok(Children::default());
         }
-        Ok(client::validate(self, references, &[], &[]).map_or_else(
+        let (settings, frame) = (&ctx.settings.build, source.frame());
+        let validated = client::validate(self, references, &[], &[], frame.as_ref(), settings);
+        Ok(validated.map_or_else(
             |_| Children::default(),
-            |validated| client::build(&validated, &ctx.settings.build).policies(),
+            |validated| client::build(&validated, settings).policies(),
         ))
     }
 }

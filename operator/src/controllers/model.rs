@@ -14,6 +14,7 @@ use langop_desired::{
 use super::service;
 use crate::{
     context::{Context, now},
+    dereference::InNamespace,
     error::ReconcileError,
     runner::{Done, Reconciled},
 };
@@ -21,14 +22,28 @@ use crate::{
 impl Reconciled for LanguageModel {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let settings = &ctx.settings.build;
-        let built = model::validate(&self, &[]).map(|validated| model::build(&validated, settings));
+        let namespace = self.namespace().unwrap_or_default();
+        let frame = InNamespace::new(&ctx, &namespace).frame();
+        let validated = model::validate(&self, &[], frame.as_ref(), settings);
+        let denied = validated
+            .as_ref()
+            .ok()
+            .and_then(|model| model.denied().cloned());
+        let built = validated.map(|validated| model::build(&validated, settings));
         let applying =
             service::apply(&ctx, &*self, built, &model::proxy_name(&self.name_any())).await?;
         let rollout = Rollout {
             deployment: applying.live.deployment.as_deref(),
             pods: &applying.live.pods,
         };
-        let next = model::status(&self, applying.children(), rollout, settings, now());
+        let next = model::status(
+            &self,
+            applying.children(),
+            denied.as_ref(),
+            rollout,
+            settings,
+            now(),
+        );
         service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
     }
 
@@ -45,9 +60,14 @@ impl Reconciled for LanguageModel {
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
-        Ok(model::validate(self, &[]).map_or_else(
-            |_| Children::default(),
-            |validated| model::build(&validated, &ctx.settings.build).policies(),
-        ))
+        let settings = &ctx.settings.build;
+        let namespace = self.namespace().unwrap_or_default();
+        let frame = InNamespace::new(ctx, &namespace).frame();
+        Ok(
+            model::validate(self, &[], frame.as_ref(), settings).map_or_else(
+                |_| Children::default(),
+                |validated| model::build(&validated, settings).policies(),
+            ),
+        )
     }
 }

@@ -64,8 +64,8 @@ impl Reconciled for LanguagePersona {
                 let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
                     return stand_in(&ctx, &self, &hash).await;
                 };
-                match ctx.synthesis.asked_to_wait(&uid) {
-                    // Asked to come back later than the back-off says.
+                match ctx.synthesis.has_to_wait(&uid) {
+                    // Longer than the back-off says.
                     Some(pause) => Ok(Done::from(Outcome::Waiting).again_in(pause)),
                     None => distill(&ctx, &self, uid, hash, synthesizer).await,
                 }
@@ -101,8 +101,10 @@ async fn distill(
     ctx.synthesis.attempted(&uid);
     let request = request(persona);
     let (metrics, started) = (ctx.metrics.clone(), Instant::now());
+    let namespace = persona.namespace().unwrap_or_default();
+    let account = namespace.clone();
     let call = async move {
-        let answer = synthesizer.distill(request).await;
+        let answer = synthesizer.distill(request, &account).await;
         let outcome = answer
             .as_ref()
             .map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
@@ -117,8 +119,8 @@ async fn distill(
     let again = ctx.clone();
     ctx.synthesis
         .personas
-        .start(&uid, hash, call.in_current_span(), move || {
-            again.triggers.send(target);
+        .start(&uid, &namespace, hash, call.in_current_span(), move || {
+            again.triggers.send(target)
         });
     Ok(Outcome::Changed.into())
 }

@@ -24,15 +24,28 @@ impl Reconciled for LanguageTool {
     async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
         let settings = &ctx.settings.build;
-        let namesakes = InNamespace::new(&ctx, &namespace).namesakes(NamedKind::Tool, &*self);
-        let validated = tool::validate(&self, &namesakes, &[], settings);
+        let source = InNamespace::new(&ctx, &namespace);
+        let namesakes = source.namesakes(NamedKind::Tool, &*self);
+        let frame = source.frame();
+        let validated = tool::validate(&self, &namesakes, &[], frame.as_ref(), settings);
+        let denied = validated
+            .as_ref()
+            .ok()
+            .and_then(|tool| tool.denied().cloned());
         let built = validated.map(|validated| tool::build(&validated, settings));
         let applying = service::apply(&ctx, &*self, built, &name).await?;
         let rollout = Rollout {
             deployment: applying.live.deployment.as_deref(),
             pods: &applying.live.pods,
         };
-        let next = tool::status(&self, applying.children(), rollout, settings, now());
+        let next = tool::status(
+            &self,
+            applying.children(),
+            denied.as_ref(),
+            rollout,
+            settings,
+            now(),
+        );
         service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
     }
 
@@ -50,7 +63,10 @@ impl Reconciled for LanguageTool {
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
         let settings = &ctx.settings.build;
-        Ok(tool::validate(self, &[], &[], settings).map_or_else(
+        let namespace = self.namespace().unwrap_or_default();
+        let frame = InNamespace::new(ctx, &namespace).frame();
+        let validated = tool::validate(self, &[], &[], frame.as_ref(), settings);
+        Ok(validated.map_or_else(
             |_| Children::default(),
             |validated| tool::build(&validated, settings).policies(),
         ))

@@ -12,13 +12,18 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use langop_proto::v1::Usage;
 
-use super::Denied;
+use super::{
+    Denied,
+    load::{Load, Scale},
+};
 
 /// The limits of every caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Most calls at a time, and most answers being made at a time.
     pub calls: u32,
+    /// Most bytes of requests held at a time.
+    pub bytes: u64,
     /// Most requests in a minute; `None`: any number.
     pub requests_per_minute: Option<NonZeroU32>,
     /// Most tokens, and the time they are for; `None`: any number.
@@ -30,6 +35,7 @@ pub struct Account {
     calls: Arc<Gate>,
     /// Apart from the calls, because work goes on when its caller hangs up.
     work: Arc<Gate>,
+    bytes: Scale,
     rate: Option<DefaultDirectRateLimiter>,
     budget: Option<Budget>,
 }
@@ -39,6 +45,7 @@ impl Default for Account {
     fn default() -> Self {
         Self::new(Limits {
             calls: u32::MAX,
+            bytes: u64::MAX,
             requests_per_minute: None,
             tokens: None,
         })
@@ -51,6 +58,7 @@ impl Account {
         Self {
             calls: Arc::new(Gate::new(limits.calls)),
             work: Arc::new(Gate::new(limits.calls)),
+            bytes: Scale::new(limits.bytes),
             rate: limits
                 .requests_per_minute
                 .map(|count| RateLimiter::direct(Quota::per_minute(count))),
@@ -68,6 +76,11 @@ impl Account {
             })?;
         }
         self.calls.enter().ok_or(Denied::TooManyCalls)
+    }
+
+    /// A message of so many bytes begins to arrive. The work that it leads to holds the load, too.
+    pub(super) fn hold(&self, load: &Load, message: u32, all: &Scale) -> Result<(), Denied> {
+        load.take(message, all, &self.bytes)
     }
 
     /// Work that costs tokens begins, and ends when the pass is dropped.
@@ -249,6 +262,7 @@ mod tests {
     fn limits() -> Limits {
         Limits {
             calls: 10,
+            bytes: 1 << 20,
             requests_per_minute: None,
             tokens: None,
         }

@@ -69,6 +69,7 @@ mod tests {
     fn one_account_per_name_and_a_bounded_number_of_them() {
         let limits = Limits {
             calls: 1,
+            bytes: 1 << 20,
             requests_per_minute: None,
             tokens: Some((10, Duration::from_hours(1))),
         };

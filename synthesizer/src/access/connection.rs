@@ -1,4 +1,5 @@
-//! One connection: bytes with or without TLS, who is at the other end, and the times by which it must have begun and ended.
+//! One connection: bytes with or without TLS, who is at the other end, and the times by which somebody must have been let in and by which
+//! it must have ended.
 
 use std::{
     future::Future as _,
@@ -15,13 +16,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::{account::Gate, answers::Answers, slots::Slot};
+use super::{account::Gate, answers::Answers, slots::Slot, standing::Standing};
 use crate::caller::Caller;
-
-/// The length of the client's connection preface (RFC 9113, section 3.4).
-const PREFACE: usize = 24;
 
 /// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
 const HEALTH_CALLS: u32 = 8;
@@ -30,6 +29,7 @@ const HEALTH_CALLS: u32 = 8;
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(super) peer: Peer,
+    pub(super) standing: Arc<Standing>,
     pub(super) health: Arc<Gate>,
     pub(crate) answers: Arc<Answers>,
 }
@@ -41,6 +41,8 @@ pub(super) enum Peer {
     Certified(Caller),
     /// Somebody with a verified certificate without a usable name.
     Nameless,
+    /// Somebody with a verified certificate that is not among those meant.
+    Unlisted,
     /// Somebody without a certificate.
     Unknown,
 }
@@ -54,9 +56,9 @@ pub(super) enum Bytes {
 /// How long a connection may take.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
-    /// Until its client speaks HTTP/2, from when it was made.
+    /// Until a call is let in, from when it was made.
     pub(super) handshake: Duration,
-    /// To live, after that.
+    /// To live, from then too.
     pub(super) longest: Duration,
     /// Until its client reads on where an answer is ready for it.
     pub(super) sending: Duration,
@@ -67,17 +69,17 @@ pub(crate) struct Connection {
     bytes: Bytes,
     link: Link,
     times: Times,
+    /// When a call must have been let in, and after that its end.
     deadline: Pin<Box<Sleep>>,
+    is_proven: bool,
+    /// Its place is given to another.
+    lost: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When to look whether answers wait too long. Nothing less than the end of the connection frees them: the stream of an answer whose
     /// client gives it no window waits within the library, which asks nobody.
     patrol: Pin<Box<Sleep>>,
-    opening: Option<Opening>,
-    _slot: Slot,
-}
-
-/// Before the client has spoken HTTP/2: from then on keepalive watches it.
-struct Opening {
-    received: usize,
+    made: Instant,
+    #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
+    slot: Slot,
 }
 
 impl Connection {
@@ -85,6 +87,7 @@ impl Connection {
     pub(super) fn new(bytes: Bytes, peer: Peer, slot: Slot, made: Instant, times: Times) -> Self {
         let link = Link {
             peer,
+            standing: Arc::clone(&slot.standing),
             health: Arc::new(Gate::new(HEALTH_CALLS)),
             answers: Arc::default(),
         };
@@ -93,15 +96,17 @@ impl Connection {
             link,
             times,
             deadline: Box::pin(sleep_until(made + times.handshake)),
+            is_proven: false,
+            lost: Box::pin(slot.lost.clone().cancelled_owned()),
             patrol: Box::pin(sleep_until(made + times.sending)),
-            opening: Some(Opening { received: 0 }),
-            _slot: slot,
+            made,
+            slot,
         }
     }
 
     /// Asked wherever its task may wait: a client that does not read keeps it in writing.
     fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut is_late = self.deadline.as_mut().poll(cx).is_ready();
+        let mut is_late = self.is_over(cx) || self.lost.as_mut().poll(cx).is_ready();
         while !is_late && self.patrol.as_mut().poll(cx).is_ready() {
             let (now, longest) = (Instant::now(), self.times.sending);
             let oldest = self.link.answers.oldest();
@@ -114,16 +119,16 @@ impl Connection {
         Ok(())
     }
 
-    fn received(&mut self, count: usize) {
-        if let Some(opening) = &mut self.opening {
-            opening.received += count;
-            if opening.received >= PREFACE {
-                self.deadline
-                    .as_mut()
-                    .reset(Instant::now() + self.times.longest);
-                self.opening = None;
+    /// Whether nobody was let in by the time they should have been, or it is old.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.deadline.as_mut().poll(cx).is_ready() {
+            if self.is_proven || !self.link.standing.was_used() {
+                return true;
             }
+            self.is_proven = true;
+            self.deadline.as_mut().reset(self.made + self.times.longest);
         }
+        false
     }
 }
 
@@ -142,14 +147,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.in_time(cx)?;
-        let before = buffer.filled().len();
-        let polled = match &mut self.bytes {
+        match &mut self.bytes {
             Bytes::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Bytes::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
-        let count = buffer.filled().len() - before;
-        self.received(count);
-        polled
+        }
     }
 }
 
@@ -233,24 +234,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_when_it_does_not_begin_and_when_it_is_old() {
-        // One byte less than the preface, and the whole.
-        for (sent, lasts) in [(PREFACE - 1, TIMES.handshake), (PREFACE, TIMES.longest)] {
+    async fn ends_when_nobody_is_let_in_and_when_it_is_old() {
+        for (is_let_in, lasts) in [(false, TIMES.handshake), (true, TIMES.longest)] {
             let (mut connection, mut client) = pair().await;
             let started = Instant::now();
-            client.write_all(&vec![b'P'; sent]).await.unwrap();
+            client.write_all(b"whatever is said").await.unwrap();
+            let call = is_let_in.then(|| connection.connect_info().standing.begin());
             let mut received = Vec::new();
             let error = connection.read_to_end(&mut received).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            assert_eq!(received.len(), sent);
+            assert_eq!(received, b"whatever is said");
             let lasted = started.elapsed();
             assert!(
                 lasted + Duration::from_millis(10) >= lasts
-                    && (sent == PREFACE || lasted < TIMES.longest),
-                "{sent} bytes: {lasted:?}"
+                    && (is_let_in || lasted < TIMES.longest),
+                "{is_let_in}: {lasted:?}"
             );
+            drop(call);
         }
     }
+
+    #[tokio::test]
+    async fn ends_when_its_place_is_given_to_another() {
+        let (mut connection, client) = pair().await;
+        connection.times.longest = 10 * NEVER;
+        let _call = connection.connect_info().standing.begin();
+        let lost = connection.slot.lost.clone();
+        let (read, ()) = tokio::join!(timeout(NEVER, connection.read_u8()), async {
+            lost.cancel();
+        });
+        let error = read.expect("an end").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
     /// Far longer than any of the times.
     const NEVER: Duration = Duration::from_mins(1);
 
@@ -275,10 +292,10 @@ mod tests {
     async fn ends_when_an_answer_waits_too_long() {
         let (mut connection, mut client) = pair().await;
         connection.times.longest = 10 * NEVER;
-        client.write_all(&[b'P'; PREFACE]).await.unwrap();
+        let _call = connection.connect_info().standing.begin();
+        client.write_all(b"P").await.unwrap();
         let answer = connection.connect_info().answers.begin();
-        let mut received = [0; PREFACE];
-        connection.read_exact(&mut received).await.unwrap();
+        connection.read_u8().await.unwrap();
         let error = timeout(NEVER, connection.read_u8()).await.expect("an end");
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(answer);

@@ -34,6 +34,8 @@ type Opened = mpsc::Sender<io::Result<Connection>>;
 pub(super) struct Door {
     pub(super) tls: Option<Arc<Watched<ServerConfig>>>,
     pub(super) callers: Arc<Callers>,
+    /// The names of certificates that are meant; none: all of the authorities.
+    pub(super) listed: Arc<[String]>,
     pub(super) times: Times,
 }
 
@@ -83,7 +85,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, opened: Opened) {
     let made = Instant::now();
-    match door.handshake(stream, made + door.times.handshake).await {
+    let handshake = door.handshake(stream, made + door.times.handshake);
+    // Who lost the place was counted by whoever got it.
+    let Some(handshake) = slot.lost.run_until_cancelled(handshake).await else {
+        return;
+    };
+    match handshake {
         Ok((bytes, peer)) => {
             let connection = Connection::new(bytes, peer, slot, made, door.times);
             // Nobody takes it once the server stops.
@@ -115,6 +122,7 @@ impl Door {
             return Peer::Unknown;
         };
         match tls::name(certificate) {
+            Some(name) if !self.listed.is_empty() && !self.listed.contains(&name) => Peer::Unlisted,
             Some(name) => Peer::Certified(self.callers.named(&format!("certificate:{name}"))),
             None => Peer::Nameless,
         }

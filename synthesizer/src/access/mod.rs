@@ -8,8 +8,10 @@ mod callers;
 mod connection;
 mod denied;
 mod incoming;
+mod load;
 mod settings;
 mod slots;
+mod standing;
 mod tls;
 mod tokens;
 mod watched;
@@ -17,8 +19,9 @@ mod watched;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, header::AUTHORIZATION};
+use langop_proto::ACCOUNT;
 use tokio::net::TcpListener;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 
 use self::{
     account::{Gate, Pass},
@@ -26,7 +29,9 @@ use self::{
     callers::Callers,
     connection::{Peer, Times},
     incoming::Door,
+    load::Scale,
     slots::Slots,
+    standing::InUse,
     tokens::Tokens,
     watched::Watched,
 };
@@ -37,6 +42,7 @@ pub(crate) use self::{answers::Answer, connection::Link, incoming::Incoming};
 pub use self::{
     account::{Account, Limits},
     denied::Denied,
+    load::Load,
     settings::AccessSettings,
     tls::TlsError,
     tokens::TokensError,
@@ -48,19 +54,31 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The one call whose client may take its time: people use it.
 const REFLECTION: &str = "/grpc.reflection.";
 
+/// Fewest bytes of a token: what is shorter can be guessed, and what is empty was forgotten.
+const SHORTEST_TOKEN: usize = 16;
+/// Longest name of an account, in bytes; that of a namespace is shorter.
+const LONGEST_ACCOUNT: usize = 253;
+
 /// Lets calls in, or not.
 pub struct Access {
     /// Set where nobody has to say who they are.
     anonymous: Option<Caller>,
     tokens: Option<Arc<Watched<Tokens>>>,
     callers: Arc<Callers>,
+    /// Names of the callers that may speak for accounts.
+    trusted: Vec<String>,
     calls: Arc<Gate>,
+    bytes: Scale,
     receive_timeout: Duration,
 }
 
 /// A call that was let in, for as long as it is held.
 #[must_use]
-pub(crate) struct Ticket(#[expect(dead_code, reason = "held, not read")] [Option<Pass>; 2]);
+#[expect(dead_code, reason = "held, not read")]
+pub(crate) struct Ticket {
+    passes: [Option<Pass>; 2],
+    in_use: Option<InUse>,
+}
 
 impl Access {
     /// Access as `settings` have it, with the tokens as they are in their file.
@@ -79,7 +97,9 @@ impl Access {
             anonymous: (!settings.asks_for_credentials()).then(|| callers.named("anonymous")),
             tokens,
             callers,
+            trusted: settings.trusted_callers.clone(),
             calls: Arc::new(Gate::new(settings.max_calls)),
+            bytes: Scale::new(settings.max_held_bytes),
             receive_timeout: settings.receive_timeout,
         })
     }
@@ -95,6 +115,7 @@ impl Access {
         let door = Door {
             tls: tls::watch(settings).await?,
             callers: Arc::clone(&self.callers),
+            listed: settings.tls_client_names.clone().into(),
             times: Times {
                 handshake: settings.handshake_timeout,
                 longest,
@@ -111,27 +132,70 @@ impl Access {
 
     /// Lets a call in, and puts its [`Caller`] into the request's extensions.
     pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Ticket, Denied> {
+        let identified = self.identify(request);
+        let link = request.extensions().get::<Link>();
+        // Whoever asks for health without credentials uses the connection, and it stays nobody's.
+        let in_use = || link.map(|link| link.standing.begin());
         if request.uri().path().starts_with(HEALTH) {
-            let link = request.extensions().get::<Link>();
             let pass = link.and_then(|link| link.health.enter());
-            return Ok(Ticket([
-                Some(pass.ok_or(Denied::TooManyHealthCalls)?),
-                None,
-            ]));
+            return Ok(Ticket {
+                passes: [Some(pass.ok_or(Denied::TooManyHealthCalls)?), None],
+                in_use: identified.ok().and_then(|_| in_use()),
+            });
         }
-        let caller = self.identify(request)?;
+        let caller = self.account(identified?, request.headers())?;
         let own = caller.account().begin_call()?;
         let pass = self.calls.enter().ok_or(Denied::Busy)?;
+        let in_use = in_use();
         request.extensions_mut().insert(caller);
-        Ok(Ticket([Some(pass), Some(own)]))
+        Ok(Ticket {
+            passes: [Some(pass), Some(own)],
+            in_use,
+        })
     }
 
-    /// The request, which must arrive in time.
-    pub(crate) fn receive(&self, request: Request<Body>) -> Request<Body> {
+    /// The request, which must arrive in time and for whose message there must be room; else it fails as `refuse` says. Puts its [`Load`]
+    /// into the extensions.
+    pub(crate) fn receive(
+        &self,
+        mut request: Request<Body>,
+        refuse: fn(Denied) -> Status,
+    ) -> Request<Body> {
         if request.uri().path().starts_with(REFLECTION) {
             return request;
         }
-        request.map(|body| Body::new(Arrival::new(body, self.receive_timeout)))
+        let load = Load::default();
+        request.extensions_mut().insert(load.clone());
+        let caller = request.extensions().get::<Caller>().cloned();
+        let all = self.bytes.clone();
+        let take = move |message| match caller {
+            Some(caller) => {
+                let held = caller.account().hold(&load, message, &all);
+                held.map_err(refuse)
+            }
+            // A question about health.
+            None => Ok(()),
+        };
+        request.map(|body| Body::new(Arrival::new(body, self.receive_timeout, take)))
+    }
+
+    /// The account that a trusted caller speaks for; everybody else is their own.
+    fn account(&self, caller: Caller, headers: &HeaderMap) -> Result<Caller, Denied> {
+        let Some(account) = headers.get(ACCOUNT) else {
+            return Ok(caller);
+        };
+        if !self.trusted.iter().any(|name| name == caller.name()) {
+            return Ok(caller);
+        }
+        let is_name = |text: &&str| {
+            let mut bytes = text.bytes();
+            (1..=LONGEST_ACCOUNT).contains(&text.len())
+                && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let account = account.to_str().ok().filter(is_name);
+        let account = account.ok_or(Denied::AccountUnreadable)?;
+        let name = format!("{}/{account}", caller.name());
+        Ok(self.callers.named(&name))
     }
 
     /// A token wins over a certificate: who sends one means it.
@@ -147,6 +211,7 @@ impl Access {
         match request.extensions().get().map(|link: &Link| &link.peer) {
             Some(Peer::Certified(caller)) => Ok(caller.clone()),
             Some(Peer::Nameless) => Err(Denied::NamelessCertificate),
+            Some(Peer::Unlisted) => Err(Denied::UnlistedCertificate),
             Some(Peer::Unknown) | None => Err(Denied::NoCredentials),
         }
     }
@@ -161,10 +226,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
         .as_bytes()
         .split_at_checked(b"bearer ".len())
         .ok_or(Denied::NotBearer)?;
-    if scheme.eq_ignore_ascii_case(b"bearer ") {
-        Ok(Some(token.trim_ascii()))
-    } else {
+    let token = token.trim_ascii();
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
         Err(Denied::NotBearer)
+    } else if token.len() < SHORTEST_TOKEN {
+        Err(Denied::ShortToken)
+    } else {
+        Ok(Some(token))
     }
 }
 
@@ -179,8 +247,16 @@ mod tests {
             headers.insert(AUTHORIZATION, value.parse().unwrap());
             bearer(&headers).map(|token| token.map(<[u8]>::to_vec))
         };
-        for value in ["Bearer abc", "bearer abc", "BEARER  abc "] {
-            assert_eq!(read(value), Ok(Some(b"abc".to_vec())), "{value}");
+        let token = "abcdefghijklmnop";
+        for value in [
+            format!("Bearer {token}"),
+            format!("bearer {token}"),
+            format!("BEARER  {token} "),
+        ] {
+            assert_eq!(read(&value), Ok(Some(token.into())), "{value}");
+        }
+        for value in ["Bearer ", "Bearer    ", "Bearer abcdefghijklmno"] {
+            assert_eq!(read(value), Err(Denied::ShortToken), "{value}");
         }
         for value in ["", "Basic abc", "abc", "Bearer", "Bearerabc"] {
             assert_eq!(read(value), Err(Denied::NotBearer), "{value}");

@@ -130,8 +130,8 @@ fn certificates(
     Ok(found)
 }
 
-/// Whom a certificate names: its first URI (as SPIFFE has it), else its first DNS name, else its common name. The certificate must have
-/// been verified.
+/// Whom a certificate names, and by what kind of name: its first URI (as SPIFFE has it) as `uri:NAME`, else its first DNS name as `dns:NAME`,
+/// else its common name as `cn:NAME`. The certificate must have been verified.
 pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;
@@ -151,8 +151,12 @@ pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<String> {
         let mut names = certificate.subject().iter_common_name();
         names.next()?.as_str().ok()
     };
-    let name = uri.or(dns).or_else(common)?;
-    (!name.is_empty() && name.len() <= NAME).then(|| name.to_owned())
+    let (kind, name) = match (uri, dns) {
+        (Some(uri), _) => ("uri", uri),
+        (None, Some(dns)) => ("dns", dns),
+        (None, None) => ("cn", common()?),
+    };
+    (!name.is_empty() && name.len() <= NAME).then(|| format!("{kind}:{name}"))
 }
 
 #[cfg(test)]
@@ -181,10 +185,10 @@ mod tests {
             (
                 vec![dns("d"), uri("spiffe://x/y")],
                 Some("c"),
-                Some("spiffe://x/y"),
+                Some("uri:spiffe://x/y"),
             ),
-            (vec![dns("d"), dns("e")], Some("c"), Some("d")),
-            (vec![], Some("c"), Some("c")),
+            (vec![dns("d"), dns("e")], Some("c"), Some("dns:d")),
+            (vec![], Some("c"), Some("cn:c")),
             (vec![], None, None),
             (vec![], Some(long.as_str()), None),
         ] {

@@ -28,6 +28,11 @@ pub enum TokensError {
          HASH is what `printf %s TOKEN | sha256sum` prints"
     )]
     Line(usize),
+    /// The hash of nothing: the token was missing where the line was made.
+    #[error(
+        "line {0} of the tokens file holds the hash of an empty token; set TOKEN before `printf %s \"$TOKEN\" | sha256sum`"
+    )]
+    Empty(usize),
     /// More than can be compared with for each call.
     #[error("the tokens file has more than 1000 tokens")]
     TooMany,
@@ -44,6 +49,9 @@ impl Tokens {
                 continue;
             }
             let (name, hash) = entry(line).ok_or(TokensError::Line(index + 1))?;
+            if hash == Hash::from(Sha256::digest(b"")) {
+                return Err(TokensError::Empty(index + 1));
+            }
             if tokens.len() == MOST {
                 return Err(TokensError::TooMany);
             }
@@ -92,6 +100,7 @@ mod tests {
     fn parse(text: &str) -> Result<Tokens, TokensError> {
         let limits = Limits {
             calls: 1,
+            bytes: 1 << 20,
             requests_per_minute: None,
             tokens: None,
         };
@@ -137,6 +146,8 @@ mod tests {
             assert_eq!(error, TokensError::Line(2), "{line}");
             assert!(!error.to_string().contains("secret"));
         }
+        let empty = format!("a:{hash}\nb:{}\n", sha256_hex(b""));
+        assert_eq!(parse(&empty).err(), Some(TokensError::Empty(2)));
         let many = format!("a:{hash}\n").repeat(MOST + 1);
         assert_eq!(parse(&many).err(), Some(TokensError::TooMany));
     }

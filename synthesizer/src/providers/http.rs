@@ -9,6 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use langop_program::fair::Places;
 use langop_proto::{trace, v1::Usage};
 use opentelemetry::{Array, Value};
 use reqwest::{
@@ -17,10 +18,7 @@ use reqwest::{
     redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -31,6 +29,7 @@ use super::{
     stream::{self, Draft},
 };
 use crate::{
+    caller::Caller,
     metrics::{LlmOutcome, Metrics},
     settings::Settings,
 };
@@ -83,7 +82,8 @@ pub(super) fn join(base: &str, version: &str, path: &str) -> String {
 pub(super) struct Client {
     http: reqwest::Client,
     key: ApiKey,
-    places: Semaphore,
+    /// Callers take turns.
+    places: Places<Caller>,
     identity: Identity,
     retries: u16,
     first_delay: Duration,
@@ -112,7 +112,7 @@ impl Client {
         Ok(Self {
             http,
             key: ApiKey::from_settings(settings),
-            places: Semaphore::new(usize::from(settings.max_llm_requests)),
+            places: Places::new(usize::from(settings.max_llm_requests)),
             identity: identity.clone(),
             retries: settings.llm_retries,
             first_delay: settings.llm_retry_delay,
@@ -139,10 +139,9 @@ impl<W: Wire> HttpProvider<W> {
     }
 
     async fn chat_with_retries(&self, mut chat: Chat<'_>) -> Result<Completion, ProviderError> {
-        let mut body = self.wire.body(chat).to_string();
         let mut delays = retry::delays(self.client.first_delay, self.client.retries);
         loop {
-            let error = match self.observed(chat, &body).await {
+            let error = match self.observed(chat).await {
                 Ok(completion) => return Ok(completion),
                 Err(error) => error,
             };
@@ -150,7 +149,6 @@ impl<W: Wire> HttpProvider<W> {
                 // Some servers, and some accounts, refuse streams and nothing else.
                 self.warn(chat, "refused, trying again without a stream", &error);
                 chat.listener = None;
-                body = self.wire.body(chat).to_string();
                 continue;
             }
             let left = chat.deadline.saturating_duration_since(Instant::now());
@@ -176,14 +174,15 @@ impl<W: Wire> HttpProvider<W> {
     }
 
     /// One request, with its span, metric, price and place among the concurrent ones.
-    async fn observed(&self, chat: Chat<'_>, body: &str) -> Result<Completion, ProviderError> {
-        let _place = within(chat.deadline, self.client.places.acquire()).await?;
+    async fn observed(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
+        let place = self.client.places.take(chat.errand.caller.clone());
+        let _place = within(chat.deadline, place).await?;
         let account = chat.errand.caller.account();
         // Others may have spent it while this one waited for its place.
         account.check_budget()?;
         let span = self.span(chat);
         let started = StdInstant::now();
-        let result = self.request(chat, body).instrument(span.clone()).await;
+        let result = self.request(chat).instrument(span.clone()).await;
         let outcome = LlmOutcome::of(&result);
         self.client
             .metrics
@@ -196,7 +195,7 @@ impl<W: Wire> HttpProvider<W> {
         result
     }
 
-    async fn request(&self, chat: Chat<'_>, body: &str) -> Result<Completion, ProviderError> {
+    async fn request(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
         let key = self.client.key.read().await?;
         let request = self
             .client
@@ -204,7 +203,8 @@ impl<W: Wire> HttpProvider<W> {
             .post(self.wire.url())
             .headers(self.wire.headers(key.as_ref()))
             .header(CONTENT_TYPE, "application/json")
-            .body(body.to_owned());
+            // Made here and not before the place was free: those that wait hold one copy less.
+            .body(self.wire.body(chat).to_string());
         let mut draft = Draft::default();
         let answer = within(chat.deadline, async {
             let response = request.send().await.map_err(transport)?;

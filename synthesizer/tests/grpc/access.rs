@@ -6,6 +6,7 @@ use std::{
 };
 
 use langop_proto::{
+    ACCOUNT,
     tls::{self, Bearer, Credentials},
     v1::{SynthesisOutcome, ValidateCodeRequest, synthesis_service_client::SynthesisServiceClient},
 };
@@ -26,10 +27,10 @@ use tonic_reflection::pb::v1::{
 };
 
 use crate::{
-    fake_llm::{Act, FakeLlm, GOOD},
+    fake_llm::{Act, COST, FakeLlm, GOOD},
     harness::{TestServer, reason, request, settings},
     logs,
-    pki::{Authority, Files},
+    pki::{Authority, Files, whole},
 };
 
 pub(crate) type Known = SynthesisServiceClient<InterceptedService<Channel, Bearer>>;
@@ -58,7 +59,7 @@ pub(crate) async fn connect(
 /// Credentials of a token.
 pub(crate) fn token(files: &Files, token: &str) -> Credentials {
     Credentials {
-        token_file: Some(files.write(&format!("{token}.token"), token)),
+        token_file: Some(files.write(&format!("{token}.token"), &whole(token))),
         ..Credentials::default()
     }
 }
@@ -107,6 +108,11 @@ async fn a_token_says_who_asks_and_is_replaced_without_a_restart() {
 
     assert_eq!(attempt(&server, &first).await, "OK");
     assert_eq!(attempt(&server, &unknown).await, "TOKEN_UNKNOWN");
+    let short = Credentials {
+        token_file: Some(files.write("short", "fifteen-bytes--")),
+        ..Credentials::default()
+    };
+    assert_eq!(attempt(&server, &short).await, "TOKEN_TOO_SHORT");
     let nobody = Credentials::default();
     assert_eq!(attempt(&server, &nobody).await, "CREDENTIALS_MISSING");
     let mut basic = Request::new(ValidateCodeRequest::default());
@@ -204,6 +210,62 @@ async fn a_certificate_says_who_asks() {
 }
 
 #[tokio::test]
+async fn only_the_certificates_that_are_meant_are_let_in() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let mut arguments = authority.server(&files).to_vec();
+    let ca = files.write("clients.pem", &authority.pem());
+    arguments.push(format!("--tls-client-ca={}", ca.display()));
+    arguments.push("--tls-client-names=dns:operator,cn:operator".to_owned());
+    let server = TestServer::start(with(&arguments)).await;
+    let certified = |name| authority.certified(authority.trusted(&files), &files, Some(name));
+    assert_eq!(attempt(&server, &certified("operator")).await, "OK");
+    let other = attempt(&server, &certified("somebody")).await;
+    assert_eq!(other, "CERTIFICATE_NOT_LISTED");
+}
+
+/// Asks as `text` on the account of `namespace`, and says what came of it.
+async fn on_account(client: &mut Known, namespace: &str, text: &str) -> Result<String, String> {
+    let mut question = Request::new(request("x", text));
+    let account = namespace.parse().unwrap();
+    question.metadata_mut().insert(ACCOUNT, account);
+    match client.synthesize(question).await {
+        Ok(answer) => Ok(format!("{:?}", answer.into_inner().outcome())),
+        Err(status) => Err(reason(&status)),
+    }
+}
+
+#[tokio::test]
+async fn who_is_trusted_speaks_for_accounts_and_nobody_else_does() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let files = Files::new();
+    let path = files.tokens(&[("operator", "operator"), ("other", "other")]);
+    let mut settings = settings("openai", &llm);
+    settings.access = with(&[
+        format!("--tokens-file={}", path.display()),
+        "--trusted-callers=token:operator".to_owned(),
+        format!("--caller-tokens={}", COST.0 + COST.1),
+    ])
+    .access;
+    let server = TestServer::start(settings).await;
+    let mut operator = connect(&server, &token(&files, "operator")).await.unwrap();
+    let mut other = connect(&server, &token(&files, "other")).await.unwrap();
+    let (made, cached) = (Ok("Generated".to_owned()), Ok("Cached".to_owned()));
+    let spent = Err("TOKEN_BUDGET_SPENT".to_owned());
+
+    assert_eq!(on_account(&mut operator, "one", "watch").await, made);
+    assert_eq!(on_account(&mut operator, "one", "watch").await, cached);
+    assert_eq!(on_account(&mut operator, "one", "more").await, spent);
+    // Another namespace has its own cache and budget, though it asks the same.
+    assert_eq!(on_account(&mut operator, "two", "watch").await, made);
+    let unreadable = on_account(&mut operator, "no name", "watch").await;
+    assert_eq!(unreadable, Err("ACCOUNT_UNREADABLE".to_owned()));
+    // Whoever is not trusted is the same whatever they say.
+    assert_eq!(on_account(&mut other, "one", "watch").await, made);
+    assert_eq!(on_account(&mut other, "two", "watch").await, cached);
+    assert_eq!(on_account(&mut other, "three", "more").await, spent);
+}
+
+#[tokio::test]
 async fn certificates_are_replaced_without_a_restart() {
     let (files, old, new) = (Files::new(), Authority::new(), Authority::new());
     let mut arguments = old.server(&files).to_vec();
@@ -266,10 +328,13 @@ async fn what_cannot_be_used_or_is_open_to_all_does_not_start() {
         served.await.unwrap_err()
     };
     let open = start("0.0.0.0:0", &tls).await;
-    assert!(
-        matches!(open, ServeError::Settings(SettingsError::OpenToAll(_))),
-        "{open}"
-    );
+    let plaintext = start("0.0.0.0:0", &["--allow-plaintext".to_owned()]).await;
+    for open in [open, plaintext] {
+        assert!(
+            matches!(open, ServeError::Settings(SettingsError::OpenToAll(_))),
+            "{open}"
+        );
+    }
     for (arguments, named) in [
         (
             vec!["--tokens-file=no-such-file".to_owned()],

@@ -24,7 +24,8 @@ fn identity() -> Identity {
 }
 
 fn key_and_prompt(request: &SynthesizeRequest) -> (RequestKey, String) {
-    request::check_synthesize(request).expect("a request that can succeed");
+    request::check_synthesize(request, langop_proto::limits::MESSAGE)
+        .expect("a request that can succeed");
     let request = prompt::normalise(request.clone());
     (
         RequestKey::of_synthesis(&request, &identity()),

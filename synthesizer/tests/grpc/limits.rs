@@ -10,8 +10,12 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use langop_proto::v1::{SynthesisOutcome, ValidateCodeRequest};
+use langop_proto::{
+    ACCOUNT,
+    v1::{SynthesisOutcome, SynthesizeRequest, Tool, ToolOperation, ValidateCodeRequest},
+};
 use langop_synthesizer::settings::Settings;
+use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -31,7 +35,8 @@ use crate::{
     access::{connect, token},
     fake_llm::{Act, COST, FakeLlm, GOOD},
     harness::{Client, TestServer, reason, request, settings},
-    pki::{Authority, Files},
+    pki::{Authority, Files, whole},
+    program::Program,
 };
 
 /// Settings with a provider at `llm`, two callers of tokens `a` and `b`, and these arguments.
@@ -181,6 +186,170 @@ async fn calls_at_a_time_are_bounded_per_caller_and_in_all() {
         .expect("there is place again");
 }
 
+/// Waits until the LLM was asked so often.
+async fn until_calls(llm: &FakeLlm, calls: usize) {
+    let asked = async {
+        while llm.calls() < calls {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let asked = timeout(Duration::from_mins(1), asked).await;
+    assert!(asked.is_ok(), "the LLM was asked {} times", llm.calls());
+}
+
+/// The operator asks 500 times for one namespace, nothing is answered, and then it asks once for another.
+#[tokio::test]
+async fn an_account_that_asks_much_holds_up_no_other() {
+    // What one account may have under way of sixteen places.
+    const SHARE: usize = 12;
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = (0..SHARE).map(|_| Act::SayAfter(gate.clone(), GOOD));
+    let acts: Vec<_> = waiting.chain([Act::Say(GOOD)]).collect();
+    let llm = FakeLlm::start(acts).await;
+    let files = Files::new();
+    let settings = two_callers(&llm, &files, &["--trusted-callers=token:a"]);
+    let server = TestServer::start(settings).await;
+    let client = connect(&server, &token(&files, "a")).await.unwrap();
+    let ask = |namespace: &str, text: String| {
+        let mut question = Request::new(request("x", &text));
+        let account = namespace.parse().unwrap();
+        question.metadata_mut().insert(ACCOUNT, account);
+        let mut client = client.clone();
+        tokio::spawn(async move { client.synthesize(question).await })
+    };
+    let many: Vec<_> = (0..500)
+        .map(|index| ask("greedy", format!("task {index}")))
+        .collect();
+    server.until_metric("langop_synthesis_in_flight 500").await;
+    until_calls(&llm, SHARE).await;
+    let single = timeout(Duration::from_secs(10), ask("other", "once".to_owned()));
+    single.await.expect("in time").unwrap().expect("an answer");
+    assert_eq!(llm.calls(), SHARE + 1);
+    gate.add_permits(SHARE);
+    for one in many {
+        one.await.unwrap().expect("an answer in its turn");
+    }
+}
+
+/// A message of nearly 4 MiB in pieces, of which all but the first are shared.
+struct Large {
+    pieces: Vec<Bytes>,
+}
+
+impl Large {
+    /// What all of them ask with.
+    fn tools() -> Bytes {
+        let operation = |index: usize| ToolOperation {
+            name: format!("o{index}"),
+            input_schema: format!(r#"{{"description":"{}"}}"#, "x".repeat(16_000)),
+            ..ToolOperation::default()
+        };
+        let tool = |index: usize| Tool {
+            name: format!("t{index}"),
+            operations: (0..64).map(operation).collect(),
+            ..Tool::default()
+        };
+        let request = SynthesizeRequest {
+            tools: (0..4).map(tool).collect(),
+            ..SynthesizeRequest::default()
+        };
+        request.encode_to_vec().into()
+    }
+
+    /// The question of that number. Messages one after the other are one message.
+    fn question(number: usize, tools: &Bytes) -> Self {
+        let own = request("x", &format!("task {number}")).encode_to_vec();
+        let length = u32::try_from(own.len() + tools.len()).unwrap();
+        let prefix = [&[0][..], &length.to_be_bytes()].concat();
+        Self {
+            pieces: vec![tools.clone(), own.into(), prefix.into()],
+        }
+    }
+}
+
+impl HttpBody for Large {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        Poll::Ready(
+            self.pieces
+                .pop()
+                .map(|piece| Ok(http_body::Frame::data(piece))),
+        )
+    }
+}
+
+/// The most memory the program ever had, in MiB.
+const MOST_MEMORY: u64 = 320;
+
+#[tokio::test]
+async fn who_sends_much_at_once_holds_a_bounded_part_of_the_memory() {
+    const CALLS: usize = 200;
+    let files = Files::new();
+    let tokens = files.tokens(&[("a", "a"), ("b", "b")]);
+    // Each message weighs nearly 12 MiB, so five of them are the share of a caller.
+    let acts = (0..5).map(|_| Act::Hang).chain([Act::Say(GOOD)]);
+    let llm = FakeLlm::start(acts).await;
+    let environment = [
+        ("LANGOP_TOKENS_FILE", tokens.to_str().unwrap()),
+        ("LANGOP_MAX_PROMPT_BYTES", "4194304"),
+        // They share one connection, whose window is for all of them.
+        ("LANGOP_RECEIVE_TIMEOUT", "10m"),
+    ];
+    let program = Program::start_with("openai", &llm, &environment).await;
+    let tools = Large::tools();
+    assert!(tools.len() > langop_proto::limits::MESSAGE * 9 / 10);
+    let authorization = format!("Bearer {}", whole("a"));
+    let channel = program.channel().await;
+    let (ended, mut refused) = tokio::sync::mpsc::channel(CALLS);
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let request = http::Request::post("/langop.synthesis.v1.SynthesisService/Synthesize")
+                .header("content-type", "application/grpc")
+                .header("authorization", &authorization)
+                .body(Body::new(Large::question(number, &tools)))
+                .unwrap();
+            let (mut channel, ended) = (channel.clone(), ended.clone());
+            tokio::spawn(async move {
+                std::future::poll_fn(|cx| channel.poll_ready(cx))
+                    .await
+                    .unwrap();
+                let response = channel.call(request).await.unwrap();
+                let status = Status::from_header_map(response.headers());
+                ended.send(status.expect("a refusal")).await.unwrap();
+            })
+        })
+        .collect();
+    for _ in 0..CALLS - 5 {
+        let status = timeout(Duration::from_secs(60), refused.recv()).await;
+        let (reason, delay) = denied(&status.expect("a refusal").unwrap());
+        assert_eq!((reason.as_str(), delay.as_secs()), ("TOO_MUCH_HELD", 1));
+    }
+    until_calls(&llm, 5).await;
+    let mut other = program.known(&token(&files, "b")).await;
+    let answer = other.synthesize(request("y", "small")).await;
+    answer.expect("another caller is served");
+    let most = program.most_memory();
+    assert!(most < MOST_MEMORY, "{most} MiB");
+
+    // Whoever hangs up is still weighed, as long as the work goes on.
+    for call in calls {
+        call.abort();
+    }
+    let mut again = program.known(&token(&files, "a")).await;
+    let question = again.validate_code(ValidateCodeRequest {
+        code: vec![b' '; 3 << 20],
+        ..ValidateCodeRequest::default()
+    });
+    assert_eq!(denied(&question.await.unwrap_err()).0, "TOO_MUCH_HELD");
+    let small = again.validate_code(ValidateCodeRequest::default()).await;
+    small.expect("there is room for little");
+}
+
 fn bounded(arguments: &[&str]) -> Settings {
     Settings::from_arguments(arguments).unwrap()
 }
@@ -245,6 +414,69 @@ async fn connections_are_bounded_in_all() {
     drop(first);
     server.until_metric("langop_grpc_connections 1").await;
     assert!(is_served(&mut server.client().await).await);
+}
+
+/// What a client of HTTP/2 says first: the preface and settings without any.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// As many as there are places, of as many addresses as it takes, each of which greets and says no more.
+async fn greeters(server: &TestServer) -> Vec<TcpStream> {
+    let mut silent = Vec::new();
+    for index in 0..1024 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let address = format!("127.0.0.{}:0", 2 + index / 250);
+        socket.bind(address.parse().unwrap()).unwrap();
+        let mut stream = socket.connect(server.grpc).await.unwrap();
+        stream.write_all(GREETING).await.unwrap();
+        silent.push(stream);
+    }
+    silent
+}
+
+#[tokio::test]
+async fn who_says_who_they_are_is_served_though_silent_connections_took_every_place() {
+    let files = Files::new();
+    let path = files.tokens(&[("a", "a")]);
+    let tokens = format!("--tokens-file={}", path.display());
+    // Far longer than the test: nothing but the places of the silent ones can be what is given.
+    let server = TestServer::start(bounded(&[&tokens, "--handshake-timeout=10m"])).await;
+    let silent = greeters(&server).await;
+    server.until_metric("langop_grpc_connections 1024").await;
+    let known = async {
+        let mut client = connect(&server, &token(&files, "a")).await.unwrap();
+        client.validate_code(ValidateCodeRequest::default()).await
+    };
+    let answer = timeout(Duration::from_secs(10), known).await;
+    answer.expect("in time").expect("served");
+    server
+        .until_metric(r#"langop_grpc_connections_refused_total{reason="limit"} 1"#)
+        .await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_is_let_in_ends() {
+    let files = Files::new();
+    let path = files.tokens(&[("a", "a")]);
+    let tokens = format!("--tokens-file={}", path.display());
+    let server = TestServer::start(bounded(&[&tokens, "--handshake-timeout=1s"])).await;
+    let mut silent = greeters(&server).await;
+    // Health is for all, and makes nobody known.
+    let mut health = HealthClient::new(server.channel().await);
+    let watch = health.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut refused = server.client().await;
+    assert!(!is_served(&mut refused).await);
+    let mut known = connect(&server, &token(&files, "a")).await.unwrap();
+    let question = ValidateCodeRequest::default;
+    known.validate_code(question()).await.unwrap();
+    server.until_metric("langop_grpc_connections 1").await;
+    for stream in &mut silent {
+        let mut rest = Vec::new();
+        let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "still open");
+    }
+    known.validate_code(question()).await.expect("it stays");
+    drop(watch);
 }
 
 #[tokio::test]

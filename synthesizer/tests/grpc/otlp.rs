@@ -1,9 +1,12 @@
-//! An OTLP collector that keeps the spans it gets, and writes traces down for people to read.
+//! An OTLP collector over gRPC or HTTP, in the clear or by TLS, that keeps the spans it gets, and writes traces down for people to read.
 
 use std::{
     fmt::Write as _,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
+
+use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
@@ -13,15 +16,31 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
     trace::v1::{Span, status::StatusCode},
 };
-use tokio::net::TcpListener;
+use prost::Message as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
+    server::TlsStream,
+};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Identity, Server, ServerTlsConfig},
+};
+
+use crate::pki::Authority;
 
 /// Spans so far, and the attributes of the resources they came from.
 #[derive(Clone, Default)]
 pub(crate) struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
     resources: Arc<Mutex<Vec<KeyValue>>>,
+    /// What the header `x-team` said.
+    teams: Arc<Mutex<Vec<String>>>,
 }
 
 #[tonic::async_trait]
@@ -30,7 +49,57 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        for resource in request.into_inner().resource_spans {
+        let team = request.metadata().get("x-team");
+        self.note(team.and_then(|team| team.to_str().ok()));
+        self.keep(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// TLS as a server of HTTP does it.
+fn acceptor(authority: &Authority) -> TlsAcceptor {
+    let (certificate, key) = authority.pair("localhost");
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Connections of HTTP over TLS.
+struct Secure(TcpListener, TlsAcceptor);
+
+impl axum::serve::Listener for Secure {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.0.accept().await.unwrap();
+            // Who trusts nobody breaks off.
+            if let Ok(stream) = self.1.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Collector {
+    fn note(&self, team: Option<&str>) {
+        self.teams.lock().unwrap().extend(team.map(str::to_owned));
+    }
+
+    fn keep(&self, request: ExportTraceServiceRequest) {
+        for resource in request.resource_spans {
             let attributes = resource.resource.unwrap_or_default().attributes;
             self.resources.lock().unwrap().extend(attributes);
             let spans = resource
@@ -39,11 +108,61 @@ impl TraceService for Collector {
                 .flat_map(|scope| scope.spans);
             self.spans.lock().unwrap().extend(spans);
         }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
-}
 
-impl Collector {
+    /// A collector over gRPC with TLS, and its address.
+    pub(crate) async fn start_grpc_tls(authority: &Authority) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
+        let (certificate, key) = authority.pair("localhost");
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let collector = Self::default();
+        let server = Server::builder()
+            .tls_config(tls)
+            .unwrap()
+            .add_service(TraceServiceServer::new(collector.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        (collector, url)
+    }
+
+    /// A collector over HTTP, with TLS if there is an authority, and its address.
+    pub(crate) async fn start_http(authority: Option<&Authority>) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let collector = Self::default();
+        let own = collector.clone();
+        let receive = async move |headers: HeaderMap, body: Bytes| {
+            own.note(headers.get("x-team").and_then(|team| team.to_str().ok()));
+            own.keep(ExportTraceServiceRequest::decode(body).unwrap());
+            // An empty message says that all was kept.
+            (
+                [("content-type", "application/x-protobuf")],
+                Vec::<u8>::new(),
+            )
+        };
+        let router = Router::new().route("/v1/traces", post(receive));
+        let scheme = match authority {
+            None => {
+                tokio::spawn(async { axum::serve(listener, router).await });
+                "http"
+            }
+            Some(authority) => {
+                let secure = Secure(listener, acceptor(authority));
+                tokio::spawn(async { axum::serve(secure, router).await });
+                "https"
+            }
+        };
+        (collector, format!("{scheme}://localhost:{port}"))
+    }
+
+    /// What the header `x-team` said.
+    pub(crate) fn teams(&self) -> Vec<String> {
+        self.teams.lock().unwrap().clone()
+    }
+
     /// A collector, and its address.
     pub(crate) async fn start() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

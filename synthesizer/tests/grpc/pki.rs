@@ -16,6 +16,11 @@ use tempfile::TempDir;
 /// The name in every server's certificate; clients reach it by address.
 pub(crate) const SERVER: &str = "synthesizer";
 
+/// A token as long as it must be, of which tests write the beginning.
+pub(crate) fn whole(token: &str) -> String {
+    format!("{token}-0123456789abcdef")
+}
+
 /// Files of one test.
 pub(crate) struct Files(TempDir);
 
@@ -38,8 +43,9 @@ impl Files {
 
     /// A tokens file of these names and tokens.
     pub(crate) fn tokens(&self, tokens: &[(&str, &str)]) -> PathBuf {
-        let line =
-            |(name, token): &(&str, &str)| format!("{name}:{}\n", sha256_hex(token.as_bytes()));
+        let line = |(name, token): &(&str, &str)| {
+            format!("{name}:{}\n", sha256_hex(whole(token).as_bytes()))
+        };
         self.write("tokens", &tokens.iter().map(line).collect::<String>())
     }
 }
@@ -83,6 +89,11 @@ impl Authority {
             argument("tls-cert", &files.write("server.crt", &certificate)),
             argument("tls-key", &files.write("server.key", &key)),
         ]
+    }
+
+    /// Certificate and key of a server with this DNS name.
+    pub(crate) fn pair(&self, dns: &str) -> (String, String) {
+        self.issue(None, &[dns])
     }
 
     /// What a client needs that trusts this authority.

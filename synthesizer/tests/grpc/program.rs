@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use langop_proto::{tls::Credentials, v1::synthesis_service_client::SynthesisServiceClient};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tonic::transport::Channel;
 
 use crate::{
+    access::Known,
     fake_llm::FakeLlm,
     harness::{Client, KEY},
 };
@@ -32,6 +34,19 @@ impl Program {
         collector: &str,
         filter: &str,
     ) -> Self {
+        let environment = [
+            ("LANGOP_LOG", filter),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+        ];
+        Self::start_with(provider, llm, &environment).await
+    }
+
+    /// As [`Self::start`], with these variables.
+    pub(crate) async fn start_with(
+        provider: &str,
+        llm: &FakeLlm,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = NamedTempFile::new().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_langop-synthesizer"))
             .args(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
@@ -42,10 +57,9 @@ impl Program {
                 ("SYNTHESIS_API_KEY", KEY),
                 ("SYNTHESIS_API_KEY_FILE", ""),
                 ("LANGOP_LLM_RETRY_DELAY", "1ms"),
-                ("LANGOP_LOG", filter),
                 ("LANGOP_LOG_FORMAT", "json"),
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
             ])
+            .envs(environment.iter().copied())
             .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
@@ -72,6 +86,19 @@ impl Program {
 
     pub(crate) async fn client(&self) -> Client {
         Client::new(self.channel().await)
+    }
+
+    /// A client that proves who it is.
+    pub(crate) async fn known(&self, credentials: &Credentials) -> Known {
+        SynthesisServiceClient::with_interceptor(self.channel().await, credentials.bearer())
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() / 1024
     }
 
     pub(crate) async fn metrics(&self) -> String {

@@ -93,6 +93,31 @@ async fn is_healthy_and_describes_itself() {
     }
 }
 
+/// Tools in wide use know the older version only.
+#[tokio::test]
+async fn reflection_answers_in_its_older_version_too() {
+    use tonic_reflection::pb::v1alpha::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let server = TestServer::start(disabled()).await;
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(server.channel().await)
+        .server_reflection_info(tokio_stream::iter([question]))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(services)) = answer.message_response else {
+        panic!("no list of services: {answer:?}")
+    };
+    let mut services = services.service.iter();
+    assert!(services.any(|service| service.name == SERVICE_NAME));
+}
+
 /// A client without the .proto can make every message: the file of each service is there, and all files that it needs.
 #[tokio::test]
 async fn reflection_answers_with_every_file_that_a_service_needs() {

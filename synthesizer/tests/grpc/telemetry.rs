@@ -22,6 +22,7 @@ use crate::{
     fake_llm::{Act, FakeLlm},
     harness::{Client, KEY, request},
     otlp::{Collector, attribute, tree},
+    pki::{Authority, Files},
     program::Program,
 };
 
@@ -268,6 +269,108 @@ async fn spans_and_metrics_have_the_names_of_the_design_and_no_content() {
     design_names(&page);
     bounded_labels(&page);
     exemplars(&page);
+}
+
+/// How a program reaches its collector.
+struct Way<'a> {
+    collector: Collector,
+    url: String,
+    environment: &'a [(&'a str, &'a str)],
+}
+
+impl Way<'_> {
+    /// The spans of one call of a program, and its log.
+    async fn spans_of_a_call(&self) -> (usize, String) {
+        let llm = FakeLlm::start([Act::Say(ANSWER)]).await;
+        let mut environment = vec![
+            ("LANGOP_LOG", "warn,langop_synthesizer=info"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=one"),
+        ];
+        environment.extend(self.environment);
+        let mut program = Program::start_with("openai", &llm, &environment).await;
+        let mut client = program.client().await;
+        let question = ValidateCodeRequest::default();
+        client.validate_code(question).await.expect("it serves");
+        drop(client);
+        assert!(program.stop().await.success(), "{}", program.log());
+        (self.collector.spans().len(), program.log())
+    }
+}
+
+const HTTP: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+const SYSTEM: &str = "SSL_CERT_FILE";
+const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+
+#[tokio::test]
+async fn traces_are_sent_by_tls_and_over_both_protocols() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let ca = files.write("ca.pem", &authority.pem());
+    let ca = ca.to_str().unwrap();
+    let grpc = Collector::start_grpc_tls(&authority);
+    let http = Collector::start_http(Some(&authority));
+    let plain = Collector::start_http(None);
+    let (grpc, http, plain) = tokio::join!(grpc, http, plain);
+    for ((collector, url), environment) in [
+        (&grpc, &[(CERTIFICATE, ca)][..]),
+        (
+            &grpc,
+            &[(SYSTEM, ca), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")][..],
+        ),
+        (&http, &[(CERTIFICATE, ca), HTTP][..]),
+        (&http, &[(SYSTEM, ca), HTTP][..]),
+        (&plain, &[HTTP][..]),
+    ] {
+        let (collector, url) = (collector.clone(), url.clone());
+        let way = Way {
+            collector,
+            url,
+            environment,
+        };
+        let (before, teams) = (way.collector.spans().len(), way.collector.teams().len());
+        let (after, log) = way.spans_of_a_call().await;
+        assert!(after > before, "{environment:?}: {log}");
+        assert!(way.collector.teams().len() > teams, "{environment:?}");
+        assert!(
+            way.collector
+                .has_resource("service.name", "langop-synthesizer")
+        );
+    }
+}
+
+#[tokio::test]
+async fn telemetry_that_cannot_be_set_up_is_a_warning() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let ca = files.write("ca.pem", &authority.pem());
+    let ca = ca.to_str().unwrap();
+    let nothing = files.write("nothing.pem", "");
+    let nothing = nothing.to_str().unwrap();
+    let (collector, url) = Collector::start_grpc_tls(&authority).await;
+    for (environment, warning) in [
+        (
+            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")][..],
+            "write grpc or http/protobuf",
+        ),
+        (&[(CERTIFICATE, "no-such-file")][..], "no-such-file"),
+        (&[(CERTIFICATE, nothing), HTTP][..], "no authority"),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://[nowhere")][..],
+            "no traces are sent",
+        ),
+        (&[("OTEL_SDK_DISABLED", "true"), (CERTIFICATE, ca)][..], ""),
+    ] {
+        let (collector, url) = (collector.clone(), url.clone());
+        let way = Way {
+            collector,
+            url,
+            environment,
+        };
+        let (spans, log) = way.spans_of_a_call().await;
+        assert_eq!(spans, 0, "{environment:?}");
+        let is_warned = log.contains("no traces are sent");
+        assert_eq!(is_warned, !warning.is_empty(), "{environment:?}: {log}");
+        assert!(log.contains(warning), "{environment:?}: {log}");
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use langop_proto::v1::{
     SynthesizeResponse, Tool, ToolOperation, synthesize_stream_response::Event,
 };
 use langop_synthesizer::{
+    access::Load,
     caller::Caller,
     extract,
     generate::Delivery,
@@ -80,7 +81,9 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
         Synthesizer::with_provider(identity, provider, &settings, Arc::new(Metrics::default()));
     let request = request(answers.len() - 1);
     let caller = Caller::named("test");
-    let begun = synthesizer.begin(&caller, request, Delivery::Live).await;
+    let begun = synthesizer
+        .begin(&caller, Load::default(), request, Delivery::Live)
+        .await;
     let mut pending = begun.unwrap();
     let mut events = pending.flight().unwrap().events.resubscribe();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
@@ -156,12 +159,11 @@ async fn verdict(name: &str, recorded: &str) -> String {
         "{name}"
     );
     if !is_rejected {
-        let code = codes[findings.len() - 1].as_deref().unwrap();
-        assert_eq!(
-            response.code,
-            langop_dsl::rename(code, NAME).unwrap(),
-            "{name}"
-        );
+        assert!(codes[findings.len() - 1].is_some(), "{name}");
+        let definition = response.definition.clone().unwrap();
+        let definition = langop_dsl::AgentDefinition::try_from(definition).unwrap();
+        assert_eq!(definition.name, NAME);
+        assert_eq!(response.code, langop_dsl::render(&definition), "{name}");
     }
     let attempts = findings.iter().zip(&codes).enumerate();
     let answers: String = attempts

@@ -30,7 +30,11 @@ impl<'a> World<'a> {
     /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the harness has them, with one replica of each.
     pub(crate) async fn start(cp: &'a ControlPlane) -> Result<Self> {
         progress("starting synthesizer and operator");
-        let synthesizer = Synthesizer::template().start().await?;
+        // All agents at once are one caller.
+        let synthesizer = Synthesizer::template()
+            .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
+            .start()
+            .await?;
         let operator = operator(cp, &synthesizer).start().await?;
         Ok(Self {
             cp,

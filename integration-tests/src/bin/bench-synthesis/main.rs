@@ -73,9 +73,13 @@ async fn bench(args: &Args) -> Result<()> {
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
 }
 
-/// A synthesizer before a simulated LLM that takes its time; all else as it is by default, its log too.
+/// A synthesizer before a simulated LLM that takes its time; callers without limits, all else as it is by default, its log too.
 async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
-    Synthesizer::asking(llm).start().await
+    Synthesizer::asking(llm)
+        .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
+        .env("LANGOP_CALLER_TOKENS", "0")
+        .start()
+        .await
 }
 
 async fn simulated_llm() -> Result<FakeLlm> {
@@ -131,7 +135,7 @@ fn validation() -> f64 {
     figures::progress("validation of a 200-line agent");
     let code = agent_code(200);
     let offer = langop_dsl::Offer {
-        tools: vec!["mail".into()],
+        tools: vec![langop_dsl::OfferedTool::from("mail")],
         models: vec![],
     };
     let mut times: Vec<f64> = (0..300)

@@ -114,7 +114,15 @@ impl Picture {
 
     fn judge_status(&self, agent: &LanguageAgent, missing: usize, findings: &mut Findings) {
         let suspended = agent.spec.suspend == Some(true);
-        let denied = !agent.spec.egress.is_empty() && self.denies_egress();
+        let tools = self.tools_of(&agent.spec.tool_refs);
+        let mut sidecars = tools
+            .iter()
+            .filter(|tool| tool.spec.deployment_mode == DeploymentMode::Sidecar);
+        let lent = sidecars.any(|tool| {
+            let rules = tool.spec.egress.as_ref();
+            rules.is_some_and(|rules| !rules.is_empty())
+        });
+        let denied = (lent || !agent.spec.egress.is_empty()) && self.denies_egress();
         let (ready, phase) = match self.course(agent) {
             Course::NotStored => ("False RevisionNotFound", AgentPhase::Failed),
             Course::Waits => ("False WaitingForReferences", AgentPhase::Pending),

@@ -190,7 +190,9 @@ impl Picture {
             .chain(children("PersistentVolumeClaim", &self.claims));
         for (child, owner) in children {
             let is_owned = owner.as_ref().is_some_and(|owner| owners.contains(owner));
-            let is_kept = owner.is_none() && child.starts_with("PersistentVolumeClaim");
+            let is_kept = owner.is_none()
+                && (child.starts_with("PersistentVolumeClaim")
+                    || child == "NetworkPolicy langop.baseline");
             findings.unless(is_owned || is_kept, || {
                 format!("{child} has no living owner")
             });
@@ -230,8 +232,18 @@ impl Picture {
         let missing = &claims - &named(&self.claims);
         findings.same("missing claims", &BTreeSet::new(), &missing);
 
-        let closed = self.services().filter(|tool| tool.spec.egress.is_some());
-        let mut policies = &(&named(&self.agents) | &named(&self.clients)) | &named(closed);
+        let mut policies =
+            &(&named(&self.agents) | &named(&self.clients)) | &named(self.services());
+        policies.extend(
+            self.models
+                .iter()
+                .map(|model| format!("{}-proxy", model.name_any())),
+        );
+        // It is there since the first of them was, and stays.
+        let is_closed = |policy: &NetworkPolicy| policy.name_any() == "langop.baseline";
+        if !policies.is_empty() || self.policies.iter().any(is_closed) || self.cluster().is_some() {
+            policies.insert("langop.baseline".to_owned());
+        }
         if self
             .cluster()
             .is_some_and(|cluster| cluster.spec.network_isolation)

@@ -25,32 +25,67 @@ const DNS: &str =
 impl Picture {
     pub(super) fn judge_policies(&self, findings: &mut Findings) {
         for agent in &self.agents {
+            let rules = self.of_agent(agent);
             self.judge_policy(
                 &agent.name_any(),
-                (labels::AGENT, self.of_agent(agent)),
-                None,
+                (labels::AGENT, None),
+                rules,
+                vec![],
                 findings,
             );
         }
         for client in &self.clients {
             let (egress, ingress) = self.of_client(client);
+            let name = client.name_any();
+            self.judge_policy(&name, (labels::CLIENT, None), egress, ingress, findings);
+        }
+        for tool in self.services() {
+            let own_rules = tool.spec.egress.iter().flatten().map(own);
+            let own_rules = own_rules.filter(|_| !self.denies_egress());
+            let rules = std::iter::once(DNS.to_owned()).chain(own_rules).collect();
+            let users = vec![users(tool.spec.port)];
             self.judge_policy(
-                &client.name_any(),
-                (labels::CLIENT, egress),
-                Some(ingress),
+                &tool.name_any(),
+                (labels::TOOL, None),
+                rules,
+                users,
                 findings,
             );
         }
-        for tool in self.services() {
-            if let Some(rules) = &tool.spec.egress {
-                let rules = std::iter::once(DNS.to_owned()).chain(rules.iter().map(own));
-                self.judge_policy(
-                    &tool.name_any(),
-                    (labels::TOOL, rules.collect()),
-                    None,
-                    findings,
-                );
-            }
+        for model in &self.models {
+            let name = model.name_any();
+            let proxy = format!("{name}-proxy");
+            let label = (labels::MODEL, Some(name.as_str()));
+            let upstream = self
+                .policies
+                .iter()
+                .find(|policy| policy.name_any() == proxy);
+            // The ranges of the Internet are the unit tests' matter; here it is that there are such.
+            let upstream = upstream.into_iter().flat_map(egress);
+            let upstream = upstream
+                .filter(|rule| rule.starts_with("0.0.0.0/0 but ") && rule.ends_with(" on TCP/443"));
+            let rules = std::iter::once(DNS.to_owned())
+                .chain(upstream.take(1))
+                .collect::<Vec<_>>();
+            findings.unless(rules.len() == 2, || {
+                format!("{proxy} has no way to its provider")
+            });
+            self.judge_policy(&proxy, label, rules, vec![users(8000)], findings);
+        }
+        let baseline = self
+            .policies
+            .iter()
+            .find(|policy| policy.name_any() == "langop.baseline");
+        if let Some(baseline) = baseline {
+            let spec = baseline.spec.clone().unwrap_or_default();
+            let of = spec.pod_selector.as_ref().map(selector);
+            let ours = "{app.kubernetes.io/managed-by=langop-operator,app.kubernetes.io/part-of=language-operator}";
+            findings.unless(
+                of.as_deref() == Some(ours)
+                    && egress(baseline).is_empty()
+                    && ingress(baseline).is_empty(),
+                || format!("the baseline is for {of:?}: {spec:?}"),
+            );
         }
         if let Some(cluster) = self
             .cluster()
@@ -60,11 +95,11 @@ impl Picture {
                 .policies
                 .iter()
                 .find(|p| p.name_any() == "langop.isolation");
-            let wanted = "pods{}, namespaces{kubernetes.io/metadata.name=langop-system} on all";
             let live = isolation.map(ingress);
-            findings.unless(live.as_deref() == Some(&[wanted.to_owned()]), || {
-                format!("{} lets in {live:?}", cluster.name_any())
-            });
+            findings.unless(
+                live.as_deref() == Some(&["pods{} on all".to_owned()]),
+                || format!("{} lets in {live:?}", cluster.name_any()),
+            );
         }
     }
 
@@ -72,8 +107,9 @@ impl Picture {
     fn judge_policy(
         &self,
         name: &str,
-        (label, mut egress): (&str, Vec<String>),
-        ingress_rules: Option<Vec<String>>,
+        (label, value): (&str, Option<&str>),
+        mut wanted: Vec<String>,
+        wanted_in: Vec<String>,
         findings: &mut Findings,
     ) {
         // One that is missing is found elsewhere.
@@ -84,38 +120,28 @@ impl Picture {
         else {
             return;
         };
-        egress.sort_unstable();
+        wanted.sort_unstable();
         let spec = policy.spec.clone().unwrap_or_default();
         let of = spec.pod_selector.as_ref().map(selector);
         let mut types = spec.policy_types.unwrap_or_default();
         types.sort_unstable();
-        let mut live: Vec<String> = spec
-            .egress
-            .iter()
-            .flatten()
-            .map(|rule| line(rule.to.as_deref(), rule.ports.as_deref()))
-            .collect();
+        let mut live = egress(policy);
         live.sort_unstable();
-        let wanted_types: &[&str] = if ingress_rules.is_some() {
-            &["Egress", "Ingress"]
-        } else {
-            &["Egress"]
-        };
+        let value = value.unwrap_or(name);
         findings.unless(
-            of == Some(format!("{{{label}={name}}}")) && types == wanted_types,
+            of == Some(format!("{{{label}={value}}}")) && types == ["Egress", "Ingress"],
             || format!("the policy of {name} is for {of:?}, of {types:?}"),
         );
-        findings.unless(live == egress, || {
-            format!("{name} may reach {live:#?}, not {egress:#?}")
+        findings.unless(live == wanted, || {
+            format!("{name} may reach {live:#?}, not {wanted:#?}")
         });
         let let_in = ingress(policy);
-        let wanted = ingress_rules.unwrap_or_default();
-        findings.unless(let_in == wanted, || {
-            format!("{name} lets in {let_in:?}, not {wanted:?}")
+        findings.unless(let_in == wanted_in, || {
+            format!("{name} lets in {let_in:?}, not {wanted_in:?}")
         });
     }
 
-    /// DNS, its tools and models as far as they exist, its own rules where its cluster allows them, and those of its sidecars.
+    /// DNS, its tools and models as far as they exist, and where its cluster allows them, its own rules and those of its sidecars.
     fn of_agent(&self, agent: &LanguageAgent) -> Vec<String> {
         let tools = self.tools_of(&agent.spec.tool_refs);
         let (sidecars, services): (Vec<_>, Vec<_>) = tools
@@ -124,12 +150,11 @@ impl Picture {
         let mut rules = self.given(&services, &agent.spec.model_refs);
         if !self.denies_egress() {
             rules.extend(agent.spec.egress.iter().map(own));
-        }
-        rules.extend(
-            sidecars
+            let lent = sidecars
                 .iter()
-                .flat_map(|tool| tool.spec.egress.iter().flatten().map(own)),
-        );
+                .flat_map(|tool| tool.spec.egress.iter().flatten());
+            rules.extend(lent.map(own));
+        }
         rules
     }
 
@@ -141,7 +166,7 @@ impl Picture {
             .filter(|tool| tool.spec.deployment_mode == DeploymentMode::Service)
             .collect();
         let who = match &client.spec.ingress_from {
-            None => vec!["namespaces{}".to_owned()],
+            None => vec!["pods{}".to_owned()],
             Some(peers) => peers
                 .iter()
                 .map(|peer| format!("namespaces{}", map(&plain(&peer.namespace_labels))))
@@ -186,7 +211,15 @@ impl Picture {
     }
 }
 
-/// A rule that somebody wrote. One for all addresses leaves out the link-local ones.
+/// Agents and clients on this port.
+fn users(port: i32) -> String {
+    format!("pods{{langop.io/agent Exists}}, pods{{langop.io/client Exists}} on TCP/{port}")
+}
+
+/// What a range of all addresses leaves out: metadata of clouds, and private ranges as the cluster's.
+const LEFT_OUT: &str = "169.254.0.0/16 168.63.129.16/32 100.100.100.200/32 192.0.0.0/24 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10";
+
+/// A rule that somebody wrote.
 fn own(rule: &EgressRule) -> String {
     let mut ports: Vec<String> = rule
         .ports
@@ -201,7 +234,7 @@ fn own(rule: &EgressRule) -> String {
         .collect();
     ports.sort_unstable();
     let peer = match (&rule.cidr, &rule.pod_labels) {
-        (Some(range), _) if range == "0.0.0.0/0" => format!("{range} but 169.254.0.0/16"),
+        (Some(range), _) if range == "0.0.0.0/0" => format!("{range} but {LEFT_OUT}"),
         (Some(range), _) => range.clone(),
         (None, pods) => format!("pods{}", map(&pods.as_ref().map(plain).unwrap_or_default())),
     };
@@ -212,6 +245,14 @@ fn plain(labels: &BTreeMap<String, LabelValue>) -> BTreeMap<String, String> {
     labels
         .iter()
         .map(|(key, value)| (key.clone(), value.0.clone()))
+        .collect()
+}
+
+fn egress(policy: &NetworkPolicy) -> Vec<String> {
+    let spec = policy.spec.iter();
+    let rules = spec.flat_map(|spec| spec.egress.iter().flatten());
+    rules
+        .map(|rule| line(rule.to.as_deref(), rule.ports.as_deref()))
         .collect()
 }
 
@@ -277,7 +318,15 @@ fn port(port: &NetworkPolicyPort) -> String {
 }
 
 fn selector(selector: &LabelSelector) -> String {
-    map(&selector.match_labels.clone().unwrap_or_default())
+    let expressions = selector.match_expressions.iter().flatten();
+    let expressions: Vec<String> = expressions
+        .map(|wanted| format!("{} {}", wanted.key, wanted.operator))
+        .collect();
+    if expressions.is_empty() {
+        map(&selector.match_labels.clone().unwrap_or_default())
+    } else {
+        format!("{{{}}}", expressions.join(","))
+    }
 }
 
 fn map(labels: &BTreeMap<String, String>) -> String {

@@ -19,8 +19,19 @@ impl Picture {
     pub(super) fn judge_services(&self, findings: &mut Findings) {
         for tool in &self.tools {
             let (name, status) = (tool.name_any(), tool.status.clone().unwrap_or_default());
-            is_ready(&name, &status.conditions, "True AsDesired", findings);
-            if tool.spec.deployment_mode == DeploymentMode::Service {
+            let is_service = tool.spec.deployment_mode == DeploymentMode::Service;
+            let asks = tool
+                .spec
+                .egress
+                .as_ref()
+                .is_some_and(|rules| !rules.is_empty());
+            let ready = if is_service && asks && self.denies_egress() {
+                "False EgressDenied"
+            } else {
+                "True AsDesired"
+            };
+            is_ready(&name, &status.conditions, ready, findings);
+            if is_service {
                 self.judge_service(&name, (labels::TOOL, &name), tool.spec.port, findings);
                 self.judge_image(&name, Some(&tool.spec.image), findings);
             }

@@ -24,7 +24,11 @@ mod workload;
 
 use std::sync::Arc;
 
-use langop_api::{LanguageAgent, cluster::AgentEgress};
+use langop_api::{
+    LanguageAgent,
+    cluster::{AgentEgress, PodFrame},
+    policy::{EgressRule, IngressPeer},
+};
 
 use crate::{
     namesake::Namesake,
@@ -47,13 +51,28 @@ pub struct AgentContext<'a> {
     pub observed: ObservedAgent,
 }
 
-/// What of a LanguageCluster matters to agents.
+/// What of a LanguageCluster matters to what is in its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterView {
     /// Its name.
     pub name: String,
-    /// Whether agents may declare egress; `None`: it cannot be read, and until it can they may not.
+    /// Whether tenants may declare egress; `None`: it cannot be read, and until it can they may not.
     pub agent_egress: Option<AgentEgress>,
+    /// What their egress must be within where not all of it is allowed.
+    pub allowed_egress: Vec<EgressRule>,
+    /// What model proxies reach that name nothing, in place of the Internet.
+    pub model_egress: Option<Vec<EgressRule>>,
+    /// Namespaces that may come in.
+    pub ingress_from: Vec<IngressPeer>,
+    /// What pods may ask for, where it says so.
+    pub pods: Option<PodFrame>,
+}
+
+impl ClusterView {
+    /// Whether its spec is known.
+    pub fn is_readable(&self) -> bool {
+        self.agent_egress.is_some()
+    }
 }
 
 /// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.

@@ -1,24 +1,27 @@
-//! The network policy of an agent: egress only, to what it was given.
+//! The network policy of an agent: what it was given may be reached, and nobody comes in.
 
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::{
+    api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 
 use super::validate::ValidatedAgent;
 use crate::{
     meta::{self, Component},
-    policy,
+    reach,
 };
 
 /// Closes everything that the agent was not given.
 pub(super) fn build(agent: &ValidatedAgent) -> NetworkPolicy {
     let labels = meta::labels(Component::Agent, &agent.name);
-    policy::egress_policy(
-        meta::object_meta(
-            &agent.name,
-            Some(&agent.namespace),
-            Some(&agent.owner),
-            labels,
-        ),
-        meta::selector(Component::Agent, &agent.name),
-        agent.egress.clone(),
-    )
+    let metadata = meta::object_meta(
+        &agent.name,
+        Some(&agent.namespace),
+        Some(&agent.owner),
+        labels,
+    );
+    let selector = LabelSelector {
+        match_labels: Some(meta::selector(Component::Agent, &agent.name)),
+        match_expressions: None,
+    };
+    reach::network_policy(metadata, selector, &agent.egress, &[])
 }

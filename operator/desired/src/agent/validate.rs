@@ -3,7 +3,7 @@
 //! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is written. Of an agent with any other
 //! fault only [`ValidatedAgent::run`] is missing: its workload stays as it is, and its network policy goes on following its references.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     api::{core::v1::ResourceRequirements, networking::v1::NetworkPolicyEgressRule},
@@ -11,12 +11,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use langop_api::{
-    LanguageAgentSpec,
-    agent::{ExecutionMode, Workspace},
-    cluster::AgentEgress,
+    LanguageAgentSpec, LanguageToolSpec,
+    agent::{ExecutionMode, MAX_RESYNTHESIZE, Workspace},
     condition::Reason,
-    names::{annotations, labels},
-    pod::{EnvVar, NameRef, Toleration},
+    names::annotations,
+    pod::{CaBundle, EnvVar, NameRef, Toleration},
     policy::LabelValue,
 };
 use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
@@ -24,11 +23,13 @@ use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, pars
 use super::{AgentContext, ClusterView, claim, timing::Requested};
 use crate::{
     conditions::Invalid,
+    frame::Frame,
     meta::{Owner, owner_of},
     namesake::{self, NamedKind},
     observed::ChildKind,
     pod::{self, RootFilesystem},
-    policy, quantity,
+    quantity,
+    reach::{Pods, reach},
     references::{References, ToolView},
     settings::Settings,
 };
@@ -111,6 +112,10 @@ pub struct Run {
     pub root_filesystem: RootFilesystem,
     /// User id instead of the setting's.
     pub run_as_user: Option<i64>,
+    /// Authorities that it trusts.
+    pub ca_bundle: Option<CaBundle>,
+    /// What an administrator allows to pods here.
+    pub frame: Frame,
 }
 
 /// A tool in an agent's pod.
@@ -118,12 +123,10 @@ pub struct Run {
 pub struct Sidecar {
     /// The tool's name.
     pub tool: String,
-    /// Its image.
-    pub image: String,
     /// The port it listens on.
     pub port: i32,
-    /// Its own variables.
-    pub env: Vec<EnvVar>,
+    /// What its container is made from.
+    pub spec: Arc<LanguageToolSpec>,
     /// Its resources.
     pub resources: ResourceRequirements,
 }
@@ -154,20 +157,33 @@ pub fn validate(
     let references = context.references.clone();
     let mut faults = Faults::default();
     let mut remarks = Vec::new();
-    let own_egress = own_egress(context, &mut remarks);
-    let egress = egress(&references, own_egress, settings, &mut faults);
-    let run = run(spec, &references, workspace, settings, now, &mut faults);
-    let lent = references
-        .tools
-        .iter()
-        .filter(|tool| tool.is_sidecar() && !tool.egress.is_empty());
+    let pods = Pods::Agent {
+        references: &references,
+        egress: &spec.egress,
+    };
+    let reach = reach(pods, context.cluster.as_ref(), settings);
+    remarks.extend(reach.denied);
+    for fault in reach.faults {
+        faults.spec(fault);
+    }
+    let resynthesize = resynthesize(context, &mut remarks);
+    let cluster = context.cluster.as_ref();
+    let run = run(
+        spec,
+        &references,
+        workspace,
+        cluster,
+        settings,
+        now,
+        &mut faults,
+    );
     Ok(ValidatedAgent {
         name,
         namespace,
         owner,
         generation: context.agent.metadata.generation.unwrap_or_default(),
         instructions: spec.instructions.as_deref().and_then(instructions_of),
-        resynthesize: resynthesize(context),
+        resynthesize,
         pinned: spec
             .synthesis
             .as_ref()
@@ -176,8 +192,8 @@ pub fn validate(
             usize::try_from(synthesis.revision_history_limit).unwrap_or(1)
         }),
         own_image: spec.image.clone(),
-        lent_egress: lent.map(|tool| tool.name.clone()).collect(),
-        egress,
+        lent_egress: reach.lent,
+        egress: reach.egress,
         references,
         remarks,
         run: faults.into_result(run),
@@ -263,91 +279,24 @@ fn instructions_of(text: &str) -> Option<Instructions> {
     })
 }
 
-fn resynthesize(context: &AgentContext<'_>) -> Option<String> {
-    context
-        .agent
-        .annotations()
-        .get(annotations::RESYNTHESIZE)
-        .cloned()
-        .filter(|value| !value.is_empty())
-}
-
-/// The agent's own rules, unless its cluster forbids them.
-fn own_egress<'a>(
-    context: &AgentContext<'a>,
-    remarks: &mut Vec<Invalid>,
-) -> &'a [langop_api::policy::EgressRule] {
-    let own = &context.agent.spec.egress;
-    let denied = context.cluster.as_ref().and_then(denial);
-    match denied {
-        Some(message) if !own.is_empty() => {
-            remarks.push(Invalid {
-                reason: Reason::EgressDenied,
-                message,
-            });
-            &[]
-        }
-        _ => own,
+/// A value that is too long asks for nothing.
+fn resynthesize(context: &AgentContext<'_>, remarks: &mut Vec<Invalid>) -> Option<String> {
+    let value = context.agent.annotations().get(annotations::RESYNTHESIZE)?;
+    if value.len() > MAX_RESYNTHESIZE {
+        remarks.push(Invalid::spec(format!(
+            "the annotation {} is longer than {MAX_RESYNTHESIZE} bytes and asks for nothing: write a short value, for example the time",
+            annotations::RESYNTHESIZE
+        )));
+        return None;
     }
-}
-
-/// Why agents may have no egress of their own, if so.
-fn denial(cluster: &ClusterView) -> Option<String> {
-    let name = &cluster.name;
-    match cluster.agent_egress {
-        Some(AgentEgress::Allow) => None,
-        Some(AgentEgress::Deny) => Some(format!(
-            "the LanguageCluster '{name}' forbids agents egress of their own, so the rules of spec.egress are closed: remove them, or ask for agentEgress: Allow"
-        )),
-        None => Some(format!(
-            "the LanguageCluster '{name}' cannot be read, so the rules of spec.egress are closed until it is corrected"
-        )),
-    }
-}
-
-/// DNS, tools, models, and what is named; nothing else. A rule that cannot be expressed is a fault, and closed.
-fn egress(
-    references: &References,
-    own: &[langop_api::policy::EgressRule],
-    settings: &Settings,
-    faults: &mut Faults,
-) -> Vec<NetworkPolicyEgressRule> {
-    let mut rules: Vec<_> = policy::dns_rule(settings).into_iter().collect();
-    let services = references.tools.iter().filter(|tool| !tool.is_sidecar());
-    rules.extend(services.map(|tool| policy::pods_rule(labels::TOOL, &tool.name, tool.port)));
-    rules.extend(
-        references
-            .models
-            .iter()
-            .map(|model| policy::pods_rule(labels::MODEL, &model.name, model.port)),
-    );
-    let own = own
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| (format!("spec.egress[{index}]"), rule));
-    let sidecars = references.tools.iter().filter(|tool| tool.is_sidecar());
-    let lent = sidecars.flat_map(|tool| {
-        let rules = tool.egress.iter().enumerate();
-        rules.map(|(index, rule)| {
-            (
-                format!("egress[{index}] of the sidecar tool '{}'", tool.name),
-                rule,
-            )
-        })
-    });
-    for (place, rule) in own.chain(lent) {
-        match policy::egress_rule(rule, settings) {
-            Ok(rule) => rules.push(rule),
-            Err(why) => faults.spec(format!("{place}: {why}")),
-        }
-    }
-    rules
+    Some(value.clone()).filter(|value| !value.is_empty())
 }
 
 fn run(
     spec: &LanguageAgentSpec,
     references: &References,
     workspace: Option<Workspace>,
+    cluster: Option<&ClusterView>,
     settings: &Settings,
     now: Timestamp,
     faults: &mut Faults,
@@ -375,29 +324,61 @@ fn run(
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
         pod_labels: spec.pod_labels.clone(),
-        root_filesystem: match spec.writable_root_filesystem {
-            Some(true) => RootFilesystem::Writable,
-            Some(false) | None => RootFilesystem::ReadOnly,
-        },
+        root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
         run_as_user: spec.run_as_user,
+        ca_bundle: spec.ca_bundle.clone(),
+        frame: Frame::of(cluster),
     };
+    pod_labels(&run, settings, faults);
     faults.take(run.workspace.as_ref().map_or(Ok(()), storage));
     ports(&run, faults);
     run
 }
 
+/// No object can be larger than what the API server takes, and the environment of all sidecars is in one; so nobody needs to hold more.
+const MAX_SIDECAR_ENV: usize = 512 * 1024;
+
 fn sidecars(references: &References, faults: &mut Faults) -> Vec<Sidecar> {
-    let tools = references.tools.iter().filter(|tool| tool.is_sidecar());
-    tools.map(|tool| sidecar(tool, faults)).collect()
+    let tools = || references.tools.iter().filter(|tool| tool.is_sidecar());
+    let variables = tools().flat_map(|tool| &tool.spec.env);
+    let bytes: usize = variables
+        .map(|variable| variable.name.len() + variable.value.as_ref().map_or(0, String::len))
+        .sum();
+    if bytes > MAX_SIDECAR_ENV {
+        faults.spec(format!(
+            "the sidecar tools of spec.toolRefs have {bytes} bytes of environment, more than the {MAX_SIDECAR_ENV} that fit into a pod: name fewer of them, or mount their files by a service"
+        ));
+        return Vec::new();
+    }
+    tools().map(|tool| sidecar(tool, faults)).collect()
+}
+
+/// Labels give identities, ways round meshes and other workloads' traffic: only those that an administrator knows are taken.
+fn pod_labels(run: &Run, settings: &Settings, faults: &mut Faults) {
+    let refused = run
+        .pod_labels
+        .keys()
+        .filter(|key| !settings.allows_pod_label(key));
+    let refused: Vec<String> = refused.map(|key| format!("'{key}'")).collect();
+    if refused.is_empty() {
+        return;
+    }
+    faults.0.push(Invalid {
+        reason: Reason::PodNotAllowed,
+        message: format!(
+            "spec.podLabels: {} may not be set: leave it out, or have an administrator add it to the operator's setting LANGOP_POD_LABEL_PREFIXES, which now allows {}",
+            refused.join(", "),
+            if settings.pod_label_prefixes.is_empty() { "none".to_owned() } else { settings.pod_label_prefixes.join(", ") }
+        ),
+    });
 }
 
 fn sidecar(tool: &ToolView, faults: &mut Faults) -> Sidecar {
-    let resources = pod::requirements(tool.resources.as_ref(), &pod::DEFAULTS);
+    let resources = pod::requirements(tool.spec.resources.as_ref(), &pod::DEFAULTS);
     Sidecar {
         tool: tool.name.clone(),
-        image: tool.image.clone(),
         port: tool.port,
-        env: tool.env.clone(),
+        spec: tool.spec.clone(),
         resources: faults
             .take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
     }

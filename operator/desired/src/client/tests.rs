@@ -50,7 +50,15 @@ fn references() -> References {
 fn the_children_of_a_client() {
     let settings = Settings::default();
     let spec = json!({"image": "chat:1", "ingressFrom": [{"namespaceLabels": {"team": "web"}}], "env": [{"name": "TITLE", "value": "Chat"}]});
-    let client = validate(&client(&spec), Usable::from(references()), &[], &[]).unwrap();
+    let client = validate(
+        &client(&spec),
+        Usable::from(references()),
+        &[],
+        &[],
+        None,
+        &settings,
+    )
+    .unwrap();
     let children = build(&client, &settings);
     let all = json!({"policies": children.network_policies, "deployments": children.deployments, "services": children.services});
     insta::assert_yaml_snapshot!("full", all);
@@ -58,8 +66,17 @@ fn the_children_of_a_client() {
 
 #[test]
 fn who_may_come_in() {
-    let ingress = |spec: &Value| {
-        let client = validate(&client(spec), Usable::default(), &[], &[]).unwrap();
+    let ingress_in = |cluster: Option<&ClusterView>, spec: &Value| {
+        let settings = Settings::default();
+        let client = validate(
+            &client(spec),
+            Usable::default(),
+            &[],
+            &[],
+            cluster,
+            &settings,
+        )
+        .unwrap();
         json!(
             build(&client, &Settings::default()).network_policies[0]
                 .spec
@@ -68,10 +85,26 @@ fn who_may_come_in() {
                 .ingress
         )
     };
+    let ingress = |spec: &Value| ingress_in(None, spec);
     let port = json!([{"port": 8080, "protocol": "TCP"}]);
     assert_eq!(
         ingress(&json!({"image": "x"})),
-        json!([{"from": [{"namespaceSelector": {}}], "ports": port}])
+        json!([{"from": [{"podSelector": {}}], "ports": port}]),
+        "its own namespace"
+    );
+    let cluster = ClusterView {
+        name: "demo".into(),
+        agent_egress: None,
+        pods: None,
+        allowed_egress: vec![],
+        model_egress: None,
+        ingress_from: serde_json::from_value(json!([{"namespaceLabels": {"team": "web"}}]))
+            .unwrap(),
+    };
+    assert_eq!(
+        ingress_in(Some(&cluster), &json!({"image": "x"})),
+        json!([{"from": [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"team": "web"}}}], "ports": port}]),
+        "and whom its LanguageCluster lets in"
     );
     assert_eq!(
         ingress(&json!({"image": "x", "ingressFrom": []})),
@@ -115,6 +148,8 @@ fn the_name_of_an_older_agent_is_not_ours() {
         Usable::default(),
         &[older],
         &[],
+        None,
+        &Settings::default(),
     )
     .unwrap_err();
     assert_eq!(invalid.reason, Reason::NameConflict);

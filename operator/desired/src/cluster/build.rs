@@ -10,20 +10,16 @@ use k8s_openapi::{
         networking::v1::{NetworkPolicy, NetworkPolicySpec},
         rbac::v1::{RoleBinding, RoleRef},
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use langop_api::cluster::{PodSecurity, Role};
+use langop_api::cluster::Role;
 
 use super::{NamespaceUse, RBAC, ValidatedCluster, subjects};
 use crate::{
     children::{Children, Prepared},
     ingress,
     meta::{self, Component},
-    pod,
-    settings::Settings,
+    pod, reach,
 };
 
 const QUOTA: &str = "langop-quota";
@@ -32,16 +28,14 @@ const DEFAULTS: &str = "langop-defaults";
 const ISOLATION: &str = "langop.isolation";
 
 /// All children.
-pub fn build(cluster: &ValidatedCluster, settings: &Settings) -> Children<Prepared> {
+pub fn build(cluster: &ValidatedCluster) -> Children<Prepared> {
     let mut children = Children::default();
     children.resource_quotas.extend(build_quota(cluster));
     children.limit_ranges.extend(build_defaults(cluster));
     children
         .role_bindings
         .extend([Role::View, Role::Edit, Role::Admin].map(|role| build_binding(cluster, role)));
-    children
-        .network_policies
-        .extend(build_isolation(cluster, settings));
+    children.network_policies.extend(build_isolation(cluster));
     children
 }
 
@@ -51,11 +45,7 @@ pub fn build(cluster: &ValidatedCluster, settings: &Settings) -> Children<Prepar
 pub fn build_namespace(cluster: &ValidatedCluster, namespace: NamespaceUse) -> Namespace {
     let mut namespace_labels = meta::selector(Component::Cluster, &cluster.name);
     if namespace != NamespaceUse::AdoptLabelled {
-        let level = match cluster.spec.pod_security {
-            PodSecurity::Privileged => "privileged",
-            PodSecurity::Baseline => "baseline",
-            PodSecurity::Restricted => "restricted",
-        };
+        let level = cluster.spec.pod_security.as_str();
         for mode in ["enforce", "audit", "warn"] {
             namespace_labels.insert(
                 format!("pod-security.kubernetes.io/{mode}"),
@@ -93,7 +83,7 @@ fn build_quota(cluster: &ValidatedCluster) -> Option<ResourceQuota> {
 /// What a container gets that sets nothing, by resource: request and limit.
 const CONTAINER_DEFAULTS: [(&str, &str, &str); 3] = [
     ("cpu", pod::DEFAULTS.cpu_request, pod::DEFAULTS.cpu_limit),
-    ("ephemeral-storage", "256Mi", "1Gi"),
+    ("ephemeral-storage", pod::DISK_REQUEST, pod::DISK_LIMIT),
     (
         "memory",
         pod::DEFAULTS.memory_request,
@@ -149,17 +139,14 @@ fn build_binding(cluster: &ValidatedCluster, role: Role) -> RoleBinding {
     }
 }
 
-/// Nobody comes in but the namespace itself, the operator's namespace and those named.
-fn build_isolation(cluster: &ValidatedCluster, settings: &Settings) -> Option<NetworkPolicy> {
-    let mut peers = vec![
-        ingress::own_namespace(),
-        ingress::namespace(&settings.operator_namespace),
-    ];
+/// Nobody comes into pods that are not ours but the namespace itself and those named. Ours have policies of their own, and policies add up.
+fn build_isolation(cluster: &ValidatedCluster) -> Option<NetworkPolicy> {
+    let mut peers = vec![ingress::own_namespace()];
     peers.extend(ingress::named(&cluster.spec.ingress_from));
     cluster.spec.network_isolation.then(|| NetworkPolicy {
         metadata: child_meta(cluster, ISOLATION),
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(LabelSelector::default()),
+            pod_selector: Some(reach::others()),
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(ingress::rules(peers, None)),
             egress: None,

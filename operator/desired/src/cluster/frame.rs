@@ -1,4 +1,4 @@
-//! Which LanguageCluster frames a namespace, as the agents in it see it. Doubt closes: one that is wrong or unreadable forbids what it
+//! Which LanguageCluster frames a namespace, as what is in it sees it. Doubt closes: one that is wrong or unreadable forbids what it
 //! forbade, and only one that certainly may not have the namespace has no say in it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -44,6 +44,14 @@ pub fn framing<'a>(
     Some(ClusterView {
         name: metadata.name.clone().unwrap_or_default(),
         agent_egress: cluster.map(|cluster| cluster.spec.agent_egress),
+        pods: cluster.and_then(|cluster| cluster.spec.pods.clone()),
+        allowed_egress: cluster
+            .map(|cluster| cluster.spec.allowed_egress.clone())
+            .unwrap_or_default(),
+        model_egress: cluster.and_then(|cluster| cluster.spec.model_egress.clone()),
+        ingress_from: cluster
+            .map(|cluster| cluster.spec.ingress_from.clone())
+            .unwrap_or_default(),
     })
 }
 

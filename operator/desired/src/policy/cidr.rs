@@ -6,20 +6,51 @@ use std::{
     str::FromStr,
 };
 
+/// The well-known prefix of NAT64.
+const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+
 /// An address range: its first address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cidr {
+pub(crate) struct Cidr {
     address: IpAddr,
     length: u8,
 }
 
 impl Cidr {
-    /// Whether `other` is a part of this range and not all of it.
-    pub(super) fn is_wider_than(self, other: Self) -> bool {
+    /// Whether all of `other` is in this range.
+    pub(crate) fn holds(self, other: Self) -> bool {
         let same_family = self.address.is_ipv4() == other.address.is_ipv4();
         same_family
-            && self.length < other.length
+            && self.length <= other.length
             && first(other.address, self.length) == self.address
+    }
+
+    /// Whether `other` is a part of this range and not all of it.
+    pub(crate) fn is_wider_than(self, other: Self) -> bool {
+        self != other && self.holds(other)
+    }
+
+    /// Whether any address is in both.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        self.holds(other) || other.holds(self)
+    }
+
+    /// The range of this one address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, length }
+    }
+
+    /// Where NAT64 (RFC 6052) maps an IPv4 range; `None` of an IPv6 range.
+    pub(crate) fn behind_nat64(self) -> Option<Self> {
+        let IpAddr::V4(address) = self.address else {
+            return None;
+        };
+        let bits = NAT64.to_bits() | u128::from(address.to_bits());
+        Some(Self {
+            address: Ipv6Addr::from_bits(bits).into(),
+            length: self.length.saturating_add(96),
+        })
     }
 }
 
@@ -122,5 +153,18 @@ mod tests {
         );
         assert!(!wider("10.0.0.0/8", "10.0.0.0/8") && !wider("10.0.0.0/16", "10.0.0.0/8"));
         assert!(!wider("10.0.0.0/8", "11.0.0.0/16") && !wider("0.0.0.0/0", "fe80::/10"));
+    }
+
+    #[test]
+    fn ranges_are_found_again_behind_nat64() {
+        let behind = |range: &str| range.parse::<Cidr>().unwrap().behind_nat64();
+        for (range, mapped) in [
+            ("169.254.0.0/16", "64:ff9b::a9fe:0/112"),
+            ("0.0.0.0/0", "64:ff9b::/96"),
+            ("192.0.2.1/32", "64:ff9b::c000:201/128"),
+        ] {
+            assert_eq!(behind(range), Some(mapped.parse().unwrap()));
+        }
+        assert_eq!(behind("fe80::/10"), None);
     }
 }

@@ -135,16 +135,25 @@ fn peer_matches(peer: &NetworkPolicyPeer, to: &Party) -> bool {
     }
 }
 
-fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
-    assert!(
-        selector.match_expressions.is_none(),
-        "no policy of ours has expressions"
-    );
-    selector
+pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+    let mut expressions = selector.match_expressions.iter().flatten();
+    let by_labels = selector
         .match_labels
         .iter()
         .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value))
+        .all(|(key, value)| labels.get(key) == Some(value));
+    by_labels
+        && expressions.all(|wanted| {
+            let value = labels.get(&wanted.key);
+            let is_one = || wanted.values.iter().flatten().any(|one| Some(one) == value);
+            match wanted.operator.as_str() {
+                "In" => is_one(),
+                "NotIn" => !is_one(),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                other => panic!("{other} is no operator of a selector"),
+            }
+        })
 }
 
 /// Bit by bit, unlike the code under test.

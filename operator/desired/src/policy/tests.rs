@@ -1,3 +1,7 @@
+use k8s_openapi::{
+    api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
 use super::{
     evaluate::{address, allows, labels, neighbour, stranger},
     *,
@@ -11,15 +15,12 @@ fn settings() -> Settings {
 }
 
 fn rule(yaml: &str) -> Result<NetworkPolicyEgressRule, String> {
-    egress_rule(&serde_saphyr::from_str(yaml).unwrap(), &settings())
+    egress_rule(&serde_saphyr::from_str(yaml).unwrap(), None, &settings())
 }
 
 fn policy(rules: Vec<NetworkPolicyEgressRule>) -> NetworkPolicy {
-    egress_policy(
-        ObjectMeta::default(),
-        labels(&[("langop.io/agent", "a")]),
-        rules,
-    )
+    let pods = selector(labels(&[("langop.io/agent", "a")]));
+    crate::reach::network_policy(ObjectMeta::default(), pods, &rules, &[])
 }
 
 #[test]
@@ -53,15 +54,36 @@ fn dns_is_open_to_those_who_answer_it_and_nobody_else() {
 }
 
 #[test]
-fn settings_that_name_nobody_open_nothing() {
+fn settings_that_name_nobody_or_by_half_open_nothing() {
+    for close in [
+        (|dns| dns.namespace_labels.clear()) as fn(&mut crate::settings::Dns),
+        |dns| dns.pod_labels.clear(),
+        |dns| dns.ports.clear(),
+    ] {
+        let mut settings = Settings::default();
+        close(&mut settings.dns);
+        assert_eq!(dns_rule(&settings), None);
+    }
+}
+
+#[test]
+fn dns_may_be_an_address() {
     let mut settings = Settings::default();
-    settings.dns.namespace_labels.clear();
-    assert!(dns_rule(&settings).is_some(), "the pods' labels are left");
-    settings.dns.pod_labels.clear();
-    assert_eq!(dns_rule(&settings), None);
-    let mut settings = Settings::default();
-    settings.dns.ports.clear();
-    assert_eq!(dns_rule(&settings), None);
+    settings.dns.cidrs = vec!["169.254.20.10/32".into()];
+    for with_pods in [true, false] {
+        if !with_pods {
+            settings.dns.pod_labels.clear();
+            settings.dns.namespace_labels.clear();
+        }
+        let policy = policy(dns_rule(&settings).into_iter().collect());
+        let open = |to: &str, port| allows(&policy, &address(to), "UDP", port);
+        assert!(
+            open("169.254.20.10", 53) && !open("169.254.20.10", 80) && !open("169.254.20.11", 53)
+        );
+    }
+    let covered = |text: &str| is_dns_open(text.parse().unwrap(), &settings);
+    assert!(covered("169.254.20.10") && covered("10.96.0.10"));
+    assert!(!covered("169.254.169.254") && !covered("192.0.2.53"));
 }
 
 #[test]
@@ -215,8 +237,80 @@ fn wide_ranges_leave_out_link_local_and_the_cluster() {
     let block = written.to.unwrap()[0].ip_block.clone().unwrap();
     assert_eq!(
         block.except.unwrap(),
-        ["169.254.0.0/16", "203.0.113.0/24", "10.96.0.0/12"]
+        [
+            "169.254.0.0/16",
+            "203.0.113.0/24",
+            "168.63.129.16/32",
+            "100.100.100.200/32",
+            "192.0.0.0/24",
+            "10.96.0.0/12"
+        ]
     );
+}
+
+#[test]
+fn without_the_clusters_ranges_all_private_ones_are_taken_for_them() {
+    let all = egress_rule(
+        &serde_saphyr::from_str("{cidr: 0.0.0.0/0, ports: [{port: 80}]}").unwrap(),
+        None,
+        &Settings::default(),
+    );
+    let policy = policy(vec![all.unwrap()]);
+    for private in ["10.0.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"] {
+        assert!(!allows(&policy, &address(private), "TCP", 80), "{private}");
+    }
+    assert!(allows(&policy, &address("203.0.113.1"), "TCP", 80));
+}
+
+#[test]
+fn metadata_is_never_meant_but_by_an_administrator() {
+    let mut settings = settings();
+    settings.never_cidrs = vec!["198.51.100.0/28".into()];
+    for range in [
+        "169.254.169.254/32",
+        "169.254.0.0/16",
+        "168.63.129.16/32",
+        "100.100.100.200/32",
+        "192.0.0.192/32",
+        "fd00:ec2::254/128",
+        "fd20:ce::254/128",
+        "fe80::/64",
+        "64:ff9b::a9fe:a9fe/128",
+        "64:ff9b:1::/64",
+        "198.51.100.1/32",
+    ] {
+        let yaml = format!("{{cidr: '{range}', ports: [{{port: 80}}]}}");
+        let rule: EgressRule = serde_saphyr::from_str(&yaml).unwrap();
+        let error = egress_rule(&rule, None, &settings).unwrap_err();
+        assert!(error.contains("allowedEgress"), "{error}");
+        assert!(
+            egress_rule(&rule, Some(&rule), &settings).is_ok(),
+            "{range}"
+        );
+        let wide: EgressRule =
+            serde_saphyr::from_str("{cidr: 0.0.0.0/0, ports: [{port: 80}]}").unwrap();
+        assert!(
+            egress_rule(&rule, Some(&wide), &settings).is_err(),
+            "{range} by leave of all"
+        );
+    }
+    for (range, never) in [
+        ("168.63.0.0/16", "168.63.129.16"),
+        ("100.64.0.0/10", "100.100.100.200"),
+        ("192.0.0.0/8", "192.0.0.192"),
+        ("198.51.100.0/24", "198.51.100.1"),
+        ("fd00::/8", "fd00:ec2::254"),
+        ("::/0", "64:ff9b::a9fe:a9fe"),
+        ("64:ff9b::/96", "64:ff9b::a9fe:a9fe"),
+        ("::/0", "64:ff9b:1::1"),
+    ] {
+        let yaml = format!("{{cidr: '{range}', ports: [{{port: 80}}]}}");
+        let rule = egress_rule(&serde_saphyr::from_str(&yaml).unwrap(), None, &settings);
+        assert!(
+            !allows(&policy(vec![rule.unwrap()]), &address(never), "TCP", 80),
+            "{range} {never}"
+        );
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn try_kind<K: DeserializeOwned>(
 #[test]
 fn an_admitted_tool_is_built_or_diagnosed() {
     try_kind("LanguageTool", |object: &LanguageTool, settings| {
-        let tool = tool::validate(object, &[], &[], settings)?;
+        let tool = tool::validate(object, &[], &[], None, settings)?;
         Ok(tool::build(&tool, settings))
     });
 }
@@ -55,7 +55,7 @@ fn an_admitted_tool_is_built_or_diagnosed() {
 #[test]
 fn an_admitted_model_is_built_or_diagnosed() {
     try_kind("LanguageModel", |object: &LanguageModel, settings| {
-        let model = model::validate(object, &[])?;
+        let model = model::validate(object, &[], None, settings)?;
         Ok(model::build(&model, settings))
     });
 }
@@ -63,7 +63,14 @@ fn an_admitted_model_is_built_or_diagnosed() {
 #[test]
 fn an_admitted_client_is_built_or_diagnosed() {
     try_kind("LanguageClient", |object: &LanguageClient, settings| {
-        let client = client::validate(object, References::default().into(), &[], &[])?;
+        let client = client::validate(
+            object,
+            References::default().into(),
+            &[],
+            &[],
+            None,
+            settings,
+        )?;
         Ok(client::build(&client, settings))
     });
 }
@@ -75,7 +82,7 @@ fn an_admitted_cluster_is_built_or_diagnosed() {
         let namespace = cluster::build_namespace(&cluster, cluster::NamespaceUse::Create);
         assert!(names::is_label(&namespace.name_any(), 63), "{namespace:?}");
         names::check_metadata(&namespace.metadata);
-        Ok(cluster::build(&cluster, settings))
+        Ok(cluster::build(&cluster))
     });
 }
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     client, cluster,
+    meta::{self, Component},
     policy::evaluate::{Labels, Party, admits, allows, has_type, is_about, labels},
     references::{ModelView, References, ToolView},
     settings::Settings,
@@ -36,15 +37,9 @@ fn a_tools_policy_opens_dns_and_what_its_egress_names() {
             "spec": {"image": "i", "egress": egress},
         }))
         .unwrap();
-        let valid = tool::validate(&tool, &[], &[], &settings).unwrap();
+        let valid = tool::validate(&tool, &[], &[], None, &settings).unwrap();
         let children = tool::build(&valid, &settings);
-        let Some(rules) = &tool.spec.egress else {
-            assert!(
-                children.network_policies.is_empty(),
-                "nothing is said, nothing is closed"
-            );
-            return;
-        };
+        let rules = tool.spec.egress.as_deref().unwrap_or_default();
         let [policy] = &children.network_policies[..] else {
             panic!("one policy, not {:?}", children.network_policies)
         };
@@ -59,8 +54,10 @@ fn a_tools_policy_opens_dns_and_what_its_egress_names() {
             pods.as_ref().unwrap().labels.as_ref().unwrap()
         ));
         assert!(!is_about(policy, &labels(&[("langop.io/tool", "t2")])));
-        assert!(!has_type(policy, "Ingress"));
         for connection in &connections {
+            let Connection { party, port, .. } = connection;
+            let inward = admits(policy, party, connection.protocol(), *port);
+            assert_eq!(inward, is_user(connection, 8080), "{connection:?}");
             let meant =
                 is_dns(&settings, connection) || rules.iter().any(|rule| names(rule, connection));
             let open = allows(
@@ -78,12 +75,27 @@ fn a_tools_policy_opens_dns_and_what_its_egress_names() {
     enough("closed connections", closed.get(), 1);
 }
 
+/// Whether it comes from an agent or client of the namespace, to this port.
+fn is_user(connection: &Connection, port: i32) -> bool {
+    let Party::Pod {
+        at_home, labels, ..
+    } = &connection.party
+    else {
+        return false;
+    };
+    *at_home
+        && [keys::AGENT, keys::CLIENT]
+            .iter()
+            .any(|key| labels.contains_key(*key))
+        && (connection.protocol(), connection.port) == ("TCP", port)
+}
+
 fn peers() -> impl Strategy<Value = Vec<Labels>> {
     vec(namespace_labels(), 0..3)
 }
 
 #[test]
-fn a_clusters_isolation_lets_in_itself_the_operator_and_those_named() {
+fn a_clusters_isolation_lets_itself_and_those_named_into_pods_that_are_not_ours() {
     let (opened, closed) = (Cell::new(0), Cell::new(0));
     for_all(
         &(any::<bool>(), peers(), connections()),
@@ -98,11 +110,11 @@ fn a_clusters_isolation_lets_in_itself_the_operator_and_those_named() {
         }))
         .unwrap();
             let settings = Settings::default();
-            let children =
-                cluster::build(&cluster::validate(&object, &settings).unwrap(), &settings);
+            let children = cluster::build(&cluster::validate(&object, &settings).unwrap());
             assert_eq!(children.network_policies.len(), usize::from(isolated));
             for policy in &children.network_policies {
                 assert!(is_about(policy, &labels(&[("any", "pod")])));
+                assert!(!is_about(policy, &meta::labels(Component::Tool, "t1")));
                 assert!(!has_type(policy, "Egress"));
                 for connection in &connections {
                     let meant = match &connection.party {
@@ -114,10 +126,7 @@ fn a_clusters_isolation_lets_in_itself_the_operator_and_those_named() {
                                 peer.iter()
                                     .all(|(key, value)| namespace.get(key) == Some(value))
                             };
-                            *at_home
-                                || namespace["kubernetes.io/metadata.name"]
-                                    == settings.operator_namespace
-                                || peers.iter().any(is_named)
+                            *at_home || peers.iter().any(is_named)
                         }
                     };
                     let open = admits(
@@ -193,7 +202,8 @@ fn a_clients_policy_opens_what_it_uses_and_lets_in_those_named_to_its_port() {
     );
     for_all(&inputs, |(settings, port, mode, from, connections)| {
         let (object, references) = client_of(port, mode, from.as_deref(), &settings);
-        let valid = client::validate(&object, references.into(), &[], &[]).unwrap();
+        let valid =
+            client::validate(&object, references.into(), &[], &[], None, &settings).unwrap();
         let children = client::build(&valid, &settings);
         let [policy] = &children.network_policies[..] else {
             panic!("one policy, not {:?}", children.network_policies)
@@ -229,14 +239,17 @@ fn a_clients_policy_opens_what_it_uses_and_lets_in_those_named_to_its_port() {
     enough("closed connections", closed.get(), 2);
 }
 
-/// Pods of any namespace, or of those that are named.
+/// Pods of the namespaces that are named, or of its own.
 fn may_enter(from: Option<&[Labels]>, party: &Party) -> bool {
-    let Party::Pod { namespace, .. } = party else {
+    let Party::Pod {
+        at_home, namespace, ..
+    } = party
+    else {
         return false;
     };
     let is_named = |peer: &Labels| {
         peer.iter()
             .all(|(key, value)| namespace.get(key) == Some(value))
     };
-    from.is_none_or(|peers| peers.iter().any(is_named))
+    from.map_or(*at_home, |peers| peers.iter().any(is_named))
 }

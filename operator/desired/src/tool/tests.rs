@@ -12,10 +12,22 @@ fn tool(spec: &Value) -> LanguageTool {
     .unwrap()
 }
 
+/// A LanguageCluster that lets tenants declare egress.
+fn open() -> ClusterView {
+    ClusterView {
+        name: "demo".into(),
+        agent_egress: Some(langop_api::cluster::AgentEgress::Allow),
+        pods: None,
+        allowed_egress: vec![],
+        model_egress: None,
+        ingress_from: vec![],
+    }
+}
+
 fn children(spec: &Value) -> Children<Prepared> {
     let settings = Settings::default();
     build(
-        &validate(&tool(spec), &[], &[], &settings).unwrap(),
+        &validate(&tool(spec), &[], &[], Some(&open()), &settings).unwrap(),
         &settings,
     )
 }
@@ -31,25 +43,62 @@ fn a_tool_with_a_service_of_its_own() {
 }
 
 #[test]
-fn a_policy_exists_exactly_when_egress_is_present() {
+fn what_is_not_named_is_closed() {
     let rules = |spec: &Value| {
-        children(spec)
-            .network_policies
-            .first()
-            .map(|policy| policy.spec.clone().unwrap().egress.unwrap().len())
+        let policy = children(spec).network_policies.remove(0);
+        policy.spec.unwrap().egress.unwrap().len()
     };
-    assert_eq!(rules(&json!({"image": "x"})), None);
-    assert_eq!(
-        rules(&json!({"image": "x", "egress": []})),
-        Some(1),
-        "DNS alone"
-    );
+    assert_eq!(rules(&json!({"image": "x"})), 1, "DNS alone");
+    assert_eq!(rules(&json!({"image": "x", "egress": []})), 1);
     assert_eq!(
         rules(
             &json!({"image": "x", "egress": [{"podLabels": {"app": "db"}, "ports": [{"port": 5432}]}]})
         ),
-        Some(2)
+        2
     );
+}
+
+#[test]
+fn egress_that_the_cluster_forbids_is_closed_and_told() {
+    let mut cluster = open();
+    cluster.agent_egress = Some(langop_api::cluster::AgentEgress::Deny);
+    let settings = Settings::default();
+    let spec = json!({"image": "x", "egress": [
+        {"cidr": "203.0.113.7/32", "ports": [{"port": 25}]}, {"cidr": "0.0.0.0/0", "ports": [{"port": 25}]},
+    ]});
+    let rules = |cluster: Option<&ClusterView>| {
+        let tool = validate(&tool(&spec), &[], &[], cluster, &settings).unwrap();
+        let denied = tool.denied().cloned();
+        let policy = build(&tool, &settings).network_policies.remove(0);
+        (policy.spec.unwrap().egress.unwrap().len(), denied)
+    };
+    let (open, denied) = rules(Some(&cluster));
+    let denied = denied.unwrap();
+    assert!(
+        open == 1
+            && denied.reason == Reason::EgressDenied
+            && denied.message.contains("spec.egress[0], spec.egress[1]"),
+        "{denied}"
+    );
+    let status = status(
+        &tool(&spec),
+        Err(Standing::Ready(Reason::AsDesired, String::new())),
+        Some(&denied),
+        Rollout::default(),
+        &settings,
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_eq!(status.phase, Some(ServicePhase::Running), "{status:?}");
+    assert_eq!(rules(None).0, 1, "closed, too, where there is no cluster");
+    cluster.allowed_egress = vec![
+        serde_json::from_value(
+            json!({"cidr": "203.0.113.0/24", "ports": [{"port": 25}, {"port": 587}]}),
+        )
+        .unwrap(),
+    ];
+    let (open, denied) = rules(Some(&cluster));
+    assert_eq!(open, 2, "what the administrator allows");
+    assert!(denied.unwrap().message.contains("closed: spec.egress[1];"));
 }
 
 #[test]
@@ -60,6 +109,7 @@ fn a_sidecar_has_no_children_and_is_there_at_once() {
     let status = status(
         &tool(&spec),
         Ok(&built.into_applied()),
+        None,
         Rollout::default(),
         &Settings::default(),
         Timestamp::UNIX_EPOCH,
@@ -82,9 +132,9 @@ fn a_sidecar_has_no_children_and_is_there_at_once() {
 fn what_cannot_be_carried_out_is_said() {
     let settings = Settings::default();
     let bad = json!({"image": "x", "egress": [{"podLabels": {"a": "b"}, "ports": [{"port": 1}]}, {"cidr": "10.0.0.0/99", "ports": [{"port": 1}]}]});
-    let invalid = validate(&tool(&bad), &[], &[], &settings).unwrap_err();
+    let invalid = validate(&tool(&bad), &[], &[], Some(&open()), &settings).unwrap_err();
     assert!(
-        invalid.reason == Reason::InvalidSpec && invalid.message.starts_with("egress[1]: "),
+        invalid.reason == Reason::InvalidSpec && invalid.message.starts_with("spec.egress[1]: "),
         "{invalid}"
     );
     let good = json!({"image": "x"});
@@ -94,7 +144,7 @@ fn what_cannot_be_carried_out_is_said() {
         created: Timestamp::from_second(second).ok(),
     };
     assert_eq!(
-        validate(&tool(&good), &[namesake(1)], &[], &settings)
+        validate(&tool(&good), &[namesake(1)], &[], None, &settings)
             .unwrap_err()
             .reason,
         Reason::NameConflict
@@ -104,6 +154,7 @@ fn what_cannot_be_carried_out_is_said() {
             &tool(&good),
             &[namesake(i64::from(i32::MAX))],
             &[],
+            None,
             &settings
         )
         .is_ok(),
@@ -111,7 +162,7 @@ fn what_cannot_be_carried_out_is_said() {
     );
     let taken = [(ChildKind::Deployment, "email".to_owned())];
     assert_eq!(
-        validate(&tool(&good), &[], &taken, &settings)
+        validate(&tool(&good), &[], &taken, None, &settings)
             .unwrap_err()
             .reason,
         Reason::NameConflict
@@ -124,9 +175,67 @@ fn a_service_waits_for_its_pods() {
     let status = status(
         &tool(&spec),
         Ok(&children(&spec).into_applied()),
+        None,
         Rollout::default(),
         &Settings::default(),
         Timestamp::UNIX_EPOCH,
     );
     insta::assert_yaml_snapshot!("status_pending", status);
+}
+
+/// What public images of MCP servers need.
+#[test]
+fn an_image_gets_what_it_needs() {
+    let template = |spec: &Value| {
+        let deployment = children(spec).deployments.remove(0);
+        deployment.spec.unwrap().template.spec.unwrap()
+    };
+    let pods = template(&json!({
+        "image": "node:22", "command": ["npx"], "args": ["server", "--port", "$(PORT)"], "imagePullSecrets": [{"name": "registry"}],
+        "writableRootFilesystem": true, "runAsUser": 1000, "writablePaths": ["/home/node", "/var/cache/npm"],
+        "caBundle": {"name": "company", "key": "bundle.pem"}, "probe": "none",
+        "env": [{"name": "SSL_CERT_FILE", "value": "/own.pem"}], "resources": {"limits": {"ephemeral-storage": "2Gi"}},
+    }));
+    insta::assert_yaml_snapshot!("needs", pods);
+    let plain = template(&json!({"image": "x"}));
+    let container = &plain.containers[0];
+    assert!(
+        container.command.is_none()
+            && container.args.is_none()
+            && plain.image_pull_secrets.is_none()
+    );
+    assert!(
+        container.readiness_probe.is_some()
+            && container.liveness_probe.is_none()
+            && container.startup_probe.is_none()
+    );
+}
+
+#[test]
+fn what_the_llm_is_not_told_is_told_to_the_user() {
+    let large = json!({"description": "x".repeat(20_000)});
+    let spec = json!({"image": "x", "operations": [{"name": "small", "inputSchema": {}}, {"name": "large", "inputSchema": large}]});
+    let found = |spec: &Value| {
+        let built = children(spec).into_applied();
+        let status = status(
+            &tool(spec),
+            Ok(&built),
+            None,
+            Rollout::default(),
+            &Settings::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        crate::conditions::find(&status.conditions, types::OPERATIONS_OFFERED).cloned()
+    };
+    let told = found(&spec).unwrap();
+    assert_eq!(
+        (told.status.as_str(), told.reason.as_str()),
+        ("False", "TooLarge")
+    );
+    assert!(
+        told.message.contains("'large' (20018 bytes)") && !told.message.contains("'small'"),
+        "{}",
+        told.message
+    );
+    assert_eq!(found(&json!({"image": "x"})), None);
 }

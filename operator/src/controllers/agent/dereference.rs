@@ -10,8 +10,7 @@ use langop_api::{
     names::{annotations, labels},
 };
 use langop_desired::{
-    agent::{AgentContext, ClusterView, ObservedAgent, child_names, claim_name, known},
-    cluster,
+    agent::{AgentContext, ObservedAgent, child_names, claim_name, known},
     meta::Owner,
     namesake::NamedKind,
     observed::{ChildKind, Facts, Observed},
@@ -57,7 +56,7 @@ pub(super) async fn context<'a>(
             spec.persona_ref.as_ref(),
             &source,
         ),
-        cluster: cluster(ctx, &namespace),
+        cluster: source.frame(),
         namesakes: source.namesakes(NamedKind::Agent, agent),
         observed,
     })
@@ -135,20 +134,6 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         conflicts: Vec::new(),
         since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }
-}
-
-/// The LanguageCluster that frames a namespace.
-fn cluster(ctx: &Context, namespace: &str) -> Option<ClusterView> {
-    let clusters = ctx.stores.clusters.list(None);
-    let seen = clusters.iter().map(|cluster| cluster::Seen {
-        metadata: cluster.meta(),
-        cluster: cluster.0.as_ref().ok(),
-    });
-    let live = ctx.index.get(ChildKind::Namespace, "", namespace);
-    let label = live
-        .as_ref()
-        .and_then(|live| live.labels.get(labels::CLUSTER));
-    cluster::framing(namespace, label, seen)
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has

@@ -283,8 +283,8 @@ fn plan(
     if ctx.synthesis.synthesizer.is_none() {
         return disabled(ctx, agent, info, decision.code().cloned());
     }
-    if let Some(pause) = ctx.synthesis.asked_to_wait(uid) {
-        // Asked to come back later than the back-off says.
+    if let Some(pause) = ctx.synthesis.has_to_wait(uid) {
+        // Longer than the back-off says.
         let decision = Decision::BackingOff {
             due: due(now(), pause),
             current: current.clone(),

@@ -28,6 +28,10 @@ pub(crate) struct CredentialArgs {
     /// File with your bearer token
     #[arg(long, global = true, env = tls::TOKEN_FILE, value_name = "FILE")]
     token_file: Option<OsString>,
+
+    /// Send that token without TLS beyond loopback, where whoever is on the way reads it
+    #[arg(long, global = true, env = tls::ALLOW_PLAINTEXT)]
+    allow_plaintext: bool,
 }
 
 impl CredentialArgs {
@@ -44,6 +48,7 @@ impl CredentialArgs {
             key: file(&self.key),
             server_name: self.server_name.clone().filter(|name| !name.is_empty()),
             token_file: file(&self.token_file),
+            allow_plaintext: self.allow_plaintext,
         }
     }
 }

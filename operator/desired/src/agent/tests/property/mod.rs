@@ -2,6 +2,7 @@
 //! reach is in `reach`. How to run many cases: see `crate::property`.
 
 mod reach;
+mod transitive;
 
 use std::cell::Cell;
 

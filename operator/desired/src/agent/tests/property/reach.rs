@@ -1,4 +1,4 @@
-//! The policy of an agent opens exactly DNS, its tools, its models and what egress names, its own or that of its sidecars.
+//! The policy of an agent opens exactly DNS, its tools, its models and what egress names, its own or that of its sidecars; nobody comes in.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::{ClusterView, tests::World},
-    policy::evaluate::{allows, has_type, is_about, labels},
+    policy::evaluate::{admits, allows, is_about, labels},
     property::{
         enough, for_all,
         network::{Connection, PORTS, connections, egress, is_dns, is_to, names, settings},
@@ -64,6 +64,10 @@ fn world(
     world.cluster = cluster.map(|agent_egress| ClusterView {
         name: "wood".into(),
         agent_egress: Some(agent_egress),
+        pods: None,
+        allowed_egress: vec![],
+        model_egress: None,
+        ingress_from: vec![],
     });
     world.settings = settings;
     world
@@ -86,7 +90,9 @@ fn meant(world: &World, connection: &Connection) -> bool {
         is_referenced
             && match tool.spec.deployment_mode {
                 DeploymentMode::Service => is_to(keys::TOOL, name, tool.spec.port, connection),
-                DeploymentMode::Sidecar => any(tool.spec.egress.as_deref().unwrap_or_default()),
+                DeploymentMode::Sidecar => {
+                    !is_denied && any(tool.spec.egress.as_deref().unwrap_or_default())
+                }
             }
     });
     let has_model = spec
@@ -125,8 +131,9 @@ fn an_agents_policy_opens_exactly_what_is_named() {
                 &labels(&[(keys::AGENT, "scout"), ("mine", "too")])
             ));
             assert!(!is_about(policy, &labels(&[(keys::AGENT, "other")])));
-            assert!(!has_type(policy, "Ingress"));
             for connection in &connections {
+                let Connection { party, port, .. } = connection;
+                assert!(!admits(policy, party, connection.protocol(), *port));
                 let open = allows(
                     policy,
                     &connection.party,

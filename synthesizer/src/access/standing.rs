@@ -1,0 +1,79 @@
+//! Whether somebody who was let in uses a connection. What follows from it is the business of `connection` and `slots`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+/// How long a connection without calls counts as its last caller's.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How one connection stands.
+#[derive(Default)]
+pub(crate) struct Standing(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Calls under way that were let in.
+    calls: u32,
+    /// When the last one of all ended.
+    used: Option<Instant>,
+}
+
+/// A call that was let in, until it is dropped.
+pub(super) struct InUse(Arc<Standing>);
+
+impl Standing {
+    /// A call of somebody who said who they are, or need not.
+    pub(super) fn begin(self: &Arc<Self>) -> InUse {
+        self.state().calls += 1;
+        InUse(Arc::clone(self))
+    }
+
+    /// Whether a call was ever let in.
+    pub(super) fn was_used(&self) -> bool {
+        let state = self.state();
+        state.calls > 0 || state.used.is_some()
+    }
+
+    /// Whether it is nobody's: no call was ever let in, or none for a while.
+    pub(super) fn is_nobodys(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.calls == 0
+            && state
+                .used
+                .is_none_or(|used| now.saturating_duration_since(used) >= IDLE)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.calls -= 1;
+        state.used = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_nobodys_before_the_first_call_and_a_while_after_the_last() {
+        let standing = Arc::new(Standing::default());
+        let now = Instant::now();
+        assert!(standing.is_nobodys(now) && !standing.was_used());
+        let (one, other) = (standing.begin(), standing.begin());
+        drop(one);
+        let late = now + 10 * IDLE;
+        assert!(!standing.is_nobodys(late), "a call may take long");
+        drop(other);
+        let ended = Instant::now();
+        assert!(!standing.is_nobodys(ended) && standing.was_used());
+        assert!(standing.is_nobodys(ended + IDLE) && standing.was_used());
+    }
+}
