@@ -180,17 +180,10 @@ pub async fn answer(
         let checked = engine
             .parsing
             .run(&errand.caller, move || check(&completion, &offer, attempt));
-        let verdict = match checked.await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) => Err(Failure {
-                usage,
-                ..unnamed(errand, &error)
-            })?,
-            Err(error) => Err(Failure {
-                usage,
-                ..error.into()
-            })?,
-        };
+        let checked = checked.await.map_err(Failure::from);
+        let verdict = checked
+            .and_then(|checked| checked.map_err(|error| unnamed(errand, &error)))
+            .map_err(|failure| Failure { usage, ..failure })?;
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
             verdict => return Ok(finish(verdict, usage, model, attempt, started)),
