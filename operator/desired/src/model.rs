@@ -76,6 +76,11 @@ pub fn proxy_name(model: &str) -> String {
     format!("{model}-proxy")
 }
 
+/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and has a policy of its name.
+fn policy_name(model: &str) -> String {
+    format!("{model}.proxy")
+}
+
 /// Checks what the API server could not; `taken` are the names of children that are somebody else's.
 pub fn validate(
     model: &LanguageModel,
@@ -134,8 +139,10 @@ pub fn validate(
 /// All children.
 pub fn build(model: &ValidatedModel, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();
+    let mut metadata = model.workload.metadata();
+    metadata.name = Some(policy_name(&model.workload.owner.name));
     children.network_policies.push(network_policy(
-        model.workload.metadata(),
+        metadata,
         model.workload.selector(),
         &model.reach.egress,
         &model.reach.ingress,
