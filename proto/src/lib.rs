@@ -35,5 +35,8 @@ pub const ACCOUNT: &str = "langop-account";
 /// `ErrorInfo.domain` of every error of this service.
 pub const ERROR_DOMAIN: &str = "langop.io";
 
+/// `ErrorInfo.reason` where the provider refuses one request, say for its length or by its filter: nothing about any other.
+pub const PROVIDER_REFUSED_REQUEST: &str = "PROVIDER_REFUSED_REQUEST";
+
 /// The service's full name, as health checks and spans use it.
 pub const SERVICE_NAME: &str = "langop.synthesis.v1.SynthesisService";

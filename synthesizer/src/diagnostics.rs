@@ -8,6 +8,9 @@ pub const NO_CODE: &str = "no-code";
 /// The answer was cut off.
 pub const TRUNCATED: &str = "answer-truncated";
 
+/// The provider keeps the answer back.
+pub const WITHHELD: &str = "answer-withheld";
+
 /// At most as many as an answer may hold.
 pub fn to_wire(findings: Vec<Diagnostic>) -> Vec<v1::Diagnostic> {
     findings

@@ -18,7 +18,7 @@ use crate::{
     key::{RequestKey, sha256_hex},
     pipeline::{self, Engine, Synthesizer},
     prompt,
-    providers::{Chat, Message, ProviderError, Role, Task},
+    providers::{Chat, Finish, Message, ProviderError, Role, Task},
     request,
 };
 
@@ -121,7 +121,13 @@ async fn distill(
     engine.metrics.tokens(&engine.identity, completion.usage);
     let text = bounded(completion.text.trim());
     if text.is_empty() {
-        let error = ProviderError::unreadable("it holds no text");
+        let error = ProviderError::unreadable(match completion.finish {
+            Finish::Complete => "it holds no text",
+            Finish::Truncated => {
+                "it reached its length limit before any text; raise LANGOP_MAX_ANSWER_TOKENS"
+            }
+            Finish::Withheld => "the provider's content filter, or the model, keeps it back",
+        });
         return Err(Failure {
             usage: completion.usage,
             ..error.into()

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use langop_proto::{ERROR_DOMAIN, pool, v1::Usage};
+use langop_proto::{ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, pool, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -18,6 +18,8 @@ const MAX_VIOLATION_TEXT: usize = 120;
 const SOON: Duration = Duration::from_secs(1);
 /// How soon to come back where nobody said.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
+/// How soon to look whether somebody has paid.
+const UNPAID: Duration = Duration::from_mins(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +129,10 @@ impl SynthesisError {
             Self::Denied(denied) | Self::Provider(ProviderError::Denied(denied)) => {
                 retry_after(*denied)
             }
-            Self::Provider(ProviderError::RateLimited { retry_after }) => {
+            Self::Provider(ProviderError::RateLimited { retry_after, .. }) => {
                 Some(retry_after.unwrap_or(DEFAULT_RETRY))
             }
+            Self::Provider(ProviderError::NoQuota { .. }) => Some(UNPAID),
             Self::Provider(ProviderError::Server { retry_after, .. }) => *retry_after,
             _ => None,
         }
@@ -159,9 +162,15 @@ fn provider_failure(error: &ProviderError) -> (Code, &'static str) {
     match error {
         ProviderError::Denied(denied) => denial(*denied),
         ProviderError::KeyUnreadable(_) => (Code::FailedPrecondition, "PROVIDER_KEY_UNREADABLE"),
+        ProviderError::KeyUnusable => (Code::FailedPrecondition, "PROVIDER_KEY_UNUSABLE"),
         ProviderError::KeyRefused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_KEY"),
         ProviderError::ModelNotFound { .. } => (Code::FailedPrecondition, "MODEL_NOT_FOUND"),
-        ProviderError::Refused { .. } => (Code::FailedPrecondition, "PROVIDER_REFUSED_REQUEST"),
+        ProviderError::WrongEndpoint { .. } => {
+            (Code::FailedPrecondition, "PROVIDER_ENDPOINT_WRONG")
+        }
+        // Of this one request: what is above is everybody's.
+        ProviderError::Refused { .. } => (Code::InvalidArgument, PROVIDER_REFUSED_REQUEST),
+        ProviderError::NoQuota { .. } => (Code::ResourceExhausted, "PROVIDER_QUOTA_SPENT"),
         ProviderError::RateLimited { .. } => (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED"),
         ProviderError::Server { .. } | ProviderError::Failed { .. } => {
             (Code::Unavailable, "PROVIDER_ERROR")
@@ -244,6 +253,7 @@ mod tests {
         };
         let error = SynthesisError::Provider(ProviderError::RateLimited {
             retry_after: Some(Duration::from_secs(9)),
+            kind: None,
         });
         let status = error.to_status(spent);
         assert_eq!(status.code(), Code::ResourceExhausted);

@@ -19,7 +19,7 @@ use tracing::{Span, field};
 use crate::{
     cache::{Entry, Progress},
     caller::Errand,
-    diagnostics::{self, NO_CODE, TRUNCATED},
+    diagnostics::{self, NO_CODE, TRUNCATED, WITHHELD},
     error::{Failure, SynthesisError},
     extract, offer,
     pipeline::Engine,
@@ -175,7 +175,7 @@ pub async fn answer(
         usage = sum(usage, completion.usage);
         listener(completion.text.len());
         report(progress, Event::Validating(Validating { attempt }));
-        let model = completion.model.clone();
+        let (model, may_help) = (completion.model.clone(), may_help(&completion));
         let offer = offer::of(&request.tools, &request.models);
         let checked = engine
             .parsing
@@ -185,7 +185,9 @@ pub async fn answer(
             .and_then(|checked| checked.map_err(|error| unnamed(errand, &error)))
             .map_err(|failure| Failure { usage, ..failure })?;
         let (code, diagnostics) = match verdict {
-            Verdict::Invalid { code, diagnostics } if attempt < last => (code, diagnostics),
+            Verdict::Invalid { code, diagnostics } if attempt < last && may_help => {
+                (code, diagnostics)
+            }
             verdict => return Ok(finish(verdict, usage, model, attempt, started)),
         };
         engine.metrics.repair();
@@ -310,14 +312,9 @@ fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict
     )
     .in_scope(|| extract::code(&prompt::without_echo(&completion.text)));
     let Some(code) = code else {
-        let finding = diagnostics::about_answer(
-            NO_CODE,
-            "the answer holds no code",
-            "answer with the agent's code in one ```ruby fence",
-        );
         return Ok(Verdict::Invalid {
             code: None,
-            diagnostics: truncated(completion).into_iter().chain([finding]).collect(),
+            diagnostics: no_code(completion),
         });
     };
     let span = tracing::info_span!(
@@ -366,6 +363,37 @@ fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verd
         definition: Box::new(definition.into()),
         diagnostics,
     })
+}
+
+/// Whether the model may do better if it is told what is wrong. An answer that was paid for and withheld, or thought about until the
+/// limit, is the same the next time.
+fn may_help(completion: &Completion) -> bool {
+    completion.finish == Finish::Complete || !completion.text.trim().is_empty()
+}
+
+/// Why an answer without code has none.
+fn no_code(completion: &Completion) -> Vec<Diagnostic> {
+    let is_empty = completion.text.trim().is_empty();
+    match completion.finish {
+        Finish::Truncated if is_empty => vec![diagnostics::about_answer(
+            TRUNCATED,
+            "the answer reached its length limit before any code",
+            "raise LANGOP_MAX_ANSWER_TOKENS on the synthesizer, or lower SYNTHESIS_REASONING_EFFORT",
+        )],
+        Finish::Withheld => vec![diagnostics::about_answer(
+            WITHHELD,
+            "the provider's content filter, or the model, keeps the answer back",
+            "write the instructions in other words",
+        )],
+        Finish::Truncated | Finish::Complete => {
+            let finding = diagnostics::about_answer(
+                NO_CODE,
+                "the answer holds no code",
+                "answer with the agent's code in one ```ruby fence",
+            );
+            truncated(completion).into_iter().chain([finding]).collect()
+        }
+    }
 }
 
 fn truncated(completion: &Completion) -> Option<Diagnostic> {

@@ -80,6 +80,9 @@ impl LlmOutcome {
             Err(
                 ProviderError::Denied(_)
                 | ProviderError::KeyUnreadable(_)
+                | ProviderError::KeyUnusable
+                | ProviderError::NoQuota { .. }
+                | ProviderError::WrongEndpoint { .. }
                 | ProviderError::KeyRefused { .. }
                 | ProviderError::ModelNotFound { .. }
                 | ProviderError::Refused { .. },

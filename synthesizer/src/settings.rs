@@ -51,7 +51,9 @@ pub struct Settings {
     )]
     pub provider: Option<ProviderKind>,
 
-    /// Base URL of the provider; unset: the vendor's own, for ollama localhost:11434
+    /// Base URL of the provider, as its own SDKs mean it: openai asks at URL/chat/completions (at /v1/chat/completions where URL has no
+    /// path), anthropic at URL/v1/messages, ollama at URL/api/chat; a full URL and a query are kept. Unset: the vendor's own, for ollama
+    /// localhost:11434
     #[arg(
         long = "synthesis-endpoint",
         env = "SYNTHESIS_ENDPOINT",
@@ -74,6 +76,19 @@ pub struct Settings {
     /// The API key itself (SYNTHESIS_API_KEY)
     #[arg(skip)]
     pub api_key: Option<SecretString>,
+
+    /// Most tokens one answer may have, what a model thinks included
+    #[arg(long, env = "LANGOP_MAX_ANSWER_TOKENS", default_value_t = 8192, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(256..=1_000_000))]
+    pub max_answer_tokens: u32,
+
+    /// How long a reasoning model is to think; unset: as long as it does by itself
+    #[arg(
+        long = "synthesis-reasoning-effort",
+        env = "SYNTHESIS_REASONING_EFFORT",
+        value_name = "EFFORT"
+    )]
+    pub reasoning_effort: Option<ReasoningEffort>,
 
     /// Most bytes the cache of answers holds
     #[arg(long, env = "LANGOP_CACHE_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
@@ -173,6 +188,31 @@ impl fmt::Display for ProviderKind {
     }
 }
 
+/// How long a model is to think before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReasoningEffort {
+    /// Hardly at all.
+    Minimal,
+    /// Little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+}
+
+impl ReasoningEffort {
+    /// As the APIs name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -225,6 +265,7 @@ impl Settings {
             Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
         settings.api_key = env::var(API_KEY_VARIABLE)
             .ok()
+            .map(|key| key.trim().to_owned())
             .filter(|key| !key.is_empty())
             .map(SecretString::from);
         settings

@@ -6,33 +6,24 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
+use super::{
+    Finish, content,
+    endpoint::{Api, Versioned},
+    http::{self, Ask},
+    parameters::Optional,
+    stream::Draft,
+};
 
-const ENDPOINT: &str = "https://api.anthropic.com";
+pub(super) const API: Api = Api {
+    home: "https://api.anthropic.com",
+    version: "/v1",
+    path: "/messages",
+    versioned: Versioned::ByUs,
+};
 
-pub(super) struct Anthropic {
-    url: String,
-    model: String,
-}
-
-impl Anthropic {
-    pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        Self {
-            url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/messages"),
-            model,
-        }
-    }
-}
+pub(super) struct Anthropic;
 
 impl http::Wire for Anthropic {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
@@ -42,39 +33,38 @@ impl http::Wire for Anthropic {
         headers
     }
 
-    fn body(&self, chat: Chat<'_>) -> Value {
-        let messages: Vec<Value> = chat
+    /// The limit on the length is not optional here.
+    fn optional(&self) -> &'static [Optional] {
+        &[("output_config", "effort")]
+    }
+
+    fn body(&self, ask: Ask<'_>) -> Value {
+        let messages: Vec<Value> = ask
+            .chat
             .messages
             .iter()
             .map(|message| json!({"role": message.role, "content": message.text}))
             .collect();
-        let is_streamed = chat.listener.is_some();
-        json!({
-            "model": self.model,
-            "stream": is_streamed,
-            "max_tokens": MAX_TOKENS,
-            "system": [{"type": "text", "text": chat.system, "cache_control": {"type": "ephemeral"}}],
+        let mut body = json!({
+            "model": ask.model,
+            "stream": ask.chat.listener.is_some(),
+            "max_tokens": ask.max_tokens,
+            "system": [{"type": "text", "text": ask.chat.system, "cache_control": {"type": "ephemeral"}}],
             "messages": messages,
-        })
+        });
+        if let Some(effort) = ask.effort.filter(|_| ask.may_say("output_config")) {
+            body["output_config"] = json!({"effort": effort});
+        }
+        body
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| "it is no message")?;
-        let text: String = answer
-            .content
-            .into_iter()
-            .filter_map(|block| block.text)
-            .collect();
-        if text.is_empty() {
-            return Err("it holds no text");
-        }
-        let finish = finish(answer.stop_reason.as_deref());
-        Ok(Completion {
-            text,
-            model: answer.model,
-            usage: answer.usage.into(),
-            finish,
-        })
+    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
+        draft.usage = usage(&body["usage"]).unwrap_or_default();
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no message")?;
+        draft.text = content::text(&answer.content);
+        draft.finish = Some(finish(answer.stop_reason.as_deref()));
+        draft.model = answer.model;
+        Ok(())
     }
 
     fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
@@ -82,14 +72,21 @@ impl http::Wire for Anthropic {
             serde_json::from_value(event).map_err(|_| "a piece of it is no event of a message")?;
         match event {
             Event::MessageStart { message } => {
-                draft.model = Some(message.model);
-                draft.usage = message.usage.into();
+                draft.model = message.model;
+                draft.usage = usage(&message.usage).unwrap_or_default();
             }
-            Event::ContentBlockDelta { delta } => draft.text.extend(delta.text),
+            Event::ContentBlockStart {
+                content_block: piece,
+            }
+            | Event::ContentBlockDelta { delta: piece } => {
+                draft.text.push_str(&content::text(&piece));
+            }
             Event::MessageDelta { delta, usage } => {
                 draft.finish = Some(finish(delta.stop_reason.as_deref()));
                 // Of all so far; what was sent is known from the start.
-                draft.usage.output_tokens = usage.output_tokens;
+                if let Some(tokens) = usage["output_tokens"].as_u64() {
+                    draft.usage.output_tokens = tokens;
+                }
             }
             Event::MessageStop => draft.is_over = true,
             Event::Other => {}
@@ -101,6 +98,7 @@ impl http::Wire for Anthropic {
 fn finish(reason: Option<&str>) -> Finish {
     match reason {
         Some("max_tokens" | "model_context_window_exceeded") => Finish::Truncated,
+        Some("refusal") => Finish::Withheld,
         _ => Finish::Complete,
     }
 }
@@ -111,12 +109,16 @@ enum Event {
     MessageStart {
         message: Start,
     },
+    ContentBlockStart {
+        content_block: Value,
+    },
     ContentBlockDelta {
-        delta: Block,
+        delta: Value,
     },
     MessageDelta {
         delta: Stop,
-        usage: Received,
+        #[serde(default)]
+        usage: Value,
     },
     MessageStop,
     /// Among others `ping`, and those the API will have one day.
@@ -126,8 +128,9 @@ enum Event {
 
 #[derive(Deserialize)]
 struct Start {
-    model: String,
-    usage: Tokens,
+    model: Option<String>,
+    #[serde(default)]
+    usage: Value,
 }
 
 #[derive(Deserialize)]
@@ -136,45 +139,35 @@ struct Stop {
 }
 
 #[derive(Deserialize)]
-struct Received {
-    output_tokens: u64,
-}
-
-#[derive(Deserialize)]
 struct Answer {
-    model: String,
-    content: Vec<Block>,
+    model: Option<String>,
+    content: Value,
     stop_reason: Option<String>,
-    usage: Tokens,
-}
-
-#[derive(Deserialize)]
-struct Block {
-    text: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the API's names")]
 struct Tokens {
+    #[serde(default)]
     input_tokens: u64,
+    #[serde(default)]
     output_tokens: u64,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
 }
 
 /// This API counts cached tokens apart from the others.
-impl From<Tokens> for Usage {
-    fn from(tokens: Tokens) -> Self {
-        let read = tokens.cache_read_input_tokens.unwrap_or(0);
-        let created = tokens.cache_creation_input_tokens.unwrap_or(0);
-        Self {
-            input_tokens: tokens
-                .input_tokens
-                .saturating_add(read)
-                .saturating_add(created),
-            output_tokens: tokens.output_tokens,
-            cache_read_input_tokens: read,
-            cache_creation_input_tokens: created,
-        }
-    }
+fn usage(said: &Value) -> Option<Usage> {
+    let tokens = Tokens::deserialize(said).ok()?;
+    let read = tokens.cache_read_input_tokens.unwrap_or(0);
+    let created = tokens.cache_creation_input_tokens.unwrap_or(0);
+    Some(Usage {
+        input_tokens: tokens
+            .input_tokens
+            .saturating_add(read)
+            .saturating_add(created),
+        output_tokens: tokens.output_tokens,
+        cache_read_input_tokens: read,
+        cache_creation_input_tokens: created,
+    })
 }

@@ -2,8 +2,9 @@
 //! formats are the wires' business. Logs statuses and times, never keys, prompts or answers.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     time::{Duration, Instant as StdInstant},
 };
 
@@ -23,38 +24,62 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    BuildError, Chat, Completion, Finish, Identity, MAX_TOKENS, Provider, ProviderError,
+    BuildError, Chat, Completion, Finish, Identity, Provider, ProviderError,
     api_key::ApiKey,
+    parameters::{self, Optional},
+    refusal::{self, Asked},
     retry,
     stream::{self, Draft},
+    usage::{self, Measured, Trust},
 };
 use crate::{
     caller::Caller,
     metrics::{LlmOutcome, Metrics},
-    settings::Settings,
+    settings::{ReasoningEffort, Settings},
 };
 
-/// Largest answer read; a completion of [`MAX_TOKENS`] is a hundredth of it.
+/// Largest answer read; a completion of the longest length by default is a hundredth of it.
 pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest answer read to name an error.
 const MAX_ERROR_ANSWER: usize = 64 * 1024;
 /// Time to connect, before the request's own deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest name of a model that is taken over from an answer, in bytes.
+const LONGEST_MODEL: usize = 128;
+
 /// The format of one API. Pure.
 pub(super) trait Wire: Send + Sync {
-    /// The full URL.
-    fn url(&self) -> &str;
     /// Headers beside content type; the key's is marked sensitive by the caller of [`secret`].
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap;
-    /// The model asked for.
-    fn model(&self) -> &str;
+    /// The parameters of a body that it can do without.
+    fn optional(&self) -> &'static [Optional];
     /// The body of a call; asks for a stream exactly where somebody listens.
-    fn body(&self, chat: Chat<'_>) -> serde_json::Value;
-    /// The answer in a body of status 200. An error says what is missing.
-    fn answer(&self, body: &[u8]) -> Result<Completion, &'static str>;
+    fn body(&self, ask: Ask<'_>) -> serde_json::Value;
+    /// Takes the answer of a whole body, what it cost first. An error says what is missing.
+    fn answer(&self, draft: &mut Draft, body: serde_json::Value) -> Result<(), &'static str>;
     /// Adds one event of a stream to what arrived before it. An error says what is wrong with it.
     fn absorb(&self, draft: &mut Draft, event: serde_json::Value) -> Result<(), &'static str>;
+}
+
+/// What a body is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) chat: Chat<'a>,
+    pub(super) model: &'a str,
+    pub(super) max_tokens: u32,
+    pub(super) effort: Option<&'static str>,
+    refused: &'a Refused,
+}
+
+/// Parameters that the server has refused.
+type Refused = BTreeSet<&'static str>;
+
+impl Ask<'_> {
+    /// Whether the server has not refused this parameter so far.
+    pub(super) fn may_say(&self, parameter: &str) -> bool {
+        !self.refused.contains(parameter)
+    }
 }
 
 /// A header that holds a key; `None` if the key cannot be in a header at all.
@@ -71,13 +96,6 @@ pub(super) fn bearer(key: Option<&SecretString>) -> HeaderMap {
         .unwrap_or_default()
 }
 
-/// `path` under a base URL that may already end with a part of it: `http://host/v1` and `http://host` mean the same.
-pub(super) fn join(base: &str, version: &str, path: &str) -> String {
-    let base = base.trim_end_matches('/');
-    let base = base.strip_suffix(version).unwrap_or(base);
-    format!("{base}{version}{path}")
-}
-
 /// What all wires share.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -85,15 +103,23 @@ pub(super) struct Client {
     /// Callers take turns.
     places: Places<Caller>,
     identity: Identity,
+    url: Url,
+    max_tokens: u32,
+    effort: Option<&'static str>,
     retries: u16,
     first_delay: Duration,
     metrics: Arc<Metrics>,
+    /// Remembered for the process: the server is the same.
+    refused: Mutex<Refused>,
+    estimated: Once,
+    clipped: Once,
 }
 
 impl Client {
     pub(super) fn new(
         identity: &Identity,
         settings: &Settings,
+        url: Url,
         metrics: Arc<Metrics>,
     ) -> Result<Self, BuildError> {
         let http = reqwest::Client::builder()
@@ -103,21 +129,56 @@ impl Client {
             .user_agent(concat!("langop-synthesizer/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| BuildError::Client(error.without_url()))?;
-        if let Some(endpoint) = &settings.endpoint {
-            let url = Url::parse(endpoint).map_err(|_| BuildError::Endpoint)?;
-            if !matches!(url.scheme(), "http" | "https") {
-                return Err(BuildError::Endpoint);
-            }
-        }
         Ok(Self {
             http,
-            key: ApiKey::from_settings(settings),
+            key: ApiKey::from_settings(settings)?,
             places: Places::new(usize::from(settings.max_llm_requests)),
             identity: identity.clone(),
+            url,
+            max_tokens: settings.max_answer_tokens,
+            effort: settings.reasoning_effort.map(ReasoningEffort::as_str),
             retries: settings.llm_retries,
             first_delay: settings.llm_retry_delay,
             metrics,
+            refused: Mutex::default(),
+            estimated: Once::new(),
+            clipped: Once::new(),
         })
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        // No code panics while it holds the lock.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked<'a>(&'a self, key: Option<&'a SecretString>) -> Asked<'a> {
+        Asked {
+            model: &self.identity.model,
+            path: self.url.path(),
+            key,
+        }
+    }
+
+    /// What counts of what the provider said it cost. Doubt is told once: it is the server's habit.
+    fn settle(&self, said: Usage, measured: Measured) -> Usage {
+        let (usage, trust) = usage::settle(said, measured);
+        let (provider, model) = (self.identity.provider, &self.identity.model);
+        match trust {
+            Trust::Said => {}
+            Trust::Estimated => self.estimated.call_once(|| {
+                tracing::warn!(
+                    %provider, model,
+                    "the provider does not say what answers cost; tokens are estimated from bytes for metrics, budgets and status"
+                );
+            }),
+            Trust::Clipped => self.clipped.call_once(|| {
+                tracing::warn!(
+                    %provider, model,
+                    "the provider names more tokens than the prompt and the limit allow; they are cut to that"
+                );
+            }),
+        }
+        usage
     }
 }
 
@@ -145,11 +206,20 @@ impl<W: Wire> HttpProvider<W> {
                 Ok(completion) => return Ok(completion),
                 Err(error) => error,
             };
-            if chat.listener.is_some() && matches!(error, ProviderError::Refused { .. }) {
-                // Some servers, and some accounts, refuse streams and nothing else.
-                self.warn(chat, "refused, trying again without a stream", &error);
-                chat.listener = None;
-                continue;
+            if let ProviderError::Refused { parameter, .. } = error {
+                if let Some(parameter) = parameter {
+                    // The next body has one parameter less, so this comes to an end.
+                    self.client.refused().insert(parameter);
+                    let what = format!("refused for its `{parameter}`, trying again without it");
+                    self.warn(chat, &what, &error);
+                    continue;
+                }
+                if chat.listener.is_some() {
+                    // Some servers, and some accounts, refuse streams and nothing else.
+                    self.warn(chat, "refused, trying again without a stream", &error);
+                    chat.listener = None;
+                    continue;
+                }
             }
             let left = chat.deadline.saturating_duration_since(Instant::now());
             let Some(wait) = retry::wait(&error, delays.next(), left) else {
@@ -159,6 +229,17 @@ impl<W: Wire> HttpProvider<W> {
             self.warn(chat, &what, &error);
             sleep(wait).await;
         }
+    }
+
+    fn body(&self, chat: Chat<'_>) -> serde_json::Value {
+        let client = &self.client;
+        self.wire.body(Ask {
+            chat,
+            model: &client.identity.model,
+            max_tokens: client.max_tokens,
+            effort: client.effort,
+            refused: &client.refused(),
+        })
     }
 
     /// Names the request itself: at most levels lines do not name the spans they are in.
@@ -196,62 +277,77 @@ impl<W: Wire> HttpProvider<W> {
     }
 
     async fn request(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
-        let key = self.client.key.read().await?;
-        let request = self
-            .client
+        let client = &self.client;
+        let key = client.key.read().await?;
+        // Made here and not before the place was free: those that wait hold one copy less.
+        let body = self.body(chat);
+        let parameters = parameters::sent(&body, self.wire.optional());
+        let text = body.to_string();
+        drop(body);
+        let sent = text.len();
+        let request = client
             .http
-            .post(self.wire.url())
+            .post(client.url.clone())
             .headers(self.wire.headers(key.as_ref()))
             .header(CONTENT_TYPE, "application/json")
-            // Made here and not before the place was free: those that wait hold one copy less.
-            .body(self.wire.body(chat).to_string());
+            .body(text);
         let mut draft = Draft::default();
+        let asked = client.asked(key.as_ref());
         let answer = within(chat.deadline, async {
             let response = request.send().await.map_err(transport)?;
             if !response.status().is_success() {
-                return Err(self.refusal(response, key.as_ref()).await);
+                return Err(refusal(response, &parameters, &asked).await);
             }
             match chat.listener {
                 Some(listener) if stream::is_streamed(response.headers()) => {
-                    stream::read(&self.wire, response, listener, key.as_ref(), &mut draft).await
+                    stream::read(&self.wire, response, listener, &asked, &mut draft).await
                 }
-                _ => {
-                    let answer = read(response, MAX_ANSWER).await?;
-                    self.wire.answer(&answer).map_err(ProviderError::unreadable)
-                }
+                _ => self.whole(response, &asked, &mut draft).await,
             }
         });
         let answer = answer.await.and_then(|answer| answer);
-        answer.map_err(|error| error.after(draft.usage))
+        let measured = Measured {
+            sent,
+            received: draft.size,
+            text: draft.text.len(),
+            limit: client.max_tokens,
+        };
+        match answer {
+            Ok(finish) => Ok(Completion {
+                usage: client.settle(draft.usage, measured),
+                model: model_name(draft.model.as_deref().unwrap_or(asked.model)),
+                text: draft.text,
+                finish,
+            }),
+            // Of an answer that never began nobody knows that it is paid for.
+            Err(error) if draft.size == 0 => Err(error),
+            Err(error) => Err(error.after(client.settle(draft.usage, measured))),
+        }
     }
 
-    async fn refusal(&self, response: Response, key: Option<&SecretString>) -> ProviderError {
-        let status = response.status().as_u16();
-        let retry_after = retry::retry_after(response.headers(), Timestamp::now());
-        match status {
-            401 | 403 => ProviderError::KeyRefused { status },
-            404 => ProviderError::ModelNotFound {
-                model: self.client.identity.model.clone(),
-            },
-            429 => ProviderError::RateLimited { retry_after },
-            500.. => ProviderError::Server {
-                status,
-                retry_after,
-            },
-            _ => {
-                let body = read(response, MAX_ERROR_ANSWER).await.unwrap_or_default();
-                let body = serde_json::from_slice(&body).unwrap_or_default();
-                ProviderError::Refused {
-                    status,
-                    kind: error_kind(&body, key),
-                }
-            }
+    /// Reads an answer that comes as a whole into an empty draft.
+    async fn whole(
+        &self,
+        response: Response,
+        asked: &Asked<'_>,
+        draft: &mut Draft,
+    ) -> Result<Finish, ProviderError> {
+        let body = read(response, MAX_ANSWER).await?;
+        draft.size = body.len();
+        let body = serde_json::from_slice(&body)
+            .map_err(|_| ProviderError::unreadable("it is no JSON"))?;
+        if let Some(error) = refusal::in_answer(&body, asked) {
+            return Err(error);
         }
+        self.wire
+            .answer(draft, body)
+            .map_err(ProviderError::unreadable)?;
+        Ok(draft.finish.unwrap_or(Finish::Complete))
     }
 
     fn span(&self, chat: Chat<'_>) -> Span {
         let Identity { provider, model } = &self.client.identity;
-        let url = Url::parse(self.wire.url()).ok();
+        let url = &self.client.url;
         tracing::info_span!(
             "chat",
             otel.name = format!("chat {model}"),
@@ -261,17 +357,30 @@ impl<W: Wire> HttpProvider<W> {
             gen_ai.operation.name = "chat",
             gen_ai.provider.name = provider.as_str(),
             gen_ai.request.model = model,
-            gen_ai.request.max_tokens = MAX_TOKENS,
+            gen_ai.request.max_tokens = self.client.max_tokens,
             gen_ai.response.model = field::Empty,
             gen_ai.usage.input_tokens = field::Empty,
             gen_ai.usage.output_tokens = field::Empty,
             gen_ai.usage.cache_read.input_tokens = field::Empty,
             gen_ai.usage.cache_creation.input_tokens = field::Empty,
-            server.address = url.as_ref().and_then(Url::host_str),
-            server.port = url.as_ref().and_then(Url::port_or_known_default),
+            server.address = url.host_str(),
+            server.port = url.port_or_known_default(),
             langop.synthesis.attempt = chat.attempt,
         )
     }
+}
+
+/// The error of a status, and of a refused request the parameter it is refused for.
+async fn refusal(response: Response, sent: &[Optional], asked: &Asked<'_>) -> ProviderError {
+    let status = response.status().as_u16();
+    let retry_after = retry::retry_after(response.headers(), Timestamp::now());
+    let body = read(response, MAX_ERROR_ANSWER).await.unwrap_or_default();
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    let mut error = refusal::of_status(status, &body, retry_after, asked);
+    if let ProviderError::Refused { parameter, .. } = &mut error {
+        *parameter = parameters::refused(&body, sent);
+    }
+    error
 }
 
 fn record(span: &Span, result: &Result<Completion, ProviderError>, outcome: LlmOutcome) {
@@ -284,6 +393,7 @@ fn record(span: &Span, result: &Result<Completion, ProviderError>, outcome: LlmO
     let reason = match completion.finish {
         Finish::Complete => "stop",
         Finish::Truncated => "length",
+        Finish::Withheld => "content_filter",
     };
     span.record("gen_ai.response.model", &completion.model);
     // An array in the conventions, which tracing's own fields cannot hold.
@@ -337,19 +447,17 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ProviderE
     Ok(body)
 }
 
-/// The provider's short name of an error, such as `context_length_exceeded`. Its prose may quote the key or the prompt.
-pub(super) fn error_kind(body: &serde_json::Value, key: Option<&SecretString>) -> Option<String> {
-    let error = body.get("error")?;
-    let kind = error
-        .get("code")
-        .and_then(|code| code.as_str())
-        .or_else(|| error.get("type")?.as_str())?;
-    let is_short_name = kind.len() <= 64
-        && kind
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    let holds_key = key.is_some_and(|key| kind.contains(key.expose_secret()));
-    (is_short_name && !holds_key).then(|| kind.to_owned())
+/// A model's name as it may be in an annotation, a label, a table.
+fn model_name(said: &str) -> String {
+    let is_shown = |c: &char| !c.is_control() && !is_invisible(*c);
+    let mut name: String = said.chars().take(LONGEST_MODEL).filter(is_shown).collect();
+    name.truncate(name.floor_char_boundary(LONGEST_MODEL));
+    name
+}
+
+/// Marks that turn text around, or take no room.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -357,38 +465,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_never_doubled() {
-        for base in ["http://h", "http://h/", "http://h/v1", "http://h/v1/"] {
-            assert_eq!(join(base, "/v1", "/messages"), "http://h/v1/messages");
-        }
-        assert_eq!(
-            join("http://h/proxy/v1", "/v1", "/x"),
-            "http://h/proxy/v1/x"
-        );
-    }
-
-    #[test]
-    fn only_short_names_of_errors_are_repeated() {
-        let key = SecretString::from("sk_secret");
-        let kind =
-            |body: &str| error_kind(&serde_json::from_str(body).unwrap_or_default(), Some(&key));
-        assert_eq!(
-            kind(r#"{"error":{"type":"invalid_request_error","message":"x"}}"#).as_deref(),
-            Some("invalid_request_error")
-        );
-        assert_eq!(
-            kind(r#"{"error":{"code":"context_length_exceeded","type":"t"}}"#).as_deref(),
-            Some("context_length_exceeded")
-        );
-        for body in [
-            "",
-            "[]",
-            r#"{"error":"x"}"#,
-            r#"{"error":{"type":"bad key sk_secret"}}"#,
-            r#"{"error":{"code":"sk_secret"}}"#,
-        ] {
-            assert_eq!(kind(body), None, "{body}");
-        }
+    fn a_model_is_named_shortly_and_in_visible_signs() {
+        assert_eq!(model_name("gpt-5"), "gpt-5");
+        assert_eq!(model_name("a\u{1b}[31m\u{202e}\nb"), "a[31mb");
+        assert_eq!(model_name(&"ä".repeat(5000)).len(), LONGEST_MODEL);
     }
 
     #[test]

@@ -5,13 +5,18 @@
 
 mod anthropic;
 mod api_key;
+mod content;
 mod embedded;
+mod endpoint;
 mod http;
 mod ollama;
 mod openai;
+mod parameters;
+mod refusal;
 mod retry;
 mod stream;
 pub mod template;
+mod usage;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -27,9 +32,6 @@ use crate::{
     metrics::Metrics,
     settings::{Settings, SettingsError},
 };
-
-/// Most tokens one answer may have: an agent of 128 KiB would need more, and nobody means one.
-pub const MAX_TOKENS: u32 = 8192;
 
 /// Who answers, as far as it decides what the answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,8 @@ pub enum Finish {
     Complete,
     /// It reached the limit on its length.
     Truncated,
+    /// The provider's filter, or the model, keeps the answer back.
+    Withheld,
 }
 
 /// Why there is no answer. Never holds a key or content.
@@ -130,41 +134,73 @@ pub enum ProviderError {
     /// The key's file cannot be read.
     #[error("the file named by SYNTHESIS_API_KEY_FILE cannot be read")]
     KeyUnreadable(#[source] io::Error),
-    /// 401 or 403.
-    #[error("the provider refuses the API key (HTTP {status}); check SYNTHESIS_API_KEY")]
-    KeyRefused {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// 404.
+    /// What the key's file holds cannot be in a header.
     #[error(
-        "the provider does not know the model `{model}`, or nothing answers at its endpoint; check SYNTHESIS_MODEL and SYNTHESIS_ENDPOINT"
+        "the file named by SYNTHESIS_API_KEY_FILE holds no API key; write the key alone into it, without spaces or quotes"
     )]
-    ModelNotFound {
-        /// The model asked for.
-        model: String,
-    },
-    /// Another status that a second try would not change.
-    #[error("the provider refuses the request with HTTP {status}{}", named(.kind))]
-    Refused {
+    KeyUnusable,
+    /// 401 or 403.
+    #[error("the provider refuses the API key (HTTP {status}{}); check SYNTHESIS_API_KEY", also(.kind))]
+    KeyRefused {
         /// The HTTP status.
         status: u16,
         /// The provider's short name of the error.
         kind: Option<String>,
     },
+    /// 404.
+    #[error(
+        "the provider does not know the model `{model}`, or nothing answers at the path {path} of its endpoint; check SYNTHESIS_MODEL \
+         and SYNTHESIS_ENDPOINT"
+    )]
+    ModelNotFound {
+        /// The model asked for.
+        model: String,
+        /// The path asked.
+        path: String,
+    },
+    /// A redirect, or a status that says that this is no place for such requests.
+    #[error(
+        "nothing takes requests at the path {path} of the provider's endpoint (HTTP {status}); check SYNTHESIS_ENDPOINT"
+    )]
+    WrongEndpoint {
+        /// The HTTP status.
+        status: u16,
+        /// The path asked.
+        path: String,
+    },
+    /// Another status that a second try would not change: this request is refused, others may not be.
+    #[error("the provider refuses this request (HTTP {status}{}); others may be answered", also(.kind))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The provider's short name of the error.
+        kind: Option<String>,
+        /// The one parameter it is about, if the request can do without it.
+        parameter: Option<&'static str>,
+    },
+    /// Money is needed, not time.
+    #[error("the account at the provider has no money or quota left{}; add some there", named(.kind))]
+    NoQuota {
+        /// The provider's short name of the error.
+        kind: Option<String>,
+    },
     /// 429, also after the retries.
-    #[error("the provider's rate limit is used up")]
+    #[error("the provider's rate limit is used up{}", named(.kind))]
     RateLimited {
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
+        /// The provider's short name of the error.
+        kind: Option<String>,
     },
     /// 5xx, also after the retries.
-    #[error("the provider failed (HTTP {status})")]
+    #[error("the provider failed (HTTP {status}{})", also(.kind))]
     Server {
         /// The HTTP status.
         status: u16,
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
+        /// The provider's short name of the error.
+        kind: Option<String>,
     },
     /// It gave up before the answer began, also after the retries.
     #[error("the provider failed before it answered{}", named(.kind))]
@@ -223,6 +259,16 @@ fn named(kind: &Option<String>) -> String {
         .unwrap_or_default()
 }
 
+#[expect(
+    clippy::ref_option,
+    reason = "thiserror hands out references to fields"
+)]
+fn also(kind: &Option<String>) -> String {
+    kind.as_ref()
+        .map(|kind| format!(", {kind}"))
+        .unwrap_or_default()
+}
+
 impl ProviderError {
     /// What was spent on an answer that did not come, as far as it is known.
     pub fn usage(&self) -> Usage {
@@ -266,22 +312,22 @@ pub fn build(
     settings: &Settings,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<dyn Provider>, BuildError> {
-    let model = identity.model.clone();
-    let endpoint = settings.endpoint.as_deref();
-    let client = || http::Client::new(identity, settings, Arc::clone(metrics));
+    let url = |api| endpoint::url(api, settings.endpoint.as_deref()).ok_or(BuildError::Endpoint);
+    let client = |url| http::Client::new(identity, settings, url, Arc::clone(metrics));
     Ok(match identity.provider {
         ProviderKind::Template => Arc::new(embedded::Embedded),
         ProviderKind::Anthropic => Arc::new(http::HttpProvider::new(
-            anthropic::Anthropic::new(model, endpoint),
-            client()?,
+            anthropic::Anthropic,
+            client(url(&anthropic::API)?)?,
         )),
-        ProviderKind::Openai => Arc::new(http::HttpProvider::new(
-            openai::OpenAi::new(model, endpoint),
-            client()?,
-        )),
+        ProviderKind::Openai => {
+            let url = url(&openai::API)?;
+            let wire = openai::OpenAi::at(&url);
+            Arc::new(http::HttpProvider::new(wire, client(url)?))
+        }
         ProviderKind::Ollama => Arc::new(http::HttpProvider::new(
-            ollama::Ollama::new(model, endpoint),
-            client()?,
+            ollama::Ollama,
+            client(url(&ollama::API)?)?,
         )),
     })
 }
@@ -292,6 +338,11 @@ pub enum BuildError {
     /// The endpoint is no URL.
     #[error("SYNTHESIS_ENDPOINT is no http or https URL; write for example http://localhost:11434")]
     Endpoint,
+    /// The key cannot be in a header.
+    #[error(
+        "{0} holds no API key that can be sent: it is empty, or it has spaces, quotes or other signs that no key has; write the key alone"
+    )]
+    Key(&'static str),
     /// The HTTP client does not start.
     #[error("the HTTP client cannot be made")]
     Client(#[source] reqwest::Error),

@@ -6,72 +6,69 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
+use super::{
+    Finish, content,
+    endpoint::{Api, Versioned},
+    http::{self, Ask},
+    parameters::Optional,
+    stream::Draft,
+};
 
-const ENDPOINT: &str = "http://localhost:11434";
+pub(super) const API: Api = Api {
+    home: "http://localhost:11434",
+    version: "/api",
+    path: "/chat",
+    versioned: Versioned::ByUs,
+};
 
-/// The context asked for: the server's default is smaller than the prompt, and it cuts silently.
+/// The least context asked for: the server's default is smaller than the prompt, and it cuts silently.
 const CONTEXT_TOKENS: u32 = 32 * 1024;
 
-pub(super) struct Ollama {
-    url: String,
-    model: String,
-}
-
-impl Ollama {
-    pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        Self {
-            url: http::join(endpoint.unwrap_or(ENDPOINT), "/api", "/chat"),
-            model,
-        }
-    }
-}
+pub(super) struct Ollama;
 
 impl http::Wire for Ollama {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         http::bearer(key)
     }
 
-    fn body(&self, chat: Chat<'_>) -> Value {
-        let messages = chat.turns();
-        let options = json!({"num_predict": MAX_TOKENS, "num_ctx": CONTEXT_TOKENS});
-        let is_streamed = chat.listener.is_some();
-        json!({"model": self.model, "messages": messages, "stream": is_streamed, "options": options})
+    fn optional(&self) -> &'static [Optional] {
+        &[("think", "thinking")]
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| "it is no chat answer")?;
-        if answer.message.content.is_empty() {
-            return Err("it holds no text");
+    fn body(&self, ask: Ask<'_>) -> Value {
+        let messages = ask.chat.turns();
+        // Prompt and answer share the context.
+        let context = CONTEXT_TOKENS.max(ask.max_tokens.saturating_mul(2));
+        let options = json!({"num_predict": ask.max_tokens, "num_ctx": context});
+        let is_streamed = ask.chat.listener.is_some();
+        let mut body = json!({"model": ask.model, "messages": messages, "stream": is_streamed, "options": options});
+        if let Some(effort) = ask.effort.filter(|_| ask.may_say("think")) {
+            body["think"] = effort.into();
         }
-        let (finish, usage) = (answer.finish(), answer.usage());
-        Ok(Completion {
-            text: answer.message.content,
-            model: answer.model,
-            usage,
-            finish,
-        })
+        body
+    }
+
+    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
+        draft.usage = usage(&body);
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no chat answer")?;
+        draft.text = content::text(&answer.message.content);
+        draft.finish = Some(answer.finish());
+        draft.model = answer.model;
+        Ok(())
     }
 
     /// Each line of a stream is an answer of its own; the last one has the counts.
     fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+        let usage = usage(&event);
         let piece: Answer =
             serde_json::from_value(event).map_err(|_| "a piece of it is no chat answer")?;
-        draft.text.push_str(&piece.message.content);
+        draft.text.push_str(&content::text(&piece.message.content));
         if piece.done {
             draft.finish = Some(piece.finish());
-            draft.usage = piece.usage();
+            draft.usage = usage;
             draft.is_over = true;
         }
-        draft.model = Some(piece.model);
+        draft.model = piece.model.or(draft.model.take());
         Ok(())
     }
 }
@@ -83,28 +80,29 @@ impl Answer {
             _ => Finish::Complete,
         }
     }
+}
 
-    fn usage(&self) -> Usage {
-        Usage {
-            input_tokens: self.prompt_eval_count.unwrap_or(0),
-            output_tokens: self.eval_count.unwrap_or(0),
-            ..Usage::default()
-        }
+/// A prompt that the server still has in its cache is not counted at all.
+fn usage(answer: &Value) -> Usage {
+    let count = |field: &str| answer[field].as_u64().unwrap_or(0);
+    Usage {
+        input_tokens: count("prompt_eval_count"),
+        output_tokens: count("eval_count"),
+        ..Usage::default()
     }
 }
 
 #[derive(Deserialize)]
 struct Answer {
-    model: String,
+    model: Option<String>,
     message: Content,
     #[serde(default)]
     done: bool,
     done_reason: Option<String>,
-    prompt_eval_count: Option<u64>,
-    eval_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Content {
-    content: String,
+    #[serde(default)]
+    content: Value,
 }

@@ -1,96 +1,101 @@
 //! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any server that speaks it.
 
 use langop_proto::v1::Usage;
-use reqwest::header::HeaderMap;
+use reqwest::{Url, header::HeaderMap};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Chat, Completion, Finish, MAX_TOKENS, http, stream::Draft};
+use super::{
+    Finish, content,
+    endpoint::{Api, Versioned},
+    http::{self, Ask},
+    parameters::Optional,
+    stream::Draft,
+};
 
-const ENDPOINT: &str = "https://api.openai.com";
+pub(super) const API: Api = Api {
+    home: "https://api.openai.com",
+    version: "/v1",
+    path: "/chat/completions",
+    versioned: Versioned::ByBase,
+};
+
+/// The two names of the limit on the answer's length, the older first.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 pub(super) struct OpenAi {
-    url: String,
-    model: String,
-    /// The vendor's newer models refuse `max_tokens`, and few other servers know its successor.
-    limit: &'static str,
+    /// As [`LIMITS`], the one to try first in front.
+    limits: [&'static str; 2],
 }
 
 impl OpenAi {
-    pub(super) fn new(model: String, endpoint: Option<&str>) -> Self {
-        let limit = if endpoint.is_some() {
-            "max_tokens"
-        } else {
-            "max_completion_tokens"
-        };
-        Self {
-            url: http::join(endpoint.unwrap_or(ENDPOINT), "/v1", "/chat/completions"),
-            model,
-            limit,
+    /// The vendor's newer models refuse `max_tokens`, and few other servers know its successor.
+    pub(super) fn at(url: &Url) -> Self {
+        let mut limits = LIMITS;
+        if url.host_str() == Some("api.openai.com") {
+            limits.reverse();
         }
+        Self { limits }
     }
 }
 
 impl http::Wire for OpenAi {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         http::bearer(key)
     }
 
-    fn body(&self, chat: Chat<'_>) -> Value {
-        let messages = chat.turns();
-        let mut body = json!({"model": self.model, "messages": messages, self.limit: MAX_TOKENS});
-        if chat.listener.is_some() {
+    fn optional(&self) -> &'static [Optional] {
+        &[
+            ("max_tokens", "max_tokens"),
+            ("max_completion_tokens", "max_completion_tokens"),
+            ("stream_options", "stream_options"),
+            ("reasoning_effort", "reasoning_effort"),
+        ]
+    }
+
+    fn body(&self, ask: Ask<'_>) -> Value {
+        let messages = ask.chat.turns();
+        let mut body = json!({"model": ask.model, "messages": messages});
+        if let Some(limit) = self.limits.iter().find(|name| ask.may_say(name)) {
+            body[*limit] = ask.max_tokens.into();
+        }
+        if let Some(effort) = ask.effort.filter(|_| ask.may_say("reasoning_effort")) {
+            body["reasoning_effort"] = effort.into();
+        }
+        if ask.chat.listener.is_some() {
             body["stream"] = Value::Bool(true);
-            body["stream_options"] = json!({"include_usage": true});
+            if ask.may_say("stream_options") {
+                body["stream_options"] = json!({"include_usage": true});
+            }
         }
         body
     }
 
-    fn answer(&self, body: &[u8]) -> Result<Completion, &'static str> {
+    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
+        draft.usage = usage(&body["usage"]).unwrap_or_default();
         let answer: Answer =
-            serde_json::from_slice(body).map_err(|_| "it is no chat completion")?;
+            serde_json::from_value(body).map_err(|_| "it is no chat completion")?;
         let choice = answer
             .choices
             .into_iter()
             .next()
             .ok_or("it holds no choice")?;
-        let finish = finish(choice.finish_reason.as_deref());
-        let text = choice
-            .message
-            .content
-            .or(choice.message.refusal)
-            .filter(|text| !text.is_empty())
-            .ok_or("it holds no text")?;
-        let model = answer.model.unwrap_or_else(|| self.model.clone());
-        Ok(Completion {
-            text,
-            model,
-            usage: answer.usage.map(Usage::from).unwrap_or_default(),
-            finish,
-        })
+        draft.finish = Some(finish(choice.finish_reason.as_deref()));
+        draft.text = choice.message.text();
+        draft.model = answer.model;
+        Ok(())
     }
 
     fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+        // Once at the end, or with each piece, then of all so far.
+        draft.usage = usage(&event["usage"]).unwrap_or(draft.usage);
         let chunk: Chunk =
             serde_json::from_value(event).map_err(|_| "a piece of it is no chat completion")?;
         draft.model = draft.model.take().or(chunk.model);
-        // Once at the end, or with each piece, then of all so far.
-        if let Some(tokens) = chunk.usage {
-            draft.usage = tokens.into();
-        }
         if let Some(choice) = chunk.choices.into_iter().next() {
             let delta = choice.delta.unwrap_or_default();
-            let pieces = [delta.content, delta.refusal];
-            draft.text.extend(pieces.into_iter().flatten());
+            draft.text.push_str(&delta.text());
             if let Some(reason) = choice.finish_reason {
                 draft.finish = Some(finish(Some(&reason)));
             }
@@ -102,6 +107,7 @@ impl http::Wire for OpenAi {
 fn finish(reason: Option<&str>) -> Finish {
     match reason {
         Some("length") => Finish::Truncated,
+        Some("content_filter") => Finish::Withheld,
         _ => Finish::Complete,
     }
 }
@@ -111,7 +117,6 @@ struct Chunk {
     model: Option<String>,
     #[serde(default)]
     choices: Vec<ChunkChoice>,
-    usage: Option<Tokens>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +129,6 @@ struct ChunkChoice {
 struct Answer {
     model: Option<String>,
     choices: Vec<Choice>,
-    usage: Option<Tokens>,
 }
 
 #[derive(Deserialize)]
@@ -135,14 +139,27 @@ struct Choice {
 
 #[derive(Default, Deserialize)]
 struct Content {
-    content: Option<String>,
+    #[serde(default)]
+    content: Value,
     refusal: Option<String>,
 }
 
+impl Content {
+    fn text(self) -> String {
+        let text = content::text(&self.content);
+        if text.is_empty() {
+            self.refusal.unwrap_or_default()
+        } else {
+            text
+        }
+    }
+}
+
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the API's names")]
 struct Tokens {
+    #[serde(default)]
     prompt_tokens: u64,
+    #[serde(default)]
     completion_tokens: u64,
     prompt_tokens_details: Option<Details>,
 }
@@ -153,16 +170,15 @@ struct Details {
 }
 
 /// This API counts cached tokens among the others.
-impl From<Tokens> for Usage {
-    fn from(tokens: Tokens) -> Self {
-        Self {
-            input_tokens: tokens.prompt_tokens,
-            output_tokens: tokens.completion_tokens,
-            cache_read_input_tokens: tokens
-                .prompt_tokens_details
-                .and_then(|details| details.cached_tokens)
-                .unwrap_or(0),
-            cache_creation_input_tokens: 0,
-        }
-    }
+fn usage(said: &Value) -> Option<Usage> {
+    let tokens = Tokens::deserialize(said).ok()?;
+    Some(Usage {
+        input_tokens: tokens.prompt_tokens,
+        output_tokens: tokens.completion_tokens,
+        cache_read_input_tokens: tokens
+            .prompt_tokens_details
+            .and_then(|details| details.cached_tokens)
+            .unwrap_or(0),
+        cache_creation_input_tokens: 0,
+    })
 }

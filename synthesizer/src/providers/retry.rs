@@ -8,6 +8,9 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::ProviderError;
 
+/// Longest pause that is believed to be meant.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// The delays before each further try: each twice as long as the one before, with jitter.
 pub(super) fn delays(first: Duration, count: u16) -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::default()
@@ -19,16 +22,19 @@ pub(super) fn delays(first: Duration, count: u16) -> impl Iterator<Item = Durati
         .build()
 }
 
-/// What Retry-After says: seconds, or an HTTP date (RFC 9110, 10.2.3). A date that is past means now.
+/// What Retry-After says, an hour at most: seconds, or an HTTP date (RFC 9110, 10.2.3). A date that is past means now.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a number are too many seconds too.
+        let seconds = value.parse().map_or(LONGEST, Duration::from_secs);
+        return Some(seconds.min(LONGEST));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new()
         .parse_timestamp(value)
         .ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+    let pause = Duration::try_from(date.duration_since(now)).unwrap_or_default();
+    Some(pause.min(LONGEST))
 }
 
 /// How long to wait before the next try, if another one may help and there is time for it.
@@ -38,9 +44,8 @@ pub(super) fn wait(
     left: Duration,
 ) -> Option<Duration> {
     let asked = match error {
-        ProviderError::RateLimited { retry_after } | ProviderError::Server { retry_after, .. } => {
-            *retry_after
-        }
+        ProviderError::RateLimited { retry_after, .. }
+        | ProviderError::Server { retry_after, .. } => *retry_after,
         ProviderError::Transport(_) | ProviderError::Failed { .. } => None,
         _ => return None,
     };
@@ -68,6 +73,10 @@ mod tests {
             ("Tue, 24 Nov 2026 09:00:00 GMT", Some(Duration::ZERO)),
             ("soon", None),
             ("-3", None),
+            ("", None),
+            ("86400000", Some(LONGEST)),
+            ("99999999999999999999999999", Some(LONGEST)),
+            ("Tue, 24 Nov 2099 10:01:30 GMT", Some(LONGEST)),
         ];
         for (value, expected) in cases {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
@@ -78,10 +87,14 @@ mod tests {
 
     #[test]
     fn waits_only_where_it_may_help() {
-        let limited = |retry_after| ProviderError::RateLimited { retry_after };
+        let limited = |retry_after| ProviderError::RateLimited {
+            retry_after,
+            kind: None,
+        };
         let server = ProviderError::Server {
             status: 503,
             retry_after: None,
+            kind: None,
         };
         let left = seconds(10);
         assert_eq!(
@@ -97,7 +110,10 @@ mod tests {
         assert_eq!(wait(&server, Some(seconds(1)), left), Some(seconds(1)));
         assert_eq!(
             wait(
-                &ProviderError::KeyRefused { status: 401 },
+                &ProviderError::KeyRefused {
+                    status: 401,
+                    kind: None
+                },
                 Some(seconds(1)),
                 left
             ),

@@ -8,12 +8,12 @@ use reqwest::{
     Response,
     header::{CONTENT_TYPE, HeaderMap},
 };
-use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Completion, Finish, Listener, ProviderError,
-    http::{MAX_ANSWER, Wire, error_kind, too_large, transport},
+    Finish, Listener, ProviderError,
+    http::{MAX_ANSWER, Wire, too_large, transport},
+    refusal::{self, Asked},
 };
 
 /// Largest body: each piece of an answer comes in an envelope many times its size.
@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) finish: Option<Finish>,
     /// Whether the provider said that nothing follows.
     pub(super) is_over: bool,
+    /// Bytes of it, its envelope included.
+    pub(super) size: usize,
 }
 
 /// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the same.
@@ -46,10 +48,10 @@ pub(super) async fn read<W: Wire>(
     wire: &W,
     mut response: Response,
     listener: &Listener,
-    key: Option<&SecretString>,
+    asked: &Asked<'_>,
     draft: &mut Draft,
-) -> Result<Completion, ProviderError> {
-    let (mut lines, mut size) = (Lines::default(), 0_usize);
+) -> Result<Finish, ProviderError> {
+    let mut lines = Lines::default();
     let mut reported: Option<Instant> = None;
     while !draft.is_over {
         let chunk = match response.chunk().await {
@@ -57,12 +59,12 @@ pub(super) async fn read<W: Wire>(
             Ok(None) => break,
             Err(error) => return Err(broke_off(transport(error), draft)),
         };
-        size += chunk.len();
+        draft.size += chunk.len();
         lines.push(&chunk);
         while let Some(line) = lines.next() {
-            absorb(wire, draft, &line, key)?;
+            absorb(wire, draft, &line, asked)?;
         }
-        if size > MAX_BODY || lines.unfinished() + draft.text.len() > MAX_ANSWER {
+        if draft.size > MAX_BODY || lines.unfinished() + draft.text.len() > MAX_ANSWER {
             return Err(too_large(MAX_ANSWER));
         }
         let is_due = reported.is_none_or(|last| last.elapsed() >= PAUSE);
@@ -72,34 +74,19 @@ pub(super) async fn read<W: Wire>(
         }
     }
     if !draft.is_over {
-        absorb(wire, draft, &lines.rest(), key)?;
+        absorb(wire, draft, &lines.rest(), asked)?;
     }
-    finish(wire, draft)
-}
-
-fn finish<W: Wire>(wire: &W, draft: &mut Draft) -> Result<Completion, ProviderError> {
     // Some servers end a stream without a reason.
     let done = draft.is_over.then_some(Finish::Complete);
-    let Some(finish) = draft.finish.or(done) else {
-        return Err(interrupted(None, draft));
-    };
-    if draft.text.is_empty() {
-        return Err(ProviderError::unreadable("it holds no text"));
-    }
-    let model = draft.model.take();
-    Ok(Completion {
-        model: model.unwrap_or_else(|| wire.model().to_owned()),
-        text: std::mem::take(&mut draft.text),
-        usage: draft.usage,
-        finish,
-    })
+    let none = || interrupted(ProviderError::Failed { kind: None }, None, draft);
+    draft.finish.or(done).ok_or_else(none)
 }
 
 fn absorb<W: Wire>(
     wire: &W,
     draft: &mut Draft,
     line: &[u8],
-    key: Option<&SecretString>,
+    asked: &Asked<'_>,
 ) -> Result<(), ProviderError> {
     let Some(data) = data(line) else {
         return Ok(());
@@ -110,8 +97,9 @@ fn absorb<W: Wire>(
     }
     let event: Value = serde_json::from_slice(data)
         .map_err(|_| ProviderError::unreadable("a piece of it is no JSON"))?;
-    if event.get("error").is_some_and(|error| !error.is_null()) {
-        return Err(interrupted(error_kind(&event, key), draft));
+    if let Some(error) = refusal::in_answer(&event, asked) {
+        let kind = refusal::short_name(&event, asked.key);
+        return Err(interrupted(error, kind, draft));
     }
     wire.absorb(draft, event).map_err(ProviderError::unreadable)
 }
@@ -138,10 +126,10 @@ fn broke_off(error: ProviderError, draft: &Draft) -> ProviderError {
     }
 }
 
-/// The provider gave up, or went away without a word.
-fn interrupted(kind: Option<String>, draft: &Draft) -> ProviderError {
+/// The provider gave up, or went away without a word: before the text began, that is an error like any other.
+fn interrupted(error: ProviderError, kind: Option<String>, draft: &Draft) -> ProviderError {
     if draft.text.is_empty() {
-        return ProviderError::Failed { kind };
+        return error;
     }
     ProviderError::BrokeOff {
         kind,
@@ -184,7 +172,66 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::{anthropic::Anthropic, ollama::Ollama, openai::OpenAi};
     use super::*;
+
+    #[test]
+    fn what_a_model_thinks_is_no_text_and_pieces_are_joined() {
+        let url = reqwest::Url::parse("http://h").unwrap();
+        let pieces = json!([
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+            {"type": "text", "text": "b"},
+            {"type": "text", "text": "c"},
+        ]);
+        let delta = |delta: Value| json!({"choices": [{"delta": delta}]});
+        let block = |kind: &str, piece: Value| json!({"type": kind, "content_block": piece, "delta": piece});
+        let said = |content: Value| json!({"message": {"content": content}});
+        let wires: [(&dyn Wire, Vec<Value>); 3] = [
+            (
+                &OpenAi::at(&url),
+                vec![
+                    delta(json!({"content": null, "reasoning_content": "hm"})),
+                    delta(json!({"content": "a"})),
+                    delta(json!({"content": pieces})),
+                ],
+            ),
+            (
+                &Anthropic,
+                vec![
+                    block(
+                        "content_block_start",
+                        json!({"type": "thinking", "thinking": "hm"}),
+                    ),
+                    block(
+                        "content_block_delta",
+                        json!({"type": "thinking_delta", "thinking": "hm"}),
+                    ),
+                    block("content_block_start", json!({"type": "text", "text": "a"})),
+                    block(
+                        "content_block_delta",
+                        json!({"type": "text_delta", "text": "bc"}),
+                    ),
+                ],
+            ),
+            (
+                &Ollama,
+                vec![
+                    json!({"message": {"content": "", "thinking": "hm"}}),
+                    said("a".into()),
+                    said(pieces.clone()),
+                ],
+            ),
+        ];
+        for (wire, events) in wires {
+            let mut draft = Draft::default();
+            for event in events {
+                wire.absorb(&mut draft, event).unwrap();
+            }
+            assert_eq!(draft.text, "abc");
+        }
+    }
 
     #[test]
     fn lines_are_whole_wherever_the_network_cuts() {

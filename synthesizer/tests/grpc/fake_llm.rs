@@ -64,7 +64,12 @@ pub(crate) enum Act {
     FloodMidway(&'static str),
     /// Never answers.
     Hang,
+    /// Answers as a whole with what this makes of the request: a rude habit.
+    Behave(fn(&Recorded) -> Reply),
 }
+
+/// Status, Retry-After and body.
+pub(crate) type Reply = (u16, Option<&'static str>, Value);
 
 struct Shared {
     script: Mutex<VecDeque<Act>>,
@@ -141,11 +146,12 @@ async fn handle(
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let is_streamed = body["stream"] == true;
-    shared.requests.lock().unwrap().push(Recorded {
+    let recorded = Recorded {
         path: path.clone(),
         body,
         key: key.clone(),
-    });
+    };
+    shared.requests.lock().unwrap().push(recorded.clone());
     let act = {
         let mut script = shared.script.lock().unwrap();
         if script.len() > 1 {
@@ -155,6 +161,10 @@ async fn handle(
         }
     };
     let act = act.expect("an act");
+    if let Act::Behave(habit) = act {
+        let (status, retry_after, body) = habit(&recorded);
+        return error_response(status, retry_after, &body);
+    }
     if is_streamed {
         streaming::perform(act, &path, &key).await
     } else {
@@ -176,16 +186,8 @@ pub(crate) async fn perform(act: Act, path: &str, key: &str) -> Response {
             json_response(&answer(path, text, false))
         }
         Act::Fail(status, retry_after) => {
-            let body =
-                json!({"error": {"type": "some_error", "message": format!("you sent {key}")}})
-                    .to_string();
-            let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
-            if let Some(value) = retry_after {
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, value.parse().unwrap());
-            }
-            response
+            let error = json!({"type": "some_error", "message": format!("you sent {key}")});
+            error_response(status, retry_after, &json!({"error": error}))
         }
         Act::Garbage | Act::GarbleMidway(_) => json_response(&json!(["this is", "no answer"])),
         Act::BreakOff => {
@@ -200,8 +202,19 @@ pub(crate) async fn perform(act: Act, path: &str, key: &str) -> Response {
         Act::Flood | Act::FloodMidway(_) => {
             Body::from_stream(stream::iter(flood().map(Ok::<_, Infallible>))).into_response()
         }
-        Act::Hang => futures::future::pending().await,
+        Act::Hang | Act::Behave(_) => futures::future::pending().await,
     }
+}
+
+fn error_response(status: u16, retry_after: Option<&str>, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    let mut response = (status, body.to_string()).into_response();
+    if let Some(value) = retry_after {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, value.parse().unwrap());
+    }
+    response
 }
 
 /// 30 MB.
@@ -216,7 +229,7 @@ fn json_response(body: &Value) -> Response {
 pub(crate) fn answer(path: &str, text: &str, is_cut: bool) -> Value {
     let (input, output) = COST;
     match path {
-        "/v1/chat/completions" => json!({
+        path if path.ends_with("/chat/completions") => json!({
             "model": "fake-1",
             "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": if is_cut { "length" } else { "stop" }}],
             "usage": {"prompt_tokens": input, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": 40}},

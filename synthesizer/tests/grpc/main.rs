@@ -10,6 +10,7 @@
 
 mod access;
 mod fake_llm;
+mod habits;
 mod harness;
 mod keys;
 mod limits;

@@ -183,7 +183,7 @@ fn cases() -> Vec<Case> {
         case(
             "400",
             Act::Fail(400, None),
-            Code::FailedPrecondition,
+            Code::InvalidArgument,
             "PROVIDER_REFUSED_REQUEST",
             1,
         ),
@@ -191,7 +191,7 @@ fn cases() -> Vec<Case> {
             "a redirect",
             Act::Fail(302, None),
             Code::FailedPrecondition,
-            "PROVIDER_REFUSED_REQUEST",
+            "PROVIDER_ENDPOINT_WRONG",
             1,
         ),
         case(

@@ -117,7 +117,6 @@ async fn servers_that_know_less_work_all_the_same() {
         ("openai", Act::SayWhole(GOOD), 1, COST),
         ("anthropic", Act::SayWhole(GOOD), 1, COST),
         ("ollama", Act::SayWhole(GOOD), 1, COST),
-        ("openai", Act::SayForFree(GOOD), 1, (0, 0)),
         ("openai", Act::RefuseStreams(GOOD), 2, COST),
     ] {
         let (answer, llm) = outcome(provider, &[act], |settings| settings).await;
@@ -127,6 +126,15 @@ async fn servers_that_know_less_work_all_the_same() {
         assert_eq!((usage.input_tokens, usage.output_tokens), cost);
         assert_eq!(llm.calls(), calls, "{provider}");
     }
+}
+
+/// Budgets would never bite.
+#[tokio::test]
+async fn what_a_silent_server_costs_is_estimated() {
+    let (answer, _) = outcome("openai", &[Act::SayForFree(GOOD)], |settings| settings).await;
+    let usage = answer.unwrap().usage.unwrap();
+    assert_eq!(usage.output_tokens, (GOOD.len() as u64).div_ceil(4));
+    assert!(usage.input_tokens > 1000, "{usage:?}");
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ pub(super) async fn perform(act: Act, path: &str, key: &str) -> Response {
         }
         Act::Flood => flood(path, Bytes::new()),
         Act::FloodMidway(text) => flood(path, halves(&events(path, text, "stop", COST.1)).0),
-        act @ (Act::SayWhole(_) | Act::Fail(..) | Act::Hang) => {
+        act @ (Act::SayWhole(_) | Act::Fail(..) | Act::Hang | Act::Behave(_)) => {
             super::perform(act, path, key).await
         }
     }
