@@ -225,7 +225,7 @@ fn own(rule: &EgressRule) -> String {
         .ports
         .iter()
         .map(|port| {
-            let protocol = match port.protocol {
+            let protocol = match port.protocol.unwrap_or_default() {
                 Protocol::TCP => "TCP",
                 Protocol::UDP => "UDP",
             };
