@@ -93,6 +93,8 @@ reasons! {
     PodsRefused,
     /// The rollout does not get on: the message says what its pods lack.
     RolloutStuck,
+    /// A run takes so long that later ones were skipped.
+    RunsSkipped,
     /// The agent is suspended by its spec.
     Suspended,
     /// The workload of the other mode is ending.
@@ -113,6 +115,8 @@ reasons! {
     EgressDenied,
     /// A workspace cannot be made smaller.
     WorkspaceShrinkRefused,
+    /// A workspace that a former agent of the name kept does not go with this one, although its spec says so.
+    WorkspaceKept,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
     /// Objects of a namespace are more than the operator holds of one; the message says what to do.
@@ -182,6 +186,8 @@ reasons! {
     CronJobCreated,
     /// A CronJob was changed.
     CronJobUpdated,
+    /// A run that never started was ended, because the spec has changed since.
+    RunEnded,
 }
 
 #[cfg(test)]

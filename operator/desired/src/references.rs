@@ -86,11 +86,11 @@ impl ToolView {
             mode: spec.deployment_mode,
             port: spec.port,
             image: spec.image.clone(),
-            env: spec.env.clone(),
+            env: spec.env.to_vec(),
             resources: spec.resources.clone(),
             egress: spec.egress.clone().unwrap_or_default(),
             description: spec.description.clone(),
-            operations: spec.operations.clone(),
+            operations: spec.operations.to_vec(),
         }
     }
 

@@ -17,6 +17,10 @@ pub struct Settings {
     pub model_proxy_image: String,
     /// How long an agent's new pod must run before the old one ends, in seconds.
     pub min_ready_seconds: i32,
+    /// The time zone of schedules that name none, in namespaces whose LanguageCluster names none; `None`: kube-controller-manager's.
+    pub time_zone: Option<String>,
+    /// How long a run of an agent may take where neither its spec nor its code says so, in seconds; `None`: for ever.
+    pub run_timeout: Option<u64>,
     /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
     /// Who answers DNS.
@@ -63,6 +67,8 @@ impl Default for Settings {
             agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
             model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.77.5-stable".into(),
             min_ready_seconds: 10,
+            time_zone: None,
+            run_timeout: Some(6 * 60 * 60),
             run_as_user: Some(65532),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),

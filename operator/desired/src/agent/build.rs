@@ -178,12 +178,12 @@ fn add_workload(
                 expression,
                 time_zone: time_zone.as_deref(),
             };
-            let seconds = template.timeout().map(|timeout| timeout.seconds);
+            let timeout = template.timeout().map(|timeout| timeout.seconds);
             children.cron_jobs.push(cron_job::build(
                 agent,
                 run,
                 &times,
-                seconds,
+                timeout.or(template.settings.run_timeout),
                 template.build(Some("Never")),
             ));
         }
@@ -201,13 +201,15 @@ fn add_claim(
     run: &Run,
     observed: &ObservedAgent,
     fate: &Fate,
-) -> Option<Invalid> {
-    let workspace = run.workspace.as_ref()?;
+) -> Vec<Invalid> {
+    let Some(workspace) = &run.workspace else {
+        return Vec::new();
+    };
     let live = observed.claim.as_deref();
     if live.is_some_and(|claim| claim.deleting) || (live.is_none() && *fate == Fate::Kept) {
-        return None;
+        return Vec::new();
     }
-    let (claim, refused) = claim::build(agent, workspace, live);
+    let (claim, remarks) = claim::build(agent, workspace, observed);
     children.claims.push(claim);
-    refused
+    remarks
 }

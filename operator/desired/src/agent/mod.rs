@@ -10,6 +10,7 @@ pub mod decide;
 pub mod executions;
 pub mod history;
 pub mod known;
+pub mod run;
 pub mod stale;
 pub mod status;
 pub mod timing;
@@ -32,7 +33,7 @@ use langop_api::{
 
 use crate::{
     namesake::Namesake,
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed},
     references::References,
 };
 
@@ -64,6 +65,8 @@ pub struct ClusterView {
     pub model_egress: Option<Vec<EgressRule>>,
     /// Namespaces that may come in.
     pub ingress_from: Vec<IngressPeer>,
+    /// The time zone of schedules that name none.
+    pub time_zone: Option<String>,
 }
 
 /// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.
@@ -99,9 +102,8 @@ impl ObservedAgent {
 
     /// Its Jobs that have not ended.
     pub(crate) fn running_jobs(&self) -> impl Iterator<Item = &Observed> {
-        self.jobs.iter().map(|job| &**job).filter(|job| {
-            !job.deleting && matches!(&job.facts, Facts::Job(facts) if facts.succeeded.is_none())
-        })
+        let jobs = self.jobs.iter().map(|job| &**job);
+        jobs.filter(|job| run::is_under_way(job))
     }
 }
 

@@ -13,6 +13,7 @@ use langop_api::{
 };
 
 use crate::{
+    agent::timing,
     conditions::{Invalid, Standing},
     meta::{Owner, owner_of},
     observed::{Facts, Observed},
@@ -65,6 +66,9 @@ pub fn validate(
     for (resource, hard) in &cluster.spec.resource_quotas {
         quantity::parse(&hard.0)
             .map_err(|error| Invalid::spec(format!("resourceQuotas: {resource}: {error}")))?;
+    }
+    if let Some(zone) = &cluster.spec.time_zone {
+        timing::check_zone(zone).map_err(|error| Invalid::spec(format!("timeZone: {error}")))?;
     }
     let owner = owner_of(cluster).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     Ok(ValidatedCluster {
