@@ -275,9 +275,7 @@ async fn stop(ctx: &Context, live: &Observed) -> Result<bool, ReconcileError> {
 fn standstill(live: &Observed) -> Option<serde_json::Value> {
     match &live.facts {
         Facts::Deployment(facts) if facts.desired > 0 => Some(json!({"replicas": 0})),
-        Facts::CronJob {
-            suspended: false, ..
-        } => Some(json!({"suspend": true})),
+        Facts::CronJob(facts) if !facts.suspended => Some(json!({"suspend": true})),
         _ => None,
     }
 }

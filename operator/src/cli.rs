@@ -32,6 +32,15 @@ pub struct RunArgs {
     /// NAME.NAMESPACE.svc is a Service, whose ready endpoints are asked each for its own requests, so that their caches are as one
     #[arg(long, env = "LANGOP_SYNTHESIZER_ENDPOINT", value_name = "URL")]
     pub synthesizer_endpoint: Option<String>,
+    /// Whether such a Service is asked at the addresses of its ready pods, or at its own. Its own is right where a service mesh refuses what
+    /// does not go through it (Istio STRICT); answers are then cached by each replica for itself
+    #[arg(
+        long,
+        env = "LANGOP_SYNTHESIZER_TARGET",
+        default_value = "pods",
+        value_name = "TARGET"
+    )]
+    pub synthesizer_target: SynthesizerTarget,
     /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
     #[arg(long, env = tls::CA, value_name = "FILE")]
     pub synthesizer_ca: Option<String>,
@@ -112,6 +121,19 @@ pub struct RunArgs {
     /// Seconds that an agent's new pod must run before the old one ends, so that code which fails at its start ends nothing
     #[arg(long, env = "LANGOP_MIN_READY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=300), value_name = "SECONDS")]
     pub min_ready_seconds: u16,
+    /// Time zone (IANA name, for example UTC or Europe/Berlin) of schedules that name none, where the LanguageCluster names none either; without
+    /// it that of kube-controller-manager
+    #[arg(long, env = "LANGOP_TIME_ZONE", value_name = "ZONE")]
+    pub time_zone: Option<String>,
+    /// How long a run of a scheduled agent may take where neither its spec nor its code says so, for example 90m, or `none` for ever. Other runs
+    /// wait for its end
+    #[arg(
+        long,
+        env = "LANGOP_RUN_TIMEOUT",
+        default_value = "6h",
+        value_name = "DURATION|none"
+    )]
+    pub run_timeout: String,
     /// User, group and fsGroup of every pod, or `none` to leave them to the platform
     #[arg(
         long,
@@ -239,6 +261,15 @@ pub enum DefaultEgress {
     Deny,
     /// All that their specs name.
     Allow,
+}
+
+/// Which addresses of a Service are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SynthesizerTarget {
+    /// Those of its ready pods.
+    Pods,
+    /// Its own.
+    Service,
 }
 
 /// How log lines look.

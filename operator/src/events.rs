@@ -1,4 +1,13 @@
 //! Events for people: one for each thing that happened, none when nothing did. Losing one is logged and harms nothing.
+//!
+//! Whoever may edit an object can make things happen to it without end, so each object has so many events and then one in a while, as with
+//! client-go's `EventSourceObjectSpamFilter`. Its conditions still tell how it stands.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -17,11 +26,40 @@ pub(crate) enum Severity {
     Warning,
 }
 
+/// Events of one object at once.
+const BURST: u32 = 25;
+/// After which time it may have one more.
+const REFILL: Duration = Duration::from_mins(5);
+/// Objects that are remembered, beside those that have spent events lately.
+const REMEMBERED: usize = 4096;
+
 /// Publishes events in the name of this process.
 #[derive(Clone)]
 pub(crate) struct Events {
     client: Client,
     instance: String,
+    allowance: Arc<Mutex<Allowance>>,
+}
+
+/// What each object may still have, as token buckets: by uid, when its bucket will be full again.
+#[derive(Debug, Default)]
+struct Allowance(HashMap<String, Instant>);
+
+impl Allowance {
+    /// Takes one event of an object, if it may have one.
+    fn take(&mut self, uid: &str, now: Instant) -> bool {
+        if self.0.len() >= REMEMBERED {
+            // A full bucket is as one that was never used.
+            self.0.retain(|_, full| *full > now);
+        }
+        let full = self.0.get(uid).map_or(now, |full| (*full).max(now));
+        let next = full + REFILL;
+        if next.duration_since(now) > REFILL * BURST {
+            return false;
+        }
+        self.0.insert(uid.to_owned(), next);
+        true
+    }
 }
 
 impl Events {
@@ -30,6 +68,7 @@ impl Events {
         Self {
             client,
             instance: identity.chars().take(128).collect(),
+            allowance: Arc::default(),
         }
     }
 
@@ -55,11 +94,25 @@ impl Events {
         reason: Reason,
         note: &str,
     ) {
+        if !self.may_have_one(about) {
+            let (namespace, name) = (namespace_of(about), about.name.as_deref());
+            tracing::debug!(%reason, namespace, name, "an event was left out: the object has had many");
+            return;
+        }
         let event = self.event(about, severity, reason, note, Timestamp::now());
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace_of(about));
         if let Err(error) = api.create(&PostParams::default(), &event).await {
             tracing::warn!(%reason, error = %chain(&error), "an event was lost");
         }
+    }
+
+    fn may_have_one(&self, about: &ObjectReference) -> bool {
+        let uid = about.uid.as_deref().unwrap_or_default();
+        let mut allowance = self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        allowance.take(uid, Instant::now())
     }
 
     fn event(
@@ -101,4 +154,43 @@ impl Events {
 /// Events of cluster-scoped objects live in `default`.
 fn namespace_of(about: &ObjectReference) -> &str {
     about.namespace.as_deref().unwrap_or("default")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_has_a_burst_of_events_and_then_one_in_a_while() {
+        let (mut allowance, start) = (Allowance::default(), Instant::now());
+        let mut taken = |uid: &str, tries: u32, now: Instant| {
+            (0..tries).filter(|_| allowance.take(uid, now)).count()
+        };
+        assert_eq!(taken("loop", 1000, start), 25);
+        assert_eq!(taken("other", 3, start), 3, "each object for itself");
+        let just_before = start + REFILL - Duration::from_millis(1);
+        assert_eq!(taken("loop", 10, just_before), 0);
+        assert_eq!(taken("loop", 10, start + REFILL), 1);
+        assert_eq!(taken("loop", 10, start + REFILL * 4), 3);
+        // A day of it.
+        let day = (0..24 * 60).map(|minute| start + REFILL * 4 + Duration::from_mins(minute));
+        let in_a_day: usize = day.map(|now| taken("loop", 10, now)).sum();
+        assert_eq!(in_a_day, 24 * 60 / 5 - 1);
+        assert_eq!(
+            taken("loop", 1000, start + REFILL * 1000),
+            25,
+            "and it has all again"
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_what_happens() {
+        let (mut allowance, start) = (Allowance::default(), Instant::now());
+        let later = start + REFILL;
+        for object in 0..2 * REMEMBERED {
+            assert!(allowance.take(&format!("old-{object}"), start));
+        }
+        assert!(allowance.take("new", later));
+        assert_eq!(allowance.0.len(), 1, "full buckets are forgotten");
+    }
 }

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use langop_api::{cluster::AgentEgress, policy::Protocol};
 use langop_desired::{
+    agent::timing::check_zone,
     policy,
     settings::{Dns, IpFamily, Settings as BuildSettings},
 };
 use langop_proto::tls::Credentials;
 
-use crate::cli::{self, DefaultEgress, LogFormat, RunArgs};
+use crate::cli::{self, DefaultEgress, LogFormat, RunArgs, SynthesizerTarget};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ pub struct Settings {
 pub struct SynthesizerSettings {
     /// `http` or `https`, host and port.
     pub url: http::Uri,
-    /// The Service that the URL's host names, if it names one.
+    /// The Service whose pods are spoken to, if the URL's host names one and its own address is not to be used.
     pub service: Option<ServiceName>,
     /// Whom to trust, and who the operator is.
     pub credentials: Credentials,
@@ -90,6 +91,14 @@ pub enum SettingsError {
         "LANGOP_RUN_AS_USER '{0}' cannot be used: write a user id from 1 to 4294967294, for example 65532, or none"
     )]
     RunAsUser(String),
+    /// The time zone of schedules.
+    #[error("LANGOP_TIME_ZONE cannot be used: {0}")]
+    TimeZone(String),
+    /// The longest run.
+    #[error(
+        "LANGOP_RUN_TIMEOUT '{0}' cannot be used: write whole seconds or more, for example 90m or 6h, or none"
+    )]
+    RunTimeout(String),
     /// A label of the DNS servers.
     #[error("'{0}' is no label: write KEY=VALUE, for example k8s-app=kube-dns")]
     Label(String),
@@ -160,6 +169,8 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         model_proxy_image: present(args.model_proxy_image.clone())
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),
+        time_zone: present(args.time_zone.clone()).map(time_zone).transpose()?,
+        run_timeout: run_timeout(&args.run_timeout)?,
         run_as_user: run_as_user(&args.run_as_user)?,
         pod_ip_family: match args.pod_ip_family {
             cli::IpFamily::V4 => IpFamily::V4,
@@ -219,7 +230,10 @@ fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, Setting
     if !matches!(url.scheme_str(), Some("http" | "https")) || has_path {
         return Err(bad());
     }
-    let service = service(host, args.cluster_domain.trim_matches('.'));
+    let service = match args.synthesizer_target {
+        SynthesizerTarget::Pods => service(host, args.cluster_domain.trim_matches('.')),
+        SynthesizerTarget::Service => None,
+    };
     let file = |name: &Option<String>| present(name.clone()).map(PathBuf::from);
     let credentials = Credentials {
         ca: file(&args.synthesizer_ca),
@@ -284,6 +298,24 @@ fn run_as_user(text: &str) -> Result<Option<i64>, SettingsError> {
         number => match number.parse() {
             Ok(id @ 1..=4_294_967_294) => Ok(Some(id)),
             _ => Err(SettingsError::RunAsUser(text.to_owned())),
+        },
+    }
+}
+
+fn time_zone(name: String) -> Result<String, SettingsError> {
+    match check_zone(&name) {
+        Ok(()) => Ok(name),
+        Err(error) => Err(SettingsError::TimeZone(error.to_string())),
+    }
+}
+
+/// A Job counts in whole seconds.
+fn run_timeout(text: &str) -> Result<Option<u64>, SettingsError> {
+    match text.trim() {
+        "none" => Ok(None),
+        text => match langop_dsl::parse_duration(text) {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_) => Err(SettingsError::RunTimeout(text.to_owned())),
         },
     }
 }
@@ -436,6 +468,22 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_spoken_to_at_its_own_address_where_that_is_asked_for() {
+        let url = "http://synth.ns.svc:50051";
+        for (target, by_pods) in [(None, true), (Some("pods"), true), (Some("service"), false)] {
+            let mut flags = vec!["--synthesizer-endpoint", url];
+            flags.extend(
+                target
+                    .iter()
+                    .flat_map(|target| ["--synthesizer-target", target]),
+            );
+            let found = settings(&flags).unwrap().synthesizer.unwrap();
+            assert_eq!(found.service.is_some(), by_pods, "{target:?}");
+            assert_eq!(found.url, url);
+        }
+    }
+
+    #[test]
     fn bad_values_are_refused() {
         for bad in [
             ["--synthesizer-endpoint", "host:1"],
@@ -443,6 +491,11 @@ mod tests {
             ["--synthesizer-endpoint", "http://host:1/path"],
             ["--run-as-user", "0"],
             ["--run-as-user", "root"],
+            ["--time-zone", "Mars/Olympus"],
+            ["--time-zone", "Local"],
+            ["--run-timeout", "0s"],
+            ["--run-timeout", "500ms"],
+            ["--run-timeout", "soon"],
             ["--dns-pod-labels", "kube-dns"],
             ["--dns-ports", "53"],
             ["--dns-ports", "0/UDP"],

@@ -123,7 +123,7 @@ async fn a_mode_switch_both_ways_leaves_one_workload() {
     let agent = world.until_ready("switcher").await;
     assert_eq!(
         agent.status.unwrap().schedule.as_deref(),
-        Some("0 9 * * 1-5")
+        Some("0 9 * * 1-5 (the cluster's zone)")
     );
     let did = world.done_since(mark).await;
     did.assert_children(&["delete deployments switcher", "patch cronjobs switcher"]);

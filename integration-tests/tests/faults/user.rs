@@ -123,7 +123,7 @@ impl User {
                 return self.annotate(world, name, "langop.io/resynthesize").await;
             }
             9 | 10 => self.set_pin(&mut spec),
-            11 => self.set_workspace(name, &mut spec),
+            11 => self.set_workspace(&mut spec),
             _ => self.set_egress(&mut spec),
         }
         self.apply(world, "LanguageAgent", name, &spec).await;
@@ -136,7 +136,7 @@ impl User {
         self.set_mode(&mut spec);
         self.set_references(&mut spec);
         if self.random.chance(400) {
-            self.set_workspace(name, &mut spec);
+            self.set_workspace(&mut spec);
         }
         if self.random.chance(300) {
             self.set_egress(&mut spec);
@@ -173,13 +173,10 @@ impl User {
         }
     }
 
-    /// A small one of either policy, which stays for the agent's life; one that exists is turned off or on, or gets another size.
-    fn set_workspace(&mut self, name: &'static str, spec: &mut Value) {
+    /// A small one of either policy, which stays for the agent's life, and does not take with it what a former agent kept; one that exists is turned off or on, or gets another size.
+    fn set_workspace(&mut self, spec: &mut Value) {
         if spec["workspace"].is_null() {
             let policy = *self.random.pick(&["Retain", "Delete"]).unwrap();
-            if policy == "Delete" {
-                self.kept.remove(name);
-            }
             spec["workspace"] =
                 json!({"enabled": true, "storage": "1Gi", "deletionPolicy": policy});
         } else if self.random.chance(500) {

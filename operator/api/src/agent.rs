@@ -78,7 +78,7 @@ pub struct LanguageAgentSpec {
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^\\S+( +\\S+){4}$')").message("schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), for example '0 9 * * 1-5'; a time zone goes to timeZone, times in words to instructions"))]
     pub schedule: Option<String>,
-    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says.
+    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says, which wins over the LanguageCluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
@@ -197,7 +197,7 @@ pub struct Workspace {
     #[serde(default = "default_mount_path")]
     #[schemars(length(max = 256))]
     pub mount_path: String,
-    /// Whether it goes with the agent; Retain when absent.
+    /// Whether it goes with the agent; Retain when absent. What a former agent of the same name kept is used, and never deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -230,7 +230,7 @@ pub enum DeletionPolicy {
     /// It stays, and an agent of the same name finds it again.
     #[default]
     Retain,
-    /// It goes with the agent.
+    /// It goes with the agent, unless a former agent of the same name kept it.
     Delete,
 }
 
@@ -290,10 +290,14 @@ pub struct LanguageAgentStatus {
     /// How it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
-    /// When it runs: the cron expression, or `every 90m` where the agent keeps time itself.
+    /// When it runs: the cron expression and the zone of its times, `0 9 * * 1-5 (UTC)`, or `every 90m` where the agent keeps time itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub schedule: Option<String>,
+    /// How long a run of a CronJob may take before it is ended, for example `6h`: by `limits.timeout`, else by its code, else by the operator's
+    /// setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_timeout: Option<String>,
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,

@@ -83,6 +83,11 @@ pub struct LanguageClusterSpec {
     /// What pods of agents, tools, models and clients may ask for. What it does not name is not limited by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodFrame>,
+    /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the operator's setting when absent, else that of
+    /// kube-controller-manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
 }
 
 fn yes() -> bool {

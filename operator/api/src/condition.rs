@@ -95,6 +95,8 @@ reasons! {
     PodsRefused,
     /// The rollout does not get on: the message says what its pods lack.
     RolloutStuck,
+    /// A run takes so long that later ones were skipped.
+    RunsSkipped,
     /// The agent is suspended by its spec.
     Suspended,
     /// The workload of the other mode is ending.
@@ -115,6 +117,8 @@ reasons! {
     EgressDenied,
     /// A workspace cannot be made smaller.
     WorkspaceShrinkRefused,
+    /// A workspace that a former agent of the name kept does not go with this one, although its spec says so.
+    WorkspaceKept,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
     /// Something is larger than what is held of it; the message says what to shorten.
@@ -187,6 +191,8 @@ reasons! {
     CronJobCreated,
     /// A CronJob was changed.
     CronJobUpdated,
+    /// A run that never started was ended, because the spec has changed since.
+    RunEnded,
 }
 
 #[cfg(test)]

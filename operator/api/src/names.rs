@@ -40,6 +40,12 @@ pub mod annotations {
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
     /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
     pub const CONFIG_HASH: &str = "langop.io/config-hash";
+    /// On a workspace claim: uid of the agent that it was made for. An agent of another uid and the same name may use it, and never owns it.
+    pub const KEPT_BY: &str = "langop.io/kept-by";
+    /// Argo CD's: on what outlives its owner, so that it is not pruned for being in no repository.
+    pub const ARGOCD_SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
+    /// On an agent's Jobs: hash of the pod template that they were made from.
+    pub const TEMPLATE_HASH: &str = "langop.io/template-hash";
     /// On a code ConfigMap: hash of the instructions it was made from.
     pub const INSTRUCTIONS_HASH: &str = "langop.io/instructions-hash";
     /// On a code ConfigMap: hash of the tools now observed.

@@ -100,13 +100,8 @@ pub enum Facts {
     None,
     /// A Deployment.
     Deployment(DeploymentFacts),
-    /// A CronJob: the number of active Jobs, the last time it fired (RFC 3339), and whether it fires no more for now.
-    #[expect(missing_docs, reason = "said above")]
-    CronJob {
-        active: i32,
-        last_schedule: Option<String>,
-        suspended: bool,
-    },
+    /// A CronJob.
+    CronJob(CronJobFacts),
     /// A Job.
     Job(JobFacts),
     /// A Pod.
@@ -147,6 +142,19 @@ pub struct DeploymentFacts {
     pub stuck: Option<String>,
 }
 
+/// When a CronJob makes Jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CronJobFacts {
+    /// Jobs of it that have not ended.
+    pub active: i32,
+    /// spec.schedule.
+    pub schedule: String,
+    /// spec.timeZone.
+    pub time_zone: Option<String>,
+    /// spec.suspend.
+    pub suspended: bool,
+}
+
 /// How far a Job is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
@@ -158,6 +166,8 @@ pub struct JobFacts {
     pub message: Option<String>,
     /// Whether it ever had a pod.
     pub had_pod: bool,
+    /// Whether a person made it from the CronJob, as `kubectl create job --from` does.
+    pub by_hand: bool,
 }
 
 /// A pod of one of ours.

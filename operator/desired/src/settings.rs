@@ -17,6 +17,10 @@ pub struct Settings {
     pub model_proxy_image: String,
     /// How long an agent's new pod must run before the old one ends, in seconds.
     pub min_ready_seconds: i32,
+    /// The time zone of schedules that name none, in namespaces whose LanguageCluster names none; `None`: kube-controller-manager's.
+    pub time_zone: Option<String>,
+    /// How long a run of an agent may take where neither its spec nor its code says so, in seconds; `None`: for ever.
+    pub run_timeout: Option<u64>,
     /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
     /// The addresses that a server of ours listens on.
@@ -90,6 +94,8 @@ impl Default for Settings {
             // The release that the tests start. Newer ones need no more than a setting; older than 1.90.7, none should be.
             model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.108.7".into(),
             min_ready_seconds: 10,
+            time_zone: None,
+            run_timeout: Some(6 * 60 * 60),
             run_as_user: Some(65532),
             pod_ip_family: IpFamily::default(),
             dns: Dns::default(),

@@ -131,6 +131,9 @@ impl Picture {
             Course::Runs(_) if self.is_too_large(agent) => {
                 ("False WorkspaceShrinkRefused", AgentPhase::Running)
             }
+            Course::Runs(_) if self.is_of_a_former_agent(agent) => {
+                ("False WorkspaceKept", AgentPhase::Running)
+            }
             Course::Runs(_) if missing > 0 => ("False ReferenceNotFound", AgentPhase::Running),
             Course::Runs(_) => ("True AsDesired", AgentPhase::Running),
         };
@@ -355,7 +358,9 @@ impl Picture {
         };
         let owner = controller(claim);
         let wanted = match workspace.deletion_policy {
-            DeletionPolicy::Delete => agent.uid(),
+            DeletionPolicy::Delete => agent
+                .uid()
+                .filter(|uid| made_for(claim) == Some(uid.as_str())),
             DeletionPolicy::Retain => None,
         };
         findings.unless(owner == wanted, || {
@@ -374,6 +379,14 @@ impl Picture {
     fn claim(&self, agent: &LanguageAgent) -> Option<&PersistentVolumeClaim> {
         let name = format!("{}-workspace", agent.name_any());
         self.claims.iter().find(|claim| claim.name_any() == name)
+    }
+
+    /// Whether it should delete a claim that one before it kept.
+    fn is_of_a_former_agent(&self, agent: &LanguageAgent) -> bool {
+        let goes = workspace(agent)
+            .is_some_and(|workspace| workspace.deletion_policy == DeletionPolicy::Delete);
+        let claim = self.claim(agent);
+        goes && claim.is_some_and(|claim| made_for(claim) != agent.uid().as_deref())
     }
 
     /// Whether its claim has more than its spec asks for; a volume cannot shrink. The sizes of these tests compare as texts.
@@ -489,6 +502,14 @@ pub(super) fn workspace(agent: &LanguageAgent) -> Option<&Workspace> {
         .workspace
         .as_ref()
         .filter(|workspace| workspace.enabled)
+}
+
+/// The uid of the agent that a claim was made for.
+fn made_for(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim
+        .annotations()
+        .get(annotations::KEPT_BY)
+        .map(String::as_str)
 }
 
 fn storage(claim: &PersistentVolumeClaim) -> String {

@@ -183,6 +183,7 @@ fn add_workload(
             };
             let seconds = template.timeout().map(|timeout| timeout.seconds);
             let seconds = run.frame.run_seconds(seconds)?;
+            let seconds = seconds.or(template.settings.run_timeout);
             let pods = run.frame.hold(template.build(Some("Never")))?;
             children
                 .cron_jobs
@@ -203,13 +204,15 @@ fn add_claim(
     run: &Run,
     observed: &ObservedAgent,
     fate: &Fate,
-) -> Option<Invalid> {
-    let workspace = run.workspace.as_ref()?;
+) -> Vec<Invalid> {
+    let Some(workspace) = &run.workspace else {
+        return Vec::new();
+    };
     let live = observed.claim.as_deref();
     if live.is_some_and(|claim| claim.deleting) || (live.is_none() && *fate == Fate::Kept) {
-        return None;
+        return Vec::new();
     }
-    let (claim, refused) = claim::build(agent, workspace, live);
+    let (claim, remarks) = claim::build(agent, workspace, observed);
     children.claims.push(claim);
-    refused
+    remarks
 }

@@ -8,7 +8,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::validate::{Run, ValidatedAgent};
+use langop_api::names::annotations;
+
+use super::{
+    run,
+    validate::{Run, ValidatedAgent},
+};
 use crate::meta::{self, Component};
 
 /// How late a run may start; a later one is skipped.
@@ -25,12 +30,13 @@ pub(super) struct Times<'a> {
 /// The CronJob around a pod template. `timeout_seconds` ends a run.
 pub(super) fn build(
     agent: &ValidatedAgent,
-    run: &Run,
+    spec: &Run,
     times: &Times<'_>,
     timeout_seconds: Option<u64>,
     template: PodTemplateSpec,
 ) -> CronJob {
     let labels = meta::labels(Component::Agent, &agent.name);
+    let template_hash = run::template_hash(&template);
     CronJob {
         metadata: meta::object_meta(
             &agent.name,
@@ -41,7 +47,7 @@ pub(super) fn build(
         spec: CronJobSpec {
             schedule: times.expression.to_owned(),
             time_zone: times.time_zone.map(str::to_owned),
-            suspend: Some(run.requested.suspended),
+            suspend: Some(spec.requested.suspended),
             concurrency_policy: Some("Forbid".to_owned()),
             successful_jobs_history_limit: Some(HISTORY),
             failed_jobs_history_limit: Some(HISTORY),
@@ -49,6 +55,9 @@ pub(super) fn build(
             job_template: JobTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),
+                    annotations: Some(
+                        [(annotations::TEMPLATE_HASH.to_owned(), template_hash)].into(),
+                    ),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(JobSpec {

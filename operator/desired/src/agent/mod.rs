@@ -10,6 +10,7 @@ pub mod decide;
 pub mod executions;
 pub mod history;
 pub mod known;
+pub mod run;
 pub mod stale;
 pub mod status;
 pub mod timing;
@@ -32,7 +33,7 @@ use langop_api::{
 
 use crate::{
     namesake::Namesake,
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed},
     references::References,
 };
 
@@ -66,6 +67,8 @@ pub struct ClusterView {
     pub ingress_from: Vec<IngressPeer>,
     /// What pods may ask for, where it says so.
     pub pods: Option<PodFrame>,
+    /// The time zone of schedules that name none.
+    pub time_zone: Option<String>,
 }
 
 impl ClusterView {
@@ -108,9 +111,8 @@ impl ObservedAgent {
 
     /// Its Jobs that have not ended.
     pub(crate) fn running_jobs(&self) -> impl Iterator<Item = &Observed> {
-        self.jobs.iter().map(|job| &**job).filter(|job| {
-            !job.deleting && matches!(&job.facts, Facts::Job(facts) if facts.succeeded.is_none())
-        })
+        let jobs = self.jobs.iter().map(|job| &**job);
+        jobs.filter(|job| run::is_under_way(job))
     }
 }
 

@@ -8,9 +8,10 @@ mod standing;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
+use langop_dsl::format_duration;
 
 use super::{
-    ObservedAgent, attempt, build::Report, code, decide::Decision, executions,
+    ObservedAgent, attempt, build::Report, code, decide::Decision, executions, run::cron_job_facts,
     validate::ValidatedAgent,
 };
 use crate::{
@@ -56,7 +57,8 @@ pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
     next.synthesis_info = Some(info(input)).filter(|info| *info != SynthesisInfo::default());
     if let Some(timing) = input.report.fate.timing() {
         next.mode = Some(timing.mode());
-        next.schedule = timing.schedule();
+        next.schedule = timing.told();
+        next.run_timeout = run_timeout(input.children);
     }
     executions::count(&mut next, observed, input.now);
     replicas(&mut next, observed, input.now);
@@ -104,6 +106,18 @@ pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
         .into_iter()
         .chain(trouble::due(&observed.pods, now))
         .min()
+}
+
+/// By when a run is ended, whoever said so: the spec, the code or the operator's setting.
+fn run_timeout(children: &Children<Applied>) -> Option<String> {
+    let cron_job = children.cron_jobs.first()?;
+    let seconds = cron_job
+        .spec
+        .job_template
+        .spec
+        .as_ref()?
+        .active_deadline_seconds?;
+    Some(format_duration(u64::try_from(seconds).ok()?))
 }
 
 /// The record of attempts, and what the running code's annotations say of it.
@@ -170,8 +184,5 @@ pub(super) fn deployment_facts(observed: &ObservedAgent) -> Option<&DeploymentFa
 }
 
 fn cron_job_active(observed: &ObservedAgent) -> Option<i32> {
-    match &observed.cron_job.as_ref()?.facts {
-        Facts::CronJob { active, .. } => Some(*active),
-        _ => None,
-    }
+    cron_job_facts(observed).map(|facts| facts.active)
 }

@@ -1,7 +1,8 @@
 //! How an agent runs and when: the user's word first, then the code's.
 
+use k8s_openapi::jiff::Timestamp;
 use langop_api::agent::ExecutionMode;
-use langop_dsl::{Mode, Schedule, cron_for_every};
+use langop_dsl::{CronSchedule, Mode, Schedule, ScheduleError, cron_for_every};
 
 use crate::{conditions::Invalid, observed::Demands};
 
@@ -14,6 +15,8 @@ pub struct Requested {
     pub schedule: Option<String>,
     /// spec.timeZone, checked.
     pub time_zone: Option<String>,
+    /// The zone where neither the spec nor the code names one, checked.
+    pub default_zone: Option<String>,
     /// spec.replicas.
     pub replicas: Option<i32>,
     /// spec.suspend.
@@ -48,7 +51,18 @@ impl Timing {
         }
     }
 
-    /// As in `AGENT_SCHEDULE` and `status.schedule`: the cron expression, or `every 90m`.
+    /// As in `status.schedule`: with the zone that its times are of.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::Cron {
+                expression,
+                time_zone,
+            } => Some(in_zone(expression, time_zone.as_deref())),
+            Self::Continuous | Self::Every { .. } => self.schedule(),
+        }
+    }
+
+    /// As in `AGENT_SCHEDULE`: the cron expression, or `every 90m`.
     pub fn schedule(&self) -> Option<String> {
         match self {
             Self::Continuous => None,
@@ -56,6 +70,15 @@ impl Timing {
             Self::Every { seconds } => Some(format!("every {}", in_one_unit(*seconds))),
         }
     }
+}
+
+/// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`. Without one they are the
+/// kube-controller-manager's, which is UTC on nearly all clusters and cannot be asked.
+pub fn in_zone(expression: &str, time_zone: Option<&str>) -> String {
+    format!(
+        "{expression} ({})",
+        time_zone.unwrap_or("the cluster's zone")
+    )
 }
 
 /// In the largest unit that says it in a whole number: `90m`, `5h`, `45s`.
@@ -66,6 +89,15 @@ fn in_one_unit(seconds: u64) -> String {
         .find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
     let (length, letter) = unit.unwrap_or((1, 's'));
     format!("{}{letter}", seconds / length)
+}
+
+/// Whether schedules can be of this zone.
+///
+/// # Errors
+/// What is wrong with its name, and what to write instead.
+pub fn check_zone(name: &str) -> Result<(), ScheduleError> {
+    // Any expression does to check a zone, and any time.
+    CronSchedule::parse("* * * * *", Some(name), Timestamp::UNIX_EPOCH).map(|_| ())
 }
 
 /// Decides how the agent runs. `code` is what the active code says.
@@ -99,11 +131,12 @@ fn mode(requested: &Requested, code: Option<&Demands>) -> ExecutionMode {
 
 fn scheduled(requested: &Requested, code: Option<&Demands>) -> Result<Timing, Invalid> {
     let own_zone = || requested.time_zone.clone();
+    let default_zone = || requested.default_zone.clone();
     if let Some(expression) = &requested.schedule {
         // The code's zone belongs to the code's times.
         return Ok(Timing::Cron {
             expression: expression.clone(),
-            time_zone: own_zone(),
+            time_zone: own_zone().or_else(default_zone),
         });
     }
     match code.and_then(|code| code.schedule.as_ref()) {
@@ -112,12 +145,14 @@ fn scheduled(requested: &Requested, code: Option<&Demands>) -> Result<Timing, In
             time_zone,
         }) => Ok(Timing::Cron {
             expression: expression.clone(),
-            time_zone: own_zone().or_else(|| time_zone.clone()),
+            time_zone: own_zone()
+                .or_else(|| time_zone.clone())
+                .or_else(default_zone),
         }),
         Some(Schedule::Every { seconds }) => Ok(match cron_for_every(*seconds) {
             Some(expression) => Timing::Cron {
                 expression,
-                time_zone: own_zone(),
+                time_zone: own_zone().or_else(default_zone),
             },
             None => Timing::Every { seconds: *seconds },
         }),
@@ -207,6 +242,62 @@ mod tests {
                 timing(&requested, definition),
                 Ok(expected),
                 "{requested:?} {definition:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_zone_that_is_named_wins_over_the_default_and_is_told() {
+        let berlin =
+            code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
+        let nowhere = code(&json!({"cron": {"expression": "0 7 * * *"}}));
+        let daily = code(&json!({"every": {"seconds": 86_400}}));
+        let user = |schedule: Option<&str>, zone: Option<&str>, default: Option<&str>| Requested {
+            schedule: schedule.map(Into::into),
+            time_zone: zone.map(Into::into),
+            default_zone: default.map(Into::into),
+            ..Requested::default()
+        };
+        let (nine, tokyo, lima) = (Some("0 9 * * *"), Some("Asia/Tokyo"), Some("America/Lima"));
+        for (requested, definition, told) in [
+            (
+                user(nine, None, None),
+                None,
+                "0 9 * * * (the cluster's zone)",
+            ),
+            (user(nine, None, lima), None, "0 9 * * * (America/Lima)"),
+            (
+                user(nine, tokyo, lima),
+                Some(&berlin),
+                "0 9 * * * (Asia/Tokyo)",
+            ),
+            // The code's zone belongs to the code's times.
+            (
+                user(nine, None, lima),
+                Some(&berlin),
+                "0 9 * * * (America/Lima)",
+            ),
+            (
+                user(None, None, lima),
+                Some(&berlin),
+                "0 7 * * * (Europe/Berlin)",
+            ),
+            (
+                user(None, None, lima),
+                Some(&nowhere),
+                "0 7 * * * (America/Lima)",
+            ),
+            (
+                user(None, None, lima),
+                Some(&daily),
+                "0 0 * * * (America/Lima)",
+            ),
+        ] {
+            let timing = timing(&requested, definition).unwrap();
+            assert_eq!(timing.told().as_deref(), Some(told));
+            assert!(
+                told.starts_with(timing.schedule().unwrap().as_str()),
+                "the environment has the cron alone"
             );
         }
     }

@@ -20,7 +20,11 @@ use langop_api::{
 };
 use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
 
-use super::{AgentContext, ClusterView, claim, timing::Requested};
+use super::{
+    AgentContext, ClusterView, claim,
+    run::cron_job_facts,
+    timing::{Requested, check_zone},
+};
 use crate::{
     conditions::Invalid,
     frame::Frame,
@@ -168,12 +172,14 @@ pub fn validate(
     }
     let resynthesize = resynthesize(context, &mut remarks);
     let cluster = context.cluster.as_ref();
+    let zone = default_zone(context, settings, &mut faults);
     let run = run(
         spec,
         &references,
         workspace,
         cluster,
         settings,
+        zone,
         now,
         &mut faults,
     );
@@ -298,6 +304,7 @@ fn run(
     workspace: Option<Workspace>,
     cluster: Option<&ClusterView>,
     settings: &Settings,
+    default_zone: Option<String>,
     now: Timestamp,
     faults: &mut Faults,
 ) -> Run {
@@ -314,7 +321,10 @@ fn run(
         ),
         sidecars: sidecars(references, faults),
         workspace,
-        requested: requested(spec, now, faults),
+        requested: Requested {
+            default_zone,
+            ..requested(spec, now, faults)
+        },
         max_iterations: spec
             .limits
             .as_ref()
@@ -402,9 +412,36 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> R
         mode: spec.execution_mode,
         schedule: spec.schedule.clone(),
         time_zone: spec.time_zone.clone(),
+        default_zone: None,
         replicas: spec.replicas,
         suspended: spec.suspend == Some(true),
     }
+}
+
+/// The zone of a schedule that names none. Of a LanguageCluster that cannot be read, the live CronJob knows more than we do.
+fn default_zone(
+    context: &AgentContext<'_>,
+    settings: &Settings,
+    faults: &mut Faults,
+) -> Option<String> {
+    let Some(cluster) = &context.cluster else {
+        return settings.time_zone.clone();
+    };
+    if cluster.agent_egress.is_none() {
+        let live = cron_job_facts(&context.observed);
+        return live.and_then(|live| live.time_zone.clone());
+    }
+    let zone = cluster.time_zone.as_deref();
+    if let Some(Err(error)) = zone.map(check_zone) {
+        faults.spec(format!(
+            "timeZone of the LanguageCluster '{}': {error}",
+            cluster.name
+        ));
+    }
+    cluster
+        .time_zone
+        .clone()
+        .or_else(|| settings.time_zone.clone())
 }
 
 fn timeout(spec: &LanguageAgentSpec) -> Result<Option<Timeout>, String> {

@@ -52,6 +52,7 @@ pub fn framing<'a>(
         ingress_from: cluster
             .map(|cluster| cluster.spec.ingress_from.clone())
             .unwrap_or_default(),
+        time_zone: cluster.and_then(|cluster| cluster.spec.time_zone.clone()),
     })
 }
 

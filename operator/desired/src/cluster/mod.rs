@@ -13,6 +13,7 @@ use langop_api::{
 };
 
 use crate::{
+    agent::timing,
     conditions::{Invalid, Standing},
     meta::{Owner, owner_of},
     observed::{Facts, Observed},
@@ -67,6 +68,9 @@ pub fn validate(
             .map_err(|error| Invalid::spec(format!("resourceQuotas: {resource}: {error}")))?;
     }
     no_system_subjects(&cluster.spec)?;
+    if let Some(zone) = &cluster.spec.time_zone {
+        timing::check_zone(zone).map_err(|error| Invalid::spec(format!("timeZone: {error}")))?;
+    }
     let owner = owner_of(cluster).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     Ok(ValidatedCluster {
         name: owner.name.clone(),

@@ -12,8 +12,8 @@ use super::{SHARED, extract, pod, sole};
 use crate::agent::code;
 use crate::hash;
 use crate::observed::{
-    ChildKind, CodeFacts, Controller, Demands, DeploymentFacts, Facts, JobFacts, Kept, Observed,
-    Offered,
+    ChildKind, CodeFacts, Controller, CronJobFacts, Demands, DeploymentFacts, Facts, JobFacts,
+    Kept, Observed, Offered,
 };
 
 /// Our labels that decisions read.
@@ -174,11 +174,7 @@ fn shared(kind: ChildKind, managed: &Managed<'_>) -> String {
 fn facts(kind: ChildKind, live: &Value, labels: &Kept, managed: &Managed<'_>) -> Facts {
     match kind {
         ChildKind::Deployment => Facts::Deployment(deployment(live)),
-        ChildKind::CronJob => Facts::CronJob {
-            active: count(live.pointer("/status/active")),
-            last_schedule: pointed_text(live, "/status/lastScheduleTime"),
-            suspended: is_true(live, "/spec/suspend"),
-        },
+        ChildKind::CronJob => Facts::CronJob(cron_job(live)),
         ChildKind::Job => Facts::Job(job(live)),
         ChildKind::Pod => Facts::Pod(pod::reduce(live)),
         ChildKind::ConfigMap if labels.get(labels::AGENT).is_some() => {
@@ -244,7 +240,25 @@ fn deployment(live: &Value) -> DeploymentFacts {
     }
 }
 
+fn cron_job(live: &Value) -> CronJobFacts {
+    CronJobFacts {
+        active: count(live.pointer("/status/active")),
+        schedule: pointed_text(live, "/spec/schedule").unwrap_or_default(),
+        time_zone: pointed_text(live, "/spec/timeZone"),
+        suspended: is_true(live, "/spec/suspend"),
+    }
+}
+
 fn job(live: &Value) -> JobFacts {
+    JobFacts {
+        by_hand: live
+            .pointer("/metadata/annotations/cronjob.kubernetes.io~1instantiate")
+            .is_some(),
+        ..course(live)
+    }
+}
+
+fn course(live: &Value) -> JobFacts {
     let ended = |type_: &str| {
         condition(live, type_).filter(|condition| text(condition, "status") == Some("True"))
     };
@@ -254,8 +268,8 @@ fn job(live: &Value) -> JobFacts {
         JobFacts {
             succeeded: Some(true),
             ended,
-            message: None,
             had_pod: true,
+            ..JobFacts::default()
         }
     } else if let Some(failed) = ended("Failed") {
         JobFacts {
@@ -263,6 +277,7 @@ fn job(live: &Value) -> JobFacts {
             ended: since(failed),
             message: ending_message(failed),
             had_pod: true,
+            ..JobFacts::default()
         }
     } else {
         JobFacts {

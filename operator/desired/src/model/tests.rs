@@ -334,6 +334,7 @@ fn a_proxy_reaches_the_internet_or_what_is_named() {
         allowed_egress: vec![],
         model_egress: upstream.map(|upstream| serde_json::from_value(upstream).unwrap()),
         ingress_from: vec![],
+        time_zone: None,
     };
     use langop_api::cluster::AgentEgress::{Allow, Deny};
     let (open, deny) = (view(Some(Allow), None), view(Some(Deny), None));

@@ -1,9 +1,10 @@
 //! Events about agents: one for each thing that happened.
 
+use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{
-    agent::{code, decide::Decision},
-    observed::ChildKind,
+    agent::{code, decide::Decision, timing},
+    observed::{ChildKind, Facts},
 };
 
 use super::{
@@ -98,9 +99,32 @@ pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[W
             (ChildKind::CronJob, Verb::Updated) => (Reason::CronJobUpdated, "changed"),
             _ => continue,
         };
-        let note = format!("{} '{name}' was {what}", crate::child::name(*kind));
+        let when = when(ctx, agent, *kind, name).unwrap_or_default();
+        let note = format!("{} '{name}' was {what}{when}", crate::child::name(*kind));
         ctx.events
             .publish(agent, Severity::Normal, reason, &note)
+            .await;
+    }
+}
+
+/// When a CronJob runs, as it is now.
+fn when(ctx: &Context, agent: &LanguageAgent, kind: ChildKind, name: &str) -> Option<String> {
+    let live = ctx.index.get(kind, &agent.namespace()?, name)?;
+    let Facts::CronJob(facts) = &live.facts else {
+        return None;
+    };
+    let times = timing::in_zone(&facts.schedule, facts.time_zone.as_deref());
+    Some(format!(": it runs at {times}"))
+}
+
+/// Runs that were ended because they could not start any more.
+pub(super) async fn ended_runs(ctx: &Context, agent: &LanguageAgent, jobs: &[String]) {
+    for job in jobs {
+        let note = format!(
+            "the run of Job '{job}' never started and its pods have changed since, so it was ended: the next run is made from what is wanted now"
+        );
+        ctx.events
+            .publish(agent, Severity::Normal, Reason::RunEnded, &note)
             .await;
     }
 }

@@ -10,7 +10,7 @@ pub(crate) use answer::Answer;
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::batch::v1::CronJob, jiff::Timestamp};
 use kube::api::PropagationPolicy;
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::SynthesisInfo, condition::types};
 use langop_desired::{
@@ -19,7 +19,7 @@ use langop_desired::{
         build::{self, Built, Fate},
         code,
         decide::{self, Decision, InFlight},
-        history, known,
+        history, known, run,
         status::{self, StatusInput, interrupted, status},
         validate::{ValidatedAgent, validate},
     },
@@ -115,6 +115,12 @@ async fn proceed(
         .await?
         .settle();
     drop(turn);
+    let ended = match &children {
+        Ok(children) => end_superseded(ctx, &children.cron_jobs, &context).await,
+        Err(_) => Ok(Vec::new()),
+    };
+    let ended = or_announce(ctx, context.agent, &written, ended).await?;
+    announce::ended_runs(ctx, context.agent, &ended).await;
     // From here on things are only told, but for a call, which begins when it is recorded.
     if !written.is_empty() && plan.call.is_none() {
         ctx.precedence.give_way().await;
@@ -375,6 +381,19 @@ async fn end_other_mode(
         apply::delete(ctx, old, PropagationPolicy::Foreground).await?;
     }
     Ok(obstacle)
+}
+
+/// Ends the runs that cannot start any more. Gives their names.
+async fn end_superseded(
+    ctx: &Context,
+    wanted: &[CronJob],
+    context: &AgentContext<'_>,
+) -> Result<Vec<String>, ReconcileError> {
+    let runs = run::superseded(wanted, &context.observed, now());
+    for run in &runs {
+        apply::delete(ctx, run, PropagationPolicy::Background).await?;
+    }
+    Ok(runs.into_iter().map(|run| run.name.clone()).collect())
 }
 
 /// Children that must not be removed although they are not among those that are applied.

@@ -13,10 +13,12 @@ use crate::{
 };
 
 /// Reasons of not being ready although the workload is.
-const RUNNING: [Reason; 3] = [
+const RUNNING: [Reason; 5] = [
     Reason::EgressDenied,
     Reason::WorkspaceShrinkRefused,
     Reason::ReferenceNotFound,
+    Reason::RunsSkipped,
+    Reason::WorkspaceKept,
 ];
 /// Reasons of Reconciling that concern only the next code.
 const SYNTHESIS: [Reason; 3] = [

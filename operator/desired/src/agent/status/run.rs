@@ -1,26 +1,24 @@
-//! How a run that is under way gets on: a Job whose pod cannot start is told as a Deployment's would be. How runs ended is counted
-//! elsewhere (see [`crate::agent::executions`]).
+//! How a run that is under way gets on: a Job whose pod cannot start is told as a Deployment's would be, and one that takes so long that
+//! others are skipped is told as that. How runs ended is counted elsewhere (see [`crate::agent::executions`]).
 //!
 //! What is told of a run stays told until the run gets on, so that a container that crashes and starts in turns does not turn the
 //! conditions with it.
-
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::{Reason, types};
 
 use super::StatusInput;
 use crate::{
-    agent::ObservedAgent,
-    backoff,
+    agent::{
+        ObservedAgent,
+        run::{holds_back_from, pod_is_due, pods_of, start_is_due},
+    },
     conditions::{self, Standing},
-    observed::{Facts, Observed, PodFacts},
+    observed::Observed,
 };
 
-/// By then a Job has a pod, or is refused one: its controller says that in events only.
-const TIME_FOR_A_POD: Duration = Duration::from_secs(30);
-
-/// What keeps a run that is under way from getting on, if anything; of several, the first by name.
+/// What keeps a run that is under way from getting on, if anything, else that it keeps others from being made; of several, the first by
+/// name.
 pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
     let observed = input.observed;
     observed
@@ -29,23 +27,23 @@ pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
             Some(due) => (due <= input.now).then(|| without_pod(job)),
             None => in_trouble(input, job),
         })
+        .or_else(|| {
+            observed
+                .running_jobs()
+                .find_map(|job| holding_back(input, job))
+        })
 }
 
-/// When a Job that has no pod yet is to be looked at again, if there is one.
+/// When a run that is under way is to be looked at again although nothing is heard of it, if there is one.
 pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
-    let due = observed
-        .running_jobs()
-        .filter_map(|job| pod_is_due(job, observed));
-    due.filter(|due| *due > now).min()
-}
-
-/// By when a Job that never had a pod should have one.
-fn pod_is_due(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
-    let had_pod = matches!(&job.facts, Facts::Job(facts) if facts.had_pod);
-    if had_pod || pods_of(job, observed).next().is_some() {
-        return None;
-    }
-    Some(backoff::due(job.created.parse().ok()?, TIME_FOR_A_POD))
+    let due = observed.running_jobs().flat_map(|job| {
+        [
+            pod_is_due(job, observed),
+            start_is_due(job, observed),
+            holds_back_from(job, observed),
+        ]
+    });
+    due.flatten().filter(|due| *due > now).min()
 }
 
 fn without_pod(job: &Observed) -> Standing {
@@ -65,27 +63,41 @@ fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
         .peekable();
     starting.peek()?;
     let prefix = about(job);
+    let late = start_is_due(job, input.observed).filter(|due| *due <= input.now);
     let message = match starting.find_map(|pod| pod.trouble_at(input.now)) {
         Some(trouble) => format!("{prefix}{trouble}"),
-        None => conditions::find(&input.previous.conditions, types::READY)
-            .filter(|ready| ready.reason == Reason::RolloutInProgress.as_str())
-            .filter(|ready| ready.message.starts_with(&prefix))?
-            .message
-            .clone(),
+        None => match told_before(input, &prefix) {
+            Some(told) => told,
+            None => {
+                late?;
+                format!(
+                    "{prefix}its pod does not start: see its events, by `kubectl describe pod --selector batch.kubernetes.io/job-name={}`",
+                    job.name
+                )
+            }
+        },
     };
     Some(Standing::Progressing(Reason::RolloutInProgress, message))
 }
 
-fn about(job: &Observed) -> String {
-    format!("the run of Job '{}' does not get on: ", job.name)
+fn told_before(input: &StatusInput<'_>, prefix: &str) -> Option<String> {
+    conditions::find(&input.previous.conditions, types::READY)
+        .filter(|ready| ready.reason == Reason::RolloutInProgress.as_str())
+        .filter(|ready| ready.message.starts_with(prefix))
+        .map(|ready| ready.message.clone())
 }
 
-fn pods_of<'a>(
-    job: &'a Observed,
-    observed: &'a ObservedAgent,
-) -> impl Iterator<Item = &'a PodFacts> {
-    observed.pods.iter().filter_map(|pod| match &pod.facts {
-        Facts::Pod(facts) if pod.controller.as_ref()?.uid == job.uid => Some(facts),
-        _ => None,
-    })
+fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
+    holds_back_from(job, input.observed).filter(|from| *from <= input.now)?;
+    Some(Standing::Progressing(
+        Reason::RunsSkipped,
+        format!(
+            "no run since {}: the run of Job '{}' still goes, and the next ones wait for its end; spec.limits.timeout ends a run that takes too long",
+            job.created, job.name
+        ),
+    ))
+}
+
+fn about(job: &Observed) -> String {
+    format!("the run of Job '{}' does not get on: ", job.name)
 }

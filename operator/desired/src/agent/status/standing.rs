@@ -6,7 +6,7 @@ use langop_api::condition::Reason;
 use super::{
     StatusInput,
     condition::{not_found, of_attempt},
-    deployment_facts, run,
+    cron_job_active, deployment_facts, run,
 };
 use crate::{
     agent::{
@@ -113,7 +113,12 @@ fn of_workload(input: &StatusInput<'_>) -> Standing {
 fn of_cron_job(input: &StatusInput<'_>) -> Standing {
     match input.observed.cron_job {
         Some(_) => run::problem(input).unwrap_or_else(|| {
-            Standing::Ready(Reason::AsDesired, "the next run is planned".to_owned())
+            // By the same number that is told as active, so that the two change in one write.
+            let message = match cron_job_active(input.observed) {
+                Some(0) | None => "the next run is planned",
+                Some(_) => "a run is under way",
+            };
+            Standing::Ready(Reason::AsDesired, message.to_owned())
         }),
         None => Standing::Progressing(
             Reason::RolloutInProgress,

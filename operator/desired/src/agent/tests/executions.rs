@@ -15,6 +15,7 @@ fn ended(succeeded: bool, at: &str) -> JobFacts {
         ended: Some(at.into()),
         message: (!succeeded).then(|| "BackoffLimitExceeded".into()),
         had_pod: true,
+        by_hand: false,
     }
 }
 

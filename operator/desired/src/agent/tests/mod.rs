@@ -32,7 +32,10 @@ use crate::{
     conditions::Invalid,
     digest,
     namesake::Namesake,
-    observed::{ChildKind, Controller, DeploymentFacts, Facts, JobFacts, Kept, Observed, PodFacts},
+    observed::{
+        ChildKind, Controller, CronJobFacts, DeploymentFacts, Facts, JobFacts, Kept, Observed,
+        PodFacts,
+    },
     references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
     settings::Settings,
 };
@@ -275,11 +278,11 @@ pub(super) fn cron_job(active: i32) -> Arc<Observed> {
     Arc::new(child(
         ChildKind::CronJob,
         "scout",
-        Facts::CronJob {
+        Facts::CronJob(CronJobFacts {
             active,
-            last_schedule: None,
-            suspended: false,
-        },
+            schedule: "0 9 * * *".into(),
+            ..CronJobFacts::default()
+        }),
     ))
 }
 

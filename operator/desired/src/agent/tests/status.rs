@@ -12,6 +12,7 @@ use crate::{
     agent::{
         attempt::{self, Failed},
         build::Fate,
+        run,
         status::{StatusInput, due, interrupted, status},
     },
     conditions::{self, Standing},
@@ -717,7 +718,11 @@ fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
         all(&status)
     );
     assert!(message(&status, types::READY).contains("kubectl describe job scout-7"));
-    assert_eq!(due(&late.observed, now()), None);
+    assert_eq!(
+        due(&late.observed, now()),
+        Some("2026-03-02T09:00:30Z".parse().unwrap()),
+        "when the next run would be skipped"
+    );
     // One that had a pod is not refused one: its end is on the way.
     let mut had = (*late.observed.jobs[0]).clone();
     had.facts = Facts::Job(JobFacts {
@@ -774,5 +779,159 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
     for facts in [ready, ended] {
         let world = run_under_way(5, vec![pod("Job", facts)]);
         assert!(all(&world.status_after(&told, None)).contains(&"Ready=True/AsDesired".to_owned()));
+    }
+}
+
+/// A run that fires each hour, made so many seconds ago.
+fn hourly(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
+    let mut world = run_under_way(seconds, pods);
+    world.observed.cron_job = Some(with_facts(CronJobFacts {
+        active: 1,
+        schedule: "0 * * * *".into(),
+        ..CronJobFacts::default()
+    }));
+    world
+}
+
+fn with_facts(facts: CronJobFacts) -> Arc<Observed> {
+    let mut cron_job = (*cron_job(1)).clone();
+    cron_job.facts = Facts::CronJob(facts);
+    Arc::new(cron_job)
+}
+
+fn working_pod() -> Arc<Observed> {
+    let facts = PodFacts {
+        phase: "Running".into(),
+        ready: true,
+        ..PodFacts::default()
+    };
+    pod("Job", facts)
+}
+
+#[test]
+fn a_run_that_others_wait_for_is_told_until_it_ends() {
+    // It is noon; a run that began at 11:00 may still end in time.
+    let begun = |seconds| hourly(seconds, vec![working_pod()]);
+    let in_time = begun(3600);
+    assert_eq!(
+        message(&in_time.status(), types::READY),
+        "a run is under way"
+    );
+    let soon = due(&in_time.observed, now()).unwrap();
+    assert_eq!(soon.as_second() - now().as_second(), 30, "looked at again");
+
+    let long = begun(7200);
+    let status = long.status();
+    assert!(
+        all(&status).contains(&"Reconciling=True/RunsSkipped".to_owned()),
+        "{:?}",
+        all(&status)
+    );
+    assert_eq!(status.phase, Some(AgentPhase::Running));
+    let told = message(&status, types::READY);
+    assert!(
+        told.contains("no run since 2026-03-01T10:00:00Z") && told.contains("'scout-7' still goes"),
+        "{told}"
+    );
+    assert_eq!(long.status_after(&status, None), status, "and once");
+
+    // Nobody waits for a run made by hand, for one while nothing is planned, or for one that ended.
+    let mut by_hand = begun(7200);
+    let mut job = (*by_hand.observed.jobs[0]).clone();
+    job.facts = Facts::Job(JobFacts {
+        by_hand: true,
+        ..JobFacts::default()
+    });
+    by_hand.observed.jobs = vec![Arc::new(job)];
+    let mut asleep = begun(7200);
+    asleep.observed.cron_job = Some(with_facts(CronJobFacts {
+        active: 1,
+        schedule: "0 * * * *".into(),
+        suspended: true,
+        ..CronJobFacts::default()
+    }));
+    let mut ended = begun(7200);
+    ended.observed.jobs = vec![];
+    ended.observed.cron_job = Some(cron_job(0));
+    for world in [by_hand, asleep, ended] {
+        let after = world.status_after(&status, None);
+        assert!(
+            all(&after).contains(&"Ready=True/AsDesired".to_owned()),
+            "{:?}",
+            all(&after)
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_does_not_start_and_says_nothing_is_told_in_time() {
+    let world = |seconds| run_under_way(seconds, vec![waiting_pod(None)]);
+    assert!(all(&world(599).status()).contains(&"Ready=True/AsDesired".to_owned()));
+    let again = due(&world(599).observed, now()).unwrap();
+    assert_eq!(again.as_second() - now().as_second(), 1);
+    let told = message(&world(600).status(), types::READY);
+    assert!(told.contains("job-name=scout-7"), "{told}");
+}
+
+#[test]
+fn the_longest_run_is_the_specs_else_the_codes_else_the_settings_and_is_told() {
+    for (spec, code, setting, told) in [
+        (Some("10m"), Some(1200), Some(60), Some("10m")),
+        (None, Some(1200), Some(60), Some("20m")),
+        (None, None, Some(21_600), Some("6h")),
+        (None, None, None, None),
+    ] {
+        let mut world = World::of_spec(&json!({"instructions": "one", "schedule": "0 9 * * *"}));
+        if let Some(timeout) = spec {
+            world.patch(&json!({"limits": {"timeout": timeout}}));
+        }
+        world.settings.run_timeout = setting;
+        let constraints = code.map_or(json!({}), |seconds| json!({"timeoutSeconds": seconds}));
+        world.store(&json!({"constraints": constraints}));
+        assert_eq!(world.status().run_timeout.as_deref(), told);
+    }
+}
+
+#[test]
+fn a_run_that_never_started_ends_when_the_pods_that_are_wanted_change() {
+    let cause = "container 'agent': the image 'x' cannot be pulled";
+    let started = PodFacts {
+        phase: "Running".into(),
+        trouble: Some(trouble("crashes")),
+        ..PodFacts::default()
+    };
+    let superseded = |world: &World| {
+        let wanted = world.build().children.cron_jobs;
+        let runs = run::superseded(&wanted, &world.observed, now());
+        runs.iter().map(|run| run.name.clone()).collect::<Vec<_>>()
+    };
+    for (what, seconds, pods, is_ended) in [
+        ("in trouble", 5, vec![waiting_pod(Some(cause))], true),
+        ("young", 5, vec![waiting_pod(None)], false),
+        ("silent for long", 600, vec![waiting_pod(None)], true),
+        ("refused its pod", 30, vec![], true),
+        ("no pod yet", 29, vec![], false),
+        ("works", 7200, vec![working_pod()], false),
+        ("started once", 7200, vec![pod("Job", started)], false),
+    ] {
+        let mut world = run_under_way(seconds, pods);
+        let wanted = &world.build().children.cron_jobs[0];
+        let made_from = wanted.spec.job_template.metadata.clone().unwrap();
+        let mut job = (*world.observed.jobs[0]).clone();
+        job.annotations = made_from.annotations.unwrap().into_iter().collect();
+        job.controller = Some(Controller {
+            kind: "CronJob".into(),
+            name: "scout".into(),
+            uid: world.observed.cron_job.as_ref().unwrap().uid.clone(),
+        });
+        world.observed.jobs = vec![Arc::new(job.clone())];
+        assert!(superseded(&world).is_empty(), "{what}: nothing has changed");
+        world.patch(&json!({"image": "corrected"}));
+        let ended: &[&str] = if is_ended { &["scout-7"] } else { &[] };
+        assert_eq!(superseded(&world), ended, "{what}");
+        // Somebody else's Job with our label.
+        job.controller = None;
+        world.observed.jobs = vec![Arc::new(job)];
+        assert!(superseded(&world).is_empty(), "{what}");
     }
 }

@@ -204,6 +204,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             allowed_egress: vec![],
             model_egress: None,
             ingress_from: vec![],
+            time_zone: None,
         });
         let built = world.build();
         assert_eq!(

@@ -68,6 +68,7 @@ fn world(
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
+        time_zone: None,
     });
     world.settings = settings;
     world

@@ -1,0 +1,141 @@
+//! The runs of an agent that runs at times: which Jobs are under way, which of them never started, and which hold the next ones back. How
+//! runs ended is counted in [`super::executions`]; what is said of them is in [`super::status`].
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::{batch::v1::CronJob, core::v1::PodTemplateSpec},
+    jiff::Timestamp,
+};
+use langop_api::names::annotations;
+use langop_dsl::CronSchedule;
+
+use super::ObservedAgent;
+use crate::{
+    backoff, hash,
+    observed::{CronJobFacts, Facts, JobFacts, Observed, PodFacts},
+};
+
+/// By then a Job has a pod, or is refused one: its controller says that in events only.
+const TIME_FOR_A_POD: Duration = Duration::from_secs(30);
+/// By then the container of a run has started, however large its image: what keeps it is said in events only (a volume, for one).
+const TIME_TO_START: Duration = Duration::from_mins(10);
+/// How much later than planned a run may come without being called skipped.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What Jobs carry, so that it can be told whether they are of the pods that are wanted now.
+pub(super) fn template_hash(template: &PodTemplateSpec) -> String {
+    hash::of_json(template)
+}
+
+/// The runs that did not start and now cannot: the pods that are wanted have changed since, and under `Forbid` these would keep the
+/// corrected ones from ever being made. A run that may yet start, or that has, is none of them.
+pub fn superseded(
+    wanted: &[CronJob],
+    observed: &ObservedAgent,
+    now: Timestamp,
+) -> Vec<Arc<Observed>> {
+    let (Some(cron_job), Some(live)) = (wanted.first(), observed.cron_job.as_ref()) else {
+        return Vec::new();
+    };
+    let template = cron_job.spec.job_template.metadata.as_ref();
+    let wanted = template
+        .and_then(|metadata| {
+            metadata
+                .annotations
+                .as_ref()?
+                .get(annotations::TEMPLATE_HASH)
+        })
+        .map(String::as_str);
+    let is_superseded = |job: &&Arc<Observed>| {
+        let controller = job.controller.as_ref();
+        is_under_way(job)
+            && controller.is_some_and(|controller| controller.uid == live.uid)
+            && job.annotations.get(annotations::TEMPLATE_HASH) != wanted
+            && is_stuck(job, observed, now)
+    };
+    observed
+        .jobs
+        .iter()
+        .filter(is_superseded)
+        .cloned()
+        .collect()
+}
+
+/// A Job that has not ended.
+pub(super) fn is_under_way(job: &Observed) -> bool {
+    !job.deleting && facts(job).is_some_and(|facts| facts.succeeded.is_none())
+}
+
+fn facts(job: &Observed) -> Option<&JobFacts> {
+    match &job.facts {
+        Facts::Job(facts) => Some(facts),
+        _ => None,
+    }
+}
+
+/// Whether a run never started, and something keeps it from that.
+fn is_stuck(job: &Observed, observed: &ObservedAgent, now: Timestamp) -> bool {
+    if let Some(due) = pod_is_due(job, observed) {
+        return due <= now;
+    }
+    let mut pods = pods_of(job, observed).peekable();
+    pods.peek().is_some()
+        && pods_of(job, observed).all(|pod| !has_started(pod))
+        && (pods.any(|pod| pod.trouble_at(now).is_some())
+            || start_is_due(job, observed).is_some_and(|due| due <= now))
+}
+
+/// The container that a pod is for runs, or ran.
+fn has_started(pod: &PodFacts) -> bool {
+    !matches!(pod.phase.as_str(), "" | "Pending")
+}
+
+/// By when a Job that never had a pod should have one.
+pub(super) fn pod_is_due(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
+    let had_pod = facts(job).is_some_and(|facts| facts.had_pod);
+    if had_pod || pods_of(job, observed).next().is_some() {
+        return None;
+    }
+    Some(backoff::due(job.created.parse().ok()?, TIME_FOR_A_POD))
+}
+
+/// By when a run whose pod has not started should have.
+pub(super) fn start_is_due(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
+    let mut pods = pods_of(job, observed).peekable();
+    pods.peek()?;
+    if pods.any(has_started) {
+        return None;
+    }
+    Some(backoff::due(job.created.parse().ok()?, TIME_TO_START))
+}
+
+/// From when on a run that is still under way keeps others from being made: the time after its own. None for a run made by hand, which
+/// holds nothing back, and while none is planned.
+pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
+    let cron_job = cron_job_facts(observed)?;
+    if cron_job.suspended || cron_job.active == 0 || facts(job)?.by_hand {
+        return None;
+    }
+    let created: Timestamp = job.created.parse().ok()?;
+    let zone = cron_job.time_zone.as_deref();
+    let schedule = CronSchedule::parse(&cron_job.schedule, zone, created).ok()?;
+    Some(backoff::due(schedule.next_after(created)?, GRACE))
+}
+
+pub(super) fn cron_job_facts(observed: &ObservedAgent) -> Option<&CronJobFacts> {
+    match &observed.cron_job.as_ref()?.facts {
+        Facts::CronJob(facts) => Some(facts),
+        _ => None,
+    }
+}
+
+pub(super) fn pods_of<'a>(
+    job: &'a Observed,
+    observed: &'a ObservedAgent,
+) -> impl Iterator<Item = &'a PodFacts> {
+    observed.pods.iter().filter_map(|pod| match &pod.facts {
+        Facts::Pod(facts) if pod.controller.as_ref()?.uid == job.uid => Some(facts),
+        _ => None,
+    })
+}
