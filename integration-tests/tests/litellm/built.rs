@@ -32,8 +32,9 @@ pub(crate) fn built(spec: &Value) -> Built {
         "spec": spec,
     }))
     .unwrap();
-    let validated = model::validate(&model, &[]).unwrap();
-    let children = model::build(&validated, &Settings::default());
+    let settings = Settings::default();
+    let validated = model::validate(&model, &[], None, &settings).unwrap();
+    let children = model::build(&validated, &settings);
     let template = children.deployments[0].spec.clone().unwrap().template;
     let container = template.spec.unwrap().containers.remove(0);
     Built {
