@@ -164,20 +164,23 @@ fn standing_so(kind: &str, standing: Standing) -> Value {
         }
         "LanguageCluster" => {
             let cluster: LanguageCluster = serde_json::from_value(sent.clone()).unwrap();
-            with(sent, cluster::status(&cluster, Err(standing), None, now))
+            with(
+                sent,
+                cluster::status(&cluster, Err(standing), None, None, now),
+            )
         }
         "LanguageModel" => {
             let model: LanguageModel = serde_json::from_value(sent.clone()).unwrap();
             with(
                 sent,
-                model::status(&model, Err(standing), rollout, &settings, now),
+                model::status(&model, Err(standing), None, rollout, &settings, now),
             )
         }
         "LanguageTool" => {
             let tool: LanguageTool = serde_json::from_value(sent.clone()).unwrap();
             with(
                 sent,
-                tool::status(&tool, Err(standing), rollout, &settings, now),
+                tool::status(&tool, Err(standing), None, rollout, &settings, now),
             )
         }
         other => panic!("{other} has no standing"),

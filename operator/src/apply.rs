@@ -468,6 +468,20 @@ enum Extent {
 /// Makes the fields ours that others have where only we may write, so that the next apply removes them; whether there were any. Nothing
 /// but their owner changes.
 async fn reclaim(ctx: &Context, item: &Item, extent: Extent) -> Result<bool, ReconcileError> {
+    let mut tries = 1;
+    loop {
+        match try_reclaim(ctx, item, extent).await {
+            // Its controller writes its status all the time while it rolls out.
+            Err(error) if error.is_conflict() && tries < RECLAIMS => tries += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// How often that is tried at once.
+const RECLAIMS: u32 = 8;
+
+async fn try_reclaim(ctx: &Context, item: &Item, extent: Extent) -> Result<bool, ReconcileError> {
     let api = child::api(&ctx.client, item.key.kind, Some(&item.key.namespace));
     let failed = |error| ReconcileError::api(act("take back the fields of", item), error);
     let live = api.get(&item.key.name).await.map_err(failed)?;

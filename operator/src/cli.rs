@@ -137,6 +137,22 @@ pub struct RunArgs {
         value_name = "CIDRS"
     )]
     pub cluster_cidrs: Vec<String>,
+    /// Keys of labels (comma list) that agents may give their pods by podLabels: whole keys, or prefixes that end in `/`. Name none that a
+    /// policy, a Service, a mesh or an identity webhook selects by
+    #[arg(
+        long,
+        env = "LANGOP_POD_LABEL_PREFIXES",
+        value_delimiter = ',',
+        default_value = "app.kubernetes.io/version",
+        value_name = "KEYS"
+    )]
+    pub pod_label_prefixes: Vec<String>,
+    /// Whether pods have a user namespace of their own (hostUsers: false); needs nodes that have them
+    #[arg(long, env = "LANGOP_USER_NAMESPACES", default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub user_namespaces: bool,
+    /// Most memory, in MiB, that the objects of one namespace may take in the operator; what is over it is told so, and keeps running
+    #[arg(long, env = "LANGOP_NAMESPACE_MEBIBYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "MIB")]
+    pub namespace_mebibytes: u32,
     /// Ranges (comma list) that no tenant's egress rule may name, beside link-local ones and the clouds' metadata services
     #[arg(
         long,

@@ -45,6 +45,14 @@ impl ReconcileError {
         bounded(&message)
     }
 
+    /// Whether another was faster at the same object.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Api { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, kube::Error::Api(status) if status.is_conflict())
+    }
+
     pub(crate) fn api(act: impl Into<String>, source: kube::Error) -> Self {
         Self::Api {
             act: act.into(),

@@ -13,6 +13,7 @@ mod admin;
 mod apply;
 mod attest;
 mod backoff;
+mod budget;
 mod child;
 mod client;
 mod code;

@@ -234,7 +234,7 @@ fn context(
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     Ok(Context {
         attestor: Attestor::new().context("there is no randomness for a key")?,
-        stores: Stores::default(),
+        stores: Stores::new(settings.namespace_bytes),
         index: Index::default(),
         readiness: Readiness::new(watch::names(&settings.scope)),
         triggers,

@@ -1,5 +1,6 @@
 //! What is asked of the synthesizer: references and instructions into messages. Pure.
 
+use langop_api::tool::{InputSchema, Operation};
 use langop_desired::references::{ModelView, PersonaView, References, ToolView};
 use langop_proto::v1::{
     AgentRef, Model, Persona, PreviousCode, SynthesizeOptions, SynthesizeRequest, Tool,
@@ -41,6 +42,20 @@ pub(crate) fn synthesize(question: Question, references: &References) -> Synthes
     }
 }
 
+/// About how many bytes a request would have, without making it: of tools there may be more text than anybody takes.
+pub(crate) fn size(question: &Question, references: &References) -> usize {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let of_operation = |operation: &Operation| {
+        let schema = operation.input_schema.as_ref().and_then(InputSchema::text);
+        operation.name.len() + length(&operation.description) + schema.map_or(0, str::len)
+    };
+    let tools = references.tools.iter().map(|tool| {
+        let operations = tool.operations.iter().map(of_operation);
+        tool.name.len() + length(&tool.description) + operations.sum::<usize>()
+    });
+    question.instructions.len() + tools.sum::<usize>()
+}
+
 fn tool(view: &ToolView) -> Tool {
     let operations = view.operations.iter().map(|operation| ToolOperation {
         name: operation.name.clone(),
@@ -48,8 +63,9 @@ fn tool(view: &ToolView) -> Tool {
         input_schema: operation
             .input_schema
             .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+            .and_then(InputSchema::text)
+            .unwrap_or_default()
+            .to_owned(),
     });
     Tool {
         name: view.name.clone(),
@@ -79,32 +95,20 @@ fn persona(view: &PersonaView) -> Persona {
 
 #[cfg(test)]
 mod tests {
-    use langop_api::{
-        persona::Distilled,
-        tool::{DeploymentMode, Operation},
-    };
+    use langop_api::persona::Distilled;
+    use langop_desired::settings::Settings;
 
     use super::*;
 
     #[test]
     fn everything_the_code_may_use_is_offered() {
+        let mail = serde_json::from_value(serde_json::json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool", "metadata": {"name": "mail"},
+            "spec": {"image": "i", "description": "sends", "operations": [{"name": "send", "inputSchema": {"type": "object"}}]},
+        }))
+        .unwrap();
         let references = References {
-            tools: vec![ToolView {
-                name: "mail".into(),
-                mode: DeploymentMode::Service,
-                url: String::new(),
-                port: 8080,
-                image: String::new(),
-                env: vec![],
-                resources: None,
-                egress: vec![],
-                description: Some("sends".into()),
-                operations: vec![Operation {
-                    name: "send".into(),
-                    description: None,
-                    input_schema: Some(serde_json::json!({"type": "object"})),
-                }],
-            }],
+            tools: vec![ToolView::new(&mail, &Settings::default())],
             models: vec![ModelView {
                 name: "brain".into(),
                 url: String::new(),
@@ -129,11 +133,14 @@ mod tests {
             variant: Some("2".into()),
             ..Question::default()
         };
+        let about = size(&question, &references);
         let request = synthesize(question, &references);
         assert_eq!(
             request.tools[0].operations[0].input_schema,
             r#"{"type":"object"}"#
         );
+        let texts = ["do it", "mail", "sends", "send", r#"{"type":"object"}"#];
+        assert_eq!(about, texts.map(str::len).iter().sum::<usize>());
         assert_eq!(request.models[0].model, "m-1");
         let persona = request.persona.unwrap();
         assert_eq!(
@@ -142,5 +149,13 @@ mod tests {
         );
         assert_eq!(request.previous.unwrap().instructions, "did it");
         assert_eq!(request.options.unwrap().variant, "2");
+    }
+
+    #[test]
+    fn the_kinds_and_the_treaty_mean_the_same_bound() {
+        use langop_api::{agent::MAX_RESYNTHESIZE, tool::MAX_INPUT_SCHEMA};
+        use langop_proto::limits;
+        assert_eq!(MAX_INPUT_SCHEMA, limits::INPUT_SCHEMA);
+        assert_eq!(MAX_RESYNTHESIZE, limits::SHORT_TEXT);
     }
 }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub synthesis_concurrency: u16,
     /// Reconciles at once, for each kind.
     pub reconcile_concurrency: u16,
+    /// Most bytes that the objects of one namespace may take in the stores.
+    pub namespace_bytes: u64,
     /// What reaches the builders.
     pub build: BuildSettings,
     /// Log filter.
@@ -107,6 +109,11 @@ pub enum SettingsError {
         "LANGOP_DNS_NAMESPACE_LABELS and LANGOP_DNS_POD_LABELS go together: set both, or set both empty and LANGOP_DNS_CIDRS"
     )]
     HalfOfDns,
+    /// What may be a label of a pod.
+    #[error(
+        "LANGOP_POD_LABEL_PREFIXES '{0}' cannot be used: write a key such as example.com/team, or a prefix that ends in '/' such as example.com/; not langop.io/ or all of app.kubernetes.io/, by which policies select"
+    )]
+    LabelPrefix(String),
     /// Pauses in the wrong order.
     #[error(
         "LANGOP_SYNTHESIS_BACKOFF_MAX must not be shorter than LANGOP_SYNTHESIS_BACKOFF_INITIAL"
@@ -136,6 +143,7 @@ impl TryFrom<RunArgs> for Settings {
             synthesis_timeout: args.synthesis_timeout.unsigned_abs(),
             synthesis_concurrency: args.synthesis_concurrency,
             reconcile_concurrency: args.reconcile_concurrency,
+            namespace_bytes: u64::from(args.namespace_mebibytes) << 20,
             build: build_settings(&args)?,
             log: args.log,
             log_format: args.log_format,
@@ -164,6 +172,10 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
             DefaultEgress::Deny => AgentEgress::Deny,
             DefaultEgress::Allow => AgentEgress::Allow,
         },
+        pod_label_prefixes: list(&args.pod_label_prefixes)
+            .map(label_prefix)
+            .collect::<Result<_, _>>()?,
+        user_namespaces: args.user_namespaces,
         refused_namespaces: list(&args.refused_namespaces)
             .map(namespace)
             .collect::<Result<_, _>>()?,
@@ -305,6 +317,22 @@ fn cidrs(setting: &'static str, items: &[String]) -> Result<Vec<String>, Setting
         .collect()
 }
 
+/// A key, or a DNS name and `/`; none of those that we select by.
+fn label_prefix(item: &str) -> Result<String, SettingsError> {
+    let ours = ["langop.io/", "app.kubernetes.io/"];
+    let is_ours = ours.contains(&item) || item.starts_with("langop.io/");
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !is_ours
+        && item.chars().all(good)
+        && item.matches('/').count() <= 1
+        && !item.starts_with('/')
+    {
+        Ok(item.to_owned())
+    } else {
+        Err(SettingsError::LabelPrefix(item.to_owned()))
+    }
+}
+
 fn default_identity() -> String {
     let from_env = std::env::var("HOSTNAME").ok();
     let host =
@@ -426,6 +454,10 @@ mod tests {
             ["--dns-pod-labels", ""],
             ["--dns-namespace-labels", ""],
             ["--synthesis-backoff-max", "1s"],
+            ["--pod-label-prefixes", "langop.io/"],
+            ["--pod-label-prefixes", "app.kubernetes.io/"],
+            ["--pod-label-prefixes", "a/b/c"],
+            ["--pod-label-prefixes", "*"],
         ] {
             assert!(settings(&bad).is_err(), "{bad:?}");
         }

@@ -7,6 +7,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use langop_api::{
+    bounds,
     condition::{Reason, types},
     names::managers,
 };
@@ -65,6 +66,10 @@ pub(crate) async fn write<K: Stored>(
     if previous.as_ref() == Some(status) {
         return Ok(Written::No);
     }
+    let status = &fitted::<K>(status)?;
+    if previous.as_ref() == Some(status) {
+        return Ok(Written::No);
+    }
     let name = object.name_any();
     if previous.as_ref() != object.status() {
         return Err(ReconcileError::Overtaken {
@@ -103,6 +108,20 @@ pub(crate) async fn write<K: Stored>(
     watch::take_own(ctx, answer, object);
     announce_stall(ctx, object, previous.as_ref(), status).await;
     Ok(Written::Yes)
+}
+
+/// A status within the bounds of its schema.
+fn fitted<K: Stored>(status: &K::Status) -> Result<K::Status, ReconcileError> {
+    let fit = |mut status| {
+        bounds::fit(K::KIND.as_str(), &mut status);
+        serde_json::from_value(status)
+    };
+    serde_json::to_value(status)
+        .and_then(fit)
+        .map_err(|source| ReconcileError::Json {
+            what: format!("the status of a {}", K::KIND.as_str()),
+            source,
+        })
 }
 
 /// What the synthesis itself announces, once.

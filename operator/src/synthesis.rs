@@ -10,7 +10,10 @@ use std::{
 
 use langop_desired::agent::decide::InFlight;
 use langop_program::fair::Places;
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinHandle,
+};
 
 use crate::{
     metrics::Metrics,
@@ -28,6 +31,8 @@ pub(crate) struct Synthesis {
     pub(crate) personas: Calls<String, Result<String, Failure>>,
     epochs: Mutex<HashMap<String, u64>>,
     not_before: Mutex<HashMap<String, Asked>>,
+    /// Room for the questions that are held at once, in KiB.
+    room: Semaphore,
     paces: Mutex<HashMap<String, Pace>>,
     /// Least time between the questions of one object, but for the first ones.
     pause: Duration,
@@ -40,6 +45,10 @@ struct Asked {
     question: String,
     until: Instant,
 }
+
+/// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones there is room for more than are ever asked at
+/// once; of the largest, for a few.
+const ROOM_KIB: u32 = 16 * 1024;
 
 impl Synthesis {
     pub(crate) fn new(
@@ -59,10 +68,18 @@ impl Synthesis {
             personas: Calls::new(places, under_way),
             epochs: Mutex::default(),
             not_before: Mutex::default(),
+            room: Semaphore::new(ROOM_KIB as usize),
             paces: Mutex::default(),
             pause,
             longest_pause,
         }
+    }
+
+    /// Waits for room for a question of so many bytes. It is free again when what is returned is dropped.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM_KIB);
+        // Never closed, so the permits are always given.
+        self.room.acquire_many(kib.min(ROOM_KIB)).await.ok()
     }
 
     /// Whether the synthesizer came back since the last call for this object.

@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn references_count_only_in_their_namespace() {
-        let stores = Stores::default();
+        let stores = Stores::new(u64::MAX);
         for (namespace, name, tool) in [
             ("n", "uses", "t"),
             ("n", "other", "x"),

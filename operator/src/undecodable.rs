@@ -1,11 +1,14 @@
 //! Objects of ours that cannot be read: they are told so, and harm nobody else.
 
+use std::time::Duration;
+
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     api::{DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
 use langop_api::{
+    bounds,
     condition::{Reason, types},
     names::managers,
 };
@@ -18,7 +21,7 @@ use crate::{
     events::Severity,
     objects::Stored,
     runner::{Done, Outcome},
-    status,
+    status, watch,
 };
 
 /// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.
@@ -38,16 +41,30 @@ pub(crate) async fn report<K: Stored>(
     else {
         return Ok(Outcome::Unchanged.into());
     };
+    let mut again = None;
     let before = live
         .data
         .get("status")
         .cloned()
         .unwrap_or_else(|| json!({}));
-    let why = why::<K>(&live).unwrap_or_else(|| invalid.error.clone());
+    let why = match why::<K>(&live) {
+        Some(why) => why,
+        // It can be read, and had no room.
+        None if has_room::<K>(ctx, &live) => return Ok(Outcome::Unchanged.into()),
+        None => {
+            again = Some(UNTIL_ROOM);
+            invalid.error.clone()
+        }
+    };
     let message = bounded(&format!("this {} cannot be read: {why}", K::KIND.as_str()));
-    let after = told(&before, metadata.generation.unwrap_or_default(), &message);
+    let mut after = told(&before, metadata.generation.unwrap_or_default(), &message);
+    bounds::fit(K::KIND.as_str(), &mut after);
+    let stalled = || {
+        let done = Done::from(Outcome::Stalled);
+        again.map_or(done, |pause| done.again_in(pause))
+    };
     if before == after {
-        return Ok(Outcome::Stalled.into());
+        return Ok(stalled());
     }
     let body = json!({
         "apiVersion": K::api_version(&()),
@@ -75,7 +92,16 @@ pub(crate) async fn report<K: Stored>(
     ctx.events
         .publish_about(&about, Severity::Warning, Reason::Undecodable, &message)
         .await;
-    Ok(Outcome::Stalled.into())
+    Ok(stalled())
+}
+
+/// How long to wait before it is seen whether there is room now: nobody tells when others become smaller.
+const UNTIL_ROOM: Duration = Duration::from_mins(5);
+
+/// Whether an object for which its namespace had no room has some now; then the store has it.
+fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
+    let object = serde_json::to_value(live).and_then(serde_json::from_value);
+    object.is_ok_and(|object| watch::took::<K>(ctx, object))
 }
 
 /// The field that cannot be read, and why: the store's own message does not name it. `None`: it can be read by now.

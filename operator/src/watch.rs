@@ -30,7 +30,7 @@ use crate::{
     context::Context,
     index::{self, Index, Key},
     kind::Kind,
-    objects::{Change, Guard, Stored},
+    objects::{self, Change, Guard, Stored},
     settings::Scope,
     triggers::{self, Target},
 };
@@ -71,6 +71,9 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
 /// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until it is reduced: of the usual 500 at a
 /// time, those of a start are most of the memory that is ever used.
 const PAGE: u32 = 100;
+
+/// The same of tools, each of which may have as much as the API server takes.
+const PAGE_OF_TOOLS: u32 = 16;
 
 fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
@@ -132,7 +135,11 @@ where
 async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<String>) {
     let name = name(K::KIND.as_str(), place.as_deref());
     let mut before = HashMap::new();
-    let mut events = pin!(watcher(api, config()).default_backoff());
+    let config = match K::KIND {
+        Kind::Tool => config().page_size(PAGE_OF_TOOLS),
+        _ => config(),
+    };
+    let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
@@ -146,7 +153,9 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
                 before.remove(&object.uid());
                 took(&ctx, object);
             }
-            Ok(Event::Apply(object)) => took(&ctx, object),
+            Ok(Event::Apply(object)) => {
+                took(&ctx, object);
+            }
             Ok(Event::Delete(object)) => lost(&ctx, &object),
             Ok(Event::InitDone) => {
                 for (_, gone) in before.drain() {
@@ -159,11 +168,14 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
     }
 }
 
-fn took<K: Stored>(ctx: &Context, object: Guard<K>) {
+/// Takes one of ours and triggers it, and whom it concerns, if it is news; whether it is.
+pub(crate) fn took<K: Stored>(ctx: &Context, object: Guard<K>) -> bool {
     let target = triggers::target_of(&object);
-    if take(ctx, object) == News::Some {
+    let is_news = take(ctx, object) == News::Some;
+    if is_news {
         ctx.triggers.send(target);
     }
+    is_news
 }
 
 /// Whether an object brought anything that the store did not have.
@@ -192,7 +204,9 @@ fn take<K: Stored>(ctx: &Context, object: Guard<K>) -> News {
 
 /// Takes the answer to our own status write. Whoever wrote knows what it says, unless it brings what somebody else wrote meanwhile (than
 /// `written`): the watch may bring that no more, because the answer is newer.
-pub(crate) fn take_own<K: Stored>(ctx: &Context, answer: Guard<K>, written: &K) {
+pub(crate) fn take_own<K: Stored>(ctx: &Context, mut answer: Guard<K>, written: &K) {
+    // What is written is as the store has it.
+    objects::strip(&mut answer);
     let (after, before) = (answer.meta(), written.meta());
     let is_news = after.generation != before.generation
         || after.deletion_timestamp != before.deletion_timestamp

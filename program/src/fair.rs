@@ -52,7 +52,7 @@ impl<G: Clone + Eq + Hash> Queue<G> {
     }
 
     /// Gives a place to whoever is next, if there is one for them.
-    pub fn next(&mut self) -> Option<u64> {
+    pub fn serve(&mut self) -> Option<u64> {
         if self.taken >= self.places {
             return None;
         }
@@ -151,7 +151,7 @@ impl<G: Clone + Eq + Hash> Places<G> {
 
 impl<G: Clone + Eq + Hash> State<G> {
     fn call_next(&mut self) {
-        while let Some(number) = self.queue.next() {
+        while let Some(number) = self.queue.serve() {
             if let Some(call) = self.called.remove(&number) {
                 // Whoever stopped listening gives the place back when it is dropped.
                 let _ = call.send(());
@@ -260,7 +260,7 @@ mod tests {
                     }
                     Step::Leave(_) | Step::GiveUp(_) => {}
                 }
-                while let Some(number) = queue.next() {
+                while let Some(number) = queue.serve() {
                     model.serve(number, share);
                 }
                 prop_assert!(model.holding.len() <= places);

@@ -1,4 +1,7 @@
-//! Makes one answer: prompt → LLM → extract → validate → repair. Asks a provider and reports progress; knows no cache.
+//! Makes one answer: prompt → LLM → extract → validate → render, or repair. Asks a provider and reports progress; knows no cache.
+//!
+//! What an LLM wrote is read and then left behind: the code of an answer is rendered from what was understood, so that nothing can be
+//! in it that another reader understands otherwise.
 
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ use crate::{
     caller::Errand,
     diagnostics::{self, NO_CODE, TRUNCATED, WITHHELD},
     error::{Failure, SynthesisError},
-    extract,
+    extract, offer,
     pipeline::Engine,
     prompt::{self, PLACEHOLDER},
     providers::{Chat, Completion, Finish, Message, ProviderError, Role, Task},
@@ -173,21 +176,14 @@ pub async fn answer(
         listener(completion.text.len());
         report(progress, Event::Validating(Validating { attempt }));
         let (model, may_help) = (completion.model.clone(), may_help(&completion));
-        let offer = offer(request);
+        let offer = offer::of(&request.tools, &request.models);
         let checked = engine
             .parsing
             .run(&errand.caller, move || check(&completion, &offer, attempt));
-        let verdict = match checked.await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) => Err(Failure {
-                usage,
-                ..unnamed(errand, &error)
-            })?,
-            Err(error) => Err(Failure {
-                usage,
-                ..error.into()
-            })?,
-        };
+        let checked = checked.await.map_err(Failure::from);
+        let verdict = checked
+            .and_then(|checked| checked.map_err(|error| unnamed(errand, &error)))
+            .map_err(|failure| Failure { usage, ..failure })?;
         let (code, diagnostics) = match verdict {
             Verdict::Invalid { code, diagnostics } if attempt < last && may_help => {
                 (code, diagnostics)
@@ -330,9 +326,10 @@ fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict
 }
 
 fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verdict, RenameError> {
-    let parsed = langop_dsl::parse(&code, offer, jiff::Timestamp::now());
+    let now = jiff::Timestamp::now();
+    let parsed = langop_dsl::parse(&code, offer, now);
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
-    let Some(definition) = parsed.definition else {
+    let Some(mut definition) = parsed.definition else {
         // First, because it explains the others.
         findings.splice(0..0, truncated(completion));
         findings.truncate(limits::DIAGNOSTICS);
@@ -341,8 +338,9 @@ fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verd
             diagnostics: findings,
         });
     };
-    let code = Renamable::new(&code)?;
-    if code.len() + langop_dsl::MAX_NAME_LENGTH > limits::CODE {
+    PLACEHOLDER.clone_into(&mut definition.name);
+    let rendered = langop_dsl::render(&definition);
+    if rendered.len() + langop_dsl::MAX_NAME_LENGTH > limits::CODE {
         let finding = diagnostics::about_answer(
             "too-large",
             "the code is longer than 128 KiB",
@@ -353,14 +351,17 @@ fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verd
             diagnostics: vec![finding],
         });
     }
+    let code = Renamable::new(&rendered)?;
+    // Findings have places, and those are places in the code that is returned: what was only clumsy is gone from it.
+    let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, offer, now).diagnostics);
     Span::current().record(
         "langop.synthesis.code_hash",
-        crate::key::sha256_hex(code.named(PLACEHOLDER).as_bytes()),
+        crate::key::sha256_hex(rendered.as_bytes()),
     );
     Ok(Verdict::Valid {
         code,
         definition: Box::new(definition.into()),
-        diagnostics: findings,
+        diagnostics,
     })
 }
 
@@ -404,17 +405,6 @@ fn truncated(completion: &Completion) -> Option<Diagnostic> {
             "write a shorter agent",
         )
     })
-}
-
-fn offer(request: &SynthesizeRequest) -> Offer {
-    Offer {
-        tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-        models: request
-            .models
-            .iter()
-            .map(|model| model.name.clone())
-            .collect(),
-    }
 }
 
 #[cfg(test)]

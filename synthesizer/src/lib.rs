@@ -15,6 +15,7 @@ pub mod extract;
 pub mod generate;
 pub mod key;
 pub mod metrics;
+pub mod offer;
 mod parsing;
 pub mod pipeline;
 pub mod prompt;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use langop_dsl::{Offer, instructions};
+use langop_dsl::instructions;
 use langop_proto::{
     limits, trace,
     v1::{
@@ -26,6 +26,7 @@ use crate::{
     generate::{self, Answer, Delivery},
     key::{RequestKey, sha256_hex},
     metrics::{CacheResult, Metrics},
+    offer,
     parsing::Pool,
     prompt,
     providers::{self, BuildError, Identity, Provider},
@@ -196,14 +197,7 @@ impl Synthesizer {
     }
 
     fn parse(request: &ValidateCodeRequest) -> ValidateCodeResponse {
-        let offer = Offer {
-            tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
-            models: request
-                .models
-                .iter()
-                .map(|model| model.name.clone())
-                .collect(),
-        };
+        let offer = offer::of(&request.tools, &request.models);
         let parsed = tracing::info_span!("langop.synthesis.validate")
             .in_scope(|| langop_dsl::parse_bytes(&request.code, &offer, jiff::Timestamp::now()));
         ValidateCodeResponse {

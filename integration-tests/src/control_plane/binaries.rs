@@ -158,7 +158,7 @@ pub async fn helm() -> Result<PathBuf> {
 async fn cache(modules: &[&Module]) -> Result<Cache> {
     let all = [&ETCD, &KUBERNETES, &KWOK, &HELM];
     let go = Toolchain::find(&all).await?;
-    let root = cache_root()?.join(key(&all, &go)?);
+    let root = cache_folder("control-plane")?.join(key(&all, &go)?);
     let cache = Cache {
         bin: root.join("bin"),
         root,
@@ -192,7 +192,11 @@ fn missing(dir: &Path, modules: &[&Module]) -> Vec<&'static str> {
         .collect()
 }
 
-fn cache_root() -> Result<PathBuf> {
+/// Where things that are made once may be kept.
+///
+/// # Errors
+/// If the environment names no folder for that.
+pub fn cache_folder(of: &str) -> Result<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -204,7 +208,8 @@ fn cache_root() -> Result<PathBuf> {
         .context(
             "neither XDG_CACHE_HOME nor HOME is set; set one to say where programs may be cached",
         )?
-        .join("langop/control-plane"))
+        .join("langop")
+        .join(of))
 }
 
 /// Everything that the programs depend on.

@@ -323,13 +323,9 @@ spec: {image: 'registry.example/chat:1', toolRefs: [{name: mail}]}
     );
     put_back(&world, deployment, "loyal", of_deployment("agent")).await;
     put_back(&world, deployment, "loyal", vec![half]).await;
-    put_back(
-        &world,
-        deployment,
-        "loyal",
-        strategies(&json!({"type": "Recreate"})),
-    )
-    .await;
+    let recreate = json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}});
+    let strategy = vec![("a strategy", Way::Patch, recreate)];
+    put_back(&world, deployment, "loyal", strategy).await;
     let rolling =
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 3, "maxUnavailable": 0}});
     put_back(&world, deployment, "keeper", strategies(&rolling)).await;

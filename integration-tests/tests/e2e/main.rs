@@ -10,6 +10,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod admin;
 mod adversity;
 mod bad_input;
 mod contract;

@@ -24,7 +24,7 @@ async fn none_of_five_hundred_races_takes_over_what_somebody_made() {
     let world = World::new("races", 21).await;
     let tool = json!({
         "image": "registry.example/mail:1", "replicas": 0,
-        "egress": [{"to": {"cidr": "198.51.100.0/24"}, "ports": [{"port": 443}]}],
+        "egress": [{"cidr": "198.51.100.0/24", "ports": [{"port": 443}]}],
     });
     let model = json!({
         "provider": "anthropic", "model": "m", "replicas": 0, "apiKeySecretRef": {"name": "key"},
@@ -68,7 +68,7 @@ async fn none_of_five_hundred_races_takes_over_what_somebody_made() {
     let models = world.ns.api::<LanguageModel>();
     models.delete_collection(&at_once, &all).await.unwrap();
     let gone = wait::until("the end of what was ours", SOON, async || {
-        let ours = world.list::<Deployment>().await;
+        let ours = world.list::<Service>().await;
         ours.iter().all(is_foreign).then_some(())
     });
     gone.await.unwrap();

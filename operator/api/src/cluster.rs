@@ -107,7 +107,7 @@ pub struct PodFrame {
     #[schemars(length(max = 16), inner(length(min = 1, max = 317)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub toleration_keys: Option<Vec<String>>,
-    /// The largest limit of one container, by resource name. A default that is larger is lowered to it.
+    /// The largest limit of one container, by resource name; also of one that names none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(validation = Rule::new(crate::pod::RESOURCE_RULE).message(crate::pod::RESOURCE_MESSAGE))]
@@ -197,8 +197,10 @@ pub enum Role {
     Admin,
 }
 
-/// Levels of the Pod Security Standards.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Levels of the Pod Security Standards, from the lowest.
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PodSecurity {
     /// Everything.
@@ -208,6 +210,23 @@ pub enum PodSecurity {
     /// Current hardening practice.
     #[default]
     Restricted,
+}
+
+impl PodSecurity {
+    /// As in a label of a namespace.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+impl std::fmt::Display for PodSecurity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Whether agents, tools and models may declare egress.

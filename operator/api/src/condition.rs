@@ -117,7 +117,7 @@ reasons! {
     WorkspaceShrinkRefused,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
-    /// Objects of a namespace are more than the operator holds of one; the message says what to do.
+    /// Something is larger than what is held of it; the message says what to shorten.
     TooLarge,
     // --- references ---
     /// Every reference exists and can be used.

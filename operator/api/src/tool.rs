@@ -93,13 +93,13 @@ pub struct LanguageToolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
     /// Replaces the image's entry point, as in a pod.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
-    pub command: Vec<String>,
+    pub command: Shared<String>,
     /// Arguments of the entry point, as in a pod; `$(NAME)` is expanded by Kubernetes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
-    pub args: Vec<String>,
+    pub args: Shared<String>,
     /// Whether the container may write its root file system; false when absent (/tmp and `writablePaths` are writable).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writable_root_filesystem: Option<bool>,

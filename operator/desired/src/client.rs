@@ -31,6 +31,9 @@ use crate::{
     workload::{Rollout, Workload, listening},
 };
 
+/// Name of its container.
+const CONTAINER: &str = "client";
+
 /// A LanguageClient whose spec can be carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedClient {
@@ -138,17 +141,24 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
         &client.workload.namespace,
     ));
     let mut container = pod::container(ContainerInput {
-        name: "client".to_owned(),
+        name: CONTAINER.to_owned(),
         image: client.spec.image.clone(),
         port: client.spec.port,
         env: variables,
         user_env: env::user_env(&client.spec.env),
         resources: client.resources.clone(),
+        ca_bundle: client.spec.ca_bundle.is_some(),
         ..ContainerInput::default()
     });
     container.readiness_probe = Some(listening(client.spec.port));
+    let bundle = client.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
+        volumes: bundle
+            .map(|bundle| pod::ca_volume(CONTAINER, bundle))
+            .into_iter()
+            .collect(),
+        image_pull_secrets: client.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     pod::template(

@@ -10,7 +10,8 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use langop_api::{
-    condition::{Reason, types},
+    bounds::clip,
+    condition::{MAX_MESSAGE, Reason, types},
     model::ServicePhase,
 };
 
@@ -18,9 +19,6 @@ use crate::{
     observed::{ChildKind, DeploymentFacts},
     trouble::Troubles,
 };
-
-/// The longest message, in bytes. The API allows 32 KiB; people read the first line.
-pub const MAX_MESSAGE: usize = 1024;
 
 /// The status of one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +126,14 @@ impl Conditions {
             }
             _ => Time(self.now),
         };
+        // Parts of it may be words of others.
+        let mut message = langop_dsl::clean(&message.into());
+        clip(&mut message, MAX_MESSAGE);
         let condition = Condition {
             type_: type_.to_owned(),
             status: status.as_str().to_owned(),
             reason: reason.as_str().to_owned(),
-            message: bounded(&message.into()),
+            message,
             observed_generation: Some(self.generation),
             last_transition_time: since,
         };
@@ -165,21 +166,6 @@ impl Conditions {
     pub fn finish(self) -> Vec<Condition> {
         self.next.into_values().collect()
     }
-}
-
-/// A message for people, cut at a character boundary: parts of it may be words of others.
-fn bounded(message: &str) -> String {
-    const ELLIPSIS: &str = "…";
-    let mut message = langop_dsl::clean(message);
-    if message.len() > MAX_MESSAGE {
-        let mut end = MAX_MESSAGE - ELLIPSIS.len();
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        message.push_str(ELLIPSIS);
-    }
-    message
 }
 
 /// The condition of a type.
@@ -383,12 +369,16 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_between_characters() {
+        let message = |text| {
+            let conditions = after(&[], 1, 10, Standing::Ready(Reason::AsDesired, text));
+            conditions[0].message.clone()
+        };
         for text in ["ä".repeat(2000), "x".repeat(MAX_MESSAGE + 1)] {
-            let cut = bounded(&text);
+            let cut = message(text);
             assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 8 && cut.ends_with('…'));
         }
-        assert_eq!(bounded(&"x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
-        assert_eq!(bounded("a\u{202e}b\r\n"), "a b  ", "cleaned");
+        assert_eq!(message("x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(message("a\u{202e}b\r\n".to_owned()), "a b  ", "cleaned");
     }
 
     #[test]

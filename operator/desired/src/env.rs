@@ -212,17 +212,17 @@ mod tests {
 
     #[test]
     fn json_is_compact_and_in_the_order_of_the_references() {
+        let spec: std::sync::Arc<langop_api::LanguageToolSpec> =
+            std::sync::Arc::new(serde_json::from_value(serde_json::json!({"image": "i"})).unwrap());
         let tool = |name: &str| ToolView {
             name: name.into(),
             mode: DeploymentMode::Service,
             url: format!("http://{name}:1"),
             port: 1,
-            image: "i".into(),
-            env: vec![],
-            resources: None,
             egress: vec![],
             description: None,
-            operations: vec![],
+            operations: langop_api::shared::Shared::default(),
+            spec: spec.clone(),
         };
         assert_eq!(
             mcp_servers(&[tool("z"), tool("a")]),

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod conditions;
 pub mod digest;
 pub mod env;
+pub mod frame;
 pub mod hash;
 pub mod ingress;
 pub mod meta;

@@ -40,6 +40,8 @@ const DEFAULTS: ResourceDefaults = ResourceDefaults {
     cpu_limit: "1",
     memory_request: "512Mi",
     memory_limit: "768Mi",
+    disk_request: pod::DISK_REQUEST,
+    disk_limit: pod::DISK_LIMIT,
 };
 
 /// What a proxy of the user's own needs is not known; older LiteLLMs died with less.
@@ -47,6 +49,9 @@ const OWN_DEFAULTS: ResourceDefaults = ResourceDefaults {
     memory_limit: "1536Mi",
     ..DEFAULTS
 };
+
+/// Name of the proxy's container.
+const CONTAINER: &str = "proxy";
 
 /// A LanguageModel whose spec can be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +74,11 @@ impl ValidatedModel {
 /// The name of a model's children.
 pub fn proxy_name(model: &str) -> String {
     format!("{model}-proxy")
+}
+
+/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and has a policy of its name.
+fn policy_name(model: &str) -> String {
+    format!("{model}.proxy")
 }
 
 /// Checks what the API server could not; `taken` are the names of children that are somebody else's.
@@ -129,8 +139,10 @@ pub fn validate(
 /// All children.
 pub fn build(model: &ValidatedModel, settings: &Settings) -> Children<Prepared> {
     let mut children = Children::default();
+    let mut metadata = model.workload.metadata();
+    metadata.name = Some(policy_name(&model.workload.owner.name));
     children.network_policies.push(network_policy(
-        model.workload.metadata(),
+        metadata,
         model.workload.selector(),
         &model.reach.egress,
         &model.reach.ingress,
@@ -157,9 +169,16 @@ fn build_template(model: &ValidatedModel, settings: &Settings) -> PodTemplateSpe
         None => own_proxy(model),
     };
     let volume = || litellm::volume(&model.workload.name);
+    let bundle = model.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
-        volumes: model.files.iter().map(|_| volume()).collect(),
+        volumes: model
+            .files
+            .iter()
+            .map(|_| volume())
+            .chain(bundle.map(|bundle| pod::ca_volume(CONTAINER, bundle)))
+            .collect(),
+        image_pull_secrets: model.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     let mut template = pod::template(
@@ -211,12 +230,13 @@ fn container(
     let secret = spec.api_key_secret_ref.as_ref();
     variables.extend(secret.map(|secret| env::from_secret(key, &secret.name, &secret.key)));
     pod::container(ContainerInput {
-        name: "proxy".to_owned(),
+        name: CONTAINER.to_owned(),
         image,
         port: MODEL_PORT,
         env: variables,
         user_env: env::user_env(&spec.env),
         resources: model.resources.clone(),
+        ca_bundle: spec.ca_bundle.is_some(),
         ..ContainerInput::default()
     })
 }

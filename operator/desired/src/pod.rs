@@ -3,21 +3,21 @@
 //!
 //! Must not know what a container is for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, LocalObjectReference,
-        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-        SecurityContext, TCPSocketAction, Toleration, Volume, VolumeMount,
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+        EnvVar, KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+        ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
     },
-    apimachinery::pkg::{
-        api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use langop_api::{
-    names::env as names,
-    pod::{NameRef, Resources, TaintEffect, Toleration as UserToleration, TolerationOperator},
+    names::{CA_FILE, CA_MOUNT_PATH, env as names},
+    pod::{
+        CaBundle, NameRef, Resources, TaintEffect, Toleration as UserToleration, TolerationOperator,
+    },
     policy::LabelValue,
 };
 
@@ -29,6 +29,8 @@ use crate::{
 
 /// What every container may write.
 const TMP: &str = "/tmp";
+/// As many as the API takes.
+const MAX_WRITABLE_PATHS: usize = 8;
 
 /// What a container gets of a resource that its spec does not name.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,10 @@ pub struct ResourceDefaults {
     pub memory_request: &'static str,
     /// Memory at most.
     pub memory_limit: &'static str,
+    /// Room on the node's disk asked for: what it writes to its root file system, to emptyDirs and to its log.
+    pub disk_request: &'static str,
+    /// Room on the node's disk at most.
+    pub disk_limit: &'static str,
 }
 
 /// For agents, tools and clients.
@@ -49,7 +55,16 @@ pub const DEFAULTS: ResourceDefaults = ResourceDefaults {
     cpu_limit: "500m",
     memory_request: "128Mi",
     memory_limit: "512Mi",
+    disk_request: DISK_REQUEST,
+    disk_limit: DISK_LIMIT,
 };
+
+/// Asked for of the node's disk unless the spec says otherwise.
+pub const DISK_REQUEST: &str = "64Mi";
+/// At most of the node's disk unless the spec says otherwise: without a bound a pod fills it, and its neighbours are evicted.
+pub const DISK_LIMIT: &str = "1Gi";
+/// The resource of that name.
+const DISK: &str = "ephemeral-storage";
 
 /// Resources that no container can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +106,7 @@ pub fn requirements(
         .chain(given.limits.keys())
         .map(String::as_str)
         .collect();
-    names.extend(["cpu", "memory"]);
+    names.extend(["cpu", "memory", DISK]);
     names.sort_unstable();
     names.dedup();
     let mut requests = BTreeMap::new();
@@ -131,6 +146,7 @@ fn pair<'a>(
     let standard = match name {
         "cpu" => Some((defaults.cpu_request, defaults.cpu_limit)),
         "memory" => Some((defaults.memory_request, defaults.memory_limit)),
+        DISK => Some((defaults.disk_request, defaults.disk_limit)),
         _ => None,
     };
     let request = given.requests.get(name).map(|quantity| quantity.0.as_str());
@@ -170,6 +186,16 @@ pub enum RootFilesystem {
     Writable,
 }
 
+impl From<Option<bool>> for RootFilesystem {
+    /// As a spec has it.
+    fn from(writable: Option<bool>) -> Self {
+        match writable {
+            Some(true) => Self::Writable,
+            Some(false) | None => Self::ReadOnly,
+        }
+    }
+}
+
 /// What differs between containers.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerInput {
@@ -189,6 +215,16 @@ pub struct ContainerInput {
     pub mounts: Vec<VolumeMount>,
     /// Whether it may write its image's files.
     pub root_filesystem: RootFilesystem,
+    /// Replaces the image's entry point.
+    pub command: Vec<String>,
+    /// Arguments of the entry point.
+    pub args: Vec<String>,
+    /// Folders that it may write, each a volume.
+    pub writable_paths: Vec<String>,
+    /// User id instead of the pod's.
+    pub run_as_user: Option<i64>,
+    /// Whether the volume of [`ca_volume`] is there.
+    pub ca_bundle: bool,
 }
 
 /// A container with /tmp and the whole security context.
@@ -196,16 +232,40 @@ pub fn container(input: ContainerInput) -> Container {
     let mut variables = input.env;
     variables.push(env::value(names::PORT, input.port.to_string()));
     variables.push(env::value(names::HOME, TMP));
+    if input.ca_bundle {
+        // A variable that the user sets is the user's.
+        let is_free = |name: &&str| input.user_env.iter().all(|variable| variable.name != *name);
+        let file = format!("{CA_MOUNT_PATH}/{CA_FILE}");
+        variables.extend(
+            CA_VARIABLES
+                .iter()
+                .copied()
+                .filter(is_free)
+                .map(|name| env::value(name, &file)),
+        );
+    }
     variables.extend(input.user_env);
-    let mut mounts = vec![VolumeMount {
-        name: tmp_volume(&input.name),
-        mount_path: TMP.to_owned(),
+    let mount = |name: String, path: &str| VolumeMount {
+        name,
+        mount_path: path.to_owned(),
         ..VolumeMount::default()
-    }];
+    };
+    let mut mounts = vec![mount(tmp_volume(&input.name), TMP)];
+    let writable = input.writable_paths.iter().enumerate();
+    mounts.extend(writable.map(|(index, path)| mount(writable_volume(&input.name, index), path)));
+    if input.ca_bundle {
+        let volume = mount(ca_volume_name(&input.name), CA_MOUNT_PATH);
+        mounts.push(VolumeMount {
+            read_only: Some(true),
+            ..volume
+        });
+    }
     mounts.extend(input.mounts);
     Container {
         name: input.name,
         image: Some(input.image),
+        command: present(input.command),
+        args: present(input.args),
         ports: Some(vec![ContainerPort {
             container_port: input.port,
             protocol: Some("TCP".to_owned()),
@@ -214,7 +274,10 @@ pub fn container(input: ContainerInput) -> Container {
         env: Some(variables),
         resources: Some(input.resources),
         volume_mounts: Some(mounts),
-        security_context: Some(security_context(input.root_filesystem)),
+        security_context: Some(SecurityContext {
+            run_as_user: input.run_as_user,
+            ..security_context(input.root_filesystem)
+        }),
         ..Container::default()
     }
 }
@@ -234,6 +297,63 @@ fn security_context(root_filesystem: RootFilesystem) -> SecurityContext {
 /// Each container has a /tmp of its own: a sidecar is not trusted with the agent's files.
 fn tmp_volume(container: &str) -> String {
     format!("tmp-{container}")
+}
+
+/// Short, because the names of containers leave little room in those of volumes.
+fn writable_volume(container: &str, index: usize) -> String {
+    format!("w{index}-{container}")
+}
+
+fn ca_volume_name(container: &str) -> String {
+    format!("ca-{container}")
+}
+
+/// What programs read to find the authorities that they are to trust.
+const CA_VARIABLES: [&str; 3] = [
+    names::SSL_CERT_FILE,
+    names::REQUESTS_CA_BUNDLE,
+    names::NODE_EXTRA_CA_CERTS,
+];
+
+/// The volume of a container's authorities.
+pub fn ca_volume(container: &str, bundle: &CaBundle) -> Volume {
+    Volume {
+        name: ca_volume_name(container),
+        config_map: Some(ConfigMapVolumeSource {
+            name: bundle.name.clone(),
+            items: Some(vec![KeyToPath {
+                key: bundle.key.clone(),
+                path: CA_FILE.to_owned(),
+                mode: None,
+            }]),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The volumes that are made for a container: empty, and no larger than what it may use of the node's disk.
+fn own_volumes(container: &Container) -> Vec<Volume> {
+    let mounts = container.volume_mounts.iter().flatten();
+    let is_own = |name: &str| {
+        name == tmp_volume(&container.name)
+            || (0..MAX_WRITABLE_PATHS).any(|index| name == writable_volume(&container.name, index))
+    };
+    let limit = container
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.limits.as_ref()?.get(DISK).cloned());
+    mounts
+        .filter(|mount| is_own(&mount.name))
+        .map(|mount| Volume {
+            name: mount.name.clone(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: limit.clone(),
+                medium: None,
+            }),
+            ..Volume::default()
+        })
+        .collect()
 }
 
 /// What differs between pods.
@@ -275,11 +395,15 @@ pub fn template(
 fn spec(input: PodInput, settings: &Settings) -> PodSpec {
     let mut volumes = input.volumes;
     let containers = input.init_containers.iter().chain(&input.containers);
-    volumes.extend(containers.map(|container| empty_dir(tmp_volume(&container.name))));
+    volumes.extend(containers.flat_map(own_volumes));
+    let mut named = HashSet::new();
     let secrets = input.image_pull_secrets.into_iter();
+    let secrets = secrets.filter(|secret| named.insert(secret.name.clone()));
     let labels = input.node_selector.into_iter();
     PodSpec {
         automount_service_account_token: Some(false),
+        // Left out unless it is wanted: where the field means nothing yet, it is not sent.
+        host_users: settings.user_namespaces.then_some(false),
         enable_service_links: Some(false),
         security_context: Some(pod_security_context(input.run_as_user, settings)),
         init_containers: present(input.init_containers),
@@ -304,14 +428,6 @@ fn spec(input: PodInput, settings: &Settings) -> PodSpec {
 
 fn present<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
-}
-
-fn empty_dir(name: String) -> Volume {
-    Volume {
-        name,
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    }
 }
 
 fn pod_security_context(run_as_user: Option<i64>, settings: &Settings) -> PodSecurityContext {
@@ -344,19 +460,6 @@ fn toleration(user: UserToleration) -> Toleration {
         value: user.value,
         effect: user.effect.map(|value| effect(value).to_owned()),
         toleration_seconds: user.toleration_seconds,
-    }
-}
-
-/// Succeeds when something listens on the port. Tries every two seconds, for two minutes.
-pub fn tcp_probe(port: i32) -> Probe {
-    Probe {
-        tcp_socket: Some(TCPSocketAction {
-            port: IntOrString::Int(port),
-            host: None,
-        }),
-        period_seconds: Some(2),
-        failure_threshold: Some(60),
-        ..Probe::default()
     }
 }
 
@@ -448,6 +551,72 @@ mod tests {
         assert_eq!(
             pod_security_context(Some(7), &settings).run_as_user,
             Some(7)
+        );
+    }
+
+    #[test]
+    fn nothing_on_the_nodes_disk_is_without_bound() {
+        let made = container(ContainerInput {
+            name: "agent".into(),
+            resources: requirements(None, &DEFAULTS).unwrap(),
+            writable_paths: vec!["/var/cache".into()],
+            ..ContainerInput::default()
+        });
+        let limits = made.resources.clone().unwrap().limits.unwrap();
+        assert_eq!(limits["ephemeral-storage"].0, "1Gi");
+        let input = PodInput {
+            containers: vec![made],
+            ..PodInput::default()
+        };
+        let volumes = spec(input, &Settings::default()).volumes.unwrap();
+        let sizes: Vec<_> = volumes
+            .iter()
+            .map(|volume| {
+                (
+                    volume.name.as_str(),
+                    volume
+                        .empty_dir
+                        .as_ref()
+                        .unwrap()
+                        .size_limit
+                        .as_ref()
+                        .unwrap()
+                        .0
+                        .as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(sizes, [("tmp-agent", "1Gi"), ("w0-agent", "1Gi")]);
+    }
+
+    #[test]
+    fn a_user_namespace_is_a_setting() {
+        let of = |user_namespaces| {
+            let settings = Settings {
+                user_namespaces,
+                ..Settings::default()
+            };
+            spec(PodInput::default(), &settings).host_users
+        };
+        assert_eq!([of(false), of(true)], [None, Some(false)]);
+    }
+
+    #[test]
+    fn a_secret_of_several_containers_is_named_once() {
+        let secret = |name: &str| NameRef { name: name.into() };
+        let input = PodInput {
+            image_pull_secrets: vec![secret("a"), secret("b"), secret("a")],
+            ..PodInput::default()
+        };
+        let secrets = spec(input, &Settings::default())
+            .image_pull_secrets
+            .unwrap();
+        assert_eq!(
+            secrets
+                .iter()
+                .map(|secret| secret.name.as_str())
+                .collect::<Vec<_>>(),
+            ["a", "b"]
         );
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! Views hold everything that builders and the synthesizer's request need, so that nothing downstream looks anything up.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use langop_api::{
-    LanguageModel, LanguagePersona, LanguageTool,
+    LanguageModel, LanguagePersona, LanguageTool, LanguageToolSpec,
     persona::Distilled,
-    pod::{EnvVar, NameRef, Resources},
+    pod::NameRef,
     policy::EgressRule,
+    shared::Shared,
     tool::{DEFAULT_PATH, DeploymentMode, Operation},
 };
 
@@ -51,18 +52,14 @@ pub struct ToolView {
     pub url: String,
     /// The port it listens on.
     pub port: i32,
-    /// Its image.
-    pub image: String,
-    /// Its own environment.
-    pub env: Vec<EnvVar>,
-    /// Its resources.
-    pub resources: Option<Resources>,
     /// What it may reach.
     pub egress: Vec<EgressRule>,
     /// What it is for; untrusted text.
     pub description: Option<String>,
     /// What it can do; untrusted text.
-    pub operations: Vec<Operation>,
+    pub operations: Shared<Operation>,
+    /// The rest of it, for those in whose pod it runs.
+    pub spec: Arc<LanguageToolSpec>,
 }
 
 impl ToolView {
@@ -85,12 +82,10 @@ impl ToolView {
             name,
             mode: spec.deployment_mode,
             port: spec.port,
-            image: spec.image.clone(),
-            env: spec.env.clone(),
-            resources: spec.resources.clone(),
             egress: spec.egress.clone().unwrap_or_default(),
             description: spec.description.clone(),
             operations: spec.operations.clone(),
+            spec: Arc::new(spec.clone()),
         }
     }
 

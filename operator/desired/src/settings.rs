@@ -25,6 +25,10 @@ pub struct Settings {
     pub dns: Dns,
     /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all private ranges are taken for them.
     pub cluster_cidrs: Vec<String>,
+    /// What keys of `podLabels` may be: a prefix that ends in `/`, or a whole key.
+    pub pod_label_prefixes: Vec<String>,
+    /// Whether pods have a user namespace of their own.
+    pub user_namespaces: bool,
     /// Ranges that no tenant's rule means, beside link-local ones and the clouds' metadata services.
     pub never_cidrs: Vec<String>,
     /// Whether tenants' egress rules count where no LanguageCluster frames their namespace.
@@ -41,6 +45,16 @@ pub enum IpFamily {
     V4,
     /// IPv6, alone or before IPv4.
     V6,
+}
+
+impl Settings {
+    /// Whether agents may give their pods a label of this key.
+    pub fn allows_pod_label(&self, key: &str) -> bool {
+        let allows = |allowed: &String| {
+            key == allowed || (allowed.ends_with('/') && key.starts_with(allowed.as_str()))
+        };
+        self.pod_label_prefixes.iter().any(allows)
+    }
 }
 
 /// Who answers DNS queries of our pods.
@@ -80,6 +94,8 @@ impl Default for Settings {
             pod_ip_family: IpFamily::default(),
             dns: Dns::default(),
             cluster_cidrs: Vec::new(),
+            pod_label_prefixes: vec!["app.kubernetes.io/version".into()],
+            user_namespaces: false,
             never_cidrs: Vec::new(),
             default_egress: AgentEgress::Deny,
             refused_namespaces: Vec::new(),

@@ -3,29 +3,34 @@
 
 use k8s_openapi::{
     api::{
-        core::v1::{PodTemplateSpec, ResourceRequirements},
+        core::v1::{Container, PodTemplateSpec, ResourceRequirements},
         networking::v1::NetworkPolicy,
     },
     jiff::Timestamp,
 };
 use langop_api::{
-    LanguageTool, LanguageToolSpec, LanguageToolStatus, condition::Reason, tool::DeploymentMode,
+    LanguageTool, LanguageToolSpec, LanguageToolStatus,
+    condition::{Reason, types},
+    tool::{DeploymentMode, InputSchema, MAX_INPUT_SCHEMA, ToolProbe},
 };
 
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, remarked, service_phase},
+    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
     env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
     observed::ChildKind,
-    pod::{self, ContainerInput, PodInput},
+    pod::{self, ContainerInput, PodInput, RootFilesystem},
     reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
     settings::Settings,
     workload::{Rollout, Workload, listening},
 };
+
+/// Name of the container of a tool that is a service.
+const CONTAINER: &str = "tool";
 
 /// A LanguageTool whose spec can be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,17 +113,20 @@ pub fn build(tool: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
 }
 
 fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec {
-    let mut container = pod::container(ContainerInput {
-        name: "tool".to_owned(),
-        image: tool.spec.image.clone(),
-        port: tool.spec.port,
-        user_env: env::user_env(&tool.spec.env),
-        resources: tool.resources.clone(),
-        ..ContainerInput::default()
-    });
-    container.readiness_probe = Some(listening(tool.spec.port));
+    let container = container(
+        CONTAINER,
+        &tool.spec,
+        tool.resources.clone(),
+        ContainerInput::default(),
+    );
+    let bundle = tool.spec.ca_bundle.as_ref();
     let input = PodInput {
         containers: vec![container],
+        volumes: bundle
+            .map(|bundle| pod::ca_volume(CONTAINER, bundle))
+            .into_iter()
+            .collect(),
+        image_pull_secrets: tool.spec.image_pull_secrets.clone(),
         ..PodInput::default()
     };
     pod::template(
@@ -126,6 +134,41 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
         input,
         settings,
     )
+}
+
+/// A tool's container: its pod's, or, with what `also` has, one beside an agent's.
+///
+/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that listens at localhost, as many do, for ever:
+/// the kubelet comes from outside.
+pub(crate) fn container(
+    name: &str,
+    spec: &LanguageToolSpec,
+    resources: ResourceRequirements,
+    also: ContainerInput,
+) -> Container {
+    let by_default = match spec.deployment_mode {
+        DeploymentMode::Service => ToolProbe::Tcp,
+        DeploymentMode::Sidecar => ToolProbe::None,
+    };
+    let mut container = pod::container(ContainerInput {
+        name: name.to_owned(),
+        image: spec.image.clone(),
+        port: spec.port,
+        user_env: env::user_env(&spec.env),
+        resources,
+        root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
+        command: spec.command.to_vec(),
+        args: spec.args.to_vec(),
+        writable_paths: spec.writable_paths.clone(),
+        run_as_user: spec.run_as_user,
+        ca_bundle: spec.ca_bundle.is_some(),
+        ..also
+    });
+    container.readiness_probe = match spec.probe.unwrap_or(by_default) {
+        ToolProbe::Tcp => Some(listening(spec.port)),
+        ToolProbe::None => None,
+    };
+    container
 }
 
 fn build_policy(tool: &ValidatedTool) -> NetworkPolicy {
@@ -138,6 +181,26 @@ fn build_policy(tool: &ValidatedTool) -> NetworkPolicy {
         &reach.egress,
         &reach.ingress,
     )
+}
+
+/// Which schemas the LLM is not told, if any.
+fn left_out(spec: &LanguageToolSpec) -> Option<String> {
+    let too_large = spec
+        .operations
+        .iter()
+        .filter_map(|operation| match operation.input_schema {
+            Some(InputSchema::TooLarge(bytes)) => {
+                Some(format!("'{}' ({bytes} bytes)", operation.name))
+            }
+            _ => None,
+        });
+    let names: Vec<String> = too_large.collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are left out of what the LLM is told: shorten those of the operations {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// The status after all children are applied, or after what kept them from being.
@@ -164,6 +227,14 @@ pub fn status(
             "runs as a sidecar in the pods of the agents that name it".into(),
         ),
     });
+    if let Some(message) = left_out(&tool.spec) {
+        next.set(
+            types::OPERATIONS_OFFERED,
+            Status::False,
+            Reason::TooLarge,
+            message,
+        );
+    }
     let conditions = next.finish();
     LanguageToolStatus {
         observed_generation: Some(generation),

@@ -6,10 +6,13 @@ use std::{
 };
 
 use kube::ResourceExt as _;
-use langop_api::{LanguageCluster, cluster::AgentCounts};
+use langop_api::{
+    LanguageCluster,
+    cluster::{AgentCounts, PodSecurity},
+};
 use langop_desired::{
     children::{Applied, Children, Prepared},
-    cluster,
+    cluster::{self, NamespaceUse},
     conditions::Standing,
     observed::ChildKind,
 };
@@ -37,8 +40,12 @@ impl Reconciled for LanguageCluster {
         };
         let next = cluster::status(
             &self,
-            framed.as_ref().map_err(Clone::clone),
+            framed
+                .as_ref()
+                .map(|framed| &framed.children)
+                .map_err(Clone::clone),
             counted.agents,
+            framed.as_ref().ok().and_then(|framed| framed.foreign),
             now(),
         );
         let status = status::write(&ctx, &*self, &next).await?;
@@ -54,7 +61,13 @@ impl Reconciled for LanguageCluster {
     }
 
     fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        Some(cluster::status(self, Err(standing), before(self), now()))
+        Some(cluster::status(
+            self,
+            Err(standing),
+            before(self),
+            None,
+            now(),
+        ))
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
@@ -66,10 +79,18 @@ impl Reconciled for LanguageCluster {
     }
 }
 
-type Framed = (Vec<apply::Written>, Result<Children<Applied>, Standing>);
+/// What is in the namespace.
+struct Framed {
+    children: Children<Applied>,
+    /// The Pod Security level in effect, where it is another manager's.
+    foreign: Option<PodSecurity>,
+}
 
 /// The namespace and what is in it, or why not. Nothing is written before the namespace is certainly ours.
-async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, ReconcileError> {
+async fn frame(
+    ctx: &Context,
+    object: &LanguageCluster,
+) -> Result<(Vec<apply::Written>, Result<Framed, Standing>), ReconcileError> {
     let not = |standing: Standing| Ok((Vec::new(), Err(standing)));
     let owner = owner(object)?;
     let validated = match cluster::validate(object, &ctx.settings.build) {
@@ -88,16 +109,22 @@ async fn frame(ctx: &Context, object: &LanguageCluster) -> Result<Framed, Reconc
         Ok(namespace_use) => namespace_use,
         Err(standing) => return not(standing),
     };
+    let foreign = live
+        .as_deref()
+        .filter(|_| namespace_use == NamespaceUse::AdoptLabelled)
+        .map(cluster::enforced);
     let namespace = cluster::build_namespace(&validated, namespace_use);
     if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
         return not(standing);
     }
     let children = cluster::build(&validated);
-    Ok(
-        apply::children(ctx, &owner, children, &[], &mut Free::default())
-            .await?
-            .settle(),
-    )
+    let (written, children) = apply::children(ctx, &owner, children, &[], &mut Free::default())
+        .await?
+        .settle();
+    Ok((
+        written,
+        children.map(|children| Framed { children, foreign }),
+    ))
 }
 
 /// Agents to be shown, and when to look again if that is not the whole truth.

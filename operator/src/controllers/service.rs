@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use langop_desired::{
     children::{Applied, Children, Prepared},
     conditions::Standing,
+    frame::Frame,
     observed::{ChildKind, Observed},
     runners::is_pod_of,
 };
@@ -15,6 +16,7 @@ use super::{again_at, owner, report};
 use crate::{
     apply::{self, Free},
     context::Context,
+    dereference::InNamespace,
     error::ReconcileError,
     objects::Stored,
     runner::Done,
@@ -49,13 +51,17 @@ pub(super) async fn apply<K: Stored>(
     deployment: &str,
 ) -> Result<Applying, ReconcileError> {
     let owner = owner(object)?;
+    let namespace = object.namespace().unwrap_or_default();
+    let frame = Frame::of(InNamespace::new(ctx, &namespace).frame().as_ref());
+    let built = built
+        .map_err(Into::into)
+        .and_then(|children| frame.hold_all(children).map_err(Standing::from));
     let (written, children) = match built {
         Ok(children) => apply::children(ctx, &owner, children, &[], &mut Free::default())
             .await?
             .settle(),
-        Err(problem) => (Vec::new(), Err(problem.into())),
+        Err(problem) => (Vec::new(), Err(problem)),
     };
-    let namespace = object.namespace().unwrap_or_default();
     let ours = |observed: &Arc<Observed>| {
         observed
             .controller

@@ -148,7 +148,8 @@ pub enum Action {
     UseTool {
         /// The resolved name, as offered.
         tool: String,
-        /// The operation; absent: the tool's only one.
+        /// The operation, as offered; absent only where the tool does not tell its operations, and then it is the tool's only one.
+        /// With `tool` it is all that a runtime may call for this step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<String>,
         /// The operation's parameters.

@@ -90,14 +90,18 @@ codes! {
     NotUtf8 = "not-utf8",
     /// A NUL, in the code or made by an escape in a string.
     NullByte = "null-byte",
+    /// A control character that is neither a line end nor a tab.
+    ControlCharacter = "control-character",
+    /// A character that is not seen, or that turns the direction of what is.
+    HiddenCharacter = "hidden-character",
+    /// A space of Unicode where Ruby knows only plain ones.
+    UnicodeSpace = "unicode-space",
     /// More than [`crate::MAX_CODE_BYTES`], or too much of what is clearly no code of the language.
     TooLarge = "too-large",
     /// Values nested deeper than [`crate::MAX_VALUE_DEPTH`], or brackets and blocks deeper than any value is.
     TooDeep = "too-deep",
     /// Ruby, but not of the agent language.
     OutsideLanguage = "outside-language",
-    /// `require 'language_operator'` is missing or too late.
-    MissingRequire = "missing-require",
     /// Another `require`.
     OtherRequire = "other-require",
     /// No agent.
@@ -148,6 +152,14 @@ codes! {
     SeveralActions = "several-actions",
     /// A tool that the request does not offer.
     UnknownTool = "unknown-tool",
+    /// An operation that the tool does not offer.
+    UnknownOperation = "unknown-operation",
+    /// A parameter that the operation does not take.
+    UnknownParameter = "unknown-parameter",
+    /// A parameter that the operation needs and does not get.
+    MissingParameter = "missing-parameter",
+    /// A parameter whose value is not what the operation takes.
+    BadParameter = "bad-parameter",
     /// A model that the request does not offer.
     UnknownModel = "unknown-model",
     /// The code could not be checked at all; not the code's fault.

@@ -35,7 +35,8 @@ pub use schedule::{
 pub use diagnostic::{Diagnostic, DiagnosticCode, Severity};
 #[cfg(feature = "parse")]
 pub use parse::{
-    MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, Parsed, parse, parse_bytes,
+    MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, OfferedOperation, OfferedTool, Parsed,
+    parse, parse_bytes,
 };
 #[cfg(feature = "parse")]
 pub use rename::{RenameError, agent_name_span, rename};

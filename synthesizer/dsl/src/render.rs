@@ -1,11 +1,15 @@
-//! Prints a definition as agent code, canonically. Reading what it prints gives the same definition back.
+//! Prints a definition as agent code, canonically: what is stored and run. Reading what it prints gives the same definition back.
+//!
+//! Whatever a definition holds, Ruby reads texts, numbers and statements of the language in it and nothing else: this is what keeps
+//! those who run the code from running anything but the definition.
 
 use std::fmt::Write as _;
 
+use crate::clean::is_hidden;
 use crate::definition::{Action, AgentDefinition, Constraints, Schedule, Step, Value};
 use crate::schedule::format_duration;
 
-/// The agent code that says `definition`. It must be one that checked code can give: legal name, schedule and steps.
+/// The agent code that says `definition`. To be read again it must be one that checked code can give: legal name, schedule and steps.
 pub fn render(definition: &AgentDefinition) -> String {
     let sections = [
         head(definition),
@@ -18,8 +22,8 @@ pub fn render(definition: &AgentDefinition) -> String {
         .filter(|section| !section.is_empty())
         .collect();
     format!(
-        "require 'language_operator'\n\nagent '{}' do\n{}end\n",
-        definition.name,
+        "require 'language_operator'\n\nagent {} do\n{}end\n",
+        word(&definition.name),
         body.join("\n")
     )
 }
@@ -52,11 +56,11 @@ fn schedule_arguments(schedule: &Schedule) -> String {
         Schedule::Cron {
             expression,
             time_zone: None,
-        } => format!("cron: '{expression}'"),
+        } => format!("cron: {}", word(expression)),
         Schedule::Cron {
             expression,
             time_zone: Some(zone),
-        } => format!("cron: '{expression}', time_zone: '{zone}'"),
+        } => format!("cron: {}, time_zone: {}", word(expression), word(zone)),
     }
 }
 
@@ -185,7 +189,17 @@ fn label(key: &str) -> String {
     if bare { key.to_owned() } else { quote(key) }
 }
 
-/// A double-quoted Ruby string that interpolates nothing.
+/// A name or a schedule: in single quotes, as all that are legal can be.
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" */,+-_".contains(&byte);
+    if text.bytes().all(is_plain) {
+        format!("'{text}'")
+    } else {
+        quote(text)
+    }
+}
+
+/// A double-quoted Ruby string that interpolates nothing, and in which every character is seen.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -196,8 +210,8 @@ fn quote(text: &str) -> String {
             '#' if matches!(characters.peek(), Some('{' | '$' | '@')) => quoted.push_str("\\#"),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            control if control.is_control() => {
-                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(control));
+            unseen if unseen.is_control() || is_hidden(unseen) => {
+                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(unseen));
             }
             plain => quoted.push(plain),
         }
@@ -227,9 +241,12 @@ mod tests {
             ("##{x}", r##""#\#{x}""##),
             ("\\#{x}", r#""\\\#{x}""#),
             ("a\nb\tc\rd\u{1b}\u{85}", r#""a\nb\tc\u{d}d\u{1b}\u{85}""#),
+            ("\u{202e}\u{feff}\u{a0}", "\"\\u{202e}\\u{feff}\u{a0}\""),
         ] {
             assert_eq!(quote(text), quoted);
         }
+        assert_eq!(word("Europe/Berlin"), "'Europe/Berlin'");
+        assert_eq!(word("a'b"), "\"a'b\"");
         assert_eq!(label("path"), "path");
         assert_eq!(label("X"), "\"X\"");
         assert_eq!(label("a-b"), "\"a-b\"");

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use langop_proto::limits;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Denied;
 
@@ -34,11 +34,7 @@ impl Scale {
     }
 
     fn take(&self, units: u32) -> Option<OwnedSemaphorePermit> {
-        match Arc::clone(&self.0).try_acquire_many_owned(units) {
-            Ok(permit) => Some(permit),
-            // Never closed.
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
-        }
+        Arc::clone(&self.0).try_acquire_many_owned(units).ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use langop_dsl::{Offer, Parsed};
+use langop_dsl::{Offer, OfferedTool, Parsed};
 use langop_proto::v1::{AgentRef, SynthesizeOptions, ToolOperation};
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
@@ -226,7 +226,7 @@ fn another_variant_is_another_prompt() {
 fn parse(code: &str) -> Parsed {
     let offer = Offer {
         tools: ["filesystem", "email-tool", "some-tool"]
-            .map(str::to_owned)
+            .map(OfferedTool::from)
             .into(),
         models: ["claude", "some-model"].map(str::to_owned).into(),
     };

@@ -159,12 +159,11 @@ async fn verdict(name: &str, recorded: &str) -> String {
         "{name}"
     );
     if !is_rejected {
-        let code = codes[findings.len() - 1].as_deref().unwrap();
-        assert_eq!(
-            response.code,
-            langop_dsl::rename(code, NAME).unwrap(),
-            "{name}"
-        );
+        assert!(codes[findings.len() - 1].is_some(), "{name}");
+        let definition = response.definition.clone().unwrap();
+        let definition = langop_dsl::AgentDefinition::try_from(definition).unwrap();
+        assert_eq!(definition.name, NAME);
+        assert_eq!(response.code, langop_dsl::render(&definition), "{name}");
     }
     let attempts = findings.iter().zip(&codes).enumerate();
     let answers: String = attempts

@@ -28,6 +28,9 @@ pub(crate) struct Figures {
     /// To the last write of whatever kind: statuses wait for pods, and so for all that the other controllers do for them, which the
     /// baseline does not.
     pub(crate) bring_up_settled_ratio: Option<f64>,
+    /// With 64 tools of the largest schemas, and 64 agents that name all of them.
+    pub(crate) crowded_rss_mib: Option<f64>,
+    pub(crate) crowded_rss_peak_mib: Option<f64>,
     pub(crate) tool_change_p99_ms: Option<f64>,
     pub(crate) tool_change_p99_ms_64_hanging: Option<f64>,
     pub(crate) restart_seconds: Option<f64>,
@@ -79,6 +82,7 @@ impl Figures {
         self.print_bring_up();
         self.print_steady();
         self.print_reactions();
+        self.print_crowded();
     }
 
     fn print_bring_up(&self) {
@@ -143,6 +147,18 @@ impl Figures {
                 number(self.rss_peak_mib, 1)
             ),
             target,
+        );
+    }
+
+    fn print_crowded(&self) {
+        row(
+            "RSS with 64 tools of 1 MiB of schemas each, and 64 agents that name all (peak)",
+            &format!(
+                "{} MiB ({} MiB)",
+                number(self.crowded_rss_mib, 1),
+                number(self.crowded_rss_peak_mib, 1)
+            ),
+            "≤ 256 MiB",
         );
     }
 

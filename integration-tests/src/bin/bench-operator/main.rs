@@ -6,6 +6,7 @@
 
 mod alone;
 mod bring_up;
+mod crowded;
 mod figures;
 mod fleet;
 mod process;
@@ -43,6 +44,9 @@ struct Args {
     /// Changes of a tool's port in each of the two rounds; from 100 on, p99 is no longer the maximum.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     changes: u16,
+    /// Measure only what one tenant can make the operator hold.
+    #[arg(long)]
+    crowded: bool,
 }
 
 #[tokio::main]
@@ -59,6 +63,12 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
+    if args.crowded {
+        let cp = control_plane("crowded").await?;
+        cp.install_crds().await?;
+        crowded::measure(&cp, figures).await?;
+        return cp.stop().await;
+    }
     let fleet = Fleet::new(args.agents)?;
     let [warm_up, script] = {
         let cp = control_plane("control-plane").await?;
@@ -106,5 +116,6 @@ async fn with_operator(
     restart::measure(&mut world, fleet, figures).await?;
     tool_change::while_64_hang(&mut world, fleet, args.changes, figures).await?;
     world.operator.stop().await?;
+    crowded::measure(cp, figures).await?;
     Ok([warm_up, script])
 }

@@ -135,7 +135,7 @@ fn validation() -> f64 {
     figures::progress("validation of a 200-line agent");
     let code = agent_code(200);
     let offer = langop_dsl::Offer {
-        tools: vec!["mail".into()],
+        tools: vec![langop_dsl::OfferedTool::from("mail")],
         models: vec![],
     };
     let mut times: Vec<f64> = (0..300)

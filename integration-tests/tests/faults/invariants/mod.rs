@@ -237,7 +237,7 @@ impl Picture {
         policies.extend(
             self.models
                 .iter()
-                .map(|model| format!("{}-proxy", model.name_any())),
+                .map(|model| format!("{}.proxy", model.name_any())),
         );
         // It is there since the first of them was, and stays.
         let is_closed = |policy: &NetworkPolicy| policy.name_any() == "langop.baseline";

@@ -54,7 +54,7 @@ impl Picture {
         }
         for model in &self.models {
             let name = model.name_any();
-            let proxy = format!("{name}-proxy");
+            let proxy = format!("{name}.proxy");
             let label = (labels::MODEL, Some(name.as_str()));
             let upstream = self
                 .policies

@@ -130,7 +130,10 @@ pub fn build(
                         timing: &timing,
                         settings,
                     };
-                    (add_workload(&mut children, &template, observed), None)
+                    match add_workload(&mut children, &template, observed) {
+                        Ok(fate) => (fate, None),
+                        Err(fault) => (Fate::Kept, Some(fault)),
+                    }
                 }
             }
         }
@@ -153,7 +156,7 @@ fn add_workload(
     children: &mut Children<Prepared>,
     template: &Template<'_>,
     observed: &ObservedAgent,
-) -> Fate {
+) -> Result<Fate, Invalid> {
     let wanted = match template.timing {
         Timing::Cron { .. } => switch::Workload::CronJob,
         Timing::Continuous | Timing::Every { .. } => switch::Workload::Deployment,
@@ -163,10 +166,10 @@ fn add_workload(
             Obstacle::Workload(kind) => Some(kind),
             Obstacle::Pods => None,
         };
-        return Fate::Switching {
+        return Ok(Fate::Switching {
             to: template.timing.clone(),
             delete,
-        };
+        });
     }
     let Template { agent, run, .. } = template;
     match template.timing {
@@ -179,19 +182,18 @@ fn add_workload(
                 time_zone: time_zone.as_deref(),
             };
             let seconds = template.timeout().map(|timeout| timeout.seconds);
-            children.cron_jobs.push(cron_job::build(
-                agent,
-                run,
-                &times,
-                seconds,
-                template.build(Some("Never")),
-            ));
+            let seconds = run.frame.run_seconds(seconds)?;
+            let pods = run.frame.hold(template.build(Some("Never")))?;
+            children
+                .cron_jobs
+                .push(cron_job::build(agent, run, &times, seconds, pods));
         }
         Timing::Continuous | Timing::Every { .. } => {
-            children.deployments.push(deployment::build(template));
+            let pods = run.frame.hold(template.build(None))?;
+            children.deployments.push(deployment::build(template, pods));
         }
     }
-    Fate::Written(template.timing.clone())
+    Ok(Fate::Written(template.timing.clone()))
 }
 
 /// A claim is made with the workload that mounts it; one that exists follows the spec in any case, unless it is on its way out.

@@ -1,7 +1,10 @@
 //! The Deployment of an agent that runs all the time, or keeps time itself.
 
 use k8s_openapi::{
-    api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::PodTemplateSpec,
+    },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use langop_api::agent::AccessMode;
@@ -9,8 +12,8 @@ use langop_api::agent::AccessMode;
 use super::{validate::Run, workload::Template};
 use crate::meta::{self, Component};
 
-/// The Deployment around a pod template.
-pub(super) fn build(template: &Template<'_>) -> Deployment {
+/// The Deployment around these pods, which are made from the template.
+pub(super) fn build(template: &Template<'_>, pods: PodTemplateSpec) -> Deployment {
     let (agent, run) = (template.agent, template.run);
     let labels = meta::labels(Component::Agent, &agent.name);
     Deployment {
@@ -33,7 +36,7 @@ pub(super) fn build(template: &Template<'_>) -> Deployment {
             },
             strategy: Some(strategy(run)),
             min_ready_seconds: min_ready_seconds(template),
-            template: template.build(None),
+            template: pods,
             ..DeploymentSpec::default()
         }),
         status: None,

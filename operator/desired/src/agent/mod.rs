@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use langop_api::{
     LanguageAgent,
-    cluster::AgentEgress,
+    cluster::{AgentEgress, PodFrame},
     policy::{EgressRule, IngressPeer},
 };
 
@@ -64,6 +64,15 @@ pub struct ClusterView {
     pub model_egress: Option<Vec<EgressRule>>,
     /// Namespaces that may come in.
     pub ingress_from: Vec<IngressPeer>,
+    /// What pods may ask for, where it says so.
+    pub pods: Option<PodFrame>,
+}
+
+impl ClusterView {
+    /// Whether its spec is known.
+    pub fn is_readable(&self) -> bool {
+        self.agent_egress.is_some()
+    }
 }
 
 /// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.

@@ -3,7 +3,7 @@
 //! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is written. Of an agent with any other
 //! fault only [`ValidatedAgent::run`] is missing: its workload stays as it is, and its network policy goes on following its references.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     api::{core::v1::ResourceRequirements, networking::v1::NetworkPolicyEgressRule},
@@ -11,18 +11,19 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use langop_api::{
-    LanguageAgentSpec,
-    agent::{ExecutionMode, Workspace},
+    LanguageAgentSpec, LanguageToolSpec,
+    agent::{ExecutionMode, MAX_RESYNTHESIZE, Workspace},
     condition::Reason,
     names::annotations,
-    pod::{EnvVar, NameRef, Toleration},
+    pod::{CaBundle, EnvVar, NameRef, Toleration},
     policy::LabelValue,
 };
 use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
 
-use super::{AgentContext, claim, timing::Requested};
+use super::{AgentContext, ClusterView, claim, timing::Requested};
 use crate::{
     conditions::Invalid,
+    frame::Frame,
     meta::{Owner, owner_of},
     namesake::{self, NamedKind},
     observed::ChildKind,
@@ -111,6 +112,10 @@ pub struct Run {
     pub root_filesystem: RootFilesystem,
     /// User id instead of the setting's.
     pub run_as_user: Option<i64>,
+    /// Authorities that it trusts.
+    pub ca_bundle: Option<CaBundle>,
+    /// What an administrator allows to pods here.
+    pub frame: Frame,
 }
 
 /// A tool in an agent's pod.
@@ -118,12 +123,10 @@ pub struct Run {
 pub struct Sidecar {
     /// The tool's name.
     pub tool: String,
-    /// Its image.
-    pub image: String,
     /// The port it listens on.
     pub port: i32,
-    /// Its own variables.
-    pub env: Vec<EnvVar>,
+    /// What its container is made from.
+    pub spec: Arc<LanguageToolSpec>,
     /// Its resources.
     pub resources: ResourceRequirements,
 }
@@ -163,14 +166,24 @@ pub fn validate(
     for fault in reach.faults {
         faults.spec(fault);
     }
-    let run = run(spec, &references, workspace, settings, now, &mut faults);
+    let resynthesize = resynthesize(context, &mut remarks);
+    let cluster = context.cluster.as_ref();
+    let run = run(
+        spec,
+        &references,
+        workspace,
+        cluster,
+        settings,
+        now,
+        &mut faults,
+    );
     Ok(ValidatedAgent {
         name,
         namespace,
         owner,
         generation: context.agent.metadata.generation.unwrap_or_default(),
         instructions: spec.instructions.as_deref().and_then(instructions_of),
-        resynthesize: resynthesize(context),
+        resynthesize,
         pinned: spec
             .synthesis
             .as_ref()
@@ -266,19 +279,24 @@ fn instructions_of(text: &str) -> Option<Instructions> {
     })
 }
 
-fn resynthesize(context: &AgentContext<'_>) -> Option<String> {
-    context
-        .agent
-        .annotations()
-        .get(annotations::RESYNTHESIZE)
-        .cloned()
-        .filter(|value| !value.is_empty())
+/// A value that is too long asks for nothing.
+fn resynthesize(context: &AgentContext<'_>, remarks: &mut Vec<Invalid>) -> Option<String> {
+    let value = context.agent.annotations().get(annotations::RESYNTHESIZE)?;
+    if value.len() > MAX_RESYNTHESIZE {
+        remarks.push(Invalid::spec(format!(
+            "the annotation {} is longer than {MAX_RESYNTHESIZE} bytes and asks for nothing: write a short value, for example the time",
+            annotations::RESYNTHESIZE
+        )));
+        return None;
+    }
+    Some(value.clone()).filter(|value| !value.is_empty())
 }
 
 fn run(
     spec: &LanguageAgentSpec,
     references: &References,
     workspace: Option<Workspace>,
+    cluster: Option<&ClusterView>,
     settings: &Settings,
     now: Timestamp,
     faults: &mut Faults,
@@ -306,29 +324,61 @@ fn run(
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
         pod_labels: spec.pod_labels.clone(),
-        root_filesystem: match spec.writable_root_filesystem {
-            Some(true) => RootFilesystem::Writable,
-            Some(false) | None => RootFilesystem::ReadOnly,
-        },
+        root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
         run_as_user: spec.run_as_user,
+        ca_bundle: spec.ca_bundle.clone(),
+        frame: Frame::of(cluster),
     };
+    pod_labels(&run, settings, faults);
     faults.take(run.workspace.as_ref().map_or(Ok(()), storage));
     ports(&run, faults);
     run
 }
 
+/// No object can be larger than what the API server takes, and the environment of all sidecars is in one; so nobody needs to hold more.
+const MAX_SIDECAR_ENV: usize = 512 * 1024;
+
 fn sidecars(references: &References, faults: &mut Faults) -> Vec<Sidecar> {
-    let tools = references.tools.iter().filter(|tool| tool.is_sidecar());
-    tools.map(|tool| sidecar(tool, faults)).collect()
+    let tools = || references.tools.iter().filter(|tool| tool.is_sidecar());
+    let variables = tools().flat_map(|tool| &tool.spec.env);
+    let bytes: usize = variables
+        .map(|variable| variable.name.len() + variable.value.as_ref().map_or(0, String::len))
+        .sum();
+    if bytes > MAX_SIDECAR_ENV {
+        faults.spec(format!(
+            "the sidecar tools of spec.toolRefs have {bytes} bytes of environment, more than the {MAX_SIDECAR_ENV} that fit into a pod: name fewer of them, or mount their files by a service"
+        ));
+        return Vec::new();
+    }
+    tools().map(|tool| sidecar(tool, faults)).collect()
+}
+
+/// Labels give identities, ways round meshes and other workloads' traffic: only those that an administrator knows are taken.
+fn pod_labels(run: &Run, settings: &Settings, faults: &mut Faults) {
+    let refused = run
+        .pod_labels
+        .keys()
+        .filter(|key| !settings.allows_pod_label(key));
+    let refused: Vec<String> = refused.map(|key| format!("'{key}'")).collect();
+    if refused.is_empty() {
+        return;
+    }
+    faults.0.push(Invalid {
+        reason: Reason::PodNotAllowed,
+        message: format!(
+            "spec.podLabels: {} may not be set: leave it out, or have an administrator add it to the operator's setting LANGOP_POD_LABEL_PREFIXES, which now allows {}",
+            refused.join(", "),
+            if settings.pod_label_prefixes.is_empty() { "none".to_owned() } else { settings.pod_label_prefixes.join(", ") }
+        ),
+    });
 }
 
 fn sidecar(tool: &ToolView, faults: &mut Faults) -> Sidecar {
-    let resources = pod::requirements(tool.resources.as_ref(), &pod::DEFAULTS);
+    let resources = pod::requirements(tool.spec.resources.as_ref(), &pod::DEFAULTS);
     Sidecar {
         tool: tool.name.clone(),
-        image: tool.image.clone(),
         port: tool.port,
-        env: tool.env.clone(),
+        spec: tool.spec.clone(),
         resources: faults
             .take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
     }

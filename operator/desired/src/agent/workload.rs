@@ -4,7 +4,10 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec,
     Volume, VolumeMount,
 };
-use langop_api::names::{self, env as variables};
+use langop_api::{
+    names::{self, env as variables},
+    pod::NameRef,
+};
 use langop_dsl::format_duration;
 
 use super::{
@@ -18,6 +21,7 @@ use crate::{
     meta::{self, Component},
     pod::{self, ContainerInput, PodInput},
     settings::Settings,
+    tool,
 };
 
 /// Name of the agent's own container.
@@ -54,7 +58,7 @@ impl Template<'_> {
                 .collect(),
             volumes: self.volumes(),
             run_as_user: run.run_as_user,
-            image_pull_secrets: run.image_pull_secrets.clone(),
+            image_pull_secrets: self.image_pull_secrets(),
             node_selector: run.node_selector.clone(),
             tolerations: run.tolerations.clone(),
             restart_policy,
@@ -92,24 +96,38 @@ impl Template<'_> {
                 .chain(self.workspace_mount())
                 .collect(),
             root_filesystem: self.run.root_filesystem,
+            ca_bundle: self.run.ca_bundle.is_some(),
+            ..ContainerInput::default()
         })
     }
 
     /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep a Job from ending.
     fn sidecar(&self, sidecar: &Sidecar) -> Container {
-        let mut container = pod::container(ContainerInput {
-            name: format!("tool-{}", sidecar.tool),
-            image: sidecar.image.clone(),
-            port: sidecar.port,
+        let also = ContainerInput {
             env: self.workspace_path().into_iter().collect(),
-            user_env: env::user_env(&sidecar.env),
-            resources: sidecar.resources.clone(),
             mounts: self.workspace_mount().into_iter().collect(),
             ..ContainerInput::default()
-        });
+        };
+        let mut container = tool::container(
+            &sidecar_name(sidecar),
+            &sidecar.spec,
+            sidecar.resources.clone(),
+            also,
+        );
         container.restart_policy = Some("Always".to_owned());
-        container.startup_probe = Some(pod::tcp_probe(sidecar.port));
         container
+    }
+
+    /// The images of all containers are pulled with the secrets of the pod.
+    fn image_pull_secrets(&self) -> Vec<NameRef> {
+        let sidecars = self.run.sidecars.iter();
+        let lent = sidecars.flat_map(|sidecar| &sidecar.spec.image_pull_secrets);
+        self.run
+            .image_pull_secrets
+            .iter()
+            .chain(lent)
+            .cloned()
+            .collect()
     }
 
     /// The contract, in the order of its documentation.
@@ -206,6 +224,24 @@ impl Template<'_> {
             }),
             ..Volume::default()
         });
-        code.into_iter().chain(workspace).collect()
+        let own = self
+            .run
+            .ca_bundle
+            .as_ref()
+            .map(|bundle| pod::ca_volume(CONTAINER, bundle));
+        let sidecars = self.run.sidecars.iter().filter_map(|sidecar| {
+            let bundle = sidecar.spec.ca_bundle.as_ref()?;
+            Some(pod::ca_volume(&sidecar_name(sidecar), bundle))
+        });
+        code.into_iter()
+            .chain(workspace)
+            .chain(own)
+            .chain(sidecars)
+            .collect()
     }
+}
+
+/// Name of a sidecar's container.
+fn sidecar_name(sidecar: &Sidecar) -> String {
+    format!("tool-{}", sidecar.tool)
 }

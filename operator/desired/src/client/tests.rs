@@ -95,6 +95,7 @@ fn who_may_come_in() {
     let cluster = ClusterView {
         name: "demo".into(),
         agent_egress: None,
+        pods: None,
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: serde_json::from_value(json!([{"namespaceLabels": {"team": "web"}}]))

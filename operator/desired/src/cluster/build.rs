@@ -12,7 +12,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use langop_api::cluster::{PodSecurity, Role};
+use langop_api::cluster::Role;
 
 use super::{NamespaceUse, RBAC, ValidatedCluster, subjects};
 use crate::{
@@ -45,11 +45,7 @@ pub fn build(cluster: &ValidatedCluster) -> Children<Prepared> {
 pub fn build_namespace(cluster: &ValidatedCluster, namespace: NamespaceUse) -> Namespace {
     let mut namespace_labels = meta::selector(Component::Cluster, &cluster.name);
     if namespace != NamespaceUse::AdoptLabelled {
-        let level = match cluster.spec.pod_security {
-            PodSecurity::Privileged => "privileged",
-            PodSecurity::Baseline => "baseline",
-            PodSecurity::Restricted => "restricted",
-        };
+        let level = cluster.spec.pod_security.as_str();
         for mode in ["enforce", "audit", "warn"] {
             namespace_labels.insert(
                 format!("pod-security.kubernetes.io/{mode}"),
@@ -87,7 +83,7 @@ fn build_quota(cluster: &ValidatedCluster) -> Option<ResourceQuota> {
 /// What a container gets that sets nothing, by resource: request and limit.
 const CONTAINER_DEFAULTS: [(&str, &str, &str); 3] = [
     ("cpu", pod::DEFAULTS.cpu_request, pod::DEFAULTS.cpu_limit),
-    ("ephemeral-storage", "256Mi", "1Gi"),
+    ("ephemeral-storage", pod::DISK_REQUEST, pod::DISK_LIMIT),
     (
         "memory",
         pod::DEFAULTS.memory_request,

@@ -44,6 +44,7 @@ pub fn framing<'a>(
     Some(ClusterView {
         name: metadata.name.clone().unwrap_or_default(),
         agent_egress: cluster.map(|cluster| cluster.spec.agent_egress),
+        pods: cluster.and_then(|cluster| cluster.spec.pods.clone()),
         allowed_egress: cluster
             .map(|cluster| cluster.spec.allowed_egress.clone())
             .unwrap_or_default(),

@@ -7,7 +7,7 @@ use k8s_openapi::{api::rbac::v1::Subject as RbacSubject, apimachinery::pkg::apis
 use kube::ResourceExt as _;
 use langop_api::{
     LanguageCluster, LanguageClusterSpec,
-    cluster::{Role, Subject, SubjectKind},
+    cluster::{PodSecurity, Role, SYSTEM_SUBJECT_MESSAGE, SYSTEM_SUBJECTS, Subject, SubjectKind},
     condition::Reason,
     names::labels,
 };
@@ -66,12 +66,27 @@ pub fn validate(
         quantity::parse(&hard.0)
             .map_err(|error| Invalid::spec(format!("resourceQuotas: {resource}: {error}")))?;
     }
+    no_system_subjects(&cluster.spec)?;
     let owner = owner_of(cluster).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     Ok(ValidatedCluster {
         name: owner.name.clone(),
         namespace,
         owner,
         spec: cluster.spec.clone(),
+    })
+}
+
+/// The API server refuses them, but not in objects that are older than its rule.
+fn no_system_subjects(spec: &LanguageClusterSpec) -> Result<(), Invalid> {
+    let unmeant = spec.members.iter().find(|member| {
+        member.subject.name.starts_with(SYSTEM_SUBJECTS)
+            && member.allow_system_subject != Some(true)
+    });
+    unmeant.map_or(Ok(()), |member| {
+        Err(Invalid::spec(format!(
+            "members: '{}': {SYSTEM_SUBJECT_MESSAGE}",
+            member.subject.name
+        )))
     })
 }
 
@@ -144,6 +159,15 @@ pub fn decide<'a>(
     } else {
         NamespaceUse::Adopt
     })
+}
+
+/// The Pod Security level that a namespace's label enforces; without one it is the lowest.
+pub fn enforced(namespace: &Observed) -> PodSecurity {
+    match namespace.labels.get("pod-security.kubernetes.io/enforce") {
+        Some("restricted") => PodSecurity::Restricted,
+        Some("baseline") => PodSecurity::Baseline,
+        _ => PodSecurity::Privileged,
+    }
 }
 
 /// Whether `other` has the older claim to the same namespace.

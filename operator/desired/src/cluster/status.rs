@@ -4,23 +4,24 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp}
 use langop_api::{
     LanguageCluster, LanguageClusterStatus,
     agent::AgentPhase,
-    cluster::{AgentCounts, ClusterPhase},
+    cluster::{AgentCounts, ClusterPhase, PodSecurity},
     condition::{Reason, types},
 };
 
 use super::namespace_of;
 use crate::{
     children::{Applied, Children},
-    conditions::{self, Conditions, Standing},
+    conditions::{self, Conditions, Standing, Status},
 };
 
 /// The status after all children are applied, or after what kept them from being.
 ///
-/// `agents` is written with it; whoever calls keeps to the pace of those writes by passing the counts of the previous status.
+/// `foreign` is the Pod Security level in effect, where it is another manager's. `agents` is written with it; whoever calls keeps to the pace of those writes by passing the counts of the previous status.
 pub fn status(
     cluster: &LanguageCluster,
     children: Result<&Children<Applied>, Standing>,
     agents: Option<AgentCounts>,
+    foreign: Option<PodSecurity>,
     now: Timestamp,
 ) -> LanguageClusterStatus {
     let previous = cluster.status.as_ref();
@@ -32,6 +33,11 @@ pub fn status(
         Ok(_) => Standing::Ready(Reason::AsDesired, "the namespace is set up".into()),
         Err(problem) => problem,
     });
+    match foreign {
+        Some(level) => pod_security(&mut next, cluster.spec.pod_security, level),
+        None if !used => next.keep(types::POD_SECURITY),
+        None => {}
+    }
     let conditions = next.finish();
     LanguageClusterStatus {
         observed_generation: Some(generation),
@@ -44,6 +50,28 @@ pub fn status(
         agents,
         conditions,
     }
+}
+
+/// Another manager's level is left to them, and told where it is lower than what is asked for here.
+fn pod_security(next: &mut Conditions, asked: PodSecurity, level: PodSecurity) {
+    if level >= asked {
+        return next.set(
+            types::POD_SECURITY,
+            Status::True,
+            Reason::PodSecurityAsAsked,
+            format!(
+                "the namespace's Pod Security labels are another manager's, and enforce {level}"
+            ),
+        );
+    }
+    next.set(
+        types::POD_SECURITY,
+        Status::False,
+        Reason::PodSecurityLower,
+        format!(
+            "the namespace's Pod Security labels are another manager's, and enforce {level} where podSecurity asks for {asked}: have them raised or removed there, or write podSecurity: {level}"
+        ),
+    );
 }
 
 /// Where the cluster stands, by its conditions.

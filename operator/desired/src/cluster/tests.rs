@@ -248,7 +248,7 @@ fn phases_and_counts() {
     let now = Timestamp::UNIX_EPOCH;
     let applied = Children::default().into_applied();
     let phase = |problem: Option<Standing>| {
-        let status = status(&full(), problem.map_or(Ok(&applied), Err), None, now);
+        let status = status(&full(), problem.map_or(Ok(&applied), Err), None, None, now);
         (status.phase.unwrap(), status.namespace)
     };
     assert_eq!(phase(None), (ClusterPhase::Ready, Some("team-a".into())));
@@ -380,5 +380,76 @@ fn an_unreadable_cluster_closes_the_namespace_that_it_may_frame() {
         view("team", Some("other")),
         open,
         "the namespace is another's"
+    );
+}
+
+#[test]
+fn a_subject_of_kubernetes_itself_is_meant_or_refused() {
+    let of = |member: Value| {
+        let spec = json!({"members": [member]});
+        validate(&cluster("a", 1, &spec), &Settings::default())
+    };
+    let group =
+        json!({"subject": {"kind": "Group", "name": "system:authenticated"}, "role": "edit"});
+    let refused = of(group.clone()).unwrap_err();
+    assert!(
+        refused.message.contains("'system:authenticated'")
+            && refused.message.contains("allowSystemSubject"),
+        "{refused}"
+    );
+    let mut meant = group;
+    meant["allowSystemSubject"] = json!(true);
+    assert!(of(meant).is_ok());
+}
+
+#[test]
+fn a_level_that_another_manager_lowered_is_told() {
+    let level = |label: &str| {
+        let facts = Facts::Namespace {
+            terminating: false,
+            foreign_pod_security: true,
+        };
+        enforced(&live(
+            &[("pod-security.kubernetes.io/enforce", label)],
+            facts,
+        ))
+    };
+    let told = |asked: &str, level| {
+        let object = cluster("a", 1, &json!({"podSecurity": asked}));
+        let status = status(
+            &object,
+            Ok(&Children::default().into_applied()),
+            None,
+            level,
+            Timestamp::UNIX_EPOCH,
+        );
+        let conditions = status.conditions.iter();
+        let mut told = conditions.filter(|condition| condition.type_ == "PodSecurity");
+        told.next()
+            .map(|condition| (condition.status.clone(), condition.message.clone()))
+    };
+    let (status, message) = told("restricted", Some(level("privileged"))).unwrap();
+    assert_eq!(status, "False");
+    assert!(
+        message.contains("enforce privileged where podSecurity asks for restricted"),
+        "{message}"
+    );
+    assert_eq!(
+        told("restricted", Some(level("baseline"))).unwrap().0,
+        "False"
+    );
+    assert_eq!(
+        told("baseline", Some(level("restricted"))).unwrap().0,
+        "True"
+    );
+    assert_eq!(
+        told("restricted", Some(level("nonsense"))).unwrap().0,
+        "False",
+        "what is no level enforces nothing"
+    );
+    assert_eq!(
+        told("restricted", None),
+        None,
+        "our own labels are as asked"
     );
 }

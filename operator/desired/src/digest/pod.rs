@@ -16,6 +16,8 @@ use crate::{
 
 /// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it cannot be scheduled, for one.
 const TIME_TO_START: Duration = Duration::from_secs(5);
+/// How long a container may run before it listens, without a word.
+const TIME_TO_LISTEN: Duration = Duration::from_secs(20);
 /// A container that ran so long did not crash at its start. The kubelet, too, forgets a crash then.
 const LONG: Duration = Duration::from_mins(10);
 /// How long a container must at least run after it ended, to be trusted again.
@@ -78,7 +80,31 @@ fn trouble(live: &Value) -> Option<Trouble> {
         .or_else(|| {
             containers.find_map(|status| waiting(status).map(lasting).or_else(|| crash(status)))
         })
+        .or_else(|| statuses.iter().find_map(|path| unreached(live, path)))
         .or_else(|| failed(live).map(lasting))
+}
+
+/// That a container runs, and nobody answers at the port where the kubelet looks. By far the most often it listens at localhost only.
+fn unreached(live: &Value, statuses: &str) -> Option<Trouble> {
+    let specs = match statuses {
+        "/status/initContainerStatuses" => "/spec/initContainers",
+        _ => "/spec/containers",
+    };
+    let specs = live.pointer(specs)?.as_array()?;
+    let silent = |status: &Value| {
+        let name = text(status, "name")?;
+        let since = time(status.pointer("/state/running/startedAt"))?;
+        let spec = specs.iter().find(|spec| text(spec, "name") == Some(name))?;
+        let port = spec.pointer("/readinessProbe/tcpSocket/port")?;
+        (status.get("ready") == Some(&Value::Bool(false))).then(|| Trouble {
+            cause: format!(
+                "container '{name}' runs, and nothing answers at port {port} from outside of it: it must listen there at all addresses (0.0.0.0 or ::), not only at localhost; a sidecar may do without (probe: none)"
+            ),
+            from: Some(backoff::due(since, TIME_TO_LISTEN)),
+            until: None,
+        })
+    };
+    live.pointer(statuses)?.as_array()?.iter().find_map(silent)
 }
 
 fn unschedulable(live: &Value) -> Option<String> {

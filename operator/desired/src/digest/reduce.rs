@@ -16,8 +16,37 @@ use crate::observed::{
     Offered,
 };
 
-/// Prefix of our labels and annotations.
-const OURS: &str = "langop.io/";
+/// Our labels that decisions read.
+const LABELS: [&str; 5] = [
+    labels::AGENT,
+    labels::MODEL,
+    labels::TOOL,
+    labels::CLIENT,
+    labels::CLUSTER,
+];
+/// Our annotations that decisions read of what is made for one of ours. Not those of a pod template, and not the names that were offered, which are facts of the code.
+const ANNOTATIONS: [&str; 10] = [
+    annotations::INSTRUCTIONS_HASH,
+    annotations::TOOLS_HASH,
+    annotations::MODELS_HASH,
+    annotations::PERSONA_HASH,
+    annotations::CODE_HASH,
+    annotations::REVISION,
+    annotations::SYNTHESIZED_AT,
+    annotations::SYNTHESIS_MODEL,
+    annotations::TRACEPARENT,
+    annotations::ATTESTATION,
+];
+/// The kinds that children are made for.
+const OWNERS: [&str; 5] = [
+    "LanguageAgent",
+    "LanguageClient",
+    "LanguageCluster",
+    "LanguageModel",
+    "LanguageTool",
+];
+/// Longest value kept of a label or an annotation, in bytes: all of ours are shorter.
+const MAX_KEPT: usize = 512;
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 
@@ -92,17 +121,23 @@ impl<'a> Managed<'a> {
 fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observed> {
     let metadata = live.get("metadata")?;
     let labels = kept(metadata.get("labels"), |key| {
-        key.starts_with(OURS) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
+        LABELS.contains(&key) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
     });
+    let controller = controller(metadata);
+    // Whoever may write an object may give it our label; annotations are read of those that are made for one of ours.
+    let is_ours = controller
+        .as_ref()
+        .is_some_and(|controller| OWNERS.contains(&controller.kind.as_str()));
     let applied_by_us = !matches!(kind, ChildKind::Pod | ChildKind::Job);
     Some(Observed {
         kind,
         name: text(metadata, "name")?.to_owned(),
         namespace: owned_text(metadata, "namespace").unwrap_or_default(),
         uid: text(metadata, "uid")?.to_owned(),
-        controller: controller(metadata),
+        controller,
+        // Some of what we apply has no owner, and is compared with what is wanted like all else.
         annotations: kept(metadata.get("annotations"), |key| {
-            key.starts_with(OURS) && key != annotations::OFFERED
+            key == annotations::DESIRED_HASH || (is_ours && ANNOTATIONS.contains(&key))
         }),
         created: owned_text(metadata, "creationTimestamp").unwrap_or_default(),
         deleting: metadata
@@ -114,7 +149,11 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
             .map_or_else(String::new, |fields| {
                 extract::digest(live, fields) + &shared(kind, managed)
             }),
-        facts: facts(kind, live, &labels, managed),
+        facts: if is_ours || kind != ChildKind::ConfigMap {
+            facts(kind, live, &labels, managed)
+        } else {
+            Facts::None
+        },
         labels,
     })
 }
@@ -313,6 +352,7 @@ fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
         .filter(|(key, _)| keep(key));
     entries
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        .filter(|(_, value)| value.len() <= MAX_KEPT)
         .collect()
 }
 

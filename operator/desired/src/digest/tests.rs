@@ -259,7 +259,10 @@ fn an_object_of_somebody_else_has_no_digest() {
 
 #[test]
 fn what_is_kept_of_a_live_object() {
-    let deployment = observe(ChildKind::Deployment, fixture("deployment.live.json"));
+    let mut live = fixture("deployment.live.json");
+    // The recording's owner is not of ours.
+    live["metadata"]["ownerReferences"][0]["kind"] = json!("LanguageAgent");
+    let deployment = observe(ChildKind::Deployment, live);
     assert_eq!(
         deployment.labels,
         [("langop.io/agent", "mail")].into_iter().collect()
@@ -517,9 +520,10 @@ fn trouble_counts_in_its_time() {
 #[test]
 fn a_code_config_map_is_read() {
     let live = json!({
-        "metadata": {"name": "mail-code-1", "uid": "u", "labels": {"langop.io/agent": "mail"}, "annotations": {
+        "metadata": {"name": "mail-code-1", "uid": "u", "labels": {"langop.io/agent": "mail"},
+            "ownerReferences": [{"kind": "LanguageAgent", "name": "mail", "uid": "a", "controller": true}], "annotations": {
             "langop.io/revision": "3", "langop.io/instructions-hash": "ih", "langop.io/code-hash": "ch",
-            "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "other/a": "b"}},
+            "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "langop.io/mine": "no", "other/a": "b"}},
         "data": {"agent.rb": "…", "definition.json": "{\"name\":\"mail\",\"schedule\":{\"every\":{\"seconds\":60}}}"},
     });
     let observed = observe(ChildKind::ConfigMap, live.clone());
@@ -551,4 +555,81 @@ fn a_code_config_map_is_read() {
         panic!("no code")
     };
     assert_eq!(facts.demands, None);
+}
+
+/// The label that the operator watches by is anybody's to write.
+#[test]
+fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
+    let live = json!({
+        "metadata": {"name": "n", "uid": "u",
+            "labels": {"langop.io/agent": "mail", "langop.io/other": "x", "app.kubernetes.io/managed-by": "langop-operator"},
+            "annotations": {"langop.io/desired-hash": "h", "langop.io/code-hash": "c", "langop.io/revision": "7".repeat(600)}},
+        "data": {"definition.json": "{\"name\":\"mail\"}"},
+    });
+    let observed = observe(ChildKind::ConfigMap, live.clone());
+    assert_eq!(observed.facts, Facts::None);
+    assert_eq!(
+        observed.annotations.iter().collect::<Vec<_>>(),
+        [("langop.io/desired-hash", "h")]
+    );
+    assert_eq!(
+        observed.labels.iter().collect::<Vec<_>>(),
+        [("langop.io/agent", "mail")]
+    );
+    let mut owned = live;
+    owned["metadata"]["ownerReferences"] =
+        json!([{"kind": "LanguageAgent", "name": "mail", "uid": "a", "controller": true}]);
+    let observed = observe(ChildKind::ConfigMap, owned);
+    assert_eq!(
+        observed.annotations.iter().collect::<Vec<_>>(),
+        [
+            ("langop.io/code-hash", "c"),
+            ("langop.io/desired-hash", "h")
+        ]
+    );
+}
+
+/// As the kubelet shows a container that listens at localhost: it runs, it has started, and it is never ready.
+#[test]
+fn a_port_that_nobody_reaches_is_the_cause() {
+    let pod = |probe: &Value, ready: bool| {
+        let live = json!({
+            "metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {
+                "initContainers": [{"name": "tool-files", "restartPolicy": "Always", "readinessProbe": probe}],
+                "containers": [{"name": "agent"}],
+            },
+            "status": {"phase": "Running",
+                "initContainerStatuses": [{"name": "tool-files", "ready": ready, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}],
+                "containerStatuses": [{"name": "agent", "ready": true, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:11Z"}}}],
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
+        });
+        let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+            panic!("no pod")
+        };
+        facts
+    };
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let probe = json!({"tcpSocket": {"port": 8090}, "periodSeconds": 5});
+    let silent = pod(&probe, false);
+    assert_eq!(
+        silent.trouble_at(at("2026-01-01T00:00:29Z")),
+        None,
+        "it may need a moment"
+    );
+    let cause = silent.trouble_at(at("2026-01-01T00:00:30Z")).unwrap();
+    for text in [
+        "container 'tool-files' runs",
+        "port 8090",
+        "0.0.0.0 or ::",
+        "probe: none",
+    ] {
+        assert!(cause.contains(text), "{cause}");
+    }
+    let later = at("2026-01-01T01:00:00Z");
+    assert_eq!(pod(&probe, true).trouble_at(later), None);
+    assert_eq!(
+        pod(&json!({"httpGet": {"port": 8090}}), false).trouble_at(later),
+        None
+    );
 }

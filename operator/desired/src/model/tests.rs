@@ -138,7 +138,8 @@ fn the_proxy_listens_on_the_pods_family() {
             ..Settings::default()
         };
         let spec = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
-        let children = build(&validate(&model(&spec), &[]).unwrap(), &settings);
+        let valid = validate(&model(&spec), &[], None, &settings).unwrap();
+        let children = build(&valid, &settings);
         let args = pod_of(&children).containers[0].args.clone().unwrap();
         let at = args.iter().position(|arg| arg == "--host").unwrap();
         args[at + 1].clone()
@@ -153,6 +154,7 @@ fn what_a_provider_may_refuse_is_a_condition() {
         let status = status(
             &model(&spec),
             Ok(&children(&spec).into_applied()),
+            None,
             Rollout::default(),
             &Settings::default(),
             Timestamp::UNIX_EPOCH,
@@ -328,6 +330,7 @@ fn a_proxy_reaches_the_internet_or_what_is_named() {
     let view = |egress, upstream: Option<Value>| ClusterView {
         name: "demo".into(),
         agent_egress: egress,
+        pods: None,
         allowed_egress: vec![],
         model_egress: upstream.map(|upstream| serde_json::from_value(upstream).unwrap()),
         ingress_from: vec![],

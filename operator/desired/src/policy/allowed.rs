@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use langop_api::policy::{EgressRule, LabelValue};
+use langop_api::policy::{EgressRule, LabelValue, Port};
 
 use super::Cidr;
 
 /// Whether all that `rule` means is meant by `allowed`, too.
 pub(crate) fn allows(allowed: &EgressRule, rule: &EgressRule) -> bool {
-    let ports = rule.ports.iter().all(|port| allowed.ports.contains(port));
+    let ports = rule
+        .ports
+        .iter()
+        .all(|port| allowed.ports.iter().any(|one| is_same(one, port)));
     let peers = match (&allowed.cidr, &rule.cidr) {
         (Some(_), Some(_)) => within(allowed, rule).unwrap_or(false),
         (None, None) => {
@@ -51,6 +54,12 @@ fn within(allowed: &EgressRule, rule: &EgressRule) -> Option<bool> {
     Some(frame.holds(range) && closed.iter().all(kept))
 }
 
+/// A protocol that is not said is TCP.
+fn is_same(one: &Port, other: &Port) -> bool {
+    let protocol = |port: &Port| port.protocol.unwrap_or_default();
+    one.port == other.port && protocol(one) == protocol(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +72,11 @@ mod tests {
         let pods = "{namespaceLabels: {team: b}, ports: [{port: 1}]}";
         for (allowed, asked, is_within) in [
             (web, "{cidr: 203.0.113.0/26, ports: [{port: 443}]}", true),
+            (
+                web,
+                "{cidr: 203.0.113.0/26, ports: [{port: 443, protocol: TCP}]}",
+                true,
+            ),
             (web, web, true),
             (
                 web,

@@ -74,17 +74,16 @@ fn tool() -> impl Strategy<Value = ((String, String, bool), ToolView)> {
             } else {
                 DeploymentMode::Service
             };
+            let spec = serde_json::from_value(serde_json::json!({"image": image})).unwrap();
             let view = ToolView {
                 name: name.clone(),
                 mode,
                 url: url.clone(),
                 port: port.into(),
-                image,
-                env: vec![],
-                resources: None,
                 egress: vec![],
                 description: Some(about),
-                operations: vec![],
+                operations: langop_api::shared::Shared::default(),
+                spec: std::sync::Arc::new(spec),
             };
             ((name, url, is_sidecar), view)
         },

@@ -262,10 +262,9 @@ pub(crate) fn names(rule: &EgressRule, connection: &Connection) -> bool {
 
 /// Whether a rule means this connection.
 pub(crate) fn means(rule: &EgressRule, connection: &Connection, author: Author) -> bool {
-    let port = rule
-        .ports
-        .iter()
-        .any(|port| port.port == connection.port && port.protocol == connection.protocol);
+    let port = rule.ports.iter().any(|port| {
+        port.port == connection.port && port.protocol.unwrap_or_default() == connection.protocol
+    });
     let peer = match (&connection.party, &rule.cidr) {
         (Party::Address(address), Some(range)) => {
             let excepted = rule.except.iter().any(|part| within(*address, part));

@@ -17,6 +17,7 @@ fn open() -> ClusterView {
     ClusterView {
         name: "demo".into(),
         agent_egress: Some(langop_api::cluster::AgentEgress::Allow),
+        pods: None,
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
@@ -180,4 +181,61 @@ fn a_service_waits_for_its_pods() {
         Timestamp::UNIX_EPOCH,
     );
     insta::assert_yaml_snapshot!("status_pending", status);
+}
+
+/// What public images of MCP servers need.
+#[test]
+fn an_image_gets_what_it_needs() {
+    let template = |spec: &Value| {
+        let deployment = children(spec).deployments.remove(0);
+        deployment.spec.unwrap().template.spec.unwrap()
+    };
+    let pods = template(&json!({
+        "image": "node:22", "command": ["npx"], "args": ["server", "--port", "$(PORT)"], "imagePullSecrets": [{"name": "registry"}],
+        "writableRootFilesystem": true, "runAsUser": 1000, "writablePaths": ["/home/node", "/var/cache/npm"],
+        "caBundle": {"name": "company", "key": "bundle.pem"}, "probe": "none",
+        "env": [{"name": "SSL_CERT_FILE", "value": "/own.pem"}], "resources": {"limits": {"ephemeral-storage": "2Gi"}},
+    }));
+    insta::assert_yaml_snapshot!("needs", pods);
+    let plain = template(&json!({"image": "x"}));
+    let container = &plain.containers[0];
+    assert!(
+        container.command.is_none()
+            && container.args.is_none()
+            && plain.image_pull_secrets.is_none()
+    );
+    assert!(
+        container.readiness_probe.is_some()
+            && container.liveness_probe.is_none()
+            && container.startup_probe.is_none()
+    );
+}
+
+#[test]
+fn what_the_llm_is_not_told_is_told_to_the_user() {
+    let large = json!({"description": "x".repeat(20_000)});
+    let spec = json!({"image": "x", "operations": [{"name": "small", "inputSchema": {}}, {"name": "large", "inputSchema": large}]});
+    let found = |spec: &Value| {
+        let built = children(spec).into_applied();
+        let status = status(
+            &tool(spec),
+            Ok(&built),
+            None,
+            Rollout::default(),
+            &Settings::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        crate::conditions::find(&status.conditions, types::OPERATIONS_OFFERED).cloned()
+    };
+    let told = found(&spec).unwrap();
+    assert_eq!(
+        (told.status.as_str(), told.reason.as_str()),
+        ("False", "TooLarge")
+    );
+    assert!(
+        told.message.contains("'large' (20018 bytes)") && !told.message.contains("'small'"),
+        "{}",
+        told.message
+    );
+    assert_eq!(found(&json!({"image": "x"})), None);
 }

@@ -39,8 +39,6 @@ const TOLD: usize = 3;
 
 /// Longest name of a model that is recorded, in bytes.
 const LONGEST_MODEL: usize = 128;
-/// Largest definition, as it is stored: it says hardly more than the code, and is stored beside it in one ConfigMap.
-const LARGEST_DEFINITION: usize = 2 * limits::CODE;
 
 /// What a call came to.
 #[derive(Debug)]
@@ -306,17 +304,17 @@ fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefiniti
     let definition = response.definition.clone().ok_or("it has no definition")?;
     let definition =
         AgentDefinition::try_from(definition).map_err(|error| crate::error::chain(&error))?;
-    let size = serde_json::to_vec(&definition).map_or(usize::MAX, |json| json.len());
-    if size > LARGEST_DEFINITION {
-        return Err(format!(
-            "its definition has {size} bytes, not at most {LARGEST_DEFINITION}"
-        ));
+    if definition.name != name {
+        return Err(format!("it is for an agent '{}'", definition.name));
     }
-    if definition.name == name {
-        Ok(definition)
-    } else {
-        Err(format!("it is for an agent '{}'", definition.name))
+    // The definition is what is trusted; code that says exactly it, and nothing that only others would read in it, is its rendering.
+    if langop_dsl::render(&definition) != response.code {
+        return Err(
+            "its code is not what its definition says; run a synthesizer of the operator's version"
+                .to_owned(),
+        );
     }
+    Ok(definition)
 }
 
 fn refused(failure: Failure) -> Answer {
@@ -393,6 +391,8 @@ mod tests {
 
     use super::*;
 
+    const CODE: &str = "require 'language_operator'\n\nagent 'a' do\nend\n";
+
     fn response(code: &str) -> SynthesizeResponse {
         let code_hash = hash::sha256_hex(code.as_bytes());
         SynthesizeResponse {
@@ -435,13 +435,13 @@ mod tests {
             new,
             duration,
             tokens,
-        } = judged(Ok(response("code")))
+        } = judged(Ok(response(CODE)))
         else {
             panic!("no code")
         };
         assert_eq!(
             (new.code.as_str(), new.instructions.as_str()),
-            ("code", "do it")
+            (CODE, "do it")
         );
         assert_eq!(
             (duration, tokens),
@@ -457,19 +457,24 @@ mod tests {
 
     #[test]
     fn answers_that_are_not_whole_are_refused() {
-        let edits: [(&str, fn(&mut SynthesizeResponse)); 6] = [
-            ("definition has", |r| {
-                let description = "x".repeat(LARGEST_DEFINITION);
-                r.definition.as_mut().unwrap().description = description;
-            }),
+        let edits: [(&str, fn(&mut SynthesizeResponse)); 8] = [
             ("hash", |r| r.code_hash.push('0')),
             ("definition", |r| r.definition = None),
             ("'b'", |r| r.definition.as_mut().unwrap().name = "b".into()),
             ("0 bytes", |r| r.code.clear()),
             ("bytes", |r| r.code = "x".repeat(limits::CODE + 1)),
+            ("is not what its definition says", |r| {
+                *r = response(&format!("# said beside it\n{CODE}"));
+            }),
+            ("is not what its definition says", |r| {
+                r.definition.as_mut().unwrap().objectives = vec!["x".into()];
+            }),
+            ("is not what its definition says", |r| {
+                *r = response(&CODE.replace('\'', "\""));
+            }),
         ];
         for (expected, edit) in edits {
-            let mut broken = response("code");
+            let mut broken = response(CODE);
             edit(&mut broken);
             let failed = failure_of(judged(Ok(broken)));
             assert_eq!(failed.reason, Reason::SynthesisFailed);
@@ -483,7 +488,7 @@ mod tests {
             let answer = SynthesizeResponse {
                 model: model.into(),
                 traceparent: traceparent.into(),
-                ..response("code")
+                ..response(CODE)
             };
             match judged(Ok(answer)) {
                 Answer::Made { new, .. } => (new.model, new.traceparent),

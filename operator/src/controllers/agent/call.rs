@@ -8,7 +8,10 @@ use langop_desired::{
     observed::Observed,
     references::References,
 };
-use langop_proto::v1::{SynthesisOutcome, SynthesizeResponse};
+use langop_proto::{
+    limits,
+    v1::{SynthesisOutcome, SynthesizeResponse},
+};
 use tracing::Instrument as _;
 
 use super::answer::{self, Answer};
@@ -90,7 +93,9 @@ async fn make(
         question.instructions.clone(),
         code::offered(&references),
     );
-    let response = match previous(&ctx, current).await {
+    let bytes = request::size(&question, &references);
+    let room = ctx.synthesis.room_for(bytes).await;
+    let response = match fits(bytes).and(previous(&ctx, current).await) {
         Ok(previous) => {
             question.previous = previous;
             synthesizer
@@ -99,11 +104,28 @@ async fn make(
         }
         Err(failure) => Err(failure),
     };
+    drop(room);
     let took = started.elapsed();
     let traceparent = langop_proto::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
     answer::judge(response, &name, instructions, offered, took)
+}
+
+/// A question that is too long for one message is not even made.
+fn fits(bytes: usize) -> Result<(), Failure> {
+    if bytes <= limits::MESSAGE {
+        return Ok(());
+    }
+    Err(Failure {
+        kind: FailureKind::Invalid,
+        message: format!(
+            "what the LLM is to be told of the tools has {bytes} bytes, more than the {} that a question may have: name fewer tools, or shorten the descriptions and inputSchemas of their operations",
+            limits::MESSAGE
+        ),
+        retry_after: None,
+        tokens: (0, 0),
+    })
 }
 
 /// The code that runs, for a small difference.

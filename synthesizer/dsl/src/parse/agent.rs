@@ -82,30 +82,20 @@ struct Draft {
 
 impl Reader<'_> {
     pub(super) fn program(&mut self, program: &ProgramNode<'_>) -> Option<AgentDefinition> {
-        let mut required: Option<Span> = None;
+        let mut is_required = false;
         let mut agents: Vec<CallNode<'_>> = Vec::new();
         for node in &program.statements().body() {
             match self.statement(&node, "a file", &["require", "agent"]) {
-                Some(call) if name_of(&call) == "require" => self.require(&call, &mut required),
+                Some(call) if name_of(&call) == "require" => self.require(&call, &mut is_required),
                 Some(call) => agents.push(call),
                 None => {}
             }
         }
-        let first = agents.first().map(name_span);
-        if required.is_none_or(|required| first.is_some_and(|first| first < required)) {
-            let hint = "write `require 'language_operator'` first".to_owned();
-            let message = "`require 'language_operator'` is missing before the agent".to_owned();
-            self.findings.error(
-                first.unwrap_or(Span::START),
-                DiagnosticCode::MissingRequire,
-                message,
-                hint,
-            );
-        }
         self.exactly_one(&agents)
     }
 
-    fn require(&mut self, call: &CallNode<'_>, required: &mut Option<Span>) {
+    /// It means nothing, but Ruby needs it, so most write it.
+    fn require(&mut self, call: &CallNode<'_>, is_required: &mut bool) {
         let parts = self.parts(call, &REQUIRE);
         let Some(node) = parts.positional else { return };
         let Some(library) = self.text(&node, "the name of the library") else {
@@ -117,7 +107,7 @@ impl Reader<'_> {
             let hint = "remove it: only `require 'language_operator'` is allowed".to_owned();
             self.findings
                 .error(span, DiagnosticCode::OtherRequire, message, hint);
-        } else if required.is_some() {
+        } else if *is_required {
             let message = "`require 'language_operator'` is given twice".to_owned();
             self.findings.error(
                 parts.name_span,
@@ -126,7 +116,7 @@ impl Reader<'_> {
                 "keep the first".to_owned(),
             );
         } else {
-            *required = Some(parts.name_span);
+            *is_required = true;
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is refused before any parsing, and the bounds of the language.
 
 use super::Parsed;
+use super::characters;
 use super::findings::Findings;
 use super::scan;
 use crate::diagnostic::DiagnosticCode;
@@ -22,31 +23,28 @@ const MAX_OTHER_BYTES: usize = 8 * 1024;
 /// Deepest nesting of brackets and blocks, values included.
 const MAX_NESTING: usize = 100;
 
-/// Whether `code` may be handed to the parser.
+/// Whether `code` may be read.
 pub(super) fn check(code: &str, findings: &mut Findings) -> bool {
-    if code.len() > MAX_CODE_BYTES {
+    is_short(code, findings) && characters::check(code, findings) && is_measured(code, findings)
+}
+
+/// Whether `code` may be handed to the parser.
+pub(super) fn is_bounded(code: &str) -> bool {
+    let mut findings = Findings::default();
+    is_short(code, &mut findings) && !code.contains('\0') && is_measured(code, &mut findings)
+}
+
+fn is_short(code: &str, findings: &mut Findings) -> bool {
+    let is_short = code.len() <= MAX_CODE_BYTES;
+    if !is_short {
         let message = format!(
             "the code has {} bytes, more than {MAX_CODE_BYTES}",
             code.len()
         );
-        findings.error(
-            Span::START,
-            DiagnosticCode::TooLarge,
-            message,
-            "write a shorter agent".to_owned(),
-        );
-        return false;
+        let hint = "write a shorter agent".to_owned();
+        findings.error(Span::START, DiagnosticCode::TooLarge, message, hint);
     }
-    if let Some(start) = code.find('\0') {
-        findings.error(
-            Span::one(start),
-            DiagnosticCode::NullByte,
-            "the code holds a NUL".to_owned(),
-            "remove it".to_owned(),
-        );
-        return false;
-    }
-    is_measured(code, findings)
+    is_short
 }
 
 fn is_measured(code: &str, findings: &mut Findings) -> bool {
@@ -89,40 +87,4 @@ pub(super) fn not_utf8(code: &[u8], valid: usize) -> Parsed {
         "save it as UTF-8".to_owned(),
     );
     findings.finish(&Source::new(&before), None)
-}
-
-/// Whether Ruby would read `comment` as one that names an encoding: `coding:` or `coding=` and a word.
-pub(super) fn names_encoding(comment: &str) -> bool {
-    let lower = comment.to_ascii_lowercase();
-    lower.split("coding").skip(1).any(|rest| {
-        rest.strip_prefix([':', '=']).is_some_and(|value| {
-            value
-                .trim_start()
-                .starts_with(|c: char| c.is_ascii_alphanumeric())
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encoding_comments_as_ruby_sees_them() {
-        for yes in [
-            "# coding: ascii",
-            "# -*- Encoding: UTF-8 -*-",
-            "# vim: set fileencoding=latin1 :",
-        ] {
-            assert!(names_encoding(yes), "{yes}");
-        }
-        for no in [
-            "# coding",
-            "# encoding is utf-8",
-            "# a coding : x",
-            "# frozen_string_literal: true",
-        ] {
-            assert!(!names_encoding(no), "{no}");
-        }
-    }
 }

@@ -1,16 +1,22 @@
 //! The front end: agent code in, a definition or diagnostics out. Never panics, never runs code, bounded in time.
 //!
 //! Whitelist: every node of the Ruby syntax tree is read by the one place that allows it, or diagnosed. Here is the entry
-//! and the order of the checks; `agent`, `steps` and `values` read, `call` takes calls apart, `graph` checks dependencies.
+//! and the order of the checks; `characters` looks at the text, `agent`, `steps` and `values` read, `call` takes calls apart, `graph`
+//! checks dependencies, `params` what a tool is given.
 
 mod agent;
 mod call;
+mod characters;
 mod findings;
 mod graph;
 mod limits;
+mod offer;
+mod params;
 mod scan;
 mod schedule;
+mod schema;
 mod steps;
+mod texts;
 mod values;
 mod words;
 
@@ -18,44 +24,16 @@ use jiff::Timestamp;
 use ruby_prism::ParseResult;
 
 pub use limits::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH};
+pub use offer::{Offer, OfferedOperation, OfferedTool};
 
 use crate::definition::AgentDefinition;
 use crate::diagnostic::{Diagnostic, DiagnosticCode};
 use crate::source::{Source, Span, with_ruby};
 use findings::Findings;
+use texts::Texts;
 
 /// Most syntax errors read. The parser may report several per byte.
 const MOST_SYNTAX_ERRORS: usize = 4 * MAX_DIAGNOSTICS;
-
-/// What the request offers, by name. Code may use nothing else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Offer {
-    /// Tools; code may leave out a `-tool` at the end.
-    pub tools: Vec<String>,
-    /// Models.
-    pub models: Vec<String>,
-}
-
-impl Offer {
-    /// The offered name of the tool that code calls `name`: the same, else the one with `-tool` appended.
-    pub fn tool(&self, name: &str) -> Option<&str> {
-        let is = |wanted: &str| {
-            self.tools
-                .iter()
-                .find(|tool| *tool == wanted)
-                .map(String::as_str)
-        };
-        is(name).or_else(|| is(&format!("{name}-tool")))
-    }
-
-    /// The offered name of the model that code calls `name`: the same.
-    pub fn model(&self, name: &str) -> Option<&str> {
-        self.models
-            .iter()
-            .find(|model| *model == name)
-            .map(String::as_str)
-    }
-}
 
 /// What came of parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +50,7 @@ struct Reader<'a> {
     offer: &'a Offer,
     now: Timestamp,
     findings: Findings,
+    effort: schema::Effort,
 }
 
 /// Parses `code`, which may use what `offer` holds; its schedule must fire within five years of `now`.
@@ -96,7 +75,7 @@ pub fn parse_bytes(code: &[u8], offer: &Offer, now: Timestamp) -> Parsed {
 
 /// Whether `code` is small and flat enough for the parser.
 pub(crate) fn is_bounded(code: &str) -> bool {
-    limits::check(code, &mut Findings::default())
+    limits::is_bounded(code)
 }
 
 fn read(
@@ -110,6 +89,7 @@ fn read(
         offer,
         now,
         findings: std::mem::take(findings),
+        effort: schema::Effort::default(),
     };
     let outcome = with_ruby(source.code(), |ruby| {
         let definition = reader.ruby(ruby);
@@ -134,6 +114,10 @@ fn read(
 
 impl Reader<'_> {
     fn ruby(&mut self, ruby: &ParseResult<'_>) -> Option<AgentDefinition> {
+        if self.unicode_spaces(ruby) {
+            // whatever else was found would be a consequence
+            return None;
+        }
         if ruby.is_failure() {
             self.syntax_errors(ruby);
             return None;
@@ -169,9 +153,13 @@ impl Reader<'_> {
     fn comments(&mut self, ruby: &ParseResult<'_>) {
         for comment in ruby.comments() {
             let span = Span::from(comment.location());
-            if self.source.line(span.start) <= 2 && limits::names_encoding(self.source.text(span)) {
+            if self.source.line(span.start) <= 2
+                && characters::may_name_encoding(self.source.text(span))
+            {
                 let message = "an encoding comment is not part of the agent language".to_owned();
-                let hint = "remove it: code is UTF-8".to_owned();
+                let hint =
+                    "remove it: code is UTF-8, and no comment on the first two lines may hold `coding`"
+                        .to_owned();
                 self.findings
                     .error(span, DiagnosticCode::OutsideLanguage, message, hint);
             }
@@ -185,5 +173,27 @@ impl Reader<'_> {
                 "remove it and all after it".to_owned(),
             );
         }
+    }
+
+    /// Diagnoses spaces that Ruby takes for letters; whether there are any. In texts and comments they are what people see.
+    fn unicode_spaces(&mut self, ruby: &ParseResult<'_>) -> bool {
+        let code = self.source.code();
+        let mut spaces = code
+            .char_indices()
+            .filter(|(_, c)| characters::is_unicode_space(*c))
+            .peekable();
+        if spaces.peek().is_none() {
+            return false;
+        }
+        let texts = Texts::of(ruby);
+        let mut are_any = false;
+        for (start, c) in spaces.filter(|(start, _)| !texts.hold(*start)) {
+            are_any = true;
+            if self.findings.are_enough() {
+                break;
+            }
+            characters::not_a_space(start, c, &mut self.findings);
+        }
+        are_any
     }
 }

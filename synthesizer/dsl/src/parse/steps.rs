@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ruby_prism::{CallNode, Node};
 
 use super::call::{Part, Parts, Shape, name_of, name_span};
+use super::offer::OfferedTool;
 use super::values::Reference;
 use super::{Reader, words};
 use crate::definition::{Action, Step, Value};
@@ -59,7 +60,7 @@ impl StepDraft {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     pub(super) fn step(&mut self, call: &CallNode<'_>) -> Option<StepDraft> {
         let parts = self.parts(call, &STEP);
         let depends_on = match parts.keywords.get("depends_on") {
@@ -157,11 +158,17 @@ impl Reader<'_> {
         let keyword = |name| parts.keywords.get(name);
         let action = keyword("action").and_then(|keyword| self.words(&keyword.value, "`action`"));
         let params = keyword("params").and_then(|keyword| self.params(&keyword.value, results));
-        let tool = self.tool(&parts.positional?)?;
+        let tool = self.tool(parts.positional.as_ref()?)?;
+        let operation = self.operation(tool, &parts, action.as_deref());
+        let is_read = params.is_some() || keyword("params").is_none();
+        let params = params.unwrap_or_default();
+        if let Some(operation) = operation.filter(|_| is_read) {
+            self.params_fit(operation, &params, &parts);
+        }
         Some(Action::UseTool {
-            tool,
-            action,
-            params: params.unwrap_or_default(),
+            tool: tool.name.clone(),
+            action: operation.map(|operation| operation.name.clone()).or(action),
+            params,
         })
     }
 
@@ -182,56 +189,40 @@ impl Reader<'_> {
         self.words(node, "the question").map(Value::String)
     }
 
-    fn tool(&mut self, node: &Node<'_>) -> Option<String> {
+    fn tool(&mut self, node: &Node<'_>) -> Option<&'a OfferedTool> {
         let name = self.words(node, "the tool")?;
-        let tool = self.offer.tool(&name).map(str::to_owned);
+        let tools = &self.offer.tools;
+        let tool = self.offer.tool(&name);
         if tool.is_none() {
-            let offer = self.offer;
-            self.not_offered(
-                node,
-                DiagnosticCode::UnknownTool,
-                "tool",
-                &name,
-                &offer.tools,
-            );
+            let offered = || tools.iter().map(|tool| &*tool.name);
+            self.not_offered(node, DiagnosticCode::UnknownTool, "tool", &name, offered);
         }
         tool
     }
 
     fn model(&mut self, node: &Node<'_>) -> Option<String> {
         let name = self.words(node, "`model`")?;
+        let models = &self.offer.models;
         let model = self.offer.model(&name).map(str::to_owned);
         if model.is_none() {
-            let offer = self.offer;
-            self.not_offered(
-                node,
-                DiagnosticCode::UnknownModel,
-                "model",
-                &name,
-                &offer.models,
-            );
+            let offered = || models.iter().map(String::as_str);
+            self.not_offered(node, DiagnosticCode::UnknownModel, "model", &name, offered);
         }
         model
     }
 
-    fn not_offered(
+    fn not_offered<'n, N: Iterator<Item = &'n str>>(
         &mut self,
         node: &Node<'_>,
         code: DiagnosticCode,
         what: &str,
         name: &str,
-        offered: &[String],
+        offered: impl Fn() -> N,
     ) {
-        let known = || offered.iter().map(String::as_str);
-        let meant = if self.findings.are_many() {
-            None
+        let hint = if offered().next().is_none() {
+            format!("no {what} is offered: do without")
         } else {
-            words::nearest(name, known())
-        };
-        let hint = match meant {
-            Some(meant) => format!("did you mean `{meant}`? Offered: {}", words::names(known())),
-            None if offered.is_empty() => format!("no {what} is offered: do without"),
-            None => format!("use one that is offered: {}", words::names(known())),
+            self.one_of(name, offered)
         };
         let message = format!("the {what} {} is not offered", words::code(name));
         self.findings

@@ -2,6 +2,8 @@
 
 use ruby_prism::Node;
 
+use crate::clean::clean;
+
 /// Longest quote of code in a message, in characters.
 pub(super) const SHORT: usize = 60;
 
@@ -9,19 +11,14 @@ pub(super) const SHORT: usize = 60;
 pub(super) const LONG: usize = 300;
 
 /// Most names listed in a hint.
-const MOST_NAMES: usize = 10;
+pub(super) const MOST_NAMES: usize = 10;
 
 /// `text` on one line, cut where it is longer than `longest`.
 pub(super) fn clip(text: &str, longest: usize) -> String {
-    let mut clipped: String = text
-        .chars()
-        .take(longest)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(longest).is_some() {
-        clipped.push('…');
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => clean(&text[..end]) + "…",
+        None => clean(text),
     }
-    clipped
 }
 
 /// `text` clipped and in backquotes.

@@ -9,8 +9,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use langop_dsl::{
     AgentDefinition, CronSchedule, Diagnostic, DiagnosticCode, MAX_CODE_BYTES, MAX_DIAGNOSTICS,
-    MAX_DURATION_SECONDS, MAX_NAME_LENGTH, Offer, Parsed, Severity, agent_name, agent_name_span,
-    cron_for_every, format_duration, parse_bytes, parse_duration, rename, render,
+    MAX_DURATION_SECONDS, MAX_NAME_LENGTH, Offer, OfferedTool, Parsed, Severity, agent_name,
+    agent_name_span, cron_for_every, format_duration, is_hidden, parse_bytes, parse_duration,
+    rename, render,
 };
 
 use effort::{LONGEST, effort};
@@ -20,15 +21,20 @@ fn now() -> Timestamp {
 }
 
 fn offer() -> Offer {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let tools = ["filesystem-tool", "email-tool", "email-archive"];
     Offer {
-        tools: names(&["filesystem-tool", "email-tool", "email-archive"]),
-        models: names(&["claude"]),
+        tools: tools.map(OfferedTool::from).into(),
+        models: vec!["claude".to_owned()],
     }
 }
 
 fn read(code: &[u8]) -> Parsed {
     parse_bytes(code, &offer(), now())
+}
+
+/// What accepted code says.
+pub(crate) fn definition(code: &[u8]) -> Option<AgentDefinition> {
+    read(code).definition
 }
 
 /// Code is answered in time with a definition or errors, at places that exist; a definition says all that the code says.
@@ -98,10 +104,22 @@ fn is_inside(found: &Diagnostic, text: &str) {
 fn says_the_same(definition: &AgentDefinition, code: &str) {
     assert_eq!(agent_name(&definition.name), Ok(()));
     let printed = render(definition);
+    assert!(
+        printed
+            .chars()
+            .all(|c| c == '\n' || !(c.is_control() || is_hidden(c))),
+        "all that is stored is seen: {printed:?}"
+    );
     if printed.len() <= MAX_CODE_BYTES {
         let again = read(printed.as_bytes());
         assert_eq!(again.diagnostics, [], "{printed}");
         assert_eq!(again.definition.as_ref(), Some(definition), "{printed}");
+        let stored = again.definition.as_ref().map(render);
+        assert_eq!(
+            stored.as_ref(),
+            Some(&printed),
+            "what is stored is a fixed point"
+        );
     }
     let json = serde_json::to_string(definition).expect("a definition is JSON");
     let kept: AgentDefinition = serde_json::from_str(&json).expect("what was written is read");

@@ -8,11 +8,16 @@
 )]
 
 mod hostile;
+mod offered;
+#[path = "../recorder/mod.rs"]
+mod recorder;
 mod refusals;
 mod rendering;
 
 use jiff::Timestamp;
-use langop_dsl::{Action, AgentDefinition, Offer, Parsed, Severity, parse, rename, render};
+use langop_dsl::{
+    Action, AgentDefinition, Offer, OfferedTool, Parsed, Severity, parse, rename, render,
+};
 use serde_json::json;
 
 const EXAMPLE: &str = include_str!("example.rb");
@@ -22,10 +27,10 @@ fn now() -> Timestamp {
 }
 
 fn offer() -> Offer {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let tools = ["filesystem-tool", "email-tool", "email-archive"];
     Offer {
-        tools: names(&["filesystem-tool", "email-tool", "email-archive"]),
-        models: names(&["claude"]),
+        tools: tools.map(OfferedTool::from).into(),
+        models: vec!["claude".to_owned()],
     }
 }
 
@@ -92,19 +97,19 @@ fn the_example_of_the_design() {
 #[test]
 fn an_exact_tool_name_goes_before_one_with_tool_appended() {
     let both = Offer {
-        tools: vec!["email-tool".to_owned(), "email".to_owned()],
+        tools: ["email-tool", "email"].map(OfferedTool::from).into(),
         models: vec![],
     };
-    assert_eq!(both.tool("email"), Some("email"));
-    assert_eq!(both.tool("email-tool"), Some("email-tool"));
-    assert_eq!(offer().tool("email"), Some("email-tool"));
+    assert_eq!(both.tool("email").unwrap().name, "email");
+    assert_eq!(both.tool("email-tool").unwrap().name, "email-tool");
+    assert_eq!(offer().tool("email").unwrap().name, "email-tool");
     assert_eq!(offer().tool("mail"), None);
     assert_eq!(offer().model("claud"), None);
 }
 
-#[test]
-fn accepts_every_construct() {
-    for code in [
+/// Code for every construct that is allowed.
+fn constructs() -> Vec<String> {
+    vec![
         with("description 'What it is for'"),
         with("description(\"in \\u00fc parentheses\")"),
         with("description 'side' ' by ' \"side\""),
@@ -132,9 +137,32 @@ fn accepts_every_construct() {
         "# frozen_string_literal: true\nrequire \"language_operator\"\nagent(\"a\") { objectives ['x'] }".to_owned(),
         agent("objectives ['x']").replace('\n', "\r\n"),
         format!("\u{feff}{}", agent("objectives ['x']")),
-    ] {
+        "agent 'a' do\n  objectives ['x']\nend\n".to_owned(),
+        "agent('a') { objectives ['x'] }\nrequire 'language_operator'\n".to_owned(),
+        with("# nothing is coded here\n# coding: on the third line and later it means nothing"),
+        with("description '12\u{a0}000\u{202f}€ au\u{3000}total' # and\u{a0}so on"),
+        with("description <<~TEXT\n  12\u{a0}000\nTEXT"),
+        with("description \"seen \\u{202e} \\u{200d} \\e and \\u00a0\""),
+        params("{ \"no\u{a0}break\": 1, 'so\u{a0}too' => 2 }"),
+        with("description '#! not at the start of a line'"),
+    ]
+}
+
+#[test]
+fn accepts_every_construct() {
+    for code in constructs() {
         assert_eq!(accept(&code).name, "a");
     }
+}
+
+/// Whatever was accepted is stored like this, and means the same to who reads it as Ruby.
+#[test]
+fn what_is_stored_is_to_ruby_what_was_checked() {
+    let mut definitions: Vec<AgentDefinition> =
+        constructs().iter().map(|code| accept(code)).collect();
+    definitions.push(accept(EXAMPLE));
+    definitions.extend(rendering::samples(256));
+    recorder::notes_what_is_defined(&definitions);
 }
 
 #[test]

@@ -110,7 +110,20 @@ fn refuses_with_rule_place_and_advice() {
 /// Rules that need code no table can show are tested below or with the hostile input.
 #[test]
 fn every_rule_has_a_test() {
-    let elsewhere = ["syntax-error", "too-large", "unchecked"];
+    let elsewhere = [
+        "syntax-error",
+        "too-large",
+        "unchecked",
+        // below, because a table of text cannot show them
+        "control-character",
+        "hidden-character",
+        "unicode-space",
+        // in `offered`
+        "unknown-operation",
+        "unknown-parameter",
+        "missing-parameter",
+        "bad-parameter",
+    ];
     let tested: Vec<&str> = refusals()
         .iter()
         .map(|refusal| refusal.rule)
@@ -130,7 +143,6 @@ fn one_mistake_gives_one_finding() {
             "step 'A' do use_tool 'calendar' end\nstep 'B', depends_on: 'A' do ask result('A') end",
         ),
         steps("step 'A' do puts 'x' end"),
-        "agent 'a' do objectives ['x'] end".to_owned(),
         agent("workflow do\nend"),
         params("{ a: { b: foo } }"),
     ] {
@@ -243,4 +255,159 @@ fn many_findings_are_cut_but_keep_an_error() {
         with_error.diagnostics.last().unwrap().code,
         DiagnosticCode::OutsideLanguage
     );
+}
+
+/// Each with the rule it breaks; where it is put is a line of its own, a comment, a text, and a text of several lines.
+#[test]
+fn characters_that_mislead_are_refused_wherever_they_stand() {
+    let rules = [
+        (
+            "control-character",
+            "\u{1}\u{4}\u{7}\u{8}\u{b}\u{c}\u{d}\u{1a}\u{1b}\u{7f}\u{80}\u{85}\u{9b}",
+        ),
+        ("null-byte", "\0"),
+        (
+            "hidden-character",
+            "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2064}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{fffb}\u{e0041}",
+        ),
+    ];
+    for (rule, characters) in rules {
+        for c in characters.chars() {
+            for line in [
+                format!("{c} "),
+                format!("# a{c}b"),
+                format!("description 'a{c}b'"),
+                format!("description <<~X\n  a{c}b\nX"),
+                format!("desc{c}ription 'x'"),
+            ] {
+                let code = with(&line);
+                let parsed = read(&code);
+                let [found] = &parsed.diagnostics[..] else {
+                    panic!("{code:?}: {parsed:#?}")
+                };
+                let before = &code[..code.find(c).unwrap()];
+                let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+                let place = (before.matches('\n').count() + 1, column);
+                assert_eq!(found.code.as_str(), rule, "{c:?}");
+                assert_eq!((found.line as usize, found.column as usize), place, "{c:?}");
+                assert!(
+                    found.hint.is_some() && !found.to_string().contains(c),
+                    "{found}"
+                );
+            }
+        }
+    }
+    let all = read(&with("# \u{4} \u{1a}\n# \u{202e}"));
+    assert_eq!(all.diagnostics.len(), 3, "all are found at once");
+}
+
+#[test]
+fn spaces_that_are_none_to_ruby_are_named() {
+    for (space, name) in [
+        ('\u{a0}', "a no-break space, U+00A0"),
+        ('\u{202f}', "a narrow no-break space, U+202F"),
+        ('\u{3000}', "an ideographic space, U+3000"),
+        ('\u{2003}', "a space of Unicode, U+2003"),
+    ] {
+        for line in [
+            "▸description 'x'".to_owned(),
+            "description▸'x'".to_owned(),
+            format!("description▸ 'a{space}b'"),
+            "constraints max_iterations:▸10".to_owned(),
+            "schedule every: '5m'▸".to_owned(),
+        ] {
+            let refusal = Refusal::new("unicode-space", name, &with(&line));
+            let code = with(&line.replace('▸', &space.to_string()));
+            let parsed = read(&code);
+            let [found] = &parsed.diagnostics[..] else {
+                panic!("{code}: {parsed:#?}")
+            };
+            assert_eq!(found.code, DiagnosticCode::UnicodeSpace, "{code}");
+            assert_eq!(
+                (found.line as usize, found.column as usize),
+                (refusal.line, refusal.column)
+            );
+            assert!(found.message.contains(name), "{found}");
+            assert!(
+                found.hint.as_ref().unwrap().contains("plain space"),
+                "{found}"
+            );
+        }
+    }
+}
+
+/// The forms that Ruby's documentation names, those that it takes beside them, and near ones.
+#[test]
+fn comments_that_may_name_an_encoding_are_refused() {
+    const REST: &str = "require 'language_operator'\nagent 'a' do\nobjectives ['x']\nend\n";
+    for comment in [
+        "# coding: ascii",
+        "# encoding: ascii",
+        "# coding : ascii",
+        "# coding = ascii",
+        "# coding=ascii",
+        "# CODING: ascii",
+        "#coding: ascii",
+        "# -*- coding: ascii -*-",
+        "# -*- encoding: \"ascii\" -*-",
+        "# -*- frozen_string_literal: true; coding: ascii -*-",
+        "# -*- mode: ruby; coding : ascii -*-",
+        "# vim: set fileencoding=ascii :",
+        "# vim: fileencoding = ascii",
+        "# my_encoding: ascii",
+        "# the coding is plain",
+    ] {
+        for code in [
+            format!("{comment}\n{REST}"),
+            format!("# first\n{comment}\n{REST}"),
+            format!("\n{comment}\n{REST}"),
+            format!("\u{feff}{comment}\n{REST}"),
+            format!("require 'language_operator' {comment}\n{REST}")
+                .replace(&format!("\n{}", &REST[..28]), "\n"),
+        ] {
+            let parsed = read(&code);
+            let found = &parsed.diagnostics[..];
+            assert_eq!(parsed.definition, None, "{code}");
+            assert!(
+                found.len() == 1
+                    && found[0].message.contains("encoding comment")
+                    && found[0].line <= 2,
+                "{code}{found:#?}"
+            );
+        }
+        assert!(
+            read(&format!("# 1\n# 2\n{comment}\n{REST}"))
+                .definition
+                .is_some()
+        );
+    }
+}
+
+#[test]
+fn lines_for_a_shell_are_refused_wherever_they_stand() {
+    for (code, line) in [
+        (
+            "▸#!/usr/bin/ruby -Ku\nagent('a') { objectives ['x'] }\n".to_owned(),
+            1,
+        ),
+        ("▸#! x\nagent('a') { objectives ['x'] }\n".to_owned(), 1),
+        (with("▸#!ruby"), 4),
+        (with("description 'a\n▸#!ruby\nb'"), 5),
+        (with("description <<~X\n  a\n  ▸#!ruby\nX"), 6),
+    ] {
+        let refusal = Refusal::new("outside-language", "#!", &code);
+        let parsed = read(&refusal.code);
+        let [found] = &parsed.diagnostics[..] else {
+            panic!("{code}: {parsed:#?}")
+        };
+        assert_eq!(
+            (found.line as usize, found.column as usize),
+            (refusal.line, refusal.column)
+        );
+        assert_eq!(
+            (found.line, found.message.contains("`#!`")),
+            (line, true),
+            "{found}"
+        );
+    }
 }

@@ -7,6 +7,8 @@ use langop_dsl::{
     MAX_VALUE_DEPTH, Mode, Schedule, Step, Value, render,
 };
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use super::{accept, params, read};
 
@@ -118,6 +120,35 @@ prop_compose! {
             constraints: Constraints { max_iterations, timeout_seconds },
         }
     }
+}
+
+/// So many definitions, the same each time.
+pub(super) fn samples(count: usize) -> Vec<AgentDefinition> {
+    let mut runner = TestRunner::deterministic();
+    let all = definition();
+    let mut sample = || all.new_tree(&mut runner).unwrap().current();
+    (0..count).map(|_| sample()).collect()
+}
+
+/// What no checked code gives, but a message may hold: nothing of it gets out of its text.
+#[test]
+fn whatever_a_definition_holds_stays_text() {
+    let hostile = "'; puts('x') #\n\"; puts 'y' #{z}";
+    let definition = AgentDefinition {
+        name: "a".to_owned(),
+        description: Some(hostile.to_owned()),
+        mode: None,
+        schedule: Some(Schedule::Cron {
+            expression: hostile.to_owned(),
+            time_zone: Some(hostile.to_owned()),
+        }),
+        objectives: vec![hostile.to_owned()],
+        steps: vec![],
+        constraints: Constraints::default(),
+    };
+    let found = read(&render(&definition)).diagnostics;
+    let rules: Vec<&str> = found.iter().map(|found| found.code.as_str()).collect();
+    assert_eq!(rules, ["bad-schedule"], "{found:#?}");
 }
 
 proptest! {

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use langop_dsl::clean;
 use langop_proto::v1::{Diagnostic, Severity};
 
 /// The code that was checked, if it is at hand.
@@ -70,28 +71,10 @@ fn marked(diagnostic: &Diagnostic, code: &str) -> Option<Range<usize>> {
     Some(byte(start)..byte(start.saturating_add(length)))
 }
 
-/// `text` with control characters as spaces.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
-}
-
-/// Code with the control characters of its lines as spaces, so that columns stay.
+/// Code with what is not seen in its lines as spaces, so that columns stay.
 fn visible(code: &str) -> String {
-    code.chars()
-        .map(|character| match character {
-            '\n' => '\n',
-            character if character.is_control() => ' ',
-            character => character,
-        })
-        .collect()
+    let lines: Vec<String> = code.split('\n').map(clean).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

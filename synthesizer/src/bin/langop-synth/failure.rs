@@ -6,7 +6,9 @@ use langop_synthesizer::metrics::code_name;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{call::CallError, diagnostics::clean, endpoints::EndpointError, input::InputError};
+use langop_dsl::clean;
+
+use crate::{call::CallError, endpoints::EndpointError, input::InputError};
 
 /// How the program ends; the numbers are in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

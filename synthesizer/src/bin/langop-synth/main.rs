@@ -74,7 +74,7 @@ async fn synthesizer(args: &Args) -> Result<Synthesizer, CallError> {
 async fn synthesize(args: &Args, command: &SynthesizeArgs) -> Result<Exit, Failure> {
     let (request, notes) = input::synthesize(command)?;
     for note in notes {
-        tell(&format!("note: {}\n", diagnostics::clean(&note)));
+        tell(&format!("note: {}\n", langop_dsl::clean(&note)));
     }
     let synthesizer = synthesizer(args).await?;
     let response = if command.no_stream {

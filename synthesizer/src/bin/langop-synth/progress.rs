@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use langop_proto::v1::synthesize_stream_response::Event;
 
-use crate::{diagnostics::clean, report};
+use langop_dsl::clean;
+
+use crate::report;
 
 /// Where progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use langop_proto::v1::{
     ValidateCodeResponse, schedule::When, synthesize_stream_response::Event,
 };
 
-use crate::diagnostics::{Source, clean, render};
+use langop_dsl::clean;
+
+use crate::diagnostics::{Source, render};
 
 /// Characters of a hash that are shown.
 const SHORT_HASH: usize = 12;

@@ -39,13 +39,11 @@ impl Template {
         let sentences = text::sentences(&request.instructions);
         let timing = schedule::read(&sentences, now);
         let objectives = objectives(&sentences);
-        let comment = comment(&timing, sentences.len());
+        let description = description(&sentences, &timing);
         let work: Vec<String> = work(&sentences, now).collect();
         let definition = AgentDefinition {
             name: NAME.to_owned(),
-            description: sentences
-                .first()
-                .map(|first| clip(&first.text, DESCRIPTION)),
+            description,
             mode: None,
             schedule: match timing {
                 Timing::At(schedule) => Some(schedule),
@@ -55,7 +53,7 @@ impl Template {
             steps: workflow::steps(&work, request),
             constraints: schedule::bounds::read(&sentences),
         };
-        format!("{comment}{}", render(&definition))
+        render(&definition)
     }
 
     /// `persona` as a short text, at most [`langop_proto::limits::DISTILLED_PROMPT`] bytes.
@@ -108,20 +106,23 @@ fn objectives(sentences: &[Sentence]) -> Vec<String> {
     }
 }
 
-/// What a reader of the code should know. Fixed words only: text of the user's could mean something to Ruby.
-fn comment(timing: &Timing, sentences: usize) -> String {
-    let mut comment =
-        "# Written by rule from the instructions, without an LLM (provider template).\n".to_owned();
+/// What it is for, and where the rules fall short of what the instructions say.
+fn description(sentences: &[Sentence], timing: &Timing) -> Option<String> {
+    let mut description = clip(&sentences.first()?.text, DESCRIPTION);
     if let Timing::Unclear(why) = timing {
-        let _ = writeln!(comment, "# No schedule, so it runs continuously: {why}.");
-    }
-    if sentences > MAX_OBJECTIVES {
-        let _ = writeln!(
-            comment,
-            "# The instructions are long: only the first {MAX_OBJECTIVES} objectives are here."
+        // Writing to a String cannot fail.
+        let _ = write!(
+            description,
+            " (no schedule, so it runs continuously: {why})"
         );
     }
-    comment
+    if sentences.len() > MAX_OBJECTIVES {
+        let _ = write!(
+            description,
+            " (the instructions are long: only the first {MAX_OBJECTIVES} objectives are here)"
+        );
+    }
+    Some(description)
 }
 
 #[cfg(test)]

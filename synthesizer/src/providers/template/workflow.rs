@@ -3,11 +3,12 @@
 //! A tool is called only where every parameter it needs can be read from the text; else a model is asked to do it, if there is
 //! one. Pure; uses nothing that the request does not offer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::params::params;
 use super::text::{clip, says_something};
 use super::words::{Words, stems};
+use crate::offer;
 use langop_dsl::{Action, Step, Value};
 use langop_proto::v1::{Model, SynthesizeRequest, Tool, ToolOperation};
 
@@ -72,7 +73,7 @@ impl<'a> Plan<'a> {
                     mention.operation.map(|operation| operation.name.as_str()),
                 )) =>
             {
-                Some(self.tool_action(tool.tool, mention.operation, sentence, previous.as_deref()))
+                self.tool_action(tool.tool, mention.operation, sentence, previous.as_deref())
             }
             _ => self
                 .model
@@ -97,16 +98,27 @@ impl<'a> Plan<'a> {
         operation: Option<&ToolOperation>,
         sentence: &str,
         previous: Option<&str>,
-    ) -> Action {
+    ) -> Option<Action> {
+        let takes = |params: &BTreeMap<String, Value>| match operation {
+            Some(operation) => offer::operation(operation).takes(params),
+            None => tool.operations.is_empty(),
+        };
         let params =
             operation.and_then(|operation| params(&operation.input_schema, sentence, previous));
-        match (params, self.model) {
-            (None, Some(model)) => ask(clip(&request_for(tool, operation, sentence), TEXT), model),
-            (params, _) => Action::UseTool {
-                tool: tool.name.clone(),
-                action: operation.map(|operation| operation.name.clone()),
-                params: params.unwrap_or_default(),
-            },
+        match (params.filter(takes), self.model) {
+            (None, Some(model)) => {
+                let request = request_for(tool, operation, sentence);
+                Some(ask(clip(&request, TEXT), model))
+            }
+            // without a model, only what can be called without parameters
+            (params, _) => {
+                let params = params.or_else(|| Some(BTreeMap::new()).filter(takes))?;
+                Some(Action::UseTool {
+                    tool: tool.name.clone(),
+                    action: operation.map(|operation| operation.name.clone()),
+                    params,
+                })
+            }
         }
     }
 
@@ -367,7 +379,7 @@ mod tests {
                 &report,
                 vec![email()],
                 &[],
-                &["email-tool.search()", "email-tool.send(body subject to)"],
+                &["email-tool.send(body subject to)"],
             ),
             (
                 "no tool is meant",

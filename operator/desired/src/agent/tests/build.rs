@@ -449,9 +449,11 @@ fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
 
 #[test]
 fn a_pod_label_never_takes_the_place_of_one_that_policies_select_by() {
-    let world = World::of_spec(
+    let mut world = World::of_spec(
         &json!({"image": "own", "podLabels": {"langop.io/agent": "other", "team": "x"}}),
     );
+    // Even if an administrator allowed it.
+    world.settings.pod_label_prefixes.push("langop.io/".into());
     let template = world.build().children.deployments[0]
         .spec
         .clone()
@@ -461,5 +463,61 @@ fn a_pod_label_never_takes_the_place_of_one_that_policies_select_by() {
     assert_eq!(
         (labels["langop.io/agent"].as_str(), labels["team"].as_str()),
         ("scout", "x")
+    );
+}
+
+/// The kubelet asks from outside of the container, and many servers listen at localhost only.
+#[test]
+fn no_probe_ends_a_sidecar() {
+    for probe in [json!(null), json!("tcp"), json!("none")] {
+        let mut world = World::of_spec(&json!({"image": "own", "toolRefs": [{"name": "files"}]}));
+        world.tools = vec![serde_json::from_value(json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool", "metadata": {"name": "files", "namespace": "wood"},
+            "spec": {"image": "i", "deploymentMode": "sidecar", "probe": probe, "runAsUser": 1000, "imagePullSecrets": [{"name": "registry"}],
+                "caBundle": {"name": "company"}, "writablePaths": ["/var/cache"]},
+        }))
+        .unwrap()];
+        let pods = pod_spec(&world.build().children);
+        let sidecar = &pods.init_containers.as_ref().unwrap()[0];
+        assert!(
+            sidecar.liveness_probe.is_none() && sidecar.startup_probe.is_none(),
+            "{probe}"
+        );
+        assert_eq!(sidecar.readiness_probe.is_some(), probe == "tcp");
+        assert_eq!(
+            sidecar.security_context.as_ref().unwrap().run_as_user,
+            Some(1000)
+        );
+        assert_eq!(
+            pods.security_context.as_ref().unwrap().run_as_user,
+            Some(65532)
+        );
+        let names = |pods: &PodSpec| {
+            pods.volumes
+                .iter()
+                .flatten()
+                .map(|volume| volume.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(&pods),
+            [
+                "ca-tool-files",
+                "tmp-tool-files",
+                "w0-tool-files",
+                "tmp-agent"
+            ]
+        );
+        assert_eq!(pods.image_pull_secrets.unwrap()[0].name, "registry");
+    }
+}
+
+#[test]
+fn a_workspace_without_class_asks_for_none() {
+    let world = World::of_spec(&json!({"image": "own", "workspace": {"storageClassName": ""}}));
+    let claim = world.build().children.claims.remove(0);
+    assert_eq!(
+        serde_json::to_value(claim.spec).unwrap()["storageClassName"],
+        ""
     );
 }

@@ -99,6 +99,7 @@ impl World {
             synthesizer_changed: false,
             settings: Settings {
                 cluster_cidrs: vec!["10.96.0.0/12".into()],
+                pod_label_prefixes: vec!["team".into(), "app.kubernetes.io/version".into()],
                 default_egress: langop_api::cluster::AgentEgress::Allow,
                 ..Settings::default()
             },

@@ -1,5 +1,6 @@
 //! Code as it is stored: names, annotations, numbers, history.
 
+use langop_api::cluster::AgentEgress;
 use serde_json::json;
 
 use super::*;
@@ -135,7 +136,8 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
             w.patch(&json!({"egress": [{"cidr": "192.0.2.0/24", "ports": [{"port": 443}]}]}));
             w.cluster = Some(ClusterView {
                 name: "parish".into(),
-                agent_egress: None,
+                agent_egress: Some(AgentEgress::Deny),
+                pods: None,
                 allowed_egress: vec![],
                 model_egress: None,
                 ingress_from: vec![],

@@ -4,7 +4,7 @@ use langop_api::{cluster::AgentEgress, condition::Reason};
 use serde_json::json;
 
 use super::*;
-use crate::namesake::NamedKind;
+use crate::{agent::build::Fate, namesake::NamedKind};
 
 #[test]
 fn faults_of_the_spec_say_what_to_write_instead() {
@@ -200,6 +200,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
         world.cluster = Some(ClusterView {
             name: "parish".into(),
             agent_egress,
+            pods: None,
             allowed_egress: vec![],
             model_egress: None,
             ingress_from: vec![],
@@ -215,10 +216,143 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             denied
         );
         assert_eq!(open - rules(&world), if denied { 2 } else { 0 });
-        assert_eq!(built.children.deployments.len(), 1);
+        // Of a cluster that cannot be read nobody knows what pods may ask for: what runs goes on, and nothing new is written.
+        let written = usize::from(agent_egress.is_some());
+        assert_eq!(built.children.deployments.len(), written);
+        assert_eq!(built.report.fault.is_none(), agent_egress.is_some());
     }
     world.patch(&json!({"egress": null}));
     assert_eq!(world.validated().remarks, []);
+}
+
+#[test]
+fn a_pod_label_that_no_administrator_knows_stops_the_change_and_nothing_that_runs() {
+    let mut world = World::of_spec(
+        &json!({"image": "own", "podLabels": {"app": "db", "example.com/use": "x", "app.kubernetes.io/version": "1"}}),
+    );
+    let invalid = world.validated().run.unwrap_err();
+    assert_eq!(invalid.reason, Reason::PodNotAllowed);
+    for text in [
+        "'app', 'example.com/use' may not be set",
+        "LANGOP_POD_LABEL_PREFIXES",
+        "app.kubernetes.io/version",
+    ] {
+        assert!(invalid.message.contains(text), "{invalid}");
+    }
+    let built = world.build();
+    assert_eq!(
+        (built.report.fate, built.children.deployments.len()),
+        (Fate::Kept, 0)
+    );
+    assert_eq!(
+        built.children.network_policies.len(),
+        1,
+        "its policy goes on"
+    );
+    world.settings.pod_label_prefixes = vec![
+        "example.com/".into(),
+        "app".into(),
+        "app.kubernetes.io/version".into(),
+    ];
+    assert!(world.validated().run.is_ok());
+    world.settings.pod_label_prefixes = Vec::new();
+    assert!(
+        world
+            .validated()
+            .run
+            .unwrap_err()
+            .message
+            .ends_with("now allows none")
+    );
+}
+
+#[test]
+fn a_value_that_asks_for_a_new_synthesis_is_bounded() {
+    let mut world = World::of_spec(&json!({"instructions": "do"}));
+    world.annotate("langop.io/resynthesize", &"x".repeat(256));
+    assert_eq!(
+        world.validated().resynthesize.map(|value| value.len()),
+        Some(256)
+    );
+    world.annotate("langop.io/resynthesize", &"x".repeat(257));
+    let agent = world.validated();
+    assert_eq!(agent.resynthesize, None);
+    assert!(
+        agent.remarks[0].message.contains("longer than 256 bytes"),
+        "{:?}",
+        agent.remarks
+    );
+}
+
+#[test]
+fn the_environment_of_all_sidecars_fits_into_one_pod() {
+    let names: Vec<_> = (0..8).map(|n| json!({"name": format!("t{n}")})).collect();
+    let mut world = World::of_spec(&json!({"image": "own", "toolRefs": names}));
+    let env: Vec<_> = (0..5)
+        .map(|n| json!({"name": format!("V{n}"), "value": "v".repeat(16_384)}))
+        .collect();
+    world.tools = (0..8)
+        .map(|n| {
+            serde_json::from_value(json!({
+                "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool", "metadata": {"name": format!("t{n}"), "namespace": "wood"},
+                "spec": {"image": "i", "deploymentMode": "sidecar", "port": 9000 + n, "env": env},
+            }))
+            .unwrap()
+        })
+        .collect();
+    let refused = world.validated().run.unwrap_err();
+    assert!(
+        refused
+            .message
+            .contains("more than the 524288 that fit into a pod"),
+        "{refused}"
+    );
+    world.tools.truncate(6);
+    assert!(world.validated().run.is_ok());
+}
+
+#[test]
+fn a_pod_is_held_to_its_clusters_frame() {
+    let mut world = World::of_spec(
+        &json!({"image": "own", "schedule": "0 9 * * *", "tolerations": [{"operator": "Exists"}]}),
+    );
+    let mut view = ClusterView {
+        name: "parish".into(),
+        agent_egress: Some(AgentEgress::Deny),
+        allowed_egress: vec![],
+        model_egress: None,
+        ingress_from: vec![],
+        pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
+            .unwrap(),
+    };
+    world.cluster = Some(view.clone());
+    let built = world.build();
+    let job = built.children.cron_jobs[0]
+        .spec
+        .job_template
+        .spec
+        .clone()
+        .unwrap();
+    assert_eq!(job.active_deadline_seconds, Some(600));
+    assert_eq!(
+        job.template.spec.unwrap().runtime_class_name.as_deref(),
+        Some("gvisor")
+    );
+    view.pods = serde_json::from_value(json!({"tolerationKeys": ["gpu"]})).unwrap();
+    world.cluster = Some(view);
+    let built = world.build();
+    assert_eq!(
+        (built.report.fate, built.children.cron_jobs.len()),
+        (Fate::Kept, 0)
+    );
+    assert!(
+        built
+            .report
+            .fault
+            .unwrap()
+            .message
+            .contains("'parish' does not allow this: a toleration of all taints")
+    );
 }
 
 #[test]

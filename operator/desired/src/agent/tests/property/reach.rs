@@ -64,6 +64,7 @@ fn world(
     world.cluster = cluster.map(|agent_egress| ClusterView {
         name: "wood".into(),
         agent_egress: Some(agent_egress),
+        pods: None,
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
