@@ -30,13 +30,22 @@ use crate::{
     watch,
 };
 
+/// Why code is not stored.
+#[derive(Debug)]
+pub(crate) enum Unstored {
+    /// Somebody must act, and the same is tried again meanwhile.
+    ForNow(Standing),
+    /// It never will be: in words.
+    TooLarge(String),
+}
+
 /// Stores a revision, or says how its agent stands because that cannot be. Its name says its content; one that exists already
 /// and is ours is proven to be the same, or removed.
 pub(crate) async fn store(
     ctx: &Context,
     owner: &Owner,
     code: &ConfigMap,
-) -> Result<Result<(), Standing>, ReconcileError> {
+) -> Result<Result<(), Unstored>, ReconcileError> {
     let (namespace, name) = (code.namespace().unwrap_or_default(), code.name_any());
     let act = || format!("store ConfigMap {namespace}/{name}");
     let api = child::api(&ctx.client, ChildKind::ConfigMap, Some(&namespace));
@@ -59,7 +68,7 @@ pub(crate) async fn store(
                 .map_err(|error| ReconcileError::api(act(), error))?;
             let observed = digest::reduce_object(ChildKind::ConfigMap, live.clone());
             if let Some(obstacle) = Obstacle::of(owner, observed.iter()) {
-                return Ok(Err(obstacle.standing()));
+                return Ok(Err(Unstored::ForNow(obstacle.standing())));
             }
             if let Some(other) = observed.filter(|observed| !is_content(observed, code)) {
                 // It has our owner and is not ours: the next look finds its name free.
@@ -70,9 +79,13 @@ pub(crate) async fn store(
             }
             live
         }
+        Err(error) if is_too_large(&error) => {
+            let why = "the generated code is larger than the API server stores in one object, and what runs goes on; ask for a smaller agent";
+            return Ok(Err(Unstored::TooLarge(why.to_owned())));
+        }
         Err(error) => {
             return match classify(&error) {
-                Class::Refused(refusal) => Ok(Err(refused(&name, refusal))),
+                Class::Refused(refusal) => Ok(Err(Unstored::ForNow(refused(&name, refusal)))),
                 Class::Gone | Class::Transient => Err(ReconcileError::api(act(), error)),
             };
         }
@@ -89,6 +102,15 @@ fn is_content(observed: &Observed, code: &ConfigMap) -> bool {
 fn refused(name: &str, Refusal(why): Refusal) -> Standing {
     let message = format!("the API server refuses ConfigMap {name}: {why}");
     Standing::Failed(Reason::ApplyFailed, message)
+}
+
+/// Whether an object is refused for its size: by the server as a whole, or by its rules for one of the fields.
+fn is_too_large(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 413 || causes.any(|cause| cause.reason == "FieldValueTooLong")
 }
 
 /// Looks at the API server for the stored revisions of an agent. The watch of them may be behind that of the agents: code that the
@@ -173,4 +195,25 @@ pub(crate) async fn read(
         .map_err(|error| ReconcileError::api(act(), error))?;
     let mut data = live.and_then(|live| live.data).unwrap_or_default();
     Ok(data.remove(CODE_KEY).zip(data.remove(INSTRUCTIONS_KEY)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_room_can_be_made_for_is_too_large() {
+        let error = |code: u16, cause: &str| {
+            let status = json!({
+                "status": "Failure", "code": code, "reason": "Invalid", "message": "no",
+                "details": {"causes": [{"reason": cause, "message": "no", "field": "data"}]},
+            });
+            kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))
+        };
+        assert!(is_too_large(&error(422, "FieldValueTooLong")));
+        assert!(is_too_large(&error(413, "")));
+        // Admission policies and quotas: somebody may change them.
+        assert!(!is_too_large(&error(422, "FieldValueInvalid")));
+        assert!(!is_too_large(&error(403, "")));
+    }
 }

@@ -244,7 +244,7 @@ fn context(
         synthesis: Synthesis::new(
             synthesizer,
             settings.synthesis_concurrency,
-            settings.backoff_initial,
+            (settings.backoff_initial, settings.backoff_max),
             &metrics,
         ),
         accepted: Accepted::default(),

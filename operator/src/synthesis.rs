@@ -30,12 +30,20 @@ pub(crate) struct Synthesis {
     /// Calls for personas, by uid; about the hash of the persona's fields.
     pub(crate) personas: Calls<String, Result<String, Failure>>,
     epochs: Mutex<HashMap<String, u64>>,
-    not_before: Mutex<HashMap<String, Instant>>,
+    not_before: Mutex<HashMap<String, Asked>>,
     /// Room for the questions that are held at once, in KiB.
     room: Semaphore,
     paces: Mutex<HashMap<String, Pace>>,
     /// Least time between the questions of one object, but for the first ones.
     pause: Duration,
+    /// Longest time for which it is left alone because the synthesizer asks for that.
+    longest_pause: Duration,
+}
+
+/// The synthesizer asked to be left alone with an object until then, as far as it asks the same again.
+struct Asked {
+    question: String,
+    until: Instant,
 }
 
 /// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones there is room for more than are ever asked at
@@ -46,7 +54,7 @@ impl Synthesis {
     pub(crate) fn new(
         synthesizer: Option<Arc<Synthesizer>>,
         concurrency: u16,
-        pause: Duration,
+        (pause, longest_pause): (Duration, Duration),
         metrics: &Metrics,
     ) -> Self {
         let places = Places::new(concurrency.into());
@@ -63,6 +71,7 @@ impl Synthesis {
             room: Semaphore::new(ROOM_KIB as usize),
             paces: Mutex::default(),
             pause,
+            longest_pause,
         }
     }
 
@@ -81,21 +90,27 @@ impl Synthesis {
         })
     }
 
-    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not.
-    pub(crate) fn wait(&self, uid: &str, pause: Option<Duration>) {
+    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not. It passes on what a provider said, so it
+    /// is believed up to the longest pause that is made without being asked.
+    pub(crate) fn wait(&self, uid: &str, question: String, pause: Option<Duration>) {
         let mut rows = lock(&self.not_before);
         match pause {
-            Some(pause) => drop(rows.insert(uid.to_owned(), Instant::now() + pause)),
+            Some(pause) => {
+                let until = Instant::now() + pause.min(self.longest_pause);
+                rows.insert(uid.to_owned(), Asked { question, until });
+            }
             None => drop(rows.remove(uid)),
         }
     }
 
-    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked, or because it asks too often.
-    pub(crate) fn has_to_wait(&self, uid: &str) -> Option<Duration> {
+    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked where the question is the same, or because
+    /// it asks too often.
+    pub(crate) fn has_to_wait(&self, uid: &str, question: &str) -> Option<Duration> {
         let now = Instant::now();
-        let until = lock(&self.not_before).get(uid).copied();
-        let asked = until
-            .map(|until| until.saturating_duration_since(now))
+        let asked = lock(&self.not_before)
+            .get(uid)
+            .filter(|asked| asked.question == question)
+            .map(|asked| asked.until.saturating_duration_since(now))
             .filter(|left| !left.is_zero());
         let pace = lock(&self.paces)
             .get(uid)
@@ -287,6 +302,19 @@ mod tests {
             metrics: Metrics::new(),
         };
         Calls::new(Places::new(places), Arc::new(under_way))
+    }
+
+    #[test]
+    fn a_pause_is_bounded_and_ends_with_another_question() {
+        let hour = Duration::from_hours(1);
+        let synthesis = Synthesis::new(None, 1, (Duration::ZERO, hour), &Metrics::new());
+        synthesis.wait("a", "first".into(), Some(Duration::MAX));
+        let left = synthesis.has_to_wait("a", "first").unwrap();
+        assert!(left <= hour && left > hour / 2, "{left:?}");
+        assert_eq!(synthesis.has_to_wait("a", "second"), None);
+        assert_eq!(synthesis.has_to_wait("b", "first"), None);
+        synthesis.wait("a", "first".into(), None);
+        assert_eq!(synthesis.has_to_wait("a", "first"), None);
     }
 
     #[tokio::test]

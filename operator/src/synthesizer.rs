@@ -8,7 +8,7 @@ use std::{
 
 use kube::Client;
 use langop_proto::{
-    ACCOUNT, SERVICE_NAME, limits,
+    ACCOUNT, PROVIDER_REFUSED_REQUEST, SERVICE_NAME, limits,
     pool::{Address, Pool},
     routing,
     tls::Bearer,
@@ -270,9 +270,13 @@ impl Health {
     }
 }
 
-/// The one place that reads gRPC status codes.
+/// The one place that reads gRPC status codes, and the reasons by which one code means several things.
 fn failure(status: &Status) -> Failure {
+    let info = status.get_details_error_info();
+    let reason = info.as_ref().map(|info| info.reason.as_str());
     let kind = match status.code() {
+        // Whatever its code: what the provider refuses of one request says nothing about the others.
+        _ if reason == Some(PROVIDER_REFUSED_REQUEST) => FailureKind::Invalid,
         Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => {
             FailureKind::Disabled
         }
@@ -282,10 +286,7 @@ fn failure(status: &Status) -> Failure {
     let retry_after = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
-    let metadata = status
-        .get_details_error_info()
-        .map(|info| info.metadata)
-        .unwrap_or_default();
+    let metadata = info.map(|info| info.metadata).unwrap_or_default();
     let tokens = |key: &str| {
         metadata
             .get(key)
@@ -351,6 +352,20 @@ mod tests {
             let failure = failure(&Status::new(code, ""));
             assert_eq!(failure.kind, expected, "{code:?}");
             assert!(!failure.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_provider_refuses_of_one_request_is_that_requests() {
+        for code in [Code::InvalidArgument, Code::FailedPrecondition] {
+            for (reason, expected) in [
+                (PROVIDER_REFUSED_REQUEST, FailureKind::Invalid),
+                ("PROVIDER_REFUSED_KEY", failure(&Status::new(code, "")).kind),
+            ] {
+                let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
+                let status = Status::with_error_details(code, "no", details);
+                assert_eq!(failure(&status).kind, expected, "{code:?} {reason}");
+            }
         }
     }
 

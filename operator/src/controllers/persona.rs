@@ -11,7 +11,10 @@ use langop_desired::{
     conditions, hash,
     persona::{self, Decision, Outcome as Step, Synthesizer as Endpoints},
 };
-use langop_proto::v1::{DistillPersonaRequest, Persona};
+use langop_proto::{
+    limits,
+    v1::{DistillPersonaRequest, DistillPersonaResponse, Persona, Usage},
+};
 use tracing::Instrument as _;
 
 use super::{MOMENT, again_at, backoff, owner};
@@ -64,7 +67,7 @@ impl Reconciled for LanguagePersona {
                 let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
                     return stand_in(&ctx, &self, &hash).await;
                 };
-                match ctx.synthesis.has_to_wait(&uid) {
+                match ctx.synthesis.has_to_wait(&uid, &hash) {
                     // Longer than the back-off says.
                     Some(pause) => Ok(Done::from(Outcome::Waiting).again_in(pause)),
                     None => distill(&ctx, &self, uid, hash, synthesizer).await,
@@ -109,7 +112,7 @@ async fn distill(
             .as_ref()
             .map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
         metrics.synthesized(outcome, started.elapsed(), None);
-        answer.map(|answer| answer.distilled_prompt)
+        answer.and_then(usable)
     };
     let target = Target::new(
         crate::kind::Kind::Persona,
@@ -123,6 +126,30 @@ async fn distill(
             again.triggers.send(target)
         });
     Ok(Outcome::Changed.into())
+}
+
+/// What an agent is given must fit where it is given.
+fn usable(answer: DistillPersonaResponse) -> Result<String, Failure> {
+    let (text, (input, output)) = (answer.distilled_prompt, tokens(answer.usage));
+    if (1..=limits::DISTILLED_PROMPT).contains(&text.len()) {
+        return Ok(text);
+    }
+    Err(Failure {
+        kind: FailureKind::Retryable,
+        message: format!(
+            "the synthesizer's answer cannot be used: its text has {} bytes, not 1 to {}",
+            text.len(),
+            limits::DISTILLED_PROMPT
+        ),
+        retry_after: None,
+        tokens: (input, output),
+    })
+}
+
+fn tokens(usage: Option<Usage>) -> (i64, i64) {
+    let usage = usage.unwrap_or_default();
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    (number(usage.input_tokens), number(usage.output_tokens))
 }
 
 fn request(persona: &LanguagePersona) -> DistillPersonaRequest {
@@ -157,7 +184,8 @@ async fn settle(
         .as_ref()
         .err()
         .and_then(|failure| failure.retry_after);
-    ctx.synthesis.wait(uid, retry_after);
+    ctx.synthesis
+        .wait(uid, hash::persona(&persona.spec), retry_after);
     announce(ctx, persona, &step).await;
     // The next look finds the pause: in the status, or as the synthesizer asked.
     Ok(Done::from(Outcome::Changed).again_in(MOMENT))
@@ -220,4 +248,27 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .iter()
         .map(|persona| triggers::target_of(&**persona))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_fits_nowhere_is_refused() {
+        let answer = |length| DistillPersonaResponse {
+            distilled_prompt: "x".repeat(length),
+            ..DistillPersonaResponse::default()
+        };
+        for length in [1, limits::DISTILLED_PROMPT] {
+            assert!(usable(answer(length)).is_ok(), "{length}");
+        }
+        for length in [0, limits::DISTILLED_PROMPT + 1] {
+            let failure = usable(answer(length)).unwrap_err();
+            assert!(
+                failure.message.contains("bytes, not 1 to 8192"),
+                "{failure:?}"
+            );
+        }
+    }
 }

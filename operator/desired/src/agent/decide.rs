@@ -38,6 +38,12 @@ impl InFlight {
         }
     }
 
+    /// What it asks, in one text: another one is another question.
+    pub fn question(&self) -> String {
+        let resynthesize = self.resynthesize.as_deref().unwrap_or_default();
+        format!("{} {resynthesize}", self.instructions_hash)
+    }
+
     /// Whether its answer still is one to the agent's question; else it is to be dropped.
     pub fn is_wanted(&self, agent: &ValidatedAgent) -> bool {
         agent

@@ -27,6 +27,7 @@ use langop_proto::{
 };
 
 use crate::{
+    code::Unstored,
     context::{Context, now},
     error::{ReconcileError, bounded},
     synthesis::Stand,
@@ -35,6 +36,9 @@ use crate::{
 
 /// Findings named in a condition; status.synthesisInfo.validationErrors has more.
 const TOLD: usize = 3;
+
+/// Longest name of a model that is recorded, in bytes.
+const LONGEST_MODEL: usize = 128;
 
 /// What a call came to.
 #[derive(Debug)]
@@ -132,7 +136,7 @@ pub(super) async fn settle(
             failed,
             retry_after,
         } => {
-            ctx.synthesis.wait(uid, *retry_after);
+            ctx.synthesis.wait(uid, about.question(), *retry_after);
             Ok(Settled {
                 news: Some(News::Failed(failed.clone())),
                 ..Settled::unchanged(attempt::failed(&info, failed, now()))
@@ -155,10 +159,19 @@ pub(super) async fn settle(
                 })
             }
             // It is paid for: as if the call went on, until there is room for what it gave.
-            Err(standing) => Ok(Settled {
+            Err(Unstored::ForNow(standing)) => Ok(Settled {
                 refused: Some(standing),
                 ..waiting(info, about)
             }),
+            // There never will be.
+            Err(Unstored::TooLarge(why)) => {
+                let failed = failed(Reason::SynthesisFailed, why, *tokens);
+                let info = attempt::failed(&info, &failed, now());
+                Ok(Settled {
+                    news: Some(News::Failed(failed)),
+                    ..Settled::unchanged(info)
+                })
+            }
         },
     }
 }
@@ -170,7 +183,7 @@ async fn store(
     new: &NewCode,
     info: &SynthesisInfo,
     observed: &ObservedAgent,
-) -> Result<Result<(String, i64), Standing>, ReconcileError> {
+) -> Result<Result<(String, i64), Unstored>, ReconcileError> {
     let next = code::next_revision(&observed.codes, info);
     let mut config_map = code::build_code_config_map(agent, new, next);
     let content = code::content_of(&config_map);
@@ -190,9 +203,9 @@ async fn store(
         .find(|stored| stored.name == name)
         .cloned();
     if known.is_none()
-        && let Err(standing) = crate::code::store(ctx, &agent.owner, &config_map).await?
+        && let Err(unstored) = crate::code::store(ctx, &agent.owner, &config_map).await?
     {
-        return Ok(Err(standing));
+        return Ok(Err(unstored));
     }
     let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
     let Some(stored) = stored.or(known) else {
@@ -203,7 +216,9 @@ async fn store(
     let mut wanted = code::all_annotations(agent, new, revision);
     wanted.extend([attestation]);
     let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;
-    Ok(annotated.map(|_| (content, revision)))
+    Ok(annotated
+        .map(|_| (content, revision))
+        .map_err(Unstored::ForNow))
 }
 
 /// Judges what the synthesizer said; `name` is the agent's, `measured` how long the call took.
@@ -237,8 +252,8 @@ pub(super) fn judge(
                 definition,
                 instructions,
                 offered,
-                model: response.model,
-                traceparent: response.traceparent,
+                model: name_of_model(&response.model),
+                traceparent: traceparent(response.traceparent),
                 synthesized_at: now(),
             };
             Answer::Made {
@@ -255,6 +270,22 @@ pub(super) fn judge(
             }
         }
     }
+}
+
+/// As it may be in an annotation, a column, an event.
+fn name_of_model(said: &str) -> String {
+    let mut name: String = said.chars().filter(|c| !c.is_control()).collect();
+    name.truncate(name.floor_char_boundary(LONGEST_MODEL));
+    name
+}
+
+/// Of the form that W3C gives it; what is not connects to nothing.
+fn traceparent(said: String) -> String {
+    let is_one = said.len() == 55
+        && said
+            .bytes()
+            .all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if is_one { said } else { String::new() }
 }
 
 /// The checked definition, if the answer is whole.
@@ -449,6 +480,26 @@ mod tests {
             assert_eq!(failed.reason, Reason::SynthesisFailed);
             assert!(failed.message.contains(expected), "{}", failed.message);
         }
+    }
+
+    #[test]
+    fn what_is_recorded_beside_the_code_is_short_and_clean() {
+        let made = |model: &str, traceparent: &str| {
+            let answer = SynthesizeResponse {
+                model: model.into(),
+                traceparent: traceparent.into(),
+                ..response(CODE)
+            };
+            match judged(Ok(answer)) {
+                Answer::Made { new, .. } => (new.model, new.traceparent),
+                Answer::Failed { failed, .. } => panic!("{failed:?}"),
+            }
+        };
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(made("gpt-5", parent), ("gpt-5".into(), parent.into()));
+        assert_eq!(made("a\u{1b}\nb", "x"), ("ab".into(), String::new()));
+        let long = "m".repeat(1 << 20);
+        assert_eq!(made(&long, &long), ("m".repeat(128), String::new()));
     }
 
     #[test]

@@ -289,7 +289,8 @@ fn plan(
     if ctx.synthesis.synthesizer.is_none() {
         return disabled(ctx, agent, info, decision.code().cloned());
     }
-    if let Some(pause) = ctx.synthesis.has_to_wait(uid) {
+    let about = InFlight::of(agent);
+    if let Some(pause) = ctx.synthesis.has_to_wait(uid, &about.question()) {
         // Longer than the back-off says.
         let decision = Decision::BackingOff {
             due: due(now(), pause),
@@ -298,7 +299,7 @@ fn plan(
         return as_is(decision, info);
     }
     let call = Call {
-        about: InFlight::of(agent),
+        about,
         variant: variant.clone(),
         current: current.clone(),
     };
