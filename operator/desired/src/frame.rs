@@ -341,6 +341,7 @@ mod tests {
             allowed_egress: vec![],
             model_egress: None,
             ingress_from: vec![],
+            time_zone: None,
         };
         let frame = Frame::of(Some(&view));
         assert!(frame.hold(template()).is_err() && frame.run_seconds(None).is_err());

@@ -323,6 +323,7 @@ fn a_pod_is_held_to_its_clusters_frame() {
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
+        time_zone: None,
         pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
             .unwrap(),
     };
