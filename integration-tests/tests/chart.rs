@@ -28,6 +28,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use langop_api::LanguageTool;
+use langop_desired::settings::Settings;
 use langop_integration_tests::{
     ControlPlane, Synthesizer,
     control_plane::binaries,
@@ -267,15 +268,23 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ),
     ];
     let digest = format!("sha256:{}", "0".repeat(64));
-    for (leaf, value) in [
-        ("image.repository", json!("example.com/other")),
-        ("image.tag", json!("9.9.9")),
-        ("image.digest", json!(digest)),
-        ("days", json!(30)),
-        ("schedule", json!("0 0 * * *")),
+    for image in [
+        "agentImage",
+        "modelProxyImage",
+        "operator.image",
+        "synthesizer.image",
+        "tls.generated.image",
     ] {
-        all.push((format!("tls.generated.{leaf}").leak(), value, none()));
+        for (leaf, value) in [
+            ("repository", json!("example.com/other")),
+            ("tag", json!("9.9.9")),
+            ("digest", json!(digest)),
+        ] {
+            all.push((format!("{image}.{leaf}").leak(), value, none()));
+        }
     }
+    all.push(("tls.generated.days", json!(30), none()));
+    all.push(("tls.generated.schedule", json!("0 0 * * *"), none()));
     for (program, settings) in [
         (
             "operator",
@@ -284,9 +293,6 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ("synthesizer", json!({"LANGOP_CACHE_TTL": "1h"})),
     ] {
         for (leaf, value) in [
-            ("image.repository", json!("example.com/other")),
-            ("image.tag", json!("9.9.9")),
-            ("image.digest", json!(digest)),
             ("resources.requests", json!({"cpu": "1"})),
             ("resources.limits", json!({"memory": "1Gi"})),
             ("settings", settings),
@@ -319,6 +325,15 @@ async fn every_value_has_an_effect() {
         let mut values = needs;
         merge(&mut values, at(leaf, value));
         assert_ne!(helm.render(&values), before, "{leaf} changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn the_images_are_the_operators_own_defaults() {
+    let rendered = Helm::offline().await.render(&json!({}));
+    let defaults = Settings::default();
+    for image in [defaults.agent_image, defaults.model_proxy_image] {
+        assert!(rendered.contains(&image), "{image} is not in the chart");
     }
 }
 

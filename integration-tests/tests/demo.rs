@@ -165,10 +165,7 @@ async fn an_edit_of_a_sample_is_followed_live_and_ctrl_c_leaves_nothing() {
         revision(agent) == Some(2)
     });
     let schedule = report.await.unwrap().status.unwrap().schedule;
-    assert_eq!(
-        schedule.as_deref(),
-        Some("0 10 * * 1-5 (the cluster's zone)")
-    );
+    assert_eq!(schedule.as_deref(), Some("0 10 * * 1-5 (Europe/Berlin)"));
     let other = agents.get("workspace-watcher").await.unwrap();
     assert_eq!(
         watcher.metadata.resource_version, other.metadata.resource_version,

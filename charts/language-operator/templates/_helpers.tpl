@@ -78,7 +78,8 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
-    labelSelector: {matchLabels: {{- include "langop.selector" . | nindent 8 }}}
+    labelSelector:
+      matchLabels: {{- include "langop.selector" . | nindent 8 }}
 {{- end }}
 
 {{/* Probes on the admin port, which speaks plain HTTP. */}}

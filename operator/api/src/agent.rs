@@ -297,6 +297,7 @@ pub struct LanguageAgentStatus {
     /// How long a run of a CronJob may take before it is ended, for example `6h`: by `limits.timeout`, else by its code, else by the operator's
     /// setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub run_timeout: Option<String>,
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]

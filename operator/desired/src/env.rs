@@ -54,7 +54,8 @@ pub fn from_field(name: &str, path: &str) -> EnvVar {
     let source = EnvVarSource {
         field_ref: Some(ObjectFieldSelector {
             field_path: path.to_owned(),
-            api_version: None,
+            // The API server fills it in, and as the field is one atom it would not be what we applied.
+            api_version: Some("v1".to_owned()),
         }),
         ..EnvVarSource::default()
     };
