@@ -108,7 +108,7 @@ fn of_deployment(name: &str) -> Vec<Edit> {
             Way::Patch,
             container(
                 name,
-                json!({"resources": {"limits": {"ephemeral-storage": "1Gi"}}}),
+                json!({"resources": {"limits": {"ephemeral-storage": "3Gi"}}}),
             ),
         ),
         (

@@ -33,6 +33,7 @@ async fn a_tool_port_and_a_model_change_reach_env_and_policy_without_a_call() {
         "patch configmaps wired-code-*",
         "patch deployments mail",
         "patch deployments wired",
+        "patch networkpolicies mail",
         "patch networkpolicies wired",
         "patch services mail",
     ]);

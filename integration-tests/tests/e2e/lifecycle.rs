@@ -51,6 +51,20 @@ async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_ag
             json!({"spec": {"workspace": {"storage": "1Gi", "deletionPolicy": "Delete"}}}),
         )
         .await;
+    // It is used, but goes with this agent only where somebody with a right on claims says so.
+    let heir = world
+        .until("mortal", |agent: &LanguageAgent| {
+            condition(agent, "Ready").is_some_and(|ready| ready.reason == "WorkspaceKept")
+        })
+        .await;
+    let found = world.get::<PersistentVolumeClaim>("mortal-workspace").await;
+    assert!(found.unwrap().owner_references().is_empty());
+    world
+        .patch::<PersistentVolumeClaim>(
+            "mortal-workspace",
+            json!({"metadata": {"annotations": {"langop.io/kept-by": heir.uid()}}}),
+        )
+        .await;
     world
         .until("mortal-workspace", |claim: &PersistentVolumeClaim| {
             !claim.owner_references().is_empty()
@@ -115,6 +129,67 @@ async fn a_deleted_scheduled_agent_takes_its_runs_along() {
         .unwrap();
     nothing_is_left(&world, "runner").await;
     world.done_since(mark).await.assert_none();
+}
+
+#[tokio::test]
+async fn a_run_that_never_started_gives_way_to_the_corrected_spec() {
+    let world = World::new("stuck").await;
+    world.with_agent("stuck", "run").await;
+    let nowhere =
+        json!({"spec": {"schedule": "0 9 1 1 *", "nodeSelector": {"kubernetes.io/arch": "none"}}});
+    world.patch::<LanguageAgent>("stuck", nowhere).await;
+    let cron: CronJob = world
+        .until("stuck", |cron: &CronJob| {
+            serde_json::to_string(cron)
+                .unwrap()
+                .contains("nodeSelector")
+        })
+        .await;
+    let template = cron.spec.job_template.clone();
+    let metadata = template.metadata.unwrap_or_default();
+    let run = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "run", "labels": metadata.labels, "annotations": metadata.annotations,
+            "ownerReferences": [cron.controller_owner_ref(&()).unwrap()],
+        },
+        "spec": template.spec,
+    });
+    world.apply(&run.to_string()).await;
+    let waiting = |pod: &Pod| {
+        let conditions = pod
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        pod.name_any().starts_with("run-")
+            && conditions
+                .clone()
+                .any(|c| c.type_ == "PodScheduled" && c.status == "False")
+    };
+    wait::until("the pod that fits nowhere", SOON, async || {
+        let pods = world
+            .ns
+            .api::<Pod>()
+            .list(&ListParams::default())
+            .await
+            .ok()?;
+        pods.items.iter().any(waiting).then_some(())
+    })
+    .await
+    .unwrap();
+    world.settled().await;
+
+    world
+        .patch::<LanguageAgent>("stuck", json!({"spec": {"nodeSelector": null}}))
+        .await;
+    wait::gone(world.ns.api::<Job>(), "run", SOON)
+        .await
+        .unwrap();
+    let news = wait::until("the event", SOON, async || {
+        let news = world.news("stuck").await;
+        news.iter().any(|reason| reason == "RunEnded").then_some(())
+    });
+    news.await.unwrap();
 }
 
 #[tokio::test]

@@ -25,7 +25,10 @@ async fn an_agent_before_its_tool_and_model_waits_and_ends_the_same() {
         "{message}"
     );
     let did = early.done_since(mark).await;
-    did.assert_children(&["patch networkpolicies patient"]);
+    did.assert_children(&[
+        "patch networkpolicies langop.baseline",
+        "patch networkpolicies patient",
+    ]);
     assert_eq!(early.calls().await, (0, 0), "no call until they are there");
     assert_eq!(early.news("patient").await, [""; 0]);
     early.apply(TOOL).await;

@@ -37,6 +37,14 @@ const ANNOTATIONS: [&str; 10] = [
     annotations::TRACEPARENT,
     annotations::ATTESTATION,
 ];
+/// Those of what has no owner of ours: a kept claim has none, and a run's is its CronJob.
+const fn notes(kind: ChildKind) -> &'static [&'static str] {
+    match kind {
+        ChildKind::PersistentVolumeClaim => &[annotations::KEPT_BY],
+        ChildKind::Job => &[annotations::TEMPLATE_HASH],
+        _ => &[],
+    }
+}
 /// The kinds that children are made for.
 const OWNERS: [&str; 5] = [
     "LanguageAgent",
@@ -137,7 +145,9 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
         controller,
         // Some of what we apply has no owner, and is compared with what is wanted like all else.
         annotations: kept(metadata.get("annotations"), |key| {
-            key == annotations::DESIRED_HASH || (is_ours && ANNOTATIONS.contains(&key))
+            key == annotations::DESIRED_HASH
+                || notes(kind).contains(&key)
+                || (is_ours && ANNOTATIONS.contains(&key))
         }),
         created: owned_text(metadata, "creationTimestamp").unwrap_or_default(),
         deleting: metadata
