@@ -120,31 +120,24 @@ impl Store {
             (AUTHORITY, bundle),
         ];
         let data = data.map(|(key, text)| (key.to_owned(), ByteString(text.into())));
-        let params = PostParams::default();
-        let written = match found {
-            Some(found) => {
-                let secret = Secret {
-                    data: Some(BTreeMap::from(data)),
-                    ..found
-                };
-                self.secrets.replace(name, &params, &secret).await
-            }
-            None => {
-                let secret = Secret {
-                    metadata: ObjectMeta {
-                        name: Some(name.to_owned()),
-                        labels: Some(BTreeMap::from([(
-                            "app.kubernetes.io/part-of".to_owned(),
-                            "language-operator".to_owned(),
-                        )])),
-                        ..ObjectMeta::default()
-                    },
-                    type_: Some("kubernetes.io/tls".to_owned()),
-                    data: Some(BTreeMap::from(data)),
-                    ..Secret::default()
-                };
-                self.secrets.create(&params, &secret).await
-            }
+        let (data, params) = (Some(BTreeMap::from(data)), PostParams::default());
+        let written = if let Some(found) = found {
+            let secret = Secret { data, ..found };
+            self.secrets.replace(name, &params, &secret).await
+        } else {
+            let labels = [("app.kubernetes.io/part-of", "language-operator")];
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let secret = Secret {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    labels: Some(BTreeMap::from(labels)),
+                    ..ObjectMeta::default()
+                },
+                type_: Some("kubernetes.io/tls".to_owned()),
+                data,
+                ..Secret::default()
+            };
+            self.secrets.create(&params, &secret).await
         };
         written.with_context(|| format!("cannot write Secret '{name}'"))?;
         Ok(())

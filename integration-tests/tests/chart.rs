@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::too_many_lines,
     reason = "helpers of tests are tests, too"
 )]
 
@@ -40,7 +41,7 @@ use serde_json::{Value, json};
 
 const RELEASE: &str = "langop";
 const NAMESPACE: &str = "langop-system";
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// `helm`, against no cluster or one.
 struct Helm {

@@ -218,7 +218,7 @@ pub struct RunArgs {
         value_name = "LABELS"
     )]
     pub dns_pod_labels: Vec<String>,
-    /// Addresses of the DNS servers (comma list), where those are no pods: NodeLocal DNSCache, or a cloud's own
+    /// Addresses of the DNS servers (comma list), where those are no pods: `NodeLocal DNSCache`, or a cloud's own
     #[arg(
         long,
         env = "LANGOP_DNS_CIDRS",

@@ -168,7 +168,7 @@ mod tests {
         };
         assert_eq!(taken("loop", 1000, start), 25);
         assert_eq!(taken("other", 3, start), 3, "each object for itself");
-        let just_before = start + REFILL - Duration::from_millis(1);
+        let just_before = start + REFILL.saturating_sub(Duration::from_millis(1));
         assert_eq!(taken("loop", 10, just_before), 0);
         assert_eq!(taken("loop", 10, start + REFILL), 1);
         assert_eq!(taken("loop", 10, start + REFILL * 4), 3);

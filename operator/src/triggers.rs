@@ -201,10 +201,11 @@ pub(crate) fn of_baseline(stores: &Stores, change: &index::Change) -> Option<Tar
         return None;
     };
     let is_baseline = policy.kind == ChildKind::NetworkPolicy && policy.name == BASELINE;
-    let mut framed = is_baseline
-        .then(|| framed(stores, &policy.namespace))
-        .unwrap_or_default();
-    framed.pop()
+    if is_baseline {
+        framed(stores, &policy.namespace).pop()
+    } else {
+        None
+    }
 }
 
 /// Everything in a store.

@@ -15,7 +15,9 @@ use crate::world::{World, condition, is, mounted_code};
 
 fn sha256(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Other code in the form of stored code, as revision `number`: everything that it says of itself is right.

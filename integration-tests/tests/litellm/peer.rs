@@ -103,12 +103,9 @@ async fn installed() -> PathBuf {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    let key: String = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hash.finalize();
+    let short = digest.iter().take(8);
+    let key = short.fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let root = binaries::cache_folder("litellm").unwrap().join(key);
     let (done, venv) = (root.join("done"), root.join("venv"));
     fs::create_dir_all(&root).unwrap();

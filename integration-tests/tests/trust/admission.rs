@@ -61,10 +61,6 @@ fn from<K: DeserializeOwned>(value: Value) -> K {
     serde_json::from_value(value).unwrap()
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature of Option::filter"
-)]
 fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
@@ -81,22 +77,31 @@ where
     }
 }
 
-fn pod_spec(change: Value) -> Value {
+/// What Pod Security `restricted` takes.
+fn container(name: &str) -> Value {
+    json!({
+        "name": name, "image": "example.org/none:1",
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    })
+}
+
+fn pod_spec(change: &Value) -> Value {
     let mut spec = json!({
         "automountServiceAccountToken": false,
-        "containers": [{"name": "c", "image": "example.org/none:1", "securityContext": {"allowPrivilegeEscalation": false}}],
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container("c")],
     });
     merge(&mut spec, change);
     spec
 }
 
-fn merge(into: &mut Value, change: Value) {
+fn merge(into: &mut Value, change: &Value) {
     for (key, value) in change.as_object().unwrap().clone() {
         into[key] = value;
     }
 }
 
-fn deployment(name: &str, labels: &Value, template: &Value, spec: Value) -> Value {
+fn deployment(name: &str, labels: &Value, template: &Value, spec: &Value) -> Value {
     json!({
         "metadata": {"name": name, "labels": labels},
         "spec": {
@@ -118,6 +123,7 @@ async fn the_operators_account_makes_nothing_that_makes_more_of_it() {
     let ours = json!({"app.kubernetes.io/managed-by": "langop-operator"});
     let escalating = json!([{"name": "c", "image": "example.org/none:1", "securityContext": {"allowPrivilegeEscalation": true}}]);
     let unsaid = json!([{"name": "c", "image": "example.org/none:1"}]);
+    let unsaid_init = json!([{"name": "i", "image": "example.org/none:1"}]);
     let host_path = json!([{"name": "v", "hostPath": {"path": "/"}}]);
     for (name, labels, change, sentence) in [
         (
@@ -159,18 +165,18 @@ async fn the_operators_account_makes_nothing_that_makes_more_of_it() {
         (
             "unsaid",
             ours.clone(),
-            json!({"containers": unsaid.clone()}),
+            json!({"containers": unsaid}),
             Some("gain privileges"),
         ),
         (
             "init",
             ours.clone(),
-            json!({"initContainers": unsaid}),
+            json!({"initContainers": unsaid_init}),
             Some("gain privileges"),
         ),
         ("right", ours.clone(), json!({}), None),
     ] {
-        let object = deployment(name, &labels, &json!({"app": name}), pod_spec(change));
+        let object = deployment(name, &labels, &json!({"app": name}), &pod_spec(&change));
         let said = refusal(deployments(), object).await;
         match (&said, sentence) {
             (Some(said), Some(sentence)) => assert!(said.contains(sentence), "{name}: {said}"),
@@ -186,11 +192,11 @@ async fn the_operators_account_makes_nothing_that_makes_more_of_it() {
     };
     let never = json!({"restartPolicy": "Never"});
     let crons = || Api::<CronJob>::namespaced(operator.clone(), ns.name());
-    let mut on_host = pod_spec(never.clone());
+    let mut on_host = pod_spec(&never);
     on_host["hostPID"] = true.into();
     let said = refusal(crons(), cron(on_host)).await.unwrap();
     assert!(said.contains("host's namespaces"), "{said}");
-    assert_eq!(refusal(crons(), cron(pod_spec(never))).await, None);
+    assert_eq!(refusal(crons(), cron(pod_spec(&never))).await, None);
 
     // Namespaces only of LanguageClusters, and adopted only where their owner said so.
     let namespaces: Api<Namespace> = Api::all(operator.clone());
@@ -232,14 +238,14 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
     enforce(&cp).await;
     let ns = TestNamespace::create(&cp, "labels").await.unwrap();
     let mallory = everywhere(&cp, "mallory").await;
-    let pod = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}, "spec": pod_spec(json!({}))});
+    let pod = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}, "spec": pod_spec(&json!({}))});
     let pods = || Api::<Pod>::namespaced(mallory.clone(), ns.name());
     let deployments = || Api::<Deployment>::namespaced(mallory.clone(), ns.name());
     for key in ["agent", "tool", "model", "client"] {
         let labels = json!({"app": key, format!("langop.io/{key}"): "mail"});
         let said = refusal(pods(), pod(key, labels.clone())).await.unwrap();
         assert!(said.contains("use a label of your own"), "{said}");
-        let object = deployment(key, &json!({}), &labels, pod_spec(json!({})));
+        let object = deployment(key, &json!({}), &labels, &pod_spec(&json!({})));
         assert!(refusal(deployments(), object).await.is_some(), "{key}");
     }
     assert_eq!(
@@ -250,7 +256,7 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
         "free",
         &json!({}),
         &json!({"app": "free"}),
-        pod_spec(json!({})),
+        &pod_spec(&json!({})),
     );
     assert_eq!(refusal(deployments(), object).await, None);
     let label = Patch::Merge(json!({"metadata": {"labels": {"langop.io/tool": "mail"}}}));
@@ -261,7 +267,7 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
     let operator = everywhere(&cp, OPERATOR).await;
     let ours = json!({"app.kubernetes.io/managed-by": "langop-operator"});
     let template = json!({"app": "mail", "langop.io/tool": "mail"});
-    let object = deployment("mail", &ours, &template, pod_spec(json!({})));
+    let object = deployment("mail", &ours, &template, &pod_spec(&json!({})));
     let operators = Api::<Deployment>::namespaced(operator, ns.name());
     assert_eq!(refusal(operators, object).await, None);
     wait::object(ns.api::<Deployment>(), "mail", SOON, |found| {
@@ -290,7 +296,7 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
         let owners: Vec<Value> = owner.into_iter().collect();
         json!({
             "metadata": {"name": name, "ownerReferences": owners},
-            "spec": {"template": {"metadata": {"labels": labels}, "spec": pod_spec(json!({"restartPolicy": "Never"}))}},
+            "spec": {"template": {"metadata": {"labels": labels}, "spec": pod_spec(&json!({"restartPolicy": "Never"}))}},
         })
     };
     let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "report", "uid": "1"});

@@ -43,7 +43,9 @@ fn cut(schema: &Value, value: &mut Value) {
                 items.truncate(max);
             }
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| cut(schema, item));
+                for item in items {
+                    cut(schema, item);
+                }
             }
         }
         Value::Object(fields) => {

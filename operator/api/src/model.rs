@@ -168,7 +168,7 @@ pub struct LanguageModelStatus {
     /// Pods of the proxy that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled, ConfigurationDoubtful.
+    /// Ready, Reconciling, Stalled, `ConfigurationDoubtful`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -100,6 +100,7 @@ impl Children<Prepared> {
 
 impl Children<Prepared> {
     /// Of these, only what says who may reach whom.
+    #[must_use]
     pub fn policies(self) -> Self {
         Self {
             network_policies: self.network_policies,

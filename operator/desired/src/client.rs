@@ -108,9 +108,9 @@ pub fn validate(
     let reach = reach(pods, cluster, settings);
     Ok(ValidatedClient {
         workload,
-        reach,
         resources,
         references,
+        reach,
         spec,
     })
 }

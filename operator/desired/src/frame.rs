@@ -71,7 +71,8 @@ impl Frame {
             if !complaints.is_empty() {
                 return Err(beyond(cluster, &complaints.join("; ")));
             }
-            pods.runtime_class_name = frame.runtime_class_name.clone();
+            pods.runtime_class_name
+                .clone_from(&frame.runtime_class_name);
         }
         Ok(template)
     }

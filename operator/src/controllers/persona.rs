@@ -123,7 +123,7 @@ async fn distill(
     ctx.synthesis
         .personas
         .start(&uid, &namespace, hash, call.in_current_span(), move || {
-            again.triggers.send(target)
+            again.triggers.send(target);
         });
     Ok(Outcome::Changed.into())
 }

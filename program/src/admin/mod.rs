@@ -58,15 +58,15 @@ impl Seldom {
     /// The page, made by `make` unless somebody else's came after this question.
     pub async fn page<E>(&self, make: impl FnOnce() -> Result<String, E>) -> Result<Bytes, E> {
         let asked = Instant::now();
-        let mut made = self.0.lock().await;
-        if let Some((at, page)) = &*made {
+        let mut latest = self.0.lock().await;
+        if let Some((at, page)) = &*latest {
             if *at > asked {
                 return Ok(page.clone());
             }
             sleep_until(*at + PAUSE).await;
         }
         let page = Bytes::from(make()?);
-        *made = Some((Instant::now(), page.clone()));
+        *latest = Some((Instant::now(), page.clone()));
         Ok(page)
     }
 }
@@ -79,9 +79,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_page_is_made_at_most_once_a_second_and_is_not_older_than_the_question() {
-        let (page, made) = (Seldom::default(), AtomicU32::new(0));
+        let (page, count) = (Seldom::default(), AtomicU32::new(0));
         let ask = async || {
-            let make = || Ok::<_, ()>((1 + made.fetch_add(1, Ordering::Relaxed)).to_string());
+            let make = || Ok::<_, ()>((1 + count.fetch_add(1, Ordering::Relaxed)).to_string());
             page.page(make).await.unwrap()
         };
         let start = Instant::now();

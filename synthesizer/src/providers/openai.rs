@@ -156,7 +156,7 @@ impl Content {
 }
 
 #[derive(Deserialize)]
-struct Tokens {
+struct Counts {
     #[serde(default)]
     prompt_tokens: u64,
     #[serde(default)]
@@ -171,7 +171,7 @@ struct Details {
 
 /// This API counts cached tokens among the others.
 fn usage(said: &Value) -> Option<Usage> {
-    let tokens = Tokens::deserialize(said).ok()?;
+    let tokens = Counts::deserialize(said).ok()?;
     Some(Usage {
         input_tokens: tokens.prompt_tokens,
         output_tokens: tokens.completion_tokens,

@@ -104,6 +104,10 @@ impl Picture {
     }
 
     /// Exactly these rules, for exactly the pods with this label.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "its callers make both lists for this call only"
+    )]
     fn judge_policy(
         &self,
         name: &str,

@@ -51,7 +51,7 @@ pub fn superseded(
         let controller = job.controller.as_ref();
         is_under_way(job)
             && controller.is_some_and(|controller| controller.uid == live.uid)
-            && job.annotations.get(annotations::TEMPLATE_HASH) != wanted
+            && made_for(job).is_some_and(|made| Some(made) != wanted)
             && is_stuck(job, observed, now)
     };
     observed
@@ -60,6 +60,11 @@ pub fn superseded(
         .filter(is_superseded)
         .cloned()
         .collect()
+}
+
+/// Which pods it was made for. Nobody knows of a Job that was made by hand without the note, so nothing is concluded of it.
+fn made_for(job: &Observed) -> Option<&str> {
+    job.annotations.get(annotations::TEMPLATE_HASH)
 }
 
 /// A Job that has not ended.

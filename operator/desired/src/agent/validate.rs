@@ -173,14 +173,17 @@ pub fn validate(
     let resynthesize = resynthesize(context, &mut remarks);
     let cluster = context.cluster.as_ref();
     let zone = default_zone(context, settings, &mut faults);
+    let requested = Requested {
+        default_zone: zone,
+        ..requested(spec, now, &mut faults)
+    };
     let run = run(
         spec,
         &references,
         workspace,
+        requested,
         cluster,
         settings,
-        zone,
-        now,
         &mut faults,
     );
     Ok(ValidatedAgent {
@@ -302,10 +305,9 @@ fn run(
     spec: &LanguageAgentSpec,
     references: &References,
     workspace: Option<Workspace>,
+    requested: Requested,
     cluster: Option<&ClusterView>,
     settings: &Settings,
-    default_zone: Option<String>,
-    now: Timestamp,
     faults: &mut Faults,
 ) -> Run {
     let run = Run {
@@ -321,10 +323,7 @@ fn run(
         ),
         sidecars: sidecars(references, faults),
         workspace,
-        requested: Requested {
-            default_zone,
-            ..requested(spec, now, faults)
-        },
+        requested,
         max_iterations: spec
             .limits
             .as_ref()

@@ -14,9 +14,11 @@ use serde_json::{Map, Value, json};
 use super::extract::{Item, is_apply_of};
 use crate::observed::ChildKind;
 
-/// What others may write within: replicas are an autoscaler's unless we say how many, and the time is `kubectl rollout restart`.
-const OTHERS: [&[&str]; 2] = [
+/// What others may write within: replicas are an autoscaler's unless we say how many, how long a rollout may take before it is called stuck
+/// changes nothing that runs, and the time is `kubectl rollout restart`.
+const OTHERS: [&[&str]; 3] = [
     &["f:spec", "f:replicas"],
+    &["f:spec", "f:progressDeadlineSeconds"],
     &[
         "f:spec",
         "f:template",

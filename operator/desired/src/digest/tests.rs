@@ -143,7 +143,9 @@ fn what_others_add_where_only_we_write_becomes_ours_and_nothing_else_moves() {
         assert!(shared, "{name}");
         assert_eq!(reclaimed(kind, &next), None, "{name}: once is enough");
         let mut all = [paths(&managed), paths(&next)];
-        all.iter_mut().for_each(|paths| paths.dedup());
+        for paths in &mut all {
+            paths.dedup();
+        }
         assert_eq!(all[0], all[1], "{name}: owned by somebody as before");
         let of_controllers = |managed: &[ManagedFieldsEntry]| {
             let is_status = |entry: &&ManagedFieldsEntry| entry.subresource.is_some();

@@ -63,6 +63,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn an_endpoint_means_what_the_vendors_sdk_means_by_it() {
         use ModelProvider::{Anthropic, Ollama, Openai, OpenaiCompatible};
         for (provider, endpoint, url) in [

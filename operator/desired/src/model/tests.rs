@@ -327,6 +327,8 @@ fn reach_of(spec: &Value, cluster: Option<&ClusterView>) -> (Vec<&'static str>, 
 
 #[test]
 fn a_proxy_reaches_the_internet_or_what_is_named() {
+    use langop_api::cluster::AgentEgress::{Allow, Deny};
+
     let view = |egress, upstream: Option<Value>| ClusterView {
         name: "demo".into(),
         agent_egress: egress,
@@ -336,7 +338,6 @@ fn a_proxy_reaches_the_internet_or_what_is_named() {
         ingress_from: vec![],
         time_zone: None,
     };
-    use langop_api::cluster::AgentEgress::{Allow, Deny};
     let (open, deny) = (view(Some(Allow), None), view(Some(Deny), None));
     let named = json!([{"cidr": "203.0.113.0/24", "ports": [{"port": 8443}]}]);
     let some = view(Some(Deny), Some(named.clone()));

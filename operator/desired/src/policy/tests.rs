@@ -18,21 +18,21 @@ fn rule(yaml: &str) -> Result<NetworkPolicyEgressRule, String> {
     egress_rule(&serde_saphyr::from_str(yaml).unwrap(), None, &settings())
 }
 
-fn policy(rules: Vec<NetworkPolicyEgressRule>) -> NetworkPolicy {
+fn policy(rules: &[NetworkPolicyEgressRule]) -> NetworkPolicy {
     let pods = selector(labels(&[("langop.io/agent", "a")]));
-    crate::reach::network_policy(ObjectMeta::default(), pods, &rules, &[])
+    crate::reach::network_policy(ObjectMeta::default(), pods, rules, &[])
 }
 
 #[test]
 fn a_policy_without_rules_lets_nothing_out() {
-    let closed = policy(vec![]);
+    let closed = policy(&[]);
     assert!(!allows(&closed, &address("203.0.113.1"), "TCP", 443));
     assert!(!allows(&closed, &neighbour(&[]), "TCP", 80));
 }
 
 #[test]
 fn dns_is_open_to_those_who_answer_it_and_nobody_else() {
-    let policy = policy(dns_rule(&Settings::default()).into_iter().collect());
+    let policy = policy(&Vec::from_iter(dns_rule(&Settings::default())));
     let system = [("kubernetes.io/metadata.name", "kube-system")];
     let dns = [("k8s-app", "kube-dns")];
     assert!(
@@ -75,7 +75,7 @@ fn dns_may_be_an_address() {
             settings.dns.pod_labels.clear();
             settings.dns.namespace_labels.clear();
         }
-        let policy = policy(dns_rule(&settings).into_iter().collect());
+        let policy = policy(&Vec::from_iter(dns_rule(&settings)));
         let open = |to: &str, port| allows(&policy, &address(to), "UDP", port);
         assert!(
             open("169.254.20.10", 53) && !open("169.254.20.10", 80) && !open("169.254.20.11", 53)
@@ -88,7 +88,7 @@ fn dns_may_be_an_address() {
 
 #[test]
 fn a_resource_is_reached_on_its_port_in_the_same_namespace() {
-    let policy = policy(vec![pods_rule("langop.io/tool", "mail", 8080)]);
+    let policy = policy(&[pods_rule("langop.io/tool", "mail", 8080)]);
     let mail = [("langop.io/tool", "mail"), ("app", "x")];
     assert!(allows(&policy, &neighbour(&mail), "TCP", 8080));
     assert!(
@@ -185,7 +185,7 @@ fn a_users_rule_says_no_more_than_it_says() {
     ];
     for (yaml, to, protocol, port, open) in cases {
         assert_eq!(
-            allows(&policy(vec![rule(yaml).unwrap()]), &to, protocol, port),
+            allows(&policy(&[rule(yaml).unwrap()]), &to, protocol, port),
             open,
             "{yaml} {to:?} {protocol} {port}"
         );
@@ -223,7 +223,7 @@ fn wide_ranges_leave_out_link_local_and_the_cluster() {
             &["10.96.0.1"],
         ),
     ] {
-        let policy = policy(vec![rule(yaml).unwrap()]);
+        let policy = policy(&[rule(yaml).unwrap()]);
         for to in closed {
             assert!(!allows(&policy, &address(to), "TCP", 80), "{yaml} {to}");
         }
@@ -255,7 +255,7 @@ fn without_the_clusters_ranges_all_private_ones_are_taken_for_them() {
         None,
         &Settings::default(),
     );
-    let policy = policy(vec![all.unwrap()]);
+    let policy = policy(&[all.unwrap()]);
     for private in ["10.0.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"] {
         assert!(!allows(&policy, &address(private), "TCP", 80), "{private}");
     }
@@ -307,7 +307,7 @@ fn metadata_is_never_meant_but_by_an_administrator() {
         let yaml = format!("{{cidr: '{range}', ports: [{{port: 80}}]}}");
         let rule = egress_rule(&serde_saphyr::from_str(&yaml).unwrap(), None, &settings);
         assert!(
-            !allows(&policy(vec![rule.unwrap()]), &address(never), "TCP", 80),
+            !allows(&policy(&[rule.unwrap()]), &address(never), "TCP", 80),
             "{range} {never}"
         );
     }

@@ -335,8 +335,10 @@ pub(crate) fn is_public_https(connection: &Connection) -> bool {
     let is_public = match address {
         IpAddr::V4(v4) => {
             let other = ["0.0.0.0/8", "100.64.0.0/10", "198.18.0.0/15", "224.0.0.0/3"];
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local())
-                && !other.iter().any(|range| within(address, range))
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || other.iter().any(|range| within(address, range)))
         }
         IpAddr::V6(_) => within(address, "2000::/3"),
     };

@@ -50,12 +50,13 @@ impl<'a> Endpoint<'a> {
             return policy::is_special(address, settings);
         }
         let host = self.host.trim_end_matches('.').to_ascii_lowercase();
-        let of_cluster = format!(".{}", settings.cluster_domain);
         let is_short = !host.is_empty() && !host.contains('.');
-        is_short
-            || host.ends_with(".svc")
-            || host.ends_with(&of_cluster)
-            || host.ends_with(".internal")
+        let private = ["svc", "internal", &settings.cluster_domain];
+        let is_below = |domain: &&str| {
+            let above = host.strip_suffix(*domain);
+            above.is_some_and(|above| above.ends_with('.'))
+        };
+        is_short || private.iter().any(is_below)
     }
 }
 

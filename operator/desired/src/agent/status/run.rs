@@ -66,16 +66,17 @@ fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
     let late = start_is_due(job, input.observed).filter(|due| *due <= input.now);
     let message = match starting.find_map(|pod| pod.trouble_at(input.now)) {
         Some(trouble) => format!("{prefix}{trouble}"),
-        None => match told_before(input, &prefix) {
-            Some(told) => told,
-            None => {
+        None => {
+            if let Some(told) = told_before(input, &prefix) {
+                told
+            } else {
                 late?;
                 format!(
                     "{prefix}its pod does not start: see its events, by `kubectl describe pod --selector batch.kubernetes.io/job-name={}`",
                     job.name
                 )
             }
-        },
+        }
     };
     Some(Standing::Progressing(Reason::RolloutInProgress, message))
 }
