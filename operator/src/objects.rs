@@ -328,7 +328,7 @@ mod tests {
         ));
         assert_eq!(["a", "b"].map(is_held), [true, true]);
         tools.remove(&large("b", "9", 6_000));
-        tools.upsert(large("c", "10", 9_000));
+        tools.upsert(large("c", "10", 8_000));
         assert!(is_held("c"), "what is gone takes no room");
     }
 
