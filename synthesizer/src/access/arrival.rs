@@ -134,7 +134,7 @@ mod tests {
         answer: Result<(), Status>,
     ) -> (Vec<Result<Bytes, Code>>, Option<u32>) {
         let mut said = None;
-        let body = Body::new(Pieces(pieces.to_vec().into_iter()));
+        let body = Body::new(Pieces(Vec::from(pieces).into_iter()));
         let take = |length| {
             said = Some(length);
             answer

@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn asked<'a>(key: Option<&'a SecretString>) -> Asked<'a> {
+    fn asked(key: Option<&SecretString>) -> Asked<'_> {
         let (model, path) = ("m", "/v1/x");
         Asked { model, path, key }
     }

@@ -52,7 +52,7 @@ fn ok(body: Value) -> Reply {
 }
 
 /// A good answer with another text, or none.
-fn with_content(asked: &Recorded, content: Value, finish: &str) -> Reply {
+fn with_content(asked: &Recorded, content: &Value, finish: &str) -> Reply {
     let mut body = good(asked);
     for place in ["/choices/0/message/content", "/content", "/message/content"] {
         if let Some(found) = body.pointer_mut(place) {
@@ -97,7 +97,7 @@ fn in_pieces(asked: &Recorded) -> Reply {
         {"type": "text", "text": first},
         {"type": "text", "text": second},
     ]);
-    with_content(asked, pieces, "stop")
+    with_content(asked, &pieces, "stop")
 }
 
 fn refuses_the_limit(asked: &Recorded) -> Reply {
@@ -145,14 +145,14 @@ fn habits() -> Vec<Habit> {
     let failed = || Error(Code::Unavailable, "PROVIDER_ERROR");
     let limited = || Error(Code::ResourceExhausted, "PROVIDER_RATE_LIMITED");
     let unpaid = || Error(Code::ResourceExhausted, "PROVIDER_QUOTA_SPENT");
-    let null = |asked: &Recorded| with_content(asked, Value::Null, "length");
+    let null = |asked: &Recorded| with_content(asked, &Value::Null, "length");
     let withheld = |asked: &Recorded| {
         let finish = if asked.path == "/v1/messages" {
             "refusal"
         } else {
             "content_filter"
         };
-        with_content(asked, Value::Null, finish)
+        with_content(asked, &Value::Null, finish)
     };
     vec![
         habit(
@@ -185,7 +185,7 @@ fn habits() -> Vec<Habit> {
         habit(
             "thinks until the limit",
             &["anthropic"],
-            |asked| with_content(asked, json!([]), "max_tokens"),
+            |asked| with_content(asked, &json!([]), "max_tokens"),
             Answer(Rejected),
             1,
             Said,
@@ -194,7 +194,7 @@ fn habits() -> Vec<Habit> {
         habit(
             "says nothing",
             ALL,
-            |asked| with_content(asked, "".into(), "stop"),
+            |asked| with_content(asked, &"".into(), "stop"),
             Answer(Rejected),
             3,
             Said,
@@ -479,7 +479,7 @@ async fn a_base_url_is_asked_where_the_vendors_sdks_ask_and_the_path_is_named() 
 #[tokio::test]
 async fn a_budget_ends_though_no_answer_has_code() {
     let llm = FakeLlm::start([Act::Behave(|asked| {
-        with_content(asked, Value::Null, "length")
+        with_content(asked, &Value::Null, "length")
     })])
     .await;
     let mut settings = settings("openai", &llm);
