@@ -96,11 +96,11 @@ fn of_deployment(name: &str) -> Vec<Edit> {
             ),
         ),
         (
-            "a probe",
+            "a hook",
             Way::Patch,
             container(
                 name,
-                json!({"livenessProbe": {"exec": {"command": ["true"]}}}),
+                json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}),
             ),
         ),
         (

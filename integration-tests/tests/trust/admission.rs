@@ -31,15 +31,21 @@ pub(crate) async fn enforce(cp: &ControlPlane) {
     {
         manifests::apply(&client, &object, "default").await.unwrap();
     }
-    let operator = everywhere(cp, OPERATOR).await;
+    // Policies come into force one after the other, in the order of their bindings: this is one of the last.
+    let nobody = everywhere(cp, "nobody").await;
+    let labels = json!({"langop.io/agent": "probe"});
+    let template = json!({"metadata": {"labels": labels}, "spec": pod_spec(&json!({"restartPolicy": "Never"}))});
     wait::until("the policies to be enforced", SOON, async || {
-        let map = from(json!({"metadata": {"name": "probe"}}));
+        let cron: CronJob = from(json!({
+            "metadata": {"name": "probe"},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template}}},
+        }));
         let dry = PostParams {
             dry_run: true,
             ..PostParams::default()
         };
-        let maps: Api<ConfigMap> = Api::namespaced(operator.clone(), "default");
-        let created = maps.create(&dry, &map).await;
+        let crons: Api<CronJob> = Api::namespaced(nobody.clone(), "default");
+        let created = crons.create(&dry, &cron).await;
         created.err().filter(is_forbidden).map(|_| ())
     })
     .await
