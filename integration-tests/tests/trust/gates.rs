@@ -56,13 +56,16 @@ async fn a_workspace_costs_one_write_more() {
 #[tokio::test]
 async fn a_tools_port_lands_in_its_agents_while_64_syntheses_hang() {
     const HANGING: usize = 64;
+    // One namespace never holds the last quarter of the places.
+    const PLACES: &str = "96";
     let llm = FakeLlm::start().await.unwrap();
-    let synthesizer =
-        Synthesizer::asking(&llm).env("LANGOP_MAX_LLM_REQUESTS", &HANGING.to_string());
+    let synthesizer = Synthesizer::asking(&llm).env("LANGOP_MAX_LLM_REQUESTS", PLACES);
     let synthesizer = synthesizer.start().await.unwrap();
     let url = synthesizer.grpc_url().to_owned();
     let world = World::with("hanging", llm, synthesizer, |operator| {
-        operator.synthesizer(&url)
+        operator
+            .synthesizer(&url)
+            .env("LANGOP_SYNTHESIS_CONCURRENCY", PLACES)
     })
     .await;
     let users = ["user-1", "user-2", "user-3"];
