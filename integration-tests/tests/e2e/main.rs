@@ -27,6 +27,7 @@ mod lifecycle;
 mod order;
 mod ownership;
 mod readme;
+mod rude_llm;
 mod schedules;
 mod trace;
 mod workspace;

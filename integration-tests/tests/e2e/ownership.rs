@@ -111,6 +111,44 @@ async fn an_agent_waits_for_the_end_of_a_former_one_also_of_the_other_mode() {
 }
 
 #[tokio::test]
+async fn a_foreign_policy_in_the_place_of_the_baseline_is_named_and_left_alone() {
+    let world = World::new("baseline").await;
+    let foreign = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: langop.baseline}
+spec: {podSelector: {}, policyTypes: [Egress], egress: [{}]}
+";
+    world.apply(foreign).await;
+    let before: NetworkPolicy = world.get("langop.baseline").await.unwrap();
+    world.apply(&agent_yaml("open", "watch the door")).await;
+    world.apply(TOOL).await;
+    world.apply(MODEL).await;
+    let agent = world
+        .until("open", |agent: &LanguageAgent| is(agent, "Stalled", "True"))
+        .await;
+    let stalled = condition(&agent, "Stalled").unwrap();
+    let says = |part: &str| stalled.message.contains(part);
+    assert!(
+        says("'langop.baseline'") && says("delete it"),
+        "{stalled:?}"
+    );
+    world.settled().await;
+    let after: NetworkPolicy = world.get("langop.baseline").await.unwrap();
+    assert_eq!(after, before);
+
+    world
+        .ns
+        .api::<NetworkPolicy>()
+        .delete("langop.baseline", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.until_ready("open").await;
+    let ours: NetworkPolicy = world.get("langop.baseline").await.unwrap();
+    assert_ne!(ours.spec, before.spec);
+}
+
+#[tokio::test]
 async fn a_name_that_an_agent_has_no_use_for_may_be_somebody_elses() {
     let world = World::new("unused").await;
     world.with_agent("other-proxy", "run at nine").await;

@@ -5,7 +5,7 @@ use std::{fs, iter};
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob, core::v1::ConfigMap};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, names::CODE_KEY};
-use langop_integration_tests::{run_dir, workspace_root};
+use langop_integration_tests::{manifests, run_dir, workspace_root};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -181,4 +181,19 @@ async fn sleeps_and_wakes(world: &World, suspend: &str, resume: &str) {
     world.types([resume]).await;
     world.until_replicas(1).await;
     world.until_ready(AGENT).await;
+}
+
+/// A key of a person's own would be overwritten each time the folder is applied.
+#[test]
+fn the_samples_hold_no_secret() {
+    let folder = workspace_root().unwrap().join("deploy/samples");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() > 5, "{files:?}");
+    for file in files {
+        let objects = manifests::read(&file.path()).unwrap();
+        let kinds = objects.iter().filter_map(|object| object.types.as_ref());
+        for types in kinds {
+            assert_ne!(types.kind, "Secret", "{}", file.path().display());
+        }
+    }
 }

@@ -320,6 +320,20 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
             .is_some()
     );
 
+    let scheduled = |name: &str, labels: Value| {
+        let template = json!({"metadata": {"labels": labels}, "spec": pod_spec(&json!({"restartPolicy": "Never"}))});
+        json!({
+            "metadata": {"name": name},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template}}},
+        })
+    };
+    let crons = || Api::<CronJob>::namespaced(mallory.clone(), ns.name());
+    let labels = json!({"langop.io/agent": "report"});
+    let said = refusal(crons(), scheduled("forged", labels)).await.unwrap();
+    assert!(said.contains("use a label of your own"), "{said}");
+    let free = scheduled("free", json!({"app": "free"}));
+    assert_eq!(refusal(crons(), free).await, None);
+
     // The kinds stay until somebody says that they may go.
     let crds: Api<CustomResourceDefinition> = Api::all(mallory);
     let name = "languagepersonas.langop.io";

@@ -307,13 +307,14 @@ async fn a_replica_told_to_stop_loses_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_connections_are_closed_without_a_trace() {
-    const AGE: Duration = Duration::from_millis(200);
+    // Long beside what a request takes on a busy machine: one that meets five ends in a row passes its replica over, and rightly.
+    const AGE: Duration = Duration::from_secs(1);
     let llm = FakeLlm::start([Act::Say(GOOD)]).await;
-    let flags = ["--max-connection-age=200ms"];
+    let flags = ["--max-connection-age=1s"];
     let replicas = [(); 2].map(|()| Program::start_with(&llm, &flags));
     let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
     let started = Instant::now();
-    while started.elapsed() < 10 * AGE {
+    while started.elapsed() < 5 * AGE {
         let failures = storm(&pool, 5 * KEYS, |_| {}).await;
         assert!(failures.is_empty(), "{failures:?}");
     }
