@@ -31,6 +31,7 @@ mod lease;
 mod metrics;
 mod objects;
 mod operator;
+mod outcome;
 mod ownership;
 mod pace;
 mod precedence;

@@ -26,9 +26,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use crate::{
-    error::chain,
+    error::{chain, watch_interrupted},
     settings::{ServiceName, SynthesizerSettings},
-    watch::interrupted,
 };
 
 /// The label of a Service's `EndpointSlice`s (KEP-752).
@@ -185,7 +184,7 @@ fn ready(
         let changed = match event {
             Ok(event) => slices.take(event),
             Err(error) => {
-                interrupted(&format!("EndpointSlice in {}", service.namespace), &error);
+                watch_interrupted(&format!("EndpointSlice in {}", service.namespace), &error);
                 false
             }
         };

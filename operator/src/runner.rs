@@ -31,6 +31,7 @@ use crate::{
     context::Context,
     error::{ReconcileError, chain},
     objects::{Guard, Stored, object_ref},
+    outcome::{Done, Outcome},
     status,
     triggers::{self, Target},
     undecodable,
@@ -42,67 +43,6 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 const TOLD_AFTER: Duration = Duration::from_secs(15);
 /// The safety net: everything is looked at again after a time between these.
 const AGAIN: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
-
-/// How a reconcile ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Nothing was to be done.
-    Unchanged,
-    /// Something was written.
-    Changed,
-    /// Something outside must happen first.
-    Waiting,
-    /// Somebody must act.
-    Stalled,
-}
-
-impl Outcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Changed => "changed",
-            Self::Waiting => "waiting",
-            Self::Stalled => "stalled",
-        }
-    }
-}
-
-/// What a reconcile says at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Done {
-    pub(crate) outcome: Outcome,
-    /// When to look again though nothing triggers it; `None`: the safety net suffices.
-    pub(crate) again: Option<Duration>,
-    /// Whether to look again after pauses that grow with each look that ends so.
-    now_and_then: bool,
-}
-
-impl From<Outcome> for Done {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            again: None,
-            now_and_then: false,
-        }
-    }
-}
-
-impl Done {
-    /// What ends this is not announced to us.
-    pub(crate) fn again_now_and_then(self) -> Self {
-        Self {
-            now_and_then: true,
-            ..self
-        }
-    }
-
-    pub(crate) fn again_in(self, pause: Duration) -> Self {
-        Self {
-            again: Some(self.again.map_or(pause, |again| again.min(pause))),
-            ..self
-        }
-    }
-}
 
 /// A kind that is reconciled.
 pub(crate) trait Reconciled: Stored {

@@ -1,6 +1,8 @@
 //! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts one, ends, and is triggered
 //! again when the answer is there. What is under way and what came back live only here, in memory.
 
+pub(crate) mod answer;
+
 use std::{
     collections::HashMap,
     future::Future,
@@ -15,6 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::answer::Answer;
 use crate::{
     metrics::Metrics,
     pace::Pace,
@@ -26,7 +29,7 @@ pub(crate) struct Synthesis {
     /// `None`: synthesis is disabled by the operator's own settings.
     pub(crate) synthesizer: Option<Arc<Synthesizer>>,
     /// Calls for agents, by uid.
-    pub(crate) agents: Calls<InFlight, crate::controllers::agent::Answer>,
+    pub(crate) agents: Calls<InFlight, Answer>,
     /// Calls for personas, by uid; about the hash of the persona's fields.
     pub(crate) personas: Calls<String, Result<String, Failure>>,
     epochs: Mutex<HashMap<String, u64>>,

@@ -20,7 +20,7 @@ use crate::{
     error::{Class, ReconcileError, bounded, classify},
     events::Severity,
     objects::Stored,
-    runner::{Done, Outcome},
+    outcome::{Done, Outcome},
     status, watch,
 };
 

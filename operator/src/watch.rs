@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use crate::{
     child,
     context::Context,
+    error::watch_interrupted,
     index::{self, Index, Key},
     kind::Kind,
     objects::{self, Change, Guard, Stored},
@@ -163,7 +164,7 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
                 }
                 ctx.readiness.listed(&name);
             }
-            Err(error) => interrupted(&name, &error),
+            Err(error) => watch_interrupted(&name, &error),
         }
     }
 }
@@ -330,7 +331,7 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
                 }
                 ctx.readiness.listed(&name);
             }
-            Err(error) => interrupted(&name, &error),
+            Err(error) => watch_interrupted(&name, &error),
         }
     }
 }
@@ -352,16 +353,6 @@ pub(crate) fn ingest(ctx: &Context, kind: ChildKind, object: DynamicObject) -> i
     match digest::reduce_object(kind, object) {
         Some(observed) => ctx.index.upsert(observed, version.as_deref()),
         None => index::Change::None,
-    }
-}
-
-/// The watch goes on by itself, after a pause.
-pub(crate) fn interrupted(watch: &str, error: &watcher::Error) {
-    match error {
-        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) => {
-            tracing::warn!(watch, error = %crate::error::chain(source), "cannot watch; trying again");
-        }
-        other => tracing::debug!(watch, error = %crate::error::chain(other), "watch interrupted"),
     }
 }
 

@@ -17,13 +17,14 @@ use langop_desired::{
     observed::ChildKind,
 };
 
-use super::{owner, report};
+use super::outcome::{owner, report};
 use crate::{
     apply::{self, Free},
     context::{Context, now},
     error::ReconcileError,
     index::Key,
-    runner::{Done, Reconciled},
+    outcome::Done,
+    runner::Reconciled,
     status::{self, Written},
 };
 

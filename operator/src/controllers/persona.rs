@@ -17,13 +17,14 @@ use langop_proto::{
 };
 use tracing::Instrument as _;
 
-use super::{MOMENT, again_at, backoff, owner};
+use super::outcome::{MOMENT, again_at, backoff, owner};
 use crate::{
     context::{Context, now},
     error::ReconcileError,
     events::Severity,
     objects::Stores,
-    runner::{Done, Outcome, Reconciled},
+    outcome::{Done, Outcome},
+    runner::Reconciled,
     status::{self, Written},
     synthesis::Stand,
     synthesizer::{Failure, FailureKind, Synthesizer},
@@ -210,7 +211,7 @@ async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {
                 .publish(persona, Severity::Warning, Reason::SynthesisDisabled, why)
                 .await;
         }
-        Step::Done | Step::Waiting | Step::Attempt | Step::Distilled(_) | Step::Disabled(_) => {}
+        Step::Done | Step::Attempt | Step::Distilled(_) | Step::Disabled(_) => {}
     }
 }
 

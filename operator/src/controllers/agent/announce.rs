@@ -8,8 +8,8 @@ use langop_desired::{
 };
 
 use super::{
-    Plan,
     answer::{News, Settled},
+    plan::Plan,
 };
 use crate::{
     apply::{Verb, Written},

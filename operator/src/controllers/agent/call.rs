@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use langop_api::{LanguageAgent, agent::Tokens, condition::Reason};
+use langop_api::{agent::Tokens, condition::Reason};
 use langop_desired::{
     agent::{attempt::Failed, code, decide::InFlight, validate::ValidatedAgent},
     observed::Observed,
@@ -14,12 +14,12 @@ use langop_proto::{
 };
 use tracing::Instrument as _;
 
-use super::answer::{self, Answer};
 use crate::{
-    context::Context,
+    context::{Context, now},
     error::chain,
     kind::Kind,
     request::{self, Question},
+    synthesis::answer::{self, Answer},
     synthesizer::{Failure, FailureKind, Synthesizer},
     triggers::Target,
 };
@@ -33,18 +33,13 @@ pub(super) struct Call {
     pub(super) current: Option<Arc<Observed>>,
 }
 
-/// Starts the call; its answer triggers the agent.
-pub(super) async fn start(
-    ctx: &Arc<Context>,
-    object: &LanguageAgent,
-    agent: &ValidatedAgent,
-    call: Call,
-) {
+/// Starts the call; its answer triggers the agent. Whether there was anything to ask, and anybody.
+pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> bool {
     let (Some(synthesizer), Some(instructions)) = (
         ctx.synthesis.synthesizer.clone(),
         agent.instructions.clone(),
     ) else {
-        return;
+        return false;
     };
     let uid = &agent.owner.uid;
     ctx.synthesis.attempted(uid);
@@ -77,7 +72,7 @@ pub(super) async fn start(
         made.instrument(span),
         move || again.triggers.send(target),
     );
-    super::announce::started(ctx, object).await;
+    true
 }
 
 async fn make(
@@ -109,7 +104,7 @@ async fn make(
     let traceparent = langop_proto::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
-    answer::judge(response, &name, instructions, offered, took)
+    answer::judge(response, &name, instructions, offered, took, now())
 }
 
 /// A question that is too long for one message is not even made.

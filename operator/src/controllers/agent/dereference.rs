@@ -131,7 +131,6 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         pods,
         jobs,
         unknown_revisions: Vec::new(),
-        conflicts: Vec::new(),
         since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }
 }

@@ -5,40 +5,39 @@ mod announce;
 mod answer;
 mod call;
 mod dereference;
-
-pub(crate) use answer::Answer;
+mod plan;
 
 use std::sync::Arc;
 
 use k8s_openapi::{api::batch::v1::CronJob, jiff::Timestamp};
 use kube::api::PropagationPolicy;
-use langop_api::{LanguageAgent, LanguageAgentStatus, agent::SynthesisInfo, condition::types};
+use langop_api::{LanguageAgent, LanguageAgentStatus, condition::types};
 use langop_desired::{
     agent::{
-        AgentContext, ObservedAgent, attempt,
+        AgentContext, ObservedAgent,
         build::{self, Built, Fate},
         code,
-        decide::{self, Decision, InFlight},
+        decide::{self, Decision},
         history, known, run,
         status::{self, StatusInput, interrupted, status},
         validate::{ValidatedAgent, validate},
     },
-    backoff::due,
     children::{Children, Prepared},
     conditions::{self, Standing},
     observed::ChildKind,
 };
 
-use self::{answer::Settled, call::Call};
-use super::{again_at, backoff, owner, report};
+use self::plan::Plan;
+use super::outcome::{again_at, owner, report};
 use crate::{
     apply::{self, Free},
     context::{Context, now},
     error::ReconcileError,
     index::Key,
     objects::Stores,
+    outcome::Done,
     ownership::Obstacle,
-    runner::{Done, Reconciled},
+    runner::Reconciled,
     status::{self as statuses, Written},
     triggers::{self, Target},
 };
@@ -100,7 +99,7 @@ async fn proceed(
     }
     let mut settled = answer::settle(ctx, agent, info, &context.observed).await?;
     context.observed = dereference::observed_by(ctx, context.agent, &mut settled.info);
-    let mut plan = plan(ctx, agent, &settled, &context);
+    let mut plan = plan::plan(ctx, agent, &settled, &context.observed.codes);
 
     let workload = plan.decision.workload(agent, &plan.info);
     let built = build::build(agent, &workload, &context.observed, &ctx.settings.build);
@@ -158,7 +157,9 @@ async fn proceed(
     }
     announce::all(ctx, context.agent, &settled, &plan, annotated, &written).await;
     if let Some(call) = plan.call {
-        call::start(ctx, context.agent, agent, call).await;
+        if call::start(ctx, agent, call) {
+            announce::started(ctx, context.agent).await;
+        }
     }
     let fate = &built.report.fate;
     for old in history::outdated(agent, &plan.decision, fate, &context.observed) {
@@ -238,108 +239,6 @@ async fn or_announce<T>(
         announce::workloads(ctx, agent, written).await;
     }
     outcome
-}
-
-/// What is to be done about the code, and what is to be recorded of it.
-struct Plan {
-    decision: Decision,
-    info: SynthesisInfo,
-    /// Why no call can even be tried.
-    failure: Option<String>,
-    call: Option<Call>,
-}
-
-fn plan(
-    ctx: &Context,
-    agent: &ValidatedAgent,
-    settled: &Settled,
-    context: &AgentContext<'_>,
-) -> Plan {
-    let uid = &agent.owner.uid;
-    let info = settled.info.clone();
-    let codes = &context.observed.codes;
-    let came_back = ctx.synthesis.came_back(uid);
-    let decision = decide::decide(
-        agent,
-        &info,
-        codes,
-        settled.in_flight.as_ref(),
-        came_back,
-        &backoff(ctx),
-        now(),
-    );
-    let as_is = |decision, info| Plan {
-        decision,
-        info,
-        failure: None,
-        call: None,
-    };
-    if let Decision::Activate { code } = &decision {
-        let mut info = info;
-        let next = code::next_revision(codes, &info);
-        known::record(&mut info, codes, code, next);
-        return as_is(decision, info);
-    }
-    let Decision::Synthesize {
-        variant, current, ..
-    } = &decision
-    else {
-        return as_is(decision, info);
-    };
-    if ctx.synthesis.synthesizer.is_none() {
-        return disabled(ctx, agent, info, decision.code().cloned());
-    }
-    let about = InFlight::of(agent);
-    if let Some(pause) = ctx.synthesis.has_to_wait(uid, &about.question()) {
-        // Longer than the back-off says.
-        let decision = Decision::BackingOff {
-            due: due(now(), pause),
-            current: current.clone(),
-        };
-        return as_is(decision, info);
-    }
-    let call = Call {
-        about,
-        variant: variant.clone(),
-        current: current.clone(),
-    };
-    Plan {
-        info: attempt::started(&info, agent, Some(ctx.attestor.key())),
-        decision,
-        failure: None,
-        call: Some(call),
-    }
-}
-
-/// The operator itself has no synthesizer. Said once; only a restart with another setting changes it.
-fn disabled(
-    ctx: &Context,
-    agent: &ValidatedAgent,
-    info: SynthesisInfo,
-    current: Option<Arc<langop_desired::observed::Observed>>,
-) -> Plan {
-    let decision = Decision::BackingOff {
-        due: due(now(), ctx.settings.backoff_max),
-        current,
-    };
-    let asked = attempt::started(&info, agent, None);
-    let is_same_question = asked.instructions_hash == info.instructions_hash
-        && asked.attempted_resynthesize == info.attempted_resynthesize;
-    if decide::is_disabled(&info) && is_same_question {
-        return Plan {
-            decision,
-            info,
-            failure: None,
-            call: None,
-        };
-    }
-    let failed = call::without_synthesizer();
-    Plan {
-        decision,
-        info: attempt::failed(&asked, &failed, now()),
-        failure: Some(failed.message),
-        call: None,
-    }
 }
 
 /// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that.

@@ -1,4 +1,5 @@
-//! Of a provider's URL, the part that a policy is about: the host and the port. Nothing is looked up.
+//! The `endpoint` of a LanguageModel, read once for both who need it: the policy that opens the way to the provider ([`crate::reach`]),
+//! and the configuration of the proxy ([`crate::model`]). Nothing is looked up.
 
 use std::net::IpAddr;
 
@@ -6,25 +7,32 @@ use crate::{policy, settings::Settings};
 
 /// Where a proxy finds its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint<'a> {
+pub(crate) struct Endpoint<'a> {
     /// A name, or an address without brackets; empty where the provider's own is meant.
-    pub(super) host: &'a str,
+    pub(crate) host: &'a str,
     /// The URL's, or its scheme's.
-    pub(super) port: i32,
+    pub(crate) port: i32,
+    /// The URL up to its query or fragment, without slashes at its end.
+    pub(crate) base: &'a str,
+    /// What of that comes after the host and the port: empty, or a path with its first slash.
+    pub(crate) path: &'a str,
+    /// Whether there is a query or a fragment.
+    pub(crate) has_query: bool,
 }
 
 impl<'a> Endpoint<'a> {
     /// Of a URL; without one, of a provider's own.
-    pub(super) fn of(url: Option<&'a str>) -> Self {
-        let (scheme, rest) = url
-            .and_then(|url| url.split_once("://"))
-            .unwrap_or_default();
+    pub(crate) fn of(url: Option<&'a str>) -> Self {
+        let url = url.unwrap_or_default();
+        let end = url.find(['?', '#']);
+        let base = url[..end.unwrap_or(url.len())].trim_end_matches('/');
+        let (scheme, rest) = base.split_once("://").unwrap_or_default();
         let usual = if scheme.eq_ignore_ascii_case("http") {
             80
         } else {
             443
         };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let host = authority
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
@@ -41,11 +49,14 @@ impl<'a> Endpoint<'a> {
             port: port
                 .filter(|port| (1..=65535).contains(port))
                 .unwrap_or(usual),
+            base,
+            path,
+            has_query: end.is_some(),
         }
     }
 
     /// Whether it is certainly not on the Internet: an address that is not, or a name of the cluster.
-    pub(super) fn is_not_public(&self, settings: &Settings) -> bool {
+    pub(crate) fn is_not_public(&self, settings: &Settings) -> bool {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return policy::is_special(address, settings);
         }
@@ -84,7 +95,22 @@ mod tests {
             (Some("https://[2001:db8::1]"), "2001:db8::1", 443),
             (Some("https://h:0"), "h", 443),
         ] {
-            assert_eq!(Endpoint::of(url), Endpoint { host, port }, "{url:?}");
+            let endpoint = Endpoint::of(url);
+            assert_eq!((endpoint.host, endpoint.port), (host, port), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_what_comes_before_a_query() {
+        for (url, base, path, has_query) in [
+            ("http://h", "http://h", "", false),
+            ("http://h:1/", "http://h:1", "", false),
+            ("http://h/a/b/?c/d", "http://h/a/b", "/a/b", true),
+            ("http://h#x", "http://h", "", true),
+        ] {
+            let endpoint = Endpoint::of(Some(url));
+            let read = (endpoint.base, endpoint.path, endpoint.has_query);
+            assert_eq!(read, (base, path, has_query), "{url}");
         }
     }
 
