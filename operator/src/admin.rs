@@ -58,7 +58,7 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
 async fn metrics(State(ctx): State<Arc<Context>>, seldom: Arc<Seldom>) -> Response {
     let page = seldom.page(|| {
         ctx.metrics.set_retrying(ctx.failing.len());
-        let agents = ctx.stores.agents.list(None);
+        let agents = ctx.cache.stores.agents.list(None);
         let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
         ctx.metrics.render(decoded)
     });

@@ -21,13 +21,10 @@ use langop_desired::{
 use serde_json::json;
 
 use crate::{
-    child,
+    cache::{child, index::Key, kind::Kind},
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
-    index::Key,
-    kind::Kind,
     ownership::Obstacle,
-    watch,
 };
 
 /// What became of the children.
@@ -143,7 +140,7 @@ pub(crate) async fn children(
     if let Some(message) = refused {
         return Ok(Applying::Refused { message, written });
     }
-    let mut orphans = ctx.index.controlled_by(&owner.uid);
+    let mut orphans = ctx.cache.index.controlled_by(&owner.uid);
     // What protects goes last, and not before what it protects.
     orphans.sort_by_key(|orphan| orphan.kind == ChildKind::NetworkPolicy);
     for orphan in orphans {
@@ -184,9 +181,9 @@ fn has_pods(ctx: &Context, owner: &Owner, namespace: &str) -> bool {
 async fn baseline(ctx: &Context, namespace: &str) -> Result<Option<String>, ReconcileError> {
     let desired = digest::desired(&reach::baseline(namespace));
     let key = Key::new(ChildKind::NetworkPolicy, namespace, reach::BASELINE);
-    let known = || ctx.index.get(key.kind, &key.namespace, &key.name);
+    let known = || ctx.cache.index.get(key.kind, &key.namespace, &key.name);
     let is_there = |live: &Arc<Observed>| {
-        digest::is_current(live, &desired) || ctx.accepted.holds(live, &desired)
+        digest::is_current(live, &desired) || ctx.cache.server_defaults.holds(live, &desired)
     };
     if known().as_ref().is_some_and(is_there) {
         return Ok(None);
@@ -216,7 +213,7 @@ pub(crate) async fn wind_down(
     owner: &Owner,
     closing: &Children<Prepared>,
 ) -> Result<bool, ReconcileError> {
-    let mut lives = ctx.index.controlled_by(&owner.uid);
+    let mut lives = ctx.cache.index.controlled_by(&owner.uid);
     lives.retain(|live| !live.deleting);
     let mut is_written = false;
     for mut item in closing.in_order().into_iter().map(Item::from) {
@@ -253,7 +250,7 @@ async fn stop(ctx: &Context, live: &Observed) -> Result<bool, ReconcileError> {
     };
     match api.patch(&live.name, &params, &Patch::Merge(&body)).await {
         Ok(answer) => {
-            watch::ingest(ctx, live.kind, answer);
+            ctx.cache.upsert_child(live.kind, answer);
             Ok(true)
         }
         Err(error) => match classify(&error) {
@@ -348,7 +345,7 @@ pub(crate) async fn look(
     free: &mut Free,
     key: &Key,
 ) -> Result<Option<Arc<Observed>>, ReconcileError> {
-    if let Some(known) = ctx.index.get(key.kind, &key.namespace, &key.name) {
+    if let Some(known) = ctx.cache.index.get(key.kind, &key.namespace, &key.name) {
         return Ok(Some(known));
     }
     if free.0.contains(key) {
@@ -394,7 +391,8 @@ const NO_VERSION: &str = "1";
 
 async fn write(ctx: &Context, item: &Item, force: Force) -> Result<Step, ReconcileError> {
     let is_as_wanted = |live: &Arc<Observed>| {
-        digest::is_current(live, &item.desired) || ctx.accepted.holds(live, &item.desired)
+        digest::is_current(live, &item.desired)
+            || ctx.cache.server_defaults.holds(live, &item.desired)
     };
     if item.live.as_ref().is_some_and(is_as_wanted) {
         return Ok(Step::Unchanged);
@@ -509,7 +507,7 @@ async fn try_reclaim(ctx: &Context, item: &Item, extent: Extent) -> Result<bool,
         .map_err(failed)?;
     let version = answer.metadata.resource_version.clone();
     if let Some(observed) = digest::reduce_object(kind, answer) {
-        ctx.index.upsert(observed, version.as_deref());
+        ctx.cache.index.upsert(observed, version.as_deref());
     }
     Ok(true)
 }
@@ -535,9 +533,9 @@ fn take(ctx: &Context, item: &Item, answer: DynamicObject) -> bool {
     };
     let is_shared = digest::is_shared(&observed);
     if !is_shared {
-        ctx.accepted.note(&observed, &item.desired);
+        ctx.cache.server_defaults.note(&observed, &item.desired);
     }
-    ctx.index.upsert(observed, version.as_deref());
+    ctx.cache.index.upsert(observed, version.as_deref());
     is_shared
 }
 
@@ -561,12 +559,12 @@ pub(crate) async fn delete(
         Ok(answer) => {
             // Either the object on its way out, or word that it is gone.
             answer
-                .map_left(|object| watch::ingest(ctx, observed.kind, object))
-                .map_right(|_| forget(ctx, &key, &observed.uid));
+                .map_left(|object| ctx.cache.upsert_child(observed.kind, object))
+                .map_right(|_| ctx.cache.forget_child(&key, &observed.uid));
             Ok(())
         }
         Err(error) if matches!(classify(&error), Class::Gone) => {
-            forget(ctx, &key, &observed.uid);
+            ctx.cache.forget_child(&key, &observed.uid);
             Ok(())
         }
         Err(error) => {
@@ -579,10 +577,4 @@ pub(crate) async fn delete(
             Err(ReconcileError::api(act, error))
         }
     }
-}
-
-/// The watch will bring no news of its end.
-fn forget(ctx: &Context, key: &Key, uid: &str) {
-    ctx.index.remove(key, uid, None);
-    ctx.accepted.forget(uid);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-use crate::triggers::Target;
+use crate::cache::triggers::Target;
 
 /// The first and the longest pause after a reconcile that failed. What fails then is the API server or the way to it, and everything waits
 /// for that: so not long.
@@ -102,7 +102,7 @@ pub(crate) fn between(shortest: Duration, longest: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Kind;
+    use crate::cache::kind::Kind;
 
     #[test]
     fn pauses_grow_to_the_longest_and_start_anew_after_success() {

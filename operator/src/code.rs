@@ -22,12 +22,12 @@ use langop_desired::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    apply, child,
+    apply,
+    cache::child,
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
     ownership::Obstacle,
     status::Written,
-    watch,
 };
 
 /// Why code is not stored.
@@ -90,7 +90,7 @@ pub(crate) async fn store(
             };
         }
     };
-    watch::ingest(ctx, ChildKind::ConfigMap, live);
+    ctx.cache.upsert_child(ChildKind::ConfigMap, live);
     Ok(Ok(()))
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn look_again(
             ReconcileError::api(act, error)
         })?;
     for object in live {
-        watch::ingest(ctx, ChildKind::ConfigMap, object);
+        ctx.cache.upsert_child(ChildKind::ConfigMap, object);
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ pub(crate) async fn annotate(
     };
     match api.patch(&stored.name, &params, &Patch::Merge(&body)).await {
         Ok(live) => {
-            watch::ingest(ctx, ChildKind::ConfigMap, live);
+            ctx.cache.upsert_child(ChildKind::ConfigMap, live);
             Ok(Ok(Written::Yes))
         }
         Err(error) => match classify(&error) {

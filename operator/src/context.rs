@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -10,29 +10,23 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
-    accepted::Accepted,
     attest::Attestor,
     backoff::Backoffs,
+    cache::{Cache, kind::Kind, triggers::Target},
     events::Events,
-    index::Index,
-    kind::Kind,
     metrics::Metrics,
-    objects::Stores,
     precedence::Precedence,
     readiness::Readiness,
     settings::Settings,
     synthesis::Synthesis,
-    triggers::{Target, Triggers},
 };
 
 /// Shared by all tasks.
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) client: Client,
-    pub(crate) stores: Stores,
-    pub(crate) index: Index,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) readiness: Readiness,
-    pub(crate) triggers: Triggers,
     /// Objects whose reconcile failed.
     pub(crate) failing: Backoffs,
     /// Objects that somebody refuses, or whose names somebody has.
@@ -40,7 +34,6 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
-    pub(crate) accepted: Accepted,
     /// Signs the code that this process stores.
     pub(crate) attestor: Attestor,
     /// Of agents.

@@ -13,9 +13,11 @@ use langop_desired::{
 };
 
 use crate::{
+    cache::{
+        index::Index,
+        objects::{Guard, Objects, Stored, Stores},
+    },
     context::Context,
-    index::Index,
-    objects::{Guard, Objects, Stored, Stores},
 };
 
 /// The objects of one namespace.
@@ -29,8 +31,8 @@ pub(crate) struct InNamespace<'a> {
 impl<'a> InNamespace<'a> {
     pub(crate) fn new(ctx: &'a Context, namespace: &'a str) -> Self {
         Self {
-            stores: &ctx.stores,
-            index: &ctx.index,
+            stores: &ctx.cache.stores,
+            index: &ctx.cache.index,
             settings: &ctx.settings.build,
             namespace,
         }

@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::kind::Kind;
+use crate::cache::kind::Kind;
 
 /// A label from a fixed list of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

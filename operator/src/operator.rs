@@ -16,19 +16,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accepted::Accepted,
     admin,
     attest::Attestor,
     backoff::{self, Backoffs},
+    cache::{
+        Cache,
+        triggers::{Queues, Triggers},
+    },
     client,
     context::Context,
     controllers,
     events::Events,
     fence::Fence,
-    index::Index,
     leader::Leadership,
     metrics::Metrics,
-    objects::Stores,
     precedence::Precedence,
     readiness::Readiness,
     replicas::Replicas,
@@ -36,7 +37,6 @@ use crate::{
     settings::{Scope, Settings},
     synthesis::Synthesis,
     synthesizer::Synthesizer,
-    triggers::{self, Queues, Triggers},
     watch,
 };
 
@@ -151,8 +151,7 @@ async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken)
         return;
     }
     tracing::info!("all watches have listed");
-    ctx.triggers.open();
-    trigger_everything(ctx);
+    ctx.cache.open();
     let mut runners = JoinSet::new();
     let [agents, clients, clusters, models, personas, tools] = queues;
     runners.spawn(runner::run::<LanguageAgent>(
@@ -188,22 +187,6 @@ async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken)
     while runners.join_next().await.is_some() {}
 }
 
-fn trigger_everything(ctx: &Context) {
-    // What agents refer to comes first.
-    ctx.triggers
-        .send_all(triggers::everything::<LanguageCluster>(&ctx.stores));
-    ctx.triggers
-        .send_all(triggers::everything::<LanguagePersona>(&ctx.stores));
-    ctx.triggers
-        .send_all(triggers::everything::<LanguageModel>(&ctx.stores));
-    ctx.triggers
-        .send_all(triggers::everything::<LanguageTool>(&ctx.stores));
-    ctx.triggers
-        .send_all(triggers::everything::<LanguageClient>(&ctx.stores));
-    ctx.triggers
-        .send_all(triggers::everything::<LanguageAgent>(&ctx.stores));
-}
-
 /// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for it.
 async fn follow_synthesizer(
     ctx: Arc<Context>,
@@ -214,10 +197,10 @@ async fn follow_synthesizer(
         return;
     };
     let came_back = || {
-        ctx.triggers
-            .send_all(controllers::agent::waiting_for_synthesizer(&ctx.stores));
-        ctx.triggers
-            .send_all(controllers::persona::waiting_for_synthesizer(&ctx.stores));
+        let cache = &ctx.cache;
+        let agents = controllers::agent::waiting_for_synthesizer(&cache.stores);
+        let personas = controllers::persona::waiting_for_synthesizer(&cache.stores);
+        cache.triggers.send_all(agents.into_iter().chain(personas));
     };
     let follow = synthesizer.follow(replicas, ctx.client.clone(), came_back);
     stop.run_until_cancelled(follow).await;
@@ -234,10 +217,8 @@ fn context(
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     Ok(Context {
         attestor: Attestor::new().context("there is no randomness for a key")?,
-        stores: Stores::new(settings.namespace_bytes),
-        index: Index::default(),
+        cache: Arc::new(Cache::new(settings.namespace_bytes, triggers)),
         readiness: Readiness::new(watch::names(&settings.scope)),
-        triggers,
         failing: Backoffs::new(backoff::FAILED),
         refused: Backoffs::new(backoff::REFUSED),
         events: Events::new(client.clone(), &settings.identity),
@@ -247,7 +228,6 @@ fn context(
             (settings.backoff_initial, settings.backoff_max),
             &metrics,
         ),
-        accepted: Accepted::default(),
         precedence: Precedence::default(),
         counted: HashMap::default().into(),
         baselines: tokio::sync::Mutex::default(),

@@ -9,7 +9,7 @@ use langop_desired::{
     observed::{ChildKind, Observed},
 };
 
-use crate::child;
+use crate::cache::child;
 
 /// What keeps us from writing a resource's children.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,13 +28,14 @@ use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     apply, backoff,
+    cache::{
+        objects::{Guard, Stored, object_ref},
+        triggers::Target,
+    },
     context::Context,
     error::{ReconcileError, chain},
-    objects::{Guard, Stored, object_ref},
     outcome::{Done, Outcome},
-    status,
-    triggers::{self, Target},
-    undecodable,
+    status, undecodable,
 };
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
@@ -81,7 +82,7 @@ pub(crate) async fn run<K: Reconciled>(
             ))
         });
     let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
-    let store = K::objects(&ctx.stores).reader();
+    let store = K::objects(&ctx.cache.stores).reader();
     controller::applier(
         |object, ctx| Box::pin(observed(object, ctx)),
         pause,
@@ -99,15 +100,15 @@ pub(crate) async fn run<K: Reconciled>(
     reason = "the signature of an error policy"
 )]
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let pause = ctx.failing.again(triggers::target_of(&*object));
+    let pause = ctx.failing.again(Target::of(&*object));
     forget_if_gone(&object, &ctx);
     Action::requeue(pause)
 }
 
 /// An object that went away during its reconcile was forgotten before the reconcile noted its last about it.
 fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
-    let target = triggers::target_of(object);
-    let held = K::objects(&ctx.stores).get(target.namespace.as_deref(), &target.name);
+    let target = Target::of(object);
+    let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     if held.is_none_or(|held| held.uid() != object.uid()) {
         ctx.forget(&target, object.uid().as_deref());
     }
@@ -117,7 +118,7 @@ async fn observed<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
-    let target = triggers::target_of(&*object);
+    let target = Target::of(&*object);
     // A root of its own: what triggered a reconcile did not call it.
     let span = tracing::info_span!(
         parent: None, "reconcile",
@@ -164,7 +165,7 @@ async fn observed<K: Reconciled>(
 
 /// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
 async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
-    let held = K::objects(&ctx.stores).get(target.namespace.as_deref(), &target.name);
+    let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
         return;
     };

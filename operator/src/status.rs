@@ -15,12 +15,13 @@ use langop_desired::conditions;
 use serde_json::json;
 
 use crate::{
+    cache::{
+        kind::LangopKind,
+        objects::{Guard, Stored},
+    },
     context::Context,
     error::{Class, ReconcileError, classify},
     events::Severity,
-    kind::LangopKind,
-    objects::{Guard, Stored},
-    watch,
 };
 
 /// Whether anything was written.
@@ -45,7 +46,7 @@ pub(crate) fn api<K: LangopKind>(
 /// What the store now holds of an object, our own last write included; `None` if it is gone or another one has its name.
 fn held<K: Stored>(ctx: &Context, object: &K) -> Option<Arc<Guard<K>>> {
     let namespace = object.meta().namespace.as_deref();
-    let held = K::objects(&ctx.stores).get(namespace, &object.name_any())?;
+    let held = K::objects(&ctx.cache.stores).get(namespace, &object.name_any())?;
     (held.uid() == object.uid()).then_some(held)
 }
 
@@ -105,7 +106,7 @@ pub(crate) async fn write<K: Stored>(
             what: format!("the answer about {name}"),
             source,
         })?;
-    watch::take_own(ctx, answer, object);
+    ctx.cache.upsert_own_write(answer, object);
     announce_stall(ctx, object, previous.as_ref(), status).await;
     Ok(Written::Yes)
 }

@@ -16,12 +16,12 @@ use langop_desired::conditions::{Conditions, Standing};
 use serde_json::{Value, json};
 
 use crate::{
+    cache::objects::Stored,
     context::{Context, now},
     error::{Class, ReconcileError, bounded, classify},
     events::Severity,
-    objects::Stored,
     outcome::{Done, Outcome},
-    status, watch,
+    status,
 };
 
 /// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.
@@ -101,7 +101,7 @@ const UNTIL_ROOM: Duration = Duration::from_mins(5);
 /// Whether an object for which its namespace had no room has some now; then the store has it.
 fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
     let object = serde_json::to_value(live).and_then(serde_json::from_value);
-    object.is_ok_and(|object| watch::took::<K>(ctx, object))
+    object.is_ok_and(|object| ctx.cache.upsert::<K>(object))
 }
 
 /// The field that cannot be read, and why: the store's own message does not name it. `None`: it can be read by now.

@@ -20,9 +20,9 @@ use langop_desired::{
 use super::outcome::{owner, report};
 use crate::{
     apply::{self, Free},
+    cache::index::Key,
     context::{Context, now},
     error::ReconcileError,
-    index::Key,
     outcome::Done,
     runner::Reconciled,
     status::{self, Written},
@@ -98,7 +98,7 @@ async fn frame(
         Ok(validated) => validated,
         Err(invalid) => return not(invalid.into()),
     };
-    let all = ctx.stores.clusters.list(None);
+    let all = ctx.cache.stores.clusters.list(None);
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
     let live = apply::look(
         ctx,
@@ -156,8 +156,12 @@ fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
             ..Counted::unchanged(object)
         };
     }
-    let agents = ctx.stores.agents.list(Some(&cluster::namespace_of(object)));
-    let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| {
+    let agents = ctx
+        .cache
+        .stores
+        .agents
+        .list(Some(&cluster::namespace_of(object)));
+    let phase = |agent: &crate::cache::objects::Guard<langop_api::LanguageAgent>| {
         agent.0.as_ref().ok()?.status.as_ref()?.phase
     };
     Counted {

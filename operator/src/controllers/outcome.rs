@@ -13,9 +13,9 @@ use langop_desired::{
 
 use crate::{
     apply,
+    cache::kind::LangopKind,
     context::{Context, now},
     error::ReconcileError,
-    kind::LangopKind,
     outcome::{Done, Outcome},
     status::Written,
 };

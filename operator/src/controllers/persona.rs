@@ -19,16 +19,15 @@ use tracing::Instrument as _;
 
 use super::outcome::{MOMENT, again_at, backoff, owner};
 use crate::{
+    cache::{objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
     events::Severity,
-    objects::Stores,
     outcome::{Done, Outcome},
     runner::Reconciled,
     status::{self, Written},
     synthesis::Stand,
     synthesizer::{Failure, FailureKind, Synthesizer},
-    triggers::{self, Target},
 };
 
 impl Reconciled for LanguagePersona {
@@ -116,7 +115,7 @@ async fn distill(
         answer.and_then(usable)
     };
     let target = Target::new(
-        crate::kind::Kind::Persona,
+        crate::cache::kind::Kind::Persona,
         persona.namespace().as_deref(),
         &persona.name_any(),
     );
@@ -124,7 +123,7 @@ async fn distill(
     ctx.synthesis
         .personas
         .start(&uid, &namespace, hash, call.in_current_span(), move || {
-            again.triggers.send(target);
+            again.cache.triggers.send(target);
         });
     Ok(Outcome::Changed.into())
 }
@@ -247,7 +246,7 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .select(|persona| is_disabled(persona.status.as_ref()));
     waiting
         .iter()
-        .map(|persona| triggers::target_of(&**persona))
+        .map(|persona| Target::of(&**persona))
         .collect()
 }
 

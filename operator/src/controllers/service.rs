@@ -22,10 +22,10 @@ use langop_desired::{
 use super::outcome::{again_at, owner, report};
 use crate::{
     apply::{self, Free},
+    cache::objects::Stored,
     context::{Context, now},
     dereference::InNamespace,
     error::ReconcileError,
-    objects::Stored,
     outcome::Done,
     runner::Reconciled,
     status,
@@ -168,9 +168,13 @@ fn live<K: Service>(ctx: &Context, object: &K, owner: &Owner) -> Live {
         let controller = observed.controller.as_ref();
         controller.is_some_and(|controller| controller.uid == owner.uid)
     };
-    let deployment = ctx.index.get(ChildKind::Deployment, &namespace, &name);
+    let deployment = ctx
+        .cache
+        .index
+        .get(ChildKind::Deployment, &namespace, &name);
     let mut pods = K::KIND.label().map_or_else(Vec::new, |label| {
-        ctx.index
+        ctx.cache
+            .index
             .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
     });
     pods.retain(|pod| is_pod_of(pod, &name, &[]));

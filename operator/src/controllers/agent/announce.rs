@@ -100,7 +100,10 @@ pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[W
             _ => continue,
         };
         let when = when(ctx, agent, *kind, name).unwrap_or_default();
-        let note = format!("{} '{name}' was {what}{when}", crate::child::name(*kind));
+        let note = format!(
+            "{} '{name}' was {what}{when}",
+            crate::cache::child::name(*kind)
+        );
         ctx.events
             .publish(agent, Severity::Normal, reason, &note)
             .await;
@@ -109,7 +112,7 @@ pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[W
 
 /// When a CronJob runs, as it is now.
 fn when(ctx: &Context, agent: &LanguageAgent, kind: ChildKind, name: &str) -> Option<String> {
-    let live = ctx.index.get(kind, &agent.namespace()?, name)?;
+    let live = ctx.cache.index.get(kind, &agent.namespace()?, name)?;
     let Facts::CronJob(facts) = &live.facts else {
         return None;
     };

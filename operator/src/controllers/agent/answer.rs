@@ -165,7 +165,10 @@ async fn store(
     {
         return Ok(Err(unstored));
     }
-    let stored = ctx.index.get(ChildKind::ConfigMap, &agent.namespace, &name);
+    let stored = ctx
+        .cache
+        .index
+        .get(ChildKind::ConfigMap, &agent.namespace, &name);
     let Some(stored) = stored.or(known) else {
         return Ok(Ok((content, next)));
     };

@@ -15,13 +15,12 @@ use langop_proto::{
 use tracing::Instrument as _;
 
 use crate::{
+    cache::{kind::Kind, triggers::Target},
     context::{Context, now},
     error::chain,
-    kind::Kind,
     request::{self, Question},
     synthesis::answer::{self, Answer},
     synthesizer::{Failure, FailureKind, Synthesizer},
-    triggers::Target,
 };
 
 /// A call to be made once its attempt is recorded.
@@ -70,7 +69,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         &agent.namespace,
         call.about,
         made.instrument(span),
-        move || again.triggers.send(target),
+        move || again.cache.triggers.send(target),
     );
     true
 }

@@ -21,10 +21,10 @@ use langop_desired::{
 use crate::{
     apply::{self, Free},
     attest,
+    cache::index::Key,
     context::Context,
     dereference::InNamespace,
     error::ReconcileError,
-    index::Key,
     ownership::Obstacle,
 };
 
@@ -106,9 +106,13 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             .as_ref()
             .is_some_and(|controller| controller.uid == *uid)
     };
-    let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
+    let child = |kind| ctx.cache.index.get(kind, namespace, name).filter(ours);
     let cron_job = child(ChildKind::CronJob);
-    let labelled = |kind| ctx.index.labelled(labels::AGENT, namespace, name, kind);
+    let labelled = |kind| {
+        ctx.cache
+            .index
+            .labelled(labels::AGENT, namespace, name, kind)
+    };
     let mut jobs = labelled(ChildKind::Job);
     jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
     let mut pods = labelled(ChildKind::Pod);
@@ -122,7 +126,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         deployment: child(ChildKind::Deployment),
         cron_job,
         network_policy: child(ChildKind::NetworkPolicy),
-        claim: ctx.index.get(
+        claim: ctx.cache.index.get(
             ChildKind::PersistentVolumeClaim,
             namespace,
             &claim_name(name),
@@ -152,7 +156,12 @@ pub(super) async fn obstacle(
         .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim || has_workspace)
         .map(|(kind, name)| Key::new(kind, &namespace, &name));
     let (used, unused): (Vec<Key>, Vec<Key>) = keys.partition(|key| is_used(key.kind, context));
-    let is_known = |key: &Key| ctx.index.get(key.kind, &key.namespace, &key.name).is_some();
+    let is_known = |key: &Key| {
+        ctx.cache
+            .index
+            .get(key.kind, &key.namespace, &key.name)
+            .is_some()
+    };
     let used: Vec<Key> = used
         .into_iter()
         .filter(|key| is_new || is_known(key))

@@ -31,15 +31,13 @@ use self::plan::Plan;
 use super::outcome::{again_at, owner, report};
 use crate::{
     apply::{self, Free},
+    cache::{index::Key, objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
-    index::Key,
-    objects::Stores,
     outcome::Done,
     ownership::Obstacle,
     runner::Reconciled,
     status::{self as statuses, Written},
-    triggers::{self, Target},
 };
 
 impl Reconciled for LanguageAgent {
@@ -343,7 +341,7 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .agents
         .select(is_waiting)
         .iter()
-        .map(|agent| triggers::target_of(&**agent))
+        .map(|agent| Target::of(&**agent))
         .collect()
 }
 

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::gone::Gone;
+use crate::cache::tombstones::Tombstones;
 use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed};
 
@@ -60,7 +60,7 @@ struct Inner {
     objects: HashMap<Key, Entry>,
     by_controller: HashMap<String, Vec<Arc<Observed>>>,
     by_label: HashMap<Labelled, Vec<Arc<Observed>>>,
-    gone: Gone,
+    gone: Tombstones,
 }
 
 /// A resource by one of our labels: label, namespace, name.

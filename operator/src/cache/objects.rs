@@ -15,11 +15,11 @@ use langop_api::{
     names::annotations,
 };
 
-use crate::{
+use crate::cache::{
     budget::{self, Budget},
-    gone::Gone,
     index::{is_older, parse_version},
     kind::LangopKind,
+    tombstones::Tombstones,
 };
 
 /// An object that may be undecodable.
@@ -45,7 +45,7 @@ pub(crate) struct Objects<K: LangopKind> {
 
 struct Writing<K: LangopKind> {
     writer: Writer<Guard<K>>,
-    gone: Gone,
+    gone: Tombstones,
 }
 
 impl<K: LangopKind> Objects<K> {
@@ -59,7 +59,7 @@ impl<K: LangopKind> Objects<K> {
             reader,
             writing: Mutex::new(Writing {
                 writer,
-                gone: Gone::default(),
+                gone: Tombstones::default(),
             }),
             budget,
         }

@@ -8,12 +8,12 @@ const REMEMBERED: usize = 4096;
 
 /// Uids of objects that are gone, and the version at which they went.
 #[derive(Debug, Default)]
-pub(crate) struct Gone {
+pub(crate) struct Tombstones {
     in_order: VecDeque<String>,
     versions: HashMap<String, u64>,
 }
 
-impl Gone {
+impl Tombstones {
     pub(crate) fn note(&mut self, uid: &str, version: Option<u64>) {
         let Some(version) = version else { return };
         if self.versions.insert(uid.to_owned(), version).is_none() {
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_end_is_past() {
-        let mut gone = Gone::default();
+        let mut gone = Tombstones::default();
         gone.note("a", Some(10));
         for (uid, version, expected) in [
             ("a", Some(9), true),

@@ -1,102 +1,34 @@
-//! Who must be reconciled when something changes: one queue for each kind, and the rules that fill them.
+//! Who must be reconciled when something changes.
 //!
 //! Must not decide anything: a needless trigger costs a look at the stores, a missing one costs correctness.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, LanguageClient, pod::NameRef};
+use langop_api::{LanguageAgent, LanguageClient, names::labels, pod::NameRef};
 use langop_desired::{
     observed::{ChildKind, Observed},
     reach::BASELINE,
 };
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{
-    index,
+use crate::cache::{
+    index::{Change, Index},
     kind::{Kind, LangopKind as _},
-    objects::{Guard, Stores},
+    objects::{Guard, Stored, Stores},
+    triggers::Target,
 };
 
-/// A resource to be reconciled.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Target {
-    pub(crate) kind: Kind,
-    pub(crate) namespace: Option<String>,
-    pub(crate) name: String,
-}
-
-impl Target {
-    pub(crate) fn new(kind: Kind, namespace: Option<&str>, name: &str) -> Self {
-        Self {
-            kind,
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-        }
-    }
-}
-
-/// The receiving ends of the queues, in the order of [`Kind::ALL`].
-pub(crate) type Queues = [UnboundedReceiver<Target>; Kind::ALL.len()];
-
-/// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete, and after it everything is
-/// reconciled once anyway.
-#[derive(Debug)]
-pub(crate) struct Triggers {
-    senders: [UnboundedSender<Target>; Kind::ALL.len()],
-    open: AtomicBool,
-}
-
-impl Triggers {
-    pub(crate) fn new() -> (Self, Queues) {
-        let pairs: [_; Kind::ALL.len()] = std::array::from_fn(|_| unbounded_channel());
-        let senders = std::array::from_fn(|i| pairs[i].0.clone());
-        (
-            Self {
-                senders,
-                open: AtomicBool::new(false),
-            },
-            pairs.map(|(_, receiver)| receiver),
-        )
-    }
-
-    pub(crate) fn open(&self) {
-        self.open.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn send(&self, target: Target) {
-        if self.is_open() {
-            let at = Kind::ALL
-                .iter()
-                .position(|kind| *kind == target.kind)
-                .unwrap_or_default();
-            // A closed queue means that the process is ending.
-            let _ = self.senders[at].send(target);
-        }
-    }
-
-    pub(crate) fn send_all(&self, targets: impl IntoIterator<Item = Target>) {
-        targets.into_iter().for_each(|target| self.send(target));
-    }
-}
-
 /// Whose child changed: the controllers and the labels, before and after.
-pub(crate) fn of_child(change: &index::Change) -> Vec<Target> {
+pub(crate) fn by_child(change: &Change) -> Vec<Target> {
     let mut targets = match change {
-        index::Change::None => Vec::new(),
+        Change::None => Vec::new(),
         // Whoever waits for its name, too.
-        index::Change::Gone(old) => {
+        Change::Gone(old) => {
             let parents = parents(old);
             let waiting = parents
                 .iter()
                 .flat_map(|parent| namesakes(parent.kind, &old.namespace, &parent.name));
             waiting.chain(parents.iter().cloned()).collect()
         }
-        index::Change::Changed { old, new } => {
+        Change::Changed { old, new } => {
             let mut targets = parents(new);
             targets.extend(old.iter().flat_map(|old| parents(old)));
             targets
@@ -124,7 +56,7 @@ fn parents(child: &Observed) -> Vec<Target> {
 }
 
 /// Agents and clients that use a tool, model or persona.
-pub(crate) fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
+fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
     let refers = |refs: &[NameRef]| refs.iter().any(|reference| reference.name == name);
     let agent_refers = |agent: &LanguageAgent| match kind {
         Kind::Tool => refers(&agent.spec.tool_refs),
@@ -158,7 +90,7 @@ pub(crate) fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str
 }
 
 /// Agents, tools and clients that want the same children's name.
-pub(crate) fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
+fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
     const SHARING: [Kind; 3] = [Kind::Agent, Kind::Client, Kind::Tool];
     if !SHARING.contains(&kind) {
         return Vec::new();
@@ -171,7 +103,7 @@ pub(crate) fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> 
 }
 
 /// The LanguageClusters of a namespace: normally one, more where they conflict.
-pub(crate) fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
+fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
     let found = stores
         .clusters
         .select(|cluster| cluster.framed_namespace().as_deref() == Some(namespace));
@@ -182,45 +114,97 @@ pub(crate) fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
 }
 
 /// All that a LanguageCluster says something to in its namespace.
-pub(crate) fn framed(stores: &Stores, namespace: &str) -> Vec<Target> {
+fn in_namespace(stores: &Stores, namespace: &str) -> Vec<Target> {
     let place = Some(namespace);
     let agents = stores.agents.list(place);
     let clients = stores.clients.list(place);
     let models = stores.models.list(place);
     let tools = stores.tools.list(place);
-    let agents = agents.iter().map(|agent| target_of(&**agent));
-    let clients = clients.iter().map(|client| target_of(&**client));
-    let models = models.iter().map(|model| target_of(&**model));
-    let tools = tools.iter().map(|tool| target_of(&**tool));
+    let agents = agents.iter().map(|agent| Target::of(&**agent));
+    let clients = clients.iter().map(|client| Target::of(&**client));
+    let models = models.iter().map(|model| Target::of(&**model));
+    let tools = tools.iter().map(|tool| Target::of(&**tool));
     agents.chain(clients).chain(models).chain(tools).collect()
 }
 
 /// Who sees to it that the policy that closes a namespace is there again: any one of those in it, as each does.
-pub(crate) fn of_baseline(stores: &Stores, change: &index::Change) -> Option<Target> {
-    let (index::Change::Gone(policy) | index::Change::Changed { new: policy, .. }) = change else {
+pub(crate) fn by_baseline(stores: &Stores, change: &Change) -> Option<Target> {
+    let (Change::Gone(policy) | Change::Changed { new: policy, .. }) = change else {
         return None;
     };
     let is_baseline = policy.kind == ChildKind::NetworkPolicy && policy.name == BASELINE;
     if is_baseline {
-        framed(stores, &policy.namespace).pop()
+        in_namespace(stores, &policy.namespace).pop()
     } else {
         None
     }
 }
 
-/// Everything in a store.
-pub(crate) fn everything<K: crate::objects::Stored>(stores: &Stores) -> Vec<Target> {
-    let all = K::objects(stores).list(None);
-    all.iter().map(|object| target_of(object)).collect()
+/// The others that a change of one of our objects affects.
+pub(crate) fn by_object<K: Stored>(
+    stores: &Stores,
+    index: &Index,
+    target: &Target,
+    old: Option<&Guard<K>>,
+    new: Option<&Guard<K>>,
+) -> Vec<Target> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let mut targets = Vec::new();
+    if old.is_none() || new.is_none() {
+        targets.extend(namesakes(target.kind, namespace, &target.name));
+    }
+    if !matters_to_others(old, new) {
+        return targets;
+    }
+    match target.kind {
+        Kind::Agent => targets.extend(clusters_of(stores, namespace)),
+        Kind::Client => {}
+        Kind::Cluster => {
+            let named = [old, new].into_iter().flatten();
+            for namespace in named.flat_map(|cluster| frames(index, cluster)) {
+                targets.extend(clusters_of(stores, &namespace));
+                targets.extend(in_namespace(stores, &namespace));
+            }
+        }
+        Kind::Model | Kind::Persona | Kind::Tool => {
+            targets.extend(referring(stores, target.kind, namespace, &target.name));
+        }
+    }
+    targets.retain(|other| other != target);
+    targets.sort();
+    targets.dedup();
+    targets
 }
 
-/// The target that an object itself is.
-pub(crate) fn target_of<K: crate::kind::LangopKind>(object: &Guard<K>) -> Target {
-    Target::new(
-        K::KIND,
-        object.meta().namespace.as_deref(),
-        &object.name_any(),
-    )
+/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
+fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
+    if let Ok(readable) = &cluster.0 {
+        return readable.framed_namespace().into_iter().collect();
+    }
+    let name = cluster.name_any();
+    let names_it =
+        |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(name.as_str());
+    index
+        .keys(ChildKind::Namespace, None)
+        .into_iter()
+        .filter_map(|(key, _)| index.get(key.kind, &key.namespace, &key.name))
+        .filter(|namespace| names_it(namespace))
+        .map(|namespace| namespace.name.clone())
+        .chain([name.clone()])
+        .collect()
+}
+
+/// Whether others read what changed: its existence, its spec, or that part of its status that they use.
+fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else {
+        return true;
+    };
+    let (Ok(before), Ok(after)) = (&old.0, &new.0) else {
+        return true;
+    };
+    old.meta().generation != new.meta().generation
+        || old.uid() != new.uid()
+        || !before.same_for_others(after)
 }
 
 #[cfg(test)]
@@ -276,14 +260,14 @@ mod tests {
         ];
         for (child, expected) in cases {
             assert_eq!(
-                of_child(&index::Change::Changed {
+                by_child(&Change::Changed {
                     old: None,
                     new: Arc::new(child)
                 }),
                 expected
             );
         }
-        let gone = of_child(&index::Change::Gone(Arc::new(child(
+        let gone = by_child(&Change::Gone(Arc::new(child(
             Some(("LanguageAgent", "a")),
             None,
         ))));
@@ -299,7 +283,7 @@ mod tests {
     fn a_child_that_changes_hands_triggers_both() {
         let old = Some(Arc::new(child(Some(("LanguageAgent", "a")), None)));
         let new = Arc::new(child(Some(("LanguageTool", "t")), None));
-        assert_eq!(of_child(&index::Change::Changed { old, new }).len(), 2);
+        assert_eq!(by_child(&Change::Changed { old, new }).len(), 2);
     }
 
     #[test]
@@ -323,17 +307,6 @@ mod tests {
         );
         assert_eq!(referring(&stores, Kind::Model, "n", "m").len(), 2);
         assert!(referring(&stores, Kind::Persona, "n", "t").is_empty());
-    }
-
-    #[test]
-    fn nothing_is_queued_before_the_picture_is_complete() {
-        let (triggers, mut queues) = Triggers::new();
-        triggers.send(Target::new(Kind::Tool, Some("n"), "early"));
-        triggers.open();
-        triggers.send(Target::new(Kind::Tool, Some("n"), "late"));
-        let tools = &mut queues[5];
-        assert_eq!(tools.try_recv().unwrap().name, "late");
-        assert!(tools.try_recv().is_err());
     }
 
     #[test]

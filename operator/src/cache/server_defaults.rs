@@ -13,9 +13,9 @@ use langop_desired::{
 
 /// Hash of what we wanted and digest of what came of it, by uid.
 #[derive(Debug, Default)]
-pub(crate) struct Accepted(Mutex<HashMap<String, (String, String)>>);
+pub(crate) struct ServerDefaults(Mutex<HashMap<String, (String, String)>>);
 
-impl Accepted {
+impl ServerDefaults {
     /// Whether `observed` is what the API server once made of `desired`.
     pub(crate) fn holds(&self, observed: &Observed, desired: &Desired) -> bool {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,27 +71,27 @@ mod tests {
 
     #[test]
     fn an_accepted_form_holds_until_either_side_changes() {
-        let accepted = Accepted::default();
+        let forms = ServerDefaults::default();
         let desired = Desired {
             body: json!({}),
             hash: "h".into(),
             owned_digest: "ours".into(),
         };
         let observed = live();
-        assert!(!accepted.holds(&observed, &desired));
-        accepted.note(&observed, &desired);
-        assert!(accepted.holds(&observed, &desired));
+        assert!(!forms.holds(&observed, &desired));
+        forms.note(&observed, &desired);
+        assert!(forms.holds(&observed, &desired));
         let drifted = Observed {
             owned_digest: "someone's".into(),
             ..observed.clone()
         };
-        assert!(!accepted.holds(&drifted, &desired));
+        assert!(!forms.holds(&drifted, &desired));
         let edited = Desired {
             hash: "other".into(),
             ..desired
         };
-        assert!(!accepted.holds(&observed, &edited));
-        accepted.forget("live");
-        assert!(accepted.0.lock().unwrap().is_empty());
+        assert!(!forms.holds(&observed, &edited));
+        forms.forget("live");
+        assert!(forms.0.lock().unwrap().is_empty());
     }
 }
