@@ -4,6 +4,9 @@
 //! [`lease::GIVE_UP`] after its last renewal, before others may take over, and the [`Fence`] keeps what it had queued from being written.
 //! `kube-lease-manager` promises neither.
 
+pub(crate) mod fence;
+mod lease;
+
 use std::time::Duration;
 
 use k8s_openapi::{
@@ -23,8 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::chain,
-    fence::Fence,
-    lease::{self, Seen, Whose},
+    leader::{
+        fence::Fence,
+        lease::{self, Seen, Whose},
+    },
 };
 
 /// Name of the Lease, in the operator's namespace.
