@@ -13,12 +13,11 @@ use crate::{
     attest::Attestor,
     backoff::Backoffs,
     cache::{Cache, kind::Kind, triggers::Target},
-    events::Events,
     metrics::Metrics,
-    precedence::Precedence,
     readiness::Readiness,
     settings::Settings,
     synthesis::Synthesis,
+    write::{events::Events, priority::Precedence},
 };
 
 /// Shared by all tasks.

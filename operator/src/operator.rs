@@ -23,13 +23,10 @@ use crate::{
         Cache,
         triggers::{Queues, Triggers},
     },
-    client,
     context::Context,
     controllers,
-    events::Events,
     leader::{Leadership, fence::Fence},
     metrics::Metrics,
-    precedence::Precedence,
     readiness::Readiness,
     replicas::Replicas,
     resolver, runner,
@@ -37,6 +34,7 @@ use crate::{
     synthesis::Synthesis,
     synthesizer::Synthesizer,
     watch,
+    write::{client, events::Events, priority::Precedence},
 };
 
 /// Runs until SIGTERM or SIGINT. An error means that the process cannot do its work any more.

@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    apply, backoff,
+    backoff,
     cache::{
         objects::{Guard, Stored, object_ref},
         triggers::Target,
@@ -35,7 +35,8 @@ use crate::{
     context::Context,
     error::{ReconcileError, chain},
     outcome::{Done, Outcome},
-    status, undecodable,
+    undecodable,
+    write::{apply, status},
 };
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.

@@ -19,9 +19,8 @@ use crate::{
     cache::objects::Stored,
     context::{Context, now},
     error::{Class, ReconcileError, bounded, classify},
-    events::Severity,
     outcome::{Done, Outcome},
-    status,
+    write::{events::Severity, status},
 };
 
 /// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.

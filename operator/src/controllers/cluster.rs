@@ -19,13 +19,15 @@ use langop_desired::{
 
 use super::outcome::{owner, report};
 use crate::{
-    apply::{self, Free},
     cache::index::Key,
     context::{Context, now},
     error::ReconcileError,
     outcome::Done,
     runner::Reconciled,
-    status::{self, Written},
+    write::{
+        apply::{self, Free},
+        status::{self, Written},
+    },
 };
 
 /// Counts are written at most this often.

@@ -12,12 +12,11 @@ use langop_desired::{
 };
 
 use crate::{
-    apply,
     cache::kind::LangopKind,
     context::{Context, now},
     error::ReconcileError,
     outcome::{Done, Outcome},
-    status::Written,
+    write::{apply, status::Written},
 };
 
 /// The owner that a resource is for its children.

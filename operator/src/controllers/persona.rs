@@ -22,12 +22,14 @@ use crate::{
     cache::{objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
-    events::Severity,
     outcome::{Done, Outcome},
     runner::Reconciled,
-    status::{self, Written},
     synthesis::Stand,
     synthesizer::{Failure, FailureKind, Synthesizer},
+    write::{
+        events::Severity,
+        status::{self, Written},
+    },
 };
 
 impl Reconciled for LanguagePersona {

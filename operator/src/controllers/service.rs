@@ -21,14 +21,16 @@ use langop_desired::{
 
 use super::outcome::{again_at, owner, report};
 use crate::{
-    apply::{self, Free},
     cache::objects::Stored,
     context::{Context, now},
     dereference::InNamespace,
     error::ReconcileError,
     outcome::Done,
     runner::Reconciled,
-    status,
+    write::{
+        apply::{self, Free},
+        status,
+    },
 };
 
 /// A kind that runs one Deployment behind one Service.

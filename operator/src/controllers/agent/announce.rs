@@ -12,10 +12,12 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    apply::{Verb, Written},
     context::Context,
-    events::Severity,
-    status,
+    write::{
+        apply::{Verb, Written},
+        events::Severity,
+        status,
+    },
 };
 
 /// Everything that this reconcile did.

@@ -15,13 +15,13 @@ use langop_desired::{
 };
 
 use crate::{
-    code::Unstored,
     context::{Context, now},
     error::ReconcileError,
     synthesis::{
         Stand,
         answer::{Answer, failed},
     },
+    write::revisions::Unstored,
 };
 
 /// What the last answer, if one was there, changed. The one look at the calls in a reconcile: an answer that comes during it waits for
@@ -161,7 +161,8 @@ async fn store(
         .find(|stored| stored.name == name)
         .cloned();
     if known.is_none()
-        && let Err(unstored) = crate::code::store(ctx, &agent.owner, &config_map).await?
+        && let Err(unstored) =
+            crate::write::revisions::store(ctx, &agent.owner, &config_map).await?
     {
         return Ok(Err(unstored));
     }
@@ -176,7 +177,7 @@ async fn store(
     // Of the same content as before it may still be offered more or less.
     let mut wanted = code::all_annotations(agent, new, revision);
     wanted.extend([attestation]);
-    let annotated = crate::code::annotate(ctx, &stored, &wanted).await?;
+    let annotated = crate::write::revisions::annotate(ctx, &stored, &wanted).await?;
     Ok(annotated
         .map(|_| (content, revision))
         .map_err(Unstored::ForNow))

@@ -130,7 +130,7 @@ async fn previous(
     let Some(current) = current else {
         return Ok(None);
     };
-    crate::code::read(ctx, &current)
+    crate::write::revisions::read(ctx, &current)
         .await
         .map_err(|error| Failure {
             kind: FailureKind::Retryable,

@@ -19,13 +19,15 @@ use langop_desired::{
 };
 
 use crate::{
-    apply::{self, Free},
     attest,
     cache::index::Key,
     context::Context,
     dereference::InNamespace,
     error::ReconcileError,
-    ownership::Obstacle,
+    write::{
+        apply::{self, Free},
+        ownership::Obstacle,
+    },
 };
 
 /// Everything that is known of an agent's surroundings.

@@ -30,14 +30,16 @@ use langop_desired::{
 use self::plan::Plan;
 use super::outcome::{again_at, owner, report};
 use crate::{
-    apply::{self, Free},
     cache::{index::Key, objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
     outcome::Done,
-    ownership::Obstacle,
     runner::Reconciled,
-    status::{self as statuses, Written},
+    write::{
+        apply::{self, Free},
+        ownership::Obstacle,
+        status::{self as statuses, Written},
+    },
 };
 
 impl Reconciled for LanguageAgent {
@@ -92,7 +94,7 @@ async fn proceed(
     let mut info = before.synthesis_info.clone().unwrap_or_default();
     context.observed = dereference::observed_by(ctx, context.agent, &mut info);
     if code::is_lost(&context.observed.codes, &info) {
-        crate::code::look_again(ctx, agent).await?;
+        crate::write::revisions::look_again(ctx, agent).await?;
         context.observed = dereference::observed_by(ctx, context.agent, &mut info);
     }
     let mut settled = answer::settle(ctx, agent, info, &context.observed).await?;
@@ -249,7 +251,7 @@ async fn follow_inputs(
         return Ok(Ok(Written::No));
     };
     let revision = known::recorded(&plan.info, active).unwrap_or_else(|| code::revision(active));
-    crate::code::annotate(ctx, active, &code::input_annotations(agent, revision)).await
+    crate::write::revisions::annotate(ctx, active, &code::input_annotations(agent, revision)).await
 }
 
 /// The workload of the other mode ends with its pods before ours is made, unless somebody else has the name that ours is to have.

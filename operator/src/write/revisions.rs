@@ -22,12 +22,10 @@ use langop_desired::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    apply,
     cache::child,
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
-    ownership::Obstacle,
-    status::Written,
+    write::{apply, ownership::Obstacle, status::Written},
 };
 
 /// Why code is not stored.

@@ -24,7 +24,7 @@ use crate::{
     cache::{child, index::Key, kind::Kind},
     context::Context,
     error::{Class, ReconcileError, Refusal, classify},
-    ownership::Obstacle,
+    write::ownership::Obstacle,
 };
 
 /// What became of the children.

@@ -21,7 +21,7 @@ use crate::{
     },
     context::Context,
     error::{Class, ReconcileError, classify},
-    events::Severity,
+    write::events::Severity,
 };
 
 /// Whether anything was written.
