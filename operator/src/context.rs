@@ -11,10 +11,8 @@ use kube::Client;
 
 use crate::{
     attest::Attestor,
-    backoff::Backoffs,
     cache::{Cache, kind::Kind, triggers::Target},
-    metrics::Metrics,
-    readiness::Readiness,
+    run::{backoff::Backoffs, metrics::Metrics, readiness::Readiness},
     settings::Settings,
     synthesis::Synthesis,
     write::{events::Events, priority::Precedence},

@@ -8,28 +8,19 @@ pub mod cli;
 pub mod crds;
 pub mod settings;
 
-mod admin;
 mod attest;
-mod backoff;
 mod cache;
 mod context;
 mod controllers;
 mod dereference;
 mod error;
 mod leader;
-mod metrics;
-mod operator;
-mod outcome;
 mod pace;
-mod readiness;
 mod replicas;
 mod request;
-mod resolver;
-mod runner;
+mod run;
 mod synthesis;
 mod synthesizer;
-mod telemetry;
-mod undecodable;
 mod watch;
 mod write;
 
@@ -45,8 +36,9 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Crds => print(&crds::yaml()?),
         Command::Run(args) => {
             let settings = settings::Settings::try_from(*args)?;
-            let _telemetry = telemetry::install(&settings).context("telemetry cannot be set up")?;
-            operator::run(settings).await?;
+            let _telemetry =
+                run::telemetry::install(&settings).context("telemetry cannot be set up")?;
+            run::operator::run(settings).await?;
         }
     }
     Ok(())

@@ -19,8 +19,8 @@ use tokio::{
 
 use self::answer::Answer;
 use crate::{
-    metrics::Metrics,
     pace::Pace,
+    run::metrics::Metrics,
     synthesizer::{Failure, Synthesizer},
 };
 

@@ -27,9 +27,9 @@ use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    backoff,
     error::{bounded, chain},
     replicas::Replicas,
+    run::backoff,
 };
 
 /// The server has this much longer than the deadline it was told, for the answer's way back.

@@ -22,8 +22,7 @@ use crate::{
     cache::index::Key,
     context::{Context, now},
     error::ReconcileError,
-    outcome::Done,
-    runner::Reconciled,
+    run::{outcome::Done, runner::Reconciled},
     write::{
         apply::{self, Free},
         status::{self, Written},

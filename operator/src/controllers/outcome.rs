@@ -15,7 +15,7 @@ use crate::{
     cache::kind::LangopKind,
     context::{Context, now},
     error::ReconcileError,
-    outcome::{Done, Outcome},
+    run::outcome::{Done, Outcome},
     write::{apply, status::Written},
 };
 

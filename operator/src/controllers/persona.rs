@@ -22,8 +22,10 @@ use crate::{
     cache::{objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
-    outcome::{Done, Outcome},
-    runner::Reconciled,
+    run::{
+        outcome::{Done, Outcome},
+        runner::Reconciled,
+    },
     synthesis::Stand,
     synthesizer::{Failure, FailureKind, Synthesizer},
     write::{

@@ -25,8 +25,7 @@ use crate::{
     context::{Context, now},
     dereference::InNamespace,
     error::ReconcileError,
-    outcome::Done,
-    runner::Reconciled,
+    run::{outcome::Done, runner::Reconciled},
     write::{
         apply::{self, Free},
         status,

@@ -13,7 +13,7 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service, buffer::BufferLayer, retry::RetryLayer};
 
-use crate::{leader::fence::Fence, metrics::Metrics};
+use crate::{leader::fence::Fence, run::metrics::Metrics};
 
 /// As which the API server's audit log knows us.
 pub(crate) const USER_AGENT: &str = concat!("langop-operator/", env!("CARGO_PKG_VERSION"));

@@ -33,8 +33,7 @@ use crate::{
     cache::{index::Key, objects::Stores, triggers::Target},
     context::{Context, now},
     error::ReconcileError,
-    outcome::Done,
-    runner::Reconciled,
+    run::{outcome::Done, runner::Reconciled},
     write::{
         apply::{self, Free},
         ownership::Obstacle,

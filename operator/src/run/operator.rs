@@ -16,9 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin,
     attest::Attestor,
-    backoff::{self, Backoffs},
     cache::{
         Cache,
         triggers::{Queues, Triggers},
@@ -26,10 +24,14 @@ use crate::{
     context::Context,
     controllers,
     leader::{Leadership, fence::Fence},
-    metrics::Metrics,
-    readiness::Readiness,
     replicas::Replicas,
-    resolver, runner,
+    run::{
+        admin,
+        backoff::{self, Backoffs},
+        metrics::Metrics,
+        readiness::Readiness,
+        resolver, runner,
+    },
     settings::{Scope, Settings},
     synthesis::Synthesis,
     synthesizer::Synthesizer,

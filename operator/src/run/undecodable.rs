@@ -19,7 +19,7 @@ use crate::{
     cache::objects::Stored,
     context::{Context, now},
     error::{Class, ReconcileError, bounded, classify},
-    outcome::{Done, Outcome},
+    run::outcome::{Done, Outcome},
     write::{events::Severity, status},
 };
 

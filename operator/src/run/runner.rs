@@ -27,15 +27,17 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    backoff,
     cache::{
         objects::{Guard, Stored, object_ref},
         triggers::Target,
     },
     context::Context,
     error::{ReconcileError, chain},
-    outcome::{Done, Outcome},
-    undecodable,
+    run::{
+        backoff,
+        outcome::{Done, Outcome},
+        undecodable,
+    },
     write::{apply, status},
 };
 
