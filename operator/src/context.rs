@@ -10,11 +10,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
-    attest::Attestor,
     cache::{Cache, kind::Kind, triggers::Target},
     run::{backoff::Backoffs, metrics::Metrics, readiness::Readiness},
     settings::Settings,
-    synthesis::Synthesis,
+    synthesis::{attest::Attestor, calls::Synthesis},
     write::{events::Events, priority::Precedence},
 };
 

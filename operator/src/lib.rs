@@ -8,19 +8,14 @@ pub mod cli;
 pub mod crds;
 pub mod settings;
 
-mod attest;
 mod cache;
 mod context;
 mod controllers;
 mod dereference;
 mod error;
 mod leader;
-mod pace;
-mod replicas;
-mod request;
 mod run;
 mod synthesis;
-mod synthesizer;
 mod watch;
 mod write;
 

@@ -26,8 +26,11 @@ use crate::{
         outcome::{Done, Outcome},
         runner::Reconciled,
     },
-    synthesis::Stand,
-    synthesizer::{Failure, FailureKind, Synthesizer},
+    synthesis::{
+        calls::Stand,
+        client::Synthesizer,
+        failure::{Failure, FailureKind},
+    },
     write::{
         events::Severity,
         status::{self, Written},

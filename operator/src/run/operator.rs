@@ -16,7 +16,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    attest::Attestor,
     cache::{
         Cache,
         triggers::{Queues, Triggers},
@@ -24,7 +23,6 @@ use crate::{
     context::Context,
     controllers,
     leader::{Leadership, fence::Fence},
-    replicas::Replicas,
     run::{
         admin,
         backoff::{self, Backoffs},
@@ -33,8 +31,7 @@ use crate::{
         resolver, runner,
     },
     settings::{Scope, Settings},
-    synthesis::Synthesis,
-    synthesizer::Synthesizer,
+    synthesis::{attest::Attestor, calls::Synthesis, client::Synthesizer, endpoints::Replicas},
     watch,
     write::{client, events::Events, priority::Precedence},
 };

@@ -17,7 +17,7 @@ use langop_proto::{
 
 use crate::{
     error::{bounded, chain},
-    synthesizer::{Failure, FailureKind},
+    synthesis::failure::{Failure, FailureKind},
 };
 
 /// Findings named in a condition; status.synthesisInfo.validationErrors has more.

@@ -18,8 +18,8 @@ use crate::{
     context::{Context, now},
     error::ReconcileError,
     synthesis::{
-        Stand,
         answer::{Answer, failed},
+        calls::Stand,
     },
     write::revisions::Unstored,
 };

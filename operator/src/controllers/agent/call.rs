@@ -18,9 +18,12 @@ use crate::{
     cache::{kind::Kind, triggers::Target},
     context::{Context, now},
     error::chain,
-    request::{self, Question},
-    synthesis::answer::{self, Answer},
-    synthesizer::{Failure, FailureKind, Synthesizer},
+    synthesis::{
+        answer::{self, Answer},
+        client::Synthesizer,
+        failure::{Failure, FailureKind},
+        request::{self, Question},
+    },
 };
 
 /// A call to be made once its attempt is recorded.

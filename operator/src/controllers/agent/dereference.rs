@@ -19,11 +19,11 @@ use langop_desired::{
 };
 
 use crate::{
-    attest,
     cache::index::Key,
     context::Context,
     dereference::InNamespace,
     error::ReconcileError,
+    synthesis::attest,
     write::{
         apply::{self, Free},
         ownership::Obstacle,

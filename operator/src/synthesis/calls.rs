@@ -1,8 +1,6 @@
 //! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts one, ends, and is triggered
 //! again when the answer is there. What is under way and what came back live only here, in memory.
 
-pub(crate) mod answer;
-
 use std::{
     collections::HashMap,
     future::Future,
@@ -17,11 +15,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::answer::Answer;
 use crate::{
-    pace::Pace,
     run::metrics::Metrics,
-    synthesizer::{Failure, Synthesizer},
+    synthesis::{answer::Answer, client::Synthesizer, failure::Failure, pace::Pace},
 };
 
 /// All calls.
