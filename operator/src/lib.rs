@@ -11,7 +11,6 @@ pub mod settings;
 mod cache;
 mod context;
 mod controllers;
-mod dereference;
 mod error;
 mod leader;
 mod run;

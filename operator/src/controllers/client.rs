@@ -12,7 +12,7 @@ use langop_desired::{
 };
 
 use super::service::{Service, StatusInput, Surroundings};
-use crate::{context::now, dereference::InNamespace};
+use crate::{context::now, controllers::namespace::InNamespace};
 
 impl Service for LanguageClient {
     type References = Usable;

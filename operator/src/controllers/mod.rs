@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod model;
+mod namespace;
 mod outcome;
 pub(crate) mod persona;
 mod service;

@@ -23,7 +23,7 @@ use super::outcome::{again_at, owner, report};
 use crate::{
     cache::objects::Stored,
     context::{Context, now},
-    dereference::InNamespace,
+    controllers::namespace::InNamespace,
     error::ReconcileError,
     run::{outcome::Done, runner::Reconciled},
     write::{

@@ -11,7 +11,7 @@ use langop_desired::{
 };
 
 use super::service::{Service, StatusInput, Surroundings};
-use crate::{context::now, dereference::InNamespace};
+use crate::{context::now, controllers::namespace::InNamespace};
 
 impl Service for LanguageTool {
     type References = ();

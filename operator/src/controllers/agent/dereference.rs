@@ -21,7 +21,7 @@ use langop_desired::{
 use crate::{
     cache::index::Key,
     context::Context,
-    dereference::InNamespace,
+    controllers::namespace::InNamespace,
     error::ReconcileError,
     synthesis::attest,
     write::{
