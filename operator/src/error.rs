@@ -1,6 +1,7 @@
 //! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
 
 use kube::runtime::watcher;
+use langop_desired::conditions::{Invalid, Standing};
 
 /// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
 /// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
@@ -60,6 +61,33 @@ impl ReconcileError {
             act: act.into(),
             source: Box::new(source),
         }
+    }
+}
+
+/// Why a reconcile did not get to its end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The object cannot be carried out as things are; its status says so.
+    Blocked(Standing),
+    /// The API server could not be asked or told; the reconcile is tried again.
+    Failed(ReconcileError),
+}
+
+impl From<Standing> for Stopped {
+    fn from(standing: Standing) -> Self {
+        Self::Blocked(standing)
+    }
+}
+
+impl From<Invalid> for Stopped {
+    fn from(invalid: Invalid) -> Self {
+        Self::Blocked(invalid.into())
+    }
+}
+
+impl From<ReconcileError> for Stopped {
+    fn from(error: ReconcileError) -> Self {
+        Self::Failed(error)
     }
 }
 

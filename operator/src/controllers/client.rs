@@ -11,14 +11,17 @@ use langop_desired::{
     settings::Settings,
 };
 
-use super::service::{Service, StatusInput, Surroundings};
-use crate::{context::now, controllers::namespace::InNamespace};
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
+};
+use crate::context::now;
 
 impl Service for LanguageClient {
     type References = Usable;
     type Validated = ValidatedClient;
 
-    fn dereference(&self, namespace: &InNamespace<'_>) -> (Usable, Vec<Namesake>) {
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Usable, Vec<Namesake>) {
         let spec = &self.spec;
         let references = References::resolve(&spec.tool_refs, &spec.model_refs, None, namespace);
         let namesakes = namespace.namesakes(NamedKind::Client, self);

@@ -11,14 +11,17 @@ use langop_desired::{
     settings::Settings,
 };
 
-use super::service::{Service, StatusInput, Surroundings};
-use crate::{context::now, controllers::namespace::InNamespace};
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
+};
+use crate::context::now;
 
 impl Service for LanguageModel {
     type References = ();
     type Validated = ValidatedModel;
 
-    fn dereference(&self, _namespace: &InNamespace<'_>) -> ((), Vec<Namesake>) {
+    fn dereference(&self, _namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
         ((), Vec::new())
     }
 

@@ -21,14 +21,14 @@ use crate::{
 };
 
 /// The objects of one namespace.
-pub(crate) struct InNamespace<'a> {
+pub(crate) struct NamespaceView<'a> {
     stores: &'a Stores,
     index: &'a Index,
     settings: &'a Settings,
     namespace: &'a str,
 }
 
-impl<'a> InNamespace<'a> {
+impl<'a> NamespaceView<'a> {
     pub(crate) fn new(ctx: &'a Context, namespace: &'a str) -> Self {
         Self {
             stores: &ctx.cache.stores,
@@ -38,8 +38,8 @@ impl<'a> InNamespace<'a> {
         }
     }
 
-    /// The LanguageCluster that frames it.
-    pub(crate) fn frame(&self) -> Option<ClusterView> {
+    /// The LanguageCluster that manages it.
+    pub(crate) fn managing_cluster(&self) -> Option<ClusterView> {
         let clusters = self.stores.clusters.list(None);
         let seen = clusters.iter().map(|cluster| cluster::Seen {
             metadata: cluster.meta(),
@@ -145,7 +145,7 @@ fn created<K: Stored>(object: &Guard<K>) -> Option<Timestamp> {
     object.meta().creation_timestamp.as_ref().map(|time| time.0)
 }
 
-impl Source for InNamespace<'_> {
+impl Source for NamespaceView<'_> {
     fn tool(&self, name: &str) -> Found<ToolView> {
         self.find(name, |tool| ToolView::new(tool, self.settings))
     }

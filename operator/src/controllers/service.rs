@@ -4,14 +4,13 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 use langop_desired::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
     conditions::{self, Standing},
     frame::Frame,
-    meta::Owner,
     namesake::Namesake,
     observed::{ChildKind, Observed},
     runners::is_pod_of,
@@ -19,17 +18,17 @@ use langop_desired::{
     workload::Rollout,
 };
 
-use super::outcome::{again_at, owner, report};
+use super::{namespace::NamespaceView, publish};
 use crate::{
     cache::objects::Stored,
     context::{Context, now},
-    controllers::namespace::InNamespace,
-    error::ReconcileError,
-    run::{outcome::Done, runner::Reconciled},
-    write::{
-        apply::{self, Free},
-        status,
+    error::{ReconcileError, Stopped},
+    run::{
+        outcome::Done,
+        runner::Reconciled,
+        steps::{Step, Steps},
     },
+    write::{effects::Effects, look::KnownAbsent, ownership::owner},
 };
 
 /// A kind that runs one Deployment behind one Service.
@@ -40,7 +39,7 @@ pub(super) trait Service: Stored {
     type Validated: Send + Sync;
 
     /// What it refers to, and the others of its name.
-    fn dereference(&self, namespace: &InNamespace<'_>) -> (Self::References, Vec<Namesake>);
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Self::References, Vec<Namesake>);
 
     /// Checks what the API server could not. An error is how it stands with the children it has.
     fn validate(
@@ -74,7 +73,7 @@ pub(super) struct Surroundings<References> {
     pub(super) references: References,
     /// The others of its name.
     pub(super) namesakes: Vec<Namesake>,
-    /// The LanguageCluster that frames its namespace.
+    /// The LanguageCluster that manages its namespace.
     pub(super) cluster: Option<ClusterView>,
 }
 
@@ -90,37 +89,52 @@ pub(super) struct StatusInput<'a, K: Service + ?Sized> {
 }
 
 impl<K: Service> Reconciled for K {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+    async fn reconcile(
+        self: Arc<Self>,
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> Result<Done, Stopped> {
         let settings = &ctx.settings.build;
         let owner = owner(&*self)?;
-        let surroundings = surroundings(&ctx, &*self);
-        let valid = self.validate(&surroundings, settings);
-        let frame = Frame::of(surroundings.cluster.as_ref());
-        let built = valid
-            .as_ref()
-            .map_err(Clone::clone)
-            .and_then(|valid| Ok(frame.hold_all(K::build(valid, settings))?));
-        let (written, children) = match built {
-            Ok(children) => apply::children(&ctx, &owner, children, &[], &mut Free::default())
-                .await?
-                .settle(),
-            Err(problem) => (Vec::new(), Err(problem)),
-        };
-        let live = live(&ctx, &*self, &owner);
-        let rollout = Rollout {
-            deployment: live.deployment.as_deref(),
-            pods: &live.pods,
-        };
-        let next = self.next_status(StatusInput {
+        let surroundings = steps.compute(Step::Dereference, || surroundings(ctx, &*self));
+        let valid = steps.check(Step::Validate, || self.validate(&surroundings, settings))?;
+        let children = steps.check(Step::Build, || {
+            let frame = Frame::of(surroundings.cluster.as_ref());
+            frame.hold_all(K::build(&valid, settings))
+        })?;
+        let absent = &mut KnownAbsent::default();
+        let applying = ctx
+            .writer
+            .apply_children(&owner, children, &[], absent, effects);
+        let children = steps.run(Step::Apply, applying).await?;
+        let live = live(ctx, &*self);
+        let status = self.next_status(StatusInput {
             references: &surroundings.references,
-            valid: valid.as_ref().ok(),
-            children: children.as_ref().map_err(Clone::clone),
-            rollout,
+            valid: Some(&valid),
+            children: Ok(&children),
+            rollout: live.rollout(),
             settings,
         });
-        let changed = status::write(&ctx, &*self, &next).await?;
-        let done = report(&written, changed, children.as_ref().err());
-        Ok(again_at(done, rollout.due(now())))
+        let writing = ctx.writer.write_status(&*self, &status, effects);
+        steps.run(Step::UpdateStatus, writing).await?;
+        publish(ctx, steps, &*self, effects).await;
+        Ok(Done::of(effects.changed, None).requeue_at(live.rollout().due(now())))
+    }
+
+    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let surroundings = surroundings(ctx, self);
+        Some(self.next_status(StatusInput {
+            references: &surroundings.references,
+            valid: None,
+            children: Err(standing),
+            rollout: live(ctx, self).rollout(),
+            settings: &ctx.settings.build,
+        }))
+    }
+
+    fn due(&self, ctx: &Context) -> Option<Timestamp> {
+        live(ctx, self).rollout().due(now())
     }
 
     fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
@@ -147,12 +161,12 @@ impl<K: Service> Reconciled for K {
 
 fn surroundings<K: Service>(ctx: &Context, object: &K) -> Surroundings<K::References> {
     let namespace = object.namespace().unwrap_or_default();
-    let view = InNamespace::new(ctx, &namespace);
+    let view = NamespaceView::new(ctx, &namespace);
     let (references, namesakes) = object.dereference(&view);
     Surroundings {
         references,
         namesakes,
-        cluster: view.frame(),
+        cluster: view.managing_cluster(),
     }
 }
 
@@ -162,21 +176,27 @@ struct Live {
     pods: Vec<Arc<Observed>>,
 }
 
-fn live<K: Service>(ctx: &Context, object: &K, owner: &Owner) -> Live {
+impl Live {
+    fn rollout(&self) -> Rollout<'_> {
+        Rollout {
+            deployment: self.deployment.as_deref(),
+            pods: &self.pods,
+        }
+    }
+}
+
+fn live<K: Service>(ctx: &Context, object: &K) -> Live {
     let namespace = object.namespace().unwrap_or_default();
     let name = object.deployment_name();
+    let uid = object.uid();
     let ours = |observed: &Arc<Observed>| {
         let controller = observed.controller.as_ref();
-        controller.is_some_and(|controller| controller.uid == owner.uid)
+        controller.is_some_and(|controller| Some(&controller.uid) == uid.as_ref())
     };
-    let deployment = ctx
-        .cache
-        .index
-        .get(ChildKind::Deployment, &namespace, &name);
+    let index = &ctx.cache.index;
+    let deployment = index.get(ChildKind::Deployment, &namespace, &name);
     let mut pods = K::KIND.label().map_or_else(Vec::new, |label| {
-        ctx.cache
-            .index
-            .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
+        index.labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
     });
     pods.retain(|pod| is_pod_of(pod, &name, &[]));
     Live {

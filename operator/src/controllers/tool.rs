@@ -10,14 +10,17 @@ use langop_desired::{
     tool::{self, ValidatedTool},
 };
 
-use super::service::{Service, StatusInput, Surroundings};
-use crate::{context::now, controllers::namespace::InNamespace};
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
+};
+use crate::context::now;
 
 impl Service for LanguageTool {
     type References = ();
     type Validated = ValidatedTool;
 
-    fn dereference(&self, namespace: &InNamespace<'_>) -> ((), Vec<Namesake>) {
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
         ((), namespace.namesakes(NamedKind::Tool, self))
     }
 

@@ -57,7 +57,7 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
 /// Goes through all agents, so it is not made for each question.
 async fn metrics(State(ctx): State<Arc<Context>>, seldom: Arc<Seldom>) -> Response {
     let page = seldom.page(|| {
-        ctx.metrics.set_retrying(ctx.failing.len());
+        ctx.metrics.set_retrying(ctx.error_backoff.len());
         let agents = ctx.cache.stores.agents.list(None);
         let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
         ctx.metrics.render(decoded)

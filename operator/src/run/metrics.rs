@@ -39,6 +39,13 @@ struct ReconcileLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StepLabels {
+    kind: Kind,
+    step: Text,
+    outcome: Text,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: Text,
 }
@@ -72,6 +79,7 @@ type TracedHistogram = HistogramWithExemplars<TraceLabels>;
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     reconciles: Family<ReconcileLabels, Histogram, fn() -> Histogram>,
+    steps: Family<StepLabels, Histogram, fn() -> Histogram>,
     syntheses: Family<OutcomeLabels, TracedHistogram, fn() -> TracedHistogram>,
     in_flight: Gauge,
     retrying: Gauge,
@@ -82,6 +90,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let reconciles = Family::new_with_constructor(reconcile_histogram as fn() -> Histogram);
+        let steps = Family::new_with_constructor(step_histogram as fn() -> Histogram);
         let syntheses =
             Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
         let (in_flight, retrying) = (Gauge::default(), Gauge::default());
@@ -91,6 +100,11 @@ impl Metrics {
             "langop_reconcile_duration_seconds",
             "Time of one reconcile; alert on a rate of outcome=\"failed\" or \"timeout\" that does not fall",
             reconciles.clone(),
+        );
+        registry.register(
+            "langop_reconcile_step_duration_seconds",
+            "Time of one step of a reconcile; outcome=\"blocked\" is told in the object's conditions, \"abandoned\" was cut off by a timeout or a panic",
+            steps.clone(),
         );
         registry.register(
             "langop_synthesis_duration_seconds",
@@ -120,6 +134,7 @@ impl Metrics {
         Self {
             registry: Arc::new(registry),
             reconciles,
+            steps,
             syntheses,
             in_flight,
             retrying,
@@ -134,6 +149,24 @@ impl Metrics {
             outcome: Text(outcome),
         };
         self.reconciles
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// One step of a reconcile has ended, or was abandoned.
+    pub(crate) fn stepped(
+        &self,
+        kind: Kind,
+        step: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let labels = StepLabels {
+            kind,
+            step: Text(step),
+            outcome: Text(outcome),
+        };
+        self.steps
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
     }
@@ -260,6 +293,11 @@ fn reconcile_histogram() -> Histogram {
         0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
         30.0, 60.0,
     ])
+}
+
+/// Coarser than that of whole reconciles: there are as many of these as steps and outcomes.
+fn step_histogram() -> Histogram {
+    Histogram::new([0.001, 0.01, 0.1, 1.0, 10.0, 60.0])
 }
 
 fn synthesis_histogram() -> TracedHistogram {

@@ -8,5 +8,6 @@ pub(crate) mod outcome;
 pub(crate) mod readiness;
 pub(crate) mod resolver;
 pub(crate) mod runner;
+pub(crate) mod steps;
 pub(crate) mod telemetry;
 pub(crate) mod undecodable;

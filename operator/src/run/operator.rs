@@ -33,7 +33,7 @@ use crate::{
     settings::{Scope, Settings},
     synthesis::{attest::Attestor, calls::Synthesis, client::Synthesizer, endpoints::Replicas},
     watch,
-    write::{client, events::Events, priority::Precedence},
+    write::{Writer, client, events::EventPublisher, priority::WritePriority},
 };
 
 /// Runs until SIGTERM or SIGINT. An error means that the process cannot do its work any more.
@@ -211,22 +211,23 @@ fn context(
 ) -> anyhow::Result<Context> {
     let timeout = settings.synthesis_timeout;
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
+    let cache = Arc::new(Cache::new(settings.namespace_bytes, triggers));
     Ok(Context {
         attestor: Attestor::new().context("there is no randomness for a key")?,
-        cache: Arc::new(Cache::new(settings.namespace_bytes, triggers)),
+        writer: Writer::new(client.clone(), cache.clone()),
+        cache,
         readiness: Readiness::new(watch::names(&settings.scope)),
-        failing: Backoffs::new(backoff::FAILED),
-        refused: Backoffs::new(backoff::REFUSED),
-        events: Events::new(client.clone(), &settings.identity),
+        error_backoff: Backoffs::new(backoff::FAILED),
+        rejection_backoff: Backoffs::new(backoff::REFUSED),
+        events: EventPublisher::new(client.clone(), &settings.identity),
         synthesis: Synthesis::new(
             synthesizer,
             settings.synthesis_concurrency,
             (settings.backoff_initial, settings.backoff_max),
             &metrics,
         ),
-        precedence: Precedence::default(),
+        priority: WritePriority::default(),
         counted: HashMap::default().into(),
-        baselines: tokio::sync::Mutex::default(),
         metrics,
         client,
         settings,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Resource as _, ResourceExt as _,
     runtime::{
@@ -32,13 +33,14 @@ use crate::{
         triggers::Target,
     },
     context::Context,
-    error::{ReconcileError, chain},
+    error::{ReconcileError, Stopped, chain},
     run::{
         backoff,
         outcome::{Done, Outcome},
+        steps::Steps,
         undecodable,
     },
-    write::{apply, status},
+    write::effects::Effects,
 };
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
@@ -46,18 +48,31 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 /// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
 const TOLD_AFTER: Duration = Duration::from_secs(15);
 /// The safety net: everything is looked at again after a time between these.
-const AGAIN: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
+const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
 /// A kind that is reconciled.
 pub(crate) trait Reconciled: Stored {
-    /// Makes one object what its spec says, as far as that can be done now.
+    /// Makes one object what its spec says, as far as that can be done now: dereference → validate → record → decide → build → apply →
+    /// update status → publish.
     fn reconcile(
         self: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> impl Future<Output = Result<Done, ReconcileError>> + Send;
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> impl Future<Output = Result<Done, Stopped>> + Send;
 
     /// Its status if this is all that is newly known of it; `None` if that cannot be.
     fn interrupted(&self, _ctx: &Context, _standing: Standing) -> Option<Self::Status> {
+        None
+    }
+
+    /// Its status where this keeps a reconcile from going on.
+    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        self.interrupted(ctx, standing)
+    }
+
+    /// When to look again although nothing is heard of it.
+    fn due(&self, _ctx: &Context) -> Option<Timestamp> {
         None
     }
 
@@ -103,7 +118,7 @@ pub(crate) async fn run<K: Reconciled>(
     reason = "the signature of an error policy"
 )]
 fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let pause = ctx.failing.again(Target::of(&*object));
+    let pause = ctx.error_backoff.again(Target::of(&*object));
     forget_if_gone(&object, &ctx);
     Action::requeue(pause)
 }
@@ -149,7 +164,7 @@ async fn observed<K: Reconciled>(
     ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
     match result {
         Ok(done) => {
-            ctx.failing.forget(&target);
+            ctx.error_backoff.forget(&target);
             let pause = pause_after(done, target, &ctx);
             forget_if_gone(&object, &ctx);
             Ok(Action::requeue(pause))
@@ -158,7 +173,7 @@ async fn observed<K: Reconciled>(
             span.in_scope(
                 || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
             );
-            if ctx.failing.lasts(&target) >= TOLD_AFTER {
+            if ctx.error_backoff.lasts(&target) >= TOLD_AFTER {
                 tell::<K>(&ctx, &target, &error).instrument(span).await;
             }
             Err(error)
@@ -176,32 +191,62 @@ async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileEr
     let Some(next) = object.interrupted(ctx, standing) else {
         return;
     };
-    if let Err(error) = status::write(ctx, object, &next).await {
+    let mut effects = Effects::default();
+    if let Err(error) = ctx.writer.write_status(object, &next, &mut effects).await {
         tracing::warn!(error = %chain(&error), "that cannot be told in the status");
     }
+    let about = object.object_ref(&());
+    ctx.events.publish(&about, effects.events).await;
 }
 
 /// The shortest of all reasons to look again.
 fn pause_after(done: Done, target: Target, ctx: &Context) -> Duration {
-    let net = backoff::between(AGAIN.0, AGAIN.1);
-    let asked = done.again.map_or(net, |again| again.min(net));
-    if done.now_and_then {
-        return ctx.refused.again(target).min(asked);
+    let net = backoff::between(RESYNC_PERIOD.0, RESYNC_PERIOD.1);
+    let asked = done.requeue_after.map_or(net, |asked| asked.min(net));
+    if done.with_backoff {
+        return ctx.rejection_backoff.again(target).min(asked);
     }
-    ctx.refused.forget(&target);
+    ctx.rejection_backoff.forget(&target);
     asked
 }
 
+/// One reconcile, and what is left to be published however it ended.
 async fn one<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Done, ReconcileError> {
+    let mut effects = Effects::default();
+    let result = attempt(&object, &ctx, &mut effects).await;
+    let about = object.object_ref(&());
+    ctx.events.publish(&about, effects.events).await;
+    result
+}
+
+async fn attempt<K: Reconciled>(
+    object: &Guard<K>,
+    ctx: &Arc<Context>,
+    effects: &mut Effects,
+) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
-        return end(&object, &ctx).await;
+        return end(object, ctx).await;
     }
-    match &object.0 {
-        Ok(readable) => Arc::new(readable.clone()).reconcile(ctx).await,
-        Err(invalid) => undecodable::report::<K>(&ctx, invalid).await,
+    let readable = match &object.0 {
+        Ok(readable) => Arc::new(readable.clone()),
+        Err(invalid) => return undecodable::report::<K>(ctx, invalid, effects).await,
+    };
+    let steps = Steps::new(ctx.metrics.clone(), K::KIND);
+    match readable.clone().reconcile(ctx, &steps, effects).await {
+        Ok(done) => Ok(done),
+        Err(Stopped::Failed(error)) => Err(error),
+        Err(Stopped::Blocked(standing)) => {
+            if let Some(status) = readable.blocked(ctx, standing.clone()) {
+                ctx.writer
+                    .write_status(&*readable, &status, effects)
+                    .await?;
+            }
+            let done = Done::of(effects.changed, Some(&standing));
+            Ok(done.requeue_at(readable.due(ctx)))
+        }
     }
 }
 
@@ -222,7 +267,7 @@ async fn end<K: Reconciled>(object: &Guard<K>, ctx: &Context) -> Result<Done, Re
         Ok(readable) => readable.closing(ctx).await?,
         Err(_) => Children::default(),
     };
-    Ok(if apply::wind_down(ctx, &owner, &closing).await? {
+    Ok(if ctx.writer.wind_down(&owner, &closing).await? {
         Outcome::Changed.into()
     } else {
         Outcome::Unchanged.into()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     api::{DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
@@ -20,18 +20,19 @@ use crate::{
     context::{Context, now},
     error::{Class, ReconcileError, bounded, classify},
     run::outcome::{Done, Outcome},
-    write::{events::Severity, status},
+    write::{effects::Effects, status},
 };
 
-/// Sets Stalled with the reader's message and publishes an event, unless that was done. The rest of the status stays as it is.
+/// Sets Stalled with the reader's message and tells it in an event, unless that was done. The rest of the status stays as it is.
 pub(crate) async fn report<K: Stored>(
     ctx: &Context,
     invalid: &InvalidObject,
+    effects: &mut Effects,
 ) -> Result<Done, ReconcileError> {
     let metadata = &invalid.metadata;
     let name = metadata.name.clone().unwrap_or_default();
     let act = || format!("report on {} {name}", K::KIND.as_str());
-    let api = status::api::<K>(ctx, metadata.namespace.as_deref());
+    let api = status::api::<K>(&ctx.client, metadata.namespace.as_deref());
     // The store holds only its metadata.
     let Some(live) = api
         .get_opt(&name)
@@ -60,7 +61,7 @@ pub(crate) async fn report<K: Stored>(
     bounds::fit(K::KIND.as_str(), &mut after);
     let stalled = || {
         let done = Done::from(Outcome::Stalled);
-        again.map_or(done, |pause| done.again_in(pause))
+        again.map_or(done, |pause| done.requeue_after(pause))
     };
     if before == after {
         return Ok(stalled());
@@ -80,17 +81,7 @@ pub(crate) async fn report<K: Stored>(
         }
         Err(error) => return Err(ReconcileError::api(act(), error)),
     }
-    let about = ObjectReference {
-        api_version: Some(K::api_version(&()).into_owned()),
-        kind: Some(K::kind(&()).into_owned()),
-        name: Some(name),
-        namespace: metadata.namespace.clone(),
-        uid: metadata.uid.clone(),
-        ..ObjectReference::default()
-    };
-    ctx.events
-        .publish_about(&about, Severity::Warning, Reason::Undecodable, &message)
-        .await;
+    effects.warning(Reason::Undecodable, message);
     Ok(stalled())
 }
 

@@ -57,7 +57,7 @@ impl Synthesis {
         metrics: &Metrics,
     ) -> Self {
         let places = Places::new(concurrency.into());
-        let under_way = Arc::new(UnderWay {
+        let under_way = Arc::new(InFlightGauge {
             number: Mutex::new(0),
             metrics: metrics.clone(),
         });
@@ -82,7 +82,7 @@ impl Synthesis {
     }
 
     /// Whether the synthesizer came back since the last call for this object.
-    pub(crate) fn came_back(&self, uid: &str) -> bool {
+    pub(crate) fn reconnected_since(&self, uid: &str) -> bool {
         let epochs = lock(&self.epochs);
         self.synthesizer.as_ref().is_some_and(|synthesizer| {
             synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default()
@@ -91,20 +91,20 @@ impl Synthesis {
 
     /// The synthesizer asked to be left alone with this object for so long; `None`: it did not. It passes on what a provider said, so it
     /// is believed up to the longest pause that is made without being asked.
-    pub(crate) fn wait(&self, uid: &str, question: String, pause: Option<Duration>) {
-        let mut rows = lock(&self.not_before);
+    pub(crate) fn set_retry_after(&self, uid: &str, question: String, pause: Option<Duration>) {
+        let mut asked = lock(&self.not_before);
         match pause {
             Some(pause) => {
                 let until = Instant::now() + pause.min(self.longest_pause);
-                rows.insert(uid.to_owned(), Asked { question, until });
+                asked.insert(uid.to_owned(), Asked { question, until });
             }
-            None => drop(rows.remove(uid)),
+            None => drop(asked.remove(uid)),
         }
     }
 
     /// How long the next call for this object has to wait, if it has to: as the synthesizer asked where the question is the same, or because
     /// it asks too often.
-    pub(crate) fn has_to_wait(&self, uid: &str, question: &str) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, uid: &str, question: &str) -> Option<Duration> {
         let now = Instant::now();
         let asked = lock(&self.not_before)
             .get(uid)
@@ -118,7 +118,7 @@ impl Synthesis {
     }
 
     /// To be said before each call.
-    pub(crate) fn attempted(&self, uid: &str) {
+    pub(crate) fn record_attempt(&self, uid: &str) {
         let now = Instant::now();
         lock(&self.paces)
             .entry(uid.to_owned())
@@ -139,12 +139,12 @@ impl Synthesis {
     }
 }
 
-struct UnderWay {
+struct InFlightGauge {
     number: Mutex<usize>,
     metrics: Metrics,
 }
 
-impl UnderWay {
+impl InFlightGauge {
     fn add(self: &Arc<Self>) -> Counted {
         self.change(|number| number + 1);
         Counted(self.clone())
@@ -158,7 +158,7 @@ impl UnderWay {
 }
 
 /// Counts one call until it is dropped, in whatever way it ends.
-struct Counted(Arc<UnderWay>);
+struct Counted(Arc<InFlightGauge>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -168,32 +168,32 @@ impl Drop for Counted {
 
 /// Calls of one kind; `About` says what a call was made for, so that an answer to an older question is known as such.
 pub(crate) struct Calls<About, Answer> {
-    rows: Arc<Mutex<HashMap<String, Row<About, Answer>>>>,
+    calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     /// Namespaces take turns.
     places: Places<String>,
-    under_way: Arc<UnderWay>,
+    under_way: Arc<InFlightGauge>,
 }
 
-enum Row<About, Answer> {
-    UnderWay { about: About, task: JoinHandle<()> },
-    Answered { about: About, answer: Arc<Answer> },
+enum Call<About, Answer> {
+    Running { about: About, task: JoinHandle<()> },
+    Done { about: About, answer: Arc<Answer> },
 }
 
 /// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never been.
-struct Ending<About, Answer, Then: FnOnce()> {
-    rows: Arc<Mutex<HashMap<String, Row<About, Answer>>>>,
+struct CompletionGuard<About, Answer, Then: FnOnce()> {
+    calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     uid: String,
     then: Option<Then>,
 }
 
-impl<About, Answer, Then: FnOnce()> Drop for Ending<About, Answer, Then> {
+impl<About, Answer, Then: FnOnce()> Drop for CompletionGuard<About, Answer, Then> {
     fn drop(&mut self) {
-        let mut rows = lock(&self.rows);
-        let is_known = rows.contains_key(&self.uid);
-        if matches!(rows.get(&self.uid), Some(Row::UnderWay { .. })) {
-            rows.remove(&self.uid);
+        let mut calls = lock(&self.calls);
+        let is_known = calls.contains_key(&self.uid);
+        if matches!(calls.get(&self.uid), Some(Call::Running { .. })) {
+            calls.remove(&self.uid);
         }
-        drop(rows);
+        drop(calls);
         // Nobody waits for an object that is gone.
         if let Some(then) = self.then.take().filter(|_| is_known) {
             then();
@@ -201,12 +201,12 @@ impl<About, Answer, Then: FnOnce()> Drop for Ending<About, Answer, Then> {
     }
 }
 
-/// How the call for one object stands.
+/// The state of the call for one object.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stand<About, Answer> {
-    None,
-    UnderWay(About),
-    Answered(About, Arc<Answer>),
+pub(crate) enum CallState<About, Answer> {
+    Idle,
+    Running(About),
+    Done(About, Arc<Answer>),
 }
 
 impl<About, Answer> Calls<About, Answer>
@@ -214,21 +214,21 @@ where
     About: Clone + Send + 'static,
     Answer: Send + Sync + 'static,
 {
-    fn new(places: Places<String>, under_way: Arc<UnderWay>) -> Self {
+    fn new(places: Places<String>, under_way: Arc<InFlightGauge>) -> Self {
         Self {
-            rows: Arc::default(),
+            calls: Arc::default(),
             places,
             under_way,
         }
     }
 
-    pub(crate) fn stand(&self, uid: &str) -> Stand<About, Answer> {
-        match lock(&self.rows).get(uid) {
-            None => Stand::None,
+    pub(crate) fn state(&self, uid: &str) -> CallState<About, Answer> {
+        match lock(&self.calls).get(uid) {
+            None => CallState::Idle,
             // One that ended without an answer panicked; as if it had never been.
-            Some(Row::UnderWay { task, .. }) if task.is_finished() => Stand::None,
-            Some(Row::UnderWay { about, .. }) => Stand::UnderWay(about.clone()),
-            Some(Row::Answered { about, answer }) => Stand::Answered(about.clone(), answer.clone()),
+            Some(Call::Running { task, .. }) if task.is_finished() => CallState::Idle,
+            Some(Call::Running { about, .. }) => CallState::Running(about.clone()),
+            Some(Call::Done { about, answer }) => CallState::Done(about.clone(), answer.clone()),
         }
     }
 
@@ -242,16 +242,16 @@ where
         call: impl Future<Output = Answer> + Send + 'static,
         then: impl FnOnce() + Send + 'static,
     ) {
-        let mut rows = lock(&self.rows);
-        if matches!(rows.get(uid), Some(Row::UnderWay { task, .. }) if !task.is_finished()) {
+        let mut calls = lock(&self.calls);
+        if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
             return;
         }
         let counted = self.under_way.add();
         let (places, namespace) = (self.places.clone(), namespace.to_owned());
-        let (answered, key, asked) = (self.rows.clone(), uid.to_owned(), about.clone());
+        let (answered, key, asked) = (self.calls.clone(), uid.to_owned(), about.clone());
         let task = tokio::spawn(async move {
-            let ending = Ending {
-                rows: answered,
+            let ending = CompletionGuard {
+                calls: answered,
                 uid: key,
                 then: Some(then),
             };
@@ -259,26 +259,26 @@ where
             let answer = Arc::new(call.await);
             drop((place, counted));
             // The row is gone if the object is.
-            if let Some(row) = lock(&ending.rows).get_mut(&ending.uid) {
-                *row = Row::Answered {
+            if let Some(row) = lock(&ending.calls).get_mut(&ending.uid) {
+                *row = Call::Done {
                     about: asked,
                     answer,
                 };
             }
         });
-        rows.insert(uid.to_owned(), Row::UnderWay { about, task });
+        calls.insert(uid.to_owned(), Call::Running { about, task });
     }
 
     /// The answer has been dealt with.
-    pub(crate) fn dealt_with(&self, uid: &str) {
-        let mut rows = lock(&self.rows);
-        if matches!(rows.get(uid), Some(Row::Answered { .. })) {
-            rows.remove(uid);
+    pub(crate) fn acknowledge(&self, uid: &str) {
+        let mut calls = lock(&self.calls);
+        if matches!(calls.get(uid), Some(Call::Done { .. })) {
+            calls.remove(uid);
         }
     }
 
     fn forget(&self, uid: &str) {
-        if let Some(Row::UnderWay { task, .. }) = lock(&self.rows).remove(uid) {
+        if let Some(Call::Running { task, .. }) = lock(&self.calls).remove(uid) {
             task.abort();
         }
     }
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     fn calls(places: usize) -> Calls<&'static str, u8> {
-        let under_way = UnderWay {
+        let under_way = InFlightGauge {
             number: Mutex::new(0),
             metrics: Metrics::new(),
         };
@@ -307,17 +307,17 @@ mod tests {
     fn a_pause_is_bounded_and_ends_with_another_question() {
         let hour = Duration::from_hours(1);
         let synthesis = Synthesis::new(None, 1, (Duration::ZERO, hour), &Metrics::new());
-        synthesis.wait("a", "first".into(), Some(Duration::MAX));
-        let left = synthesis.has_to_wait("a", "first").unwrap();
+        synthesis.set_retry_after("a", "first".into(), Some(Duration::MAX));
+        let left = synthesis.retry_after("a", "first").unwrap();
         assert!(left <= hour && left > hour / 2, "{left:?}");
-        assert_eq!(synthesis.has_to_wait("a", "second"), None);
-        assert_eq!(synthesis.has_to_wait("b", "first"), None);
-        synthesis.wait("a", "first".into(), None);
-        assert_eq!(synthesis.has_to_wait("a", "first"), None);
+        assert_eq!(synthesis.retry_after("a", "second"), None);
+        assert_eq!(synthesis.retry_after("b", "first"), None);
+        synthesis.set_retry_after("a", "first".into(), None);
+        assert_eq!(synthesis.retry_after("a", "first"), None);
     }
 
     #[tokio::test]
-    async fn an_answer_stays_until_it_is_dealt_with() {
+    async fn an_answer_stays_until_it_is_acknowledge() {
         let calls = calls(1);
         let (answer, question) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
@@ -325,12 +325,12 @@ mod tests {
             then.send(()).unwrap();
         });
         calls.start("a", "n", "second", async { 0 }, || panic!("one at a time"));
-        assert_eq!(calls.stand("a"), Stand::UnderWay("first"));
+        assert_eq!(calls.state("a"), CallState::Running("first"));
         answer.send(7).unwrap();
         answered.await.unwrap();
-        assert_eq!(calls.stand("a"), Stand::Answered("first", Arc::new(7)));
-        calls.dealt_with("a");
-        assert_eq!(calls.stand("a"), Stand::None);
+        assert_eq!(calls.state("a"), CallState::Done("first", Arc::new(7)));
+        calls.acknowledge("a");
+        assert_eq!(calls.state("a"), CallState::Idle);
         assert_eq!(*lock(&calls.under_way.number), 0);
     }
 
@@ -342,11 +342,11 @@ mod tests {
             then.send(()).unwrap();
         });
         ended.await.unwrap();
-        assert_eq!(calls.stand("a"), Stand::None);
+        assert_eq!(calls.state("a"), CallState::Idle);
         let (then, ended) = oneshot::channel();
         calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
         ended.await.unwrap();
-        assert_eq!(calls.stand("a"), Stand::Answered("second", Arc::new(2)));
+        assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
         assert_eq!(*lock(&calls.under_way.number), 0);
     }
 
@@ -358,11 +358,11 @@ mod tests {
         calls.start("a", "n", "hangs", async { forever.await.unwrap() }, || ());
         calls.start("b", "n", "waits", async { 2 }, || then.send(()).unwrap());
         tokio::task::yield_now().await;
-        assert_eq!(calls.stand("b"), Stand::UnderWay("waits"));
+        assert_eq!(calls.state("b"), CallState::Running("waits"));
         calls.forget("a");
         answered.await.unwrap();
-        assert_eq!(calls.stand("b"), Stand::Answered("waits", Arc::new(2)));
-        assert_eq!(calls.stand("a"), Stand::None);
+        assert_eq!(calls.state("b"), CallState::Done("waits", Arc::new(2)));
+        assert_eq!(calls.state("a"), CallState::Idle);
     }
 
     /// One namespace asks 500 times for a second each, another once.

@@ -10,11 +10,11 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
+    api::{core::v1::ObjectReference, events::v1::Event as ApiEvent},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, api::PostParams};
+use kube::{Api, Client, api::PostParams};
 use langop_api::condition::Reason;
 
 use crate::error::{bounded, chain};
@@ -26,6 +26,15 @@ pub(crate) enum Severity {
     Warning,
 }
 
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) severity: Severity,
+    pub(crate) reason: Reason,
+    /// For people.
+    pub(crate) note: String,
+}
+
 /// Events of one object at once.
 const BURST: u32 = 25;
 /// After which time it may have one more.
@@ -35,7 +44,7 @@ const REMEMBERED: usize = 4096;
 
 /// Publishes events in the name of this process.
 #[derive(Clone)]
-pub(crate) struct Events {
+pub(crate) struct EventPublisher {
     client: Client,
     instance: String,
     allowance: Arc<Mutex<Allowance>>,
@@ -62,7 +71,7 @@ impl Allowance {
     }
 }
 
-impl Events {
+impl EventPublisher {
     /// `instance` is at most 128 characters to the API server.
     pub(crate) fn new(client: Client, identity: &str) -> Self {
         Self {
@@ -72,36 +81,23 @@ impl Events {
         }
     }
 
-    /// Publishes one event about an object; `note` is cut to what the API server takes (1 KiB).
-    pub(crate) async fn publish<K>(
-        &self,
-        object: &K,
-        severity: Severity,
-        reason: Reason,
-        note: &str,
-    ) where
-        K: Resource<DynamicType = ()>,
-    {
-        self.publish_about(&object.object_ref(&()), severity, reason, note)
-            .await;
+    /// Publishes events about an object, in order; a note is cut to what the API server takes (1 KiB).
+    pub(crate) async fn publish(&self, about: &ObjectReference, events: Vec<Event>) {
+        for event in events {
+            self.publish_one(about, &event).await;
+        }
     }
 
-    /// The same where there is only a reference.
-    pub(crate) async fn publish_about(
-        &self,
-        about: &ObjectReference,
-        severity: Severity,
-        reason: Reason,
-        note: &str,
-    ) {
+    async fn publish_one(&self, about: &ObjectReference, event: &Event) {
+        let reason = event.reason;
         if !self.may_have_one(about) {
             let (namespace, name) = (namespace_of(about), about.name.as_deref());
             tracing::debug!(%reason, namespace, name, "an event was left out: the object has had many");
             return;
         }
-        let event = self.event(about, severity, reason, note, Timestamp::now());
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace_of(about));
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
+        let object = self.object(about, event, Timestamp::now());
+        let api: Api<ApiEvent> = Api::namespaced(self.client.clone(), namespace_of(about));
+        if let Err(error) = api.create(&PostParams::default(), &object).await {
             tracing::warn!(%reason, error = %chain(&error), "an event was lost");
         }
     }
@@ -115,19 +111,12 @@ impl Events {
         allowance.take(uid, Instant::now())
     }
 
-    fn event(
-        &self,
-        about: &ObjectReference,
-        severity: Severity,
-        reason: Reason,
-        note: &str,
-        now: Timestamp,
-    ) -> Event {
-        let type_ = match severity {
+    fn object(&self, about: &ObjectReference, event: &Event, now: Timestamp) -> ApiEvent {
+        let type_ = match event.severity {
             Severity::Normal => "Normal",
             Severity::Warning => "Warning",
         };
-        Event {
+        ApiEvent {
             metadata: ObjectMeta {
                 // As client-go names them.
                 name: Some(format!(
@@ -138,15 +127,15 @@ impl Events {
                 namespace: Some(namespace_of(about).to_owned()),
                 ..ObjectMeta::default()
             },
-            action: Some(reason.to_string()),
+            action: Some(event.reason.to_string()),
             event_time: Some(MicroTime(now)),
-            note: Some(bounded(note)),
-            reason: Some(reason.to_string()),
+            note: Some(bounded(&event.note)),
+            reason: Some(event.reason.to_string()),
             regarding: Some(about.clone()),
             reporting_controller: Some("langop.io/operator".to_owned()),
             reporting_instance: Some(self.instance.clone()),
             type_: Some(type_.to_owned()),
-            ..Event::default()
+            ..ApiEvent::default()
         }
     }
 }

@@ -1,41 +1,45 @@
-//! Whose a live object is, which decides whether it may be written: only our own may. Pure.
+//! Ownership a live object is, which decides whether it may be written: only our own may. Pure.
 
 use std::fmt;
 
+use kube::ResourceExt as _;
 use langop_api::{condition::Reason, names::labels};
 use langop_desired::{
     conditions::Standing,
-    meta::Owner,
+    meta::{Owner, owner_of},
     observed::{ChildKind, Observed},
 };
 
-use crate::cache::child;
+use crate::{
+    cache::{child, kind::LangopKind},
+    error::{ReconcileError, Stopped},
+};
 
 /// What keeps us from writing a resource's children.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Obstacle {
+pub(crate) enum OwnershipConflict {
     /// Names that somebody else's objects have.
     Conflict(Vec<Taken>),
     /// A child of a former object of the same name is still being removed.
     Former(ChildKind, String),
 }
 
-impl Obstacle {
+impl OwnershipConflict {
     /// The obstacle that these live objects are to `owner`, if any is one.
     pub(crate) fn of<'a>(owner: &Owner, lives: impl Iterator<Item = &'a Observed>) -> Option<Self> {
         let mut taken = Vec::new();
         for live in lives {
-            match Whose::of(live, owner) {
-                Whose::Ours => {}
-                Whose::Former => return Some(Self::Former(live.kind, live.name.clone())),
-                Whose::Foreign => taken.push(Taken::from(live)),
+            match Ownership::of(live, owner) {
+                Ownership::Owned => {}
+                Ownership::Former => return Some(Self::Former(live.kind, live.name.clone())),
+                Ownership::Foreign => taken.push(Taken::from(live)),
             }
         }
         (!taken.is_empty()).then_some(Self::Conflict(taken))
     }
 
     /// How the resource stands because of it.
-    pub(crate) fn standing(self) -> Standing {
+    fn standing(self) -> Standing {
         match self {
             Self::Former(kind, name) => {
                 let kind = child::name(kind);
@@ -55,6 +59,20 @@ impl Obstacle {
             }
         }
     }
+}
+
+impl From<OwnershipConflict> for Stopped {
+    fn from(conflict: OwnershipConflict) -> Self {
+        Self::Blocked(conflict.standing())
+    }
+}
+
+/// The owner that a resource is for its children.
+pub(crate) fn owner<K: LangopKind>(object: &K) -> Result<Owner, ReconcileError> {
+    owner_of(object).ok_or_else(|| ReconcileError::NoUid {
+        kind: K::KIND.as_str(),
+        name: object.name_any(),
+    })
 }
 
 /// A name that is not ours.
@@ -88,17 +106,17 @@ impl fmt::Display for Taken {
     }
 }
 
-/// Whose a live object is.
+/// Ownership a live object is.
 #[derive(Debug, PartialEq, Eq)]
-enum Whose {
+enum Ownership {
     /// Our resource controls it, or it is a claim that an agent of this name left behind.
-    Ours,
+    Owned,
     /// It belonged to a resource of our kind and name that is gone: the garbage collector is about to remove it.
     Former,
     Foreign,
 }
 
-impl Whose {
+impl Ownership {
     fn of(live: &Observed, owner: &Owner) -> Self {
         let kept_claim = || {
             live.kind == ChildKind::PersistentVolumeClaim
@@ -106,11 +124,11 @@ impl Whose {
                 && live.labels.get(labels::AGENT) == Some(owner.name.as_str())
         };
         match &live.controller {
-            Some(controller) if controller.uid == owner.uid => Self::Ours,
+            Some(controller) if controller.uid == owner.uid => Self::Owned,
             Some(controller) if controller.kind == owner.kind && controller.name == owner.name => {
                 Self::Former
             }
-            None if kept_claim() => Self::Ours,
+            None if kept_claim() => Self::Owned,
             _ => Self::Foreign,
         }
     }
@@ -156,18 +174,18 @@ mod tests {
 
     #[test]
     fn only_our_uid_or_a_kept_claim_of_our_name_is_ours() {
-        use Whose::{Foreign, Former, Ours};
+        use Ownership::{Foreign, Former, Owned};
         let (deployment, claim) = (ChildKind::Deployment, ChildKind::PersistentVolumeClaim);
         for (live, whose) in [
-            (live(deployment, Some("ours"), None), Ours),
+            (live(deployment, Some("ours"), None), Owned),
             (live(deployment, Some("another uid"), Some("a")), Foreign),
             (live(deployment, None, Some("a")), Foreign),
-            (live(claim, None, Some("a")), Ours),
+            (live(claim, None, Some("a")), Owned),
             (live(claim, None, Some("b")), Foreign),
             (live(claim, None, None), Foreign),
             (live(claim, Some("other"), Some("a")), Foreign),
         ] {
-            assert_eq!(Whose::of(&live, &owner()), whose, "{live:?}");
+            assert_eq!(Ownership::of(&live, &owner()), whose, "{live:?}");
         }
         let former = Controller {
             kind: "LanguageAgent".into(),
@@ -178,7 +196,7 @@ mod tests {
             controller: Some(former),
             ..live(deployment, None, None)
         };
-        assert_eq!(Whose::of(&left, &owner()), Former);
+        assert_eq!(Ownership::of(&left, &owner()), Former);
     }
 
     #[test]
@@ -187,7 +205,7 @@ mod tests {
             live(ChildKind::Service, None, None),
             live(ChildKind::Deployment, Some("u"), None),
         ];
-        let obstacle = Obstacle::of(&owner(), taken.iter()).unwrap();
+        let obstacle = OwnershipConflict::of(&owner(), taken.iter()).unwrap();
         let Standing::Stalled(Reason::NameConflict, message) = obstacle.standing() else {
             panic!("not stalled")
         };
@@ -196,7 +214,7 @@ mod tests {
             "{message}"
         );
         assert_eq!(
-            Obstacle::of(
+            OwnershipConflict::of(
                 &owner(),
                 [live(ChildKind::Service, Some("ours"), None)].iter()
             ),

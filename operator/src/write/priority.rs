@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Who is writing children.
 #[derive(Debug, Default)]
-pub(crate) struct Precedence {
+pub(crate) struct WritePriority {
     writing: watch::Sender<Writing>,
 }
 
@@ -24,14 +24,14 @@ struct Writing {
 
 /// Somebody writes children until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    precedence: &'a Precedence,
+pub(crate) struct WriteGuard<'a> {
+    priority: &'a WritePriority,
     number: u64,
 }
 
-impl Precedence {
+impl WritePriority {
     /// To be held while children are written.
-    pub(crate) fn take(&self) -> Turn<'_> {
+    pub(crate) fn begin(&self) -> WriteGuard<'_> {
         let mut number = 0;
         self.writing.send_if_modified(|writing| {
             number = writing.next;
@@ -39,14 +39,14 @@ impl Precedence {
             writing.begun.insert(number);
             false
         });
-        Turn {
-            precedence: self,
+        WriteGuard {
+            priority: self,
             number,
         }
     }
 
     /// Waits for those that write children now, not for those that begin later, and never long.
-    pub(crate) async fn give_way(&self) {
+    pub(crate) async fn yield_to_writers(&self) {
         let mut writing = self.writing.subscribe();
         let later = writing.borrow().next;
         let are_done =
@@ -56,9 +56,9 @@ impl Precedence {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
-        self.precedence.writing.send_modify(|writing| {
+        self.priority.writing.send_modify(|writing| {
             writing.begun.remove(&self.number);
         });
     }
@@ -72,24 +72,24 @@ mod tests {
 
     #[tokio::test]
     async fn only_those_that_began_before_are_waited_for() {
-        let precedence = Precedence::default();
-        precedence.give_way().await;
-        let (first, second) = (precedence.take(), precedence.take());
-        let mut waiting = Box::pin(precedence.give_way());
+        let priority = WritePriority::default();
+        priority.yield_to_writers().await;
+        let (first, second) = (priority.begin(), priority.begin());
+        let mut waiting = Box::pin(priority.yield_to_writers());
         assert!((&mut waiting).now_or_never().is_none(), "two are writing");
-        let later = precedence.take();
+        let later = priority.begin();
         drop(second);
         assert!((&mut waiting).now_or_never().is_none(), "one still is");
         drop(first);
         assert!(waiting.now_or_never().is_some(), "the later one is not");
         drop(later);
-        assert!(precedence.writing.borrow().begun.is_empty());
+        assert!(priority.writing.borrow().begun.is_empty());
     }
 
     #[tokio::test]
     async fn nobody_is_silenced() {
-        let precedence = Precedence::default();
-        let _hanging = precedence.take();
-        precedence.give_way().await;
+        let priority = WritePriority::default();
+        let _hanging = priority.begin();
+        priority.yield_to_writers().await;
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     trouble::{self, Troubles},
 };
 
-/// The status after a reconcile that came to its end.
-pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
+/// The status after a reconcile that came to its end, and how the agent stands by it.
+pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Standing) {
     let StatusInput {
         previous,
         agent,
@@ -42,10 +42,11 @@ pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
     condition::references(&mut conditions, agent);
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
-    conditions.summary(standing::standing(input));
+    let standing = standing::standing(input);
+    conditions.summary(standing.clone());
     next.conditions = conditions.finish();
     next.phase = Some(phase::phase(&next, observed));
-    next
+    (next, standing)
 }
 
 /// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API server. Says only that.

@@ -35,7 +35,7 @@ pub(super) struct Call {
     pub(super) current: Option<Arc<Observed>>,
 }
 
-/// Starts the call; its answer triggers the agent. Whether there was anything to ask, and anybody.
+/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to ask.
 pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> bool {
     let (Some(synthesizer), Some(instructions)) = (
         ctx.synthesis.synthesizer.clone(),
@@ -44,7 +44,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         return false;
     };
     let uid = &agent.owner.uid;
-    ctx.synthesis.attempted(uid);
+    ctx.synthesis.record_attempt(uid);
     let span = tracing::info_span!(
         "create_agent",
         otel.name = format!("create_agent {}", agent.name),
@@ -133,7 +133,8 @@ async fn previous(
     let Some(current) = current else {
         return Ok(None);
     };
-    crate::write::revisions::read(ctx, &current)
+    ctx.writer
+        .read_revision(&current)
         .await
         .map_err(|error| Failure {
             kind: FailureKind::Retryable,

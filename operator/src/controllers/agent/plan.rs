@@ -15,13 +15,10 @@ use langop_desired::{
 };
 
 use super::{
-    answer::Settled,
     call::{self, Call},
+    record::Recorded,
 };
-use crate::{
-    context::{Context, now},
-    controllers::outcome::backoff,
-};
+use crate::context::{Context, now};
 
 /// What is to be done about the code, and what is to be recorded of it.
 pub(super) struct Plan {
@@ -33,22 +30,18 @@ pub(super) struct Plan {
 }
 
 /// Decides.
-pub(super) fn plan(
-    ctx: &Context,
-    agent: &ValidatedAgent,
-    settled: &Settled,
-    codes: &[Arc<Observed>],
-) -> Plan {
+pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -> Plan {
     let uid = &agent.owner.uid;
-    let info = settled.info.clone();
-    let came_back = ctx.synthesis.came_back(uid);
+    let info = recorded.info.clone();
+    let codes = &recorded.observed.codes;
+    let reconnected = ctx.synthesis.reconnected_since(uid);
     let decision = decide::decide(
         agent,
         &info,
         codes,
-        settled.in_flight.as_ref(),
-        came_back,
-        &backoff(ctx),
+        recorded.in_flight.as_ref(),
+        reconnected,
+        &ctx.synthesis_backoff(),
         now(),
     );
     let as_is = |decision, info| Plan {
@@ -73,7 +66,7 @@ pub(super) fn plan(
         return disabled(ctx, agent, info, decision.code().cloned());
     }
     let about = InFlight::of(agent);
-    if let Some(pause) = ctx.synthesis.has_to_wait(uid, &about.question()) {
+    if let Some(pause) = ctx.synthesis.retry_after(uid, &about.question()) {
         // Longer than the back-off says.
         let decision = Decision::BackingOff {
             due: due(now(), pause),
