@@ -2,60 +2,49 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use langop_desired::backoff::Backoff;
 
 use crate::{
-    accepted::Accepted,
-    attest::Attestor,
-    backoff::Backoffs,
-    events::Events,
-    index::Index,
-    kind::Kind,
-    metrics::Metrics,
-    objects::Stores,
-    precedence::Precedence,
-    readiness::Readiness,
+    cache::{Cache, kind::Kind, triggers::Target},
+    run::{backoff::Backoffs, metrics::Metrics, readiness::Readiness},
     settings::Settings,
-    synthesis::Synthesis,
-    triggers::{Target, Triggers},
+    synthesis::{attest::Attestor, calls::Synthesis},
+    write::{Writer, events::EventPublisher, priority::WritePriority},
 };
 
 /// Shared by all tasks.
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) client: Client,
-    pub(crate) stores: Stores,
-    pub(crate) index: Index,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) readiness: Readiness,
-    pub(crate) triggers: Triggers,
-    /// Objects whose reconcile failed.
-    pub(crate) failing: Backoffs,
-    /// Objects that somebody refuses, or whose names somebody has.
-    pub(crate) refused: Backoffs,
-    pub(crate) events: Events,
+    /// Back-off for objects whose reconcile failed.
+    pub(crate) error_backoff: Backoffs,
+    /// Back-off for objects that the API server rejects or whose child names are taken.
+    pub(crate) rejection_backoff: Backoffs,
+    pub(crate) writer: Writer,
+    pub(crate) events: EventPublisher,
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
-    pub(crate) accepted: Accepted,
     /// Signs the code that this process stores.
     pub(crate) attestor: Attestor,
-    /// Of agents.
-    pub(crate) precedence: Precedence,
+    /// Agents' children before their statuses and events.
+    pub(crate) priority: WritePriority,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.
     pub(crate) counted: Mutex<HashMap<String, Instant>>,
-    /// Held while a namespace's baseline is looked for and written, so that of many at once only one does.
-    pub(crate) baselines: tokio::sync::Mutex<()>,
 }
 
 impl Context {
     /// Drops what is remembered of a resource that is gone.
     pub(crate) fn forget(&self, target: &Target, uid: Option<&str>) {
-        self.failing.forget(target);
-        self.refused.forget(target);
+        self.error_backoff.forget(target);
+        self.rejection_backoff.forget(target);
         if target.kind == Kind::Cluster {
             self.counted
                 .lock()
@@ -64,6 +53,14 @@ impl Context {
         }
         if let Some(uid) = uid {
             self.synthesis.forget(uid);
+        }
+    }
+
+    /// The pauses after failed calls of the synthesizer.
+    pub(crate) fn synthesis_backoff(&self) -> Backoff {
+        Backoff {
+            initial: self.settings.backoff_initial,
+            max: self.settings.backoff_max,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
 
+use kube::runtime::watcher;
+use langop_desired::conditions::{Invalid, Standing};
+
 /// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
 /// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
 /// reconcile but an outcome, see [`Refusal`].
@@ -61,6 +64,33 @@ impl ReconcileError {
     }
 }
 
+/// Why a reconcile did not get to its end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The object cannot be carried out as things are; its status says so.
+    Blocked(Standing),
+    /// The API server could not be asked or told; the reconcile is tried again.
+    Failed(ReconcileError),
+}
+
+impl From<Standing> for Stopped {
+    fn from(standing: Standing) -> Self {
+        Self::Blocked(standing)
+    }
+}
+
+impl From<Invalid> for Stopped {
+    fn from(invalid: Invalid) -> Self {
+        Self::Blocked(invalid.into())
+    }
+}
+
+impl From<ReconcileError> for Stopped {
+    fn from(error: ReconcileError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// The API server refuses an object for good reasons; somebody must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) String);
@@ -99,6 +129,16 @@ fn is_of_uid(status: &kube::core::Status) -> bool {
     causes
         .into_iter()
         .any(|cause| cause.field == "metadata.uid")
+}
+
+/// Logs why a watch broke off. It goes on by itself, after a pause.
+pub(crate) fn watch_interrupted(watch: &str, error: &watcher::Error) {
+    match error {
+        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) => {
+            tracing::warn!(watch, error = %chain(source), "cannot watch; trying again");
+        }
+        other => tracing::debug!(watch, error = %chain(other), "watch interrupted"),
+    }
 }
 
 /// Longest message taken over from elsewhere, in bytes: conditions and events are for people.

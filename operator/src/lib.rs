@@ -8,44 +8,15 @@ pub mod cli;
 pub mod crds;
 pub mod settings;
 
-mod accepted;
-mod admin;
-mod apply;
-mod attest;
-mod backoff;
-mod budget;
-mod child;
-mod client;
-mod code;
+mod cache;
 mod context;
 mod controllers;
-mod dereference;
 mod error;
-mod events;
-mod fence;
-mod gone;
-mod index;
-mod kind;
 mod leader;
-mod lease;
-mod metrics;
-mod objects;
-mod operator;
-mod ownership;
-mod pace;
-mod precedence;
-mod readiness;
-mod replicas;
-mod request;
-mod resolver;
-mod runner;
-mod status;
+mod run;
 mod synthesis;
-mod synthesizer;
-mod telemetry;
-mod triggers;
-mod undecodable;
 mod watch;
+mod write;
 
 use anyhow::Context as _;
 use cli::{Cli, Command};
@@ -59,8 +30,9 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Crds => print(&crds::yaml()?),
         Command::Run(args) => {
             let settings = settings::Settings::try_from(*args)?;
-            let _telemetry = telemetry::install(&settings).context("telemetry cannot be set up")?;
-            operator::run(settings).await?;
+            let _telemetry =
+                run::telemetry::install(&settings).context("telemetry cannot be set up")?;
+            run::operator::run(settings).await?;
         }
     }
     Ok(())

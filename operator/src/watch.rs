@@ -1,4 +1,4 @@
-//! Feeds the stores and the index from watches, one for each kind and namespace, and triggers whoever a change concerns.
+//! Feeds the cache from watches, one for each kind and namespace.
 //!
 //! A list that comes again (after a lost connection) is merged: what it repeats changes nothing; what was there before it began and is not
 //! in it is gone. What we wrote ourselves meanwhile may be too new for it.
@@ -8,7 +8,6 @@ use std::{collections::HashMap, pin::pin, sync::Arc};
 use futures::StreamExt as _;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::DynamicObject,
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt as _,
@@ -17,22 +16,21 @@ use kube::{
 };
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
-    names::labels,
 };
-use langop_desired::{
-    digest,
-    observed::{ChildKind, Observed},
-};
+use langop_desired::observed::ChildKind;
 use tokio::task::JoinSet;
 
 use crate::{
-    child,
+    cache::{
+        child,
+        index::Key,
+        kind::Kind,
+        objects::{Guard, Stored},
+        triggers::Target,
+    },
     context::Context,
-    index::{self, Index, Key},
-    kind::Kind,
-    objects::{self, Change, Guard, Stored},
+    error::watch_interrupted,
     settings::Scope,
-    triggers::{self, Target},
 };
 
 /// The namespaces to watch one by one; a single `None` is everywhere.
@@ -143,7 +141,7 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                let known = K::objects(&ctx.stores).list(place.as_deref());
+                let known = K::objects(&ctx.cache.stores).list(place.as_deref());
                 before = known
                     .into_iter()
                     .map(|object| (object.uid(), object))
@@ -151,154 +149,27 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
             }
             Ok(Event::InitApply(object)) => {
                 before.remove(&object.uid());
-                took(&ctx, object);
+                ctx.cache.upsert(object);
             }
             Ok(Event::Apply(object)) => {
-                took(&ctx, object);
+                ctx.cache.upsert(object);
             }
-            Ok(Event::Delete(object)) => lost(&ctx, &object),
+            Ok(Event::Delete(object)) => remove(&ctx, &object),
             Ok(Event::InitDone) => {
                 for (_, gone) in before.drain() {
-                    lost(&ctx, &gone);
+                    remove(&ctx, &gone);
                 }
                 ctx.readiness.listed(&name);
             }
-            Err(error) => interrupted(&name, &error),
+            Err(error) => watch_interrupted(&name, &error),
         }
     }
 }
 
-/// Takes one of ours and triggers it, and whom it concerns, if it is news; whether it is.
-pub(crate) fn took<K: Stored>(ctx: &Context, object: Guard<K>) -> bool {
-    let target = triggers::target_of(&object);
-    let is_news = take(ctx, object) == News::Some;
-    if is_news {
-        ctx.triggers.send(target);
+fn remove<K: Stored>(ctx: &Context, object: &Guard<K>) {
+    if let Some(old) = ctx.cache.remove(object) {
+        ctx.forget(&Target::of(&*old), old.uid().as_deref());
     }
-    is_news
-}
-
-/// Whether an object brought anything that the store did not have.
-#[derive(PartialEq, Eq)]
-enum News {
-    Some,
-    None,
-}
-
-/// Takes one of ours, from a watch or from the answer to our own status write, and triggers the others it concerns. The watch brings
-/// the answer again, as nothing new: so whoever sees a version first must tell.
-fn take<K: Stored>(ctx: &Context, object: Guard<K>) -> News {
-    let target = triggers::target_of(&object);
-    let new = object.clone();
-    let old = match K::objects(&ctx.stores).upsert(object) {
-        Change::Known => return News::None,
-        Change::Stale => None,
-        Change::Changed { old } => old,
-    };
-    if ctx.triggers.is_open() {
-        ctx.triggers
-            .send_all(concerned(ctx, &target, old.as_deref(), Some(&new)));
-    }
-    News::Some
-}
-
-/// Takes the answer to our own status write. Whoever wrote knows what it says, unless it brings what somebody else wrote meanwhile (than
-/// `written`): the watch may bring that no more, because the answer is newer.
-pub(crate) fn take_own<K: Stored>(ctx: &Context, mut answer: Guard<K>, written: &K) {
-    // What is written is as the store has it.
-    objects::strip(&mut answer);
-    let (after, before) = (answer.meta(), written.meta());
-    let is_news = after.generation != before.generation
-        || after.deletion_timestamp != before.deletion_timestamp
-        || after.annotations != before.annotations;
-    let target = triggers::target_of(&answer);
-    take(ctx, answer);
-    if is_news {
-        ctx.triggers.send(target);
-    }
-}
-
-fn lost<K: Stored>(ctx: &Context, object: &Guard<K>) {
-    let Some(old) = K::objects(&ctx.stores).remove(object) else {
-        return;
-    };
-    let target = triggers::target_of(&*old);
-    ctx.forget(&target, old.uid().as_deref());
-    if ctx.triggers.is_open() {
-        ctx.triggers
-            .send_all(concerned(ctx, &target, Some(&old), None));
-    }
-}
-
-/// Whom a change of one of ours concerns beside itself.
-fn concerned<K: Stored>(
-    ctx: &Context,
-    target: &Target,
-    old: Option<&Guard<K>>,
-    new: Option<&Guard<K>>,
-) -> Vec<Target> {
-    let namespace = target.namespace.as_deref().unwrap_or_default();
-    let mut targets = Vec::new();
-    if old.is_none() || new.is_none() {
-        targets.extend(triggers::namesakes(target.kind, namespace, &target.name));
-    }
-    if !matters_to_others(old, new) {
-        return targets;
-    }
-    match target.kind {
-        Kind::Agent => targets.extend(triggers::clusters_of(&ctx.stores, namespace)),
-        Kind::Client => {}
-        Kind::Cluster => {
-            let named = [old, new].into_iter().flatten();
-            for namespace in named.flat_map(|cluster| framed(&ctx.index, cluster)) {
-                targets.extend(triggers::clusters_of(&ctx.stores, &namespace));
-                targets.extend(triggers::framed(&ctx.stores, &namespace));
-            }
-        }
-        Kind::Model | Kind::Persona | Kind::Tool => {
-            targets.extend(triggers::referring(
-                &ctx.stores,
-                target.kind,
-                namespace,
-                &target.name,
-            ));
-        }
-    }
-    targets.retain(|other| other != target);
-    targets.sort();
-    targets.dedup();
-    targets
-}
-
-/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
-fn framed<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
-    if let Ok(readable) = &cluster.0 {
-        return readable.framed_namespace().into_iter().collect();
-    }
-    let name = cluster.name_any();
-    let names_it =
-        |namespace: &Observed| namespace.labels.get(labels::CLUSTER) == Some(name.as_str());
-    index
-        .keys(ChildKind::Namespace, None)
-        .into_iter()
-        .filter_map(|(key, _)| index.get(key.kind, &key.namespace, &key.name))
-        .filter(|namespace| names_it(namespace))
-        .map(|namespace| namespace.name.clone())
-        .chain([name.clone()])
-        .collect()
-}
-
-/// Whether others read what changed: its existence, its spec, or that part of its status that they use.
-fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
-    let (Some(old), Some(new)) = (old, new) else {
-        return true;
-    };
-    let (Ok(before), Ok(after)) = (&old.0, &new.0) else {
-        return true;
-    };
-    old.meta().generation != new.meta().generation
-        || old.uid() != new.uid()
-        || !before.same_for_others(after)
 }
 
 async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
@@ -310,58 +181,28 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                let known = ctx.index.keys(kind, place.as_deref());
+                let known = ctx.cache.index.keys(kind, place.as_deref());
                 before = known.into_iter().map(|(key, uid)| (uid, key)).collect();
             }
             Ok(Event::InitApply(object)) => {
                 before.remove(object.meta().uid.as_deref().unwrap_or_default());
-                concern(&ctx, &ingest(&ctx, kind, object));
+                ctx.cache.observe_child(kind, object);
             }
-            Ok(Event::Apply(object)) => concern(&ctx, &ingest(&ctx, kind, object)),
+            Ok(Event::Apply(object)) => ctx.cache.observe_child(kind, object),
             Ok(Event::Delete(object)) => {
                 let namespace = object.namespace().unwrap_or_default();
                 let key = Key::new(kind, &namespace, &object.name_any());
                 let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version());
-                concern(&ctx, &ctx.index.remove(&key, &uid, version.as_deref()));
+                ctx.cache.observe_end(&key, &uid, version.as_deref());
             }
             Ok(Event::InitDone) => {
                 for (uid, key) in before.drain() {
-                    concern(&ctx, &ctx.index.remove(&key, &uid, None));
+                    ctx.cache.observe_end(&key, &uid, None);
                 }
                 ctx.readiness.listed(&name);
             }
-            Err(error) => interrupted(&name, &error),
+            Err(error) => watch_interrupted(&name, &error),
         }
-    }
-}
-
-fn concern(ctx: &Context, change: &index::Change) {
-    if let index::Change::Gone(old) = change {
-        ctx.accepted.forget(&old.uid);
-    }
-    if ctx.triggers.is_open() {
-        ctx.triggers.send_all(triggers::of_child(change));
-        ctx.triggers
-            .send_all(triggers::of_baseline(&ctx.stores, change));
-    }
-}
-
-/// Puts a live child into the index: from a watch, or from the answer to one of our own writes.
-pub(crate) fn ingest(ctx: &Context, kind: ChildKind, object: DynamicObject) -> index::Change {
-    let version = object.metadata.resource_version.clone();
-    match digest::reduce_object(kind, object) {
-        Some(observed) => ctx.index.upsert(observed, version.as_deref()),
-        None => index::Change::None,
-    }
-}
-
-/// The watch goes on by itself, after a pause.
-pub(crate) fn interrupted(watch: &str, error: &watcher::Error) {
-    match error {
-        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) => {
-            tracing::warn!(watch, error = %crate::error::chain(source), "cannot watch; trying again");
-        }
-        other => tracing::debug!(watch, error = %crate::error::chain(other), "watch interrupted"),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn built(spec: &Value) -> Built {
     }))
     .unwrap();
     let settings = Settings::default();
-    let validated = model::validate(&model, &[], None, &settings).unwrap();
+    let validated = model::validate(&model, None, &settings).unwrap();
     let children = model::build(&validated, &settings);
     let template = children.deployments[0].spec.clone().unwrap().template;
     let container = template.spec.unwrap().containers.remove(0);

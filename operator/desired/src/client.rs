@@ -23,7 +23,6 @@ use crate::{
     env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
-    observed::ChildKind,
     pod::{self, ContainerInput, PodInput},
     reach::{Pods, Reach, network_policy, reach},
     references::{References, ToolView, service_url},
@@ -64,13 +63,11 @@ impl From<References> for Usable {
     }
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and tools of the same name, `taken`
-/// the names of children that are somebody else's.
+/// Checks what the API server could not: `namesakes` are the agents and tools of the same name.
 pub fn validate(
     client: &LanguageClient,
     references: Usable,
     namesakes: &[Namesake],
-    taken: &[(ChildKind, String)],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedClient, Invalid> {
@@ -84,9 +81,6 @@ pub fn validate(
             reason: Reason::NameConflict,
             message,
         });
-    }
-    if let Some(conflict) = Invalid::name_conflict(taken) {
-        return Err(conflict);
     }
     let owner = owner_of(client).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     let spec = client.spec.clone();

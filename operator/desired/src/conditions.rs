@@ -15,10 +15,7 @@ use langop_api::{
     model::ServicePhase,
 };
 
-use crate::{
-    observed::{ChildKind, DeploymentFacts},
-    trouble::Troubles,
-};
+use crate::{observed::DeploymentFacts, trouble::Troubles};
 
 /// The status of one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,22 +66,6 @@ impl Invalid {
             reason: Reason::InvalidSpec,
             message: message.into(),
         }
-    }
-
-    /// The problem that names needed for children are taken by objects of somebody else, if any are.
-    pub fn name_conflict(taken: &[(ChildKind, String)]) -> Option<Self> {
-        let mut names: Vec<String> = taken
-            .iter()
-            .map(|(kind, name)| format!("{kind:?} '{name}'"))
-            .collect();
-        names.sort_unstable();
-        (!names.is_empty()).then(|| Self {
-            reason: Reason::NameConflict,
-            message: format!(
-                "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
-                names.join(", ")
-            ),
-        })
     }
 }
 

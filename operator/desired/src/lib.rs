@@ -11,6 +11,7 @@ pub mod client;
 pub mod cluster;
 pub mod conditions;
 pub mod digest;
+mod endpoint;
 pub mod env;
 pub mod frame;
 pub mod hash;

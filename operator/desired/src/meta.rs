@@ -31,6 +31,14 @@ pub fn owner_of<K: Resource<DynamicType = ()>>(object: &K) -> Option<Owner> {
     })
 }
 
+/// Digits of the content's hash in the name of a code ConfigMap.
+const NAME_DIGITS: usize = 12;
+
+/// The end of the name of a code ConfigMap whose content has that hash.
+pub(crate) fn code_name_end(content: &str) -> String {
+    format!("-code-{}", &content[..NAME_DIGITS])
+}
+
 /// Metadata of a child. With an owner it gets the controlling reference, so that the garbage collector removes it with its owner.
 pub fn object_meta(
     name: &str,

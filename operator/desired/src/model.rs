@@ -26,7 +26,6 @@ use crate::{
     conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
     env, hash,
     meta::{self, Component, owner_of},
-    observed::ChildKind,
     pod::{self, ContainerInput, PodInput, ResourceDefaults},
     reach::{Image, Pods, Reach, network_policy, reach},
     references::{MODEL_PORT, ModelView},
@@ -81,16 +80,12 @@ fn policy_name(model: &str) -> String {
     format!("{model}.proxy")
 }
 
-/// Checks what the API server could not; `taken` are the names of children that are somebody else's.
+/// Checks what the API server could not.
 pub fn validate(
     model: &LanguageModel,
-    taken: &[(ChildKind, String)],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedModel, Invalid> {
-    if let Some(conflict) = Invalid::name_conflict(taken) {
-        return Err(conflict);
-    }
     let owner = owner_of(model).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     let spec = model.spec.clone();
     if spec.provider == ModelProvider::Ollama && spec.endpoint.is_none() && spec.image.is_none() {

@@ -112,8 +112,6 @@ fn is_disabled(status: &LanguagePersonaStatus) -> bool {
 pub enum Outcome {
     /// Nothing, and its snapshot is that of the spec.
     Done,
-    /// Nothing, and it waits for a call or for the next attempt.
-    Waiting,
     /// A call begins.
     Attempt,
     /// It was condensed to this text.
@@ -132,9 +130,6 @@ pub fn status(
 ) -> LanguagePersonaStatus {
     let previous = persona.status.clone().unwrap_or_default();
     let generation = persona.metadata.generation.unwrap_or_default();
-    if *outcome == Outcome::Waiting {
-        return previous;
-    }
     let hash = hash::persona(&persona.spec);
     let attempts = attempts_for(&previous, &hash);
     let mut next = LanguagePersonaStatus {
@@ -142,7 +137,7 @@ pub fn status(
         ..previous.clone()
     };
     match outcome {
-        Outcome::Done | Outcome::Waiting | Outcome::Distilled(_) => forget_attempts(&mut next),
+        Outcome::Done | Outcome::Distilled(_) => forget_attempts(&mut next),
         Outcome::Attempt => {
             next.attempts = Some(attempts.saturating_add(1));
             next.attempted_hash = Some(hash.clone());
@@ -157,7 +152,7 @@ pub fn status(
     let prompt = match outcome {
         Outcome::Distilled(prompt) => Some(prompt.clone()),
         Outcome::Disabled(_) => Some(stand_in(&persona.spec)),
-        Outcome::Done | Outcome::Waiting | Outcome::Attempt | Outcome::Failed(_) => None,
+        Outcome::Done | Outcome::Attempt | Outcome::Failed(_) => None,
     };
     if let Some(prompt) = prompt {
         next.distilled = Some(snapshot(&persona.spec, hash, prompt));
@@ -185,7 +180,7 @@ fn conditions(
     mut conditions: Conditions,
 ) -> Vec<Condition> {
     let standing = match outcome {
-        Outcome::Done | Outcome::Waiting | Outcome::Distilled(_) => {
+        Outcome::Done | Outcome::Distilled(_) => {
             Standing::Ready(Reason::Distilled, "the persona is condensed".into())
         }
         // What stood in still does while it is tried again.
@@ -353,7 +348,6 @@ mod tests {
             shape(&first),
             (PersonaPhase::Failed, Some(1), Some("1".into()))
         );
-        assert_eq!(after(&first, &Outcome::Waiting, 101), first);
         let Decision::BackingOff { due } = decision(&first, 101) else {
             panic!("{:?}", decision(&first, 101))
         };

@@ -23,14 +23,11 @@ use langop_api::{
 use crate::{
     agent::ClusterView,
     conditions::Invalid,
+    endpoint::Endpoint,
     ingress, meta, policy,
     references::{MODEL_PORT, References},
     settings::Settings,
 };
-
-mod endpoint;
-
-use endpoint::Endpoint;
 
 /// The name of the policy that closes a namespace's pods of ours. With a dot, which the names of agents, tools and clients do not have.
 pub const BASELINE: &str = "langop.baseline";

@@ -21,7 +21,6 @@ use crate::{
     env,
     meta::{self, Component, owner_of},
     namesake::{self, NamedKind, Namesake},
-    observed::ChildKind,
     pod::{self, ContainerInput, PodInput, RootFilesystem},
     reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
@@ -41,12 +40,10 @@ pub struct ValidatedTool {
     spec: LanguageToolSpec,
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and clients of the same name, `taken` the names of children that are
-/// somebody else's.
+/// Checks what the API server could not: `namesakes` are the agents and clients of the same name.
 pub fn validate(
     tool: &LanguageTool,
     namesakes: &[Namesake],
-    taken: &[(ChildKind, String)],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedTool, Invalid> {
@@ -56,9 +53,6 @@ pub fn validate(
             reason: Reason::NameConflict,
             message,
         });
-    }
-    if let Some(conflict) = Invalid::name_conflict(taken) {
-        return Err(conflict);
     }
     let owner = owner_of(tool).ok_or_else(|| Invalid::spec("the object has no uid yet"))?;
     let spec = tool.spec.clone();

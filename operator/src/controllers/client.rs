@@ -1,90 +1,73 @@
 //! LanguageClient: a front end over models and tools.
 
-use std::sync::Arc;
-
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use langop_api::{LanguageClient, LanguageClientStatus};
 use langop_desired::{
     children::{Children, Prepared},
-    client::{self, Usable},
+    client::{self, Usable, ValidatedClient},
     conditions::{self, Standing},
-    namesake::NamedKind,
+    namesake::{NamedKind, Namesake},
     references::References,
-    workload::Rollout,
+    settings::Settings,
 };
 
-use super::service;
-use crate::{
-    context::{Context, now},
-    dereference::InNamespace,
-    error::ReconcileError,
-    runner::{Done, Reconciled},
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
 };
+use crate::context::now;
 
-impl Reconciled for LanguageClient {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
-        let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let settings = &ctx.settings.build;
-        let source = InNamespace::new(&ctx, &namespace);
-        let references =
-            References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
-        let references = Usable::from(references);
-        let namesakes = source.namesakes(NamedKind::Client, &*self);
-        let validated = client::validate(
-            &self,
-            references.clone(),
-            &namesakes,
-            &[],
-            source.frame().as_ref(),
-            settings,
-        );
-        let built = match (validated, client::held(&references)) {
-            (Err(invalid), _) => Err(invalid.into()),
-            (Ok(_), Some(standing)) => Err(standing),
-            (Ok(validated), None) => Ok(client::build(&validated, settings)),
-        };
-        let applying = service::apply(&ctx, &*self, built, &name).await?;
-        let rollout = Rollout {
-            deployment: applying.live.deployment.as_deref(),
-            pods: &applying.live.pods,
-        };
-        let next = client::status(
-            &self,
-            &references,
-            applying.children(),
-            rollout,
-            settings,
-            now(),
-        );
-        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+impl Service for LanguageClient {
+    type References = Usable;
+    type Validated = ValidatedClient;
+
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Usable, Vec<Namesake>) {
+        let spec = &self.spec;
+        let references = References::resolve(&spec.tool_refs, &spec.model_refs, None, namespace);
+        let namesakes = namespace.namesakes(NamedKind::Client, self);
+        (Usable::from(references), namesakes)
     }
 
-    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        let previous = self.status.clone().unwrap_or_default();
-        let generation = self.metadata.generation.unwrap_or_default();
-        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
-        Some(LanguageClientStatus {
+    fn validate(
+        &self,
+        surroundings: &Surroundings<Usable>,
+        settings: &Settings,
+    ) -> Result<ValidatedClient, Standing> {
+        let Surroundings {
+            references,
+            namesakes,
+            cluster,
+        } = surroundings;
+        let valid = client::validate(
+            self,
+            references.clone(),
+            namesakes,
+            cluster.as_ref(),
+            settings,
+        )?;
+        client::held(references).map_or(Ok(valid), Err)
+    }
+
+    fn build(valid: &ValidatedClient, settings: &Settings) -> Children<Prepared> {
+        client::build(valid, settings)
+    }
+
+    fn next_status(&self, input: StatusInput<'_, Self>) -> LanguageClientStatus {
+        let (references, children) = (input.references, input.children);
+        let (rollout, settings) = (input.rollout, input.settings);
+        client::status(self, references, children, rollout, settings, now())
+    }
+
+    fn with_conditions(
+        before: LanguageClientStatus,
+        generation: i64,
+        conditions: Vec<Condition>,
+    ) -> LanguageClientStatus {
+        LanguageClientStatus {
             observed_generation: Some(generation),
             phase: Some(conditions::service_phase(&conditions)),
             conditions,
-            ..previous
-        })
-    }
-
-    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
-        let namespace = self.namespace().unwrap_or_default();
-        let source = InNamespace::new(ctx, &namespace);
-        let references =
-            References::resolve(&self.spec.tool_refs, &self.spec.model_refs, None, &source);
-        let references = Usable::from(references);
-        if client::held(&references).is_some() {
-            return Ok(Children::default());
+            ..before
         }
-        let (settings, frame) = (&ctx.settings.build, source.frame());
-        let validated = client::validate(self, references, &[], &[], frame.as_ref(), settings);
-        Ok(validated.map_or_else(
-            |_| Children::default(),
-            |validated| client::build(&validated, settings).policies(),
-        ))
     }
 }

@@ -6,68 +6,80 @@ use std::{
 };
 
 use kube::ResourceExt as _;
-use langop_api::{
-    LanguageCluster,
-    cluster::{AgentCounts, PodSecurity},
-};
+use langop_api::{LanguageCluster, cluster::AgentCounts};
 use langop_desired::{
-    children::{Applied, Children, Prepared},
+    children::{Children, Prepared},
     cluster::{self, NamespaceUse},
     conditions::Standing,
-    observed::ChildKind,
+    observed::{ChildKind, Observed},
 };
 
-use super::{owner, report};
+use super::publish;
 use crate::{
-    apply::{self, Free},
+    cache::index::Key,
     context::{Context, now},
-    error::ReconcileError,
-    index::Key,
-    runner::{Done, Reconciled},
-    status::{self, Written},
+    error::{ReconcileError, Stopped},
+    run::{
+        outcome::Done,
+        runner::Reconciled,
+        steps::{Step, Steps},
+    },
+    write::{effects::Effects, look::KnownAbsent, ownership::owner},
 };
 
 /// Counts are written at most this often.
 const PACE: Duration = Duration::from_secs(10);
 
 impl Reconciled for LanguageCluster {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
-        let (written, framed) = frame(&ctx, &self).await?;
-        let counted = if framed.is_ok() {
-            count(&ctx, &self)
-        } else {
-            Counted::unchanged(&self)
+    async fn reconcile(
+        self: Arc<Self>,
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> Result<Done, Stopped> {
+        let owner = owner(&*self)?;
+        let absent = &mut KnownAbsent::default();
+        let namespace = Key::new(ChildKind::Namespace, "", &cluster::namespace_of(&self));
+        let looking = ctx.writer.get_live(absent, &namespace);
+        let live = steps.run(Step::Dereference, looking).await?;
+        let valid = steps.check(Step::Validate, || {
+            cluster::validate(&self, &ctx.settings.build)
+        })?;
+        let namespace_use = steps.check(Step::Decide, || decide(ctx, &self, live.as_deref()))?;
+        let (namespace, children) = steps.compute(Step::Build, || {
+            let namespace = cluster::build_namespace(&valid, namespace_use);
+            (namespace, cluster::build(&valid))
+        });
+        let foreign = live
+            .as_deref()
+            .filter(|_| namespace_use == NamespaceUse::AdoptLabelled)
+            .map(cluster::enforced);
+        // Nothing is written before the namespace is certainly ours.
+        let applying = async {
+            ctx.writer.apply_namespace(&namespace, live).await?;
+            ctx.writer
+                .apply_children(&owner, children, &[], absent, effects)
+                .await
         };
-        let next = cluster::status(
-            &self,
-            framed
-                .as_ref()
-                .map(|framed| &framed.children)
-                .map_err(Clone::clone),
-            counted.agents,
-            framed.as_ref().ok().and_then(|framed| framed.foreign),
-            now(),
-        );
-        let status = status::write(&ctx, &*self, &next).await?;
-        if status == Written::Yes && counted.agents != before(&self) {
-            let mut times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
-            times.insert(self.name_any(), Instant::now());
+        let children = steps.run(Step::Apply, applying).await?;
+        let counted = count(ctx, &self);
+        let next = cluster::status(&self, Ok(&children), counted.agents, foreign, now());
+        let writing = ctx.writer.write_status(&*self, &next, effects);
+        let is_written = steps.run(Step::UpdateStatus, writing).await?;
+        if is_written && counted.agents != before(&self) {
+            note_count(ctx, &self);
         }
-        let done = report(&written, status, framed.as_ref().err());
+        publish(ctx, steps, &*self, effects).await;
+        let done = Done::of(effects.changed, None);
         Ok(match counted.again {
-            Some(again) => done.again_in(again),
+            Some(again) => done.requeue_after(again),
             None => done,
         })
     }
 
     fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        Some(cluster::status(
-            self,
-            Err(standing),
-            before(self),
-            None,
-            now(),
-        ))
+        let agents = before(self);
+        Some(cluster::status(self, Err(standing), agents, None, now()))
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
@@ -79,52 +91,15 @@ impl Reconciled for LanguageCluster {
     }
 }
 
-/// What is in the namespace.
-struct Framed {
-    children: Children<Applied>,
-    /// The Pod Security level in effect, where it is another manager's.
-    foreign: Option<PodSecurity>,
-}
-
-/// The namespace and what is in it, or why not. Nothing is written before the namespace is certainly ours.
-async fn frame(
+/// What this cluster may do with its namespace, beside the other clusters.
+fn decide(
     ctx: &Context,
     object: &LanguageCluster,
-) -> Result<(Vec<apply::Written>, Result<Framed, Standing>), ReconcileError> {
-    let not = |standing: Standing| Ok((Vec::new(), Err(standing)));
-    let owner = owner(object)?;
-    let validated = match cluster::validate(object, &ctx.settings.build) {
-        Ok(validated) => validated,
-        Err(invalid) => return not(invalid.into()),
-    };
-    let all = ctx.stores.clusters.list(None);
+    live: Option<&Observed>,
+) -> Result<NamespaceUse, Standing> {
+    let all = ctx.cache.stores.clusters.list(None);
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
-    let live = apply::look(
-        ctx,
-        &mut Free::default(),
-        &Key::new(ChildKind::Namespace, "", &validated.namespace),
-    )
-    .await?;
-    let namespace_use = match cluster::decide(object, others, live.as_deref()) {
-        Ok(namespace_use) => namespace_use,
-        Err(standing) => return not(standing),
-    };
-    let foreign = live
-        .as_deref()
-        .filter(|_| namespace_use == NamespaceUse::AdoptLabelled)
-        .map(cluster::enforced);
-    let namespace = cluster::build_namespace(&validated, namespace_use);
-    if let Err(standing) = apply::namespace(ctx, &namespace, live).await? {
-        return not(standing);
-    }
-    let children = cluster::build(&validated);
-    let (written, children) = apply::children(ctx, &owner, children, &[], &mut Free::default())
-        .await?
-        .settle();
-    Ok((
-        written,
-        children.map(|children| Framed { children, foreign }),
-    ))
+    cluster::decide(object, others, live)
 }
 
 /// Agents to be shown, and when to look again if that is not the whole truth.
@@ -155,14 +130,24 @@ fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
             ..Counted::unchanged(object)
         };
     }
-    let agents = ctx.stores.agents.list(Some(&cluster::namespace_of(object)));
-    let phase = |agent: &crate::objects::Guard<langop_api::LanguageAgent>| {
+    let agents = ctx
+        .cache
+        .stores
+        .agents
+        .list(Some(&cluster::namespace_of(object)));
+    let phase = |agent: &crate::cache::objects::Guard<langop_api::LanguageAgent>| {
         agent.0.as_ref().ok()?.status.as_ref()?.phase
     };
     Counted {
         agents: Some(cluster::count(agents.iter().map(|agent| phase(agent)))),
         again: None,
     }
+}
+
+/// The counts were written now.
+fn note_count(ctx: &Context, object: &LanguageCluster) {
+    let mut times = ctx.counted.lock().unwrap_or_else(PoisonError::into_inner);
+    times.insert(object.name_any(), Instant::now());
 }
 
 /// Until counts may be written again.

@@ -1,73 +1,66 @@
 //! LanguageModel: the proxy through which agents reach an LLM. The operator itself never does.
 
-use std::sync::Arc;
-
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use langop_api::{LanguageModel, LanguageModelStatus};
 use langop_desired::{
     children::{Children, Prepared},
     conditions::{self, Standing},
-    model,
-    workload::Rollout,
+    model::{self, ValidatedModel},
+    namesake::Namesake,
+    settings::Settings,
 };
 
-use super::service;
-use crate::{
-    context::{Context, now},
-    dereference::InNamespace,
-    error::ReconcileError,
-    runner::{Done, Reconciled},
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
 };
+use crate::context::now;
 
-impl Reconciled for LanguageModel {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
-        let settings = &ctx.settings.build;
-        let namespace = self.namespace().unwrap_or_default();
-        let frame = InNamespace::new(&ctx, &namespace).frame();
-        let validated = model::validate(&self, &[], frame.as_ref(), settings);
-        let denied = validated
-            .as_ref()
-            .ok()
-            .and_then(|model| model.denied().cloned());
-        let built = validated.map(|validated| model::build(&validated, settings));
-        let applying =
-            service::apply(&ctx, &*self, built, &model::proxy_name(&self.name_any())).await?;
-        let rollout = Rollout {
-            deployment: applying.live.deployment.as_deref(),
-            pods: &applying.live.pods,
-        };
-        let next = model::status(
-            &self,
-            applying.children(),
-            denied.as_ref(),
-            rollout,
-            settings,
-            now(),
-        );
-        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+impl Service for LanguageModel {
+    type References = ();
+    type Validated = ValidatedModel;
+
+    fn dereference(&self, _namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
+        ((), Vec::new())
     }
 
-    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        let previous = self.status.clone().unwrap_or_default();
-        let generation = self.metadata.generation.unwrap_or_default();
-        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
-        Some(LanguageModelStatus {
+    fn validate(
+        &self,
+        surroundings: &Surroundings<()>,
+        settings: &Settings,
+    ) -> Result<ValidatedModel, Standing> {
+        Ok(model::validate(
+            self,
+            surroundings.cluster.as_ref(),
+            settings,
+        )?)
+    }
+
+    fn build(valid: &ValidatedModel, settings: &Settings) -> Children<Prepared> {
+        model::build(valid, settings)
+    }
+
+    fn deployment_name(&self) -> String {
+        model::proxy_name(&self.name_any())
+    }
+
+    fn next_status(&self, input: StatusInput<'_, Self>) -> LanguageModelStatus {
+        let denied = input.valid.and_then(ValidatedModel::denied);
+        let (rollout, settings) = (input.rollout, input.settings);
+        model::status(self, input.children, denied, rollout, settings, now())
+    }
+
+    fn with_conditions(
+        before: LanguageModelStatus,
+        generation: i64,
+        conditions: Vec<Condition>,
+    ) -> LanguageModelStatus {
+        LanguageModelStatus {
             observed_generation: Some(generation),
             phase: Some(conditions::service_phase(&conditions)),
             conditions,
-            ..previous
-        })
-    }
-
-    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
-        let settings = &ctx.settings.build;
-        let namespace = self.namespace().unwrap_or_default();
-        let frame = InNamespace::new(ctx, &namespace).frame();
-        Ok(
-            model::validate(self, &[], frame.as_ref(), settings).map_or_else(
-                |_| Children::default(),
-                |validated| model::build(&validated, settings).policies(),
-            ),
-        )
+            ..before
+        }
     }
 }

@@ -9,7 +9,7 @@ use langop_api::{
 };
 use langop_desired::{
     conditions, hash,
-    persona::{self, Decision, Outcome as Step, Synthesizer as Endpoints},
+    persona::{self, Decision, Outcome as Distillation, Synthesizer as Endpoints},
 };
 use langop_proto::{
     limits,
@@ -17,91 +17,186 @@ use langop_proto::{
 };
 use tracing::Instrument as _;
 
-use super::{MOMENT, again_at, backoff, owner};
+use super::publish;
 use crate::{
+    cache::{kind::Kind, objects::Stores, triggers::Target},
     context::{Context, now},
-    error::ReconcileError,
-    events::Severity,
-    objects::Stores,
-    runner::{Done, Outcome, Reconciled},
-    status::{self, Written},
-    synthesis::Stand,
-    synthesizer::{Failure, FailureKind, Synthesizer},
-    triggers::{self, Target},
+    error::Stopped,
+    run::{
+        outcome::{Done, MIN_REQUEUE, Outcome},
+        runner::Reconciled,
+        steps::{Step, Steps},
+    },
+    synthesis::{
+        calls::CallState,
+        client::Synthesizer,
+        failure::{Failure, FailureKind},
+    },
+    write::{effects::Effects, ownership::owner},
 };
 
 impl Reconciled for LanguagePersona {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
+    async fn reconcile(
+        self: Arc<Self>,
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> Result<Done, Stopped> {
         let uid = owner(&*self)?.uid;
         let hash = hash::persona(&self.spec);
-        let in_flight = match ctx.synthesis.personas.stand(&uid) {
-            Stand::Answered(about, answer) if about == hash => {
-                return settle(&ctx, &self, &uid, &answer).await;
-            }
-            Stand::Answered(..) => {
-                // The text has moved on meanwhile.
-                ctx.synthesis.personas.dealt_with(&uid);
-                None
-            }
-            // One call at a time, even for another text.
-            Stand::UnderWay(about) if about != hash => return Ok(Outcome::Waiting.into()),
-            Stand::UnderWay(about) => Some(about),
-            Stand::None => None,
+        let call = steps.compute(Step::Record, || take_answer(ctx, &uid, &hash));
+        let plan = steps.compute(Step::Decide, || plan(ctx, &self, &uid, &hash, &call));
+        let Some(outcome) = plan.outcome else {
+            return Ok(plan.done);
         };
-        let endpoints = if ctx.synthesis.came_back(&uid) {
-            Endpoints::Changed
-        } else {
-            Endpoints::Same
-        };
-        match persona::decide(
-            &self,
-            in_flight.as_deref(),
-            endpoints,
-            &backoff(&ctx),
-            now(),
-        ) {
-            Decision::Done => Ok(outcome(record(&ctx, &self, &Step::Done).await?)),
-            Decision::InFlight => Ok(Outcome::Waiting.into()),
-            Decision::BackingOff { due } => Ok(again_at(Outcome::Waiting.into(), Some(due))),
-            Decision::Distill => {
-                let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
-                    return stand_in(&ctx, &self, &hash).await;
-                };
-                match ctx.synthesis.has_to_wait(&uid, &hash) {
-                    // Longer than the back-off says.
-                    Some(pause) => Ok(Done::from(Outcome::Waiting).again_in(pause)),
-                    None => distill(&ctx, &self, uid, hash, synthesizer).await,
-                }
+        let next = persona::status(&self, &outcome, now());
+        let writing = ctx.writer.write_status(&*self, &next, effects);
+        steps.run(Step::UpdateStatus, writing).await?;
+        if let Call::Answered(answer) = &call {
+            acknowledge(ctx, &uid, hash.clone(), answer);
+            announce(&self, &outcome, effects);
+        }
+        publish(ctx, steps, &*self, effects).await;
+        if let Some(synthesizer) = plan.ask {
+            steps.compute(Step::FollowUp, || {
+                start_call(ctx, &self, &uid, hash, synthesizer);
+            });
+        }
+        Ok(match plan.done.outcome {
+            Outcome::Unchanged => Done::of(effects.changed, None),
+            _ => plan.done,
+        })
+    }
+}
+
+/// The call for this persona.
+enum Call {
+    None,
+    /// For its text, or, `false`, for another one.
+    Running(bool),
+    Answered(Arc<Result<String, Failure>>),
+}
+
+/// The state of the call. An answer about another text is dropped: the text has moved on meanwhile.
+fn take_answer(ctx: &Context, uid: &str, hash: &str) -> Call {
+    match ctx.synthesis.personas.state(uid) {
+        CallState::Idle => Call::None,
+        CallState::Running(about) => Call::Running(about == hash),
+        CallState::Done(about, answer) if about == hash => Call::Answered(answer),
+        CallState::Done(..) => {
+            ctx.synthesis.personas.acknowledge(uid);
+            Call::None
+        }
+    }
+}
+
+/// What is to be done.
+struct Plan {
+    /// What the status is to say has happened; `None`: it stays as it is.
+    outcome: Option<Distillation>,
+    /// Whom to ask, once that is in the status.
+    ask: Option<Arc<Synthesizer>>,
+    /// How the reconcile ends; if unchanged, the status may still be written.
+    done: Done,
+}
+
+impl Plan {
+    fn wait(done: Done) -> Self {
+        Self {
+            outcome: None,
+            ask: None,
+            done,
+        }
+    }
+
+    fn tell(outcome: Distillation, done: impl Into<Done>) -> Self {
+        Self {
+            outcome: Some(outcome),
+            ask: None,
+            done: done.into(),
+        }
+    }
+}
+
+fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &Call) -> Plan {
+    let in_flight = match call {
+        Call::Answered(answer) => {
+            // The next look finds the pause: in the status, or as the synthesizer asked.
+            let done = Done::from(Outcome::Changed).requeue_after(MIN_REQUEUE);
+            return Plan::tell(outcome_of(answer), done);
+        }
+        // One call at a time, even for another text.
+        Call::Running(false) => return Plan::wait(Outcome::Waiting.into()),
+        Call::Running(true) => Some(hash),
+        Call::None => None,
+    };
+    let endpoints = if ctx.synthesis.reconnected_since(uid) {
+        Endpoints::Changed
+    } else {
+        Endpoints::Same
+    };
+    let backoff = ctx.synthesis_backoff();
+    match persona::decide(persona, in_flight, endpoints, &backoff, now()) {
+        Decision::Done => Plan::tell(Distillation::Done, Outcome::Unchanged),
+        Decision::InFlight => Plan::wait(Outcome::Waiting.into()),
+        Decision::BackingOff { due } => {
+            Plan::wait(Done::from(Outcome::Waiting).requeue_at(Some(due)))
+        }
+        Decision::Distill => {
+            let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
+                return stand_in(persona, hash);
+            };
+            match ctx.synthesis.retry_after(uid, hash) {
+                // Longer than the back-off says.
+                Some(pause) => Plan::wait(Done::from(Outcome::Waiting).requeue_after(pause)),
+                None => Plan {
+                    ask: Some(synthesizer),
+                    ..Plan::tell(Distillation::Attempt, Outcome::Changed)
+                },
             }
         }
     }
 }
 
-fn outcome(written: Written) -> Done {
-    match written {
-        Written::Yes => Outcome::Changed.into(),
-        Written::No => Outcome::Unchanged.into(),
+fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
+    match answer {
+        Ok(prompt) => Distillation::Distilled(prompt.clone()),
+        Err(failure) if failure.kind == FailureKind::Disabled => {
+            Distillation::Disabled(failure.message.clone())
+        }
+        Err(failure) => Distillation::Failed(failure.message.clone()),
     }
 }
 
-async fn record(
-    ctx: &Context,
-    persona: &LanguagePersona,
-    step: &Step,
-) -> Result<Written, ReconcileError> {
-    status::write(ctx, persona, &persona::status(persona, step, now())).await
+/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
+fn stand_in(persona: &LanguagePersona, hash: &str) -> Plan {
+    let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
+    if stands && is_disabled(persona.status.as_ref()) {
+        return Plan::wait(Outcome::Unchanged.into());
+    }
+    let why = "the operator runs without a synthesizer (LANGOP_SYNTHESIZER_ENDPOINT)";
+    Plan::tell(Distillation::Disabled(why.to_owned()), Outcome::Unchanged)
 }
 
-/// Records the attempt, then makes the call in a task of its own.
-async fn distill(
+/// The answer is in the status, and is never taken again.
+fn acknowledge(ctx: &Context, uid: &str, hash: String, answer: &Result<String, Failure>) {
+    ctx.synthesis.personas.acknowledge(uid);
+    let retry_after = answer
+        .as_ref()
+        .err()
+        .and_then(|failure| failure.retry_after);
+    ctx.synthesis.set_retry_after(uid, hash, retry_after);
+}
+
+/// Makes the call, whose attempt is recorded, in a task of its own.
+fn start_call(
     ctx: &Arc<Context>,
     persona: &LanguagePersona,
-    uid: String,
+    uid: &str,
     hash: String,
     synthesizer: Arc<Synthesizer>,
-) -> Result<Done, ReconcileError> {
-    record(ctx, persona, &Step::Attempt).await?;
-    ctx.synthesis.attempted(&uid);
+) {
+    ctx.synthesis.record_attempt(uid);
     let request = request(persona);
     let (metrics, started) = (ctx.metrics.clone(), Instant::now());
     let namespace = persona.namespace().unwrap_or_default();
@@ -115,17 +210,15 @@ async fn distill(
         answer.and_then(usable)
     };
     let target = Target::new(
-        crate::kind::Kind::Persona,
+        Kind::Persona,
         persona.namespace().as_deref(),
         &persona.name_any(),
     );
-    let again = ctx.clone();
-    ctx.synthesis
-        .personas
-        .start(&uid, &namespace, hash, call.in_current_span(), move || {
-            again.triggers.send(target);
-        });
-    Ok(Outcome::Changed.into())
+    let cache = ctx.cache.clone();
+    let personas = &ctx.synthesis.personas;
+    personas.start(uid, &namespace, hash, call.in_current_span(), move || {
+        cache.triggers.send(target);
+    });
 }
 
 /// What an agent is given must fit where it is given.
@@ -165,73 +258,26 @@ fn request(persona: &LanguagePersona) -> DistillPersonaRequest {
     }
 }
 
-async fn settle(
-    ctx: &Context,
-    persona: &LanguagePersona,
-    uid: &str,
-    answer: &Result<String, Failure>,
-) -> Result<Done, ReconcileError> {
-    let step = match answer {
-        Ok(prompt) => Step::Distilled(prompt.clone()),
-        Err(failure) if failure.kind == FailureKind::Disabled => {
-            Step::Disabled(failure.message.clone())
-        }
-        Err(failure) => Step::Failed(failure.message.clone()),
-    };
-    record(ctx, persona, &step).await?;
-    ctx.synthesis.personas.dealt_with(uid);
-    let retry_after = answer
-        .as_ref()
-        .err()
-        .and_then(|failure| failure.retry_after);
-    ctx.synthesis
-        .wait(uid, hash::persona(&persona.spec), retry_after);
-    announce(ctx, persona, &step).await;
-    // The next look finds the pause: in the status, or as the synthesizer asked.
-    Ok(Done::from(Outcome::Changed).again_in(MOMENT))
-}
-
-async fn announce(ctx: &Context, persona: &LanguagePersona, step: &Step) {
-    match step {
+fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Effects) {
+    match outcome {
         // The first snapshot updates nobody.
-        Step::Distilled(_) if snapshot(persona).is_some() => {
+        Distillation::Distilled(_) if snapshot(persona).is_some() => {
             let note = "the persona is condensed anew; agents that use it roll once";
-            ctx.events
-                .publish(persona, Severity::Normal, Reason::PersonaUpdated, note)
-                .await;
+            effects.normal(Reason::PersonaUpdated, note);
         }
-        Step::Failed(why) => {
-            ctx.events
-                .publish(persona, Severity::Warning, Reason::DistillationFailed, why)
-                .await;
+        Distillation::Failed(why) => effects.warning(Reason::DistillationFailed, why),
+        Distillation::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
+            effects.warning(Reason::SynthesisDisabled, why);
         }
-        Step::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
-            ctx.events
-                .publish(persona, Severity::Warning, Reason::SynthesisDisabled, why)
-                .await;
-        }
-        Step::Done | Step::Waiting | Step::Attempt | Step::Distilled(_) | Step::Disabled(_) => {}
+        Distillation::Done
+        | Distillation::Attempt
+        | Distillation::Distilled(_)
+        | Distillation::Disabled(_) => {}
     }
 }
 
 fn snapshot(persona: &LanguagePersona) -> Option<&langop_api::persona::Distilled> {
     persona.status.as_ref()?.distilled.as_ref()
-}
-
-/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
-async fn stand_in(
-    ctx: &Context,
-    persona: &LanguagePersona,
-    hash: &str,
-) -> Result<Done, ReconcileError> {
-    let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
-    if stands && is_disabled(persona.status.as_ref()) {
-        return Ok(Outcome::Unchanged.into());
-    }
-    let step = Step::Disabled(
-        "the operator runs without a synthesizer (LANGOP_SYNTHESIZER_ENDPOINT)".to_owned(),
-    );
-    Ok(outcome(record(ctx, persona, &step).await?))
 }
 
 fn is_disabled(status: Option<&LanguagePersonaStatus>) -> bool {
@@ -246,7 +292,7 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .select(|persona| is_disabled(persona.status.as_ref()));
     waiting
         .iter()
-        .map(|persona| triggers::target_of(&**persona))
+        .map(|persona| Target::of(&**persona))
         .collect()
 }
 

@@ -1,105 +1,206 @@
 //! What models, tools and clients have in common: their children are applied, and their status follows one Deployment.
+//!
+//! A kind says what it refers to, what it builds and what its status is ([`Service`]); everything else is here, once.
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt as _;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use kube::{Resource as _, ResourceExt as _};
 use langop_desired::{
+    agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::Standing,
+    conditions::{self, Standing},
     frame::Frame,
+    namesake::Namesake,
     observed::{ChildKind, Observed},
     runners::is_pod_of,
+    settings::Settings,
+    workload::Rollout,
 };
 
-use super::{again_at, owner, report};
+use super::{namespace::NamespaceView, publish};
 use crate::{
-    apply::{self, Free},
-    context::Context,
-    dereference::InNamespace,
-    error::ReconcileError,
-    objects::Stored,
-    runner::Done,
-    status,
+    cache::objects::Stored,
+    context::{Context, now},
+    error::{ReconcileError, Stopped},
+    run::{
+        outcome::Done,
+        runner::Reconciled,
+        steps::{Step, Steps},
+    },
+    write::{effects::Effects, look::KnownAbsent, ownership::owner},
 };
 
-/// The live Deployment and pods of a resource.
-pub(super) struct Live {
-    pub(super) deployment: Option<Arc<Observed>>,
-    pub(super) pods: Vec<Arc<Observed>>,
+/// A kind that runs one Deployment behind one Service.
+pub(super) trait Service: Stored {
+    /// What it refers to by name.
+    type References: Send + Sync;
+    /// It, when its spec can be carried out.
+    type Validated: Send + Sync;
+
+    /// What it refers to, and the others of its name.
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Self::References, Vec<Namesake>);
+
+    /// Checks what the API server could not. An error is how it stands with the children it has.
+    fn validate(
+        &self,
+        surroundings: &Surroundings<Self::References>,
+        settings: &Settings,
+    ) -> Result<Self::Validated, Standing>;
+
+    /// Its children.
+    fn build(valid: &Self::Validated, settings: &Settings) -> Children<Prepared>;
+
+    /// The name of its Deployment.
+    fn deployment_name(&self) -> String {
+        self.name_any()
+    }
+
+    /// Its status.
+    fn next_status(&self, input: StatusInput<'_, Self>) -> Self::Status;
+
+    /// Its status with these conditions and what follows from them, and all else as before.
+    fn with_conditions(
+        before: Self::Status,
+        generation: i64,
+        conditions: Vec<Condition>,
+    ) -> Self::Status;
 }
 
-/// What became of the children, and how the resource stands without them.
-pub(super) struct Applying {
-    written: Vec<apply::Written>,
-    pub(super) children: Result<Children<Applied>, Standing>,
-    pub(super) live: Live,
+/// What surrounds a resource.
+pub(super) struct Surroundings<References> {
+    /// What it refers to by name.
+    pub(super) references: References,
+    /// The others of its name.
+    pub(super) namesakes: Vec<Namesake>,
+    /// The LanguageCluster that manages its namespace.
+    pub(super) cluster: Option<ClusterView>,
 }
 
-impl Applying {
-    /// The children, in the form that statuses are made from.
-    pub(super) fn children(&self) -> Result<&Children<Applied>, Standing> {
-        self.children.as_ref().map_err(Clone::clone)
+/// What a status is made from.
+pub(super) struct StatusInput<'a, K: Service + ?Sized> {
+    pub(super) references: &'a K::References,
+    /// The resource, if its spec can be carried out.
+    pub(super) valid: Option<&'a K::Validated>,
+    /// Its children, or what kept them from being.
+    pub(super) children: Result<&'a Children<Applied>, Standing>,
+    pub(super) rollout: Rollout<'a>,
+    pub(super) settings: &'a Settings,
+}
+
+impl<K: Service> Reconciled for K {
+    async fn reconcile(
+        self: Arc<Self>,
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> Result<Done, Stopped> {
+        let settings = &ctx.settings.build;
+        let owner = owner(&*self)?;
+        let surroundings = steps.compute(Step::Dereference, || surroundings(ctx, &*self));
+        let valid = steps.check(Step::Validate, || self.validate(&surroundings, settings))?;
+        let children = steps.check(Step::Build, || {
+            let frame = Frame::of(surroundings.cluster.as_ref());
+            frame.hold_all(K::build(&valid, settings))
+        })?;
+        let absent = &mut KnownAbsent::default();
+        let applying = ctx
+            .writer
+            .apply_children(&owner, children, &[], absent, effects);
+        let children = steps.run(Step::Apply, applying).await?;
+        let live = live(ctx, &*self);
+        let status = self.next_status(StatusInput {
+            references: &surroundings.references,
+            valid: Some(&valid),
+            children: Ok(&children),
+            rollout: live.rollout(),
+            settings,
+        });
+        let writing = ctx.writer.write_status(&*self, &status, effects);
+        steps.run(Step::UpdateStatus, writing).await?;
+        publish(ctx, steps, &*self, effects).await;
+        Ok(Done::of(effects.changed, None).requeue_at(live.rollout().due(now())))
+    }
+
+    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let surroundings = surroundings(ctx, self);
+        Some(self.next_status(StatusInput {
+            references: &surroundings.references,
+            valid: None,
+            children: Err(standing),
+            rollout: live(ctx, self).rollout(),
+            settings: &ctx.settings.build,
+        }))
+    }
+
+    fn due(&self, ctx: &Context) -> Option<Timestamp> {
+        live(ctx, self).rollout().due(now())
+    }
+
+    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        let before = self.status().cloned().unwrap_or_default();
+        let generation = self.meta().generation.unwrap_or_default();
+        let conditions =
+            conditions::interrupted(K::conditions(&before), generation, standing, now());
+        Some(K::with_conditions(before, generation, conditions))
+    }
+
+    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
+        let settings = &ctx.settings.build;
+        let surroundings = Surroundings {
+            namesakes: Vec::new(),
+            ..surroundings(ctx, self)
+        };
+        let valid = self.validate(&surroundings, settings);
+        Ok(valid.map_or_else(
+            |_| Children::default(),
+            |valid| K::build(&valid, settings).policies(),
+        ))
     }
 }
 
-/// Applies the children of a valid resource; one that is invalid, or held up otherwise, keeps what it has. `deployment` is the name of its Deployment.
-pub(super) async fn apply<K: Stored>(
-    ctx: &Context,
-    object: &K,
-    built: Result<Children<Prepared>, impl Into<Standing>>,
-    deployment: &str,
-) -> Result<Applying, ReconcileError> {
-    let owner = owner(object)?;
+fn surroundings<K: Service>(ctx: &Context, object: &K) -> Surroundings<K::References> {
     let namespace = object.namespace().unwrap_or_default();
-    let frame = Frame::of(InNamespace::new(ctx, &namespace).frame().as_ref());
-    let built = built
-        .map_err(Into::into)
-        .and_then(|children| frame.hold_all(children).map_err(Standing::from));
-    let (written, children) = match built {
-        Ok(children) => apply::children(ctx, &owner, children, &[], &mut Free::default())
-            .await?
-            .settle(),
-        Err(problem) => (Vec::new(), Err(problem)),
-    };
-    let ours = |observed: &Arc<Observed>| {
-        observed
-            .controller
-            .as_ref()
-            .is_some_and(|controller| controller.uid == owner.uid)
-    };
-    let live = Live {
-        deployment: ctx
-            .index
-            .get(ChildKind::Deployment, &namespace, deployment)
-            .filter(ours),
-        pods: K::KIND
-            .label()
-            .map(|label| {
-                ctx.index
-                    .labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
-            })
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|pod| is_pod_of(pod, deployment, &[]))
-            .collect(),
-    };
-    Ok(Applying {
-        written,
-        children,
-        live,
-    })
+    let view = NamespaceView::new(ctx, &namespace);
+    let (references, namesakes) = object.dereference(&view);
+    Surroundings {
+        references,
+        namesakes,
+        cluster: view.managing_cluster(),
+    }
 }
 
-/// Writes the status and says how it ended, and when to look again though nothing triggers it.
-pub(super) async fn finish<K: Stored>(
-    ctx: &Context,
-    object: &K,
-    applying: &Applying,
-    next: &K::Status,
-    due: Option<Timestamp>,
-) -> Result<Done, ReconcileError> {
-    let written = status::write(ctx, object, next).await?;
-    let done = report(&applying.written, written, applying.children.as_ref().err());
-    Ok(again_at(done, due))
+/// The live Deployment and pods of a resource.
+struct Live {
+    deployment: Option<Arc<Observed>>,
+    pods: Vec<Arc<Observed>>,
+}
+
+impl Live {
+    fn rollout(&self) -> Rollout<'_> {
+        Rollout {
+            deployment: self.deployment.as_deref(),
+            pods: &self.pods,
+        }
+    }
+}
+
+fn live<K: Service>(ctx: &Context, object: &K) -> Live {
+    let namespace = object.namespace().unwrap_or_default();
+    let name = object.deployment_name();
+    let uid = object.uid();
+    let ours = |observed: &Arc<Observed>| {
+        let controller = observed.controller.as_ref();
+        controller.is_some_and(|controller| Some(&controller.uid) == uid.as_ref())
+    };
+    let index = &ctx.cache.index;
+    let deployment = index.get(ChildKind::Deployment, &namespace, &name);
+    let mut pods = K::KIND.label().map_or_else(Vec::new, |label| {
+        index.labelled(label, &namespace, &object.name_any(), ChildKind::Pod)
+    });
+    pods.retain(|pod| is_pod_of(pod, &name, &[]));
+    Live {
+        deployment: deployment.filter(ours),
+        pods,
+    }
 }

@@ -1,74 +1,63 @@
 //! LanguageTool: a Deployment and a Service of its own, or nothing where it is a sidecar of its agents.
 
-use std::sync::Arc;
-
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use langop_api::{LanguageTool, LanguageToolStatus};
 use langop_desired::{
     children::{Children, Prepared},
     conditions::{self, Standing},
-    namesake::NamedKind,
-    tool,
-    workload::Rollout,
+    namesake::{NamedKind, Namesake},
+    settings::Settings,
+    tool::{self, ValidatedTool},
 };
 
-use super::service;
-use crate::{
-    context::{Context, now},
-    dereference::InNamespace,
-    error::ReconcileError,
-    runner::{Done, Reconciled},
+use super::{
+    namespace::NamespaceView,
+    service::{Service, StatusInput, Surroundings},
 };
+use crate::context::now;
 
-impl Reconciled for LanguageTool {
-    async fn reconcile(self: Arc<Self>, ctx: Arc<Context>) -> Result<Done, ReconcileError> {
-        let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let settings = &ctx.settings.build;
-        let source = InNamespace::new(&ctx, &namespace);
-        let namesakes = source.namesakes(NamedKind::Tool, &*self);
-        let frame = source.frame();
-        let validated = tool::validate(&self, &namesakes, &[], frame.as_ref(), settings);
-        let denied = validated
-            .as_ref()
-            .ok()
-            .and_then(|tool| tool.denied().cloned());
-        let built = validated.map(|validated| tool::build(&validated, settings));
-        let applying = service::apply(&ctx, &*self, built, &name).await?;
-        let rollout = Rollout {
-            deployment: applying.live.deployment.as_deref(),
-            pods: &applying.live.pods,
-        };
-        let next = tool::status(
-            &self,
-            applying.children(),
-            denied.as_ref(),
-            rollout,
-            settings,
-            now(),
-        );
-        service::finish(&ctx, &*self, &applying, &next, rollout.due(now())).await
+impl Service for LanguageTool {
+    type References = ();
+    type Validated = ValidatedTool;
+
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
+        ((), namespace.namesakes(NamedKind::Tool, self))
     }
 
-    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        let previous = self.status.clone().unwrap_or_default();
-        let generation = self.metadata.generation.unwrap_or_default();
-        let conditions = conditions::interrupted(&previous.conditions, generation, standing, now());
-        Some(LanguageToolStatus {
+    fn validate(
+        &self,
+        surroundings: &Surroundings<()>,
+        settings: &Settings,
+    ) -> Result<ValidatedTool, Standing> {
+        let cluster = surroundings.cluster.as_ref();
+        Ok(tool::validate(
+            self,
+            &surroundings.namesakes,
+            cluster,
+            settings,
+        )?)
+    }
+
+    fn build(valid: &ValidatedTool, settings: &Settings) -> Children<Prepared> {
+        tool::build(valid, settings)
+    }
+
+    fn next_status(&self, input: StatusInput<'_, Self>) -> LanguageToolStatus {
+        let denied = input.valid.and_then(ValidatedTool::denied);
+        let (rollout, settings) = (input.rollout, input.settings);
+        tool::status(self, input.children, denied, rollout, settings, now())
+    }
+
+    fn with_conditions(
+        before: LanguageToolStatus,
+        generation: i64,
+        conditions: Vec<Condition>,
+    ) -> LanguageToolStatus {
+        LanguageToolStatus {
             observed_generation: Some(generation),
             phase: Some(conditions::service_phase(&conditions)),
             conditions,
-            ..previous
-        })
-    }
-
-    async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
-        let settings = &ctx.settings.build;
-        let namespace = self.namespace().unwrap_or_default();
-        let frame = InNamespace::new(ctx, &namespace).frame();
-        let validated = tool::validate(self, &[], &[], frame.as_ref(), settings);
-        Ok(validated.map_or_else(
-            |_| Children::default(),
-            |validated| tool::build(&validated, settings).policies(),
-        ))
+            ..before
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! The children of an agent as they should be. The network policy is in every result, but where it must stay as it is; the workload is
 //! written, kept as it is, or waits for the one of the other mode to end, and the result says which.
 
-use std::sync::Arc;
-
 use super::{
-    ObservedAgent, claim, cron_job, deployment, network_policy,
+    ObservedAgent, claim,
+    code::ActiveCode,
+    cron_job, deployment, network_policy,
     switch::{self, Obstacle},
     timing::{Timing, timing},
     validate::{Run, ValidatedAgent},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     children::{Children, Prepared},
     conditions::Invalid,
-    observed::{ChildKind, CodeFacts, Demands, Facts, Observed, Offered},
+    observed::ChildKind,
     settings::Settings,
 };
 
@@ -24,32 +24,6 @@ pub enum Workload {
     Keep,
     /// This code runs, or, without code, the agent's own image.
     Run(Option<ActiveCode>),
-}
-
-/// The code that runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ActiveCode {
-    /// Its ConfigMap.
-    pub config_map: String,
-    /// What it says of how it is to run.
-    pub demands: Demands,
-    /// The names offered when it was made.
-    pub offered: Offered,
-}
-
-impl ActiveCode {
-    /// From a stored revision; `None` if it cannot be read.
-    pub fn of(stored: &Arc<Observed>) -> Option<Self> {
-        let facts: &CodeFacts = match &stored.facts {
-            Facts::Code(facts) => facts,
-            _ => return None,
-        };
-        Some(Self {
-            config_map: stored.name.clone(),
-            demands: facts.demands.clone()?,
-            offered: facts.offered.clone(),
-        })
-    }
 }
 
 /// What to apply, and what the status is to say about it.
@@ -96,11 +70,6 @@ impl Fate {
             Self::Written(timing) | Self::Switching { to: timing, .. } => Some(timing),
             Self::Kept => None,
         }
-    }
-
-    /// Whether a live child of this kind must stay although it is not among the children.
-    pub fn keeps(&self, kind: ChildKind) -> bool {
-        *self == Self::Kept && matches!(kind, ChildKind::Deployment | ChildKind::CronJob)
     }
 }
 

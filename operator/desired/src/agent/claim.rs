@@ -21,27 +21,6 @@ use crate::{
     quantity,
 };
 
-/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one of its name, kept.
-pub(super) fn usable(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
-    let kept = claim.labels.get(labels::AGENT) == Some(owner.name.as_str());
-    let why = match &claim.controller {
-        Some(controller) if controller.uid == owner.uid => return Ok(()),
-        None if kept => return Ok(()),
-        Some(controller) => format!(
-            "is controlled by another {} '{}'",
-            controller.kind, controller.name
-        ),
-        None => format!("does not carry the label {}={}", labels::AGENT, owner.name),
-    };
-    Err(Invalid {
-        reason: Reason::WorkspaceConflict,
-        message: format!(
-            "the PersistentVolumeClaim '{}' {why}, so it is not used: delete it, label it if its data is this agent's, or give this agent another name",
-            claim.name
-        ),
-    })
-}
-
 /// The claim as it should be, and what could not be done about its size or its end.
 pub(super) fn build(
     agent: &ValidatedAgent,

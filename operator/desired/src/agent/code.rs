@@ -14,12 +14,9 @@ use super::validate::ValidatedAgent;
 use crate::{
     hash,
     meta::{self, Component},
-    observed::{CodeFacts, Facts, Observed, Offered},
+    observed::{CodeFacts, Demands, Facts, Observed, Offered},
     references::References,
 };
-
-/// Digits of the content's hash in a ConfigMap's name.
-const NAME_DIGITS: usize = 12;
 
 /// Code that the synthesizer made, and the circumstances.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +37,32 @@ pub struct NewCode {
     pub traceparent: String,
     /// When.
     pub synthesized_at: Timestamp,
+}
+
+/// The code that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveCode {
+    /// Its ConfigMap.
+    pub config_map: String,
+    /// What it says of how it is to run.
+    pub demands: Demands,
+    /// The names offered when it was made.
+    pub offered: Offered,
+}
+
+impl ActiveCode {
+    /// From a stored revision; `None` if it cannot be read.
+    pub fn of(stored: &Arc<Observed>) -> Option<Self> {
+        let facts: &CodeFacts = match &stored.facts {
+            Facts::Code(facts) => facts,
+            _ => return None,
+        };
+        Some(Self {
+            config_map: stored.name.clone(),
+            demands: facts.demands.clone()?,
+            offered: facts.offered.clone(),
+        })
+    }
 }
 
 /// What code may use: the names of the references that exist, sorted.
@@ -66,11 +89,6 @@ pub fn offered(references: &References) -> Offered {
     }
 }
 
-/// The end of the name of a code ConfigMap whose content has that hash.
-pub(crate) fn name_end(content: &str) -> String {
-    format!("-code-{}", &content[..NAME_DIGITS])
-}
-
 /// SHA-256 of a ConfigMap's content, as it is known by.
 pub fn content_of(config_map: &ConfigMap) -> String {
     hash::of_json(&config_map.data)
@@ -85,7 +103,7 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     ]
     .map(|(key, text)| (key.to_owned(), text))
     .into();
-    let name = agent.name.clone() + &name_end(&hash::of_json(&data));
+    let name = agent.name.clone() + &meta::code_name_end(&hash::of_json(&data));
     let labels = meta::labels(Component::Agent, &agent.name);
     let mut metadata = meta::object_meta(&name, Some(&agent.namespace), Some(&agent.owner), labels);
     metadata.annotations = Some(all_annotations(agent, new, revision));

@@ -7,8 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::{agent::SynthesisInfo, condition::Reason};
 
 use super::{
-    build::{ActiveCode, Workload},
-    code, known,
+    build::Workload,
+    code::{self, ActiveCode},
+    known,
     validate::ValidatedAgent,
 };
 use crate::{

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    ObservedAgent, build::Fate, code::revision, decide::Decision, status::deployment_facts,
-    timing::Timing, validate::ValidatedAgent,
+    ObservedAgent, build::Fate, code::revision, decide::Decision, run, timing::Timing,
+    validate::ValidatedAgent,
 };
 use crate::{
     conditions::{self, Standing},
@@ -33,12 +33,12 @@ fn is_all_that_runs(fate: &Fate, observed: &ObservedAgent) -> bool {
         // The next run is made from it.
         Fate::Written(Timing::Cron { .. }) => observed.cron_job.is_some(),
         Fate::Written(Timing::Continuous | Timing::Every { .. }) => matches!(
-            conditions::rollout(deployment_facts(observed), Troubles::default()),
+            conditions::rollout(observed.deployment_facts(), Troubles::default()),
             Standing::Ready(..)
         ),
         Fate::Kept | Fate::Switching { .. } => false,
     };
-    rolled_out && observed.running_jobs().next().is_none()
+    rolled_out && run::under_way(observed).next().is_none()
 }
 
 /// The stored code beyond the history limit, oldest first; never the active one.

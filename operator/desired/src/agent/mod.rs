@@ -33,7 +33,7 @@ use langop_api::{
 
 use crate::{
     namesake::Namesake,
-    observed::{ChildKind, Observed},
+    observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
     references::References,
 };
 
@@ -97,8 +97,6 @@ pub struct ObservedAgent {
     pub pods: Vec<Arc<Observed>>,
     /// Jobs with its label.
     pub jobs: Vec<Arc<Observed>>,
-    /// Names of its children that somebody else's objects have.
-    pub conflicts: Vec<(ChildKind, String)>,
     /// When the agent was made, as [`Observed::created`]; empty where that does not matter.
     pub since: String,
 }
@@ -109,10 +107,20 @@ impl ObservedAgent {
         runner.created >= self.since
     }
 
-    /// Its Jobs that have not ended.
-    pub(crate) fn running_jobs(&self) -> impl Iterator<Item = &Observed> {
-        let jobs = self.jobs.iter().map(|job| &**job);
-        jobs.filter(|job| run::is_under_way(job))
+    /// What is known of its Deployment.
+    pub(crate) fn deployment_facts(&self) -> Option<&DeploymentFacts> {
+        match &self.deployment.as_ref()?.facts {
+            Facts::Deployment(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// What is known of its CronJob.
+    pub(crate) fn cron_job_facts(&self) -> Option<&CronJobFacts> {
+        match &self.cron_job.as_ref()?.facts {
+            Facts::CronJob(facts) => Some(facts),
+            _ => None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use langop_dsl::CronSchedule;
 use super::ObservedAgent;
 use crate::{
     backoff, hash,
-    observed::{CronJobFacts, Facts, JobFacts, Observed, PodFacts},
+    observed::{Facts, JobFacts, Observed, PodFacts},
 };
 
 /// By then a Job has a pod, or is refused one: its controller says that in events only.
@@ -67,8 +67,14 @@ fn made_for(job: &Observed) -> Option<&str> {
     job.annotations.get(annotations::TEMPLATE_HASH)
 }
 
+/// The Jobs of an agent that have not ended.
+pub(super) fn under_way(observed: &ObservedAgent) -> impl Iterator<Item = &Observed> {
+    let jobs = observed.jobs.iter().map(|job| &**job);
+    jobs.filter(|job| is_under_way(job))
+}
+
 /// A Job that has not ended.
-pub(super) fn is_under_way(job: &Observed) -> bool {
+fn is_under_way(job: &Observed) -> bool {
     !job.deleting && facts(job).is_some_and(|facts| facts.succeeded.is_none())
 }
 
@@ -118,7 +124,7 @@ pub(super) fn start_is_due(job: &Observed, observed: &ObservedAgent) -> Option<T
 /// From when on a run that is still under way keeps others from being made: the time after its own. None for a run made by hand, which
 /// holds nothing back, and while none is planned.
 pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
-    let cron_job = cron_job_facts(observed)?;
+    let cron_job = observed.cron_job_facts()?;
     if cron_job.suspended || cron_job.active == 0 || facts(job)?.by_hand {
         return None;
     }
@@ -126,13 +132,6 @@ pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Optio
     let zone = cron_job.time_zone.as_deref();
     let schedule = CronSchedule::parse(&cron_job.schedule, zone, created).ok()?;
     Some(backoff::due(schedule.next_after(created)?, GRACE))
-}
-
-pub(super) fn cron_job_facts(observed: &ObservedAgent) -> Option<&CronJobFacts> {
-    match &observed.cron_job.as_ref()?.facts {
-        Facts::CronJob(facts) => Some(facts),
-        _ => None,
-    }
 }
 
 pub(super) fn pods_of<'a>(

@@ -2,7 +2,7 @@
 
 use langop_api::names::annotations;
 
-use super::build::ActiveCode;
+use super::code::ActiveCode;
 use crate::references::References;
 
 /// What changed, and what to do about it; `None` if nothing did.

@@ -2,6 +2,7 @@
 //! equal statuses, so nothing is written where nothing happened.
 
 mod condition;
+mod input;
 mod phase;
 mod run;
 mod standing;
@@ -10,42 +11,16 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
 use langop_dsl::format_duration;
 
-use super::{
-    ObservedAgent, attempt, build::Report, code, decide::Decision, executions, run::cron_job_facts,
-    validate::ValidatedAgent,
-};
+pub use self::input::StatusInput;
+use super::{ObservedAgent, attempt, decide::Decision, executions};
 use crate::{
     children::{Applied, Children},
     conditions::{Conditions, Standing},
-    observed::{DeploymentFacts, Facts, Observed},
     trouble::{self, Troubles},
 };
 
-/// What a status is made from.
-#[derive(Clone, Debug)]
-pub struct StatusInput<'a> {
-    /// The status so far.
-    pub previous: &'a LanguageAgentStatus,
-    /// The agent.
-    pub agent: &'a ValidatedAgent,
-    /// What was decided.
-    pub decision: &'a Decision,
-    /// The record of attempts, this reconcile's included (see [`attempt`]).
-    pub info: &'a SynthesisInfo,
-    /// What went wrong with the attempt that ended in this reconcile.
-    pub failure: Option<&'a str>,
-    /// What was built.
-    pub report: &'a Report,
-    /// What was applied.
-    pub children: &'a Children<Applied>,
-    /// The live children, looked at again after the apply: a rollout is judged by them.
-    pub observed: &'a ObservedAgent,
-    /// Now.
-    pub now: Timestamp,
-}
-
-/// The status after a reconcile that came to its end.
-pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
+/// The status after a reconcile that came to its end, and how the agent stands by it.
+pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Standing) {
     let StatusInput {
         previous,
         agent,
@@ -67,10 +42,11 @@ pub fn status(input: &StatusInput<'_>) -> LanguageAgentStatus {
     condition::references(&mut conditions, agent);
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
-    conditions.summary(standing::standing(input));
+    let standing = standing::standing(input);
+    conditions.summary(standing.clone());
     next.conditions = conditions.finish();
     next.phase = Some(phase::phase(&next, observed));
-    next
+    (next, standing)
 }
 
 /// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API server. Says only that.
@@ -148,23 +124,16 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
     info.last_synthesis_time = annotation(annotations::SYNTHESIZED_AT);
     info.synthesis_model = annotation(annotations::SYNTHESIS_MODEL);
     info.traceparent = annotation(annotations::TRACEPARENT);
-    info.revision = Some(active_revision(input, active));
+    info.revision = Some(input.revision_of(active));
     info
-}
-
-/// By the same ConfigMap as it is observed after the apply: code that was activated in this reconcile has its new number there.
-fn active_revision(input: &StatusInput<'_>, active: &Observed) -> i64 {
-    let now = input
-        .observed
-        .codes
-        .iter()
-        .find(|code| code.uid == active.uid);
-    code::revision(now.map_or(active, |code| &**code))
 }
 
 fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
     let troubles = Troubles::of(&observed.pods, now);
-    let (active, ready) = match (deployment_facts(observed), cron_job_active(observed)) {
+    let (active, ready) = match (
+        observed.deployment_facts(),
+        observed.cron_job_facts().map(|facts| facts.active),
+    ) {
         (Some(facts), _) => (
             Some(facts.replicas),
             Some(troubles.without(facts, facts.ready)),
@@ -174,15 +143,4 @@ fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Tim
     };
     status.active_replicas = active;
     status.ready_replicas = ready;
-}
-
-pub(super) fn deployment_facts(observed: &ObservedAgent) -> Option<&DeploymentFacts> {
-    match &observed.deployment.as_ref()?.facts {
-        Facts::Deployment(facts) => Some(facts),
-        _ => None,
-    }
-}
-
-fn cron_job_active(observed: &ObservedAgent) -> Option<i32> {
-    cron_job_facts(observed).map(|facts| facts.active)
 }

@@ -14,15 +14,14 @@ use langop_api::{
     LanguageAgentSpec, LanguageToolSpec,
     agent::{ExecutionMode, MAX_RESYNTHESIZE, Workspace},
     condition::Reason,
-    names::annotations,
+    names::{annotations, labels},
     pod::{CaBundle, EnvVar, NameRef, Toleration},
     policy::LabelValue,
 };
 use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, parse_duration};
 
 use super::{
-    AgentContext, ClusterView, claim,
-    run::cron_job_facts,
+    AgentContext, ClusterView,
     timing::{Requested, check_zone},
 };
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     frame::Frame,
     meta::{Owner, owner_of},
     namesake::{self, NamedKind},
-    observed::ChildKind,
+    observed::Observed,
     pod::{self, RootFilesystem},
     quantity,
     reach::{Pods, reach},
@@ -263,22 +262,31 @@ fn names_are_free(
             message,
         });
     }
-    let is_claim = |kind: ChildKind| kind == ChildKind::PersistentVolumeClaim;
-    let taken = context.observed.conflicts.iter();
-    let needed: Vec<_> = taken
-        .filter(|(kind, _)| !is_claim(*kind) || workspace.is_some())
-        .cloned()
-        .collect();
-    if let Some(mut conflict) = Invalid::name_conflict(&needed) {
-        if needed.iter().all(|(kind, _)| is_claim(*kind)) {
-            conflict.reason = Reason::WorkspaceConflict;
-        }
-        return Err(conflict);
-    }
     match (workspace, &context.observed.claim) {
-        (Some(_), Some(claim)) => claim::usable(claim, owner),
+        (Some(_), Some(claim)) => usable_claim(claim, owner),
         _ => Ok(()),
     }
+}
+
+/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one of its name, kept.
+fn usable_claim(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
+    let kept = claim.labels.get(labels::AGENT) == Some(owner.name.as_str());
+    let why = match &claim.controller {
+        Some(controller) if controller.uid == owner.uid => return Ok(()),
+        None if kept => return Ok(()),
+        Some(controller) => format!(
+            "is controlled by another {} '{}'",
+            controller.kind, controller.name
+        ),
+        None => format!("does not carry the label {}={}", labels::AGENT, owner.name),
+    };
+    Err(Invalid {
+        reason: Reason::WorkspaceConflict,
+        message: format!(
+            "the PersistentVolumeClaim '{}' {why}, so it is not used: delete it, label it if its data is this agent's, or give this agent another name",
+            claim.name
+        ),
+    })
 }
 
 fn instructions_of(text: &str) -> Option<Instructions> {
@@ -427,7 +435,7 @@ fn default_zone(
         return settings.time_zone.clone();
     };
     if cluster.agent_egress.is_none() {
-        let live = cron_job_facts(&context.observed);
+        let live = context.observed.cron_job_facts();
         return live.and_then(|live| live.time_zone.clone());
     }
     let zone = cluster.time_zone.as_deref();

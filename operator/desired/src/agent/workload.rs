@@ -11,8 +11,8 @@ use langop_api::{
 use langop_dsl::format_duration;
 
 use super::{
-    build::ActiveCode,
     claim_name,
+    code::ActiveCode,
     timing::Timing,
     validate::{Run, Sidecar, Timeout, ValidatedAgent},
 };

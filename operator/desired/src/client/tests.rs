@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observed::{DeploymentFacts, Facts, Kept, Observed},
+    observed::{ChildKind, DeploymentFacts, Facts, Kept, Observed},
     references::ModelView,
 };
 
@@ -54,7 +54,6 @@ fn the_children_of_a_client() {
         &client(&spec),
         Usable::from(references()),
         &[],
-        &[],
         None,
         &settings,
     )
@@ -68,15 +67,7 @@ fn the_children_of_a_client() {
 fn who_may_come_in() {
     let ingress_in = |cluster: Option<&ClusterView>, spec: &Value| {
         let settings = Settings::default();
-        let client = validate(
-            &client(spec),
-            Usable::default(),
-            &[],
-            &[],
-            cluster,
-            &settings,
-        )
-        .unwrap();
+        let client = validate(&client(spec), Usable::default(), &[], cluster, &settings).unwrap();
         json!(
             build(&client, &Settings::default()).network_policies[0]
                 .spec
@@ -148,7 +139,6 @@ fn the_name_of_an_older_agent_is_not_ours() {
         &client(&json!({"image": "x"})),
         Usable::default(),
         &[older],
-        &[],
         None,
         &Settings::default(),
     )

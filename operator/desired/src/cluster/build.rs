@@ -8,13 +8,16 @@ use k8s_openapi::{
             LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
         },
         networking::v1::{NetworkPolicy, NetworkPolicySpec},
-        rbac::v1::{RoleBinding, RoleRef},
+        rbac::v1::{RoleBinding, RoleRef, Subject as RbacSubject},
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use langop_api::cluster::Role;
+use langop_api::{
+    LanguageClusterSpec,
+    cluster::{Role, Subject, SubjectKind},
+};
 
-use super::{NamespaceUse, RBAC, ValidatedCluster, subjects};
+use super::{decide::NamespaceUse, validate::ValidatedCluster};
 use crate::{
     children::{Children, Prepared},
     ingress,
@@ -153,3 +156,33 @@ fn build_isolation(cluster: &ValidatedCluster) -> Option<NetworkPolicy> {
         }),
     })
 }
+
+/// The members of a role as RBAC has them: sorted, each once.
+fn subjects(spec: &LanguageClusterSpec, role: Role) -> Vec<RbacSubject> {
+    let mut subjects: Vec<&Subject> = spec
+        .members
+        .iter()
+        .filter(|member| member.role == role)
+        .map(|member| &member.subject)
+        .collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    subjects.into_iter().map(rbac_subject).collect()
+}
+
+fn rbac_subject(subject: &Subject) -> RbacSubject {
+    let (kind, api_group) = match subject.kind {
+        SubjectKind::User => ("User", Some(RBAC)),
+        SubjectKind::Group => ("Group", Some(RBAC)),
+        SubjectKind::ServiceAccount => ("ServiceAccount", None),
+    };
+    RbacSubject {
+        kind: kind.to_owned(),
+        api_group: api_group.map(str::to_owned),
+        name: subject.name.clone(),
+        namespace: subject.namespace.clone(),
+    }
+}
+
+/// The API group of roles and bindings.
+const RBAC: &str = "rbac.authorization.k8s.io";

@@ -7,7 +7,7 @@ use langop_api::{
     condition::{Reason, types},
 };
 
-use super::namespace_of;
+use super::validate::namespace_of;
 use crate::{agent::ClusterView, conditions};
 
 /// Why a cluster may not have the namespace it names.

@@ -8,7 +8,7 @@ use langop_api::{
     condition::{Reason, types},
 };
 
-use super::namespace_of;
+use super::validate::namespace_of;
 use crate::{
     children::{Applied, Children},
     conditions::{self, Conditions, Standing, Status},

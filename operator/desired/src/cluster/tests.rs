@@ -1,14 +1,18 @@
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{
+    LanguageCluster,
     agent::AgentPhase,
     cluster::{AgentCounts, AgentEgress, ClusterPhase},
+    condition::Reason,
 };
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     children::Children,
-    observed::{ChildKind, Kept},
+    conditions::Standing,
+    observed::{ChildKind, Facts, Kept, Observed},
+    settings::Settings,
 };
 
 fn cluster(name: &str, second: i64, spec: &Value) -> LanguageCluster {

@@ -12,6 +12,7 @@
 
 mod canonical;
 mod extract;
+mod json;
 mod pod;
 mod reduce;
 mod sole;
@@ -24,6 +25,7 @@ pub use extract::owned_live;
 pub use reduce::{reduce, reduce_object};
 pub use sole::{is_beside, reclaimed};
 
+use self::sole::SHARED;
 use crate::{hash, observed::Observed};
 
 /// An object as it is to be applied, and what a live one is compared with.
@@ -72,9 +74,6 @@ pub fn is_current(observed: &Observed, desired: &Desired) -> bool {
 pub fn is_shared(observed: &Observed) -> bool {
     observed.owned_digest.contains(SHARED)
 }
-
-/// Between the digest of what we own and that of what others own beside it.
-const SHARED: char = '+';
 
 #[cfg(test)]
 mod tests;

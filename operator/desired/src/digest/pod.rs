@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::reduce::{condition, ending_message, integer, owned_text, pointed_text, text};
+use super::json::{condition, ending_message, integer, owned_text, pointed_text, text};
 use crate::{
     backoff,
     observed::{PodFacts, Termination, Trouble},

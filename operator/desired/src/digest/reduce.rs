@@ -8,9 +8,14 @@ use langop_api::names::{self, annotations, labels, managers};
 use langop_dsl::{AgentDefinition, instructions};
 use serde_json::Value;
 
-use super::{SHARED, extract, pod, sole};
-use crate::agent::code;
+use super::{
+    extract,
+    json::{condition, count, ending_message, integer, is_true, owned_text, pointed_text, text},
+    pod,
+    sole::{self, SHARED},
+};
 use crate::hash;
+use crate::meta;
 use crate::observed::{
     ChildKind, CodeFacts, Controller, CronJobFacts, Demands, DeploymentFacts, Facts, JobFacts,
     Kept, Observed, Offered,
@@ -57,9 +62,6 @@ const OWNERS: [&str; 5] = [
 const MAX_KEPT: usize = 512;
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
-
-/// Longest text kept of how a container or a Job ended, in bytes.
-const MAX_ENDING_MESSAGE: usize = 256;
 
 /// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
 pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
@@ -299,25 +301,13 @@ fn course(live: &Value) -> JobFacts {
     }
 }
 
-/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
-pub(super) fn ending_message(ended: &Value) -> Option<String> {
-    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
-    let mut message = langop_dsl::clean(message);
-    let mut end = message.len().min(MAX_ENDING_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
-    Some(message)
-}
-
 /// SHA-256 of the data of a code ConfigMap that is what it says it is: immutable, named by its content, and with the hashes of its parts.
 fn content(live: &Value, annotation: impl Fn(&str) -> Option<String>) -> Option<String> {
     let data = live.get("data")?;
     let is_immutable = live.get("immutable") == Some(&Value::Bool(true));
     let is_text = live.get("binaryData").is_none_or(Value::is_null);
     let hash = hash::of_json(data);
-    let is_named = text(live.get("metadata")?, "name")?.ends_with(&code::name_end(&hash));
+    let is_named = text(live.get("metadata")?, "name")?.ends_with(&meta::code_name_end(&hash));
     let code_hash = hash::sha256_hex(text(data, names::CODE_KEY)?.as_bytes());
     let instructions_hash = instructions::hash(text(data, names::INSTRUCTIONS_KEY)?);
     let agrees = |key: &str, hash: &str| annotation(key).is_some_and(|said| said == hash);
@@ -362,13 +352,6 @@ fn controller(metadata: &Value) -> Option<Controller> {
     })
 }
 
-pub(super) fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
-    let conditions = live.pointer("/status/conditions")?.as_array()?;
-    conditions
-        .iter()
-        .find(|condition| text(condition, "type") == Some(type_))
-}
-
 fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
     let entries = map
         .and_then(Value::as_object)
@@ -379,32 +362,4 @@ fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         .filter(|(_, value)| value.len() <= MAX_KEPT)
         .collect()
-}
-
-pub(super) fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
-    object.get(field)?.as_str()
-}
-
-pub(super) fn owned_text(object: &Value, field: &str) -> Option<String> {
-    text(object, field).map(str::to_owned)
-}
-
-pub(super) fn pointed_text(live: &Value, pointer: &str) -> Option<String> {
-    live.pointer(pointer)?.as_str().map(str::to_owned)
-}
-
-fn is_true(live: &Value, pointer: &str) -> bool {
-    live.pointer(pointer).and_then(Value::as_bool) == Some(true)
-}
-
-pub(super) fn integer(value: Option<&Value>) -> i32 {
-    value
-        .and_then(Value::as_i64)
-        .and_then(|number| i32::try_from(number).ok())
-        .unwrap_or_default()
-}
-
-fn count(list: Option<&Value>) -> i32 {
-    list.and_then(Value::as_array)
-        .map_or(0, |items| i32::try_from(items.len()).unwrap_or(i32::MAX))
 }

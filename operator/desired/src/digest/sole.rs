@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 use super::extract::{Item, is_apply_of};
 use crate::observed::ChildKind;
 
+/// Between the digest of what we own and that of what others own beside it.
+pub(super) const SHARED: char = '+';
+
 /// What others may write within: replicas are an autoscaler's unless we say how many, how long a rollout may take before it is called stuck
 /// changes nothing that runs, and the time is `kubectl rollout restart`.
 const OTHERS: [&[&str]; 3] = [

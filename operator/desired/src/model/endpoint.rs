@@ -4,6 +4,8 @@
 
 use langop_api::model::ModelProvider;
 
+use crate::endpoint::Endpoint;
+
 /// An endpoint that the default proxy cannot ask.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EndpointError {
@@ -19,12 +21,16 @@ pub(super) enum EndpointError {
 
 /// LiteLLM's `api_base`, to which it appends `/chat/completions`, `/v1/messages` or `/api/chat`.
 pub(super) fn api_base(provider: ModelProvider, endpoint: &str) -> Result<String, EndpointError> {
-    if endpoint.contains(['?', '#']) {
+    let Endpoint {
+        host,
+        base,
+        has_query,
+        ..
+    } = Endpoint::of(Some(endpoint));
+    if has_query {
         return Err(EndpointError::AfterPath(endpoint.to_owned()));
     }
-    let base = endpoint.trim_end_matches('/');
-    let (_, place) = base.split_once("://").unwrap_or(("", ""));
-    if place.is_empty() || place.starts_with('/') {
+    if host.is_empty() {
         return Err(EndpointError::NoHost(endpoint.to_owned()));
     }
     Ok(match provider {
@@ -32,10 +38,11 @@ pub(super) fn api_base(provider: ModelProvider, endpoint: &str) -> Result<String
         ModelProvider::Ollama => without(base, &["/chat", "/api"]),
         ModelProvider::Openai | ModelProvider::OpenaiCompatible | ModelProvider::Custom => {
             let base = without(base, &["/chat/completions"]);
-            let has_path = base
-                .split_once("://")
-                .is_some_and(|(_, place)| place.contains('/'));
-            if has_path { base } else { format!("{base}/v1") }
+            if Endpoint::of(Some(&base)).path.is_empty() {
+                format!("{base}/v1")
+            } else {
+                base
+            }
         }
     })
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     conditions,
-    observed::{DeploymentFacts, Facts, Kept, Observed},
+    observed::{ChildKind, DeploymentFacts, Facts, Kept, Observed},
     property::admission::Admission,
     settings::IpFamily,
 };
@@ -21,10 +21,7 @@ fn model(spec: &Value) -> LanguageModel {
 
 fn children(spec: &Value) -> Children<Prepared> {
     let settings = Settings::default();
-    build(
-        &validate(&model(spec), &[], None, &settings).unwrap(),
-        &settings,
-    )
+    build(&validate(&model(spec), None, &settings).unwrap(), &settings)
 }
 
 /// Without the text of the door, which is a file of its own.
@@ -138,7 +135,7 @@ fn the_proxy_listens_on_the_pods_family() {
             ..Settings::default()
         };
         let spec = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
-        let valid = validate(&model(&spec), &[], None, &settings).unwrap();
+        let valid = validate(&model(&spec), None, &settings).unwrap();
         let children = build(&valid, &settings);
         let args = pod_of(&children).containers[0].args.clone().unwrap();
         let at = args.iter().position(|arg| arg == "--host").unwrap();
@@ -189,28 +186,21 @@ fn a_change_of_the_configuration_rolls_the_pods_and_a_secret_is_never_in_it() {
 
 #[test]
 fn what_cannot_be_carried_out_is_said() {
-    let refused = |spec: &Value, taken: &[(ChildKind, String)]| {
-        validate(&model(spec), taken, None, &Settings::default()).unwrap_err()
-    };
-    let ollama = refused(&json!({"provider": "ollama", "model": "qwen3"}), &[]);
+    let refused = |spec: &Value| validate(&model(spec), None, &Settings::default()).unwrap_err();
+    let ollama = refused(&json!({"provider": "ollama", "model": "qwen3"}));
     assert!(
         ollama.reason == Reason::InvalidSpec && ollama.message.contains("endpoint"),
         "{ollama}"
     );
     let query = json!({"provider": "openai", "model": "m", "endpoint": "http://x/v1?a=b"});
-    let query = refused(&query, &[]);
+    let query = refused(&query);
     assert!(
         query.reason == Reason::InvalidSpec && query.message.contains("query"),
         "{query}"
     );
     let good = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
-    let taken = refused(&good, &[(ChildKind::Service, "claude-proxy".into())]);
-    assert!(
-        taken.reason == Reason::NameConflict && taken.message.contains("Service 'claude-proxy'"),
-        "{taken}"
-    );
     let crossed = json!({"provider": "openai", "model": "m", "endpoint": "http://x", "resources": {"requests": {"cpu": "x"}}});
-    assert_eq!(refused(&crossed, &[]).reason, Reason::InvalidSpec);
+    assert_eq!(refused(&crossed).reason, Reason::InvalidSpec);
 }
 
 #[test]
@@ -300,7 +290,7 @@ fn the_status_follows_the_rollout() {
 fn reach_of(spec: &Value, cluster: Option<&ClusterView>) -> (Vec<&'static str>, Option<String>) {
     use crate::policy::evaluate::{address, allows, stranger};
     let settings = Settings::default();
-    let model = validate(&model(spec), &[], cluster, &settings).unwrap();
+    let model = validate(&model(spec), cluster, &settings).unwrap();
     let policy = build(&model, &settings).network_policies.remove(0);
     let places = [
         ("internet 443", address("198.51.100.7"), 443),

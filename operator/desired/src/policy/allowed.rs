@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use langop_api::policy::{EgressRule, LabelValue, Port};
 
-use super::Cidr;
+use super::cidr::Cidr;
 
 /// Whether all that `rule` means is meant by `allowed`, too.
 pub(crate) fn allows(allowed: &EgressRule, rule: &EgressRule) -> bool {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::Cidr;
+use super::cidr::Cidr;
 use crate::settings::Settings;
 
 /// Metadata services of clouds, and the link-local addresses in which most of them are. Not even a rule that names one of these means it.

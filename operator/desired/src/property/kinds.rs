@@ -47,7 +47,7 @@ fn try_kind<K: DeserializeOwned>(
 #[test]
 fn an_admitted_tool_is_built_or_diagnosed() {
     try_kind("LanguageTool", |object: &LanguageTool, settings| {
-        let tool = tool::validate(object, &[], &[], None, settings)?;
+        let tool = tool::validate(object, &[], None, settings)?;
         Ok(tool::build(&tool, settings))
     });
 }
@@ -55,7 +55,7 @@ fn an_admitted_tool_is_built_or_diagnosed() {
 #[test]
 fn an_admitted_model_is_built_or_diagnosed() {
     try_kind("LanguageModel", |object: &LanguageModel, settings| {
-        let model = model::validate(object, &[], None, settings)?;
+        let model = model::validate(object, None, settings)?;
         Ok(model::build(&model, settings))
     });
 }
@@ -63,14 +63,7 @@ fn an_admitted_model_is_built_or_diagnosed() {
 #[test]
 fn an_admitted_client_is_built_or_diagnosed() {
     try_kind("LanguageClient", |object: &LanguageClient, settings| {
-        let client = client::validate(
-            object,
-            References::default().into(),
-            &[],
-            &[],
-            None,
-            settings,
-        )?;
+        let client = client::validate(object, References::default().into(), &[], None, settings)?;
         Ok(client::build(&client, settings))
     });
 }

@@ -37,7 +37,7 @@ fn a_tools_policy_opens_dns_and_what_its_egress_names() {
             "spec": {"image": "i", "egress": egress},
         }))
         .unwrap();
-        let valid = tool::validate(&tool, &[], &[], None, &settings).unwrap();
+        let valid = tool::validate(&tool, &[], None, &settings).unwrap();
         let children = tool::build(&valid, &settings);
         let rules = tool.spec.egress.as_deref().unwrap_or_default();
         let [policy] = &children.network_policies[..] else {
@@ -202,8 +202,7 @@ fn a_clients_policy_opens_what_it_uses_and_lets_in_those_named_to_its_port() {
     );
     for_all(&inputs, |(settings, port, mode, from, connections)| {
         let (object, references) = client_of(port, mode, from.as_deref(), &settings);
-        let valid =
-            client::validate(&object, references.into(), &[], &[], None, &settings).unwrap();
+        let valid = client::validate(&object, references.into(), &[], None, &settings).unwrap();
         let children = client::build(&valid, &settings);
         let [policy] = &children.network_policies[..] else {
             panic!("one policy, not {:?}", children.network_policies)

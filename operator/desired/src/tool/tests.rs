@@ -28,7 +28,7 @@ fn open() -> ClusterView {
 fn children(spec: &Value) -> Children<Prepared> {
     let settings = Settings::default();
     build(
-        &validate(&tool(spec), &[], &[], Some(&open()), &settings).unwrap(),
+        &validate(&tool(spec), &[], Some(&open()), &settings).unwrap(),
         &settings,
     )
 }
@@ -68,7 +68,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told() {
         {"cidr": "203.0.113.7/32", "ports": [{"port": 25}]}, {"cidr": "0.0.0.0/0", "ports": [{"port": 25}]},
     ]});
     let rules = |cluster: Option<&ClusterView>| {
-        let tool = validate(&tool(&spec), &[], &[], cluster, &settings).unwrap();
+        let tool = validate(&tool(&spec), &[], cluster, &settings).unwrap();
         let denied = tool.denied().cloned();
         let policy = build(&tool, &settings).network_policies.remove(0);
         (policy.spec.unwrap().egress.unwrap().len(), denied)
@@ -133,7 +133,7 @@ fn a_sidecar_has_no_children_and_is_there_at_once() {
 fn what_cannot_be_carried_out_is_said() {
     let settings = Settings::default();
     let bad = json!({"image": "x", "egress": [{"podLabels": {"a": "b"}, "ports": [{"port": 1}]}, {"cidr": "10.0.0.0/99", "ports": [{"port": 1}]}]});
-    let invalid = validate(&tool(&bad), &[], &[], Some(&open()), &settings).unwrap_err();
+    let invalid = validate(&tool(&bad), &[], Some(&open()), &settings).unwrap_err();
     assert!(
         invalid.reason == Reason::InvalidSpec && invalid.message.starts_with("spec.egress[1]: "),
         "{invalid}"
@@ -145,7 +145,7 @@ fn what_cannot_be_carried_out_is_said() {
         created: Timestamp::from_second(second).ok(),
     };
     assert_eq!(
-        validate(&tool(&good), &[namesake(1)], &[], None, &settings)
+        validate(&tool(&good), &[namesake(1)], None, &settings)
             .unwrap_err()
             .reason,
         Reason::NameConflict
@@ -154,19 +154,11 @@ fn what_cannot_be_carried_out_is_said() {
         validate(
             &tool(&good),
             &[namesake(i64::from(i32::MAX))],
-            &[],
             None,
             &settings
         )
         .is_ok(),
         "it came first"
-    );
-    let taken = [(ChildKind::Deployment, "email".to_owned())];
-    assert_eq!(
-        validate(&tool(&good), &[], &taken, None, &settings)
-            .unwrap_err()
-            .reason,
-        Reason::NameConflict
     );
 }
 

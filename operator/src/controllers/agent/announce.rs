@@ -1,63 +1,84 @@
 //! Events about agents: one for each thing that happened.
 
-use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{
-    agent::{code, decide::Decision, timing},
+    agent::{code, decide::Decision, timing, validate::ValidatedAgent},
     observed::{ChildKind, Facts},
 };
 
 use super::{
-    Plan,
-    answer::{News, Settled},
+    plan::Plan,
+    record::{Recorded, SynthesisEvent},
 };
 use crate::{
-    apply::{Verb, Written},
+    cache::child,
     context::Context,
-    events::Severity,
-    status,
+    write::{
+        effects::Effects,
+        events::{Event, Severity},
+        item::{AppliedChild, Verb},
+    },
 };
 
-/// Everything that this reconcile did.
-pub(super) async fn all(
-    ctx: &Context,
+/// What came of the code, now that it is in the status; `annotated`: it got other annotations than it had. It comes before what was done
+/// with it.
+pub(super) fn all(
     agent: &LanguageAgent,
-    settled: &Settled,
+    recorded: &Recorded,
     plan: &Plan,
-    annotated: status::Written,
-    written: &[Written],
+    annotated: bool,
+    effects: &mut Effects,
 ) {
-    match &settled.news {
-        Some(News::Stored { revision, model }) => {
+    let synthesis = recorded.event.as_ref().and_then(synthesis);
+    let disabled = plan
+        .failure
+        .as_ref()
+        .map(|message| failure(Reason::SynthesisDisabled, message));
+    let is_activated = matches!(plan.decision, Decision::Activate { .. }) && annotated;
+    let activated =
+        is_activated.then(|| "stored code of these instructions is active again".to_owned());
+    let is_new = matches!(recorded.event, Some(SynthesisEvent::Stored { .. }));
+    let switched = switched(agent, &plan.decision).filter(|_| !is_new);
+    let revisions = [activated, switched].into_iter().flatten();
+    let revisions = revisions.map(|note| Event {
+        severity: Severity::Normal,
+        reason: Reason::RevisionActivated,
+        note,
+    });
+    let code = synthesis.into_iter().chain(disabled).chain(revisions);
+    effects.events.splice(0..0, code);
+}
+
+fn synthesis(event: &SynthesisEvent) -> Option<Event> {
+    match event {
+        SynthesisEvent::Stored { revision, model } => {
             let by = if model.is_empty() {
                 String::new()
             } else {
                 format!(" by {model}")
             };
-            let note = format!("code was made{by} and stored as revision {revision}");
-            ctx.events
-                .publish(agent, Severity::Normal, Reason::SynthesisSucceeded, &note)
-                .await;
+            Some(Event {
+                severity: Severity::Normal,
+                reason: Reason::SynthesisSucceeded,
+                note: format!("code was made{by} and stored as revision {revision}"),
+            })
         }
-        Some(News::Failed(failed)) => failure(ctx, agent, failed.reason, &failed.message).await,
-        Some(News::Dropped) | None => {}
+        SynthesisEvent::Failed(failed) => Some(failure(failed.reason, &failed.message)),
+        SynthesisEvent::Dropped => None,
     }
-    if let Some(message) = &plan.failure {
-        failure(ctx, agent, Reason::SynthesisDisabled, message).await;
+}
+
+fn failure(reason: Reason, message: &str) -> Event {
+    // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
+    let reason = match reason {
+        Reason::ValidationFailed => reason,
+        _ => Reason::SynthesisFailed,
+    };
+    Event {
+        severity: Severity::Warning,
+        reason,
+        note: message.to_owned(),
     }
-    if matches!(plan.decision, Decision::Activate { .. }) && annotated == status::Written::Yes {
-        let note = "stored code of these instructions is active again";
-        ctx.events
-            .publish(agent, Severity::Normal, Reason::RevisionActivated, note)
-            .await;
-    }
-    let is_new = matches!(settled.news, Some(News::Stored { .. }));
-    if let Some(note) = switched(agent, &plan.decision).filter(|_| !is_new) {
-        ctx.events
-            .publish(agent, Severity::Normal, Reason::RevisionActivated, &note)
-            .await;
-    }
-    workloads(ctx, agent, written).await;
 }
 
 /// What is said if stored code took over from what the status still names, by its number: that is a pin, or the end of one. Code that
@@ -77,21 +98,9 @@ fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
     (revision != before).then(|| format!("revision {revision} is active, {why}; it was {before}"))
 }
 
-async fn failure(ctx: &Context, agent: &LanguageAgent, reason: Reason, message: &str) {
-    // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
-    let reason = if reason == Reason::ValidationFailed {
-        reason
-    } else {
-        Reason::SynthesisFailed
-    };
-    ctx.events
-        .publish(agent, Severity::Warning, reason, message)
-        .await;
-}
-
 /// Workloads that were made or changed.
-pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[Written]) {
-    for Written { kind, name, verb } in written {
+pub(super) fn workloads(ctx: &Context, agent: &ValidatedAgent, effects: &mut Effects) {
+    for AppliedChild { kind, name, verb } in effects.applied.clone() {
         let (reason, what) = match (kind, verb) {
             (ChildKind::Deployment, Verb::Created) => (Reason::DeploymentCreated, "made"),
             (ChildKind::Deployment, Verb::Updated) => (Reason::DeploymentUpdated, "changed"),
@@ -99,44 +108,18 @@ pub(super) async fn workloads(ctx: &Context, agent: &LanguageAgent, written: &[W
             (ChildKind::CronJob, Verb::Updated) => (Reason::CronJobUpdated, "changed"),
             _ => continue,
         };
-        let when = when(ctx, agent, *kind, name).unwrap_or_default();
-        let note = format!("{} '{name}' was {what}{when}", crate::child::name(*kind));
-        ctx.events
-            .publish(agent, Severity::Normal, reason, &note)
-            .await;
+        let when = when(ctx, agent, kind, &name).unwrap_or_default();
+        let kind = child::name(kind);
+        effects.normal(reason, format!("{kind} '{name}' was {what}{when}"));
     }
 }
 
 /// When a CronJob runs, as it is now.
-fn when(ctx: &Context, agent: &LanguageAgent, kind: ChildKind, name: &str) -> Option<String> {
-    let live = ctx.index.get(kind, &agent.namespace()?, name)?;
+fn when(ctx: &Context, agent: &ValidatedAgent, kind: ChildKind, name: &str) -> Option<String> {
+    let live = ctx.cache.index.get(kind, &agent.namespace, name)?;
     let Facts::CronJob(facts) = &live.facts else {
         return None;
     };
     let times = timing::in_zone(&facts.schedule, facts.time_zone.as_deref());
     Some(format!(": it runs at {times}"))
-}
-
-/// Runs that were ended because they could not start any more.
-pub(super) async fn ended_runs(ctx: &Context, agent: &LanguageAgent, jobs: &[String]) {
-    for job in jobs {
-        let note = format!(
-            "the run of Job '{job}' never started and its pods have changed since, so it was ended: the next run is made from what is wanted now"
-        );
-        ctx.events
-            .publish(agent, Severity::Normal, Reason::RunEnded, &note)
-            .await;
-    }
-}
-
-/// A call has begun.
-pub(super) async fn started(ctx: &Context, agent: &LanguageAgent) {
-    ctx.events
-        .publish(
-            agent,
-            Severity::Normal,
-            Reason::SynthesisStarted,
-            "code is being made from the instructions",
-        )
-        .await;
 }

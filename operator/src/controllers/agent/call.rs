@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use langop_api::{LanguageAgent, agent::Tokens, condition::Reason};
+use langop_api::{agent::Tokens, condition::Reason};
 use langop_desired::{
     agent::{attempt::Failed, code, decide::InFlight, validate::ValidatedAgent},
     observed::Observed,
@@ -14,14 +14,16 @@ use langop_proto::{
 };
 use tracing::Instrument as _;
 
-use super::answer::{self, Answer};
 use crate::{
-    context::Context,
+    cache::{kind::Kind, triggers::Target},
+    context::{Context, now},
     error::chain,
-    kind::Kind,
-    request::{self, Question},
-    synthesizer::{Failure, FailureKind, Synthesizer},
-    triggers::Target,
+    synthesis::{
+        answer::{self, Answer},
+        client::Synthesizer,
+        failure::{Failure, FailureKind},
+        request::{self, Question},
+    },
 };
 
 /// A call to be made once its attempt is recorded.
@@ -33,21 +35,16 @@ pub(super) struct Call {
     pub(super) current: Option<Arc<Observed>>,
 }
 
-/// Starts the call; its answer triggers the agent.
-pub(super) async fn start(
-    ctx: &Arc<Context>,
-    object: &LanguageAgent,
-    agent: &ValidatedAgent,
-    call: Call,
-) {
+/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to ask.
+pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> bool {
     let (Some(synthesizer), Some(instructions)) = (
         ctx.synthesis.synthesizer.clone(),
         agent.instructions.clone(),
     ) else {
-        return;
+        return false;
     };
     let uid = &agent.owner.uid;
-    ctx.synthesis.attempted(uid);
+    ctx.synthesis.record_attempt(uid);
     let span = tracing::info_span!(
         "create_agent",
         otel.name = format!("create_agent {}", agent.name),
@@ -75,9 +72,9 @@ pub(super) async fn start(
         &agent.namespace,
         call.about,
         made.instrument(span),
-        move || again.triggers.send(target),
+        move || again.cache.triggers.send(target),
     );
-    super::announce::started(ctx, object).await;
+    true
 }
 
 async fn make(
@@ -109,7 +106,7 @@ async fn make(
     let traceparent = langop_proto::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
-    answer::judge(response, &name, instructions, offered, took)
+    answer::judge(response, &name, instructions, offered, took, now())
 }
 
 /// A question that is too long for one message is not even made.
@@ -136,7 +133,8 @@ async fn previous(
     let Some(current) = current else {
         return Ok(None);
     };
-    crate::code::read(ctx, &current)
+    ctx.writer
+        .read_revision(&current)
         .await
         .map_err(|error| Failure {
             kind: FailureKind::Retryable,

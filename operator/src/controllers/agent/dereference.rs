@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{
-    LanguageAgent,
+    LanguageAgent, LanguageAgentStatus,
     agent::{ExecutionMode, SynthesisInfo},
     names::{annotations, labels},
 };
@@ -19,24 +19,40 @@ use langop_desired::{
 };
 
 use crate::{
-    apply::{self, Free},
-    attest,
+    cache::index::Key,
     context::Context,
-    dereference::InNamespace,
-    error::ReconcileError,
-    index::Key,
-    ownership::Obstacle,
+    controllers::namespace::NamespaceView,
+    error::{ReconcileError, Stopped},
+    synthesis::attest,
+    write::{look::KnownAbsent, ownership::OwnershipConflict},
 };
+
+/// The status so far.
+pub(super) fn previous(agent: &LanguageAgent) -> LanguageAgentStatus {
+    agent.status.clone().unwrap_or_default()
+}
+
+/// Everything that is known of an agent's surroundings, if its names are its own.
+pub(super) async fn dereference<'a>(
+    ctx: &Context,
+    agent: &'a LanguageAgent,
+    owner: &Owner,
+    absent: &mut KnownAbsent,
+) -> Result<AgentContext<'a>, Stopped> {
+    let context = context(ctx, agent, owner, absent).await?;
+    names_are_free(ctx, owner, &context, absent).await?;
+    Ok(context)
+}
 
 /// Everything that is known of an agent's surroundings.
 pub(super) async fn context<'a>(
     ctx: &Context,
     agent: &'a LanguageAgent,
     owner: &Owner,
-    free: &mut Free,
+    absent: &mut KnownAbsent,
 ) -> Result<AgentContext<'a>, ReconcileError> {
     let namespace = agent.namespace().unwrap_or_default();
-    let source = InNamespace::new(ctx, &namespace);
+    let source = NamespaceView::new(ctx, &namespace);
     let spec = &agent.spec;
     let mut observed = observed(ctx, agent);
     if is_new(&observed) && has_workspace(agent) {
@@ -46,7 +62,7 @@ pub(super) async fn context<'a>(
             &namespace,
             &claim_name(&owner.name),
         );
-        observed.claim = apply::look(ctx, free, &key).await?;
+        observed.claim = ctx.writer.get_live(absent, &key).await?;
     }
     Ok(AgentContext {
         agent,
@@ -56,7 +72,7 @@ pub(super) async fn context<'a>(
             spec.persona_ref.as_ref(),
             &source,
         ),
-        cluster: source.frame(),
+        cluster: source.managing_cluster(),
         namesakes: source.namesakes(NamedKind::Agent, agent),
         observed,
     })
@@ -73,21 +89,21 @@ fn is_new(observed: &ObservedAgent) -> bool {
 }
 
 /// The live children; of the stored code, only what the record knows, and the record then knows all of it.
-pub(super) fn observed_by(
+pub(super) fn recognised(
     ctx: &Context,
     agent: &LanguageAgent,
-    info: &mut SynthesisInfo,
-) -> ObservedAgent {
+    mut info: SynthesisInfo,
+) -> (SynthesisInfo, ObservedAgent) {
     let mut observed = observed(ctx, agent);
     let uid = agent.meta().uid.clone().unwrap_or_default();
     let key = info.attempt_key.clone();
-    known::recognise(&mut observed, info, |stored, content| {
+    known::recognise(&mut observed, &mut info, |stored, content| {
         let signature = stored.annotations.get(annotations::ATTESTATION);
         key.as_deref()
             .zip(signature)
             .is_some_and(|(key, signature)| attest::is_signed(key, &uid, content, signature))
     });
-    observed
+    (info, observed)
 }
 
 /// The live children.
@@ -106,9 +122,13 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             .as_ref()
             .is_some_and(|controller| controller.uid == *uid)
     };
-    let child = |kind| ctx.index.get(kind, namespace, name).filter(ours);
+    let child = |kind| ctx.cache.index.get(kind, namespace, name).filter(ours);
     let cron_job = child(ChildKind::CronJob);
-    let labelled = |kind| ctx.index.labelled(labels::AGENT, namespace, name, kind);
+    let labelled = |kind| {
+        ctx.cache
+            .index
+            .labelled(labels::AGENT, namespace, name, kind)
+    };
     let mut jobs = labelled(ChildKind::Job);
     jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
     let mut pods = labelled(ChildKind::Pod);
@@ -122,7 +142,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         deployment: child(ChildKind::Deployment),
         cron_job,
         network_policy: child(ChildKind::NetworkPolicy),
-        claim: ctx.index.get(
+        claim: ctx.cache.index.get(
             ChildKind::PersistentVolumeClaim,
             namespace,
             &claim_name(name),
@@ -131,7 +151,6 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
         pods,
         jobs,
         unknown_revisions: Vec::new(),
-        conflicts: Vec::new(),
         since: created.map(|time| time.0.to_string()).unwrap_or_default(),
     }
 }
@@ -139,12 +158,12 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
 /// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
 /// nothing yet, before anything is spent on it; later ones are asked for before each creation. At names that it has no use for (now), only
 /// what is left of a former agent is an obstacle: somebody else may have them.
-pub(super) async fn obstacle(
+async fn names_are_free(
     ctx: &Context,
     owner: &Owner,
     context: &AgentContext<'_>,
-    free: &mut Free,
-) -> Result<Option<Obstacle>, ReconcileError> {
+    absent: &mut KnownAbsent,
+) -> Result<(), Stopped> {
     let namespace = context.agent.namespace().unwrap_or_default();
     let is_new = is_new(&context.observed);
     let has_workspace = has_workspace(context.agent);
@@ -153,17 +172,20 @@ pub(super) async fn obstacle(
         .filter(|(kind, _)| *kind != ChildKind::PersistentVolumeClaim || has_workspace)
         .map(|(kind, name)| Key::new(kind, &namespace, &name));
     let (used, unused): (Vec<Key>, Vec<Key>) = keys.partition(|key| is_used(key.kind, context));
-    let is_known = |key: &Key| ctx.index.get(key.kind, &key.namespace, &key.name).is_some();
+    let index = &ctx.cache.index;
+    let is_known = |key: &Key| index.get(key.kind, &key.namespace, &key.name).is_some();
     let used: Vec<Key> = used
         .into_iter()
         .filter(|key| is_new || is_known(key))
         .collect();
-    if let Some(obstacle) = apply::obstacle_at(ctx, owner, &used, free).await? {
-        return Ok(Some(obstacle));
+    if let Some(conflict) = ctx.writer.conflict_at(owner, &used, absent).await? {
+        return Err(conflict.into());
     }
     let unused: Vec<Key> = unused.into_iter().filter(is_known).collect();
-    let obstacle = apply::obstacle_at(ctx, owner, &unused, free).await?;
-    Ok(obstacle.filter(|obstacle| matches!(obstacle, Obstacle::Former(..))))
+    match ctx.writer.conflict_at(owner, &unused, absent).await? {
+        Some(conflict @ OwnershipConflict::Former(..)) => Err(conflict.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the agent may write that kind of child. Where its code decides on the mode, what it has decided so far is there.

@@ -5,11 +5,11 @@ use langop_api::{
     names::annotations,
 };
 
-use super::{StatusInput, active_revision};
+use super::input::StatusInput;
 use crate::{
     agent::{
-        build::{ActiveCode, Fate},
-        code,
+        build::Fate,
+        code::{self, ActiveCode},
         decide::{Cause, Decision},
         stale,
         validate::ValidatedAgent,
@@ -93,7 +93,7 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
 }
 
 fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, String) {
-    let revision = active_revision(input, active);
+    let revision = input.revision_of(active);
     let made_from = active.annotations.get(annotations::INSTRUCTIONS_HASH);
     let present = input
         .agent

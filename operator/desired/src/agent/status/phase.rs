@@ -6,7 +6,6 @@ use langop_api::{
     condition::{Reason, types},
 };
 
-use super::cron_job_active;
 use crate::{
     agent::{ObservedAgent, executions::Outcome},
     conditions,
@@ -60,7 +59,10 @@ pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> A
 fn running(status: &LanguageAgentStatus, observed: &ObservedAgent) -> AgentPhase {
     let at_times = status.mode == Some(ExecutionMode::Scheduled) && observed.deployment.is_none();
     match (
-        at_times && cron_job_active(observed) == Some(0),
+        at_times
+            && observed
+                .cron_job_facts()
+                .is_some_and(|facts| facts.active == 0),
         Outcome::of_last(status),
     ) {
         (true, Some(Outcome::Succeeded)) => AgentPhase::Succeeded,

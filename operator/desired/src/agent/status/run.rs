@@ -7,11 +7,11 @@
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::{Reason, types};
 
-use super::StatusInput;
+use super::input::StatusInput;
 use crate::{
     agent::{
         ObservedAgent,
-        run::{holds_back_from, pod_is_due, pods_of, start_is_due},
+        run::{holds_back_from, pod_is_due, pods_of, start_is_due, under_way},
     },
     conditions::{self, Standing},
     observed::Observed,
@@ -21,22 +21,17 @@ use crate::{
 /// name.
 pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
     let observed = input.observed;
-    observed
-        .running_jobs()
+    under_way(observed)
         .find_map(|job| match pod_is_due(job, observed) {
             Some(due) => (due <= input.now).then(|| without_pod(job)),
             None => in_trouble(input, job),
         })
-        .or_else(|| {
-            observed
-                .running_jobs()
-                .find_map(|job| holding_back(input, job))
-        })
+        .or_else(|| under_way(observed).find_map(|job| holding_back(input, job)))
 }
 
 /// When a run that is under way is to be looked at again although nothing is heard of it, if there is one.
 pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
-    let due = observed.running_jobs().flat_map(|job| {
+    let due = under_way(observed).flat_map(|job| {
         [
             pod_is_due(job, observed),
             start_is_due(job, observed),

@@ -4,9 +4,9 @@
 use langop_api::condition::Reason;
 
 use super::{
-    StatusInput,
     condition::{not_found, of_attempt},
-    cron_job_active, deployment_facts, run,
+    input::StatusInput,
+    run,
 };
 use crate::{
     agent::{
@@ -114,7 +114,7 @@ fn of_cron_job(input: &StatusInput<'_>) -> Standing {
     match input.observed.cron_job {
         Some(_) => run::problem(input).unwrap_or_else(|| {
             // By the same number that is told as active, so that the two change in one write.
-            let message = match cron_job_active(input.observed) {
+            let message = match input.observed.cron_job_facts().map(|facts| facts.active) {
                 Some(0) | None => "the next run is planned",
                 Some(_) => "a run is under way",
             };
@@ -129,7 +129,7 @@ fn of_cron_job(input: &StatusInput<'_>) -> Standing {
 
 fn of_deployment(input: &StatusInput<'_>) -> Standing {
     let troubles = Troubles::of(&input.observed.pods, input.now);
-    match conditions::rollout(deployment_facts(input.observed), troubles) {
+    match conditions::rollout(input.observed.deployment_facts(), troubles) {
         // One message for all stages of a rollout that names no trouble: each other one would be a write.
         Standing::Progressing(reason, message)
             if message != conditions::PAUSED

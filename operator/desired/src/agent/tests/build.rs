@@ -207,10 +207,6 @@ fn the_policy_follows_the_references_even_where_the_workload_is_kept() {
         let built = world.build();
         assert_eq!(built.report.fate, Fate::Kept);
         assert!(
-            built.report.fate.keeps(ChildKind::Deployment)
-                && built.report.fate.keeps(ChildKind::CronJob)
-        );
-        assert!(
             built.children.deployments.is_empty()
                 && built.children.cron_jobs.is_empty()
                 && built.children.claims.is_empty()

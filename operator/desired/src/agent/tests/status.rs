@@ -47,6 +47,7 @@ impl World {
             observed: &self.observed,
             now,
         })
+        .0
     }
 
     pub(super) fn status(&self) -> LanguageAgentStatus {

@@ -109,7 +109,7 @@ fn scheduled_without_a_schedule_anywhere_is_invalid_once_the_code_is_known() {
     world.store(&json!({}));
     let report = world.build().report;
     assert!(report.fault.unwrap().message.contains("set spec.schedule"));
-    assert!(report.fate.keeps(ChildKind::Deployment));
+    assert_eq!(report.fate, Fate::Kept);
 }
 
 #[test]
@@ -359,29 +359,6 @@ fn a_pod_is_held_to_its_clusters_frame() {
 
 #[test]
 fn a_name_that_is_somebody_elses_is_a_conflict_and_nothing_is_written() {
-    let foreign = |kind, name: &str| {
-        let mut world = World::of_spec(&json!({"image": "own"}));
-        world.observed.conflicts.push((kind, name.into()));
-        world.try_validated()
-    };
-    for kind in [
-        ChildKind::Deployment,
-        ChildKind::CronJob,
-        ChildKind::NetworkPolicy,
-    ] {
-        let conflict = foreign(kind, "scout").unwrap_err();
-        assert_eq!(conflict.reason, Reason::NameConflict);
-        assert!(
-            conflict.message.contains(&format!("{kind:?} 'scout'")),
-            "{}",
-            conflict.message
-        );
-    }
-    assert!(
-        foreign(ChildKind::PersistentVolumeClaim, "scout-workspace").is_ok(),
-        "no workspace, no conflict about it"
-    );
-
     let mut world = World::of_spec(&json!({"image": "own"}));
     let created = |day: u8| format!("2026-01-{day:02}T00:00:00Z").parse().ok();
     world.namesakes.push(Namesake {

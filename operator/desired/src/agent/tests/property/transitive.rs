@@ -148,7 +148,7 @@ fn built(specs: &Specs) -> Built {
     for (name, spec) in ["t1", "t2"].into_iter().zip(&specs.tools) {
         let one: LanguageTool = object("LanguageTool", name, spec);
         let children = tool::build(
-            &tool::validate(&one, &[], &[], view.as_ref(), settings).unwrap(),
+            &tool::validate(&one, &[], view.as_ref(), settings).unwrap(),
             settings,
         );
         if !children.deployments.is_empty() {
@@ -163,7 +163,7 @@ fn built(specs: &Specs) -> Built {
     let one: LanguageModel = object("LanguageModel", "m1", &specs.model);
     policies.extend(
         model::build(
-            &model::validate(&one, &[], view.as_ref(), settings).unwrap(),
+            &model::validate(&one, view.as_ref(), settings).unwrap(),
             settings,
         )
         .network_policies,
@@ -202,7 +202,7 @@ fn built(specs: &Specs) -> Built {
             .collect(),
         ..References::default()
     };
-    let desk = client::validate(&desk, found.into(), &[], &[], view.as_ref(), settings).unwrap();
+    let desk = client::validate(&desk, found.into(), &[], view.as_ref(), settings).unwrap();
     policies.extend(client::build(&desk, settings).network_policies);
     pods.push(Pod {
         name: "desk",

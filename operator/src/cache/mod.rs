@@ -1,0 +1,163 @@
+//! What is known of the cluster, in memory: the objects of our kinds, their live children, and the forms that the API server gives to
+//! what we apply. Whatever changes it enqueues the objects that the change affects.
+//!
+//! Filled by the watches and by the responses to our own writes. Must not ask the API server anything.
+
+pub(crate) mod affected;
+pub(crate) mod budget;
+pub(crate) mod child;
+pub(crate) mod index;
+pub(crate) mod kind;
+pub(crate) mod objects;
+pub(crate) mod server_defaults;
+pub(crate) mod tombstones;
+pub(crate) mod triggers;
+
+use std::sync::Arc;
+
+use kube::{Resource as _, api::DynamicObject};
+use langop_api::{
+    LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
+};
+use langop_desired::{digest, observed::ChildKind};
+
+use self::{
+    index::{Index, Key},
+    objects::{Guard, Stored, Stores},
+    server_defaults::ServerDefaults,
+    triggers::{Target, Triggers},
+};
+
+/// All that is held.
+pub(crate) struct Cache {
+    pub(crate) stores: Stores,
+    pub(crate) index: Index,
+    pub(crate) server_defaults: ServerDefaults,
+    pub(crate) triggers: Triggers,
+}
+
+impl Cache {
+    /// Empty, with so many bytes for the objects of each namespace.
+    pub(crate) fn new(namespace_bytes: u64, triggers: Triggers) -> Self {
+        Self {
+            stores: Stores::new(namespace_bytes),
+            index: Index::default(),
+            server_defaults: ServerDefaults::default(),
+            triggers,
+        }
+    }
+
+    /// Opens the queues and enqueues every object, those that others refer to first.
+    pub(crate) fn open(&self) {
+        self.triggers.open();
+        self.enqueue_all::<LanguageCluster>();
+        self.enqueue_all::<LanguagePersona>();
+        self.enqueue_all::<LanguageModel>();
+        self.enqueue_all::<LanguageTool>();
+        self.enqueue_all::<LanguageClient>();
+        self.enqueue_all::<LanguageAgent>();
+    }
+
+    fn enqueue_all<K: Stored>(&self) {
+        let all = K::objects(&self.stores).list(None);
+        let targets = all.iter().map(|object| Target::of(&**object));
+        self.triggers.send_all(targets);
+    }
+
+    /// Stores one of our objects, and enqueues it and all that it affects unless this version is known. Whether it was new.
+    pub(crate) fn upsert<K: Stored>(&self, object: Guard<K>) -> bool {
+        let target = Target::of(&object);
+        let is_new = self.store(object);
+        if is_new {
+            self.triggers.send(target);
+        }
+        is_new
+    }
+
+    /// Stores the response to our own status write. The caller knows what it wrote, but the response may also carry a change that
+    /// somebody else made after `written` was read. The watch will not deliver that change again, because the response is newer.
+    pub(crate) fn upsert_own_write<K: Stored>(&self, mut response: Guard<K>, written: &K) {
+        // What is written is as the store has it.
+        objects::strip(&mut response);
+        let (after, before) = (response.meta(), written.meta());
+        let has_foreign_change = after.generation != before.generation
+            || after.deletion_timestamp != before.deletion_timestamp
+            || after.annotations != before.annotations;
+        let target = Target::of(&response);
+        self.store(response);
+        if has_foreign_change {
+            self.triggers.send(target);
+        }
+    }
+
+    /// Stores one of our objects, from the watch or from the response to our own status write, and enqueues the others it affects.
+    /// The watch replays that response as a known version, so the first sighting must enqueue.
+    fn store<K: Stored>(&self, object: Guard<K>) -> bool {
+        let target = Target::of(&object);
+        let new = object.clone();
+        let old = match K::objects(&self.stores).upsert(object) {
+            objects::Change::Known => return false,
+            objects::Change::Stale => None,
+            objects::Change::Changed { old } => old,
+        };
+        self.enqueue_affected(&target, old.as_deref(), Some(&new));
+        true
+    }
+
+    /// Removes one of our objects and enqueues what that affects. Gives what was held; another object of the name stays.
+    pub(crate) fn remove<K: Stored>(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
+        let old = K::objects(&self.stores).remove(object)?;
+        self.enqueue_affected(&Target::of(&*old), Some(&old), None);
+        Some(old)
+    }
+
+    fn enqueue_affected<K: Stored>(
+        &self,
+        target: &Target,
+        old: Option<&Guard<K>>,
+        new: Option<&Guard<K>>,
+    ) {
+        if self.triggers.is_open() {
+            let affected = affected::by_object(&self.stores, &self.index, target, old, new);
+            self.triggers.send_all(affected);
+        }
+    }
+
+    /// Stores a live child that a watch shows, and enqueues those it affects.
+    pub(crate) fn observe_child(&self, kind: ChildKind, object: DynamicObject) {
+        let change = self.upsert_child(kind, object);
+        self.enqueue_parents(&change);
+    }
+
+    /// Removes a live child that a watch shows as gone, and enqueues those that affects.
+    pub(crate) fn observe_end(&self, key: &Key, uid: &str, version: Option<&str>) {
+        let change = self.index.remove(key, uid, version);
+        self.enqueue_parents(&change);
+    }
+
+    fn enqueue_parents(&self, change: &index::Change) {
+        if let index::Change::Gone(old) = change {
+            self.server_defaults.forget(&old.uid);
+        }
+        if self.triggers.is_open() {
+            self.triggers.send_all(affected::by_child(change));
+            let baseline = affected::by_baseline(&self.stores, change);
+            self.triggers.send_all(baseline);
+        }
+    }
+
+    /// Stores a live child: from a watch, or from the response to one of our own writes, which affects nobody but its writer.
+    pub(crate) fn upsert_child(&self, kind: ChildKind, object: DynamicObject) -> index::Change {
+        let version = object.metadata.resource_version.clone();
+        match digest::reduce_object(kind, object) {
+            Some(observed) => self.index.upsert(observed, version.as_deref()),
+            None => index::Change::None,
+        }
+    }
+
+    /// Forgets a child that we have deleted: the watch will not report its end.
+    pub(crate) fn forget_child(&self, key: &Key, uid: &str) {
+        self.index.remove(key, uid, None);
+        self.server_defaults.forget(uid);
+    }
+}

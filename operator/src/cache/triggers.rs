@@ -1,0 +1,99 @@
+//! The queues of objects that are to be reconciled, one for each kind. Who gets into them is said by [`crate::cache::affected`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kube::{Resource as _, ResourceExt as _, core::DeserializeGuard};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::cache::kind::{Kind, LangopKind};
+
+/// A resource to be reconciled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Target {
+    pub(crate) kind: Kind,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+}
+
+impl Target {
+    /// What an object itself is to the queues.
+    pub(crate) fn of<K: LangopKind>(object: &DeserializeGuard<K>) -> Self {
+        Self::new(
+            K::KIND,
+            object.meta().namespace.as_deref(),
+            &object.name_any(),
+        )
+    }
+
+    pub(crate) fn new(kind: Kind, namespace: Option<&str>, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// The receiving ends of the queues, in the order of [`Kind::ALL`].
+pub(crate) type Queues = [UnboundedReceiver<Target>; Kind::ALL.len()];
+
+/// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete, and after it everything is
+/// reconciled once anyway.
+#[derive(Debug)]
+pub(crate) struct Triggers {
+    senders: [UnboundedSender<Target>; Kind::ALL.len()],
+    open: AtomicBool,
+}
+
+impl Triggers {
+    pub(crate) fn new() -> (Self, Queues) {
+        let pairs: [_; Kind::ALL.len()] = std::array::from_fn(|_| unbounded_channel());
+        let senders = std::array::from_fn(|i| pairs[i].0.clone());
+        (
+            Self {
+                senders,
+                open: AtomicBool::new(false),
+            },
+            pairs.map(|(_, receiver)| receiver),
+        )
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn send(&self, target: Target) {
+        if self.is_open() {
+            let at = Kind::ALL
+                .iter()
+                .position(|kind| *kind == target.kind)
+                .unwrap_or_default();
+            // A closed queue means that the process is ending.
+            let _ = self.senders[at].send(target);
+        }
+    }
+
+    pub(crate) fn send_all(&self, targets: impl IntoIterator<Item = Target>) {
+        targets.into_iter().for_each(|target| self.send(target));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_queued_before_the_picture_is_complete() {
+        let (triggers, mut queues) = Triggers::new();
+        triggers.send(Target::new(Kind::Tool, Some("n"), "early"));
+        triggers.open();
+        triggers.send(Target::new(Kind::Tool, Some("n"), "late"));
+        let tools = &mut queues[5];
+        assert_eq!(tools.try_recv().unwrap().name, "late");
+        assert!(tools.try_recv().is_err());
+    }
+}

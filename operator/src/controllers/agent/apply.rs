@@ -1,0 +1,162 @@
+//! The writes to an agent's children: the workload of the other mode ends, the children are applied, runs that cannot start any more are
+//! ended, and the code that runs gets the annotations of what is observed now.
+
+use k8s_openapi::api::batch::v1::CronJob;
+use kube::api::PropagationPolicy;
+use langop_api::condition::Reason;
+use langop_desired::{
+    agent::{
+        ObservedAgent,
+        build::{Built, Fate, Report},
+        code, known, run,
+        validate::ValidatedAgent,
+    },
+    children::{self, Children, Prepared},
+    observed::ChildKind,
+};
+
+use super::{announce, plan::Plan, record::Recorded};
+use crate::{
+    cache::index::Key,
+    context::{Context, now},
+    error::{ReconcileError, Stopped},
+    write::{effects::Effects, look::KnownAbsent},
+};
+
+/// What is in the API server now.
+pub(super) struct Applied {
+    pub(super) children: Children<children::Applied>,
+    pub(super) report: Report,
+    /// Whether the annotations of the code were not those of what is observed now.
+    pub(super) annotated: bool,
+}
+
+pub(super) async fn apply(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    recorded: &Recorded,
+    plan: &Plan,
+    built: Built,
+    absent: &mut KnownAbsent,
+    effects: &mut Effects,
+) -> Result<Applied, Stopped> {
+    let Built { children, report } = built;
+    let observed = &recorded.observed;
+    end_other_mode(ctx, agent, observed, &report.fate, absent).await?;
+    let keep = kept(agent, &children, &report.fate);
+    let writing = ctx.priority.begin();
+    let children = ctx
+        .writer
+        .apply_children(&agent.owner, children, &keep, absent, effects)
+        .await;
+    drop(writing);
+    announce::workloads(ctx, agent, effects);
+    let children = match children {
+        Err(Stopped::Failed(error)) => return Err(error.into()),
+        // What runs still follows its inputs where a child is refused.
+        applied_or_blocked => applied_or_blocked,
+    };
+    if let Ok(children) = &children {
+        end_superseded(ctx, &children.cron_jobs, observed, effects).await?;
+    }
+    // From here on things are only told, but for a call, which begins when it is recorded.
+    if !effects.applied.is_empty() && plan.call.is_none() {
+        ctx.priority.yield_to_writers().await;
+    }
+    let annotated = follow_inputs(ctx, agent, plan).await;
+    // No call is started and no answer forgotten where one of these stops: that is recorded only by a whole status.
+    let children = children?;
+    let annotated = annotated?;
+    effects.changed |= annotated;
+    match &recorded.refused {
+        Some(standing) => Err(standing.clone().into()),
+        None => Ok(Applied {
+            children,
+            report,
+            annotated,
+        }),
+    }
+}
+
+/// The workload of the other mode ends with its pods before ours is made, unless somebody else has the name that ours is to have.
+async fn end_other_mode(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    observed: &ObservedAgent,
+    fate: &Fate,
+    absent: &mut KnownAbsent,
+) -> Result<(), Stopped> {
+    let Fate::Switching {
+        delete: Some(kind), ..
+    } = fate
+    else {
+        return Ok(());
+    };
+    let (old, new) = match kind {
+        ChildKind::CronJob => (&observed.cron_job, ChildKind::Deployment),
+        _ => (&observed.deployment, ChildKind::CronJob),
+    };
+    let Some(old) = old.as_ref().filter(|old| !old.deleting) else {
+        return Ok(());
+    };
+    let new = Key::new(new, &agent.namespace, &agent.name);
+    let conflict = ctx.writer.conflict_at(&agent.owner, &[new], absent);
+    if let Some(conflict) = conflict.await? {
+        return Err(conflict.into());
+    }
+    ctx.writer
+        .delete(old, PropagationPolicy::Foreground)
+        .await?;
+    Ok(())
+}
+
+/// Ends the runs that cannot start any more.
+async fn end_superseded(
+    ctx: &Context,
+    wanted: &[CronJob],
+    observed: &ObservedAgent,
+    effects: &mut Effects,
+) -> Result<(), ReconcileError> {
+    for run in run::superseded(wanted, observed, now()) {
+        ctx.writer
+            .delete(&run, PropagationPolicy::Background)
+            .await?;
+        let note = format!(
+            "the run of Job '{}' never started and its pods have changed since, so it was ended: the next run is made from what is wanted now",
+            run.name
+        );
+        effects.normal(Reason::RunEnded, note);
+    }
+    Ok(())
+}
+
+/// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that. Whether it lacked
+/// them.
+async fn follow_inputs(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    plan: &Plan,
+) -> Result<bool, Stopped> {
+    let Some(active) = plan.decision.code() else {
+        return Ok(false);
+    };
+    let revision = known::recorded(&plan.info, active).unwrap_or_else(|| code::revision(active));
+    let wanted = code::input_annotations(agent, revision);
+    ctx.writer.annotate_revision(active, &wanted).await
+}
+
+/// Children that must not be removed although they are not among those that are applied.
+fn kept(agent: &ValidatedAgent, children: &Children<Prepared>, fate: &Fate) -> Vec<Key> {
+    let key = |kind| Key::new(kind, &agent.namespace, &agent.name);
+    let policy = children
+        .network_policies
+        .is_empty()
+        .then(|| key(ChildKind::NetworkPolicy));
+    let workloads = match fate {
+        Fate::Written(_) => Vec::new(),
+        Fate::Kept | Fate::Switching { .. } => {
+            vec![key(ChildKind::Deployment), key(ChildKind::CronJob)]
+        }
+    };
+    policy.into_iter().chain(workloads).collect()
+}

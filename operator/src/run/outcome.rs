@@ -1,0 +1,133 @@
+//! How a reconcile ended, and when its object is to be looked at again.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use langop_api::condition::Reason;
+use langop_desired::conditions::Standing;
+
+use crate::context::now;
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing was to be done.
+    Unchanged,
+    /// Something was written.
+    Changed,
+    /// Something outside must happen first.
+    Waiting,
+    /// Somebody must act.
+    Stalled,
+}
+
+impl Outcome {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Waiting => "waiting",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+/// What a reconcile says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    /// When to look again though nothing triggers it; `None`: the safety net suffices.
+    pub(crate) requeue_after: Option<Duration>,
+    /// Whether to look again after pauses that grow with each look that ends so.
+    pub(crate) with_backoff: bool,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            requeue_after: None,
+            with_backoff: false,
+        }
+    }
+}
+
+/// The shortest pause before an object is looked at again.
+pub(crate) const MIN_REQUEUE: Duration = Duration::from_millis(100);
+
+impl Done {
+    /// The end of a reconcile that wrote something, or not, and left the object so; `None`: as its spec says.
+    pub(crate) fn of(changed: bool, standing: Option<&Standing>) -> Self {
+        match standing {
+            Some(
+                Standing::Stalled(
+                    Reason::NameConflict
+                    | Reason::NamespaceNotAdoptable
+                    | Reason::WorkspaceConflict,
+                    _,
+                )
+                | Standing::Progressing(Reason::NamespaceTerminating, _)
+                | Standing::Failed(Reason::ApplyFailed, _),
+                // Other owners' objects are not watched, and the end of a refusal is not announced.
+            ) => Self::from(Outcome::Stalled).requeue_with_backoff(),
+            Some(Standing::Stalled(..)) => Outcome::Stalled.into(),
+            _ if changed => Outcome::Changed.into(),
+            Some(Standing::Progressing(..) | Standing::Failed(..)) => Outcome::Waiting.into(),
+            Some(Standing::Ready(..)) | None => Outcome::Unchanged.into(),
+        }
+    }
+
+    /// Looked at again then, though nothing triggers it; never sooner than after the shortest pause.
+    pub(crate) fn requeue_at(self, due: Option<Timestamp>) -> Self {
+        let pause =
+            |due: Timestamp| Duration::try_from(due.duration_since(now())).unwrap_or_default();
+        due.map_or(self, |due| self.requeue_after(pause(due).max(MIN_REQUEUE)))
+    }
+
+    /// What ends this is not announced to us.
+    pub(crate) fn requeue_with_backoff(self) -> Self {
+        Self {
+            with_backoff: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn requeue_after(self, pause: Duration) -> Self {
+        Self {
+            requeue_after: Some(self.requeue_after.map_or(pause, |before| before.min(pause))),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_announces_is_looked_at_now_and_then() {
+        let done = |standing| Done::of(false, Some(&standing));
+        for silent in [
+            Standing::Stalled(Reason::NameConflict, String::new()),
+            Standing::Stalled(Reason::WorkspaceConflict, String::new()),
+            Standing::Stalled(Reason::NamespaceNotAdoptable, String::new()),
+            Standing::Progressing(Reason::NamespaceTerminating, String::new()),
+            Standing::Failed(Reason::ApplyFailed, String::new()),
+        ] {
+            let again = Done::from(Outcome::Stalled).requeue_with_backoff();
+            assert_eq!(done(silent.clone()), again, "{silent:?}");
+        }
+        for (announced, outcome) in [
+            (
+                Standing::Stalled(Reason::InvalidSpec, String::new()),
+                Outcome::Stalled,
+            ),
+            (
+                Standing::Progressing(Reason::RolloutInProgress, String::new()),
+                Outcome::Waiting,
+            ),
+        ] {
+            assert_eq!(done(announced), outcome.into());
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Runs the reconciles of one kind: bounded concurrency, never two of one object at once, each in a task of its own (a panic harms
+//! only its object), timed, counted, and repeated after a pause when it fails.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Resource as _, ResourceExt as _,
+    runtime::{
+        controller::{self, Action},
+        reflector::ObjectRef,
+    },
+};
+use langop_api::condition::Reason;
+use langop_desired::{
+    children::{Children, Prepared},
+    conditions::Standing,
+    meta::owner_of,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{Instrument as _, field::Empty};
+
+use crate::{
+    cache::{
+        objects::{Guard, Stored, object_ref},
+        triggers::Target,
+    },
+    context::Context,
+    error::{ReconcileError, Stopped, chain},
+    run::{
+        backoff,
+        outcome::{Done, Outcome},
+        steps::Steps,
+        undecodable,
+    },
+    write::effects::Effects,
+};
+
+/// Longest time of one reconcile; the client's own retries take up to 160 s.
+const TIMEOUT: Duration = Duration::from_mins(3);
+/// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
+const TOLD_AFTER: Duration = Duration::from_secs(15);
+/// The safety net: everything is looked at again after a time between these.
+const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
+
+/// A kind that is reconciled.
+pub(crate) trait Reconciled: Stored {
+    /// Makes one object what its spec says, as far as that can be done now: dereference → validate → record → decide → build → apply →
+    /// update status → publish.
+    fn reconcile(
+        self: Arc<Self>,
+        ctx: &Arc<Context>,
+        steps: &Steps,
+        effects: &mut Effects,
+    ) -> impl Future<Output = Result<Done, Stopped>> + Send;
+
+    /// Its status if this is all that is newly known of it; `None` if that cannot be.
+    fn interrupted(&self, _ctx: &Context, _standing: Standing) -> Option<Self::Status> {
+        None
+    }
+
+    /// Its status where this keeps a reconcile from going on.
+    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+        self.interrupted(ctx, standing)
+    }
+
+    /// When to look again although nothing is heard of it.
+    fn due(&self, _ctx: &Context) -> Option<Timestamp> {
+        None
+    }
+
+    /// Those of its children that are still kept in order, where they exist, while it is being deleted and cannot go.
+    fn closing(
+        &self,
+        _ctx: &Context,
+    ) -> impl Future<Output = Result<Children<Prepared>, ReconcileError>> + Send {
+        std::future::ready(Ok(Children::default()))
+    }
+}
+
+/// Runs until told to stop, and lets reconciles under way end.
+pub(crate) async fn run<K: Reconciled>(
+    ctx: Arc<Context>,
+    queue: UnboundedReceiver<Target>,
+    stop: CancellationToken,
+) {
+    let queue = UnboundedReceiverStream::new(queue)
+        .take_until(stop.cancelled_owned())
+        .map(|target| {
+            Ok::<ObjectRef<Guard<K>>, std::convert::Infallible>(object_ref(
+                target.namespace.as_deref(),
+                &target.name,
+            ))
+        });
+    let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
+    let store = K::objects(&ctx.cache.stores).reader();
+    controller::applier(
+        |object, ctx| Box::pin(observed(object, ctx)),
+        pause,
+        ctx,
+        store,
+        queue,
+        config,
+    )
+    .for_each(|_| std::future::ready(()))
+    .await;
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of an error policy"
+)]
+fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
+    let pause = ctx.error_backoff.again(Target::of(&*object));
+    forget_if_gone(&object, &ctx);
+    Action::requeue(pause)
+}
+
+/// An object that went away during its reconcile was forgotten before the reconcile noted its last about it.
+fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
+    let target = Target::of(object);
+    let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
+    if held.is_none_or(|held| held.uid() != object.uid()) {
+        ctx.forget(&target, object.uid().as_deref());
+    }
+}
+
+async fn observed<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    ctx: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let target = Target::of(&*object);
+    // A root of its own: what triggered a reconcile did not call it.
+    let span = tracing::info_span!(
+        parent: None, "reconcile",
+        kind = K::KIND.as_str(),
+        namespace = target.namespace.as_deref().unwrap_or_default(),
+        name = target.name.as_str(),
+        generation = object.meta().generation.unwrap_or_default(),
+        outcome = Empty,
+    );
+    let started = Instant::now();
+    let task = AbortOnDropHandle::new(tokio::spawn(
+        one(object.clone(), ctx.clone()).instrument(span.clone()),
+    ));
+    let result = match tokio::time::timeout(TIMEOUT, task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => Err(ReconcileError::Panicked(error.to_string())),
+        Err(_) => Err(ReconcileError::TimedOut(TIMEOUT)),
+    };
+    let outcome = match &result {
+        Ok(done) => done.outcome.as_str(),
+        Err(ReconcileError::TimedOut(_)) => "timeout",
+        Err(_) => "failed",
+    };
+    span.record("outcome", outcome);
+    ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
+    match result {
+        Ok(done) => {
+            ctx.error_backoff.forget(&target);
+            let pause = pause_after(done, target, &ctx);
+            forget_if_gone(&object, &ctx);
+            Ok(Action::requeue(pause))
+        }
+        Err(error) => {
+            span.in_scope(
+                || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
+            );
+            if ctx.error_backoff.lasts(&target) >= TOLD_AFTER {
+                tell::<K>(&ctx, &target, &error).instrument(span).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
+async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
+    let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
+    let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
+        return;
+    };
+    let standing = Standing::Failed(Reason::ApplyFailed, error.told());
+    let Some(next) = object.interrupted(ctx, standing) else {
+        return;
+    };
+    let mut effects = Effects::default();
+    if let Err(error) = ctx.writer.write_status(object, &next, &mut effects).await {
+        tracing::warn!(error = %chain(&error), "that cannot be told in the status");
+    }
+    let about = object.object_ref(&());
+    ctx.events.publish(&about, effects.events).await;
+}
+
+/// The shortest of all reasons to look again.
+fn pause_after(done: Done, target: Target, ctx: &Context) -> Duration {
+    let net = backoff::between(RESYNC_PERIOD.0, RESYNC_PERIOD.1);
+    let asked = done.requeue_after.map_or(net, |asked| asked.min(net));
+    if done.with_backoff {
+        return ctx.rejection_backoff.again(target).min(asked);
+    }
+    ctx.rejection_backoff.forget(&target);
+    asked
+}
+
+/// One reconcile, and what is left to be published however it ended.
+async fn one<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    ctx: Arc<Context>,
+) -> Result<Done, ReconcileError> {
+    let mut effects = Effects::default();
+    let result = attempt(&object, &ctx, &mut effects).await;
+    let about = object.object_ref(&());
+    ctx.events.publish(&about, effects.events).await;
+    result
+}
+
+async fn attempt<K: Reconciled>(
+    object: &Guard<K>,
+    ctx: &Arc<Context>,
+    effects: &mut Effects,
+) -> Result<Done, ReconcileError> {
+    if object.meta().deletion_timestamp.is_some() {
+        return end(object, ctx).await;
+    }
+    let readable = match &object.0 {
+        Ok(readable) => Arc::new(readable.clone()),
+        Err(invalid) => return undecodable::report::<K>(ctx, invalid, effects).await,
+    };
+    let steps = Steps::new(ctx.metrics.clone(), K::KIND);
+    match readable.clone().reconcile(ctx, &steps, effects).await {
+        Ok(done) => Ok(done),
+        Err(Stopped::Failed(error)) => Err(error),
+        Err(Stopped::Blocked(standing)) => {
+            if let Some(status) = readable.blocked(ctx, standing.clone()) {
+                ctx.writer
+                    .write_status(&*readable, &status, effects)
+                    .await?;
+            }
+            let done = Done::of(effects.changed, Some(&standing));
+            Ok(done.requeue_at(readable.due(ctx)))
+        }
+    }
+}
+
+/// The garbage collector's own finalizers: it is about to remove the children, or to leave them to whoever asked for that.
+const OF_COLLECTOR: [&str; 2] = ["foregroundDeletion", "orphan"];
+
+/// Owner references do the rest, unless somebody's finalizer holds the object: then what it has must not outlive its reasons.
+async fn end<K: Reconciled>(object: &Guard<K>, ctx: &Context) -> Result<Done, ReconcileError> {
+    let finalizers = object.finalizers();
+    let is_held = finalizers
+        .iter()
+        .any(|finalizer| !OF_COLLECTOR.contains(&finalizer.as_str()));
+    let is_orphaning = finalizers.iter().any(|finalizer| finalizer == "orphan");
+    let Some(owner) = owner_of(object).filter(|_| is_held && !is_orphaning) else {
+        return Ok(Outcome::Unchanged.into());
+    };
+    let closing = match &object.0 {
+        Ok(readable) => readable.closing(ctx).await?,
+        Err(_) => Children::default(),
+    };
+    Ok(if ctx.writer.wind_down(&owner, &closing).await? {
+        Outcome::Changed.into()
+    } else {
+        Outcome::Unchanged.into()
+    })
+}

@@ -1,0 +1,395 @@
+//! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts one, ends, and is triggered
+//! again when the answer is there. What is under way and what came back live only here, in memory.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use langop_desired::agent::decide::InFlight;
+use langop_program::fair::Places;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinHandle,
+};
+
+use crate::{
+    run::metrics::Metrics,
+    synthesis::{answer::Answer, client::Synthesizer, failure::Failure, pace::Pace},
+};
+
+/// All calls.
+pub(crate) struct Synthesis {
+    /// `None`: synthesis is disabled by the operator's own settings.
+    pub(crate) synthesizer: Option<Arc<Synthesizer>>,
+    /// Calls for agents, by uid.
+    pub(crate) agents: Calls<InFlight, Answer>,
+    /// Calls for personas, by uid; about the hash of the persona's fields.
+    pub(crate) personas: Calls<String, Result<String, Failure>>,
+    epochs: Mutex<HashMap<String, u64>>,
+    not_before: Mutex<HashMap<String, Asked>>,
+    /// Room for the questions that are held at once, in KiB.
+    room: Semaphore,
+    paces: Mutex<HashMap<String, Pace>>,
+    /// Least time between the questions of one object, but for the first ones.
+    pause: Duration,
+    /// Longest time for which it is left alone because the synthesizer asks for that.
+    longest_pause: Duration,
+}
+
+/// The synthesizer asked to be left alone with an object until then, as far as it asks the same again.
+struct Asked {
+    question: String,
+    until: Instant,
+}
+
+/// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones there is room for more than are ever asked at
+/// once; of the largest, for a few.
+const ROOM_KIB: u32 = 16 * 1024;
+
+impl Synthesis {
+    pub(crate) fn new(
+        synthesizer: Option<Arc<Synthesizer>>,
+        concurrency: u16,
+        (pause, longest_pause): (Duration, Duration),
+        metrics: &Metrics,
+    ) -> Self {
+        let places = Places::new(concurrency.into());
+        let under_way = Arc::new(InFlightGauge {
+            number: Mutex::new(0),
+            metrics: metrics.clone(),
+        });
+        Self {
+            synthesizer,
+            agents: Calls::new(places.clone(), under_way.clone()),
+            personas: Calls::new(places, under_way),
+            epochs: Mutex::default(),
+            not_before: Mutex::default(),
+            room: Semaphore::new(ROOM_KIB as usize),
+            paces: Mutex::default(),
+            pause,
+            longest_pause,
+        }
+    }
+
+    /// Waits for room for a question of so many bytes. It is free again when what is returned is dropped.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM_KIB);
+        // Never closed, so the permits are always given.
+        self.room.acquire_many(kib.min(ROOM_KIB)).await.ok()
+    }
+
+    /// Whether the synthesizer came back since the last call for this object.
+    pub(crate) fn reconnected_since(&self, uid: &str) -> bool {
+        let epochs = lock(&self.epochs);
+        self.synthesizer.as_ref().is_some_and(|synthesizer| {
+            synthesizer.epoch() > epochs.get(uid).copied().unwrap_or_default()
+        })
+    }
+
+    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not. It passes on what a provider said, so it
+    /// is believed up to the longest pause that is made without being asked.
+    pub(crate) fn set_retry_after(&self, uid: &str, question: String, pause: Option<Duration>) {
+        let mut asked = lock(&self.not_before);
+        match pause {
+            Some(pause) => {
+                let until = Instant::now() + pause.min(self.longest_pause);
+                asked.insert(uid.to_owned(), Asked { question, until });
+            }
+            None => drop(asked.remove(uid)),
+        }
+    }
+
+    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked where the question is the same, or because
+    /// it asks too often.
+    pub(crate) fn retry_after(&self, uid: &str, question: &str) -> Option<Duration> {
+        let now = Instant::now();
+        let asked = lock(&self.not_before)
+            .get(uid)
+            .filter(|asked| asked.question == question)
+            .map(|asked| asked.until.saturating_duration_since(now))
+            .filter(|left| !left.is_zero());
+        let pace = lock(&self.paces)
+            .get(uid)
+            .and_then(|pace| pace.wait(self.pause, now));
+        asked.max(pace)
+    }
+
+    /// To be said before each call.
+    pub(crate) fn record_attempt(&self, uid: &str) {
+        let now = Instant::now();
+        lock(&self.paces)
+            .entry(uid.to_owned())
+            .or_insert_with(|| Pace::new(now))
+            .asked(self.pause, now);
+        if let Some(synthesizer) = &self.synthesizer {
+            lock(&self.epochs).insert(uid.to_owned(), synthesizer.epoch());
+        }
+    }
+
+    /// The object is gone: its call is ended, its answer dropped.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.agents.forget(uid);
+        self.personas.forget(uid);
+        lock(&self.epochs).remove(uid);
+        lock(&self.not_before).remove(uid);
+        lock(&self.paces).remove(uid);
+    }
+}
+
+struct InFlightGauge {
+    number: Mutex<usize>,
+    metrics: Metrics,
+}
+
+impl InFlightGauge {
+    fn add(self: &Arc<Self>) -> Counted {
+        self.change(|number| number + 1);
+        Counted(self.clone())
+    }
+
+    fn change(&self, change: impl Fn(usize) -> usize) {
+        let mut number = lock(&self.number);
+        *number = change(*number);
+        self.metrics.set_in_flight(*number);
+    }
+}
+
+/// Counts one call until it is dropped, in whatever way it ends.
+struct Counted(Arc<InFlightGauge>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.change(|number| number.saturating_sub(1));
+    }
+}
+
+/// Calls of one kind; `About` says what a call was made for, so that an answer to an older question is known as such.
+pub(crate) struct Calls<About, Answer> {
+    calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
+    /// Namespaces take turns.
+    places: Places<String>,
+    under_way: Arc<InFlightGauge>,
+}
+
+enum Call<About, Answer> {
+    Running { about: About, task: JoinHandle<()> },
+    Done { about: About, answer: Arc<Answer> },
+}
+
+/// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never been.
+struct CompletionGuard<About, Answer, Then: FnOnce()> {
+    calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
+    uid: String,
+    then: Option<Then>,
+}
+
+impl<About, Answer, Then: FnOnce()> Drop for CompletionGuard<About, Answer, Then> {
+    fn drop(&mut self) {
+        let mut calls = lock(&self.calls);
+        let is_known = calls.contains_key(&self.uid);
+        if matches!(calls.get(&self.uid), Some(Call::Running { .. })) {
+            calls.remove(&self.uid);
+        }
+        drop(calls);
+        // Nobody waits for an object that is gone.
+        if let Some(then) = self.then.take().filter(|_| is_known) {
+            then();
+        }
+    }
+}
+
+/// The state of the call for one object.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CallState<About, Answer> {
+    Idle,
+    Running(About),
+    Done(About, Arc<Answer>),
+}
+
+impl<About, Answer> Calls<About, Answer>
+where
+    About: Clone + Send + 'static,
+    Answer: Send + Sync + 'static,
+{
+    fn new(places: Places<String>, under_way: Arc<InFlightGauge>) -> Self {
+        Self {
+            calls: Arc::default(),
+            places,
+            under_way,
+        }
+    }
+
+    pub(crate) fn state(&self, uid: &str) -> CallState<About, Answer> {
+        match lock(&self.calls).get(uid) {
+            None => CallState::Idle,
+            // One that ended without an answer panicked; as if it had never been.
+            Some(Call::Running { task, .. }) if task.is_finished() => CallState::Idle,
+            Some(Call::Running { about, .. }) => CallState::Running(about.clone()),
+            Some(Call::Done { about, answer }) => CallState::Done(about.clone(), answer.clone()),
+        }
+    }
+
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The call waits for a free place, in the turn of
+    /// its `namespace`.
+    pub(crate) fn start(
+        &self,
+        uid: &str,
+        namespace: &str,
+        about: About,
+        call: impl Future<Output = Answer> + Send + 'static,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let mut calls = lock(&self.calls);
+        if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
+            return;
+        }
+        let counted = self.under_way.add();
+        let (places, namespace) = (self.places.clone(), namespace.to_owned());
+        let (answered, key, asked) = (self.calls.clone(), uid.to_owned(), about.clone());
+        let task = tokio::spawn(async move {
+            let ending = CompletionGuard {
+                calls: answered,
+                uid: key,
+                then: Some(then),
+            };
+            let place = places.take(namespace).await;
+            let answer = Arc::new(call.await);
+            drop((place, counted));
+            // The row is gone if the object is.
+            if let Some(row) = lock(&ending.calls).get_mut(&ending.uid) {
+                *row = Call::Done {
+                    about: asked,
+                    answer,
+                };
+            }
+        });
+        calls.insert(uid.to_owned(), Call::Running { about, task });
+    }
+
+    /// The answer has been dealt with.
+    pub(crate) fn acknowledge(&self, uid: &str) {
+        let mut calls = lock(&self.calls);
+        if matches!(calls.get(uid), Some(Call::Done { .. })) {
+            calls.remove(uid);
+        }
+    }
+
+    fn forget(&self, uid: &str) {
+        if let Some(Call::Running { task, .. }) = lock(&self.calls).remove(uid) {
+            task.abort();
+        }
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every lock is held for one step that leaves the value whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn calls(places: usize) -> Calls<&'static str, u8> {
+        let under_way = InFlightGauge {
+            number: Mutex::new(0),
+            metrics: Metrics::new(),
+        };
+        Calls::new(Places::new(places), Arc::new(under_way))
+    }
+
+    #[test]
+    fn a_pause_is_bounded_and_ends_with_another_question() {
+        let hour = Duration::from_hours(1);
+        let synthesis = Synthesis::new(None, 1, (Duration::ZERO, hour), &Metrics::new());
+        synthesis.set_retry_after("a", "first".into(), Some(Duration::MAX));
+        let left = synthesis.retry_after("a", "first").unwrap();
+        assert!(left <= hour && left > hour / 2, "{left:?}");
+        assert_eq!(synthesis.retry_after("a", "second"), None);
+        assert_eq!(synthesis.retry_after("b", "first"), None);
+        synthesis.set_retry_after("a", "first".into(), None);
+        assert_eq!(synthesis.retry_after("a", "first"), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_stays_until_it_is_acknowledge() {
+        let calls = calls(1);
+        let (answer, question) = oneshot::channel::<u8>();
+        let (then, answered) = oneshot::channel();
+        calls.start("a", "n", "first", async { question.await.unwrap() }, || {
+            then.send(()).unwrap();
+        });
+        calls.start("a", "n", "second", async { 0 }, || panic!("one at a time"));
+        assert_eq!(calls.state("a"), CallState::Running("first"));
+        answer.send(7).unwrap();
+        answered.await.unwrap();
+        assert_eq!(calls.state("a"), CallState::Done("first", Arc::new(7)));
+        calls.acknowledge("a");
+        assert_eq!(calls.state("a"), CallState::Idle);
+        assert_eq!(*lock(&calls.under_way.number), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_told_as_ended_and_can_be_made_again() {
+        let calls = calls(1);
+        let (then, ended) = oneshot::channel();
+        calls.start("a", "n", "first", async { panic!("on purpose") }, || {
+            then.send(()).unwrap();
+        });
+        ended.await.unwrap();
+        assert_eq!(calls.state("a"), CallState::Idle);
+        let (then, ended) = oneshot::channel();
+        calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
+        ended.await.unwrap();
+        assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
+        assert_eq!(*lock(&calls.under_way.number), 0);
+    }
+
+    #[tokio::test]
+    async fn calls_wait_for_a_place_and_end_with_their_object() {
+        let calls = calls(1);
+        let (_never, forever) = oneshot::channel::<u8>();
+        let (then, answered) = oneshot::channel();
+        calls.start("a", "n", "hangs", async { forever.await.unwrap() }, || ());
+        calls.start("b", "n", "waits", async { 2 }, || then.send(()).unwrap());
+        tokio::task::yield_now().await;
+        assert_eq!(calls.state("b"), CallState::Running("waits"));
+        calls.forget("a");
+        answered.await.unwrap();
+        assert_eq!(calls.state("b"), CallState::Done("waits", Arc::new(2)));
+        assert_eq!(calls.state("a"), CallState::Idle);
+    }
+
+    /// One namespace asks 500 times for a second each, another once.
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_asks_much_holds_up_no_other() {
+        let calls = calls(2);
+        let second = || tokio::time::sleep(Duration::from_secs(1));
+        for index in 0..500 {
+            let answer = async move {
+                second().await;
+                0
+            };
+            calls.start(&index.to_string(), "greedy", "much", answer, || ());
+        }
+        second().await;
+        let asked = tokio::time::Instant::now();
+        let (then, answered) = oneshot::channel();
+        let answer = async move {
+            second().await;
+            1
+        };
+        calls.start("x", "other", "once", answer, || then.send(()).unwrap());
+        answered.await.unwrap();
+        assert!(
+            asked.elapsed() <= Duration::from_secs(3),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+}

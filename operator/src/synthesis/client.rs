@@ -1,0 +1,165 @@
+//! The synthesizer's client: calls with deadline, trace context and credentials, and detection of its recovery: by its health where it
+//! has one address, by a new endpoint where it is a Service.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use kube::Client;
+use langop_proto::{
+    ACCOUNT, SERVICE_NAME, limits,
+    pool::{Address, Pool},
+    routing,
+    tls::Bearer,
+    trace,
+    v1::{
+        DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
+        synthesis_service_client::SynthesisServiceClient,
+    },
+};
+use tokio::{sync::watch, time::Instant};
+use tonic::{Code, Request, Status, service::interceptor::InterceptedService, transport::Channel};
+use tracing::{Instrument as _, field::Empty};
+
+use crate::synthesis::{
+    endpoints::Replicas,
+    failure::{Failure, failure},
+    health,
+};
+
+/// The server has this much longer than the deadline it was told, for the answer's way back.
+const MARGIN: Duration = Duration::from_secs(1);
+/// The synthesizer, whose connections are made when first needed.
+pub(crate) struct Synthesizer {
+    pool: Pool,
+    bearer: Bearer,
+    timeout: Duration,
+    epoch: AtomicU64,
+    addresses: watch::Receiver<Vec<Address>>,
+}
+
+impl Synthesizer {
+    /// No connection is made yet. Must be called within the runtime.
+    pub(crate) fn new(replicas: &Replicas, timeout: Duration) -> Self {
+        let addresses = replicas.addresses();
+        Self {
+            pool: Pool::new(addresses.clone()),
+            bearer: replicas.settings().credentials.bearer(),
+            timeout,
+            // More than that of an object that this process has not asked for: whoever was told that synthesis is disabled is asked for once
+            // more, because a restart is how an administrator changes that.
+            epoch: AtomicU64::new(1),
+            addresses,
+        }
+    }
+
+    /// Follows the replicas, and the news that the synthesizer is back, for ever. `came_back` is called whenever calls that
+    /// failed may be tried again.
+    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, came_back: impl Fn()) {
+        let is_back = || {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            tracing::info!("the synthesizer is back");
+            came_back();
+        };
+        if replicas.settings().service.is_some() {
+            // A replica is an endpoint exactly while it is healthy, so a new one is the news.
+            replicas.follow(client, is_back).await;
+        } else {
+            tokio::join!(
+                replicas.follow(client, || ()),
+                health::follow(&self.addresses, &self.bearer, is_back)
+            );
+        }
+    }
+
+    /// Grows whenever the synthesizer comes back.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Code for one agent, on the account of its namespace.
+    pub(crate) async fn synthesize(
+        &self,
+        request: SynthesizeRequest,
+    ) -> Result<SynthesizeResponse, Failure> {
+        let key = routing::routing_key(&request);
+        let span = tracing::info_span!(
+            "langop.synthesis.v1.SynthesisService/Synthesize",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.service = SERVICE_NAME,
+            rpc.method = "Synthesize",
+            rpc.grpc.status_code = Empty,
+        );
+        // Closures that return futures of their own: those of async closures are not known to be Send.
+        let deadline = Instant::now() + self.timeout;
+        let agent = request.agent.clone().unwrap_or_default();
+        let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
+            let request = outgoing(request.clone(), deadline, &agent.namespace);
+            let mut client = self.client(channel);
+            async move { Ok(client.synthesize(request).await?.into_inner()) }
+        });
+        answer(calls, span).await
+    }
+
+    /// The condensed text of a persona, on the account of its namespace.
+    pub(crate) async fn distill(
+        &self,
+        request: DistillPersonaRequest,
+        account: &str,
+    ) -> Result<DistillPersonaResponse, Failure> {
+        let key = routing::persona_key(&request);
+        let span = tracing::info_span!(
+            "langop.synthesis.v1.SynthesisService/DistillPersona",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.service = SERVICE_NAME,
+            rpc.method = "DistillPersona",
+            rpc.grpc.status_code = Empty,
+        );
+        let deadline = Instant::now() + self.timeout;
+        let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
+            let request = outgoing(request.clone(), deadline, account);
+            let mut client = self.client(channel);
+            async move { Ok(client.distill_persona(request).await?.into_inner()) }
+        });
+        answer(calls, span).await
+    }
+
+    fn client(
+        &self,
+        channel: Channel,
+    ) -> SynthesisServiceClient<InterceptedService<Channel, Bearer>> {
+        SynthesisServiceClient::with_interceptor(channel, self.bearer.clone())
+            .max_decoding_message_size(limits::MESSAGE)
+            .max_encoding_message_size(limits::MESSAGE)
+    }
+}
+
+async fn answer<T>(
+    calls: impl Future<Output = Result<T, Status>>,
+    span: tracing::Span,
+) -> Result<T, Failure> {
+    let answer = calls.instrument(span.clone()).await;
+    let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    span.record("rpc.grpc.status_code", code as i32);
+    if code != Code::Ok {
+        span.record("otel.status_code", "ERROR");
+    }
+    answer.map_err(|status| failure(&status))
+}
+
+/// To be called within the span of the call.
+fn outgoing<T>(message: T, deadline: Instant, account: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    // Names of namespaces can be metadata.
+    if let Ok(account) = account.parse() {
+        request.metadata_mut().insert(ACCOUNT, account);
+    }
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    trace::inject(request.metadata_mut());
+    request
+}

@@ -1,0 +1,64 @@
+//! Looks at names in the API server that the cache does not know, before anything is written to them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use langop_desired::{digest, meta::Owner, observed::Observed};
+
+use crate::{
+    cache::{child, index::Key},
+    error::ReconcileError,
+    write::{Writer, ownership::OwnershipConflict},
+};
+
+/// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer: somebody may take them.
+#[derive(Debug, Default)]
+pub(crate) struct KnownAbsent(BTreeSet<Key>);
+
+impl Writer {
+    /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
+    /// take over without a word.
+    pub(crate) async fn get_live(
+        &self,
+        absent: &mut KnownAbsent,
+        key: &Key,
+    ) -> Result<Option<Arc<Observed>>, ReconcileError> {
+        if let Some(known) = self.cache.index.get(key.kind, &key.namespace, &key.name) {
+            return Ok(Some(known));
+        }
+        if absent.0.contains(key) {
+            return Ok(None);
+        }
+        let api = child::api(&self.client, key.kind, Some(&key.namespace));
+        let act = || {
+            let kind = child::name(key.kind);
+            format!("look for {kind} {}/{}", key.namespace, key.name)
+        };
+        let live = api
+            .get_opt(&key.name)
+            .await
+            .map_err(|error| ReconcileError::api(act(), error))?;
+        if live.is_none() {
+            absent.0.insert(key.clone());
+        }
+        Ok(live
+            .and_then(|live| digest::reduce_object(key.kind, live))
+            .map(Arc::new))
+    }
+
+    /// What keeps us from writing any of these names, if anything; looks at the API server for those that the index does not know.
+    pub(crate) async fn conflict_at(
+        &self,
+        owner: &Owner,
+        keys: &[Key],
+        absent: &mut KnownAbsent,
+    ) -> Result<Option<OwnershipConflict>, ReconcileError> {
+        let mut lives = Vec::new();
+        for key in keys {
+            lives.extend(self.get_live(absent, key).await?);
+        }
+        Ok(OwnershipConflict::of(
+            owner,
+            lives.iter().map(AsRef::as_ref),
+        ))
+    }
+}
