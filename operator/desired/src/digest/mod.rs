@@ -14,6 +14,7 @@ mod canonical;
 mod extract;
 mod pod;
 mod reduce;
+mod report;
 mod sole;
 
 use langop_api::names::annotations;

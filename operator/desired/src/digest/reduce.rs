@@ -8,7 +8,7 @@ use langop_api::names::{self, annotations, labels, managers};
 use langop_dsl::{AgentDefinition, instructions};
 use serde_json::Value;
 
-use super::{SHARED, extract, pod, sole};
+use super::{SHARED, extract, pod, report::ending_message, sole};
 use crate::agent::code;
 use crate::hash;
 use crate::observed::{
@@ -57,9 +57,6 @@ const OWNERS: [&str; 5] = [
 const MAX_KEPT: usize = 512;
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
-
-/// Longest text kept of how a container or a Job ended, in bytes.
-const MAX_ENDING_MESSAGE: usize = 256;
 
 /// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
 pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
@@ -297,18 +294,6 @@ fn course(live: &Value) -> JobFacts {
             ..JobFacts::default()
         }
     }
-}
-
-/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
-pub(super) fn ending_message(ended: &Value) -> Option<String> {
-    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
-    let mut message = langop_dsl::clean(message);
-    let mut end = message.len().min(MAX_ENDING_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
-    Some(message)
 }
 
 /// SHA-256 of the data of a code ConfigMap that is what it says it is: immutable, named by its content, and with the hashes of its parts.
