@@ -200,6 +200,45 @@ pub struct RunArgs {
         value_name = "NAMES"
     )]
     pub refused_namespaces: Vec<String>,
+    /// Base URL of the OTLP collector that agents send their traces to; without it they send none. Agents reach only what the next
+    /// four name
+    #[arg(long, env = "LANGOP_AGENT_OTLP_ENDPOINT", value_name = "URL")]
+    pub agent_otlp_endpoint: Option<String>,
+    /// How agents speak to it
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_PROTOCOL",
+        default_value = "http/protobuf",
+        value_name = "http/protobuf|grpc"
+    )]
+    pub agent_otlp_protocol: OtlpProtocol,
+    /// Labels (KEY=VALUE, comma list) of the namespace of the collector; these and those of its pods, or addresses
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_NAMESPACE_LABELS",
+        value_delimiter = ',',
+        value_name = "LABELS"
+    )]
+    pub agent_otlp_namespace_labels: Vec<String>,
+    /// Labels (KEY=VALUE, comma list) of the pods of the collector
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_POD_LABELS",
+        value_delimiter = ',',
+        value_name = "LABELS"
+    )]
+    pub agent_otlp_pod_labels: Vec<String>,
+    /// Addresses of the collector (comma list), where it is no pod
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub agent_otlp_cidrs: Vec<String>,
+    /// Port of the collector's pods, where it is not the URL's: policies see pods, not Services
+    #[arg(long, env = "LANGOP_AGENT_OTLP_PORT", value_name = "PORT")]
+    pub agent_otlp_port: Option<u16>,
     /// Labels (KEY=VALUE, comma list) of the namespace of the DNS servers
     #[arg(
         long,
@@ -270,6 +309,17 @@ pub enum SynthesizerTarget {
     Pods,
     /// Its own.
     Service,
+}
+
+/// The protocols of OTLP, by OpenTelemetry's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP, by default at port 4318.
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// gRPC, by default at port 4317.
+    #[value(name = "grpc")]
+    Grpc,
 }
 
 /// How log lines look.

@@ -15,6 +15,7 @@ mod extract;
 mod json;
 mod pod;
 mod reduce;
+mod report;
 mod sole;
 
 use langop_api::names::annotations;
