@@ -9,7 +9,7 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# All tests, or those of one target: `just test e2e ownership`
+# All tests, or those of one target: `just test behaviour ownership`
 test target="" filter="":
     cargo test --workspace --locked {{ if target == "" { "" } else { "--test " + target } }} {{ filter }}
 
