@@ -2,7 +2,7 @@
 //!
 //! What should exist is decided in `langop-desired`; this crate fetches what that needs and writes what it says. It must never
 //! talk to an LLM (invariant 1) nor read a Secret (invariant 6), and a reconcile with nothing to do writes nothing (invariant 3).
-//! Reading order: `cli` → `operator` (wiring) → `watch` → `index`/`objects` → `triggers` → `runner` → `controllers`.
+//! Reading order: `cli` → `run::operator` (wiring) → `watch` → `cache` → `run::runner` → `controllers` → `write`, `synthesis`.
 
 pub mod cli;
 pub mod crds;
