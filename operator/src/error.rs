@@ -1,7 +1,7 @@
 //! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
 
 use kube::runtime::watcher;
-use langop_desired::conditions::{Invalid, Standing};
+use langop_desired::conditions::{Invalid, Summary};
 
 /// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
 /// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
@@ -68,14 +68,14 @@ impl ReconcileError {
 #[derive(Debug)]
 pub(crate) enum Stopped {
     /// The object cannot be carried out as things are; its status says so.
-    Blocked(Standing),
+    Blocked(Summary),
     /// The API server could not be asked or told; the reconcile is tried again.
     Failed(ReconcileError),
 }
 
-impl From<Standing> for Stopped {
-    fn from(standing: Standing) -> Self {
-        Self::Blocked(standing)
+impl From<Summary> for Stopped {
+    fn from(summary: Summary) -> Self {
+        Self::Blocked(summary)
     }
 }
 

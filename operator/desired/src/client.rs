@@ -19,10 +19,10 @@ use langop_api::{
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase},
     env,
     meta::{self, Component, owner_of},
-    namesake::{self, NamedKind, Namesake},
+    name_conflict::{self, NameCollision, NamedKind},
     pod::{self, ContainerInput, PodInput},
     reach::{Pods, Reach, network_policy, reach},
     references::{References, ToolView, service_url},
@@ -63,11 +63,11 @@ impl From<References> for Usable {
     }
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and tools of the same name.
+/// Checks what the API server could not: `same_name` are the agents and tools of the same name.
 pub fn validate(
     client: &LanguageClient,
     references: Usable,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedClient, Invalid> {
@@ -76,7 +76,7 @@ pub fn validate(
         .creation_timestamp
         .as_ref()
         .map(|time| time.0);
-    if let Some(message) = namesake::conflict(NamedKind::Client, created, namesakes) {
+    if let Some(message) = name_conflict::conflict(NamedKind::Client, created, same_name) {
         return Err(Invalid {
             reason: Reason::NameConflict,
             message,
@@ -110,10 +110,10 @@ pub fn validate(
 }
 
 /// How a client stands whose children are to be left as they are: what it refers to may be in use and cannot be read.
-pub fn held(Usable(references): &Usable) -> Option<Standing> {
+pub fn held(Usable(references): &Usable) -> Option<Summary> {
     references
         .unreadable
-        .then(|| Standing::Progressing(Reason::ReferenceNotFound, references.unresolved.join("; ")))
+        .then(|| Summary::Progressing(Reason::ReferenceNotFound, references.unresolved.join("; ")))
 }
 
 /// All children.
@@ -179,7 +179,7 @@ fn build_policy(client: &ValidatedClient) -> NetworkPolicy {
 pub fn status(
     client: &LanguageClient,
     Usable(references): &Usable,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     rollout: Rollout<'_>,
     settings: &Settings,
     now: Timestamp,
@@ -211,11 +211,11 @@ pub fn status(
             "every reference can be used",
         ),
     }
-    next.summary(match rollout.standing_after(children, now) {
-        Standing::Ready(..) if !missing.is_empty() => {
-            Standing::Progressing(Reason::ReferenceNotFound, missing)
+    next.summary(match rollout.summary_after(children, now) {
+        Summary::Ready(..) if !missing.is_empty() => {
+            Summary::Progressing(Reason::ReferenceNotFound, missing)
         }
-        standing => standing,
+        summary => summary,
     });
     let conditions = next.finish();
     let name = client.metadata.name.as_deref().unwrap_or_default();

@@ -18,10 +18,11 @@ pub mod hash;
 pub mod ingress;
 pub mod meta;
 pub mod model;
-pub mod namesake;
+pub mod name_conflict;
 pub mod observed;
 pub mod persona;
 pub mod pod;
+pub mod pod_health;
 pub mod policy;
 pub mod quantity;
 pub mod reach;
@@ -29,7 +30,6 @@ pub mod references;
 pub mod runners;
 pub mod settings;
 pub mod tool;
-pub mod trouble;
 pub mod workload;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase, with_warning},
     env, hash,
     meta::{self, Component, owner_of},
     pod::{self, ContainerInput, PodInput, ResourceDefaults},
@@ -119,8 +119,8 @@ pub fn validate(
         egress: spec.egress.as_deref(),
     };
     let reach = reach(pods, cluster, settings);
-    if !reach.faults.is_empty() {
-        return Err(Invalid::spec(reach.faults.join("; ")));
+    if !reach.errors.is_empty() {
+        return Err(Invalid::spec(reach.errors.join("; ")));
     }
     Ok(ValidatedModel {
         workload,
@@ -239,7 +239,7 @@ fn container(
 /// The status after all children are applied, or after what kept them from being.
 pub fn status(
     model: &LanguageModel,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
@@ -251,7 +251,7 @@ pub fn status(
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
     let mut next = Conditions::new(before, generation, now);
-    next.summary(remarked(rollout.standing_after(children, now), denied));
+    next.summary(with_warning(rollout.summary_after(children, now), denied));
     if let Some(doubt) = litellm::doubt(&model.spec) {
         let type_ = types::CONFIGURATION_DOUBTFUL;
         next.set(type_, Status::True, Reason::TemperatureBesideTopP, doubt);

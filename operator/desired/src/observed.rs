@@ -36,9 +36,9 @@ pub struct Observed {
     /// Its controller, if any.
     pub controller: Option<Controller>,
     /// Its labels of ours (`langop.io/…`), and for namespaces those of Pod Security.
-    pub labels: Kept,
+    pub labels: CompactMap,
     /// Its annotations of ours (`langop.io/…`).
-    pub annotations: Kept,
+    pub annotations: CompactMap,
     /// Creation time, RFC 3339 in UTC, so that text order is time order.
     pub created: String,
     /// Whether it is being deleted.
@@ -51,9 +51,9 @@ pub struct Observed {
 
 /// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a tree's nodes are mostly empty room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept(Box<[(Box<str>, Box<str>)]>);
+pub struct CompactMap(Box<[(Box<str>, Box<str>)]>);
 
-impl Kept {
+impl CompactMap {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let at = self
@@ -71,7 +71,7 @@ impl Kept {
 }
 
 /// Keys must not repeat: in JSON they cannot.
-impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Kept {
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for CompactMap {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
         let mut entries: Box<[_]> = entries
             .into_iter()
@@ -178,7 +178,7 @@ pub struct PodFacts {
     /// Condition Ready.
     pub ready: bool,
     /// What keeps it from working: scheduling, pulling, crashing.
-    pub trouble: Option<Trouble>,
+    pub problem: Option<PodProblem>,
     /// How often its main container was restarted.
     pub restarts: i32,
     /// How its main container ended last.
@@ -192,17 +192,17 @@ impl PodFacts {
     }
 
     /// What keeps it from working now.
-    pub fn trouble_at(&self, now: Timestamp) -> Option<&str> {
-        let trouble = self.trouble.as_ref()?;
-        let counts = trouble.from.is_none_or(|from| from <= now)
-            && trouble.until.is_none_or(|until| now < until);
-        counts.then_some(trouble.cause.as_str())
+    pub fn problem_at(&self, now: Timestamp) -> Option<&str> {
+        let problem = self.problem.as_ref()?;
+        let counts = problem.from.is_none_or(|from| from <= now)
+            && problem.until.is_none_or(|until| now < until);
+        counts.then_some(problem.cause.as_str())
     }
 }
 
 /// What keeps a pod from working.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trouble {
+pub struct PodProblem {
     /// One sentence naming the cause: the same for the same cause, without times and numbers of tries.
     pub cause: String,
     /// From when on it is worth a word; `None`: at once.
@@ -233,14 +233,14 @@ pub struct CodeFacts {
     /// Hash of its instructions.
     pub instructions_hash: String,
     /// The names offered when it was made.
-    pub offered: Offered,
+    pub offered: AvailableRefs,
     /// What its checked definition demands; `None` when it cannot be read (then the code counts as gone).
-    pub demands: Option<Demands>,
+    pub requirements: Option<CodeRequirements>,
 }
 
 /// What code says of how it is to run, and what it uses: all that is kept of its definition, whose steps only the running agent reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demands {
+pub struct CodeRequirements {
     /// How it runs.
     pub mode: Mode,
     /// When it runs; absent: continuously.
@@ -253,7 +253,7 @@ pub struct Demands {
     pub models: Vec<String>,
 }
 
-impl From<&AgentDefinition> for Demands {
+impl From<&AgentDefinition> for CodeRequirements {
     fn from(definition: &AgentDefinition) -> Self {
         Self {
             mode: definition.effective_mode(),
@@ -267,7 +267,7 @@ impl From<&AgentDefinition> for Demands {
 
 /// The names of tools and models that were offered when code was made, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Offered {
+pub struct AvailableRefs {
     /// Names of tools.
     pub tools: Vec<String>,
     /// Names of models.

@@ -12,7 +12,7 @@ use langop_api::{
 
 use crate::{
     backoff::{self, Backoff},
-    conditions::{self, Conditions, Standing},
+    conditions::{self, Conditions, Summary},
     hash,
 };
 
@@ -179,9 +179,9 @@ fn conditions(
     outcome: &Outcome,
     mut conditions: Conditions,
 ) -> Vec<Condition> {
-    let standing = match outcome {
+    let summary = match outcome {
         Outcome::Done | Outcome::Distilled(_) => {
-            Standing::Ready(Reason::Distilled, "the persona is condensed".into())
+            Summary::Ready(Reason::Distilled, "the persona is condensed".into())
         }
         // What stood in still does while it is tried again.
         Outcome::Attempt if is_disabled(previous) && stands(next) => {
@@ -189,20 +189,20 @@ fn conditions(
             return conditions.finish();
         }
         Outcome::Attempt => {
-            Standing::Progressing(Reason::Distilling, "the persona is being condensed".into())
+            Summary::Progressing(Reason::Distilling, "the persona is being condensed".into())
         }
-        Outcome::Disabled(why) => Standing::Ready(
+        Outcome::Disabled(why) => Summary::Ready(
             Reason::SynthesisDisabled,
             format!(
                 "the persona's own text is used as it is, because it cannot be condensed: {why}"
             ),
         ),
-        Outcome::Failed(why) => Standing::Failed(
+        Outcome::Failed(why) => Summary::Failed(
             Reason::DistillationFailed,
             format!("tried again later: {why}"),
         ),
     };
-    conditions.summary(standing);
+    conditions.summary(summary);
     conditions.finish()
 }
 

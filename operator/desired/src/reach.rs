@@ -75,7 +75,7 @@ pub(crate) struct Reach {
     /// What is asked for and closed, and why.
     pub(crate) denied: Option<Invalid>,
     /// Rules that cannot be expressed: each is closed, and told.
-    pub(crate) faults: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Names of the sidecar tools whose egress is part of that.
     pub(crate) lent: Vec<String>,
 }
@@ -316,7 +316,7 @@ impl Making<'_> {
     fn open(&mut self, place: &str, rule: &EgressRule, leave: Option<&EgressRule>) {
         match policy::egress_rule(rule, leave, self.settings) {
             Ok(rule) => self.reach.egress.push(rule),
-            Err(why) => self.reach.faults.push(format!("{place}: {why}")),
+            Err(why) => self.reach.errors.push(format!("{place}: {why}")),
         }
     }
 

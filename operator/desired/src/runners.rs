@@ -45,7 +45,7 @@ pub fn is_pod_of(pod: &Observed, name: &str, runs: &[Arc<Observed>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::{Controller, Facts, Kept};
+    use crate::observed::{CompactMap, Controller, Facts};
 
     fn observed(
         kind: ChildKind,
@@ -62,8 +62,8 @@ mod tests {
                 name: name.into(),
                 uid: uid.into(),
             }),
-            labels: Kept::default(),
-            annotations: Kept::default(),
+            labels: CompactMap::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),

@@ -17,10 +17,10 @@ use langop_api::{
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase, with_warning},
     env,
     meta::{self, Component, owner_of},
-    namesake::{self, NamedKind, Namesake},
+    name_conflict::{self, NameCollision, NamedKind},
     pod::{self, ContainerInput, PodInput, RootFilesystem},
     reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
@@ -40,15 +40,15 @@ pub struct ValidatedTool {
     spec: LanguageToolSpec,
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and clients of the same name.
+/// Checks what the API server could not: `same_name` are the agents and clients of the same name.
 pub fn validate(
     tool: &LanguageTool,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedTool, Invalid> {
     let created = tool.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    if let Some(message) = namesake::conflict(NamedKind::Tool, created, namesakes) {
+    if let Some(message) = name_conflict::conflict(NamedKind::Tool, created, same_name) {
         return Err(Invalid {
             reason: Reason::NameConflict,
             message,
@@ -74,8 +74,8 @@ pub fn validate(
         cluster,
         settings,
     );
-    if !reach.faults.is_empty() {
-        return Err(Invalid::spec(reach.faults.join("; ")));
+    if !reach.errors.is_empty() {
+        return Err(Invalid::spec(reach.errors.join("; ")));
     }
     Ok(ValidatedTool {
         workload,
@@ -200,7 +200,7 @@ fn left_out(spec: &LanguageToolSpec) -> Option<String> {
 /// The status after all children are applied, or after what kept them from being.
 pub fn status(
     tool: &LanguageTool,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
@@ -215,8 +215,8 @@ pub fn status(
     let mut next = Conditions::new(before, generation, now);
     next.summary(match (mode, children) {
         (_, Err(problem)) => problem,
-        (DeploymentMode::Service, Ok(_)) => remarked(rollout.standing(now), denied),
-        (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
+        (DeploymentMode::Service, Ok(_)) => with_warning(rollout.summary(now), denied),
+        (DeploymentMode::Sidecar, Ok(_)) => Summary::Ready(
             Reason::AsDesired,
             "runs as a sidecar in the pods of the agents that name it".into(),
         ),

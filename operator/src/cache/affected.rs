@@ -25,7 +25,7 @@ pub(crate) fn by_child(change: &Change) -> Vec<Target> {
             let parents = parents(old);
             let waiting = parents
                 .iter()
-                .flat_map(|parent| namesakes(parent.kind, &old.namespace, &parent.name));
+                .flat_map(|parent| same_name(parent.kind, &old.namespace, &parent.name));
             waiting.chain(parents.iter().cloned()).collect()
         }
         Change::Changed { old, new } => {
@@ -90,7 +90,7 @@ fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str) -> Vec<Ta
 }
 
 /// Agents, tools and clients that want the same children's name.
-fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
+fn same_name(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
     const SHARING: [Kind; 3] = [Kind::Agent, Kind::Client, Kind::Tool];
     if !SHARING.contains(&kind) {
         return Vec::new();
@@ -106,7 +106,7 @@ fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
 fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
     let found = stores
         .clusters
-        .select(|cluster| cluster.framed_namespace().as_deref() == Some(namespace));
+        .select(|cluster| cluster.managed_namespace().as_deref() == Some(namespace));
     found
         .iter()
         .map(|cluster| Target::new(Kind::Cluster, None, &cluster.name_any()))
@@ -151,7 +151,7 @@ pub(crate) fn by_object<K: Stored>(
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let mut targets = Vec::new();
     if old.is_none() || new.is_none() {
-        targets.extend(namesakes(target.kind, namespace, &target.name));
+        targets.extend(same_name(target.kind, namespace, &target.name));
     }
     if !matters_to_others(old, new) {
         return targets;
@@ -179,7 +179,7 @@ pub(crate) fn by_object<K: Stored>(
 /// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
 fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
     if let Ok(readable) = &cluster.0 {
-        return readable.framed_namespace().into_iter().collect();
+        return readable.managed_namespace().into_iter().collect();
     }
     let name = cluster.name_any();
     let names_it =
@@ -204,13 +204,13 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
     };
     old.meta().generation != new.meta().generation
         || old.uid() != new.uid()
-        || !before.same_for_others(after)
+        || !before.is_same_for_others(after)
 }
 
 #[cfg(test)]
 mod tests {
     use langop_api::names::labels;
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -231,7 +231,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn only_agents_clients_and_tools_share_names() {
-        assert_eq!(namesakes(Kind::Tool, "n", "x").len(), 2);
-        assert!(namesakes(Kind::Model, "n", "x").is_empty());
+        assert_eq!(same_name(Kind::Tool, "n", "x").len(), 2);
+        assert!(same_name(Kind::Model, "n", "x").is_empty());
     }
 }

@@ -253,7 +253,7 @@ pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
 
     use super::*;
 
@@ -269,7 +269,7 @@ mod tests {
                 uid: uid.into(),
             }),
             labels: [(labels::AGENT, "a")].into_iter().collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: "2026-01-01T00:00:00Z".into(),
             deleting: false,
             owned_digest: String::new(),

@@ -48,7 +48,7 @@ impl ServerDefaults {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{ChildKind, Facts, Kept};
+    use langop_desired::observed::{ChildKind, CompactMap, Facts};
     use serde_json::json;
 
     use super::*;
@@ -60,8 +60,8 @@ mod tests {
             namespace: "n".into(),
             uid: "live".into(),
             controller: None,
-            labels: Kept::default(),
-            annotations: Kept::default(),
+            labels: CompactMap::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),

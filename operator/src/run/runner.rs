@@ -19,7 +19,7 @@ use kube::{
 use langop_api::condition::Reason;
 use langop_desired::{
     children::{Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     meta::owner_of,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -62,13 +62,13 @@ pub(crate) trait Reconciled: Stored {
     ) -> impl Future<Output = Result<Done, Stopped>> + Send;
 
     /// Its status if this is all that is newly known of it; `None` if that cannot be.
-    fn interrupted(&self, _ctx: &Context, _standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, _ctx: &Context, _standing: Summary) -> Option<Self::Status> {
         None
     }
 
     /// Its status where this keeps a reconcile from going on.
-    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        self.interrupted(ctx, standing)
+    fn blocked(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
+        self.interrupted(ctx, summary)
     }
 
     /// When to look again although nothing is heard of it.
@@ -187,8 +187,8 @@ async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileEr
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
         return;
     };
-    let standing = Standing::Failed(Reason::ApplyFailed, error.told());
-    let Some(next) = object.interrupted(ctx, standing) else {
+    let summary = Summary::Failed(Reason::ApplyFailed, error.told());
+    let Some(next) = object.interrupted(ctx, summary) else {
         return;
     };
     let mut effects = Effects::default();
@@ -238,13 +238,13 @@ async fn attempt<K: Reconciled>(
     match readable.clone().reconcile(ctx, &steps, effects).await {
         Ok(done) => Ok(done),
         Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::Blocked(standing)) => {
-            if let Some(status) = readable.blocked(ctx, standing.clone()) {
+        Err(Stopped::Blocked(summary)) => {
+            if let Some(status) = readable.blocked(ctx, summary.clone()) {
                 ctx.writer
                     .write_status(&*readable, &status, effects)
                     .await?;
             }
-            let done = Done::of(effects.changed, Some(&standing));
+            let done = Done::of(effects.changed, Some(&summary));
             Ok(done.requeue_at(readable.due(ctx)))
         }
     }

@@ -12,7 +12,7 @@ use langop_api::{
     condition::{Reason, types},
     names::managers,
 };
-use langop_desired::conditions::{Conditions, Standing};
+use langop_desired::conditions::{Conditions, Summary};
 use serde_json::{Value, json};
 
 use crate::{
@@ -110,7 +110,7 @@ fn told(before: &Value, generation: i64, message: &str) -> Value {
     for condition in previous.iter().filter(kept) {
         conditions.keep(&condition.type_);
     }
-    conditions.summary(Standing::Stalled(Reason::Undecodable, message.to_owned()));
+    conditions.summary(Summary::Stalled(Reason::Undecodable, message.to_owned()));
     let mut after = before.clone();
     after["observedGeneration"] = json!(generation);
     after["phase"] = json!("Failed");

@@ -7,7 +7,7 @@ use langop_api::{agent::Tokens, condition::Reason};
 use langop_desired::{
     agent::{attempt::Failed, code::NewCode},
     hash,
-    observed::Offered,
+    observed::AvailableRefs,
 };
 use langop_dsl::AgentDefinition;
 use langop_proto::{
@@ -58,7 +58,7 @@ pub(crate) fn judge(
     answer: Result<SynthesizeResponse, Failure>,
     name: &str,
     instructions: String,
-    offered: Offered,
+    offered: AvailableRefs,
     measured: Duration,
     now: Timestamp,
 ) -> Answer {
@@ -249,7 +249,7 @@ mod tests {
             answer,
             "a",
             "do it".into(),
-            Offered::default(),
+            AvailableRefs::default(),
             Duration::from_secs(2),
             Timestamp::UNIX_EPOCH,
         )

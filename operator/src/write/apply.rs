@@ -10,7 +10,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use langop_api::{condition::Reason, names::managers};
 use langop_desired::{
     children::{Applied, Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     digest::{self, Desired},
     meta::Owner,
     observed::{ChildKind, Observed},
@@ -65,7 +65,7 @@ impl Writer {
             refusal = refusal.or(self.baseline(&key.namespace).await?);
         }
         if let Some(message) = refusal {
-            return Err(Standing::Failed(Reason::ApplyFailed, message).into());
+            return Err(Summary::Failed(Reason::ApplyFailed, message).into());
         }
         self.remove_unwanted(owner, &wanted, effects).await?;
         Ok(prepared.into_applied())
@@ -148,7 +148,7 @@ impl Writer {
         };
         match self.write(&item, Force::No).await? {
             Write::Unchanged | Write::Written(_) => Ok(()),
-            Write::Refused(Refusal(message)) => Err(Standing::Failed(
+            Write::Refused(Refusal(message)) => Err(Summary::Failed(
                 Reason::ApplyFailed,
                 format!("the API server refuses the namespace '{name}': {message}"),
             )

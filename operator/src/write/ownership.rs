@@ -5,7 +5,7 @@ use std::fmt;
 use kube::ResourceExt as _;
 use langop_api::{condition::Reason, names::labels};
 use langop_desired::{
-    conditions::Standing,
+    conditions::Summary,
     meta::{Owner, owner_of},
     observed::{ChildKind, Observed},
 };
@@ -39,14 +39,14 @@ impl OwnershipConflict {
     }
 
     /// How the resource stands because of it.
-    fn standing(self) -> Standing {
+    fn summary(self) -> Summary {
         match self {
             Self::Former(kind, name) => {
                 let kind = child::name(kind);
                 let message = format!(
                     "the {kind} '{name}' of a former object of this name is still being removed"
                 );
-                Standing::Progressing(Reason::NameConflict, message)
+                Summary::Progressing(Reason::NameConflict, message)
             }
             Self::Conflict(taken) => {
                 let mut names: Vec<String> = taken.iter().map(Taken::to_string).collect();
@@ -55,7 +55,7 @@ impl OwnershipConflict {
                     "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
                     names.join(", ")
                 );
-                Standing::Stalled(Reason::NameConflict, message)
+                Summary::Stalled(Reason::NameConflict, message)
             }
         }
     }
@@ -63,7 +63,7 @@ impl OwnershipConflict {
 
 impl From<OwnershipConflict> for Stopped {
     fn from(conflict: OwnershipConflict) -> Self {
-        Self::Blocked(conflict.standing())
+        Self::Blocked(conflict.summary())
     }
 }
 
@@ -136,7 +136,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
 
     use super::*;
 
@@ -155,7 +155,7 @@ mod tests {
                 .iter()
                 .map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned()))
                 .collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),
@@ -206,7 +206,7 @@ mod tests {
             live(ChildKind::Deployment, Some("u"), None),
         ];
         let obstacle = OwnershipConflict::of(&owner(), taken.iter()).unwrap();
-        let Standing::Stalled(Reason::NameConflict, message) = obstacle.standing() else {
+        let Summary::Stalled(Reason::NameConflict, message) = obstacle.summary() else {
             panic!("not stalled")
         };
         assert!(

@@ -14,7 +14,7 @@ use langop_api::{
 };
 use langop_desired::{
     agent::{code, validate::ValidatedAgent},
-    conditions::Standing,
+    conditions::Summary,
     digest,
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum StoreError {
     /// Somebody must act, and the same is tried again meanwhile.
-    Refused(Standing),
+    Refused(Summary),
     /// It never will be: in words.
     TooLarge(String),
     Failed(ReconcileError),
@@ -40,7 +40,7 @@ pub(crate) enum StoreError {
 impl From<Stopped> for StoreError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Blocked(standing) => Self::Refused(standing),
+            Stopped::Blocked(summary) => Self::Refused(summary),
             Stopped::Failed(error) => Self::Failed(error),
         }
     }
@@ -211,9 +211,9 @@ fn is_content(observed: &Observed, code: &ConfigMap) -> bool {
 }
 
 /// Somebody must act, and the same is tried again meanwhile.
-fn refused(name: &str, Refusal(why): Refusal) -> Standing {
+fn refused(name: &str, Refusal(why): Refusal) -> Summary {
     let message = format!("the API server refuses ConfigMap {name}: {why}");
-    Standing::Failed(Reason::ApplyFailed, message)
+    Summary::Failed(Reason::ApplyFailed, message)
 }
 
 /// Whether an object is refused for its size: by the server as a whole, or by its rules for one of the fields.

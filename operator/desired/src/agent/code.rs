@@ -14,7 +14,7 @@ use super::validate::ValidatedAgent;
 use crate::{
     hash,
     meta::{self, Component},
-    observed::{CodeFacts, Demands, Facts, Observed, Offered},
+    observed::{AvailableRefs, CodeFacts, CodeRequirements, Facts, Observed},
     references::References,
 };
 
@@ -30,7 +30,7 @@ pub struct NewCode {
     /// The instructions it was made from.
     pub instructions: String,
     /// The names it could use.
-    pub offered: Offered,
+    pub offered: AvailableRefs,
     /// Who wrote it; empty where that is not known.
     pub model: String,
     /// W3C traceparent of the synthesis; empty without tracing.
@@ -45,9 +45,9 @@ pub struct ActiveCode {
     /// Its ConfigMap.
     pub config_map: String,
     /// What it says of how it is to run.
-    pub demands: Demands,
+    pub requirements: CodeRequirements,
     /// The names offered when it was made.
-    pub offered: Offered,
+    pub offered: AvailableRefs,
 }
 
 impl ActiveCode {
@@ -59,19 +59,19 @@ impl ActiveCode {
         };
         Some(Self {
             config_map: stored.name.clone(),
-            demands: facts.demands.clone()?,
+            requirements: facts.requirements.clone()?,
             offered: facts.offered.clone(),
         })
     }
 }
 
 /// What code may use: the names of the references that exist, sorted.
-pub fn offered(references: &References) -> Offered {
+pub fn offered(references: &References) -> AvailableRefs {
     let sorted = |mut names: Vec<String>| {
         names.sort_unstable();
         names
     };
-    Offered {
+    AvailableRefs {
         tools: sorted(
             references
                 .tools
@@ -227,7 +227,9 @@ pub fn revision(code: &Observed) -> i64 {
 /// Stored code that can be run: its definition is readable and it is not going away.
 pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
     codes.iter().filter_map(|code| match &code.facts {
-        Facts::Code(facts) if facts.demands.is_some() && !code.deleting => Some((code, &**facts)),
+        Facts::Code(facts) if facts.requirements.is_some() && !code.deleting => {
+            Some((code, &**facts))
+        }
         _ => None,
     })
 }

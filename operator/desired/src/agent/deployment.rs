@@ -51,14 +51,14 @@ fn min_ready_seconds(template: &Template<'_>) -> Option<i32> {
 }
 
 /// Whether the workspace can be mounted by the pods of one node only.
-fn is_held_by_one(run: &Run) -> bool {
+fn is_held_by_one(run: &RunSpec) -> bool {
     run.workspace
         .as_ref()
         .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce)
 }
 
 /// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the switch to Recreate invalid.
-fn strategy(run: &Run) -> DeploymentStrategy {
+fn strategy(run: &RunSpec) -> DeploymentStrategy {
     if is_held_by_one(run) {
         return DeploymentStrategy {
             type_: Some("Recreate".to_owned()),

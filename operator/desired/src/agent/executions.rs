@@ -112,7 +112,7 @@ fn remembered(before: &[String], observed: &ObservedAgent) -> usize {
 fn is_in_stride(pod: &Observed, facts: &PodFacts, known: i32, now: Timestamp) -> bool {
     !pod.deleting
         && !facts.has_ended()
-        && facts.trouble_at(now).is_some()
+        && facts.problem_at(now).is_some()
         && facts.restarts < known.saturating_mul(2)
 }
 

@@ -32,7 +32,7 @@ use langop_api::{
 };
 
 use crate::{
-    namesake::Namesake,
+    name_conflict::NameCollision,
     observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
     references::References,
 };
@@ -47,7 +47,7 @@ pub struct AgentContext<'a> {
     /// The LanguageCluster of its namespace, if any.
     pub cluster: Option<ClusterView>,
     /// Tools and clients of its name in its namespace.
-    pub namesakes: Vec<Namesake>,
+    pub same_name: Vec<NameCollision>,
     /// Its live children.
     pub observed: ObservedAgent,
 }

@@ -93,7 +93,7 @@ fn is_stuck(job: &Observed, observed: &ObservedAgent, now: Timestamp) -> bool {
     let mut pods = pods_of(job, observed).peekable();
     pods.peek().is_some()
         && pods_of(job, observed).all(|pod| !has_started(pod))
-        && (pods.any(|pod| pod.trouble_at(now).is_some())
+        && (pods.any(|pod| pod.problem_at(now).is_some())
             || start_is_due(job, observed).is_some_and(|due| due <= now))
 }
 

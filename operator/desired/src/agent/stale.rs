@@ -19,8 +19,18 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
         .collect();
     let mut changes = Vec::new();
     for (what, now, offered, used) in [
-        ("tool", &tools, &code.offered.tools, &code.demands.tools),
-        ("model", &models, &code.offered.models, &code.demands.models),
+        (
+            "tool",
+            &tools,
+            &code.offered.tools,
+            &code.requirements.tools,
+        ),
+        (
+            "model",
+            &models,
+            &code.offered.models,
+            &code.requirements.models,
+        ),
     ] {
         let added = now
             .iter()

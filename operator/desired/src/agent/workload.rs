@@ -14,7 +14,7 @@ use super::{
     claim_name,
     code::ActiveCode,
     timing::Timing,
-    validate::{Run, Sidecar, Timeout, ValidatedAgent},
+    validate::{RunSpec, Sidecar, Timeout, ValidatedAgent},
 };
 use crate::{
     env,
@@ -34,7 +34,7 @@ const WORKSPACE_VOLUME: &str = "workspace";
 /// What the pods of an agent are made from.
 pub(super) struct Template<'a> {
     pub(super) agent: &'a ValidatedAgent,
-    pub(super) run: &'a Run,
+    pub(super) run: &'a RunSpec,
     pub(super) code: Option<&'a ActiveCode>,
     pub(super) timing: &'a Timing,
     pub(super) settings: &'a Settings,
@@ -69,7 +69,7 @@ impl Template<'_> {
     /// What a run may take at most: the spec's word, else the code's.
     pub(super) fn timeout(&self) -> Option<Timeout> {
         self.run.timeout.clone().or_else(|| {
-            let seconds = self.code?.demands.constraints.timeout_seconds?;
+            let seconds = self.code?.requirements.constraints.timeout_seconds?;
             Some(Timeout {
                 text: format_duration(seconds),
                 seconds,
@@ -167,7 +167,7 @@ impl Template<'_> {
     fn max_iterations(&self) -> Option<String> {
         let by_code = || {
             self.code?
-                .demands
+                .requirements
                 .constraints
                 .max_iterations
                 .map(|number| number.to_string())

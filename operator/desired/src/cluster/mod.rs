@@ -5,13 +5,13 @@
 
 mod build;
 mod decide;
-mod frame;
+mod manage;
 mod status;
 mod validate;
 
 pub use build::{build, build_namespace};
 pub use decide::{NamespaceUse, decide, enforced};
-pub use frame::{Seen, framing, is_kept_out};
+pub use manage::{ObservedCluster, is_namespace_denied, managing};
 pub use status::{count, phase, status};
 pub use validate::{ValidatedCluster, namespace_of, validate};
 

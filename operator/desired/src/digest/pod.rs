@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::json::{condition, ending_message, integer, owned_text, pointed_text, text};
 use crate::{
     backoff,
-    observed::{PodFacts, Termination, Trouble},
+    observed::{PodFacts, PodProblem, Termination},
 };
 
 /// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it cannot be scheduled, for one.
@@ -31,7 +31,7 @@ pub(super) fn reduce(live: &Value) -> PodFacts {
     PodFacts {
         phase: pointed_text(live, "/status/phase").unwrap_or_default(),
         ready,
-        trouble: trouble(live).filter(|trouble| !ready || trouble.until.is_some()),
+        problem: problem(live).filter(|problem| !ready || problem.until.is_some()),
         restarts: main.map_or(0, |status| integer(status.get("restartCount"))),
         last_termination: main.and_then(last_termination),
     }
@@ -63,13 +63,13 @@ fn last_termination(status: &Value) -> Option<Termination> {
 }
 
 /// What keeps a pod from working, as far as its status tells; the same words for the same cause, whatever the kubelet's back-off.
-fn trouble(live: &Value) -> Option<Trouble> {
+fn problem(live: &Value) -> Option<PodProblem> {
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let mut containers = statuses
         .iter()
         .filter_map(|path| live.pointer(path)?.as_array())
         .flatten();
-    let lasting = |cause| Trouble {
+    let lasting = |cause| PodProblem {
         cause,
         from: time(live.pointer("/metadata/creationTimestamp"))
             .map(|created| backoff::due(created, TIME_TO_START)),
@@ -85,7 +85,7 @@ fn trouble(live: &Value) -> Option<Trouble> {
 }
 
 /// That a container runs, and nobody answers at the port where the kubelet looks. By far the most often it listens at localhost only.
-fn unreached(live: &Value, statuses: &str) -> Option<Trouble> {
+fn unreached(live: &Value, statuses: &str) -> Option<PodProblem> {
     let specs = match statuses {
         "/status/initContainerStatuses" => "/spec/initContainers",
         _ => "/spec/containers",
@@ -96,7 +96,7 @@ fn unreached(live: &Value, statuses: &str) -> Option<Trouble> {
         let since = time(status.pointer("/state/running/startedAt"))?;
         let spec = specs.iter().find(|spec| text(spec, "name") == Some(name))?;
         let port = spec.pointer("/readinessProbe/tcpSocket/port")?;
-        (status.get("ready") == Some(&Value::Bool(false))).then(|| Trouble {
+        (status.get("ready") == Some(&Value::Bool(false))).then(|| PodProblem {
             cause: format!(
                 "container '{name}' runs, and nothing answers at port {port} from outside of it: it must listen there at all addresses (0.0.0.0 or ::), not only at localhost; a sidecar may do without (probe: none)"
             ),
@@ -152,7 +152,7 @@ fn waiting(status: &Value) -> Option<String> {
 
 /// That a container ended, until it has run again for twice as long: one that crashes some time after each start is never trusted, and
 /// one that stumbled at its start soon is. After a long run an end is no trouble of its own once the container runs again.
-fn crash(status: &Value) -> Option<Trouble> {
+fn crash(status: &Value) -> Option<PodProblem> {
     let name = text(status, "name")?;
     let ended = ended(status)?;
     let ran = run(ended);
@@ -180,7 +180,7 @@ fn crash(status: &Value) -> Option<Trouble> {
         _ => "keeps crashing",
     };
     let reason = text(ended, "reason").unwrap_or("Error");
-    Some(Trouble {
+    Some(PodProblem {
         cause: format!("container '{name}' {happens} (exit code {code}, {reason})"),
         from: None,
         until,

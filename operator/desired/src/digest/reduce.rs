@@ -17,8 +17,8 @@ use super::{
 use crate::hash;
 use crate::meta;
 use crate::observed::{
-    ChildKind, CodeFacts, Controller, CronJobFacts, Demands, DeploymentFacts, Facts, JobFacts,
-    Kept, Observed, Offered,
+    AvailableRefs, ChildKind, CodeFacts, CodeRequirements, CompactMap, Controller, CronJobFacts,
+    DeploymentFacts, Facts, JobFacts, Observed,
 };
 
 /// Our labels that decisions read.
@@ -183,7 +183,7 @@ fn shared(kind: ChildKind, managed: &Managed<'_>) -> String {
     format!("{SHARED}{}", hash::of_json(&trespasses))
 }
 
-fn facts(kind: ChildKind, live: &Value, labels: &Kept, managed: &Managed<'_>) -> Facts {
+fn facts(kind: ChildKind, live: &Value, labels: &CompactMap, managed: &Managed<'_>) -> Facts {
     match kind {
         ChildKind::Deployment => Facts::Deployment(deployment(live)),
         ChildKind::CronJob => Facts::CronJob(cron_job(live)),
@@ -334,9 +334,9 @@ fn code(live: &Value) -> CodeFacts {
             .unwrap_or_default()
             .to_owned(),
         offered: annotation(annotations::OFFERED)
-            .and_then(|text| serde_json::from_str::<Offered>(text).ok())
+            .and_then(|text| serde_json::from_str::<AvailableRefs>(text).ok())
             .unwrap_or_default(),
-        demands: definition.as_ref().map(Demands::from),
+        requirements: definition.as_ref().map(CodeRequirements::from),
     }
 }
 
@@ -352,7 +352,7 @@ fn controller(metadata: &Value) -> Option<Controller> {
     })
 }
 
-fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
+fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> CompactMap {
     let entries = map
         .and_then(Value::as_object)
         .into_iter()

@@ -397,7 +397,7 @@ fn the_troubles_of_pods() {
     let first_end = |code: i32| json!({"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": code}}, "restartCount": 0}]});
     let waiting =
         |reason: &str| container(json!({"waiting": {"reason": reason, "message": "back-off 10s"}}));
-    for (status, trouble) in [
+    for (status, problem) in [
         (
             json!({"containerStatuses": [{"name": "agent", "state": {"waiting": {"reason": "ContainerCreating"}}}]}),
             None,
@@ -448,8 +448,8 @@ fn the_troubles_of_pods() {
             None,
         ),
     ] {
-        let told = pod(status.clone()).trouble.map(|trouble| trouble.cause);
-        assert_eq!(told.as_deref(), trouble, "{status}");
+        let told = pod(status.clone()).problem.map(|problem| problem.cause);
+        assert_eq!(told.as_deref(), problem, "{status}");
     }
     let facts = pod(waiting("CrashLoopBackOff"));
     let last = facts.last_termination.unwrap();
@@ -485,8 +485,8 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
         (400, Some("12:20:00")),
         (600, None),
     ] {
-        let trouble = restarted(ran, 2, 3).trouble;
-        let until = trouble.map(|trouble| trouble.until.unwrap().to_string());
+        let problem = restarted(ran, 2, 3).problem;
+        let until = problem.map(|problem| problem.until.unwrap().to_string());
         let expected = trusted.map(|time| format!("2026-01-01T{time}Z"));
         assert_eq!(until, expected, "after {ran} s");
     }
@@ -495,7 +495,7 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
         (2, 3, "keeps crashing (exit code 3, Error)"),
         (2, 0, "keeps ending (exit code 0, Error)"),
     ] {
-        let cause = restarted(5, restarts, exit_code).trouble.unwrap().cause;
+        let cause = restarted(5, restarts, exit_code).problem.unwrap().cause;
         assert_eq!(cause, format!("container 'agent' {happens}"));
     }
 }
@@ -504,19 +504,19 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
 fn trouble_counts_in_its_time() {
     let facts = restarted(4, 2, 3);
     let at = |time: &str| time.parse().unwrap();
-    assert!(facts.trouble_at(at("2026-01-01T12:10:09Z")).is_some());
-    assert_eq!(facts.trouble_at(at("2026-01-01T12:10:10Z")), None);
+    assert!(facts.problem_at(at("2026-01-01T12:10:09Z")).is_some());
+    assert_eq!(facts.problem_at(at("2026-01-01T12:10:10Z")), None);
     let live = json!({"metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"},
         "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
     let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
         panic!("no Pod")
     };
     assert_eq!(
-        facts.trouble_at(at("2026-01-01T12:00:04Z")),
+        facts.problem_at(at("2026-01-01T12:00:04Z")),
         None,
         "it may pass"
     );
-    assert!(facts.trouble_at(at("2026-01-01T12:00:05Z")).is_some());
+    assert!(facts.problem_at(at("2026-01-01T12:00:05Z")).is_some());
 }
 
 #[test]
@@ -550,13 +550,16 @@ fn a_code_config_map_is_read() {
         (3, "ih")
     );
     assert_eq!(facts.offered.tools, ["email"]);
-    assert_eq!(facts.demands.map(|code| code.mode), Some(Mode::Scheduled));
+    assert_eq!(
+        facts.requirements.map(|code| code.mode),
+        Some(Mode::Scheduled)
+    );
     let mut broken = live;
     broken["data"]["definition.json"] = json!("{");
     let Facts::Code(facts) = observe(ChildKind::ConfigMap, broken).facts else {
         panic!("no code")
     };
-    assert_eq!(facts.demands, None);
+    assert_eq!(facts.requirements, None);
 }
 
 /// The label that the operator watches by is anybody's to write.
@@ -615,11 +618,11 @@ fn a_port_that_nobody_reaches_is_the_cause() {
     let probe = json!({"tcpSocket": {"port": 8090}, "periodSeconds": 5});
     let silent = pod(&probe, false);
     assert_eq!(
-        silent.trouble_at(at("2026-01-01T00:00:29Z")),
+        silent.problem_at(at("2026-01-01T00:00:29Z")),
         None,
         "it may need a moment"
     );
-    let cause = silent.trouble_at(at("2026-01-01T00:00:30Z")).unwrap();
+    let cause = silent.problem_at(at("2026-01-01T00:00:30Z")).unwrap();
     for text in [
         "container 'tool-files' runs",
         "port 8090",
@@ -629,9 +632,9 @@ fn a_port_that_nobody_reaches_is_the_cause() {
         assert!(cause.contains(text), "{cause}");
     }
     let later = at("2026-01-01T01:00:00Z");
-    assert_eq!(pod(&probe, true).trouble_at(later), None);
+    assert_eq!(pod(&probe, true).problem_at(later), None);
     assert_eq!(
-        pod(&json!({"httpGet": {"port": 8090}}), false).trouble_at(later),
+        pod(&json!({"httpGet": {"port": 8090}}), false).problem_at(later),
         None
     );
 }

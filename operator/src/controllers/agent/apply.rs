@@ -7,7 +7,7 @@ use langop_api::condition::Reason;
 use langop_desired::{
     agent::{
         ObservedAgent,
-        build::{Built, Fate, Report},
+        build::{Built, Report, WorkloadAction},
         code, known, run,
         validate::ValidatedAgent,
     },
@@ -42,8 +42,8 @@ pub(super) async fn apply(
 ) -> Result<Applied, Stopped> {
     let Built { children, report } = built;
     let observed = &recorded.observed;
-    end_other_mode(ctx, agent, observed, &report.fate, absent).await?;
-    let keep = kept(agent, &children, &report.fate);
+    end_other_mode(ctx, agent, observed, &report.action, absent).await?;
+    let keep = kept(agent, &children, &report.action);
     let writing = ctx.priority.begin();
     let children = ctx
         .writer
@@ -69,7 +69,7 @@ pub(super) async fn apply(
     let annotated = annotated?;
     effects.changed |= annotated;
     match &recorded.refused {
-        Some(standing) => Err(standing.clone().into()),
+        Some(summary) => Err(summary.clone().into()),
         None => Ok(Applied {
             children,
             report,
@@ -83,12 +83,12 @@ async fn end_other_mode(
     ctx: &Context,
     agent: &ValidatedAgent,
     observed: &ObservedAgent,
-    fate: &Fate,
+    action: &WorkloadAction,
     absent: &mut KnownAbsent,
 ) -> Result<(), Stopped> {
-    let Fate::Switching {
+    let WorkloadAction::Switch {
         delete: Some(kind), ..
-    } = fate
+    } = action
     else {
         return Ok(());
     };
@@ -146,15 +146,19 @@ async fn follow_inputs(
 }
 
 /// Children that must not be removed although they are not among those that are applied.
-fn kept(agent: &ValidatedAgent, children: &Children<Prepared>, fate: &Fate) -> Vec<Key> {
+fn kept(
+    agent: &ValidatedAgent,
+    children: &Children<Prepared>,
+    action: &WorkloadAction,
+) -> Vec<Key> {
     let key = |kind| Key::new(kind, &agent.namespace, &agent.name);
     let policy = children
         .network_policies
         .is_empty()
         .then(|| key(ChildKind::NetworkPolicy));
-    let workloads = match fate {
-        Fate::Written(_) => Vec::new(),
-        Fate::Kept | Fate::Switching { .. } => {
+    let workloads = match action {
+        WorkloadAction::Apply(_) => Vec::new(),
+        WorkloadAction::Keep | WorkloadAction::Switch { .. } => {
             vec![key(ChildKind::Deployment), key(ChildKind::CronJob)]
         }
     };

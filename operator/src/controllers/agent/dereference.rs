@@ -12,7 +12,7 @@ use langop_api::{
 use langop_desired::{
     agent::{AgentContext, ObservedAgent, child_names, claim_name, known},
     meta::Owner,
-    namesake::NamedKind,
+    name_conflict::NamedKind,
     observed::{ChildKind, Facts, Observed},
     references::References,
     runners::{is_pod_of, is_run_of},
@@ -73,7 +73,7 @@ pub(super) async fn context<'a>(
             &source,
         ),
         cluster: source.managing_cluster(),
-        namesakes: source.namesakes(NamedKind::Agent, agent),
+        same_name: source.same_name(NamedKind::Agent, agent),
         observed,
     })
 }

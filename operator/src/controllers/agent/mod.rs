@@ -17,13 +17,13 @@ use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{
     agent::{
         ObservedAgent,
-        build::{self, Fate},
+        build::{self, WorkloadAction},
         decide::{self, Decision},
         history, status,
         validate::{ValidatedAgent, validate},
     },
     children::{Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     observed::ChildKind,
 };
 
@@ -75,19 +75,19 @@ impl Reconciled for LanguageAgent {
         let told = steps.run(Step::UpdateStatus, updating).await?;
         announce::all(&self, &recorded, &plan, applied.annotated, effects);
         publish(ctx, steps, &*self, effects).await;
-        let fate = &applied.report.fate;
-        let requeue = next_look(&plan.decision, fate, &told.observed);
-        let following = follow_up(ctx, &agent, plan, fate, &told.observed, effects);
+        let action = &applied.report.action;
+        let requeue = next_look(&plan.decision, action, &told.observed);
+        let following = follow_up(ctx, &agent, plan, action, &told.observed, effects);
         steps.run(Step::FollowUp, following).await?;
-        Ok(Done::of(effects.changed, Some(&told.standing)).requeue_at(requeue))
+        Ok(Done::of(effects.changed, Some(&told.summary)).requeue_at(requeue))
     }
 
-    fn interrupted(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
         let (previous, observed) = (previous(self), observed(ctx, self));
         let generation = self.meta().generation.unwrap_or_default();
         let now = now();
         Some(status::interrupted(
-            &previous, generation, standing, &observed, now,
+            &previous, generation, summary, &observed, now,
         ))
     }
 
@@ -116,7 +116,7 @@ async fn follow_up(
     ctx: &Arc<Context>,
     agent: &ValidatedAgent,
     plan: Plan,
-    fate: &Fate,
+    action: &WorkloadAction,
     observed: &ObservedAgent,
     effects: &mut Effects,
 ) -> Result<(), ReconcileError> {
@@ -126,7 +126,7 @@ async fn follow_up(
         let note = "code is being made from the instructions";
         effects.normal(Reason::SynthesisStarted, note);
     }
-    for old in history::outdated(agent, &plan.decision, fate, observed) {
+    for old in history::outdated(agent, &plan.decision, action, observed) {
         let background = PropagationPolicy::Background;
         ctx.writer.delete(&old, background).await?;
     }
@@ -134,18 +134,22 @@ async fn follow_up(
 }
 
 /// When to look again though nothing triggers it.
-fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Option<Timestamp> {
+fn next_look(
+    decision: &Decision,
+    action: &WorkloadAction,
+    observed: &ObservedAgent,
+) -> Option<Timestamp> {
     let retry = match decision {
         Decision::BackingOff { due, .. } => Some(*due),
         _ => None,
     };
     // Nothing will say that the old workload is gone where it was when we came to end it.
-    let is_ended = match fate {
-        Fate::Switching {
+    let is_ended = match action {
+        WorkloadAction::Switch {
             delete: Some(ChildKind::CronJob),
             ..
         } => observed.cron_job.is_none(),
-        Fate::Switching {
+        WorkloadAction::Switch {
             delete: Some(_), ..
         } => observed.deployment.is_none(),
         _ => false,

@@ -10,7 +10,7 @@ use langop_desired::{
         known,
         validate::ValidatedAgent,
     },
-    conditions::Standing,
+    conditions::Summary,
     observed::ChildKind,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Recorded {
     pub(super) in_flight: Option<InFlight>,
     pub(super) event: Option<SynthesisEvent>,
     /// The code is there and cannot be stored: how the agent stands by that. The answer is kept, and what runs goes on.
-    pub(super) refused: Option<Standing>,
+    pub(super) refused: Option<Summary>,
 }
 
 impl Recorded {
@@ -63,7 +63,7 @@ struct Taken {
     info: SynthesisInfo,
     in_flight: Option<InFlight>,
     event: Option<SynthesisEvent>,
-    refused: Option<Standing>,
+    refused: Option<Summary>,
 }
 
 impl Taken {
@@ -166,8 +166,8 @@ async fn take_answer(
             Ok(Taken::with(info, stored))
         }
         // It is paid for: as if the call went on, until there is room for what it gave.
-        Err(StoreError::Refused(standing)) => Ok(Taken {
-            refused: Some(standing),
+        Err(StoreError::Refused(summary)) => Ok(Taken {
+            refused: Some(summary),
             ..Taken::waiting(info, about)
         }),
         // There never will be.

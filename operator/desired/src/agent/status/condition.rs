@@ -8,7 +8,7 @@ use langop_api::{
 use super::input::StatusInput;
 use crate::{
     agent::{
-        build::Fate,
+        build::WorkloadAction,
         code::{self, ActiveCode},
         decide::{Cause, Decision},
         stale,
@@ -44,17 +44,17 @@ pub(super) fn references(conditions: &mut Conditions, agent: &ValidatedAgent) {
         types::REFERENCES_RESOLVED,
         status,
         reason,
-        message + &lent_egress(agent),
+        message + &sidecar_egress(agent),
     );
 }
 
 /// A sidecar shares the agent's network: what it may reach, the agent may reach.
-fn lent_egress(agent: &ValidatedAgent) -> String {
-    if agent.lent_egress.is_empty() {
+fn sidecar_egress(agent: &ValidatedAgent) -> String {
+    if agent.sidecar_egress.is_empty() {
         return String::new();
     }
     let names: Vec<String> = agent
-        .lent_egress
+        .sidecar_egress
         .iter()
         .map(|name| format!("'{name}'"))
         .collect();
@@ -205,7 +205,7 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
 /// Present exactly when there is code that could be stale. Of a workload that stays as it is, nothing new is known.
 pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
     let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
-        if input.report.fate == Fate::Kept {
+        if input.report.action == WorkloadAction::Keep {
             conditions.keep(types::CODE_STALE);
         }
         return;

@@ -13,13 +13,13 @@ use crate::{
         ObservedAgent,
         run::{holds_back_from, pod_is_due, pods_of, start_is_due, under_way},
     },
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     observed::Observed,
 };
 
 /// What keeps a run that is under way from getting on, if anything, else that it keeps others from being made; of several, the first by
 /// name.
-pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
+pub(super) fn problem(input: &StatusInput<'_>) -> Option<Summary> {
     let observed = input.observed;
     under_way(observed)
         .find_map(|job| match pod_is_due(job, observed) {
@@ -41,8 +41,8 @@ pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp>
     due.flatten().filter(|due| *due > now).min()
 }
 
-fn without_pod(job: &Observed) -> Standing {
-    Standing::Stalled(
+fn without_pod(job: &Observed) -> Summary {
+    Summary::Stalled(
         Reason::PodsRefused,
         format!(
             "{}it has no pod, which a quota or a policy may refuse: see its events, by `kubectl describe job {}`",
@@ -52,15 +52,15 @@ fn without_pod(job: &Observed) -> Standing {
     )
 }
 
-fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
+fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Summary> {
     let mut starting = pods_of(job, input.observed)
-        .filter(|pod| !pod.has_ended() && (!pod.ready || pod.trouble_at(input.now).is_some()))
+        .filter(|pod| !pod.has_ended() && (!pod.ready || pod.problem_at(input.now).is_some()))
         .peekable();
     starting.peek()?;
     let prefix = about(job);
     let late = start_is_due(job, input.observed).filter(|due| *due <= input.now);
-    let message = match starting.find_map(|pod| pod.trouble_at(input.now)) {
-        Some(trouble) => format!("{prefix}{trouble}"),
+    let message = match starting.find_map(|pod| pod.problem_at(input.now)) {
+        Some(problem) => format!("{prefix}{problem}"),
         None => {
             if let Some(told) = told_before(input, &prefix) {
                 told
@@ -73,7 +73,7 @@ fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
             }
         }
     };
-    Some(Standing::Progressing(Reason::RolloutInProgress, message))
+    Some(Summary::Progressing(Reason::RolloutInProgress, message))
 }
 
 fn told_before(input: &StatusInput<'_>, prefix: &str) -> Option<String> {
@@ -83,9 +83,9 @@ fn told_before(input: &StatusInput<'_>, prefix: &str) -> Option<String> {
         .map(|ready| ready.message.clone())
 }
 
-fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
+fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Summary> {
     holds_back_from(job, input.observed).filter(|from| *from <= input.now)?;
-    Some(Standing::Progressing(
+    Some(Summary::Progressing(
         Reason::RunsSkipped,
         format!(
             "no run since {}: the run of Job '{}' still goes, and the next ones wait for its end; spec.limits.timeout ends a run that takes too long",

@@ -4,7 +4,7 @@ use langop_api::names::annotations::RESYNTHESIZE;
 use serde_json::json;
 
 use super::*;
-use crate::agent::{attempt, attempt::Failed, build::Fate, decide::Cause};
+use crate::agent::{attempt, attempt::Failed, build::WorkloadAction, decide::Cause};
 use langop_api::{agent::Tokens, condition::Reason};
 
 /// An agent with instructions and nothing else.
@@ -368,7 +368,7 @@ fn no_code_is_made_and_lost_code_is_made_again() {
     let Facts::Code(mut facts) = stored.facts.clone() else {
         panic!("not code")
     };
-    facts.demands = None;
+    facts.requirements = None;
     world.observed.codes = vec![Arc::new(Observed {
         facts: Facts::Code(facts),
         ..(*stored).clone()
@@ -528,7 +528,7 @@ fn what_cannot_be_read_changes_nothing_and_what_is_gone_does() {
         world.annotate(RESYNTHESIZE, "1");
         let built = world.build();
         assert_eq!(world.decide(), Decision::ReferencesUnreadable, "{name}");
-        assert_eq!(built.report.fate, Fate::Kept);
+        assert_eq!(built.report.action, WorkloadAction::Keep);
         assert_eq!(
             built.children,
             crate::children::Children::default(),

@@ -187,7 +187,7 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
         let gone = outdated(
             &world.validated(),
             &world.decide(),
-            &world.build().report.fate,
+            &world.build().report.action,
             &world.observed,
         );
         let expected: &[i64] = if goes { &[1] } else { &[] };

@@ -133,11 +133,11 @@ fn built(specs: &Specs) -> Built {
         .cluster
         .as_ref()
         .map(|spec| object("LanguageCluster", "wood", spec));
-    let seen = frame.iter().map(|frame| cluster::Seen {
+    let seen = frame.iter().map(|frame| cluster::ObservedCluster {
         metadata: &frame.metadata,
         cluster: Some(frame),
     });
-    let view = cluster::framing("wood", None, seen);
+    let view = cluster::managing("wood", None, seen);
     let mut policies = vec![reach::baseline("wood")];
     if let Some(frame) = &frame {
         policies

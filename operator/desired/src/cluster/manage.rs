@@ -19,7 +19,7 @@ const KEPT_OUT: [Reason; 3] = [
 
 /// A LanguageCluster as it was found.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub struct ObservedCluster<'a> {
     /// Its metadata, which can always be read.
     pub metadata: &'a ObjectMeta,
     /// All of it; `None` if it cannot be read.
@@ -27,14 +27,14 @@ pub struct Seen<'a> {
 }
 
 /// The cluster that frames a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
-pub fn framing<'a>(
+pub fn managing<'a>(
     namespace: &str,
     label: Option<&str>,
-    seen: impl IntoIterator<Item = Seen<'a>>,
+    seen: impl IntoIterator<Item = ObservedCluster<'a>>,
 ) -> Option<ClusterView> {
-    let Seen { metadata, cluster } = seen
+    let ObservedCluster { metadata, cluster } = seen
         .into_iter()
-        .filter(|seen| frames(seen, namespace, label))
+        .filter(|seen| manages(seen, namespace, label))
         .min_by_key(|seen| {
             (
                 seen.metadata.creation_timestamp.clone(),
@@ -56,16 +56,16 @@ pub fn framing<'a>(
     })
 }
 
-fn frames(seen: &Seen<'_>, namespace: &str, label: Option<&str>) -> bool {
+fn manages(seen: &ObservedCluster<'_>, namespace: &str, label: Option<&str>) -> bool {
     match seen.cluster {
-        Some(cluster) => namespace_of(cluster) == namespace && !is_kept_out(cluster),
+        Some(cluster) => namespace_of(cluster) == namespace && !is_namespace_denied(cluster),
         // Its spec may name any namespace. It can use only one that names it back, or, before that, one of its own name.
         None => seen.metadata.name.as_deref() == Some(label.unwrap_or(namespace)),
     }
 }
 
 /// Whether its status says that it may not have the namespace.
-pub fn is_kept_out(cluster: &LanguageCluster) -> bool {
+pub fn is_namespace_denied(cluster: &LanguageCluster) -> bool {
     let status = cluster.status.as_ref();
     let stalled = status.and_then(|status| conditions::find(&status.conditions, types::STALLED));
     stalled.is_some_and(|stalled| {

@@ -30,7 +30,7 @@ impl fmt::Display for NamedKind {
 
 /// Another object of the same name in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namesake {
+pub struct NameCollision {
     /// What it is.
     pub kind: NamedKind,
     /// Its name.
@@ -43,9 +43,9 @@ pub struct Namesake {
 pub fn conflict(
     kind: NamedKind,
     created: Option<Timestamp>,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
 ) -> Option<String> {
-    let first = namesakes
+    let first = same_name
         .iter()
         .filter(|other| other.kind != kind)
         .min_by_key(|other| (other.created, other.kind))?;
@@ -65,8 +65,8 @@ mod tests {
         Timestamp::from_second(second).ok()
     }
 
-    fn namesake(kind: NamedKind, second: i64) -> Namesake {
-        Namesake {
+    fn collision(kind: NamedKind, second: i64) -> NameCollision {
+        NameCollision {
             kind,
             name: "mail".into(),
             created: at(second),
@@ -85,7 +85,7 @@ mod tests {
             (Tool, 1, Client, 1, true),
             (Client, 1, Tool, 1, false),
         ] {
-            let found = conflict(kind, at(created), &[namesake(other, other_created)]);
+            let found = conflict(kind, at(created), &[collision(other, other_created)]);
             assert_eq!(found.is_some(), yields, "{kind} {other}");
             if let Some(message) = found {
                 assert!(message.contains(&format!("{other} 'mail'")), "{message}");
@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn of_three_only_the_first_keeps_the_name() {
-        let others = [namesake(NamedKind::Tool, 3), namesake(NamedKind::Client, 1)];
+        let others = [
+            collision(NamedKind::Tool, 3),
+            collision(NamedKind::Client, 1),
+        ];
         let message = conflict(NamedKind::Agent, at(2), &others).unwrap();
         assert!(message.contains("LanguageClient"), "{message}");
     }
