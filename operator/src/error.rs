@@ -37,7 +37,7 @@ pub(crate) enum ReconcileError {
 
 impl ReconcileError {
     /// For people: in the API server's words where it gave any, else with all causes.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let message = match self {
             Self::Api { act, source } => match &**source {
                 kube::Error::Api(status) => format!("cannot {act}: {}", status.message),
@@ -113,7 +113,7 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     };
     if status.is_not_found() {
         Class::Gone
-    } else if is_of_uid(status) {
+    } else if is_about_uid(status) {
         // A conflict by another name: the object that we looked at is gone, and another has its name.
         Class::Transient
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
@@ -124,7 +124,7 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
 }
 
 /// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of another object.
-fn is_of_uid(status: &kube::core::Status) -> bool {
+fn is_about_uid(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .into_iter()
@@ -142,15 +142,15 @@ pub(crate) fn watch_interrupted(watch: &str, error: &watcher::Error) {
 }
 
 /// Longest message taken over from elsewhere, in bytes: conditions and events are for people.
-const LONGEST: usize = 900;
+const MAX_MESSAGE: usize = 900;
 
 /// Cleaned, and cut at a character's boundary.
 pub(crate) fn bounded(message: &str) -> String {
     let message = langop_dsl::clean(message);
-    if message.len() <= LONGEST {
+    if message.len() <= MAX_MESSAGE {
         return message;
     }
-    let end = (0..=LONGEST)
+    let end = (0..=MAX_MESSAGE)
         .rev()
         .find(|end| message.is_char_boundary(*end))
         .unwrap_or_default();
@@ -221,9 +221,9 @@ mod tests {
     #[test]
     fn what_fails_is_told_in_the_servers_words() {
         let failed = ReconcileError::api("apply Deployment n/a", api_error(500, "InternalError"));
-        assert_eq!(failed.told(), "cannot apply Deployment n/a: why");
+        assert_eq!(failed.message(), "cannot apply Deployment n/a: why");
         assert_eq!(
-            ReconcileError::TimedOut(std::time::Duration::from_secs(3)).told(),
+            ReconcileError::TimedOut(std::time::Duration::from_secs(3)).message(),
             "it took longer than 3s"
         );
     }
@@ -233,6 +233,6 @@ mod tests {
         assert_eq!(bounded("short"), "short");
         assert_eq!(bounded("a\u{1b}[2Jb\n"), "a [2Jb ");
         let cut = bounded(&"ä".repeat(1000));
-        assert!(cut.len() <= LONGEST + 3 && cut.ends_with('…'));
+        assert!(cut.len() <= MAX_MESSAGE + 3 && cut.ends_with('…'));
     }
 }

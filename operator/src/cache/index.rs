@@ -60,7 +60,7 @@ struct Inner {
     objects: HashMap<Key, Entry>,
     by_controller: HashMap<String, Vec<Arc<Observed>>>,
     by_label: HashMap<Labelled, Vec<Arc<Observed>>>,
-    gone: Tombstones,
+    tombstones: Tombstones,
 }
 
 /// A resource by one of our labels: label, namespace, name.
@@ -82,7 +82,7 @@ impl Index {
         let version = version.and_then(parse_version);
         let key = Key::of(&observed);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if inner.gone.is_past(&observed.uid, version) {
+        if inner.tombstones.is_past(&observed.uid, version) {
             return Change::None;
         }
         let old = match inner.objects.get_mut(&key) {
@@ -116,7 +116,7 @@ impl Index {
         let held = held.filter(|entry| entry.observed.uid == uid);
         let (is_held, held_version) = (held.is_some(), held.and_then(|entry| entry.version));
         let version = version.and_then(parse_version).or(held_version);
-        inner.gone.note(uid, version);
+        inner.tombstones.note(uid, version);
         if !is_held {
             return Change::None;
         }

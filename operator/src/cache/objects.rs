@@ -45,7 +45,7 @@ pub(crate) struct Objects<K: LangopKind> {
 
 struct Writing<K: LangopKind> {
     writer: Writer<Guard<K>>,
-    gone: Tombstones,
+    tombstones: Tombstones,
 }
 
 impl<K: LangopKind> Objects<K> {
@@ -59,7 +59,7 @@ impl<K: LangopKind> Objects<K> {
             reader,
             writing: Mutex::new(Writing {
                 writer,
-                gone: Tombstones::default(),
+                tombstones: Tombstones::default(),
             }),
             budget,
         }
@@ -98,7 +98,7 @@ impl<K: LangopKind> Objects<K> {
         strip(&mut object);
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        if writing.gone.is_past(uid, version(&object)) {
+        if writing.tombstones.is_past(uid, version(&object)) {
             return Change::Known;
         }
         let old = self.reader.get(&ObjectRef::from_obj(&object));
@@ -144,7 +144,7 @@ impl<K: LangopKind> Objects<K> {
     pub(crate) fn remove(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        writing.gone.note(uid, version(object));
+        writing.tombstones.note(uid, version(object));
         let held = self
             .reader
             .get(&ObjectRef::from_obj(object))

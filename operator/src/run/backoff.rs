@@ -42,11 +42,11 @@ impl Backoffs {
     }
 
     /// How long to wait once more. A look that comes before the pause is over, because something else triggered it, makes it no longer.
-    pub(crate) fn again(&self, target: Target) -> Duration {
-        self.again_at(target, Instant::now())
+    pub(crate) fn next_pause(&self, target: Target) -> Duration {
+        self.next_at(target, Instant::now())
     }
 
-    fn again_at(&self, target: Target, now: Instant) -> Duration {
+    fn next_at(&self, target: Target, now: Instant) -> Duration {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, longest) = self.pauses;
         let row = rows.entry(target).or_insert_with(|| Row {
@@ -61,7 +61,7 @@ impl Backoffs {
     }
 
     /// For how long this is going on; nothing if it is not.
-    pub(crate) fn lasts(&self, target: &Target) -> Duration {
+    pub(crate) fn failing_for(&self, target: &Target) -> Duration {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.get(target)
             .map(|row| row.since.elapsed())
@@ -110,19 +110,19 @@ mod tests {
             let backoffs = Backoffs::new((first, longest));
             let target = || Target::new(Kind::Tool, Some("n"), "t");
             let mut now = Instant::now();
-            let pause = backoffs.again_at(target(), now);
+            let pause = backoffs.next_at(target(), now);
             assert!(pause >= first && pause <= first * 2);
             assert_eq!(backoffs.len(), 1);
             for _ in 0..20 {
-                assert!(backoffs.again_at(target(), now) <= pause, "triggered");
+                assert!(backoffs.next_at(target(), now) <= pause, "triggered");
             }
             for _ in 0..20 {
-                now += backoffs.again_at(target(), now);
+                now += backoffs.next_at(target(), now);
             }
-            assert_eq!(backoffs.again_at(target(), now), longest);
+            assert_eq!(backoffs.next_at(target(), now), longest);
             backoffs.forget(&target());
             assert_eq!(backoffs.len(), 0);
-            assert!(backoffs.again_at(target(), now) <= first * 2);
+            assert!(backoffs.next_at(target(), now) <= first * 2);
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         replicas.as_ref(),
     )?);
     announce(&ctx.settings);
-    resolver::hint(&ctx.settings.build);
+    resolver::warn_of_settings(&ctx.settings.build);
 
     let stop = CancellationToken::new();
     let signals = until_signal()?;
@@ -192,13 +192,13 @@ async fn follow_synthesizer(
     let (Some(synthesizer), Some(replicas)) = (ctx.synthesis.synthesizer.clone(), replicas) else {
         return;
     };
-    let came_back = || {
+    let on_recovery = || {
         let cache = &ctx.cache;
         let agents = controllers::agent::waiting_for_synthesizer(&cache.stores);
         let personas = controllers::persona::waiting_for_synthesizer(&cache.stores);
         cache.triggers.send_all(agents.into_iter().chain(personas));
     };
-    let follow = synthesizer.follow(replicas, ctx.client.clone(), came_back);
+    let follow = synthesizer.follow(replicas, ctx.client.clone(), on_recovery);
     stop.run_until_cancelled(follow).await;
 }
 

@@ -46,7 +46,7 @@ use crate::{
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
 /// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
-const TOLD_AFTER: Duration = Duration::from_secs(15);
+const REPORT_AFTER: Duration = Duration::from_secs(15);
 /// The safety net: everything is looked at again after a time between these.
 const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
@@ -102,8 +102,8 @@ pub(crate) async fn run<K: Reconciled>(
     let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
     let store = K::objects(&ctx.cache.stores).reader();
     controller::applier(
-        |object, ctx| Box::pin(observed(object, ctx)),
-        pause,
+        |object, ctx| Box::pin(instrumented(object, ctx)),
+        error_policy,
         ctx,
         store,
         queue,
@@ -117,8 +117,12 @@ pub(crate) async fn run<K: Reconciled>(
     clippy::needless_pass_by_value,
     reason = "the signature of an error policy"
 )]
-fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let pause = ctx.error_backoff.again(Target::of(&*object));
+fn error_policy<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    _: &ReconcileError,
+    ctx: Arc<Context>,
+) -> Action {
+    let pause = ctx.error_backoff.next_pause(Target::of(&*object));
     forget_if_gone(&object, &ctx);
     Action::requeue(pause)
 }
@@ -132,7 +136,7 @@ fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
     }
 }
 
-async fn observed<K: Reconciled>(
+async fn instrumented<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
@@ -148,7 +152,7 @@ async fn observed<K: Reconciled>(
     );
     let started = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(
-        one(object.clone(), ctx.clone()).instrument(span.clone()),
+        reconcile_one(object.clone(), ctx.clone()).instrument(span.clone()),
     ));
     let result = match tokio::time::timeout(TIMEOUT, task).await {
         Ok(Ok(result)) => result,
@@ -173,8 +177,10 @@ async fn observed<K: Reconciled>(
             span.in_scope(
                 || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
             );
-            if ctx.error_backoff.lasts(&target) >= TOLD_AFTER {
-                tell::<K>(&ctx, &target, &error).instrument(span).await;
+            if ctx.error_backoff.failing_for(&target) >= REPORT_AFTER {
+                report_failure::<K>(&ctx, &target, &error)
+                    .instrument(span)
+                    .await;
             }
             Err(error)
         }
@@ -182,12 +188,12 @@ async fn observed<K: Reconciled>(
 }
 
 /// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
-async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
+async fn report_failure<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
         return;
     };
-    let summary = Summary::Failed(Reason::ApplyFailed, error.told());
+    let summary = Summary::Failed(Reason::ApplyFailed, error.message());
     let Some(next) = object.interrupted(ctx, summary) else {
         return;
     };
@@ -204,14 +210,14 @@ fn pause_after(done: Done, target: Target, ctx: &Context) -> Duration {
     let net = backoff::between(RESYNC_PERIOD.0, RESYNC_PERIOD.1);
     let asked = done.requeue_after.map_or(net, |asked| asked.min(net));
     if done.with_backoff {
-        return ctx.rejection_backoff.again(target).min(asked);
+        return ctx.rejection_backoff.next_pause(target).min(asked);
     }
     ctx.rejection_backoff.forget(&target);
     asked
 }
 
 /// One reconcile, and what is left to be published however it ended.
-async fn one<K: Reconciled>(
+async fn reconcile_one<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Done, ReconcileError> {
@@ -228,7 +234,7 @@ async fn attempt<K: Reconciled>(
     effects: &mut Effects,
 ) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
-        return end(object, ctx).await;
+        return wind_down(object, ctx).await;
     }
     let readable = match &object.0 {
         Ok(readable) => Arc::new(readable.clone()),
@@ -251,14 +257,17 @@ async fn attempt<K: Reconciled>(
 }
 
 /// The garbage collector's own finalizers: it is about to remove the children, or to leave them to whoever asked for that.
-const OF_COLLECTOR: [&str; 2] = ["foregroundDeletion", "orphan"];
+const COLLECTOR_FINALIZERS: [&str; 2] = ["foregroundDeletion", "orphan"];
 
 /// Owner references do the rest, unless somebody's finalizer holds the object: then what it has must not outlive its reasons.
-async fn end<K: Reconciled>(object: &Guard<K>, ctx: &Context) -> Result<Done, ReconcileError> {
+async fn wind_down<K: Reconciled>(
+    object: &Guard<K>,
+    ctx: &Context,
+) -> Result<Done, ReconcileError> {
     let finalizers = object.finalizers();
     let is_held = finalizers
         .iter()
-        .any(|finalizer| !OF_COLLECTOR.contains(&finalizer.as_str()));
+        .any(|finalizer| !COLLECTOR_FINALIZERS.contains(&finalizer.as_str()));
     let is_orphaning = finalizers.iter().any(|finalizer| finalizer == "orphan");
     let Some(owner) = owner_of(object).filter(|_| is_held && !is_orphaning) else {
         return Ok(Outcome::Unchanged.into());

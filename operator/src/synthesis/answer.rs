@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// Findings named in a condition; status.synthesisInfo.validationErrors has more.
-const TOLD: usize = 3;
+const NAMED_FINDINGS: usize = 3;
 
 /// Longest name of a model that is recorded, in bytes.
-const LONGEST_MODEL: usize = 128;
+const MAX_MODEL_NAME: usize = 128;
 
 /// What a call came to.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ pub(crate) fn judge(
 /// As it may be in an annotation, a column, an event.
 fn name_of_model(said: &str) -> String {
     let mut name: String = said.chars().filter(|c| !c.is_control()).collect();
-    name.truncate(name.floor_char_boundary(LONGEST_MODEL));
+    name.truncate(name.floor_char_boundary(MAX_MODEL_NAME));
     name
 }
 
@@ -169,8 +169,12 @@ fn rejected(diagnostics: &[Diagnostic], tokens: Tokens) -> Failed {
         .collect();
     let told = match errors.len() {
         0 => "the synthesizer gives no reason".to_owned(),
-        number if number > TOLD => {
-            format!("{}; and {} more", errors[..TOLD].join("; "), number - TOLD)
+        number if number > NAMED_FINDINGS => {
+            format!(
+                "{}; and {} more",
+                errors[..NAMED_FINDINGS].join("; "),
+                number - NAMED_FINDINGS
+            )
         }
         _ => errors.join("; "),
     };

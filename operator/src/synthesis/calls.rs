@@ -57,14 +57,14 @@ impl Synthesis {
         metrics: &Metrics,
     ) -> Self {
         let places = Places::new(concurrency.into());
-        let under_way = Arc::new(InFlightGauge {
+        let in_flight = Arc::new(InFlightGauge {
             number: Mutex::new(0),
             metrics: metrics.clone(),
         });
         Self {
             synthesizer,
-            agents: Calls::new(places.clone(), under_way.clone()),
-            personas: Calls::new(places, under_way),
+            agents: Calls::new(places.clone(), in_flight.clone()),
+            personas: Calls::new(places, in_flight),
             epochs: Mutex::default(),
             not_before: Mutex::default(),
             room: Semaphore::new(ROOM_KIB as usize),
@@ -123,7 +123,7 @@ impl Synthesis {
         lock(&self.paces)
             .entry(uid.to_owned())
             .or_insert_with(|| Pace::new(now))
-            .asked(self.pause, now);
+            .record(self.pause, now);
         if let Some(synthesizer) = &self.synthesizer {
             lock(&self.epochs).insert(uid.to_owned(), synthesizer.epoch());
         }
@@ -171,7 +171,7 @@ pub(crate) struct Calls<About, Answer> {
     calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     /// Namespaces take turns.
     places: Places<String>,
-    under_way: Arc<InFlightGauge>,
+    in_flight: Arc<InFlightGauge>,
 }
 
 enum Call<About, Answer> {
@@ -214,11 +214,11 @@ where
     About: Clone + Send + 'static,
     Answer: Send + Sync + 'static,
 {
-    fn new(places: Places<String>, under_way: Arc<InFlightGauge>) -> Self {
+    fn new(places: Places<String>, in_flight: Arc<InFlightGauge>) -> Self {
         Self {
             calls: Arc::default(),
             places,
-            under_way,
+            in_flight,
         }
     }
 
@@ -246,7 +246,7 @@ where
         if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
             return;
         }
-        let counted = self.under_way.add();
+        let counted = self.in_flight.add();
         let (places, namespace) = (self.places.clone(), namespace.to_owned());
         let (answered, key, asked) = (self.calls.clone(), uid.to_owned(), about.clone());
         let task = tokio::spawn(async move {
@@ -296,11 +296,11 @@ mod tests {
     use super::*;
 
     fn calls(places: usize) -> Calls<&'static str, u8> {
-        let under_way = InFlightGauge {
+        let in_flight = InFlightGauge {
             number: Mutex::new(0),
             metrics: Metrics::new(),
         };
-        Calls::new(Places::new(places), Arc::new(under_way))
+        Calls::new(Places::new(places), Arc::new(in_flight))
     }
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(calls.state("a"), CallState::Done("first", Arc::new(7)));
         calls.acknowledge("a");
         assert_eq!(calls.state("a"), CallState::Idle);
-        assert_eq!(*lock(&calls.under_way.number), 0);
+        assert_eq!(*lock(&calls.in_flight.number), 0);
     }
 
     #[tokio::test]
@@ -347,7 +347,7 @@ mod tests {
         calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
         ended.await.unwrap();
         assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
-        assert_eq!(*lock(&calls.under_way.number), 0);
+        assert_eq!(*lock(&calls.in_flight.number), 0);
     }
 
     #[tokio::test]

@@ -54,21 +54,21 @@ impl Synthesizer {
         }
     }
 
-    /// Follows the replicas, and the news that the synthesizer is back, for ever. `came_back` is called whenever calls that
+    /// Follows the replicas, and the news that the synthesizer is back, for ever. `on_recovery` is called whenever calls that
     /// failed may be tried again.
-    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, came_back: impl Fn()) {
-        let is_back = || {
+    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, on_recovery: impl Fn()) {
+        let note_recovery = || {
             self.epoch.fetch_add(1, Ordering::AcqRel);
             tracing::info!("the synthesizer is back");
-            came_back();
+            on_recovery();
         };
         if replicas.settings().service.is_some() {
             // A replica is an endpoint exactly while it is healthy, so a new one is the news.
-            replicas.follow(client, is_back).await;
+            replicas.follow(client, note_recovery).await;
         } else {
             tokio::join!(
                 replicas.follow(client, || ()),
-                health::follow(&self.addresses, &self.bearer, is_back)
+                health::follow(&self.addresses, &self.bearer, note_recovery)
             );
         }
     }

@@ -35,7 +35,7 @@ const SERVICE: &str = "kubernetes.io/service-name";
 /// The name of the port to use, where an `EndpointSlice` has several.
 const PORT: &str = "grpc";
 /// How often the files of the credentials are looked at.
-const LOOK: Duration = Duration::from_secs(10);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Makes the addresses that a pool follows.
 pub(crate) struct Replicas {
@@ -59,9 +59,9 @@ enum Known {
 
 /// What a change brought.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum EndpointChange {
     /// A replica that was not there before, after all had been listed.
-    Appeared,
+    Added,
     None,
 }
 
@@ -87,42 +87,44 @@ impl Replicas {
         self.addresses.subscribe()
     }
 
-    /// Follows `EndpointSlice`s and files for ever. `appeared` is called when there is a replica that was not there before, once they
+    /// Follows `EndpointSlice`s and files for ever. `on_added` is called when there is a replica that was not there before, once they
     /// had been listed.
-    pub(crate) async fn follow(mut self, client: Client, appeared: impl Fn()) {
+    pub(crate) async fn follow(mut self, client: Client, on_added: impl Fn()) {
         let mut found = match &self.settings.service {
             Some(service) => ready(client, service.clone(), self.settings.url.clone()).boxed(),
             None => futures::stream::pending().boxed(),
         };
-        let mut look = tokio::time::interval(LOOK);
+        let mut reload = tokio::time::interval(RELOAD_INTERVAL);
         loop {
             tokio::select! {
                 Some(now) = found.next() => {
-                    if self.found(now) == News::Appeared {
-                        appeared();
+                    if self.set_ready(now) == EndpointChange::Added {
+                        on_added();
                     }
                 }
-                _ = look.tick() => self.look_at_files(),
+                _ = reload.tick() => self.reload_if_changed(),
             }
         }
     }
 
-    fn found(&mut self, now: BTreeSet<SocketAddr>) -> News {
+    fn set_ready(&mut self, now: BTreeSet<SocketAddr>) -> EndpointChange {
         let now = Known::Ready(now);
         if now == self.known {
-            return News::None;
+            return EndpointChange::None;
         }
         let before = std::mem::replace(&mut self.known, now);
         if let Err(error) = self.publish() {
             tracing::warn!(error = %chain(&error), "the synthesizer's replicas cannot be spoken to");
         }
         match (before, &self.known) {
-            (Known::Ready(before), Known::Ready(now)) if !now.is_subset(&before) => News::Appeared,
-            _ => News::None,
+            (Known::Ready(before), Known::Ready(now)) if !now.is_subset(&before) => {
+                EndpointChange::Added
+            }
+            _ => EndpointChange::None,
         }
     }
 
-    fn look_at_files(&mut self) {
+    fn reload_if_changed(&mut self) {
         let files = digest(&self.settings.credentials);
         if files == self.files {
             return;
@@ -355,12 +357,12 @@ mod tests {
         let seen = replicas.addresses();
         let one = || addresses(&["10.0.0.1:1"]);
         let both = || addresses(&["10.0.0.1:1", "10.0.0.2:1"]);
-        assert_eq!(replicas.found(one()), News::None);
-        assert_eq!(replicas.found(both()), News::Appeared);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(both()), EndpointChange::Added);
         assert_eq!(seen.borrow().len(), 2);
-        assert_eq!(replicas.found(one()), News::None);
-        assert_eq!(replicas.found(BTreeSet::new()), News::None);
-        assert_eq!(replicas.found(one()), News::Appeared);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(BTreeSet::new()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::Added);
         let url = seen.borrow()[0].endpoint.uri().to_string();
         assert_eq!(url, "http://10.0.0.1:1/");
     }

@@ -194,25 +194,25 @@ fn json(value: &impl serde::Serialize) -> String {
 
 /// The revision that code gets which becomes active now: above all that are stored, and above the one that was active, also where its
 /// ConfigMap is gone.
-pub fn next_revision(codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
-    let stored = codes.iter().map(|code| revision(code));
+pub fn next_revision(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
+    let stored = revisions.iter().map(|code| revision(code));
     let known = info.revisions.iter().map(|known| known.revision);
     stored.chain(known).chain(info.revision).max().unwrap_or(0) + 1
 }
 
-/// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already: then it
+/// The revision of new code that is `stored` by now; `revisions` are those of before. The same content may have been there already: then it
 /// becomes the newest, unless its number is the one that the agent is pinned to.
 pub fn revision_of_new(
     stored: &Observed,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     info: &SynthesisInfo,
     pinned: Option<i64>,
 ) -> i64 {
-    let before = codes.iter().find(|code| code.uid == stored.uid);
-    let is_active = active(codes, info).is_some_and(|(active, _)| active.uid == stored.uid);
+    let before = revisions.iter().find(|code| code.uid == stored.uid);
+    let is_active = active(revisions, info).is_some_and(|(active, _)| active.uid == stored.uid);
     match before.map(|code| revision(code)) {
         Some(before) if is_active || pinned == Some(before) => before,
-        _ => next_revision(codes, info),
+        _ => next_revision(revisions, info),
     }
 }
 
@@ -225,8 +225,8 @@ pub fn revision(code: &Observed) -> i64 {
 }
 
 /// Stored code that can be run: its definition is readable and it is not going away.
-pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
-    codes.iter().filter_map(|code| match &code.facts {
+pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
+    revisions.iter().filter_map(|code| match &code.facts {
         Facts::Code(facts) if facts.requirements.is_some() && !code.deleting => {
             Some((code, &**facts))
         }
@@ -237,20 +237,20 @@ pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, 
 /// The usable code that became active last; `None` also where that is gone and only older code is left, which must not take its place by
 /// itself. Code newer than the status says was stored a moment ago.
 pub fn active<'a>(
-    codes: &'a [Arc<Observed>],
+    revisions: &'a [Arc<Observed>],
     info: &SynthesisInfo,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    newest(usable(codes))
+    newest(usable(revisions))
         .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
 }
 
 /// Whether there was active code and there is none now.
-pub fn is_lost(codes: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
-    info.revision.is_some() && active(codes, info).is_none()
+pub fn is_lost(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
+    info.revision.is_some() && active(revisions, info).is_none()
 }
 
 pub(super) fn newest<'a>(
-    codes: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
+    revisions: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    codes.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
+    revisions.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
 }

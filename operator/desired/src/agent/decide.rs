@@ -165,7 +165,7 @@ pub fn is_disabled(info: &SynthesisInfo) -> bool {
 struct Input<'a> {
     agent: &'a ValidatedAgent,
     info: &'a SynthesisInfo,
-    codes: &'a [Arc<Observed>],
+    revisions: &'a [Arc<Observed>],
     /// The code that is active (see [`code::active`]).
     current: Option<(&'a Arc<Observed>, &'a CodeFacts)>,
     in_flight: Option<&'a InFlight>,
@@ -224,17 +224,17 @@ const CHECKS: [Check; 9] = [
 pub fn decide(
     agent: &ValidatedAgent,
     info: &SynthesisInfo,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     in_flight: Option<&InFlight>,
     synthesizer_changed: bool,
     backoff: &Backoff,
     now: Timestamp,
 ) -> Decision {
-    let current = code::active(codes, info);
+    let current = code::active(revisions, info);
     let input = Input {
         agent,
         info,
-        codes,
+        revisions,
         current,
         in_flight,
         synthesizer_changed,
@@ -260,7 +260,7 @@ fn unreadable(input: &Input<'_>) -> Option<Decision> {
 
 fn pinned(input: &Input<'_>) -> Option<Decision> {
     let revision = input.agent.pinned?;
-    let stored = code::usable(input.codes).find(|(_, facts)| facts.revision == revision);
+    let stored = code::usable(input.revisions).find(|(_, facts)| facts.revision == revision);
     Some(match stored {
         Some((code, _)) => Decision::Run { code: code.clone() },
         None => Decision::RevisionNotFound(revision),
@@ -339,7 +339,7 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     if before == hash {
         return None;
     }
-    let same = code::usable(input.codes).filter(|(_, facts)| facts.instructions_hash == hash);
+    let same = code::usable(input.revisions).filter(|(_, facts)| facts.instructions_hash == hash);
     match (code::newest(same), input.current()) {
         (Some((code, _)), _) => Some(Decision::Activate { code: code.clone() }),
         (None, Some(current)) => Some(Decision::Synthesize {

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use langop_api::agent::AccessMode;
 
-use super::{validate::Run, workload::Template};
+use super::{validate::RunSpec, workload::Template};
 use crate::meta::{self, Component};
 
 /// The Deployment around these pods, which are made from the template.

@@ -22,7 +22,7 @@ pub fn outdated(
 ) -> Vec<Arc<Observed>> {
     match decision {
         Decision::Run { code: active } if is_all_that_runs(action, observed) => {
-            prune(&observed.codes, agent.history_limit, &active.name)
+            prune(&observed.revisions, agent.history_limit, &active.name)
         }
         _ => Vec::new(),
     }
@@ -42,14 +42,14 @@ fn is_all_that_runs(action: &WorkloadAction, observed: &ObservedAgent) -> bool {
 }
 
 /// The stored code beyond the history limit, oldest first; never the active one.
-pub(super) fn prune(codes: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
-    let mut others: Vec<_> = codes
+pub(super) fn prune(revisions: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
+    let mut others: Vec<_> = revisions
         .iter()
         .filter(|code| !code.deleting && code.name != active)
         .cloned()
         .collect();
     others.sort_by_key(|code| (revision(code), code.created.clone(), code.name.clone()));
-    let has_active = codes.iter().any(|code| code.name == active);
+    let has_active = revisions.iter().any(|code| code.name == active);
     let kept = limit.max(1) - usize::from(has_active);
     others.truncate(others.len().saturating_sub(kept));
     others

@@ -29,7 +29,7 @@ pub fn recognise(
 ) {
     let adopts = info.revisions.is_empty() && info.revision.is_some();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for stored in std::mem::take(&mut observed.codes) {
+    for stored in std::mem::take(&mut observed.revisions) {
         let Some(facts) = facts(&stored) else {
             continue;
         };
@@ -55,7 +55,7 @@ pub fn recognise(
             record(info, &known, stored, super::code::revision(stored));
         }
     }
-    observed.codes = known;
+    observed.revisions = known;
     observed.unknown_revisions = unknown;
 }
 
@@ -64,17 +64,22 @@ pub(super) fn is_open(info: &SynthesisInfo) -> bool {
     info.synthesis_attempts > Some(0) && info.last_failure_time.is_none()
 }
 
-/// Records that stored code has this number from now on. `codes` is what is stored.
-pub fn record(info: &mut SynthesisInfo, codes: &[Arc<Observed>], stored: &Observed, revision: i64) {
+/// Records that stored code has this number from now on. `revisions` is what is stored.
+pub fn record(
+    info: &mut SynthesisInfo,
+    revisions: &[Arc<Observed>],
+    stored: &Observed,
+    revision: i64,
+) {
     if let Some(content) = content(stored) {
-        record_content(info, codes, content, revision);
+        record_content(info, revisions, content, revision);
     }
 }
 
 /// The same by the hash of the content.
 pub fn record_content(
     info: &mut SynthesisInfo,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     hash: &str,
     revision: i64,
 ) {
@@ -83,7 +88,7 @@ pub fn record_content(
     info.revisions.push(StoredRevision { revision, hash });
     info.revisions
         .sort_by_key(|known| std::cmp::Reverse(known.revision));
-    let is_stored = |hash: &str| codes.iter().any(|code| content(code) == Some(hash));
+    let is_stored = |hash: &str| revisions.iter().any(|code| content(code) == Some(hash));
     let mut nth = 0;
     info.revisions.retain(|known| {
         nth += 1;

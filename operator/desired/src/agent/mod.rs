@@ -90,7 +90,7 @@ pub struct ObservedAgent {
     /// The claim of its workspace's name, whoever controls it.
     pub claim: Option<Arc<Observed>>,
     /// Its code ConfigMaps.
-    pub codes: Vec<Arc<Observed>>,
+    pub revisions: Vec<Arc<Observed>>,
     /// The numbers that other ConfigMaps claim to have in its history.
     pub unknown_revisions: Vec<i64>,
     /// Pods with its label.

@@ -22,7 +22,7 @@ use crate::{
         answer::{self, Answer},
         client::Synthesizer,
         failure::{Failure, FailureKind},
-        request::{self, Question},
+        request::{self, SynthesisInputs},
     },
 };
 
@@ -51,7 +51,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         gen_ai.operation.name = "create_agent",
         gen_ai.agent.name = agent.name,
     );
-    let question = Question {
+    let inputs = SynthesisInputs {
         name: agent.name.clone(),
         namespace: agent.namespace.clone(),
         instructions: instructions.text,
@@ -61,7 +61,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
     let made = make(
         ctx.clone(),
         synthesizer,
-        question,
+        inputs,
         agent.references.clone(),
         call.current,
     );
@@ -80,23 +80,23 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
 async fn make(
     ctx: Arc<Context>,
     synthesizer: Arc<Synthesizer>,
-    mut question: Question,
+    mut inputs: SynthesisInputs,
     references: References,
     current: Option<Arc<Observed>>,
 ) -> Answer {
     let started = Instant::now();
     let (name, instructions, offered) = (
-        question.name.clone(),
-        question.instructions.clone(),
+        inputs.name.clone(),
+        inputs.instructions.clone(),
         code::offered(&references),
     );
-    let bytes = request::size(&question, &references);
+    let bytes = request::size(&inputs, &references);
     let room = ctx.synthesis.room_for(bytes).await;
     let response = match fits(bytes).and(previous(&ctx, current).await) {
         Ok(previous) => {
-            question.previous = previous;
+            inputs.previous = previous;
             synthesizer
-                .synthesize(request::synthesize(question, &references))
+                .synthesize(request::synthesize(inputs, &references))
                 .await
         }
         Err(failure) => Err(failure),

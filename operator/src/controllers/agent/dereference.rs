@@ -133,7 +133,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
     let mut pods = labelled(ChildKind::Pod);
     pods.retain(|pod| is_pod_of(pod, name, &jobs));
-    let codes = ctx
+    let revisions = ctx
         .index
         .controlled_by(uid)
         .into_iter()
@@ -147,7 +147,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             namespace,
             &claim_name(name),
         ),
-        codes: codes.collect(),
+        revisions: revisions.collect(),
         pods,
         jobs,
         unknown_revisions: Vec::new(),

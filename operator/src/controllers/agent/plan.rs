@@ -33,12 +33,12 @@ pub(super) struct Plan {
 pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -> Plan {
     let uid = &agent.owner.uid;
     let info = recorded.info.clone();
-    let codes = &recorded.observed.codes;
+    let revisions = &recorded.observed.revisions;
     let reconnected = ctx.synthesis.reconnected_since(uid);
     let decision = decide::decide(
         agent,
         &info,
-        codes,
+        revisions,
         recorded.in_flight.as_ref(),
         reconnected,
         &ctx.synthesis_backoff(),
@@ -52,8 +52,8 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
     };
     if let Decision::Activate { code } = &decision {
         let mut info = info;
-        let next = code::next_revision(codes, &info);
-        known::record(&mut info, codes, code, next);
+        let next = code::next_revision(revisions, &info);
+        known::record(&mut info, revisions, code, next);
         return as_is(decision, info);
     }
     let Decision::Synthesize {

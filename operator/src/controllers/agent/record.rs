@@ -119,7 +119,7 @@ async fn known_code(
 ) -> Result<(SynthesisInfo, ObservedAgent), ReconcileError> {
     let recorded = previous(object).synthesis_info.unwrap_or_default();
     let (info, observed) = recognised(ctx, object, recorded);
-    if !code::is_lost(&observed.codes, &info) {
+    if !code::is_lost(&observed.revisions, &info) {
         return Ok((info, observed));
     }
     ctx.writer.list_revisions(agent).await?;
@@ -160,7 +160,7 @@ async fn take_answer(
     match store(ctx, agent, new, &info, observed).await {
         Ok((content, revision)) => {
             let mut info = attempt::succeeded(&info, &new.code_hash, duration, tokens);
-            known::record_content(&mut info, &observed.codes, &content, revision);
+            known::record_content(&mut info, &observed.revisions, &content, revision);
             let model = new.model.clone();
             let stored = SynthesisEvent::Stored { revision, model };
             Ok(Taken::with(info, stored))
@@ -191,7 +191,7 @@ async fn store(
     info: &SynthesisInfo,
     observed: &ObservedAgent,
 ) -> Result<(String, i64), StoreError> {
-    let next = code::next_revision(&observed.codes, info);
+    let next = code::next_revision(&observed.revisions, info);
     let mut config_map = code::build_code_config_map(agent, new, next);
     let content = code::content_of(&config_map);
     let attestation = (
@@ -205,7 +205,7 @@ async fn store(
         .extend([attestation.clone()]);
     let name = config_map.metadata.name.clone().unwrap_or_default();
     let known = observed
-        .codes
+        .revisions
         .iter()
         .find(|stored| stored.name == name)
         .cloned();
@@ -220,7 +220,7 @@ async fn store(
     let Some(stored) = stored.or(known) else {
         return Ok((content, next));
     };
-    let revision = code::revision_of_new(&stored, &observed.codes, info, agent.pinned);
+    let revision = code::revision_of_new(&stored, &observed.revisions, info, agent.pinned);
     // Of the same content as before it may still be offered more or less.
     let mut wanted = code::all_annotations(agent, new, revision);
     wanted.extend([attestation]);

@@ -37,7 +37,7 @@ impl StatusInput<'_> {
     pub(super) fn revision_of(&self, active: &Observed) -> i64 {
         let now = self
             .observed
-            .codes
+            .revisions
             .iter()
             .find(|code| code.uid == active.uid);
         code::revision(now.map_or(active, |code| &**code))

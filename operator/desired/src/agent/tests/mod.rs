@@ -162,7 +162,7 @@ impl World {
         decide(
             &self.validated(),
             &self.info,
-            &self.observed.codes,
+            &self.observed.revisions,
             in_flight,
             self.synthesizer_changed,
             &BACKOFF,
@@ -203,10 +203,10 @@ impl World {
 
     /// Stores code as the next revision.
     pub(super) fn store(&mut self, definition: &Value) -> Arc<Observed> {
-        let revision = code::next_revision(&self.observed.codes, &self.info);
+        let revision = code::next_revision(&self.observed.revisions, &self.info);
         let map = build_code_config_map(&self.validated(), &self.new_code(definition), revision);
         let stored = observe_code(&map, revision);
-        self.observed.codes.push(stored.clone());
+        self.observed.revisions.push(stored.clone());
         stored
     }
 }

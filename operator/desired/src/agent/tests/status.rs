@@ -218,7 +218,7 @@ fn each_situation_of_the_code_has_its_conditions_and_phase() {
         ),
         (
             "first synthesis",
-            |w| w.observed.codes.clear(),
+            |w| w.observed.revisions.clear(),
             &[
                 "Ready=False/SynthesisStarted",
                 "Reconciling=True/SynthesisStarted",
@@ -250,15 +250,15 @@ fn each_failure_of_a_synthesis_has_its_conditions_and_phase() {
         fail(w, Reason::ValidationFailed);
     };
     let unreachable: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         fail(w, Reason::SynthesisFailed);
     };
     let disabled: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         fail(w, Reason::SynthesisDisabled);
     };
     let disabled_own_image: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         w.patch(&json!({"image": "own"}));
         fail(w, Reason::SynthesisDisabled);
     };
@@ -455,13 +455,13 @@ fn activated_code_is_told_as_such_until_new_code_is_made() {
     world.patch(&json!({"instructions": "one"}));
     let activating = world.status_after(&second, None);
     assert!(all(&activating).contains(&"Synthesized=True/RevisionActivated".to_owned()));
-    let Facts::Code(mut facts) = world.observed.codes[0].facts.clone() else {
+    let Facts::Code(mut facts) = world.observed.revisions[0].facts.clone() else {
         panic!("not code")
     };
     facts.revision = 3;
-    world.observed.codes[0] = Arc::new(Observed {
+    world.observed.revisions[0] = Arc::new(Observed {
         facts: Facts::Code(facts),
-        ..(*world.observed.codes[0]).clone()
+        ..(*world.observed.revisions[0]).clone()
     });
     world.patch(&json!({"instructions": "one"}));
     let mut active = activating.clone();
@@ -608,7 +608,7 @@ fn a_running_agent_whose_code_is_lost_is_told_as_running() {
     let mut world = running();
     let before = world.status();
     world.info = before.synthesis_info.clone().unwrap();
-    world.observed.codes.clear();
+    world.observed.revisions.clear();
     let status = world.status_after(&before, None);
     assert!(
         message(&status, types::SYNTHESIZED).contains("is gone"),
