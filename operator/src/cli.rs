@@ -293,7 +293,7 @@ pub enum IpFamily {
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
-    let bad = || format!("'{text}' is no duration: write for example 500ms, 30s, 2m or 1h30m");
+    let bad = || format!("invalid duration '{text}': write for example 500ms, 30s, 2m or 1h30m");
     let duration: SignedDuration = text.parse().map_err(|_| bad())?;
     if duration.is_positive() {
         Ok(duration)

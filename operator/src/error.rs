@@ -27,7 +27,7 @@ pub(crate) enum ReconcileError {
     #[error("the status of {kind} {name} is not the one that was looked at")]
     Overtaken { kind: &'static str, name: String },
     /// Between our look and our write.
-    #[error("{0} was changed by others meanwhile")]
+    #[error("{0} was changed by another client in the meantime")]
     Changed(String),
     #[error("it took longer than {0:?}")]
     TimedOut(std::time::Duration),

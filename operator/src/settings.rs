@@ -100,14 +100,14 @@ pub enum SettingsError {
     )]
     RunTimeout(String),
     /// A label of the DNS servers.
-    #[error("'{0}' is no label: write KEY=VALUE, for example k8s-app=kube-dns")]
+    #[error("invalid label '{0}': write KEY=VALUE, for example k8s-app=kube-dns")]
     Label(String),
     /// A port of the DNS servers.
     #[error("LANGOP_DNS_PORTS '{0}' cannot be used: write PORT/PROTOCOL, for example 53/UDP")]
     Port(String),
     /// A namespace's name.
     #[error(
-        "'{0}' is no name of a namespace: lower-case letters, digits and '-', at most 63 characters"
+        "invalid namespace name '{0}': write lower-case letters, digits and '-', at most 63 characters"
     )]
     Namespace(String),
     /// A range of addresses.

@@ -213,7 +213,7 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, problems: PodProblems<'_>) 
         return progressing(PAUSED.into());
     }
     if facts.observed_generation < facts.generation {
-        return progressing("the Deployment's change is not taken up yet".into());
+        return progressing("the Deployment controller has not observed the latest change".into());
     }
     if let Some(cause) = &facts.replica_failure {
         return Summary::Stalled(
@@ -419,7 +419,7 @@ mod tests {
                     observed_generation: 1,
                     ..done.clone()
                 },
-                "progressing: the Deployment's change is not taken up yet",
+                "progressing: the Deployment controller has not observed the latest change",
             ),
             (
                 DeploymentFacts {

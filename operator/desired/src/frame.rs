@@ -129,7 +129,7 @@ fn unreadable(cluster: &str) -> Invalid {
     Invalid {
         reason: Reason::PodNotAllowed,
         message: format!(
-            "the LanguageCluster '{cluster}' cannot be read, so nobody knows what pods may ask for: correct it first"
+            "the LanguageCluster '{cluster}' cannot be read, so what it allows pods is unknown: correct it first"
         ),
     }
 }

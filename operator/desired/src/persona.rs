@@ -181,7 +181,7 @@ fn conditions(
 ) -> Vec<Condition> {
     let summary = match outcome {
         Outcome::Done | Outcome::Distilled(_) => {
-            Summary::Ready(Reason::Distilled, "the persona is condensed".into())
+            Summary::Ready(Reason::Distilled, "the persona is distilled".into())
         }
         // What stood in still does while it is tried again.
         Outcome::Attempt if is_disabled(previous) && stands(next) => {
@@ -189,12 +189,12 @@ fn conditions(
             return conditions.finish();
         }
         Outcome::Attempt => {
-            Summary::Progressing(Reason::Distilling, "the persona is being condensed".into())
+            Summary::Progressing(Reason::Distilling, "the persona is being distilled".into())
         }
         Outcome::Disabled(why) => Summary::Ready(
             Reason::SynthesisDisabled,
             format!(
-                "the persona's own text is used as it is, because it cannot be condensed: {why}"
+                "the persona's own text is used unchanged, because it cannot be distilled: {why}"
             ),
         ),
         Outcome::Failed(why) => Summary::Failed(

@@ -136,7 +136,7 @@ pub fn egress_rule(
 fn user_port(user: &Port) -> Result<NetworkPolicyPort, String> {
     match user.port {
         number @ 1..=65535 => Ok(port(number, user.protocol.unwrap_or_default())),
-        number => Err(format!("{number} is no port: write 1 to 65535")),
+        number => Err(format!("invalid port {number}: write 1 to 65535")),
     }
 }
 

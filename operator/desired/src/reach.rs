@@ -349,7 +349,7 @@ impl Making<'_> {
             .push(policy::public_rule(endpoint.port, self.settings));
         self.hint = endpoint.is_not_public(self.settings).then(|| {
             format!(
-                "the proxy may reach public addresses only, and '{}' of spec.endpoint is none: name it in spec.egress, by podLabels and namespaceLabels or by cidr, with the port of its pods",
+                "the proxy may reach public addresses only, and '{}' of spec.endpoint is not one: name it in spec.egress, by podLabels and namespaceLabels or by cidr, with the port of its pods",
                 endpoint.host
             )
         });

@@ -191,7 +191,7 @@ fn left_out(spec: &LanguageToolSpec) -> Option<String> {
     let names: Vec<String> = too_large.collect();
     (!names.is_empty()).then(|| {
         format!(
-            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are left out of what the LLM is told: shorten those of the operations {}",
+            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are not sent to the LLM: shorten those of the operations {}",
             names.join(", ")
         )
     })

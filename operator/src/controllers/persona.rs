@@ -262,7 +262,7 @@ fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Eff
     match outcome {
         // The first snapshot updates nobody.
         Distillation::Distilled(_) if snapshot(persona).is_some() => {
-            let note = "the persona is condensed anew; agents that use it roll once";
+            let note = "distilling the persona again; agents using it will roll once";
             effects.normal(Reason::PersonaUpdated, note);
         }
         Distillation::Failed(why) => effects.warning(Reason::DistillationFailed, why),

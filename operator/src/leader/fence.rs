@@ -20,7 +20,7 @@ enum Gate {
 
 /// A write that was held back.
 #[derive(Debug, thiserror::Error)]
-#[error("this process does not lead, so it must not write")]
+#[error("this process is not the leader, so it must not write")]
 pub(crate) struct NotLeading;
 
 impl Fence {

@@ -45,7 +45,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let replicas = settings.synthesizer.clone().map(Replicas::new);
     let replicas = replicas
         .transpose()
-        .context("the synthesizer cannot be spoken to")?;
+        .context("the synthesizer's address or credentials cannot be used")?;
     let ctx = Arc::new(context(
         settings,
         client,
@@ -132,7 +132,7 @@ async fn lead(ctx: &Context, fence: Fence, stop: &CancellationToken) -> anyhow::
         leadership.release().await;
         return Ok(Lead::Stopped);
     };
-    gained.context("nobody seeks leadership any more")?;
+    gained.context("the leader election has ended")?;
     tracing::info!("leading");
     Ok(Lead::Elected(leadership))
 }
@@ -213,7 +213,7 @@ fn context(
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     let cache = Arc::new(Cache::new(settings.namespace_bytes, triggers));
     Ok(Context {
-        attestor: Attestor::new().context("there is no randomness for a key")?,
+        attestor: Attestor::new().context("no random numbers are available for the signing key")?,
         writer: Writer::new(client.clone(), cache.clone()),
         cache,
         readiness: Readiness::new(watch::names(&settings.scope)),

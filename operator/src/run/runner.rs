@@ -199,7 +199,7 @@ async fn report_failure<K: Reconciled>(ctx: &Context, target: &Target, error: &R
     };
     let mut effects = Effects::default();
     if let Err(error) = ctx.writer.write_status(object, &next, &mut effects).await {
-        tracing::warn!(error = %chain(&error), "that cannot be told in the status");
+        tracing::warn!(error = %chain(&error), "the failure cannot be written to the status");
     }
     let about = object.object_ref(&());
     ctx.events.publish(&about, effects.events).await;

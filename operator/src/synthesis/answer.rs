@@ -179,7 +179,7 @@ fn rejected(diagnostics: &[Diagnostic], tokens: Tokens) -> Failed {
         _ => errors.join("; "),
     };
     let message = bounded(&format!(
-        "the generated code is invalid, and what runs goes on: {told}"
+        "the generated code is invalid; the running code is unchanged: {told}"
     ));
     Failed {
         validation_errors: errors,

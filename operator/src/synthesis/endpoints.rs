@@ -114,7 +114,7 @@ impl Replicas {
         }
         let before = std::mem::replace(&mut self.known, now);
         if let Err(error) = self.publish() {
-            tracing::warn!(error = %chain(&error), "the synthesizer's replicas cannot be spoken to");
+            tracing::warn!(error = %chain(&error), "the synthesizer's replicas cannot be used");
         }
         match (before, &self.known) {
             (Known::Ready(before), Known::Ready(now)) if !now.is_subset(&before) => {

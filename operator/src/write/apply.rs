@@ -120,7 +120,7 @@ impl Writer {
                 .is_some();
         if is_foreign {
             return Ok(Some(format!(
-                "the NetworkPolicy '{}', which closes what is not named, is already there and not made by this operator; it is left alone: delete it",
+                "the NetworkPolicy '{}', which denies all other traffic, already exists and was not created by this operator; delete it",
                 key.name
             )));
         }

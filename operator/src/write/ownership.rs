@@ -52,7 +52,7 @@ impl OwnershipConflict {
                 let mut names: Vec<String> = taken.iter().map(Taken::to_string).collect();
                 names.sort_unstable();
                 let message = format!(
-                    "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
+                    "already exists and is not owned by this object: {}; delete it, or rename this object",
                     names.join(", ")
                 );
                 Summary::Stalled(Reason::NameConflict, message)

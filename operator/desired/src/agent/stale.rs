@@ -36,7 +36,7 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
             .iter()
             .filter(|name| !offered.iter().any(|known| known == *name));
         changes.extend(
-            added.map(|name| format!("the {what} '{name}' was added since the code was made")),
+            added.map(|name| format!("the {what} '{name}' was added after the code was synthesized")),
         );
         let gone = used.iter().filter(|name| !now.contains(&name.as_str()));
         changes.extend(gone.map(|name| {
@@ -46,7 +46,7 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
     changes.sort_unstable();
     (!changes.is_empty()).then(|| {
         format!(
-            "{}: set the annotation {} to a new value to have the code made anew",
+            "{}: set the annotation {} to a new value to synthesize again",
             changes.join("; "),
             annotations::RESYNTHESIZE
         )

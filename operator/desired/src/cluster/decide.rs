@@ -54,7 +54,7 @@ pub fn decide<'a>(
     };
     if terminating {
         let message = format!(
-            "the namespace '{namespace}' is being deleted; it is made again when it is gone"
+            "the namespace '{namespace}' is being deleted; it is created again when it is gone"
         );
         return Err(Summary::Progressing(Reason::NamespaceTerminating, message));
     }

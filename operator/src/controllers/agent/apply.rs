@@ -122,7 +122,7 @@ async fn end_superseded(
             .delete(&run, PropagationPolicy::Background)
             .await?;
         let note = format!(
-            "the run of Job '{}' never started and its pods have changed since, so it was ended: the next run is made from what is wanted now",
+            "deleted Job '{}': its run never started, and the pod template has changed since; the next run uses the new one",
             run.name
         );
         effects.normal(Reason::RunEnded, note);

@@ -117,7 +117,7 @@ fn fits(bytes: usize) -> Result<(), Failure> {
     Err(Failure {
         kind: FailureKind::Invalid,
         message: format!(
-            "what the LLM is to be told of the tools has {bytes} bytes, more than the {} that a question may have: name fewer tools, or shorten the descriptions and inputSchemas of their operations",
+            "the tools' descriptions for the LLM have {bytes} bytes, more than the {} that a request may have: reference fewer tools, or shorten the descriptions and inputSchemas of their operations",
             limits::MESSAGE
         ),
         retry_after: None,

@@ -123,7 +123,7 @@ async fn follow_up(
     if let Some(call) = plan.call
         && call::start(ctx, agent, call)
     {
-        let note = "code is being made from the instructions";
+        let note = "synthesizing code from the instructions";
         effects.normal(Reason::SynthesisStarted, note);
     }
     for old in history::outdated(agent, &plan.decision, action, observed) {

@@ -85,7 +85,7 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
             (Status::False, reason, message)
         }
         Decision::NoCode | Decision::NothingToRun => {
-            let message = "there are no instructions to make code from".to_owned();
+            let message = "there are no instructions to synthesize code from".to_owned();
             (Status::False, Reason::NoInstructions, message)
         }
     };
@@ -109,7 +109,7 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
             )
         } else {
             let message = format!(
-                "revision {revision} runs, as spec.synthesis.revision says; it was made from other instructions"
+                "revision {revision} is active, pinned by spec.synthesis.revision; it was synthesized from other instructions"
             );
             (Status::False, Reason::RevisionActivated, message)
         };
@@ -131,7 +131,7 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
         (
             Status::True,
             Reason::SynthesisSucceeded,
-            format!("revision {revision} runs, made from these instructions"),
+            format!("revision {revision} is active, synthesized from these instructions"),
         )
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn of_attempt(input: &StatusInput<'_>) -> (Reason, String) {
         };
         return (
             Reason::SynthesisStarted,
-            format!("code is being made: {}", cause.as_str()),
+            format!("synthesizing: {}", cause.as_str()),
         );
     };
     let before = conditions::find(&input.previous.conditions, types::SYNTHESIZED)
@@ -210,7 +210,7 @@ pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
         }
         return;
     };
-    let unchanged = "the code was made with these references";
+    let unchanged = "the code was synthesized with these references";
     let (status, reason, message) = stale::message(&code, &input.agent.references).map_or_else(
         || {
             (

@@ -95,5 +95,5 @@ fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Summary> {
 }
 
 fn about(job: &Observed) -> String {
-    format!("the run of Job '{}' does not get on: ", job.name)
+    format!("Job '{}' is not making progress: ", job.name)
 }

@@ -104,7 +104,7 @@ fn of_workload(input: &StatusInput<'_>) -> Summary {
             };
             Summary::Progressing(
                 Reason::ModeSwitching,
-                format!("the {old} and its pods end before the {new} is made"),
+                format!("waiting for the {old} and its pods to end before creating the {new}"),
             )
         }
         WorkloadAction::Apply(Timing::Cron { .. }) => of_cron_job(input),
