@@ -101,7 +101,11 @@ fn bad_settings_are_explained() {
             &[("LANGOP_NAMESPACES", "Prod")][..],
             "invalid namespace name",
         ),
-        (&["run"][..], &[("LANGOP_LOG", "a=b=c")][..], "invalid LANGOP_LOG"),
+        (
+            &["run"][..],
+            &[("LANGOP_LOG", "a=b=c")][..],
+            "invalid LANGOP_LOG",
+        ),
         (&["walk"][..], &[][..], "unrecognized subcommand"),
         (&["run", "--color"][..], &[][..], "unexpected argument"),
     ] {

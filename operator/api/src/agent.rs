@@ -15,7 +15,7 @@ use crate::{
 
 /// Refuses environment variables that are the operator's contract with the container.
 pub(crate) const ENV_RULE: &str = "self.all(e, !(e.name in ['MCP_SERVERS', 'MODEL_ENDPOINTS', 'INSTRUCTIONS', 'PORT', 'WORKSPACE_PATH', 'HOME']) && !e.name.startsWith('AGENT_') && !e.name.startsWith('PERSONA_'))";
-/// What they are told.
+/// Message of the rule.
 pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERVERS, MODEL_ENDPOINTS, INSTRUCTIONS, PORT, WORKSPACE_PATH, HOME, AGENT_*, \
      PERSONA_*): the operator sets these from the spec; choose another name";
 
@@ -82,7 +82,7 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (one under way goes on; a Job made by hand runs).
+    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (a run in progress continues; a Job created by hand runs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
     /// Pods of an autonomous agent; left to others (an autoscaler) when absent.
@@ -98,7 +98,7 @@ pub struct LanguageAgentSpec {
     /// Bounds of one run; win over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// What it may reach beside its tools, models and DNS; where the LanguageCluster allows it.
+    /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub egress: Vec<EgressRule>,
@@ -140,7 +140,7 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image: mounted read-only, and named by `SSL_CERT_FILE`,
     /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -186,11 +186,11 @@ pub struct Workspace {
     /// Its size; may grow, not shrink.
     #[serde(default = "default_storage")]
     pub storage: Quantity,
-    /// The storage class; the cluster's default when absent, none (a volume that was made by hand) when empty. Immutable.
+    /// The storage class; the cluster's default when absent, none (a volume created by hand) when empty. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
-    /// Who may mount it at once. Immutable.
+    /// Access mode: which nodes may mount it at the same time. Immutable.
     #[serde(default)]
     pub access_mode: AccessMode,
     /// Where it is mounted.
@@ -214,7 +214,7 @@ fn default_mount_path() -> String {
     "/workspace".into()
 }
 
-/// Who may mount a workspace at once.
+/// Which nodes may mount a workspace at the same time.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessMode {
     /// The pods of one node.
@@ -256,7 +256,7 @@ fn default_history() -> i32 {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Most rounds of thinking.
+    /// Maximum LLM iterations per run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_iterations: Option<i32>,
@@ -346,7 +346,7 @@ pub enum AgentPhase {
     Running,
     /// Its last run succeeded.
     Succeeded,
-    /// Cannot go on until somebody acts, or its last run failed.
+    /// Needs a change by a person, or its last run failed.
     Failed,
     /// Stopped by its spec.
     Suspended,
@@ -356,7 +356,7 @@ pub enum AgentPhase {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SynthesisInfo {
-    /// When the active code was made, RFC 3339.
+    /// When the active code was synthesized, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub last_synthesis_time: Option<String>,
@@ -364,7 +364,7 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub synthesis_duration: Option<String>,
-    /// Which model made it.
+    /// The model that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub synthesis_model: Option<String>,

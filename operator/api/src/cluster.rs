@@ -44,7 +44,7 @@ const NAMESPACE_FIXED_RULE: &str = "(!has(self.spec.__namespace__) \
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LanguageClusterSpec {
-    /// The namespace, made if it does not exist; the object's own name when absent. Immutable. Never deleted by the operator.
+    /// The namespace, created if it does not exist; the object's own name when absent. Immutable. Never deleted by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be lower-case letters, digits and '-', beginning and ending with a letter or digit; for example 'team-a'"))]
@@ -155,7 +155,7 @@ pub struct Member {
 
 /// Subjects whose names begin with this are Kubernetes' own: often everybody.
 pub const SYSTEM_SUBJECTS: &str = "system:";
-/// What a member of that name is told.
+/// Message of the rule.
 pub const SYSTEM_SUBJECT_MESSAGE: &str = "a subject that begins with 'system:' is one of Kubernetes itself, and often everybody: name a person, a group or a ServiceAccount, \
      or set allowSystemSubject to true";
 
@@ -288,7 +288,7 @@ pub enum ClusterPhase {
     Pending,
     /// Set up.
     Ready,
-    /// Cannot be set up until somebody acts.
+    /// Cannot be set up until a person changes something.
     Failed,
     /// Its namespace is going away.
     Terminating,

@@ -40,13 +40,13 @@ pub mod types {
     pub const READY: &str = "Ready";
     /// kstatus: work is under way.
     pub const RECONCILING: &str = "Reconciling";
-    /// kstatus: nothing will happen until somebody acts.
+    /// kstatus: nothing will happen until a person changes something.
     pub const STALLED: &str = "Stalled";
-    /// LanguageAgent: the active code was made from the instructions now in spec.
+    /// LanguageAgent: the active code was synthesized from the instructions now in spec.
     pub const SYNTHESIZED: &str = "Synthesized";
     /// LanguageAgent, LanguageClient: every reference exists and can be used.
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
-    /// LanguageAgent: the references changed since the code was made.
+    /// LanguageAgent: the references changed after the code was synthesized.
     pub const CODE_STALE: &str = "CodeStale";
     /// LanguageTool, only while False: everything that it says of its operations is offered to the LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
@@ -101,7 +101,7 @@ reasons! {
     Suspended,
     /// The workload of the other mode is ending.
     ModeSwitching,
-    /// An object of a needed name belongs to somebody else; it is left alone.
+    /// An object of a needed name has another owner; it is not changed.
     NameConflict,
     /// The spec goes beyond what an administrator allows to pods; the message names the LanguageCluster's field or the setting.
     PodNotAllowed,
@@ -111,11 +111,11 @@ reasons! {
     InvalidSpec,
     /// The resource cannot be read; the message says which field.
     Undecodable,
-    /// The API server refused a child, or could for a while not be told of it; the message repeats why.
+    /// The API server refused a child, or could not be reached for a while; the message says why.
     ApplyFailed,
     /// The LanguageCluster forbids agents egress of their own; those rules are left out.
     EgressDenied,
-    /// A workspace cannot be made smaller.
+    /// A workspace cannot shrink.
     WorkspaceShrinkRefused,
     /// A workspace that a former agent of the name kept does not go with this one, although its spec says so.
     WorkspaceKept,
@@ -131,9 +131,9 @@ reasons! {
     /// A reference names something that does not exist or cannot be used yet.
     ReferenceNotFound,
     // --- synthesis ---
-    /// New code is being made.
+    /// New code is being synthesized.
     SynthesisStarted,
-    /// The code was made.
+    /// The code was synthesized.
     SynthesisSucceeded,
     /// The synthesizer could not be reached or refused; it is tried again.
     SynthesisFailed,
@@ -145,7 +145,7 @@ reasons! {
     WaitingForReferences,
     /// No instructions and no code: the agent's own image does the work.
     NoInstructions,
-    /// Neither instructions nor an image of its own: nothing could run.
+    /// Neither instructions nor an image: there is nothing to run.
     NothingToRun,
     /// A stored revision runs.
     RevisionActivated,
@@ -153,9 +153,9 @@ reasons! {
     RevisionNotFound,
     /// The revision pinned in spec is claimed by a ConfigMap that the operator did not store.
     RevisionUnknown,
-    /// The references are those the code was made with.
+    /// The references are those that the code was synthesized with.
     ReferencesUnchanged,
-    /// References were added or removed since the code was made.
+    /// References were added or removed after the code was synthesized.
     ReferencesChanged,
     // --- model ---
     /// Anthropic's newer models refuse a request with both.
@@ -170,7 +170,7 @@ reasons! {
     /// The persona changed, and agents that use it roll.
     PersonaUpdated,
     // --- cluster ---
-    /// The namespace is in use by somebody else.
+    /// The namespace belongs to another owner.
     NamespaceNotAdoptable,
     /// Another LanguageCluster names the same namespace.
     NamespaceConflict,
@@ -183,11 +183,11 @@ reasons! {
     /// The namespace's Pod Security level is lower than the spec asks for, and another manager's.
     PodSecurityLower,
     // --- children, as events ---
-    /// A Deployment was made.
+    /// A Deployment was created.
     DeploymentCreated,
     /// A Deployment was changed.
     DeploymentUpdated,
-    /// A CronJob was made.
+    /// A CronJob was created.
     CronJobCreated,
     /// A CronJob was changed.
     CronJobUpdated,

@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The server does not check the paths of printer columns: a wrong one is an empty column for ever.
+    /// The server does not check the paths of printer columns: a wrong one is always an empty column.
     #[test]
     fn printer_columns_point_at_fields() {
         for crd in all() {

@@ -40,6 +40,6 @@ pub const VERSION: &str = "v1alpha1";
 /// may have 52 characters.
 pub(crate) const NAME_RULE: &str =
     "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')";
-/// What a refused name is told.
+/// Message of the rule for names.
 pub(crate) const NAME_MESSAGE: &str = "metadata.name must be at most 52 characters: lower-case letters, digits and '-', beginning with a letter and ending \
      with a letter or digit; for example 'daily-report'";

@@ -92,7 +92,7 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image: mounted read-only, and named by `SSL_CERT_FILE`,
     /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -101,7 +101,7 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
     pub env: Vec<EnvVar>,
-    /// What the proxy may reach beside DNS. Absent: public addresses, on the port of `endpoint` or 443; a server in the cluster must be
+    /// What the proxy may reach in addition to DNS. Absent: public addresses, on the port of `endpoint` or 443; a server in the cluster must be
     /// named here. Where the LanguageCluster denies egress, only what it allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -132,11 +132,11 @@ pub struct ModelConfiguration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
-    /// Most tokens of one answer, whatever a request says; the proxy gives one answer to a request.
+    /// Maximum tokens of one answer, whatever a request says; the proxy gives one answer to a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<i32>,
-    /// 0 to 1, for requests that say none. Left out where the model takes none. Anthropic's newer models refuse it beside temperature.
+    /// 0 to 1, for requests that say none. Left out where the model takes none. Anthropic's newer models refuse it together with temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: Option<f64>,
@@ -144,7 +144,7 @@ pub struct ModelConfiguration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: Option<i32>,
-    /// Most requests in any minute, over all agents and both names of the model, for each pod of the proxy. More get 429 and `Retry-After`.
+    /// Maximum requests in any minute, over all agents and both names of the model, for each pod of the proxy. More get 429 and `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: Option<i32>,
@@ -182,7 +182,7 @@ pub enum ServicePhase {
     Pending,
     /// Ready.
     Running,
-    /// Cannot become ready until somebody acts.
+    /// Cannot become ready until a person changes something.
     Failed,
 }
 

@@ -95,26 +95,26 @@ pub enum PersonaPhase {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Distilled {
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub system_prompt: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub tone: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub language: Option<String>,
     /// The condensed text; with synthesis disabled, the system prompt.
     #[schemars(length(max = 32768))]
     pub prompt: String,
-    /// SHA-256 of the four fields it was made from.
+    /// SHA-256 of the four fields it was distilled from.
     #[schemars(length(max = 128))]
     pub hash: String,
 }

@@ -12,7 +12,7 @@ const CIDR_MESSAGE: &str = "an address range is an address and a prefix length, 
 
 /// Syntax of the keys of a map of labels (Kubernetes: Labels and Selectors, "Syntax and character set").
 pub(crate) const LABEL_KEYS_RULE: &str = "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
-/// What a refused key is told.
+/// Message of the rule for keys.
 pub(crate) const LABEL_KEYS_MESSAGE: &str = "the key of a label is at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, \
      with or without a DNS name and '/' before it; for example example.com/team";
 const LABEL_VALUE_RULE: &str = "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')";
@@ -28,7 +28,7 @@ const LABEL_VALUE_MESSAGE: &str = "the value of a label is empty, or letters, di
 )]
 pub struct EgressRule {
     /// An address range, for example `203.0.113.0/24` or `2001:db8::/32`. A `/0` never includes link-local addresses, the metadata
-    /// services of clouds, or the cluster's own ranges (all private ones where the operator was not told which those are).
+    /// services of clouds, or the cluster's own ranges (all private ones where the operator's settings do not name them).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 43))]
     #[x_kube(validation = Rule::new(format!("self.matches({CIDR})")).message(CIDR_MESSAGE))]

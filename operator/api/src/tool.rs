@@ -49,7 +49,7 @@ pub struct LanguageToolSpec {
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: String,
-    /// A service of its own (default), or a sidecar of each agent that names it.
+    /// A separate service (default), or a sidecar of each agent that names it.
     #[serde(default)]
     pub deployment_mode: DeploymentMode,
     /// The port it listens on.
@@ -61,12 +61,12 @@ pub struct LanguageToolSpec {
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^/[^\\s?#]*$')").message("path begins with / and has no white space, ? or #; for example /mcp"))]
     pub path: String,
-    /// What it is for: told to the LLM that writes the agents.
+    /// What it is for; the LLM that writes the agents reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new(DESCRIPTION_RULE).message(DESCRIPTION_MESSAGE))]
     pub description: Option<String>,
-    /// What it can do: told to the LLM that writes the agents.
+    /// What it can do; the LLM that writes the agents reads it.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -88,7 +88,7 @@ pub struct LanguageToolSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image: mounted read-only, and named by `SSL_CERT_FILE`,
     /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -116,7 +116,7 @@ pub struct LanguageToolSpec {
     /// When absent: tcp in service mode, none as a sidecar, which may well listen at localhost only. Neither ends a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ToolProbe>,
-    /// What it may reach beside DNS; nothing when absent. Sidecar mode: added to the agent's own, whose network it shares. Where the
+    /// What it may reach in addition to DNS; nothing when absent. Sidecar mode: added to the agent's own, whose network it shares. Where the
     /// LanguageCluster denies egress, only what it allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -157,7 +157,7 @@ pub enum ToolProbe {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum DeploymentMode {
-    /// A Deployment and a Service of its own.
+    /// A Deployment and a Service.
     #[default]
     Service,
     /// A native sidecar in each agent's pod.
@@ -193,7 +193,7 @@ pub const MAX_INPUT_SCHEMA: usize = 16 * 1024;
 pub enum InputSchema {
     /// Compact JSON of at most [`MAX_INPUT_SCHEMA`] bytes.
     Text(Arc<str>),
-    /// It had so many bytes, and is not held.
+    /// It had this many bytes, and is not kept.
     TooLarge(usize),
 }
 

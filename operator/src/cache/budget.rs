@@ -1,4 +1,4 @@
-//! How much of the objects of one namespace the operator holds: what one tenant writes must leave room for all others'.
+//! Limits the memory for the objects of one namespace: what one tenant writes must leave room for all others.
 
 use std::{
     collections::HashMap,

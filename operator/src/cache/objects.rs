@@ -1,4 +1,4 @@
-//! Our own kinds in memory: one store for each, that undecodable objects do not stall and that takes our own status writes at once.
+//! Our own kinds in memory: one store for each. Undecodable objects do not stall it, and our own status writes are in it at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,7 +30,7 @@ pub(crate) type Guard<K> = DeserializeGuard<K>;
 pub(crate) enum Change<K> {
     /// The version is the one held (our own write, or a list that repeats it), or the object is gone.
     Known,
-    /// The version is older than the one held. What it says is in the newer one, which nobody may have looked at.
+    /// The version is older than the one held. The newer version contains it, but may not have been reconciled yet.
     Stale,
     /// New or different.
     Changed { old: Option<Arc<Guard<K>>> },
@@ -123,7 +123,7 @@ impl<K: LangopKind> Objects<K> {
         Change::Changed { old }
     }
 
-    /// The object, or, if its namespace has no room for it, a word on that in its place.
+    /// The object, or, if its namespace has no room for it, an error in its place.
     fn within_budget(&self, object: Guard<K>, old: Option<&Guard<K>>) -> Guard<K> {
         let namespace = object.meta().namespace.clone();
         let before = old.map_or(0, held);

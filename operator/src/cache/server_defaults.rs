@@ -1,5 +1,4 @@
-//! Normal forms that the API server made of what we applied, where they differ from ours (defaults of a webhook, say). Without them such
-//! a child would be applied again each time.
+//! Normal forms that the API server made of what we applied, where they differ from ours (a webhook's defaults, for example). Without them such a child would be applied again in each reconcile.
 
 use std::{
     collections::HashMap,

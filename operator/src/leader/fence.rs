@@ -1,5 +1,4 @@
-//! The gate before every write to the API server: closed from the moment on which this process may no longer be the one that acts, also
-//! where nobody had the time to notice (a process that was stopped for a while). It must not decide when that is.
+//! The gate before every write to the API server: closed from the moment at which this process may no longer be the leader, even if it had no time to notice (a process that was stopped for a while). It must not decide when that is.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

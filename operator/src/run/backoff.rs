@@ -41,7 +41,7 @@ impl Backoffs {
         }
     }
 
-    /// How long to wait once more. A look that comes before the pause is over, because something else triggered it, makes it no longer.
+    /// The next pause. An earlier trigger does not lengthen the pause.
     pub(crate) fn next_pause(&self, target: Target) -> Duration {
         self.next_at(target, Instant::now())
     }

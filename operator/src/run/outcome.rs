@@ -36,9 +36,9 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) outcome: Outcome,
-    /// When to look again though nothing triggers it; `None`: the safety net suffices.
+    /// When to reconcile again even if nothing triggers it; `None`: the resync suffices.
     pub(crate) requeue_after: Option<Duration>,
-    /// Whether to look again after pauses that grow with each look that ends so.
+    /// Whether to reconcile again after pauses that grow with each such end.
     pub(crate) with_backoff: bool,
 }
 
@@ -77,14 +77,14 @@ impl Done {
         }
     }
 
-    /// Looked at again then, though nothing triggers it; never sooner than after the shortest pause.
+    /// Reconciles again at that time even if nothing triggers it; never sooner than after the shortest pause.
     pub(crate) fn requeue_at(self, due: Option<Timestamp>) -> Self {
         let pause =
             |due: Timestamp| Duration::try_from(due.duration_since(now())).unwrap_or_default();
         due.map_or(self, |due| self.requeue_after(pause(due).max(MIN_REQUEUE)))
     }
 
-    /// What ends this is not announced to us.
+    /// Nothing will notify us when this condition clears.
     pub(crate) fn requeue_with_backoff(self) -> Self {
         Self {
             with_backoff: true,

@@ -45,9 +45,9 @@ use crate::{
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
-/// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
+/// A failure that lasts this long is reported in the conditions: the pauses up to then are short, so it is reported within a minute.
 const REPORT_AFTER: Duration = Duration::from_secs(15);
-/// The safety net: everything is looked at again after a time between these.
+/// Everything is reconciled again after a time between these, as a safety net.
 const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
 /// A kind that is reconciled.
@@ -127,7 +127,7 @@ fn error_policy<K: Reconciled>(
     Action::requeue(pause)
 }
 
-/// An object that went away during its reconcile was forgotten before the reconcile noted its last about it.
+/// An object that was deleted during its reconcile was forgotten before the reconcile recorded its back-off.
 fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
     let target = Target::of(object);
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
@@ -187,7 +187,7 @@ async fn instrumented<K: Reconciled>(
     }
 }
 
-/// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
+/// Reports in the conditions what keeps the object from progress. The next reconcile that succeeds replaces it.
 async fn report_failure<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
@@ -256,10 +256,10 @@ async fn attempt<K: Reconciled>(
     }
 }
 
-/// The garbage collector's own finalizers: it is about to remove the children, or to leave them to whoever asked for that.
+/// The garbage collector's own finalizers: it is about to delete the children, or to orphan them as requested.
 const COLLECTOR_FINALIZERS: [&str; 2] = ["foregroundDeletion", "orphan"];
 
-/// Owner references do the rest, unless somebody's finalizer holds the object: then what it has must not outlive its reasons.
+/// Owner references do the rest, unless a foreign finalizer holds the object: then its children must not outlive their reasons.
 async fn wind_down<K: Reconciled>(
     object: &Guard<K>,
     ctx: &Context,

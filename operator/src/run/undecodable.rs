@@ -1,4 +1,4 @@
-//! Objects of ours that cannot be read: they are told so, and harm nobody else.
+//! Objects of our kinds that cannot be decoded: their status says so, and no other object is affected.
 
 use std::time::Duration;
 

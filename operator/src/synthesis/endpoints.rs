@@ -1,5 +1,4 @@
-//! Where the synthesizer's replicas are: the ready endpoints of its Service, as its `EndpointSlice`s have them, or the one address that is
-//! set; and with which credentials they are spoken to, read again when their files change. Must not choose among them: the pool does.
+//! Where the synthesizer's replicas are: the ready endpoints of its Service, from its `EndpointSlice`s, or the configured address; and the credentials for them, reloaded when their files change. Must not choose among them: the pool does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,4 @@
-//! How often one object may ask the synthesizer, whatever it asks: each new text is a new question with a back-off of its own, so a loop of
-//! edits would ask for ever. Pure: time is told.
+//! Limits how often one object may call the synthesizer, whatever it asks: each new text is a new request with its own back-off, so a loop of edits would call without end. Pure: the time is a parameter.
 
 use std::time::{Duration, Instant};
 

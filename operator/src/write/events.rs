@@ -1,7 +1,6 @@
-//! Events for people: one for each thing that happened, none when nothing did. Losing one is logged and harms nothing.
+//! Events for people: one for each thing that happened, none when nothing did. Losing one is logged and harms nothing. Not kube's `Recorder`: it aggregates by a key that ignores the note, and would repeat the first one.
 //!
-//! Whoever may edit an object can make things happen to it without end, so each object has so many events and then one in a while, as with
-//! client-go's `EventSourceObjectSpamFilter`. Its conditions still tell how it stands.
+//! A user who may edit an object can cause events without end, so each object has a burst of events and then one per interval, like client-go's `EventSourceObjectSpamFilter`. Its conditions still show its state.
 
 use std::{
     collections::HashMap,

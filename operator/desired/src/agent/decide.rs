@@ -220,7 +220,7 @@ const CHECKS: [Check; 9] = [
     instructions_changed,
 ];
 
-/// Decides. `synthesizer_changed`: its endpoints changed since the last attempt, which ends the wait of who was refused for good.
+/// Decides. `synthesizer_changed`: its endpoints changed since the last attempt, which ends the back-off after a permanent refusal.
 pub fn decide(
     agent: &ValidatedAgent,
     info: &SynthesisInfo,

@@ -36,7 +36,9 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
             .iter()
             .filter(|name| !offered.iter().any(|known| known == *name));
         changes.extend(
-            added.map(|name| format!("the {what} '{name}' was added after the code was synthesized")),
+            added.map(|name| {
+                format!("the {what} '{name}' was added after the code was synthesized")
+            }),
         );
         let gone = used.iter().filter(|name| !now.contains(&name.as_str()));
         changes.extend(gone.map(|name| {

@@ -75,8 +75,7 @@ pub fn interrupted(
     next
 }
 
-/// When the status is next to be looked at again although nothing is heard of what it tells: of a Job that should have a pod by then, or of
-/// a pod in trouble.
+/// When to recompute the status even if no event arrives: a Job should have a pod by then, or a pod has a problem.
 pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     run::due(observed, now)
         .into_iter()

@@ -1,5 +1,4 @@
-//! Which LanguageCluster frames a namespace, as what is in it sees it. Doubt closes: one that is wrong or unreadable forbids what it
-//! forbade, and only one that certainly may not have the namespace has no say in it.
+//! Which LanguageCluster manages a namespace, as the objects in it see it. Fails closed: an invalid or unreadable LanguageCluster keeps forbidding what it forbade, and only one that certainly may not have the namespace is ignored.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use langop_api::{
@@ -26,7 +25,7 @@ pub struct ObservedCluster<'a> {
     pub cluster: Option<&'a LanguageCluster>,
 }
 
-/// The cluster that frames a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
+/// The cluster that manages a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
 pub fn managing<'a>(
     namespace: &str,
     label: Option<&str>,

@@ -1,8 +1,6 @@
-//! How a run that is under way gets on: a Job whose pod cannot start is told as a Deployment's would be, and one that takes so long that
-//! others are skipped is told as that. How runs ended is counted elsewhere (see [`crate::agent::executions`]).
+//! Progress of a running Job: a pod that cannot start is reported exactly like one of a Deployment, and a run that takes so long that others are skipped is reported as that. How runs ended is counted elsewhere (see [`crate::agent::executions`]).
 //!
-//! What is told of a run stays told until the run gets on, so that a container that crashes and starts in turns does not turn the
-//! conditions with it.
+//! A reported problem stays reported until the run makes progress, so that a crash loop does not flap the conditions.
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::{Reason, types};
@@ -17,8 +15,7 @@ use crate::{
     observed::Observed,
 };
 
-/// What keeps a run that is under way from getting on, if anything, else that it keeps others from being made; of several, the first by
-/// name.
+/// What keeps a running Job from making progress, if anything, else that it keeps others from being created; of several, the first by name.
 pub(super) fn problem(input: &StatusInput<'_>) -> Option<Summary> {
     let observed = input.observed;
     under_way(observed)
@@ -29,7 +26,7 @@ pub(super) fn problem(input: &StatusInput<'_>) -> Option<Summary> {
         .or_else(|| under_way(observed).find_map(|job| holding_back(input, job)))
 }
 
-/// When a run that is under way is to be looked at again although nothing is heard of it, if there is one.
+/// When to look at a running Job again even if no event arrives, if there is one.
 pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     let due = under_way(observed).flat_map(|job| {
         [
