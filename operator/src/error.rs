@@ -1,11 +1,13 @@
-//! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
+//! Why a reconcile did not get to its end, and what follows from each reason. The one place that
+//! reads `kube::Error`.
 
 use kube::runtime::watcher;
 use langop_desired::conditions::{Invalid, Summary};
 
-/// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
-/// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
-/// reconcile but an outcome, see [`Refusal`].
+/// Why a reconcile failed. None of these touch conditions at once: they say nothing about the
+/// resource, only that the API server could not be asked or told; the reconcile is tried again with
+/// growing pauses, and told of in conditions when that takes too long. A child that is *refused* is
+/// no failure of the reconcile but an outcome, see [`Refusal`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("cannot {act}")]
@@ -102,7 +104,8 @@ pub(crate) enum Class {
     Refused(Refusal),
     /// It is gone.
     Gone,
-    /// Try again. Conflicts are of these: another has its name by now, or was faster; either way the next look at the store tells.
+    /// Try again. Conflicts are of these: another has its name by now, or was faster; either way
+    /// the next look at the store tells.
     Transient,
 }
 
@@ -114,7 +117,8 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     if status.is_not_found() {
         Class::Gone
     } else if is_about_uid(status) {
-        // A conflict by another name: the object that we looked at is gone, and another has its name.
+        // A conflict by another name: the object that we looked at is gone, and another has its
+        // name.
         Class::Transient
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
         Class::Refused(Refusal(bounded(&status.message)))
@@ -123,7 +127,8 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     }
 }
 
-/// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of another object.
+/// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of
+/// another object.
 fn is_about_uid(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
@@ -200,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_stale_uid_is_a_conflict_and_no_refusal() {
-        // As kube-apiserver 1.37 answers an apply with the uid of an object that is gone, where another has its name.
+        // As kube-apiserver 1.37 answers an apply with the uid of an object that is gone, where
+        // another has its name.
         let of_field = |field: &str| {
             let cause = serde_json::json!({
                 "reason": "FieldValueInvalid", "field": field,

@@ -1,5 +1,5 @@
-//! Settings as the operator uses them: made once from the command line, every value checked, with an error that says what to
-//! write instead.
+//! Settings as the operator uses them: made once from the command line, every value checked, with
+//! an error that says what to write instead.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -51,7 +51,8 @@ pub struct Settings {
 pub struct SynthesizerSettings {
     /// `http` or `https`, host and port.
     pub url: http::Uri,
-    /// The Service whose pods are spoken to, if the URL's host names one and its own address is not to be used.
+    /// The Service whose pods are spoken to, if the URL's host names one and its own address is not
+    /// to be used.
     pub service: Option<ServiceName>,
     /// Whom to trust, and who the operator is.
     pub credentials: Credentials,
@@ -253,7 +254,8 @@ fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, Setting
     })
 }
 
-/// The Service that a host names, written as `NAME.NAMESPACE.svc`, with or without the cluster's domain.
+/// The Service that a host names, written as `NAME.NAMESPACE.svc`, with or without the cluster's
+/// domain.
 fn service(host: &str, domain: &str) -> Option<ServiceName> {
     let host = host.trim_end_matches('.');
     let short = host.strip_suffix(&format!(".{domain}")).unwrap_or(host);

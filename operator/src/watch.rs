@@ -1,7 +1,8 @@
 //! Feeds the cache from watches, one for each kind and namespace.
 //!
-//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing; what was there before it began and is not
-//! in it is gone. What we wrote ourselves meanwhile may be too new for it.
+//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing;
+//! what was there before it began and is not in it is gone. What we wrote ourselves meanwhile may
+//! be too new for it.
 
 use std::{collections::HashMap, pin::pin, sync::Arc};
 
@@ -66,8 +67,9 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
     watch_scopes(scope).into_iter().flat_map(each).collect()
 }
 
-/// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until it is reduced: of the usual 500 at a
-/// time, those of a start are most of the memory that is ever used.
+/// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until
+/// it is reduced: of the usual 500 at a time, those of a start are most of the memory that is ever
+/// used.
 const PAGE: u32 = 100;
 
 /// The same of tools, each of which may have as much as the API server takes.

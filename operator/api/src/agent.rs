@@ -40,7 +40,8 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
-// The size of the instructions is a rule of the whole spec: one of the field would have the answer quote all 32 KiB of them.
+// The size of the instructions is a rule of the whole spec: one of the field would have the answer
+// quote all 32 KiB of them.
 #[x_kube(
     validation = Rule::new("!has(self.instructions) || bytes(self.instructions).size() <= 32768").message("instructions are limited to 32768 bytes (32 KiB): keep what the agent should do, and move who it is to a LanguagePersona and what tools can do to their LanguageTool").field_path(".instructions"),
     validation = Rule::new("!has(self.schedule) || !has(self.executionMode) || self.executionMode == 'scheduled'").message("schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time"),
@@ -48,7 +49,8 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace")
 )]
 pub struct LanguageAgentSpec {
-    /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own `image` does the work.
+    /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own
+    /// `image` does the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub instructions: Option<String>,
@@ -78,11 +80,13 @@ pub struct LanguageAgentSpec {
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^\\S+( +\\S+){4}$')").message("schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), for example '0 9 * * 1-5'; a time zone goes to timeZone, times in words to instructions"))]
     pub schedule: Option<String>,
-    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says, which wins over the LanguageCluster's.
+    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code
+    /// says, which wins over the LanguageCluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (a run in progress continues; a Job created by hand runs).
+    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (a
+    /// run in progress continues; a Job created by hand runs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
     /// Pods of an autonomous agent; left to others (an autoscaler) when absent.
@@ -98,7 +102,8 @@ pub struct LanguageAgentSpec {
     /// Bounds of one run; win over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows it.
+    /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub egress: Vec<EgressRule>,
@@ -128,20 +133,24 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
-    /// Further labels of its pods; only those that the operator's setting `LANGOP_POD_LABEL_PREFIXES` allows.
+    /// Further labels of its pods; only those that the operator's setting
+    /// `LANGOP_POD_LABEL_PREFIXES` allows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE), validation = Rule::new("self.all(k, !k.startsWith('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
     pub pod_labels: BTreeMap<String, LabelValue>,
-    /// Whether the container may write its root file system; false when absent (/tmp and the workspace are writable).
+    /// Whether the container may write its root file system; false when absent (/tmp and the
+    /// workspace are writable).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writable_root_filesystem: Option<bool>,
     /// User id of the pod's processes; not 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
-    /// Certificate authorities that it trusts, in addition to or instead of those of its image: mounted read-only, and named by `SSL_CERT_FILE`,
-    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image:
+    /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
+    /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
 }
@@ -186,7 +195,8 @@ pub struct Workspace {
     /// Its size; may grow, not shrink.
     #[serde(default = "default_storage")]
     pub storage: Quantity,
-    /// The storage class; the cluster's default when absent, none (a volume created by hand) when empty. Immutable.
+    /// The storage class; the cluster's default when absent, none (a volume created by hand) when
+    /// empty. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
@@ -197,7 +207,8 @@ pub struct Workspace {
     #[serde(default = "default_mount_path")]
     #[schemars(length(max = 256))]
     pub mount_path: String,
-    /// Whether it goes with the agent; Retain when absent. What a former agent of the same name kept is used, and never deleted.
+    /// Whether it goes with the agent; Retain when absent. What a former agent of the same name
+    /// kept is used, and never deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -267,11 +278,13 @@ pub struct Limits {
     pub timeout: Option<String>,
 }
 
-/// How many runs that still exist are remembered as counted; more wait to be counted until some of these are gone.
+/// How many runs that still exist are remembered as counted; more wait to be counted until some of
+/// these are gone.
 pub const MAX_COUNTED_EXECUTIONS: usize = 1024;
 /// How many stored revisions are known: more than the longest history.
 pub const MAX_STORED_REVISIONS: usize = 128;
-/// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer takes as a variant.
+/// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer
+/// takes as a variant.
 pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
 pub const MAX_VALIDATION_ERRORS: usize = 10;
@@ -290,19 +303,21 @@ pub struct LanguageAgentStatus {
     /// How it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
-    /// When it runs: the cron expression and the zone of its times, `0 9 * * 1-5 (UTC)`, or `every 90m` where the agent keeps time itself.
+    /// When it runs: the cron expression and the zone of its times, `0 9 * * 1-5 (UTC)`, or `every
+    /// 90m` where the agent keeps time itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub schedule: Option<String>,
-    /// How long a run of a CronJob may take before it is ended, for example `6h`: by `limits.timeout`, else by its code, else by the operator's
-    /// setting.
+    /// How long a run of a CronJob may take before it is ended, for example `6h`: by
+    /// `limits.timeout`, else by its code, else by the operator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub run_timeout: Option<String>,
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,
-    /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice as many.
+    /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice
+    /// as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_count: Option<i64>,
     /// Of these, successes.
@@ -319,8 +334,8 @@ pub struct LanguageAgentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_execution_result: Option<String>,
-    /// What still exists and is counted above, so that each run is counted exactly once, also across restarts: uids of ended Jobs, and
-    /// `POD-UID:RESTARTS` of long-running agents.
+    /// What still exists and is counted above, so that each run is counted exactly once, also
+    /// across restarts: uids of ended Jobs, and `POD-UID:RESTARTS` of long-running agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_COUNTED_EXECUTIONS), inner(length(max = 64)))]
     pub counted_executions: Vec<String>,
@@ -372,11 +387,13 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub code_hash: Option<String>,
-    /// Hash of the instructions that the attempt under way, or the last one that failed, was for; else of those of the active code.
+    /// Hash of the instructions that the attempt under way, or the last one that failed, was for;
+    /// else of those of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub instructions_hash: Option<String>,
-    /// Attempts in a row without success, for those instructions; the back-off counts from here, across restarts.
+    /// Attempts in a row without success, for those instructions; the back-off counts from here,
+    /// across restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_attempts: Option<i32>,
     /// When the last attempt failed, RFC 3339.
@@ -402,7 +419,8 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_STORED_REVISIONS))]
     pub revisions: Vec<StoredRevision>,
-    /// The key (Ed25519, hexadecimal) by which code is known that the attempt under way stored and could not record.
+    /// The key (Ed25519, hexadecimal) by which code is known that the attempt under way stored and
+    /// could not record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub attempt_key: Option<String>,

@@ -1,11 +1,14 @@
-//! Condition types and reasons. Reasons are part of the API: people alert on them, `GitOps` tools show them.
+//! Condition types and reasons. Reasons are part of the API: people alert on them, `GitOps` tools
+//! show them.
 //!
-//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready,
+//! Reconciling, Stalled.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 
-/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first line.
+/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first
+/// line.
 pub const MAX_MESSAGE: usize = 1024;
 /// The most conditions of an object.
 pub(crate) const MAX_CONDITIONS: usize = 16;
@@ -48,9 +51,11 @@ pub mod types {
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
     /// LanguageAgent: the references changed after the code was synthesized.
     pub const CODE_STALE: &str = "CodeStale";
-    /// LanguageTool, only while False: everything that it says of its operations is offered to the LLM.
+    /// LanguageTool, only while False: everything that it says of its operations is offered to the
+    /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
-    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its level is at least the one asked for.
+    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its
+    /// level is at least the one asked for.
     pub const POD_SECURITY: &str = "PodSecurity";
     /// LanguageModel: the provider may refuse what the configuration says; there only while True.
     pub const CONFIGURATION_DOUBTFUL: &str = "ConfigurationDoubtful";
@@ -91,7 +96,8 @@ reasons! {
     AsDesired,
     /// The workload exists but its pods are not ready yet.
     RolloutInProgress,
-    /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded quota).
+    /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded
+    /// quota).
     PodsRefused,
     /// The rollout does not get on: the message says what its pods lack.
     RolloutStuck,
@@ -103,7 +109,8 @@ reasons! {
     ModeSwitching,
     /// An object of a needed name has another owner; it is not changed.
     NameConflict,
-    /// The spec goes beyond what an administrator allows to pods; the message names the LanguageCluster's field or the setting.
+    /// The spec goes beyond what an administrator allows to pods; the message names the
+    /// LanguageCluster's field or the setting.
     PodNotAllowed,
     /// Two listeners of one pod want the same port.
     PortConflict,
@@ -117,7 +124,8 @@ reasons! {
     EgressDenied,
     /// A workspace cannot shrink.
     WorkspaceShrinkRefused,
-    /// A workspace that a former agent of the name kept does not go with this one, although its spec says so.
+    /// A workspace that a former agent of the name kept does not go with this one, although its
+    /// spec says so.
     WorkspaceKept,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,

@@ -1,6 +1,8 @@
-//! Labels, annotations, field managers, environment variables and child names: each string exists here once.
+//! Labels, annotations, field managers, environment variables and child names: each string exists
+//! here once.
 //!
-//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking change.
+//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking
+//! change.
 
 /// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
 pub mod labels {
@@ -40,7 +42,8 @@ pub mod annotations {
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
     /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
     pub const CONFIG_HASH: &str = "langop.io/config-hash";
-    /// On a workspace claim: uid of the agent that it was created for. An agent of another uid and the same name may use it, and never owns it.
+    /// On a workspace claim: uid of the agent that it was created for. An agent of another uid and
+    /// the same name may use it, and never owns it.
     pub const KEPT_BY: &str = "langop.io/kept-by";
     /// Argo CD's: on what outlives its owner, so that it is not pruned for being in no repository.
     pub const ARGOCD_SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
@@ -64,17 +67,21 @@ pub mod annotations {
     pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
     /// On a code ConfigMap: W3C traceparent of the synthesis.
     pub const TRACEPARENT: &str = "langop.io/traceparent";
-    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's status.
+    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's
+    /// status.
     pub const ATTESTATION: &str = "langop.io/attestation";
-    /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as JSON; never changed after.
+    /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
+    /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
 }
 
-/// Field managers of server-side apply: one for children, one for status, so that neither drops the other's fields.
+/// Field managers of server-side apply: one for children, one for status, so that neither drops the
+/// other's fields.
 pub mod managers {
     /// Owns the children.
     pub const CHILDREN: &str = "langop-operator";
-    /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it never changes.
+    /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it
+    /// never changes.
     pub const CODE_INPUTS: &str = "langop-operator-inputs";
     /// Owns `status` of our kinds.
     pub const STATUS: &str = "langop-operator-status";

@@ -1,5 +1,6 @@
-//! Pod-level fields that several kinds share: references, environment, resources, tolerations. Small types of our own, because the
-//! embedded Kubernetes ones have unbounded lists, which exceed the CEL budget.
+//! Pod-level fields that several kinds share: references, environment, resources, tolerations.
+//! Small types of our own, because the embedded Kubernetes ones have unbounded lists, which exceed
+//! the CEL budget.
 
 use std::collections::BTreeMap;
 
@@ -119,7 +120,8 @@ const REQUEST_RULE: &str = "!has(self.requests) || !has(self.limits) || self.req
      || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) \
      || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
 
-/// What a container asks for and may use at most. Values left out are filled in: requests and limits are always set.
+/// What a container asks for and may use at most. Values left out are filled in: requests and
+/// limits are always set.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(REQUEST_RULE).message("a request must not be larger than the limit of the same resource: raise the limit, lower the request, or leave one out"))]

@@ -1,7 +1,8 @@
-//! Clients: a chat or API front end over models and tools. A Deployment, a Service, and one policy for both directions.
+//! Clients: a chat or API front end over models and tools. A Deployment, a Service, and one policy
+//! for both directions.
 //!
-//! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has
-//! no mode, instructions, code or workspace.
+//! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and
+//! `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has no mode, instructions, code or workspace.
 
 use k8s_openapi::{
     api::{
@@ -109,7 +110,8 @@ pub fn validate(
     })
 }
 
-/// How a client stands whose children are to be left as they are: what it refers to may be in use and cannot be read.
+/// How a client stands whose children are to be left as they are: what it refers to may be in use
+/// and cannot be read.
 pub fn held(Usable(references): &Usable) -> Option<Summary> {
     references
         .unreadable
@@ -162,7 +164,8 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
     )
 }
 
-/// Out: DNS and the pods of what it refers to. In: its own port only, from those that are named, else from whom the namespace lets in.
+/// Out: DNS and the pods of what it refers to. In: its own port only, from those that are named,
+/// else from whom the namespace lets in.
 fn build_policy(client: &ValidatedClient) -> NetworkPolicy {
     let ValidatedClient {
         workload, reach, ..

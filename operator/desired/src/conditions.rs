@@ -1,7 +1,9 @@
-//! Conditions: merged with the previous ones, so that a time changes only when a status flips, and the summary that kstatus reads.
+//! Conditions: merged with the previous ones, so that a time changes only when a status flips, and
+//! the summary that kstatus reads.
 //!
-//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus: `Reconciling` and `Stalled` are present only
-//! while True. Messages carry no times and no counters that move without cause: an equal state gives equal conditions, hence no write.
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus:
+//! `Reconciling` and `Stalled` are present only while True. Messages carry no times and no counters
+//! that move without cause: an equal state gives equal conditions, hence no write.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +87,8 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Begins from the conditions in the status so far. Those not set or kept again are gone in the result.
+    /// Begins from the conditions in the status so far. Those not set or kept again are gone in the
+    /// result.
     pub fn new(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
         let previous = previous
             .iter()
@@ -159,7 +162,8 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
 }
 
-/// How it stands beside this remark, which stops nothing: what is otherwise as the spec says is not, quite.
+/// How it stands beside this remark, which stops nothing: what is otherwise as the spec says is
+/// not, quite.
 pub(crate) fn with_warning(summary: Summary, warning: Option<&Invalid>) -> Summary {
     match (summary, warning) {
         (Summary::Ready(..), Some(warning)) => warning.clone().into(),
@@ -200,10 +204,12 @@ pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
     }
 }
 
-/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not count as ready.
+/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not
+/// count as ready.
 ///
-/// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for `minReadySeconds`: those of a rollout keep
-/// the old ones running, and of a first one there is nothing to wait for.
+/// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for
+/// `minReadySeconds`: those of a rollout keep the old ones running, and of a first one there is
+/// nothing to wait for.
 pub fn rollout(deployment: Option<&DeploymentFacts>, problems: PodProblems<'_>) -> Summary {
     let progressing = |message: String| Summary::Progressing(Reason::RolloutInProgress, message);
     let Some(facts) = deployment else {

@@ -1,8 +1,9 @@
-//! What Language Operator wants to exist: pure functions from observed objects to desired objects, decisions and statuses.
+//! What Language Operator wants to exist: pure functions from observed objects to desired objects,
+//! decisions and statuses.
 //!
-//! Must not do I/O, read a clock or draw random numbers: its Cargo.toml has no tokio, no client and no tonic, so it cannot.
-//! Reading order, which is the flow of data: [`observed`] → `references` → `agent::validate` → `agent::decide` →
-//! `agent::build` → [`children`] → `agent::status`.
+//! Must not do I/O, read a clock or draw random numbers: its Cargo.toml has no tokio, no client and
+//! no tonic, so it cannot. Reading order, which is the flow of data: [`observed`] → `references` →
+//! `agent::validate` → `agent::decide` → `agent::build` → [`children`] → `agent::status`.
 
 pub mod agent;
 pub mod backoff;

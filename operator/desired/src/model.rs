@@ -1,7 +1,8 @@
 //! Models: a proxy in the namespace that speaks to the provider, so that agents never hold its key.
 //!
-//! The default proxy is LiteLLM with a configuration of ours ([`litellm`]); a proxy image of the user's own gets environment and its own
-//! arguments, and nothing else. Nothing here reads a Secret: the key reaches the container by `secretKeyRef`.
+//! The default proxy is LiteLLM with a configuration of ours ([`litellm`]); a proxy image of the
+//! user's own gets environment and its own arguments, and nothing else. Nothing here reads a
+//! Secret: the key reaches the container by `secretKeyRef`.
 
 mod endpoint;
 mod litellm;
@@ -33,7 +34,8 @@ use crate::{
     workload::{Rollout, Workload, listening},
 };
 
-/// Measured with LiteLLM 1.108.7 behind the door: 333 MB after its start, 390 MB after 2,400 requests, 8 at once; 459 MB was the most seen.
+/// Measured with LiteLLM 1.108.7 behind the door: 333 MB after its start, 390 MB after 2,400
+/// requests, 8 at once; 459 MB was the most seen.
 const DEFAULTS: ResourceDefaults = ResourceDefaults {
     cpu_request: "100m",
     cpu_limit: "1",
@@ -75,7 +77,8 @@ pub fn proxy_name(model: &str) -> String {
     format!("{model}-proxy")
 }
 
-/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and has a policy of its name.
+/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and
+/// has a policy of its name.
 fn policy_name(model: &str) -> String {
     format!("{model}.proxy")
 }

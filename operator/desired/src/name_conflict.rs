@@ -1,13 +1,15 @@
-//! One name may be used by one of agent, tool and client in a namespace, because their children would have the same names. Who came
-//! later yields.
+//! One name may be used by one of agent, tool and client in a namespace, because their children
+//! would have the same names. Who came later yields.
 //!
-//! Must not decide anything about children: a child's name taken by somebody else's object is another matter.
+//! Must not decide anything about children: a child's name taken by somebody else's object is
+//! another matter.
 
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 
-/// The kinds that share names. Of objects made in the same second, the kind that is earlier here came first.
+/// The kinds that share names. Of objects made in the same second, the kind that is earlier here
+/// came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NamedKind {
     /// LanguageAgent.
@@ -39,7 +41,8 @@ pub struct NameCollision {
     pub created: Option<Timestamp>,
 }
 
-/// What is said to the object of `kind`, made at `created`, if one of its namesakes came first; `None` if the name is its own.
+/// What is said to the object of `kind`, made at `created`, if one of its namesakes came first;
+/// `None` if the name is its own.
 pub fn conflict(
     kind: NamedKind,
     created: Option<Timestamp>,

@@ -1,5 +1,5 @@
-//! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No generated code, no env, no
-//! template: at ten thousand agents the difference is gigabytes.
+//! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No
+//! generated code, no env, no template: at ten thousand agents the difference is gigabytes.
 
 use k8s_openapi::jiff::Timestamp;
 use langop_dsl::{AgentDefinition, Constraints, Mode, Schedule};
@@ -43,13 +43,15 @@ pub struct Observed {
     pub created: String,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Digest of the live values at the paths that our field manager owns (see [`crate::digest`]). Empty: we own nothing of it.
+    /// Digest of the live values at the paths that our field manager owns (see [`crate::digest`]).
+    /// Empty: we own nothing of it.
     pub owned_digest: String,
     /// What its kind has to say.
     pub facts: Facts,
 }
 
-/// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a tree's nodes are mostly empty room.
+/// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a
+/// tree's nodes are mostly empty room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactMap(Box<[(Box<str>, Box<str>)]>);
 
@@ -111,7 +113,8 @@ pub enum Facts {
     /// A `PersistentVolumeClaim`: whether it is bound, and what it asks for (a quantity).
     #[expect(missing_docs, reason = "said above")]
     Claim { bound: bool, storage: String },
-    /// A Namespace: whether it is terminating, and whether another field manager owns one of its Pod Security labels.
+    /// A Namespace: whether it is terminating, and whether another field manager owns one of its
+    /// Pod Security labels.
     #[expect(missing_docs, reason = "said above")]
     Namespace {
         terminating: bool,
@@ -203,11 +206,13 @@ impl PodFacts {
 /// What keeps a pod from working.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodProblem {
-    /// One sentence naming the cause: the same for the same cause, without times and numbers of tries.
+    /// One sentence naming the cause: the same for the same cause, without times and numbers of
+    /// tries.
     pub cause: String,
     /// From when on it is worth a word; `None`: at once.
     pub from: Option<Timestamp>,
-    /// When it is over although nothing more is heard: the container that crashed has run well for long enough. `None`: it does not run.
+    /// When it is over although nothing more is heard: the container that crashed has run well for
+    /// long enough. `None`: it does not run.
     pub until: Option<Timestamp>,
 }
 
@@ -218,27 +223,31 @@ pub struct Termination {
     pub exit_code: i32,
     /// When, RFC 3339.
     pub ended: Option<String>,
-    /// Its termination message, else the reason the kubelet gives (`OOMKilled`, `Error`); at most 256 bytes.
+    /// Its termination message, else the reason the kubelet gives (`OOMKilled`, `Error`); at most
+    /// 256 bytes.
     pub message: Option<String>,
 }
 
 /// A stored revision of an agent's code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CodeFacts {
-    /// Its number as its annotation has it, which anybody may have put there; 0 when that is missing. Of code that an agent knows, see
-    /// [`crate::agent::known`].
+    /// Its number as its annotation has it, which anybody may have put there; 0 when that is
+    /// missing. Of code that an agent knows, see [`crate::agent::known`].
     pub revision: i64,
-    /// SHA-256 of all its data; `None` if that can change, or its name or its annotations say another.
+    /// SHA-256 of all its data; `None` if that can change, or its name or its annotations say
+    /// another.
     pub content: Option<String>,
     /// Hash of its instructions.
     pub instructions_hash: String,
     /// The names offered when it was made.
     pub offered: AvailableRefs,
-    /// What its checked definition demands; `None` when it cannot be read (then the code counts as gone).
+    /// What its checked definition demands; `None` when it cannot be read (then the code counts as
+    /// gone).
     pub requirements: Option<CodeRequirements>,
 }
 
-/// What code says of how it is to run, and what it uses: all that is kept of its definition, whose steps only the running agent reads.
+/// What code says of how it is to run, and what it uses: all that is kept of its definition, whose
+/// steps only the running agent reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRequirements {
     /// How it runs.

@@ -1,7 +1,8 @@
-//! Personas: when to have one condensed, and what its status says. Agents read only the snapshot in that status, so it changes once,
-//! when it is complete; a failure leaves it as it was.
+//! Personas: when to have one condensed, and what its status says. Agents read only the snapshot in
+//! that status, so it changes once, when it is complete; a failure leaves it as it was.
 //!
-//! With synthesis disabled the persona's own text stands in for the condensed one, and is replaced when synthesis is there.
+//! With synthesis disabled the persona's own text stands in for the condensed one, and is replaced
+//! when synthesis is there.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use langop_api::{
@@ -78,7 +79,8 @@ fn attempts_for(status: &LanguagePersonaStatus, hash: &str) -> i32 {
     status.attempts.filter(|_| same).unwrap_or_default()
 }
 
-/// When the next attempt is due; `None`: at once. An attempt without a recorded end was cut off, say by a restart.
+/// When the next attempt is due; `None`: at once. An attempt without a recorded end was cut off,
+/// say by a restart.
 fn due(
     persona: &LanguagePersona,
     status: &LanguagePersonaStatus,

@@ -1,5 +1,5 @@
-//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and starts again in turns is ready
-//! for moments, and counting it then would make Ready come and go.
+//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and
+//! starts again in turns is ready for moments, and counting it then would make Ready come and go.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl<'a> PodProblems<'a> {
         self.cause
     }
 
-    /// So many of the Deployment's pods, but none of those in trouble. The same through all turns of a crash loop, whichever of pod and
-    /// Deployment is heard of first.
+    /// So many of the Deployment's pods, but none of those in trouble. The same through all turns
+    /// of a crash loop, whichever of pod and Deployment is heard of first.
     pub fn without(self, facts: &DeploymentFacts, count: i32) -> i32 {
         count.min(facts.replicas.saturating_sub(self.pods)).max(0)
     }

@@ -1,5 +1,5 @@
-//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both directions; in sidecar mode it has no
-//! children, because it runs in the pods of its agents.
+//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both
+//! directions; in sidecar mode it has no children, because it runs in the pods of its agents.
 
 use k8s_openapi::{
     api::{
@@ -132,8 +132,8 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
 
 /// A tool's container: its pod's, or, with what `also` has, one beside an agent's.
 ///
-/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that listens at localhost, as many do, for ever:
-/// the kubelet comes from outside.
+/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that
+/// listens at localhost, as many do, for ever: the kubelet comes from outside.
 pub(crate) fn container(
     name: &str,
     spec: &LanguageToolSpec,

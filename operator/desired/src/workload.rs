@@ -1,4 +1,5 @@
-//! What models, tools and clients have in common: a Deployment, the Service before it, and a status that follows the rollout.
+//! What models, tools and clients have in common: a Deployment, the Service before it, and a status
+//! that follows the rollout.
 
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ impl Workload {
         }
     }
 
-    /// The Deployment of these pods. The strategy is written in full: a later change of its type would else be refused.
+    /// The Deployment of these pods. The strategy is written in full: a later change of its type
+    /// would else be refused.
     pub(crate) fn deployment(&self, template: PodTemplateSpec) -> Deployment {
         let quarter = || Some(IntOrString::String("25%".to_owned()));
         Deployment {

@@ -1,6 +1,7 @@
 //! Who must be reconciled when something changes.
 //!
-//! Must not decide anything: a needless trigger costs a look at the stores, a missing one costs correctness.
+//! Must not decide anything: a needless trigger costs a look at the stores, a missing one costs
+//! correctness.
 
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{LanguageAgent, LanguageClient, names::labels, pod::NameRef};
@@ -127,7 +128,8 @@ fn in_namespace(stores: &Stores, namespace: &str) -> Vec<Target> {
     agents.chain(clients).chain(models).chain(tools).collect()
 }
 
-/// Who sees to it that the policy that closes a namespace is there again: any one of those in it, as each does.
+/// Who sees to it that the policy that closes a namespace is there again: any one of those in it,
+/// as each does.
 pub(crate) fn by_baseline(stores: &Stores, change: &Change) -> Option<Target> {
     let (Change::Gone(policy) | Change::Changed { new: policy, .. }) = change else {
         return None;
@@ -176,7 +178,8 @@ pub(crate) fn by_object<K: Stored>(
     targets
 }
 
-/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
+/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its
+/// name, and those that name it.
 fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
     if let Ok(readable) = &cluster.0 {
         return readable.managed_namespace().into_iter().collect();
@@ -194,7 +197,8 @@ fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
         .collect()
 }
 
-/// Whether others read what changed: its existence, its spec, or that part of its status that they use.
+/// Whether others read what changed: its existence, its spec, or that part of its status that they
+/// use.
 fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
     let (Some(old), Some(new)) = (old, new) else {
         return true;

@@ -1,4 +1,5 @@
-//! The six kinds, as values (for queues, metrics and messages) and as a trait (for generic stores, status writes and runners).
+//! The six kinds, as values (for queues, metrics and messages) and as a trait (for generic stores,
+//! status writes and runners).
 
 use std::fmt::{Debug, Write as _};
 

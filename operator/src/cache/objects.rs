@@ -1,4 +1,5 @@
-//! Our own kinds in memory: one store for each. Undecodable objects do not stall it, and our own status writes are in it at once.
+//! Our own kinds in memory: one store for each. Undecodable objects do not stall it, and our own
+//! status writes are in it at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,9 +29,11 @@ pub(crate) type Guard<K> = DeserializeGuard<K>;
 /// What an event did to a store.
 #[derive(Debug)]
 pub(crate) enum Change<K> {
-    /// The version is the one held (our own write, or a list that repeats it), or the object is gone.
+    /// The version is the one held (our own write, or a list that repeats it), or the object is
+    /// gone.
     Known,
-    /// The version is older than the one held. The newer version contains it, but may not have been reconciled yet.
+    /// The version is older than the one held. The newer version contains it, but may not have been
+    /// reconciled yet.
     Stale,
     /// New or different.
     Changed { old: Option<Arc<Guard<K>>> },
@@ -52,7 +55,8 @@ impl<K: LangopKind> Objects<K> {
     /// Empty; `budget` is shared by all kinds.
     fn new(budget: Arc<Budget>) -> Self {
         let (reader, mut writer) = reflector::store();
-        // Lists are merged by the watches themselves (there may be one for each namespace); readiness is theirs too.
+        // Lists are merged by the watches themselves (there may be one for each namespace);
+        // readiness is theirs too.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
         Self {
@@ -174,7 +178,8 @@ fn held<K: LangopKind>(object: &Guard<K>) -> u64 {
     object.0.as_ref().map_or(0, budget::size)
 }
 
-/// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be more than all of its spec.
+/// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be
+/// more than all of its spec.
 pub(crate) fn strip<K: LangopKind>(object: &mut Guard<K>) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;

@@ -1,4 +1,6 @@
-//! Normal forms that the API server made of what we applied, where they differ from ours (a webhook's defaults, for example). Without them such a child would be applied again in each reconcile.
+//! Normal forms that the API server made of what we applied, where they differ from ours (a
+//! webhook's defaults, for example). Without them such a child would be applied again in each
+//! reconcile.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,6 @@
-//! Tombstones for the most recently deleted objects: a late response to one of our writes must not resurrect a deleted object. An object that a watch's selector matches again has a newer version, and is stored.
+//! Tombstones for the most recently deleted objects: a late response to one of our writes must not
+//! resurrect a deleted object. An object that a watch's selector matches again has a newer version,
+//! and is stored.
 
 use std::collections::{HashMap, VecDeque};
 

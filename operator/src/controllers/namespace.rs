@@ -1,4 +1,5 @@
-//! Fetches from the stores what a resource refers to and what lives beside it. Reads only; decides nothing.
+//! Fetches from the stores what a resource refers to and what lives beside it. Reads only; decides
+//! nothing.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
@@ -115,8 +116,8 @@ enum HasChildren {
     No,
 }
 
-/// Times of creation are whole seconds. Of two objects of one second, the one that already has children came first: it must not lose
-/// them to an order of kinds.
+/// Times of creation are whole seconds. Of two objects of one second, the one that already has
+/// children came first: it must not lose them to an order of kinds.
 fn tie_break(
     other: NameCollision,
     created: Option<Timestamp>,

@@ -1,4 +1,5 @@
-//! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The only caller of DistillPersona.
+//! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The
+//! only caller of DistillPersona.
 
 use std::{sync::Arc, time::Instant};
 
@@ -168,7 +169,8 @@ fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
     }
 }
 
-/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
+/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a
+/// restart with another setting.
 fn stand_in(persona: &LanguagePersona, hash: &str) -> Plan {
     let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
     if stands && is_disabled(persona.status.as_ref()) {

@@ -1,6 +1,8 @@
-//! What models, tools and clients have in common: their children are applied, and their status follows one Deployment.
+//! What models, tools and clients have in common: their children are applied, and their status
+//! follows one Deployment.
 //!
-//! A kind says what it refers to, what it builds and what its status is ([`Service`]); everything else is here, once.
+//! A kind says what it refers to, what it builds and what its status is ([`Service`]); everything
+//! else is here, once.
 
 use std::sync::Arc;
 

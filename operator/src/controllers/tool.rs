@@ -1,4 +1,5 @@
-//! LanguageTool: a Deployment and a Service of its own, or nothing where it is a sidecar of its agents.
+//! LanguageTool: a Deployment and a Service of its own, or nothing where it is a sidecar of its
+//! agents.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use langop_api::{LanguageTool, LanguageToolStatus};

@@ -1,4 +1,6 @@
-//! The gate before every write to the API server: closed from the moment at which this process may no longer be the leader, even if it had no time to notice (a process that was stopped for a while). It must not decide when that is.
+//! The gate before every write to the API server: closed from the moment at which this process may
+//! no longer be the leader, even if it had no time to notice (a process that was stopped for a
+//! while). It must not decide when that is.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

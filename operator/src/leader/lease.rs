@@ -1,7 +1,8 @@
 //! The record of a Lease: whose it is, whether it may be taken, and what is written into it. Pure.
 //!
-//! Only our own clock is asked: a holder counts as gone when its record has not changed for the record's duration since *we* first saw it
-//! so, whatever times stand in it (the rule of client-go's leader election). So clocks may differ and jump.
+//! Only our own clock is asked: a holder counts as gone when its record has not changed for the
+//! record's duration since *we* first saw it so, whatever times stand in it (the rule of
+//! client-go's leader election). So clocks may differ and jump.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 
 /// After which others may take over, counted from the last renewal they saw.
 pub(crate) const DURATION: Duration = Duration::from_secs(15);
-/// After which a holder that cannot renew stops, counted from before its last renewal: that much earlier than others take over, so that
-/// what it has under way has ended by then.
+/// After which a holder that cannot renew stops, counted from before its last renewal: that much
+/// earlier than others take over, so that what it has under way has ended by then.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// A record, and when we first saw it.

@@ -1,7 +1,9 @@
-//! One operator of several works: the holder of a Lease. Losing it ends the process; a clean stop gives it back.
+//! One operator of several works: the holder of a Lease. Losing it ends the process; a clean stop
+//! gives it back.
 //!
-//! Every write of the Lease names the version it was decided on, so of two that take it at once one fails. A holder that cannot renew stops
-//! [`lease::GIVE_UP`] after its last renewal, before others may take over, and the [`Fence`] keeps what it had queued from being written.
+//! Every write of the Lease names the version it was decided on, so of two that take it at once one
+//! fails. A holder that cannot renew stops [`lease::GIVE_UP`] after its last renewal, before others
+//! may take over, and the [`Fence`] keeps what it had queued from being written.
 //! `kube-lease-manager` promises neither.
 
 pub(crate) mod fence;

@@ -1,4 +1,5 @@
-//! Growing pauses for objects that are looked at again: one row for each object, gone with its success or its deletion.
+//! Growing pauses for objects that are looked at again: one row for each object, gone with its
+//! success or its deletion.
 
 use std::{
     collections::HashMap,
@@ -10,11 +11,11 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 use crate::cache::triggers::Target;
 
-/// The first and the longest pause after a reconcile that failed. What fails then is the API server or the way to it, and everything waits
-/// for that: so not long.
+/// The first and the longest pause after a reconcile that failed. What fails then is the API server
+/// or the way to it, and everything waits for that: so not long.
 pub(crate) const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// The same after one whose writes somebody refuses, or whose names somebody has: nothing tells us of the end of that, and a thousand such
-/// objects must not keep the API server busy.
+/// The same after one whose writes somebody refuses, or whose names somebody has: nothing tells us
+/// of the end of that, and a thousand such objects must not keep the API server busy.
 pub(crate) const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 
 /// The pauses of all objects that are looked at again for one of these reasons.
@@ -91,7 +92,8 @@ fn growing(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// A pause between `shortest` and `longest`, different each time, so that objects that were made together part.
+/// A pause between `shortest` and `longest`, different each time, so that objects that were made
+/// together part.
 pub(crate) fn between(shortest: Duration, longest: Duration) -> Duration {
     use std::hash::BuildHasher as _;
     let random = std::hash::RandomState::new().hash_one(0_u8);

@@ -85,7 +85,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 /// Reconciles under way have this long to end.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives leadership back.
+/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives
+/// leadership back.
 async fn work(
     ctx: Arc<Context>,
     queues: Queues,
@@ -183,7 +184,8 @@ async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken)
     while runners.join_next().await.is_some() {}
 }
 
-/// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for it.
+/// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for
+/// it.
 async fn follow_synthesizer(
     ctx: Arc<Context>,
     replicas: Option<Replicas>,

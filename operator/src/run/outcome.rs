@@ -56,7 +56,8 @@ impl From<Outcome> for Done {
 pub(crate) const MIN_REQUEUE: Duration = Duration::from_millis(100);
 
 impl Done {
-    /// The end of a reconcile that wrote something, or not, and left the object so; `None`: as its spec says.
+    /// The end of a reconcile that wrote something, or not, and left the object so; `None`: as its
+    /// spec says.
     pub(crate) fn of(changed: bool, summary: Option<&Summary>) -> Self {
         match summary {
             Some(
@@ -77,7 +78,8 @@ impl Done {
         }
     }
 
-    /// Reconciles again at that time even if nothing triggers it; never sooner than after the shortest pause.
+    /// Reconciles again at that time even if nothing triggers it; never sooner than after the
+    /// shortest pause.
     pub(crate) fn requeue_at(self, due: Option<Timestamp>) -> Self {
         let pause =
             |due: Timestamp| Duration::try_from(due.duration_since(now())).unwrap_or_default();

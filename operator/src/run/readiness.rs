@@ -1,4 +1,5 @@
-//! Whether every watch has listed what exists. Nothing is reconciled before that: an incomplete cache would close policies and synthesize code that is stored already.
+//! Whether every watch has listed what exists. Nothing is reconciled before that: an incomplete
+//! cache would close policies and synthesize code that is stored already.
 
 use std::{
     collections::BTreeSet,

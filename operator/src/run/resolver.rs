@@ -1,4 +1,5 @@
-//! Hints at the start about settings of the network that fit most clusters and perhaps not this one. Decides nothing.
+//! Hints at the start about settings of the network that fit most clusters and perhaps not this
+//! one. Decides nothing.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
-//! Runs the reconciles of one kind: bounded concurrency, never two of one object at once, each in a task of its own (a panic harms
-//! only its object), timed, counted, and repeated after a pause when it fails.
+//! Runs the reconciles of one kind: bounded concurrency, never two of one object at once, each in a
+//! task of its own (a panic harms only its object), timed, counted, and repeated after a pause when
+//! it fails.
 
 use std::{
     future::Future,
@@ -45,15 +46,16 @@ use crate::{
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
-/// A failure that lasts this long is reported in the conditions: the pauses up to then are short, so it is reported within a minute.
+/// A failure that lasts this long is reported in the conditions: the pauses up to then are short,
+/// so it is reported within a minute.
 const REPORT_AFTER: Duration = Duration::from_secs(15);
 /// Everything is reconciled again after a time between these, as a safety net.
 const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
 /// A kind that is reconciled.
 pub(crate) trait Reconciled: Stored {
-    /// Makes one object what its spec says, as far as that can be done now: dereference → validate → record → decide → build → apply →
-    /// update status → publish.
+    /// Makes one object what its spec says, as far as that can be done now: dereference → validate
+    /// → record → decide → build → apply → update status → publish.
     fn reconcile(
         self: Arc<Self>,
         ctx: &Arc<Context>,
@@ -76,7 +78,8 @@ pub(crate) trait Reconciled: Stored {
         None
     }
 
-    /// Those of its children that are still kept in order, where they exist, while it is being deleted and cannot go.
+    /// Those of its children that are still kept in order, where they exist, while it is being
+    /// deleted and cannot go.
     fn closing(
         &self,
         _ctx: &Context,
@@ -127,7 +130,8 @@ fn error_policy<K: Reconciled>(
     Action::requeue(pause)
 }
 
-/// An object that was deleted during its reconcile was forgotten before the reconcile recorded its back-off.
+/// An object that was deleted during its reconcile was forgotten before the reconcile recorded its
+/// back-off.
 fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
     let target = Target::of(object);
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
@@ -187,7 +191,8 @@ async fn instrumented<K: Reconciled>(
     }
 }
 
-/// Reports in the conditions what keeps the object from progress. The next reconcile that succeeds replaces it.
+/// Reports in the conditions what keeps the object from progress. The next reconcile that succeeds
+/// replaces it.
 async fn report_failure<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
@@ -256,10 +261,12 @@ async fn attempt<K: Reconciled>(
     }
 }
 
-/// The garbage collector's own finalizers: it is about to delete the children, or to orphan them as requested.
+/// The garbage collector's own finalizers: it is about to delete the children, or to orphan them as
+/// requested.
 const COLLECTOR_FINALIZERS: [&str; 2] = ["foregroundDeletion", "orphan"];
 
-/// Owner references do the rest, unless a foreign finalizer holds the object: then its children must not outlive their reasons.
+/// Owner references do the rest, unless a foreign finalizer holds the object: then its children
+/// must not outlive their reasons.
 async fn wind_down<K: Reconciled>(
     object: &Guard<K>,
     ctx: &Context,

@@ -1,4 +1,5 @@
-//! Objects of our kinds that cannot be decoded: their status says so, and no other object is affected.
+//! Objects of our kinds that cannot be decoded: their status says so, and no other object is
+//! affected.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use crate::{
     write::{effects::Effects, status},
 };
 
-/// Sets Stalled with the reader's message and tells it in an event, unless that was done. The rest of the status stays as it is.
+/// Sets Stalled with the reader's message and tells it in an event, unless that was done. The rest
+/// of the status stays as it is.
 pub(crate) async fn report<K: Stored>(
     ctx: &Context,
     invalid: &InvalidObject,
@@ -85,7 +87,8 @@ pub(crate) async fn report<K: Stored>(
     Ok(stalled())
 }
 
-/// How long to wait before it is seen whether there is room now: nobody tells when others become smaller.
+/// How long to wait before it is seen whether there is room now: nobody tells when others become
+/// smaller.
 const ROOM_RECHECK: Duration = Duration::from_mins(5);
 
 /// Whether an object for which its namespace had no room has some now; then the store has it.
@@ -94,7 +97,8 @@ fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
     object.is_ok_and(|object| ctx.cache.upsert::<K>(object))
 }
 
-/// The field that cannot be read, and why: the store's own message does not name it. `None`: it can be read by now.
+/// The field that cannot be read, and why: the store's own message does not name it. `None`: it can
+/// be read by now.
 fn decode_error<K: Stored>(live: &DynamicObject) -> Option<String> {
     let value = serde_json::to_value(live).ok()?;
     let error = serde_path_to_error::deserialize::<_, K>(value).err()?;

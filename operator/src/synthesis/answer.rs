@@ -1,4 +1,5 @@
-//! What an answer of the synthesizer is to an agent: code that may run, or why there is none. Pure; the answer is stored elsewhere.
+//! What an answer of the synthesizer is to an agent: code that may run, or why there is none. Pure;
+//! the answer is stored elsewhere.
 
 use std::time::Duration;
 
@@ -139,7 +140,8 @@ fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefiniti
     if definition.name != name {
         return Err(format!("it is for an agent '{}'", definition.name));
     }
-    // The definition is what is trusted; code that says exactly it, and nothing that only others would read in it, is its rendering.
+    // The definition is what is trusted; code that says exactly it, and nothing that only others
+    // would read in it, is its rendering.
     if langop_dsl::render(&definition) != response.code {
         return Err(
             "its code is not what its definition says; run a synthesizer of the operator's version"

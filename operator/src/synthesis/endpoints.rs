@@ -1,4 +1,6 @@
-//! Where the synthesizer's replicas are: the ready endpoints of its Service, from its `EndpointSlice`s, or the configured address; and the credentials for them, reloaded when their files change. Must not choose among them: the pool does.
+//! Where the synthesizer's replicas are: the ready endpoints of its Service, from its
+//! `EndpointSlice`s, or the configured address; and the credentials for them, reloaded when their
+//! files change. Must not choose among them: the pool does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,7 +67,8 @@ enum EndpointChange {
 }
 
 impl Replicas {
-    /// Checks the credentials. The address is the URL itself until [`Self::follow`] has listed a Service's endpoints.
+    /// Checks the credentials. The address is the URL itself until [`Self::follow`] has listed a
+    /// Service's endpoints.
     pub(crate) fn new(settings: SynthesizerSettings) -> Result<Self, CredentialsError> {
         let files = digest(&settings.credentials);
         let at_url = endpoint(settings.url.clone(), &settings.credentials)?;
@@ -86,8 +89,8 @@ impl Replicas {
         self.addresses.subscribe()
     }
 
-    /// Follows `EndpointSlice`s and files for ever. `on_added` is called when there is a replica that was not there before, once they
-    /// had been listed.
+    /// Follows `EndpointSlice`s and files for ever. `on_added` is called when there is a replica
+    /// that was not there before, once they had been listed.
     pub(crate) async fn follow(mut self, client: Client, on_added: impl Fn()) {
         let mut found = match &self.settings.service {
             Some(service) => ready(client, service.clone(), self.settings.url.clone()).boxed(),
@@ -160,7 +163,8 @@ impl Replicas {
     }
 }
 
-/// Of what the files of TLS hold; one that cannot be read counts as empty. (That of the token is read for each call.)
+/// Of what the files of TLS hold; one that cannot be read counts as empty. (That of the token is
+/// read for each call.)
 fn digest(credentials: &Credentials) -> [u8; 32] {
     let mut digest = Sha256::new();
     for file in credentials.files() {

@@ -14,8 +14,8 @@ use crate::run::backoff;
 /// Shortest and longest pause before the health stream is opened again.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
-/// Follows the health of the one address. `on_recovery` is called each time it serves again after it did not; that it serves at the
-/// start is no news.
+/// Follows the health of the one address. `on_recovery` is called each time it serves again after
+/// it did not; that it serves at the start is no news.
 pub(super) async fn follow(
     addresses: &watch::Receiver<Vec<Address>>,
     bearer: &Bearer,

@@ -1,4 +1,6 @@
-//! Limits how often one object may call the synthesizer, whatever it asks: each new text is a new request with its own back-off, so a loop of edits would call without end. Pure: the time is a parameter.
+//! Limits how often one object may call the synthesizer, whatever it asks: each new text is a new
+//! request with its own back-off, so a loop of edits would call without end. Pure: the time is a
+//! parameter.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ impl Pace {
         }
     }
 
-    /// How long the next question has to wait, if it has to. One more may be asked after each `pause`.
+    /// How long the next question has to wait, if it has to. One more may be asked after each
+    /// `pause`.
     pub(crate) fn wait(&self, pause: Duration, now: Instant) -> Option<Duration> {
         if self.left > 0 {
             return None;

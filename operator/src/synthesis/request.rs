@@ -42,7 +42,8 @@ pub(crate) fn synthesize(inputs: SynthesisInputs, references: &References) -> Sy
     }
 }
 
-/// About how many bytes a request would have, without making it: of tools there may be more text than anybody takes.
+/// About how many bytes a request would have, without making it: of tools there may be more text
+/// than anybody takes.
 pub(crate) fn size(inputs: &SynthesisInputs, references: &References) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let of_operation = |operation: &Operation| {

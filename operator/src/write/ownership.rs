@@ -111,7 +111,8 @@ impl fmt::Display for Taken {
 enum Ownership {
     /// Our resource controls it, or it is a claim that an agent of this name left behind.
     Owned,
-    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about to remove it.
+    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about
+    /// to remove it.
     Former,
     Foreign,
 }

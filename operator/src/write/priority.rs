@@ -1,4 +1,6 @@
-//! Children before status: when many agents change at once (a tool's port, a model's address), those that have written their children hold back status and events until the others have written theirs. Order only: it must not keep anything from being written.
+//! Children before status: when many agents change at once (a tool's port, a model's address),
+//! those that have written their children hold back status and events until the others have written
+//! theirs. Order only: it must not keep anything from being written.
 
 use std::{collections::BTreeSet, time::Duration};
 

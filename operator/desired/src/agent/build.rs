@@ -1,5 +1,6 @@
-//! The children of an agent as they should be. The network policy is in every result, but where it must stay as it is; the workload is
-//! written, kept as it is, or waits for the one of the other mode to end, and the result says which.
+//! The children of an agent as they should be. The network policy is in every result, but where it
+//! must stay as it is; the workload is written, kept as it is, or waits for the one of the other
+//! mode to end, and the result says which.
 
 use super::{
     ObservedAgent, claim,
@@ -51,10 +52,12 @@ pub struct Report {
 pub enum WorkloadAction {
     /// It is among the children. A workload of the other kind does not exist.
     Apply(Timing),
-    /// Not among the children and **not to be touched**: neither Deployment nor CronJob may be removed.
+    /// Not among the children and **not to be touched**: neither Deployment nor CronJob may be
+    /// removed.
     Keep,
-    /// Not among the children, because the other mode has not ended. `delete`: the old workload, to be deleted in the foreground;
-    /// `None`: only its pods are left. To be built again when they are gone.
+    /// Not among the children, because the other mode has not ended. `delete`: the old workload, to
+    /// be deleted in the foreground; `None`: only its pods are left. To be built again when they
+    /// are gone.
     Switch {
         /// What it changes to.
         to: Timing,
@@ -166,7 +169,8 @@ fn add_workload(
     Ok(WorkloadAction::Apply(template.timing.clone()))
 }
 
-/// A claim is made with the workload that mounts it; one that exists follows the spec in any case, unless it is on its way out.
+/// A claim is made with the workload that mounts it; one that exists follows the spec in any case,
+/// unless it is on its way out.
 fn add_claim(
     children: &mut Children<Prepared>,
     agent: &ValidatedAgent,

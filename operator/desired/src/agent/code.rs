@@ -1,5 +1,5 @@
-//! Code as it is stored: immutable ConfigMaps, named by their content, numbered by an annotation. The highest number became active
-//! last.
+//! Code as it is stored: immutable ConfigMaps, named by their content, numbered by an annotation.
+//! The highest number became active last.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -94,7 +94,8 @@ pub fn content_of(config_map: &ConfigMap) -> String {
     hash::of_json(&config_map.data)
 }
 
-/// The ConfigMap of new code. Applying it where it already exists is right too: then only annotations change.
+/// The ConfigMap of new code. Applying it where it already exists is right too: then only
+/// annotations change.
 pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> ConfigMap {
     let data: BTreeMap<String, String> = [
         (CODE_KEY, new.code.clone()),
@@ -115,7 +116,8 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     }
 }
 
-/// All annotations of new code. Code that is stored already and was made again gets them too: it was offered what is offered now.
+/// All annotations of new code. Code that is stored already and was made again gets them too: it
+/// was offered what is offered now.
 pub fn all_annotations(
     agent: &ValidatedAgent,
     new: &NewCode,
@@ -192,16 +194,17 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("a definition is always JSON")
 }
 
-/// The revision that code gets which becomes active now: above all that are stored, and above the one that was active, also where its
-/// ConfigMap is gone.
+/// The revision that code gets which becomes active now: above all that are stored, and above the
+/// one that was active, also where its ConfigMap is gone.
 pub fn next_revision(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
     let stored = revisions.iter().map(|code| revision(code));
     let known = info.revisions.iter().map(|known| known.revision);
     stored.chain(known).chain(info.revision).max().unwrap_or(0) + 1
 }
 
-/// The revision of new code that is `stored` by now; `revisions` are those of before. The same content may have been there already: then it
-/// becomes the newest, unless its number is the one that the agent is pinned to.
+/// The revision of new code that is `stored` by now; `revisions` are those of before. The same
+/// content may have been there already: then it becomes the newest, unless its number is the one
+/// that the agent is pinned to.
 pub fn revision_of_new(
     stored: &Observed,
     revisions: &[Arc<Observed>],
@@ -234,8 +237,9 @@ pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observe
     })
 }
 
-/// The usable code that became active last; `None` also where that is gone and only older code is left, which must not take its place by
-/// itself. Code newer than the status says was stored a moment ago.
+/// The usable code that became active last; `None` also where that is gone and only older code is
+/// left, which must not take its place by itself. Code newer than the status says was stored a
+/// moment ago.
 pub fn active<'a>(
     revisions: &'a [Arc<Observed>],
     info: &SynthesisInfo,

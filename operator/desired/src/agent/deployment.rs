@@ -43,8 +43,9 @@ pub(super) fn build(template: &Template<'_>, pods: PodTemplateSpec) -> Deploymen
     }
 }
 
-/// An agent has no readiness probe, so a new pod is ready as soon as its container runs: code that fails at its start would else have
-/// ended the pod that worked. Where the old pod must end first there is nothing to wait for.
+/// An agent has no readiness probe, so a new pod is ready as soon as its container runs: code that
+/// fails at its start would else have ended the pod that worked. Where the old pod must end first
+/// there is nothing to wait for.
 fn min_ready_seconds(template: &Template<'_>) -> Option<i32> {
     let seconds = template.settings.min_ready_seconds;
     (seconds > 0 && !is_held_by_one(template.run)).then_some(seconds)
@@ -57,7 +58,8 @@ fn is_held_by_one(run: &RunSpec) -> bool {
         .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce)
 }
 
-/// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the switch to Recreate invalid.
+/// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the
+/// switch to Recreate invalid.
 fn strategy(run: &RunSpec) -> DeploymentStrategy {
     if is_held_by_one(run) {
         return DeploymentStrategy {

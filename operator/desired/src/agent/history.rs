@@ -1,5 +1,5 @@
-//! The history of an agent's code: what of it may go, and when. Only facts of the rollout count; what else is wrong with an agent keeps
-//! no code.
+//! The history of an agent's code: what of it may go, and when. Only facts of the rollout count;
+//! what else is wrong with an agent keeps no code.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::{
     pod_health::PodProblems,
 };
 
-/// What is to be removed now: nothing before the active code is all that runs, because pods of the one before still mount theirs.
+/// What is to be removed now: nothing before the active code is all that runs, because pods of the
+/// one before still mount theirs.
 pub fn outdated(
     agent: &ValidatedAgent,
     decision: &Decision,

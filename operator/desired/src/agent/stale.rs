@@ -1,4 +1,5 @@
-//! Whether the references changed since the code was made. The workload stays: only a person knows whether the code should change.
+//! Whether the references changed since the code was made. The workload stays: only a person knows
+//! whether the code should change.
 
 use langop_api::names::annotations;
 

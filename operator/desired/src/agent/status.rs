@@ -1,5 +1,5 @@
-//! What is said of an agent. Pure: from the status before, what was decided, and what is observed after the apply. Equal states give
-//! equal statuses, so nothing is written where nothing happened.
+//! What is said of an agent. Pure: from the status before, what was decided, and what is observed
+//! after the apply. Equal states give equal statuses, so nothing is written where nothing happened.
 
 mod condition;
 mod input;
@@ -49,7 +49,8 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     (next, summary)
 }
 
-/// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API server. Says only that.
+/// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API
+/// server. Says only that.
 pub fn interrupted(
     previous: &LanguageAgentStatus,
     generation: i64,
@@ -75,7 +76,8 @@ pub fn interrupted(
     next
 }
 
-/// When to recompute the status even if no event arrives: a Job should have a pod by then, or a pod has a problem.
+/// When to recompute the status even if no event arrives: a Job should have a pod by then, or a pod
+/// has a problem.
 pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     run::due(observed, now)
         .into_iter()

@@ -1,4 +1,5 @@
-//! The switch between Deployment and CronJob: the old one ends, pods and all, before the new one is made.
+//! The switch between Deployment and CronJob: the old one ends, pods and all, before the new one is
+//! made.
 
 use super::ObservedAgent;
 use crate::observed::{ChildKind, Facts, Observed};

@@ -72,8 +72,9 @@ impl Timing {
     }
 }
 
-/// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`. Without one they are the
-/// kube-controller-manager's, which is UTC on nearly all clusters and cannot be asked.
+/// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`.
+/// Without one they are the kube-controller-manager's, which is UTC on nearly all clusters and
+/// cannot be asked.
 pub fn in_zone(expression: &str, time_zone: Option<&str>) -> String {
     format!(
         "{expression} ({})",

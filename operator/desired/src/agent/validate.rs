@@ -1,7 +1,9 @@
-//! From the spec and its surroundings to a [`ValidatedAgent`]: typed, self-contained, every value checked. Looks nothing up.
+//! From the spec and its surroundings to a [`ValidatedAgent`]: typed, self-contained, every value
+//! checked. Looks nothing up.
 //!
-//! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is written. Of an agent with any other
-//! fault only [`ValidatedAgent::run`] is missing: its workload stays as it is, and its network policy goes on following its references.
+//! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is
+//! written. Of an agent with any other fault only [`ValidatedAgent::run`] is missing: its workload
+//! stays as it is, and its network policy goes on following its references.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -268,7 +270,8 @@ fn names_are_free(
     }
 }
 
-/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one of its name, kept.
+/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one
+/// of its name, kept.
 fn usable_claim(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
     let kept = claim.labels.get(labels::AGENT) == Some(owner.name.as_str());
     let why = match &claim.controller {
@@ -352,7 +355,8 @@ fn run(
     run
 }
 
-/// No object can be larger than what the API server takes, and the environment of all sidecars is in one; so nobody needs to hold more.
+/// No object can be larger than what the API server takes, and the environment of all sidecars is
+/// in one; so nobody needs to hold more.
 const MAX_SIDECAR_ENV: usize = 512 * 1024;
 
 fn sidecars(references: &References, errors: &mut Errors) -> Vec<Sidecar> {
@@ -370,7 +374,8 @@ fn sidecars(references: &References, errors: &mut Errors) -> Vec<Sidecar> {
     tools().map(|tool| sidecar(tool, errors)).collect()
 }
 
-/// Labels give identities, ways round meshes and other workloads' traffic: only those that an administrator knows are taken.
+/// Labels give identities, ways round meshes and other workloads' traffic: only those that an
+/// administrator knows are taken.
 fn pod_labels(run: &RunSpec, settings: &Settings, errors: &mut Errors) {
     let refused = run
         .pod_labels
@@ -425,7 +430,8 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, errors: &mut Errors) -> R
     }
 }
 
-/// The zone of a schedule that names none. Of a LanguageCluster that cannot be read, the live CronJob knows more than we do.
+/// The zone of a schedule that names none. Of a LanguageCluster that cannot be read, the live
+/// CronJob knows more than we do.
 fn default_zone(
     context: &AgentContext<'_>,
     settings: &Settings,

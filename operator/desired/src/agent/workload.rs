@@ -1,4 +1,5 @@
-//! The pod template of an agent: its container, its sidecar tools, and the environment that is the contract with both.
+//! The pod template of an agent: its container, its sidecar tools, and the environment that is the
+//! contract with both.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec,
@@ -101,7 +102,8 @@ impl Template<'_> {
         })
     }
 
-    /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep a Job from ending.
+    /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep
+    /// a Job from ending.
     fn sidecar(&self, sidecar: &Sidecar) -> Container {
         let also = ContainerInput {
             env: self.workspace_path().into_iter().collect(),

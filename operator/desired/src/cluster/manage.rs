@@ -1,4 +1,6 @@
-//! Which LanguageCluster manages a namespace, as the objects in it see it. Fails closed: an invalid or unreadable LanguageCluster keeps forbidding what it forbade, and only one that certainly may not have the namespace is ignored.
+//! Which LanguageCluster manages a namespace, as the objects in it see it. Fails closed: an invalid
+//! or unreadable LanguageCluster keeps forbidding what it forbade, and only one that certainly may
+//! not have the namespace is ignored.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use langop_api::{
@@ -25,7 +27,8 @@ pub struct ObservedCluster<'a> {
     pub cluster: Option<&'a LanguageCluster>,
 }
 
-/// The cluster that manages a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
+/// The cluster that manages a namespace: of several, the first. `label` is the one that the
+/// namespace itself names, if it names any.
 pub fn managing<'a>(
     namespace: &str,
     label: Option<&str>,
@@ -58,7 +61,8 @@ pub fn managing<'a>(
 fn manages(seen: &ObservedCluster<'_>, namespace: &str, label: Option<&str>) -> bool {
     match seen.cluster {
         Some(cluster) => namespace_of(cluster) == namespace && !is_namespace_denied(cluster),
-        // Its spec may name any namespace. It can use only one that names it back, or, before that, one of its own name.
+        // Its spec may name any namespace. It can use only one that names it back, or, before that,
+        // one of its own name.
         None => seen.metadata.name.as_deref() == Some(label.unwrap_or(namespace)),
     }
 }

@@ -1,7 +1,7 @@
 //! Clusters: whose namespace it is, and what frames it.
 //!
-//! Everything in the namespace has an owner reference to the (cluster-scoped) LanguageCluster; the namespace itself has none and is
-//! never deleted.
+//! Everything in the namespace has an owner reference to the (cluster-scoped) LanguageCluster; the
+//! namespace itself has none and is never deleted.
 
 mod build;
 mod decide;

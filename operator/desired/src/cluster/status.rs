@@ -16,7 +16,9 @@ use crate::{
 
 /// The status after all children are applied, or after what kept them from being.
 ///
-/// `foreign` is the Pod Security level in effect, where it is another manager's. `agents` is written with it; whoever calls keeps to the pace of those writes by passing the counts of the previous status.
+/// `foreign` is the Pod Security level in effect, where it is another manager's. `agents` is
+/// written with it; whoever calls keeps to the pace of those writes by passing the counts of the
+/// previous status.
 pub fn status(
     cluster: &LanguageCluster,
     children: Result<&Children<Applied>, Summary>,

@@ -1,4 +1,5 @@
-//! Reads single values from the JSON of a live object. A value of an unexpected type counts as absent.
+//! Reads single values from the JSON of a live object. A value of an unexpected type counts as
+//! absent.
 
 use serde_json::Value;
 
@@ -40,7 +41,8 @@ pub(super) fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
         .find(|condition| text(condition, "type") == Some(type_))
 }
 
-/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`] bytes.
+/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`]
+/// bytes.
 pub(super) fn ending_message(ended: &Value) -> Option<String> {
     let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
     let mut message = langop_dsl::clean(message);

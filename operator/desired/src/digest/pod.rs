@@ -1,7 +1,9 @@
-//! Pods, reduced: whether they are ready, how their main container ended last, and what keeps them from working.
+//! Pods, reduced: whether they are ready, how their main container ended last, and what keeps them
+//! from working.
 //!
-//! A container that crashes and starts again in turns is Ready for moments. What keeps it from working is therefore told in the same
-//! words through all of it, and until it has run longer than it did before.
+//! A container that crashes and starts again in turns is Ready for moments. What keeps it from
+//! working is therefore told in the same words through all of it, and until it has run longer than
+//! it did before.
 
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ use crate::{
     observed::{PodFacts, PodProblem, Termination},
 };
 
-/// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it cannot be scheduled, for one.
+/// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it
+/// cannot be scheduled, for one.
 const TIME_TO_START: Duration = Duration::from_secs(5);
 /// How long a container may run before it listens, without a word.
 const TIME_TO_LISTEN: Duration = Duration::from_secs(20);
@@ -62,7 +65,8 @@ fn last_termination(status: &Value) -> Option<Termination> {
     })
 }
 
-/// What keeps a pod from working, as far as its status tells; the same words for the same cause, whatever the kubelet's back-off.
+/// What keeps a pod from working, as far as its status tells; the same words for the same cause,
+/// whatever the kubelet's back-off.
 fn problem(live: &Value) -> Option<PodProblem> {
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let mut containers = statuses
@@ -84,7 +88,8 @@ fn problem(live: &Value) -> Option<PodProblem> {
         .or_else(|| failed(live).map(lasting))
 }
 
-/// That a container runs, and nobody answers at the port where the kubelet looks. By far the most often it listens at localhost only.
+/// That a container runs, and nobody answers at the port where the kubelet looks. By far the most
+/// often it listens at localhost only.
 fn unreached(live: &Value, statuses: &str) -> Option<PodProblem> {
     let specs = match statuses {
         "/status/initContainerStatuses" => "/spec/initContainers",
@@ -150,8 +155,9 @@ fn waiting(status: &Value) -> Option<String> {
     }
 }
 
-/// That a container ended, until it has run again for twice as long: one that crashes some time after each start is never trusted, and
-/// one that stumbled at its start soon is. After a long run an end is no trouble of its own once the container runs again.
+/// That a container ended, until it has run again for twice as long: one that crashes some time
+/// after each start is never trusted, and one that stumbled at its start soon is. After a long run
+/// an end is no trouble of its own once the container runs again.
 fn crash(status: &Value) -> Option<PodProblem> {
     let name = text(status, "name")?;
     let ended = ended(status)?;

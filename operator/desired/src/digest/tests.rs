@@ -1,5 +1,6 @@
-//! Against objects that a real kube-apiserver (1.37) returned: `NAME.applied.json` was applied by the manager `langop-operator`, then
-//! `NAME.live.json` was read. `drift/*.json` is the Deployment after somebody else did what the file's name says.
+//! Against objects that a real kube-apiserver (1.37) returned: `NAME.applied.json` was applied by
+//! the manager `langop-operator`, then `NAME.live.json` was read. `drift/*.json` is the Deployment
+//! after somebody else did what the file's name says.
 
 use std::{fs, path::PathBuf};
 
@@ -91,7 +92,8 @@ fn every_drift_of_our_fields_is_found_and_no_other() {
         "set_image",
         "set_limit",
         "swap_volume",
-        // Another manager forced the same object: what it says in other words than the server keeps (`1024Mi`) is now its alone.
+        // Another manager forced the same object: what it says in other words than the server keeps
+        // (`1024Mi`) is now its alone.
         "taken_by_force",
     ];
     let found = |name: &&str| {
@@ -459,7 +461,8 @@ fn the_troubles_of_pods() {
     );
 }
 
-/// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so many seconds.
+/// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so
+/// many seconds.
 fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodFacts {
     let at = |second| Timestamp::from_second(second).unwrap().to_string();
     let begin = "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap();
@@ -594,7 +597,8 @@ fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
     );
 }
 
-/// As the kubelet shows a container that listens at localhost: it runs, it has started, and it is never ready.
+/// As the kubelet shows a container that listens at localhost: it runs, it has started, and it is
+/// never ready.
 #[test]
 fn a_port_that_nobody_reaches_is_the_cause() {
     let pod = |probe: &Value, ready: bool| {

@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// What came of the code, now that it is in the status; `annotated`: it got other annotations than it had. It comes before what was done
-/// with it.
+/// What came of the code, now that it is in the status; `annotated`: it got other annotations than
+/// it had. It comes before what was done with it.
 pub(super) fn all(
     agent: &LanguageAgent,
     recorded: &Recorded,
@@ -69,7 +69,8 @@ fn synthesis(event: &SynthesisEvent) -> Option<Event> {
 }
 
 fn failure(reason: Reason, message: &str) -> Event {
-    // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
+    // That nothing can be made and that nothing was made are one event to people; the condition
+    // tells them apart.
     let reason = match reason {
         Reason::ValidationFailed => reason,
         _ => Reason::SynthesisFailed,
@@ -81,8 +82,9 @@ fn failure(reason: Reason, message: &str) -> Event {
     }
 }
 
-/// What is said if stored code took over from what the status still names, by its number: that is a pin, or the end of one. Code that
-/// is activated for its instructions gets a number of its own, and is spoken of above.
+/// What is said if stored code took over from what the status still names, by its number: that is a
+/// pin, or the end of one. Code that is activated for its instructions gets a number of its own,
+/// and is spoken of above.
 fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
     if matches!(decision, Decision::Activate { .. }) {
         return None;

@@ -1,5 +1,6 @@
-//! The writes to an agent's children: the workload of the other mode ends, the children are applied, runs that cannot start any more are
-//! ended, and the code that runs gets the annotations of what is observed now.
+//! The writes to an agent's children: the workload of the other mode ends, the children are
+//! applied, runs that cannot start any more are ended, and the code that runs gets the annotations
+//! of what is observed now.
 
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::PropagationPolicy;
@@ -64,7 +65,8 @@ pub(super) async fn apply(
         ctx.priority.yield_to_writers().await;
     }
     let annotated = follow_inputs(ctx, agent, plan).await;
-    // No call is started and no answer forgotten where one of these stops: that is recorded only by a whole status.
+    // No call is started and no answer forgotten where one of these stops: that is recorded only by
+    // a whole status.
     let children = children?;
     let annotated = annotated?;
     effects.changed |= annotated;
@@ -78,7 +80,8 @@ pub(super) async fn apply(
     }
 }
 
-/// The workload of the other mode ends with its pods before ours is made, unless somebody else has the name that ours is to have.
+/// The workload of the other mode ends with its pods before ours is made, unless somebody else has
+/// the name that ours is to have.
 async fn end_other_mode(
     ctx: &Context,
     agent: &ValidatedAgent,
@@ -130,8 +133,8 @@ async fn end_superseded(
     Ok(())
 }
 
-/// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that. Whether it lacked
-/// them.
+/// Gives the code that runs the annotations of what is observed now; activated code gets the next
+/// revision by that. Whether it lacked them.
 async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,

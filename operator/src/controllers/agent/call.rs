@@ -1,4 +1,5 @@
-//! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile that started it.
+//! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile
+//! that started it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -35,7 +36,8 @@ pub(super) struct Call {
     pub(super) current: Option<Arc<Observed>>,
 }
 
-/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to ask.
+/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to
+/// ask.
 pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> bool {
     let (Some(synthesizer), Some(instructions)) = (
         ctx.synthesis.synthesizer.clone(),

@@ -1,5 +1,6 @@
-//! Fetches what a reconcile of an agent starts from: references, namesakes, its LanguageCluster and its live children. All of it from
-//! memory, but for the names of an agent that has nothing yet: those are looked up before anything is spent on it.
+//! Fetches what a reconcile of an agent starts from: references, namesakes, its LanguageCluster and
+//! its live children. All of it from memory, but for the names of an agent that has nothing yet:
+//! those are looked up before anything is spent on it.
 
 use std::sync::Arc;
 
@@ -88,7 +89,8 @@ fn is_new(observed: &ObservedAgent) -> bool {
     observed.network_policy.is_none()
 }
 
-/// The live children; of the stored code, only what the record knows, and the record then knows all of it.
+/// The live children; of the stored code, only what the record knows, and the record then knows all
+/// of it.
 pub(super) fn recognised(
     ctx: &Context,
     agent: &LanguageAgent,
@@ -155,9 +157,10 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     }
 }
 
-/// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
-/// nothing yet, before anything is spent on it; later ones are asked for before each creation. At names that it has no use for (now), only
-/// what is left of a former agent is an obstacle: somebody else may have them.
+/// What keeps the agent from its children's names, if anything. Names that the index does not know
+/// are asked for only of an agent that has nothing yet, before anything is spent on it; later ones
+/// are asked for before each creation. At names that it has no use for (now), only what is left of
+/// a former agent is an obstacle: somebody else may have them.
 async fn names_are_free(
     ctx: &Context,
     owner: &Owner,
@@ -188,7 +191,8 @@ async fn names_are_free(
     }
 }
 
-/// Whether the agent may write that kind of child. Where its code decides on the mode, what it has decided so far is there.
+/// Whether the agent may write that kind of child. Where its code decides on the mode, what it has
+/// decided so far is there.
 fn is_used(kind: ChildKind, context: &AgentContext<'_>) -> bool {
     let spec = &context.agent.spec;
     let by_schedule = spec.schedule.as_ref().map(|_| ExecutionMode::Scheduled);

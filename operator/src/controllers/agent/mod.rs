@@ -1,5 +1,6 @@
-//! LanguageAgent: instructions become code, code becomes a workload. Code is made outside the reconcile (see
-//! [`crate::synthesis::calls`]): one reconcile records the attempt and starts the call, a later one stores the answer.
+//! LanguageAgent: instructions become code, code becomes a workload. Code is made outside the
+//! reconcile (see [`crate::synthesis::calls`]): one reconcile records the attempt and starts the
+//! call, a later one stores the answer.
 
 mod announce;
 mod apply;

@@ -1,4 +1,5 @@
-//! The decision on an agent's code: the table of [`langop_desired::agent::decide`], within what this process knows of its calls.
+//! The decision on an agent's code: the table of [`langop_desired::agent::decide`], within what
+//! this process knows of its calls.
 
 use std::sync::Arc;
 
@@ -87,7 +88,8 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
     }
 }
 
-/// The operator itself has no synthesizer. Said once; only a restart with another setting changes it.
+/// The operator itself has no synthesizer. Said once; only a restart with another setting changes
+/// it.
 fn disabled(
     ctx: &Context,
     agent: &ValidatedAgent,

@@ -1,4 +1,5 @@
-//! Takes in the answer of a call that has ended: the code is stored, or why there is none is recorded.
+//! Takes in the answer of a call that has ended: the code is stored, or why there is none is
+//! recorded.
 
 use langop_api::{LanguageAgent, agent::SynthesisInfo, condition::Reason, names::annotations};
 use langop_desired::{
@@ -33,7 +34,8 @@ pub(super) struct Recorded {
     pub(super) observed: ObservedAgent,
     pub(super) in_flight: Option<InFlight>,
     pub(super) event: Option<SynthesisEvent>,
-    /// The code is there and cannot be stored: how the agent stands by that. The answer is kept, and what runs goes on.
+    /// The code is there and cannot be stored: how the agent stands by that. The answer is kept,
+    /// and what runs goes on.
     pub(super) refused: Option<Summary>,
 }
 
@@ -91,9 +93,9 @@ impl Taken {
     }
 }
 
-/// Stores the code of an answer that is still wanted, or records why there is none. The answer itself is kept until that is in the
-/// status: a reconcile that is interrupted is repeated with it. The one look at the calls in a reconcile: an answer that comes during it
-/// waits for the next.
+/// Stores the code of an answer that is still wanted, or records why there is none. The answer
+/// itself is kept until that is in the status: a reconcile that is interrupted is repeated with it.
+/// The one look at the calls in a reconcile: an answer that comes during it waits for the next.
 pub(super) async fn record_answer(
     ctx: &Context,
     object: &LanguageAgent,
@@ -111,7 +113,8 @@ pub(super) async fn record_answer(
     })
 }
 
-/// The stored code that the record knows. Where it knows of code that the index does not have, the API server is asked.
+/// The stored code that the record knows. Where it knows of code that the index does not have, the
+/// API server is asked.
 async fn known_code(
     ctx: &Context,
     object: &LanguageAgent,
@@ -183,7 +186,8 @@ fn failure(info: &SynthesisInfo, failed: Failed) -> Taken {
     Taken::with(info, SynthesisEvent::Failed(failed))
 }
 
-/// Stores new code as the next revision. Code that is stored already is made the newest. Gives the hash of its content, and its number.
+/// Stores new code as the next revision. Code that is stored already is made the newest. Gives the
+/// hash of its content, and its number.
 async fn store(
     ctx: &Context,
     agent: &ValidatedAgent,

@@ -136,7 +136,8 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
     }
 }
 
-/// Of an attempt that is under way, failed or due. What went wrong last stays told while it is tried again.
+/// Of an attempt that is under way, failed or due. What went wrong last stays told while it is
+/// tried again.
 pub(super) fn of_attempt(input: &StatusInput<'_>) -> (Reason, String) {
     let last = input.info.last_failure_reason.as_deref();
     let Some(reason) = Reason::ALL
@@ -202,7 +203,8 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
     (Reason::RevisionNotFound, message)
 }
 
-/// Present exactly when there is code that could be stale. Of a workload that stays as it is, nothing new is known.
+/// Present exactly when there is code that could be stale. Of a workload that stays as it is,
+/// nothing new is known.
 pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
     let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
         if input.report.action == WorkloadAction::Keep {

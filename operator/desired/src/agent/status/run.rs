@@ -1,6 +1,9 @@
-//! Progress of a running Job: a pod that cannot start is reported exactly like one of a Deployment, and a run that takes so long that others are skipped is reported as that. How runs ended is counted elsewhere (see [`crate::agent::executions`]).
+//! Progress of a running Job: a pod that cannot start is reported exactly like one of a Deployment,
+//! and a run that takes so long that others are skipped is reported as that. How runs ended is
+//! counted elsewhere (see [`crate::agent::executions`]).
 //!
-//! A reported problem stays reported until the run makes progress, so that a crash loop does not flap the conditions.
+//! A reported problem stays reported until the run makes progress, so that a crash loop does not
+//! flap the conditions.
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::{Reason, types};
@@ -15,7 +18,8 @@ use crate::{
     observed::Observed,
 };
 
-/// What keeps a running Job from making progress, if anything, else that it keeps others from being created; of several, the first by name.
+/// What keeps a running Job from making progress, if anything, else that it keeps others from being
+/// created; of several, the first by name.
 pub(super) fn problem(input: &StatusInput<'_>) -> Option<Summary> {
     let observed = input.observed;
     under_way(observed)

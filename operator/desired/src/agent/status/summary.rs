@@ -1,5 +1,5 @@
-//! How an agent is doing, from which Ready, Reconciling and Stalled follow. What a person must correct comes first, then the code, then
-//! the workload.
+//! How an agent is doing, from which Ready, Reconciling and Stalled follow. What a person must
+//! correct comes first, then the code, then the workload.
 
 use langop_api::condition::Reason;
 
@@ -133,7 +133,8 @@ fn of_cron_job(input: &StatusInput<'_>) -> Summary {
 fn of_deployment(input: &StatusInput<'_>) -> Summary {
     let problems = PodProblems::of(&input.observed.pods, input.now);
     match conditions::rollout(input.observed.deployment_facts(), problems) {
-        // One message for all stages of a rollout that names no trouble: each other one would be a write.
+        // One message for all stages of a rollout that names no trouble: each other one would be a
+        // write.
         Summary::Progressing(reason, message)
             if message != conditions::PAUSED
                 && !problems

@@ -658,7 +658,8 @@ fn where_two_checks_answer_the_earlier_wins() {
     world.patch(&json!({"instructions": null}));
     assert_eq!(world.decide(), Decision::NothingToRun);
 
-    // A call in flight, before a pause; a pause, before missing references; those, before the annotation.
+    // A call in flight, before a pause; a pause, before missing references; those, before the
+    // annotation.
     let mut world = World::of(SERVICE_TOOL);
     fail(&mut world, Reason::SynthesisFailed, 1);
     world.in_flight = Some(InFlight::of(&world.validated()));

@@ -1,4 +1,5 @@
-//! Which stored code counts: what the operator recorded, what its open attempt stored, and once what was there before there was a record.
+//! Which stored code counts: what the operator recorded, what its open attempt stored, and once
+//! what was there before there was a record.
 
 use langop_api::{agent::StoredRevision, names::annotations};
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! Agents from YAML through the real validate → decide → build → status, and the code that they run through the real store format.
+//! Agents from YAML through the real validate → decide → build → status, and the code that they run
+//! through the real store format.
 
 mod build;
 mod claim;

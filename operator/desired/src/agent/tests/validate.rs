@@ -217,7 +217,8 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             denied
         );
         assert_eq!(open - rules(&world), if denied { 2 } else { 0 });
-        // Of a cluster that cannot be read nobody knows what pods may ask for: what runs goes on, and nothing new is written.
+        // Of a cluster that cannot be read nobody knows what pods may ask for: what runs goes on,
+        // and nothing new is written.
         let written = usize::from(agent_egress.is_some());
         assert_eq!(built.children.deployments.len(), written);
         assert_eq!(built.report.fault.is_none(), agent_egress.is_some());
