@@ -20,7 +20,7 @@ use langop_desired::{
     agent::{ObservedAgent, status::interrupted},
     client::{self, Usable},
     cluster,
-    conditions::Standing,
+    conditions::Summary,
     model, persona,
     settings::Settings,
     tool,
@@ -132,7 +132,7 @@ fn with(mut object: Value, status: impl Serialize) -> Value {
 }
 
 /// The object with the status that the operator writes where it stands so.
-fn standing_so(kind: &str, standing: Standing) -> Value {
+fn status_with(kind: &str, summary: Summary) -> Value {
     let sent = object(kind);
     let (settings, now, rollout) = (
         Settings::default(),
@@ -145,7 +145,7 @@ fn standing_so(kind: &str, standing: Standing) -> Value {
             let before = agent.status.unwrap_or_default();
             with(
                 sent,
-                interrupted(&before, 3, standing, &ObservedAgent::default(), now),
+                interrupted(&before, 3, summary, &ObservedAgent::default(), now),
             )
         }
         "LanguageClient" => {
@@ -155,7 +155,7 @@ fn standing_so(kind: &str, standing: Standing) -> Value {
                 client::status(
                     &client,
                     &Usable::default(),
-                    Err(standing),
+                    Err(summary),
                     rollout,
                     &settings,
                     now,
@@ -166,21 +166,21 @@ fn standing_so(kind: &str, standing: Standing) -> Value {
             let cluster: LanguageCluster = serde_json::from_value(sent.clone()).unwrap();
             with(
                 sent,
-                cluster::status(&cluster, Err(standing), None, None, now),
+                cluster::status(&cluster, Err(summary), None, None, now),
             )
         }
         "LanguageModel" => {
             let model: LanguageModel = serde_json::from_value(sent.clone()).unwrap();
             with(
                 sent,
-                model::status(&model, Err(standing), None, rollout, &settings, now),
+                model::status(&model, Err(summary), None, rollout, &settings, now),
             )
         }
         "LanguageTool" => {
             let tool: LanguageTool = serde_json::from_value(sent.clone()).unwrap();
             with(
                 sent,
-                tool::status(&tool, Err(standing), None, rollout, &settings, now),
+                tool::status(&tool, Err(summary), None, rollout, &settings, now),
             )
         }
         other => panic!("{other} has no standing"),
@@ -198,39 +198,39 @@ fn check(object: &Value, by_kstatus: Kstatus, by_argo: &str, says: &str) {
 fn each_standing_is_read_as_it_is_meant() {
     let text = || "why".to_owned();
     for kind in STANDING {
-        for (standing, by_kstatus, by_argo, says) in [
+        for (summary, by_kstatus, by_argo, says) in [
             (
-                Standing::Ready(Reason::AsDesired, text()),
+                Summary::Ready(Reason::AsDesired, text()),
                 Kstatus::Current,
                 "Healthy",
                 "AsDesired: why",
             ),
             (
-                Standing::Progressing(Reason::RolloutInProgress, text()),
+                Summary::Progressing(Reason::RolloutInProgress, text()),
                 Kstatus::InProgress,
                 "Progressing",
                 "RolloutInProgress: why",
             ),
             (
-                Standing::Stalled(Reason::InvalidSpec, text()),
+                Summary::Stalled(Reason::InvalidSpec, text()),
                 Kstatus::Failed,
                 "Degraded",
                 "InvalidSpec: why",
             ),
             // Tried again by itself: whoever waits shall go on waiting.
             (
-                Standing::Failed(Reason::ApplyFailed, text()),
+                Summary::Failed(Reason::ApplyFailed, text()),
                 Kstatus::InProgress,
                 "Progressing",
                 "ApplyFailed: why",
             ),
         ] {
-            check(&standing_so(kind, standing), by_kstatus, by_argo, says);
+            check(&status_with(kind, summary), by_kstatus, by_argo, says);
         }
     }
-    let suspended = Standing::Ready(Reason::Suspended, text());
+    let suspended = Summary::Ready(Reason::Suspended, text());
     check(
-        &standing_so("LanguageAgent", suspended),
+        &status_with("LanguageAgent", suspended),
         Kstatus::Current,
         "Suspended",
         "Suspended: why",
@@ -261,11 +261,11 @@ fn a_persona_is_read_by_what_happened_to_it() {
 #[test]
 fn the_status_of_an_older_generation_counts_for_nothing() {
     for kind in STANDING {
-        for standing in [
-            Standing::Ready(Reason::AsDesired, String::new()),
-            Standing::Stalled(Reason::InvalidSpec, String::new()),
+        for summary in [
+            Summary::Ready(Reason::AsDesired, String::new()),
+            Summary::Stalled(Reason::InvalidSpec, String::new()),
         ] {
-            let mut edited = standing_so(kind, standing);
+            let mut edited = status_with(kind, summary);
             edited["metadata"]["generation"] = json!(4);
             check(&edited, Kstatus::InProgress, "Progressing", "generation");
         }

@@ -1,7 +1,9 @@
-//! No crate has an import circle: no module that reaches itself through the modules it names. Read from the sources, tests left out.
+//! No crate has an import circle: no module that reaches itself through the modules it names. Read
+//! from the sources, tests left out.
 //!
-//! A module depends on each module that its paths name: `crate::`, `super::`, `self::` and those of its own children, in `use`, in
-//! code and in macros. A parent that only declares a child does not depend on it.
+//! A module depends on each module that its paths name: `crate::`, `super::`, `self::` and those of
+//! its own children, in `use`, in code and in macros. A parent that only declares a child does not
+//! depend on it.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +26,8 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Circles still to be opened: the root file of a crate, and how many modules each of its circles has, the largest first.
+/// Circles still to be opened: the root file of a crate, and how many modules each of its circles
+/// has, the largest first.
 const STILL: &[(&str, &[usize])] = &[
     ("proto/src/lib.rs", &[2, 2]),
     ("synthesizer/dsl/src/lib.rs", &[5, 4]),
@@ -96,7 +99,8 @@ fn a_circle_is_found_in_uses_in_code_and_in_macros() {
     assert_eq!(circles_in(child), [2], "a parent and its child");
 }
 
-/// Name and file of every library and program of the workspace, the name being the file's within the project.
+/// Name and file of every library and program of the workspace, the name being the file's within
+/// the project.
 fn roots() -> Vec<(String, PathBuf)> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--locked", "--offline"])

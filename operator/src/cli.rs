@@ -1,5 +1,5 @@
-//! The command line as typed: flags, their environment variables and defaults. What they mean together is checked in
-//! [`crate::settings`].
+//! The command line as typed: flags, their environment variables and defaults. What they mean
+//! together is checked in [`crate::settings`].
 
 use std::net::SocketAddr;
 
@@ -28,12 +28,14 @@ pub enum Command {
 /// Settings of `run`; each flag has one environment variable.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the synthesizer is, as http://HOST:PORT or https://HOST:PORT; without it synthesis is disabled. A HOST of the form
-    /// NAME.NAMESPACE.svc is a Service, whose ready endpoints are asked each for its own requests, so that their caches are as one
+    /// Where the synthesizer is, as http://HOST:PORT or https://HOST:PORT; without it synthesis is
+    /// disabled. A HOST of the form NAME.NAMESPACE.svc is a Service, whose ready endpoints are
+    /// asked each for its own requests, so that their caches are as one
     #[arg(long, env = "LANGOP_SYNTHESIZER_ENDPOINT", value_name = "URL")]
     pub synthesizer_endpoint: Option<String>,
-    /// Whether such a Service is asked at the addresses of its ready pods, or at its own. Its own is right where a service mesh refuses what
-    /// does not go through it (Istio STRICT); answers are then cached by each replica for itself
+    /// Whether such a Service is asked at the addresses of its ready pods, or at its own. Its own
+    /// is right where a service mesh refuses what does not go through it (Istio STRICT); answers
+    /// are then cached by each replica for itself
     #[arg(
         long,
         env = "LANGOP_SYNTHESIZER_TARGET",
@@ -41,7 +43,8 @@ pub struct RunArgs {
         value_name = "TARGET"
     )]
     pub synthesizer_target: SynthesizerTarget,
-    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
+    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for
+    /// https
     #[arg(long, env = tls::CA, value_name = "FILE")]
     pub synthesizer_ca: Option<String>,
     /// PEM file with the operator's own certificate for the synthesizer
@@ -59,7 +62,8 @@ pub struct RunArgs {
     /// Send that token without TLS beyond loopback, where whoever is on the way reads it
     #[arg(long, env = tls::ALLOW_PLAINTEXT)]
     pub synthesizer_allow_plaintext: bool,
-    /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters; without it everywhere
+    /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters;
+    /// without it everywhere
     #[arg(
         long,
         env = "LANGOP_NAMESPACES",
@@ -67,7 +71,8 @@ pub struct RunArgs {
         value_name = "NAMES"
     )]
     pub namespaces: Vec<String>,
-    /// The namespace the operator itself runs in: its Lease is there, and no LanguageCluster may use it
+    /// The namespace the operator itself runs in: its Lease is there, and no LanguageCluster may
+    /// use it
     #[arg(
         long,
         env = "LANGOP_NAMESPACE",
@@ -83,10 +88,12 @@ pub struct RunArgs {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// Whether several operators agree on one by a Lease; false only where there is never more than one
+    /// Whether several operators agree on one by a Lease; false only where there is never more than
+    /// one
     #[arg(long, env = "LANGOP_LEADER_ELECT", default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub leader_elect: bool,
-    /// Name of this process in the Lease and in events; the host's name and the process id when absent
+    /// Name of this process in the Lease and in events; the host's name and the process id when
+    /// absent
     #[arg(long, env = "LANGOP_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
     /// Pause after a first failed synthesis; it doubles with each failure
@@ -118,15 +125,16 @@ pub struct RunArgs {
     /// Image of model proxies that name none
     #[arg(long, env = "LANGOP_MODEL_PROXY_IMAGE", value_name = "IMAGE")]
     pub model_proxy_image: Option<String>,
-    /// Seconds that an agent's new pod must run before the old one ends, so that code which fails at its start ends nothing
+    /// Seconds that an agent's new pod must run before the old one ends, so that code which fails
+    /// at its start ends nothing
     #[arg(long, env = "LANGOP_MIN_READY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=300), value_name = "SECONDS")]
     pub min_ready_seconds: u16,
-    /// Time zone (IANA name, for example UTC or Europe/Berlin) of schedules that name none, where the LanguageCluster names none either; without
-    /// it that of kube-controller-manager
+    /// Time zone (IANA name, for example UTC or Europe/Berlin) of schedules that name none, where
+    /// the LanguageCluster names none either; without it that of kube-controller-manager
     #[arg(long, env = "LANGOP_TIME_ZONE", value_name = "ZONE")]
     pub time_zone: Option<String>,
-    /// How long a run of a scheduled agent may take where neither its spec nor its code says so, for example 90m, or `none` for ever. Other runs
-    /// wait for its end
+    /// How long a run of a scheduled agent may take where neither its spec nor its code says so,
+    /// for example 90m, or `none` for ever. Other runs wait for its end
     #[arg(
         long,
         env = "LANGOP_RUN_TIMEOUT",
@@ -150,8 +158,8 @@ pub struct RunArgs {
         value_name = "FAMILY"
     )]
     pub pod_ip_family: IpFamily,
-    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0` leaves out; all private ranges when
-    /// absent
+    /// Ranges of pods, Services and nodes (comma list) that an egress rule of `0.0.0.0/0` or `::/0`
+    /// leaves out; all private ranges when absent
     #[arg(
         long,
         env = "LANGOP_CLUSTER_CIDRS",
@@ -159,8 +167,9 @@ pub struct RunArgs {
         value_name = "CIDRS"
     )]
     pub cluster_cidrs: Vec<String>,
-    /// Keys of labels (comma list) that agents may give their pods by podLabels: whole keys, or prefixes that end in `/`. Name none that a
-    /// policy, a Service, a mesh or an identity webhook selects by
+    /// Keys of labels (comma list) that agents may give their pods by podLabels: whole keys, or
+    /// prefixes that end in `/`. Name none that a policy, a Service, a mesh or an identity webhook
+    /// selects by
     #[arg(
         long,
         env = "LANGOP_POD_LABEL_PREFIXES",
@@ -169,13 +178,16 @@ pub struct RunArgs {
         value_name = "KEYS"
     )]
     pub pod_label_prefixes: Vec<String>,
-    /// Whether pods have a user namespace of their own (hostUsers: false); needs nodes that have them
+    /// Whether pods have a user namespace of their own (hostUsers: false); needs nodes that have
+    /// them
     #[arg(long, env = "LANGOP_USER_NAMESPACES", default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub user_namespaces: bool,
-    /// Most memory, in MiB, that the objects of one namespace may take in the operator; what is over it is told so, and keeps running
+    /// Most memory, in MiB, that the objects of one namespace may take in the operator; what is
+    /// over it is told so, and keeps running
     #[arg(long, env = "LANGOP_NAMESPACE_MEBIBYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "MIB")]
     pub namespace_mebibytes: u32,
-    /// Ranges (comma list) that no tenant's egress rule may name, beside link-local ones and the clouds' metadata services
+    /// Ranges (comma list) that no tenant's egress rule may name, beside link-local ones and the
+    /// clouds' metadata services
     #[arg(
         long,
         env = "LANGOP_NEVER_CIDRS",
@@ -192,7 +204,8 @@ pub struct RunArgs {
         value_name = "Deny|Allow"
     )]
     pub default_egress: DefaultEgress,
-    /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the operator's own
+    /// Namespaces (comma list) that no LanguageCluster may use, beside default, kube-* and the
+    /// operator's own
     #[arg(
         long,
         env = "LANGOP_REFUSED_NAMESPACES",
@@ -257,7 +270,8 @@ pub struct RunArgs {
         value_name = "LABELS"
     )]
     pub dns_pod_labels: Vec<String>,
-    /// Addresses of the DNS servers (comma list), where those are no pods: `NodeLocal DNSCache`, or a cloud's own
+    /// Addresses of the DNS servers (comma list), where those are no pods: `NodeLocal DNSCache`, or
+    /// a cloud's own
     #[arg(
         long,
         env = "LANGOP_DNS_CIDRS",
@@ -343,7 +357,7 @@ pub enum IpFamily {
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
-    let bad = || format!("'{text}' is no duration: write for example 500ms, 30s, 2m or 1h30m");
+    let bad = || format!("invalid duration '{text}': write for example 500ms, 30s, 2m or 1h30m");
     let duration: SignedDuration = text.parse().map_err(|_| bad())?;
     if duration.is_positive() {
         Ok(duration)

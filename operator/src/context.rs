@@ -65,7 +65,8 @@ impl Context {
     }
 }
 
-/// The time in statuses: whole seconds, as `metav1.Time` has it, so that what is read back equals what was written.
+/// The time in statuses: whole seconds, as `metav1.Time` has it, so that what is read back equals
+/// what was written.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }

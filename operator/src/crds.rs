@@ -1,4 +1,5 @@
-//! The CustomResourceDefinitions as YAML: what `langop-operator crds` prints and deploy/crds.yaml holds.
+//! The CustomResourceDefinitions as YAML: what `langop-operator crds` prints and deploy/crds.yaml
+//! holds.
 
 use serde_json::Value;
 

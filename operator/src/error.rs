@@ -1,11 +1,13 @@
-//! Why a reconcile did not get to its end, and what follows from each reason. The one place that reads `kube::Error`.
+//! Why a reconcile did not get to its end, and what follows from each reason. The one place that
+//! reads `kube::Error`.
 
 use kube::runtime::watcher;
-use langop_desired::conditions::{Invalid, Standing};
+use langop_desired::conditions::{Invalid, Summary};
 
-/// Why a reconcile failed. None of these touch conditions at once: they say nothing about the resource, only that the API server could
-/// not be asked or told; the reconcile is tried again with growing pauses, and told of in conditions when that takes too long. A child that is *refused* is no failure of the
-/// reconcile but an outcome, see [`Refusal`].
+/// Why a reconcile failed. None of these touch conditions at once: they say nothing about the
+/// resource, only that the API server could not be asked or told; the reconcile is tried again with
+/// growing pauses, and told of in conditions when that takes too long. A child that is *refused* is
+/// no failure of the reconcile but an outcome, see [`Refusal`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("cannot {act}")]
@@ -27,7 +29,7 @@ pub(crate) enum ReconcileError {
     #[error("the status of {kind} {name} is not the one that was looked at")]
     Overtaken { kind: &'static str, name: String },
     /// Between our look and our write.
-    #[error("{0} was changed by others meanwhile")]
+    #[error("{0} was changed by another client in the meantime")]
     Changed(String),
     #[error("it took longer than {0:?}")]
     TimedOut(std::time::Duration),
@@ -37,7 +39,7 @@ pub(crate) enum ReconcileError {
 
 impl ReconcileError {
     /// For people: in the API server's words where it gave any, else with all causes.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let message = match self {
             Self::Api { act, source } => match &**source {
                 kube::Error::Api(status) => format!("cannot {act}: {}", status.message),
@@ -68,14 +70,14 @@ impl ReconcileError {
 #[derive(Debug)]
 pub(crate) enum Stopped {
     /// The object cannot be carried out as things are; its status says so.
-    Blocked(Standing),
+    Blocked(Summary),
     /// The API server could not be asked or told; the reconcile is tried again.
     Failed(ReconcileError),
 }
 
-impl From<Standing> for Stopped {
-    fn from(standing: Standing) -> Self {
-        Self::Blocked(standing)
+impl From<Summary> for Stopped {
+    fn from(summary: Summary) -> Self {
+        Self::Blocked(summary)
     }
 }
 
@@ -102,7 +104,8 @@ pub(crate) enum Class {
     Refused(Refusal),
     /// It is gone.
     Gone,
-    /// Try again. Conflicts are of these: another has its name by now, or was faster; either way the next look at the store tells.
+    /// Try again. Conflicts are of these: another has its name by now, or was faster; either way
+    /// the next look at the store tells.
     Transient,
 }
 
@@ -113,8 +116,9 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     };
     if status.is_not_found() {
         Class::Gone
-    } else if is_of_uid(status) {
-        // A conflict by another name: the object that we looked at is gone, and another has its name.
+    } else if is_about_uid(status) {
+        // A conflict by another name: the object that we looked at is gone, and another has its
+        // name.
         Class::Transient
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
         Class::Refused(Refusal(bounded(&status.message)))
@@ -123,8 +127,9 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     }
 }
 
-/// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of another object.
-fn is_of_uid(status: &kube::core::Status) -> bool {
+/// Whether the refusal is about `metadata.uid`, which the API server calls immutable where it is of
+/// another object.
+fn is_about_uid(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .into_iter()
@@ -142,15 +147,15 @@ pub(crate) fn watch_interrupted(watch: &str, error: &watcher::Error) {
 }
 
 /// Longest message taken over from elsewhere, in bytes: conditions and events are for people.
-const LONGEST: usize = 900;
+const MAX_MESSAGE: usize = 900;
 
 /// Cleaned, and cut at a character's boundary.
 pub(crate) fn bounded(message: &str) -> String {
     let message = langop_dsl::clean(message);
-    if message.len() <= LONGEST {
+    if message.len() <= MAX_MESSAGE {
         return message;
     }
-    let end = (0..=LONGEST)
+    let end = (0..=MAX_MESSAGE)
         .rev()
         .find(|end| message.is_char_boundary(*end))
         .unwrap_or_default();
@@ -200,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_stale_uid_is_a_conflict_and_no_refusal() {
-        // As kube-apiserver 1.37 answers an apply with the uid of an object that is gone, where another has its name.
+        // As kube-apiserver 1.37 answers an apply with the uid of an object that is gone, where
+        // another has its name.
         let of_field = |field: &str| {
             let cause = serde_json::json!({
                 "reason": "FieldValueInvalid", "field": field,
@@ -221,9 +227,9 @@ mod tests {
     #[test]
     fn what_fails_is_told_in_the_servers_words() {
         let failed = ReconcileError::api("apply Deployment n/a", api_error(500, "InternalError"));
-        assert_eq!(failed.told(), "cannot apply Deployment n/a: why");
+        assert_eq!(failed.message(), "cannot apply Deployment n/a: why");
         assert_eq!(
-            ReconcileError::TimedOut(std::time::Duration::from_secs(3)).told(),
+            ReconcileError::TimedOut(std::time::Duration::from_secs(3)).message(),
             "it took longer than 3s"
         );
     }
@@ -233,6 +239,6 @@ mod tests {
         assert_eq!(bounded("short"), "short");
         assert_eq!(bounded("a\u{1b}[2Jb\n"), "a [2Jb ");
         let cut = bounded(&"ä".repeat(1000));
-        assert!(cut.len() <= LONGEST + 3 && cut.ends_with('…'));
+        assert!(cut.len() <= MAX_MESSAGE + 3 && cut.ends_with('…'));
     }
 }

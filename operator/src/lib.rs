@@ -1,8 +1,11 @@
-//! The operator's I/O: watches, applies, status, events, the synthesizer's client, leadership, health and metrics.
+//! The operator's I/O: watches, applies, status, events, the synthesizer's client, leadership,
+//! health and metrics.
 //!
-//! What should exist is decided in `langop-desired`; this crate fetches what that needs and writes what it says. It must never
-//! talk to an LLM (invariant 1) nor read a Secret (invariant 6), and a reconcile with nothing to do writes nothing (invariant 3).
-//! Reading order: `cli` → `operator` (wiring) → `watch` → `index`/`objects` → `triggers` → `runner` → `controllers`.
+//! What should exist is decided in `langop-desired`; this crate fetches what that needs and writes
+//! what it says. It must never talk to an LLM (invariant 1) nor read a Secret (invariant 6), and a
+//! reconcile with nothing to do writes nothing (invariant 3). Reading order: `cli` →
+//! `run::operator` (wiring) → `watch` → `cache` → `run::runner` → `controllers` → `write`,
+//! `synthesis`.
 
 pub mod cli;
 pub mod crds;
@@ -21,7 +24,8 @@ mod write;
 use anyhow::Context as _;
 use cli::{Cli, Command};
 
-/// Does what the command line says, and returns when that is done: for `run`, after a signal or the loss of leadership.
+/// Does what the command line says, and returns when that is done: for `run`, after a signal or the
+/// loss of leadership.
 ///
 /// # Errors
 /// If a setting is wrong, the API server cannot be reached at the start, or leadership is lost.

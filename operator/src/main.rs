@@ -1,12 +1,13 @@
-//! The binary: installs the process-wide TLS provider, starts the runtime and turns the result into an exit code. Everything
-//! else is in the library.
+//! The binary: installs the process-wide TLS provider, starts the runtime and turns the result into
+//! an exit code. Everything else is in the library.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use langop_operator::cli::Cli;
 
-/// A quarter of the CPU of a bring-up was glibc's malloc, and it keeps what the lists of a start took.
+/// A quarter of the CPU of a bring-up was glibc's malloc, and it keeps what the lists of a start
+/// took.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

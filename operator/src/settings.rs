@@ -1,5 +1,5 @@
-//! Settings as the operator uses them: made once from the command line, every value checked, with an error that says what to
-//! write instead.
+//! Settings as the operator uses them: made once from the command line, every value checked, with
+//! an error that says what to write instead.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -51,7 +51,8 @@ pub struct Settings {
 pub struct SynthesizerSettings {
     /// `http` or `https`, host and port.
     pub url: http::Uri,
-    /// The Service whose pods are spoken to, if the URL's host names one and its own address is not to be used.
+    /// The Service whose pods are spoken to, if the URL's host names one and its own address is not
+    /// to be used.
     pub service: Option<ServiceName>,
     /// Whom to trust, and who the operator is.
     pub credentials: Credentials,
@@ -100,14 +101,14 @@ pub enum SettingsError {
     )]
     RunTimeout(String),
     /// A label of the DNS servers.
-    #[error("'{0}' is no label: write KEY=VALUE, for example k8s-app=kube-dns")]
+    #[error("invalid label '{0}': write KEY=VALUE, for example k8s-app=kube-dns")]
     Label(String),
     /// A port of the DNS servers.
     #[error("LANGOP_DNS_PORTS '{0}' cannot be used: write PORT/PROTOCOL, for example 53/UDP")]
     Port(String),
     /// A namespace's name.
     #[error(
-        "'{0}' is no name of a namespace: lower-case letters, digits and '-', at most 63 characters"
+        "invalid namespace name '{0}': write lower-case letters, digits and '-', at most 63 characters"
     )]
     Namespace(String),
     /// A range of addresses.
@@ -298,7 +299,8 @@ fn synthesizer(url: &str, args: &RunArgs) -> Result<SynthesizerSettings, Setting
     })
 }
 
-/// The Service that a host names, written as `NAME.NAMESPACE.svc`, with or without the cluster's domain.
+/// The Service that a host names, written as `NAME.NAMESPACE.svc`, with or without the cluster's
+/// domain.
 fn service(host: &str, domain: &str) -> Option<ServiceName> {
     let host = host.trim_end_matches('.');
     let short = host.strip_suffix(&format!(".{domain}")).unwrap_or(host);

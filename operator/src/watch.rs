@@ -1,7 +1,8 @@
 //! Feeds the cache from watches, one for each kind and namespace.
 //!
-//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing; what was there before it began and is not
-//! in it is gone. What we wrote ourselves meanwhile may be too new for it.
+//! A list that comes again (after a lost connection) is merged: what it repeats changes nothing;
+//! what was there before it began and is not in it is gone. What we wrote ourselves meanwhile may
+//! be too new for it.
 
 use std::{collections::HashMap, pin::pin, sync::Arc};
 
@@ -34,15 +35,15 @@ use crate::{
 };
 
 /// The namespaces to watch one by one; a single `None` is everywhere.
-fn places(scope: &Scope) -> Vec<Option<String>> {
+fn watch_scopes(scope: &Scope) -> Vec<Option<String>> {
     match scope {
         Scope::Cluster => vec![None],
         Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
     }
 }
 
-fn name(kind: &str, place: Option<&str>) -> String {
-    place.map_or_else(
+fn name(kind: &str, scope: Option<&str>) -> String {
+    scope.map_or_else(
         || kind.to_owned(),
         |namespace| format!("{kind} in {namespace}"),
     )
@@ -57,17 +58,18 @@ pub(crate) fn names(scope: &Scope) -> Vec<String> {
         .map(|kind| kind.as_str().to_owned())
         .chain(child::watched(scope).iter().map(|kind| child::name(*kind)))
         .collect();
-    let each = |place: Option<String>| {
+    let each = |scope: Option<String>| {
         kinds
             .iter()
-            .map(move |kind| name(kind, place.as_deref()))
+            .map(move |kind| name(kind, scope.as_deref()))
             .collect::<Vec<_>>()
     };
-    places(scope).into_iter().flat_map(each).collect()
+    watch_scopes(scope).into_iter().flat_map(each).collect()
 }
 
-/// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until it is reduced: of the usual 500 at a
-/// time, those of a start are most of the memory that is ever used.
+/// Objects of one answer to a list. All kinds are listed at once, and an answer is held whole until
+/// it is reduced: of the usual 500 at a time, those of a start are most of the memory that is ever
+/// used.
 const PAGE: u32 = 100;
 
 /// The same of tools, each of which may have as much as the API server takes.
@@ -80,33 +82,33 @@ fn config() -> watcher::Config {
 /// Starts all watches. They end when the set is dropped.
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    for place in places(&ctx.settings.scope) {
+    for scope in watch_scopes(&ctx.settings.scope) {
         tasks.spawn(own::<LanguageAgent>(
             ctx.clone(),
-            api(&ctx.client, place.as_deref()),
-            place.clone(),
+            api(&ctx.client, scope.as_deref()),
+            scope.clone(),
         ));
         tasks.spawn(own::<LanguageClient>(
             ctx.clone(),
-            api(&ctx.client, place.as_deref()),
-            place.clone(),
+            api(&ctx.client, scope.as_deref()),
+            scope.clone(),
         ));
         tasks.spawn(own::<LanguageModel>(
             ctx.clone(),
-            api(&ctx.client, place.as_deref()),
-            place.clone(),
+            api(&ctx.client, scope.as_deref()),
+            scope.clone(),
         ));
         tasks.spawn(own::<LanguagePersona>(
             ctx.clone(),
-            api(&ctx.client, place.as_deref()),
-            place.clone(),
+            api(&ctx.client, scope.as_deref()),
+            scope.clone(),
         ));
         tasks.spawn(own::<LanguageTool>(
             ctx.clone(),
-            api(&ctx.client, place.as_deref()),
-            place.clone(),
+            api(&ctx.client, scope.as_deref()),
+            scope.clone(),
         ));
-        if place.is_none() {
+        if scope.is_none() {
             tasks.spawn(own::<LanguageCluster>(
                 ctx.clone(),
                 Api::all(ctx.client.clone()),
@@ -114,24 +116,24 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             ));
         }
         for kind in child::watched(&ctx.settings.scope) {
-            tasks.spawn(children(ctx.clone(), *kind, place.clone()));
+            tasks.spawn(children(ctx.clone(), *kind, scope.clone()));
         }
     }
     tasks
 }
 
-fn api<K>(client: &Client, place: Option<&str>) -> Api<Guard<K>>
+fn api<K>(client: &Client, scope: Option<&str>) -> Api<Guard<K>>
 where
     K: Stored + Resource<Scope = NamespaceResourceScope>,
 {
-    match place {
+    match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
 }
 
-async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<String>) {
-    let name = name(K::KIND.as_str(), place.as_deref());
+async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<String>) {
+    let name = name(K::KIND.as_str(), scope.as_deref());
     let mut before = HashMap::new();
     let config = match K::KIND {
         Kind::Tool => config().page_size(PAGE_OF_TOOLS),
@@ -141,7 +143,7 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, place: Option<Str
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                let known = K::objects(&ctx.cache.stores).list(place.as_deref());
+                let known = K::objects(&ctx.cache.stores).list(scope.as_deref());
                 before = known
                     .into_iter()
                     .map(|object| (object.uid(), object))
@@ -172,16 +174,16 @@ fn remove<K: Stored>(ctx: &Context, object: &Guard<K>) {
     }
 }
 
-async fn children(ctx: Arc<Context>, kind: ChildKind, place: Option<String>) {
-    let name = name(&child::name(kind), place.as_deref());
+async fn children(ctx: Arc<Context>, kind: ChildKind, scope: Option<String>) {
+    let name = name(&child::name(kind), scope.as_deref());
     let config = config().labels(&child::selector(kind));
     let mut before = HashMap::new();
     let mut events =
-        pin!(watcher(child::api(&ctx.client, kind, place.as_deref()), config).default_backoff());
+        pin!(watcher(child::api(&ctx.client, kind, scope.as_deref()), config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                let known = ctx.cache.index.keys(kind, place.as_deref());
+                let known = ctx.cache.index.keys(kind, scope.as_deref());
                 before = known.into_iter().map(|(key, uid)| (uid, key)).collect();
             }
             Ok(Event::InitApply(object)) => {

@@ -99,9 +99,13 @@ fn bad_settings_are_explained() {
         (
             &["run"][..],
             &[("LANGOP_NAMESPACES", "Prod")][..],
-            "no name of a namespace",
+            "invalid namespace name",
         ),
-        (&["run"][..], &[("LANGOP_LOG", "a=b=c")][..], "is no filter"),
+        (
+            &["run"][..],
+            &[("LANGOP_LOG", "a=b=c")][..],
+            "invalid LANGOP_LOG",
+        ),
         (&["walk"][..], &[][..], "unrecognized subcommand"),
         (&["run", "--color"][..], &[][..], "unexpected argument"),
     ] {

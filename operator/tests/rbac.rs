@@ -1,5 +1,5 @@
-//! What deploy/rbac.yaml grants, held against what the design allows. Reads the file alone; whether it suffices, the end-to-end tests
-//! find out, because they run under it.
+//! What deploy/rbac.yaml grants, held against what the design allows. Reads the file alone; whether
+//! it suffices, the end-to-end tests find out, because they run under it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -42,7 +42,8 @@ fn roles() -> Vec<(String, Vec<PolicyRule>)> {
 fn rules() -> impl Iterator<Item = (String, PolicyRule)> {
     roles().into_iter().flat_map(|(name, rules)| {
         rules.into_iter().map(move |rule| {
-            // A rule about something else than resources would slip through all that is asked below.
+            // A rule about something else than resources would slip through all that is asked
+            // below.
             assert!(rule.non_resource_urls.is_none(), "{name}: {rule:?}");
             (name.clone(), rule)
         })

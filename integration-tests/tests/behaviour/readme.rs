@@ -125,7 +125,7 @@ async fn looks_closely(env: &TestEnv, why: &str, active: &str, revisions: &str) 
     for expected in [
         "Ready=True AsDesired: 1 of 1 pods are ready\n",
         "Synthesized=True SynthesisSucceeded: ",
-        "stored as revision 2",
+        "synthesized revision 2",
     ] {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
     }

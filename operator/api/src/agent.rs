@@ -15,7 +15,7 @@ use crate::{
 
 /// Refuses environment variables that are the operator's contract with the container.
 pub(crate) const ENV_RULE: &str = "self.all(e, !(e.name in ['MCP_SERVERS', 'MODEL_ENDPOINTS', 'INSTRUCTIONS', 'PORT', 'WORKSPACE_PATH', 'HOME']) && !e.name.startsWith('AGENT_') && !e.name.startsWith('PERSONA_'))";
-/// What they are told.
+/// Message of the rule.
 pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERVERS, MODEL_ENDPOINTS, INSTRUCTIONS, PORT, WORKSPACE_PATH, HOME, AGENT_*, \
      PERSONA_*): the operator sets these from the spec; choose another name";
 
@@ -40,7 +40,8 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
-// The size of the instructions is a rule of the whole spec: one of the field would have the answer quote all 32 KiB of them.
+// The size of the instructions is a rule of the whole spec: one of the field would have the answer
+// quote all 32 KiB of them.
 #[x_kube(
     validation = Rule::new("!has(self.instructions) || bytes(self.instructions).size() <= 32768").message("instructions are limited to 32768 bytes (32 KiB): keep what the agent should do, and move who it is to a LanguagePersona and what tools can do to their LanguageTool").field_path(".instructions"),
     validation = Rule::new("!has(self.schedule) || !has(self.executionMode) || self.executionMode == 'scheduled'").message("schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time"),
@@ -48,7 +49,8 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || !has(self.workspace) || !self.workspace.enabled || self.workspace.accessMode == 'ReadWriteMany'").message("more than one replica cannot share a ReadWriteOnce workspace: use replicas 1, accessMode ReadWriteMany, or no workspace")
 )]
 pub struct LanguageAgentSpec {
-    /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own `image` does the work.
+    /// What the agent should do, in plain language; at most 32 KiB. Without it the agent's own
+    /// `image` does the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub instructions: Option<String>,
@@ -78,11 +80,13 @@ pub struct LanguageAgentSpec {
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^\\S+( +\\S+){4}$')").message("schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), for example '0 9 * * 1-5'; a time zone goes to timeZone, times in words to instructions"))]
     pub schedule: Option<String>,
-    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code says, which wins over the LanguageCluster's.
+    /// IANA name of the schedule's time zone, for example `Europe/Berlin`; wins over what the code
+    /// says, which wins over the LanguageCluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (one under way goes on; a Job made by hand runs).
+    /// Stops the agent and keeps everything else: no pods, or, if it is scheduled, no new runs (a
+    /// run in progress continues; a Job created by hand runs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
     /// Pods of an autonomous agent; left to others (an autoscaler) when absent.
@@ -98,7 +102,8 @@ pub struct LanguageAgentSpec {
     /// Bounds of one run; win over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// What it may reach beside its tools, models and DNS; where the LanguageCluster allows it.
+    /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub egress: Vec<EgressRule>,
@@ -128,20 +133,24 @@ pub struct LanguageAgentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
-    /// Further labels of its pods; only those that the operator's setting `LANGOP_POD_LABEL_PREFIXES` allows.
+    /// Further labels of its pods; only those that the operator's setting
+    /// `LANGOP_POD_LABEL_PREFIXES` allows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE), validation = Rule::new("self.all(k, !k.startsWith('langop.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of', 'app.kubernetes.io/managed-by']))").message("podLabels must not use langop.io/ or the app.kubernetes.io/ labels the operator sets: policies select by them; choose another prefix"))]
     pub pod_labels: BTreeMap<String, LabelValue>,
-    /// Whether the container may write its root file system; false when absent (/tmp and the workspace are writable).
+    /// Whether the container may write its root file system; false when absent (/tmp and the
+    /// workspace are writable).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writable_root_filesystem: Option<bool>,
     /// User id of the pod's processes; not 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
-    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image:
+    /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
+    /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
 }
@@ -186,18 +195,20 @@ pub struct Workspace {
     /// Its size; may grow, not shrink.
     #[serde(default = "default_storage")]
     pub storage: Quantity,
-    /// The storage class; the cluster's default when absent, none (a volume that was made by hand) when empty. Immutable.
+    /// The storage class; the cluster's default when absent, none (a volume created by hand) when
+    /// empty. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
-    /// Who may mount it at once. Immutable.
+    /// Access mode: which nodes may mount it at the same time. Immutable.
     #[serde(default)]
     pub access_mode: AccessMode,
     /// Where it is mounted.
     #[serde(default = "default_mount_path")]
     #[schemars(length(max = 256))]
     pub mount_path: String,
-    /// Whether it goes with the agent; Retain when absent. What a former agent of the same name kept is used, and never deleted.
+    /// Whether it goes with the agent; Retain when absent. What a former agent of the same name
+    /// kept is used, and never deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -214,7 +225,7 @@ fn default_mount_path() -> String {
     "/workspace".into()
 }
 
-/// Who may mount a workspace at once.
+/// Which nodes may mount a workspace at the same time.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessMode {
     /// The pods of one node.
@@ -256,7 +267,7 @@ fn default_history() -> i32 {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Most rounds of thinking.
+    /// Maximum LLM iterations per run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_iterations: Option<i32>,
@@ -267,11 +278,13 @@ pub struct Limits {
     pub timeout: Option<String>,
 }
 
-/// How many runs that still exist are remembered as counted; more wait to be counted until some of these are gone.
+/// How many runs that still exist are remembered as counted; more wait to be counted until some of
+/// these are gone.
 pub const MAX_COUNTED_EXECUTIONS: usize = 1024;
 /// How many stored revisions are known: more than the longest history.
 pub const MAX_STORED_REVISIONS: usize = 128;
-/// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer takes as a variant.
+/// The longest value of the annotation `langop.io/resynthesize`, in bytes: what the synthesizer
+/// takes as a variant.
 pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
 pub const MAX_VALIDATION_ERRORS: usize = 10;
@@ -290,19 +303,21 @@ pub struct LanguageAgentStatus {
     /// How it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
-    /// When it runs: the cron expression and the zone of its times, `0 9 * * 1-5 (UTC)`, or `every 90m` where the agent keeps time itself.
+    /// When it runs: the cron expression and the zone of its times, `0 9 * * 1-5 (UTC)`, or `every
+    /// 90m` where the agent keeps time itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub schedule: Option<String>,
-    /// How long a run of a CronJob may take before it is ended, for example `6h`: by `limits.timeout`, else by its code, else by the operator's
-    /// setting.
+    /// How long a run of a CronJob may take before it is ended, for example `6h`: by
+    /// `limits.timeout`, else by its code, else by the operator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub run_timeout: Option<String>,
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,
-    /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice as many.
+    /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice
+    /// as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_count: Option<i64>,
     /// Of these, successes.
@@ -322,8 +337,8 @@ pub struct LanguageAgentStatus {
     /// Tokens that its runs spent at models, as its runtime reports them. Nothing if it reports none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What still exists and is counted above, so that each run is counted exactly once, also across restarts: uids of ended Jobs, and
-    /// `POD-UID:RESTARTS` of long-running agents.
+    /// What still exists and is counted above, so that each run is counted exactly once, also
+    /// across restarts: uids of ended Jobs, and `POD-UID:RESTARTS` of long-running agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_COUNTED_EXECUTIONS), inner(length(max = 64)))]
     pub counted_executions: Vec<String>,
@@ -349,7 +364,7 @@ pub enum AgentPhase {
     Running,
     /// Its last run succeeded.
     Succeeded,
-    /// Cannot go on until somebody acts, or its last run failed.
+    /// Needs a change by a person, or its last run failed.
     Failed,
     /// Stopped by its spec.
     Suspended,
@@ -359,7 +374,7 @@ pub enum AgentPhase {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SynthesisInfo {
-    /// When the active code was made, RFC 3339.
+    /// When the active code was synthesized, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub last_synthesis_time: Option<String>,
@@ -367,7 +382,7 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub synthesis_duration: Option<String>,
-    /// Which model made it.
+    /// The model that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub synthesis_model: Option<String>,
@@ -375,11 +390,13 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub code_hash: Option<String>,
-    /// Hash of the instructions that the attempt under way, or the last one that failed, was for; else of those of the active code.
+    /// Hash of the instructions that the attempt under way, or the last one that failed, was for;
+    /// else of those of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub instructions_hash: Option<String>,
-    /// Attempts in a row without success, for those instructions; the back-off counts from here, across restarts.
+    /// Attempts in a row without success, for those instructions; the back-off counts from here,
+    /// across restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_attempts: Option<i32>,
     /// When the last attempt failed, RFC 3339.
@@ -405,7 +422,8 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_STORED_REVISIONS))]
     pub revisions: Vec<StoredRevision>,
-    /// The key (Ed25519, hexadecimal) by which code is known that the attempt under way stored and could not record.
+    /// The key (Ed25519, hexadecimal) by which code is known that the attempt under way stored and
+    /// could not record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub attempt_key: Option<String>,

@@ -1,5 +1,6 @@
-//! The bounds of a status: what the operator writes is cut to what the schema takes, by the schema itself, so that no text of somebody
-//! else (a message of the kubelet, an answer of an LLM) can make a status too large to be stored, or have it refused.
+//! The bounds of a status: what the operator writes is cut to what the schema takes, by the schema
+//! itself, so that no text of somebody else (a message of the kubelet, an answer of an LLM) can
+//! make a status too large to be stored, or have it refused.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -63,7 +64,8 @@ fn cut(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Cuts a text to so many bytes, which are never less than its characters, by which the API server counts.
+/// Cuts a text to so many bytes, which are never less than its characters, by which the API server
+/// counts.
 pub fn clip(text: &mut String, max: usize) {
     if text.len() <= max {
         return;

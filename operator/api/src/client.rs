@@ -1,4 +1,5 @@
-//! LanguageClient: a chat or API front end over models and tools, with the same environment as an agent.
+//! LanguageClient: a chat or API front end over models and tools, with the same environment as an
+//! agent.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -46,7 +47,7 @@ pub struct LanguageClientSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub model_refs: Vec<NameRef>,
-    /// The tools it may use; service mode only, a sidecar has no address of its own.
+    /// The tools it may use; service mode only, because a sidecar has no address outside its pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -64,12 +65,14 @@ pub struct LanguageClientSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
-    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image:
+    /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
+    /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
-    /// Namespaces that may come in, on its port only; absent: its own, and those that the LanguageCluster
-    /// lets in.
+    /// Namespaces that may come in, on its port only; absent: its own, and those that the
+    /// LanguageCluster lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ingress_from: Option<Vec<IngressPeer>>,

@@ -1,4 +1,5 @@
-//! LanguageCluster: an administrator's frame around a namespace for agents: quota, members, isolation. Cluster-scoped.
+//! LanguageCluster: an administrator's frame around a namespace for agents: quota, members,
+//! isolation. Cluster-scoped.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,15 @@ use crate::{
     quantity::Quantity,
 };
 
-/// Refuses the namespaces of Kubernetes itself. `namespace` is a reserved word of CEL, hence the underscores.
+/// Refuses the namespaces of Kubernetes itself. `namespace` is a reserved word of CEL, hence the
+/// underscores.
 const NAMESPACE_RULE: &str = "has(self.spec.__namespace__) \
      ? self.spec.__namespace__ != 'default' && !self.spec.__namespace__.startsWith('kube-') \
      : self.metadata.name != 'default' && !self.metadata.name.startsWith('kube-')";
 const NAMESPACE_MESSAGE: &str = "a LanguageCluster must not use the namespace 'default' or one that begins with 'kube-': name another in spec.namespace";
-/// Fixes the namespace in effect: naming the default one, or leaving it out again, changes nothing. Each comparison has a bounded side
-/// (`metadata.name` has no bound), which keeps the estimated cost within the budget.
+/// Fixes the namespace in effect: naming the default one, or leaving it out again, changes nothing.
+/// Each comparison has a bounded side (`metadata.name` has no bound), which keeps the estimated
+/// cost within the budget.
 const NAMESPACE_FIXED_RULE: &str = "(!has(self.spec.__namespace__) \
      || (has(oldSelf.spec.__namespace__) ? self.spec.__namespace__ == oldSelf.spec.__namespace__ : self.spec.__namespace__ == self.metadata.name)) \
      && (has(self.spec.__namespace__) || !has(oldSelf.spec.__namespace__) || oldSelf.spec.__namespace__ == self.metadata.name)";
@@ -44,7 +47,8 @@ const NAMESPACE_FIXED_RULE: &str = "(!has(self.spec.__namespace__) \
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LanguageClusterSpec {
-    /// The namespace, made if it does not exist; the object's own name when absent. Immutable. Never deleted by the operator.
+    /// The namespace, created if it does not exist; the object's own name when absent. Immutable.
+    /// Never deleted by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be lower-case letters, digits and '-', beginning and ending with a letter or digit; for example 'team-a'"))]
@@ -60,8 +64,8 @@ pub struct LanguageClusterSpec {
     /// Pod Security level of the namespace; `restricted` when absent.
     #[serde(default)]
     pub pod_security: PodSecurity,
-    /// Whether only the namespace itself and `ingressFrom` may come in; true when absent. Agents, tools, model proxies and clients are
-    /// closed in any case: they let in who uses them.
+    /// Whether only the namespace itself and `ingressFrom` may come in; true when absent. Agents,
+    /// tools, model proxies and clients are closed in any case: they let in who uses them.
     #[serde(default = "yes")]
     pub network_isolation: bool,
     /// Further namespaces that may come in, to clients that name none, too.
@@ -75,16 +79,17 @@ pub struct LanguageClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allowed_egress: Vec<EgressRule>,
-    /// What model proxies reach that name nothing. Absent: public addresses, on port 443 and from the operator's own proxy only where egress
-    /// is denied.
+    /// What model proxies reach that name nothing. Absent: public addresses, on port 443 and from
+    /// the operator's own proxy only where egress is denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub model_egress: Option<Vec<EgressRule>>,
-    /// What pods of agents, tools, models and clients may ask for. What it does not name is not limited by it.
+    /// What pods of agents, tools, models and clients may ask for. What it does not name is not
+    /// limited by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodFrame>,
-    /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the operator's setting when absent, else that of
-    /// kube-controller-manager.
+    /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the
+    /// operator's setting when absent, else that of kube-controller-manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
@@ -94,7 +99,8 @@ fn yes() -> bool {
     true
 }
 
-/// An administrator's frame for the pods of a namespace. What goes beyond it is refused by the operator, and what runs keeps running.
+/// An administrator's frame for the pods of a namespace. What goes beyond it is refused by the
+/// operator, and what runs keeps running.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodFrame {
@@ -148,14 +154,15 @@ pub struct Member {
     pub subject: Subject,
     /// What they may do.
     pub role: Role,
-    /// Says that a subject of Kubernetes itself (`system:…`, for example all service accounts of a namespace) is meant.
+    /// Says that a subject of Kubernetes itself (`system:…`, for example all service accounts of a
+    /// namespace) is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_system_subject: Option<bool>,
 }
 
 /// Subjects whose names begin with this are Kubernetes' own: often everybody.
 pub const SYSTEM_SUBJECTS: &str = "system:";
-/// What a member of that name is told.
+/// Message of the rule.
 pub const SYSTEM_SUBJECT_MESSAGE: &str = "a subject that begins with 'system:' is one of Kubernetes itself, and often everybody: name a person, a group or a ServiceAccount, \
      or set allowSystemSubject to true";
 
@@ -288,7 +295,7 @@ pub enum ClusterPhase {
     Pending,
     /// Set up.
     Ready,
-    /// Cannot be set up until somebody acts.
+    /// Cannot be set up until a person changes something.
     Failed,
     /// Its namespace is going away.
     Terminating,

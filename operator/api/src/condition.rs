@@ -1,11 +1,14 @@
-//! Condition types and reasons. Reasons are part of the API: people alert on them, `GitOps` tools show them.
+//! Condition types and reasons. Reasons are part of the API: people alert on them, `GitOps` tools
+//! show them.
 //!
-//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready, Reconciling, Stalled.
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus for Ready,
+//! Reconciling, Stalled.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 
-/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first line.
+/// The longest message, in bytes. Kubernetes' own conditions may have 32 KiB; people read the first
+/// line.
 pub const MAX_MESSAGE: usize = 1024;
 /// The most conditions of an object.
 pub(crate) const MAX_CONDITIONS: usize = 16;
@@ -40,17 +43,19 @@ pub mod types {
     pub const READY: &str = "Ready";
     /// kstatus: work is under way.
     pub const RECONCILING: &str = "Reconciling";
-    /// kstatus: nothing will happen until somebody acts.
+    /// kstatus: nothing will happen until a person changes something.
     pub const STALLED: &str = "Stalled";
-    /// LanguageAgent: the active code was made from the instructions now in spec.
+    /// LanguageAgent: the active code was synthesized from the instructions now in spec.
     pub const SYNTHESIZED: &str = "Synthesized";
     /// LanguageAgent, LanguageClient: every reference exists and can be used.
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
-    /// LanguageAgent: the references changed since the code was made.
+    /// LanguageAgent: the references changed after the code was synthesized.
     pub const CODE_STALE: &str = "CodeStale";
-    /// LanguageTool, only while False: everything that it says of its operations is offered to the LLM.
+    /// LanguageTool, only while False: everything that it says of its operations is offered to the
+    /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
-    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its level is at least the one asked for.
+    /// LanguageCluster, only where another manager owns the namespace's Pod Security labels: its
+    /// level is at least the one asked for.
     pub const POD_SECURITY: &str = "PodSecurity";
     /// LanguageModel: the provider may refuse what the configuration says; there only while True.
     pub const CONFIGURATION_DOUBTFUL: &str = "ConfigurationDoubtful";
@@ -91,7 +96,8 @@ reasons! {
     AsDesired,
     /// The workload exists but its pods are not ready yet.
     RolloutInProgress,
-    /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded quota).
+    /// Pods cannot be created: the message repeats the controller's cause (for example an exceeded
+    /// quota).
     PodsRefused,
     /// The rollout does not get on: the message says what its pods lack.
     RolloutStuck,
@@ -101,9 +107,10 @@ reasons! {
     Suspended,
     /// The workload of the other mode is ending.
     ModeSwitching,
-    /// An object of a needed name belongs to somebody else; it is left alone.
+    /// An object of a needed name has another owner; it is not changed.
     NameConflict,
-    /// The spec goes beyond what an administrator allows to pods; the message names the LanguageCluster's field or the setting.
+    /// The spec goes beyond what an administrator allows to pods; the message names the
+    /// LanguageCluster's field or the setting.
     PodNotAllowed,
     /// Two listeners of one pod want the same port.
     PortConflict,
@@ -111,13 +118,14 @@ reasons! {
     InvalidSpec,
     /// The resource cannot be read; the message says which field.
     Undecodable,
-    /// The API server refused a child, or could for a while not be told of it; the message repeats why.
+    /// The API server refused a child, or could not be reached for a while; the message says why.
     ApplyFailed,
     /// The LanguageCluster forbids agents egress of their own; those rules are left out.
     EgressDenied,
-    /// A workspace cannot be made smaller.
+    /// A workspace cannot shrink.
     WorkspaceShrinkRefused,
-    /// A workspace that a former agent of the name kept does not go with this one, although its spec says so.
+    /// A workspace that a former agent of the name kept does not go with this one, although its
+    /// spec says so.
     WorkspaceKept,
     /// A kept claim of the workspace's name cannot be reused.
     WorkspaceConflict,
@@ -131,9 +139,9 @@ reasons! {
     /// A reference names something that does not exist or cannot be used yet.
     ReferenceNotFound,
     // --- synthesis ---
-    /// New code is being made.
+    /// New code is being synthesized.
     SynthesisStarted,
-    /// The code was made.
+    /// The code was synthesized.
     SynthesisSucceeded,
     /// The synthesizer could not be reached or refused; it is tried again.
     SynthesisFailed,
@@ -145,7 +153,7 @@ reasons! {
     WaitingForReferences,
     /// No instructions and no code: the agent's own image does the work.
     NoInstructions,
-    /// Neither instructions nor an image of its own: nothing could run.
+    /// Neither instructions nor an image: there is nothing to run.
     NothingToRun,
     /// A stored revision runs.
     RevisionActivated,
@@ -153,9 +161,9 @@ reasons! {
     RevisionNotFound,
     /// The revision pinned in spec is claimed by a ConfigMap that the operator did not store.
     RevisionUnknown,
-    /// The references are those the code was made with.
+    /// The references are those that the code was synthesized with.
     ReferencesUnchanged,
-    /// References were added or removed since the code was made.
+    /// References were added or removed after the code was synthesized.
     ReferencesChanged,
     // --- model ---
     /// Anthropic's newer models refuse a request with both.
@@ -170,7 +178,7 @@ reasons! {
     /// The persona changed, and agents that use it roll.
     PersonaUpdated,
     // --- cluster ---
-    /// The namespace is in use by somebody else.
+    /// The namespace belongs to another owner.
     NamespaceNotAdoptable,
     /// Another LanguageCluster names the same namespace.
     NamespaceConflict,
@@ -183,11 +191,11 @@ reasons! {
     /// The namespace's Pod Security level is lower than the spec asks for, and another manager's.
     PodSecurityLower,
     // --- children, as events ---
-    /// A Deployment was made.
+    /// A Deployment was created.
     DeploymentCreated,
     /// A Deployment was changed.
     DeploymentUpdated,
-    /// A CronJob was made.
+    /// A CronJob was created.
     CronJobCreated,
     /// A CronJob was changed.
     CronJobUpdated,

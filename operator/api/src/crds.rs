@@ -51,7 +51,8 @@ mod tests {
         }
     }
 
-    /// The bound that a schema of this sort must have, if it lacks it. A time is as long as its format.
+    /// The bound that a schema of this sort must have, if it lacks it. A time is as long as its
+    /// format.
     fn missing_bound(schema: &Value) -> Option<&'static str> {
         let lacks = |key: &str| schema.get(key).is_none();
         let is_text = schema["type"] == "string" || schema["x-kubernetes-int-or-string"] == true;
@@ -68,8 +69,9 @@ mod tests {
         }
     }
 
-    /// What users write, for the CEL budget and for the memory of those who hold it; what the operator writes, because a status that grows
-    /// past what the API server stores could not be written any more. What is below a free-form object no schema can bound: reading does.
+    /// What users write, for the CEL budget and for the memory of those who hold it; what the
+    /// operator writes, because a status that grows past what the API server stores could not be
+    /// written any more. What is below a free-form object no schema can bound: reading does.
     #[test]
     fn every_field_is_bounded() {
         for crd in all() {
@@ -83,8 +85,9 @@ mod tests {
         }
     }
 
-    /// The API server adds a default to the stored object. In a field that is there for whoever compares it with a manifest; below `items` it is
-    /// a difference in an element that the manifest has whole.
+    /// The API server adds a default to the stored object. In a field that is there for whoever
+    /// compares it with a manifest; below `items` it is a difference in an element that the
+    /// manifest has whole.
     #[test]
     fn no_default_is_below_a_list() {
         for crd in all() {
@@ -163,7 +166,8 @@ mod tests {
         }
     }
 
-    /// Larger ones do not fit the annotation of a client-side `kubectl apply` comfortably, and every discovery reads them.
+    /// Larger ones do not fit the annotation of a client-side `kubectl apply` comfortably, and
+    /// every discovery reads them.
     #[test]
     fn each_is_under_100_kilobytes() {
         for crd in all() {
@@ -172,7 +176,8 @@ mod tests {
         }
     }
 
-    /// The server does not check the paths of printer columns: a wrong one is an empty column for ever.
+    /// The server does not check the paths of printer columns: a wrong one is always an empty
+    /// column.
     #[test]
     fn printer_columns_point_at_fields() {
         for crd in all() {

@@ -1,8 +1,8 @@
-//! The six kinds of `langop.io/v1alpha1`, with their CEL rules, and every name the API is known by: labels, annotations,
-//! environment variables, condition types and reasons.
+//! The six kinds of `langop.io/v1alpha1`, with their CEL rules, and every name the API is known by:
+//! labels, annotations, environment variables, condition types and reasons.
 //!
-//! Must not do I/O: anyone may link this crate to read or write our objects. Every string and list is bounded, because the API
-//! server's CEL cost budget is computed from the bounds.
+//! Must not do I/O: anyone may link this crate to read or write our objects. Every string and list
+//! is bounded, because the API server's CEL cost budget is computed from the bounds.
 
 #![allow(
     unreachable_pub,
@@ -36,10 +36,10 @@ pub const GROUP: &str = "langop.io";
 /// The only version so far.
 pub const VERSION: &str = "v1alpha1";
 
-/// The rule that every kind's name keeps to: names become Service, container and CronJob names, the shortest of which (CronJob)
-/// may have 52 characters.
+/// The rule that every kind's name keeps to: names become Service, container and CronJob names, the
+/// shortest of which (CronJob) may have 52 characters.
 pub(crate) const NAME_RULE: &str =
     "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')";
-/// What a refused name is told.
+/// Message of the rule for names.
 pub(crate) const NAME_MESSAGE: &str = "metadata.name must be at most 52 characters: lower-case letters, digits and '-', beginning with a letter and ending \
      with a letter or digit; for example 'daily-report'";

@@ -1,4 +1,5 @@
-//! LanguageModel: an LLM, reached through a proxy in the namespace, so that agents never hold the provider's key.
+//! LanguageModel: an LLM, reached through a proxy in the namespace, so that agents never hold the
+//! provider's key.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -62,8 +63,10 @@ pub struct LanguageModelSpec {
     /// The Secret with the provider's key. The operator never reads it: the proxy's container does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Base URL of the provider, where it is not the provider's own, as its SDK takes it: `/chat/completions` is asked below it (anthropic:
-    /// `/v1/messages`, ollama: `/api/chat`). `/v1` is added only for OpenAI's API and where there is no path; a full URL is taken as it is.
+    /// Base URL of the provider, where it is not the provider's own, as its SDK takes it:
+    /// `/chat/completions` is asked below it (anthropic: `/v1/messages`, ollama: `/api/chat`).
+    /// `/v1` is added only for OpenAI's API and where there is no path; a full URL is taken as it
+    /// is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(r"self.matches('^https?://\\S+$')").message("endpoint is a URL that begins with http:// or https://, for example https://llm.example.com/v1"))]
@@ -84,7 +87,8 @@ pub struct LanguageModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: Option<i32>,
-    /// Resources of the proxy. Default: 512Mi of memory, 768Mi at most; 1536Mi for a proxy image of your own.
+    /// Resources of the proxy. Default: 512Mi of memory, 768Mi at most; 1536Mi for a proxy image of
+    /// your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Secrets to pull its image with.
@@ -92,8 +96,10 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
-    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image:
+    /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
+    /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
     /// Further environment of the proxy.
@@ -101,8 +107,9 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new(ENV_RULE).message(ENV_MESSAGE))]
     pub env: Vec<EnvVar>,
-    /// What the proxy may reach beside DNS. Absent: public addresses, on the port of `endpoint` or 443; a server in the cluster must be
-    /// named here. Where the LanguageCluster denies egress, only what it allows.
+    /// What the proxy may reach in addition to DNS. Absent: public addresses, on the port of
+    /// `endpoint` or 443; a server in the cluster must be named here. Where the LanguageCluster
+    /// denies egress, only what it allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub egress: Option<Vec<EgressRule>>,
@@ -132,19 +139,23 @@ pub struct ModelConfiguration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
-    /// Most tokens of one answer, whatever a request says; the proxy gives one answer to a request.
+    /// Maximum tokens of one answer, whatever a request says; the proxy gives one answer to a
+    /// request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<i32>,
-    /// 0 to 1, for requests that say none. Left out where the model takes none. Anthropic's newer models refuse it beside temperature.
+    /// 0 to 1, for requests that say none. Left out where the model takes none. Anthropic's newer
+    /// models refuse it together with temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: Option<f64>,
-    /// Longest time of one request, in seconds: the whole of it, also of a stream. It is not tried again.
+    /// Longest time of one request, in seconds: the whole of it, also of a stream. It is not tried
+    /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: Option<i32>,
-    /// Most requests in any minute, over all agents and both names of the model, for each pod of the proxy. More get 429 and `Retry-After`.
+    /// Maximum requests in any minute, over all agents and both names of the model, for each pod of
+    /// the proxy. More get 429 and `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: Option<i32>,
@@ -182,7 +193,7 @@ pub enum ServicePhase {
     Pending,
     /// Ready.
     Running,
-    /// Cannot become ready until somebody acts.
+    /// Cannot become ready until a person changes something.
     Failed,
 }
 

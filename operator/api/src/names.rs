@@ -1,6 +1,8 @@
-//! Labels, annotations, field managers, environment variables and child names: each string exists here once.
+//! Labels, annotations, field managers, environment variables and child names: each string exists
+//! here once.
 //!
-//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking change.
+//! These are the public contract (ARCHITECTURE.md, "Where things are"). Changing one is a breaking
+//! change.
 
 /// Labels on every object the operator makes (Kubernetes' recommended labels, and ours).
 pub mod labels {
@@ -40,13 +42,14 @@ pub mod annotations {
     pub const DESIRED_HASH: &str = "langop.io/desired-hash";
     /// On a model proxy's pods: hash of its configuration, so that a change rolls them.
     pub const CONFIG_HASH: &str = "langop.io/config-hash";
-    /// On a workspace claim: uid of the agent that it was made for. An agent of another uid and the same name may use it, and never owns it.
+    /// On a workspace claim: uid of the agent that it was created for. An agent of another uid and
+    /// the same name may use it, and never owns it.
     pub const KEPT_BY: &str = "langop.io/kept-by";
     /// Argo CD's: on what outlives its owner, so that it is not pruned for being in no repository.
     pub const ARGOCD_SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
-    /// On an agent's Jobs: hash of the pod template that they were made from.
+    /// On an agent's Jobs: hash of the pod template that they were created from.
     pub const TEMPLATE_HASH: &str = "langop.io/template-hash";
-    /// On a code ConfigMap: hash of the instructions it was made from.
+    /// On a code ConfigMap: hash of the instructions it was synthesized from.
     pub const INSTRUCTIONS_HASH: &str = "langop.io/instructions-hash";
     /// On a code ConfigMap: hash of the tools now observed.
     pub const TOOLS_HASH: &str = "langop.io/tools-hash";
@@ -58,23 +61,27 @@ pub mod annotations {
     pub const CODE_HASH: &str = "langop.io/code-hash";
     /// On a code ConfigMap: its number in the agent's history; the highest became active last.
     pub const REVISION: &str = "langop.io/revision";
-    /// On a code ConfigMap: when it was made, RFC 3339.
+    /// On a code ConfigMap: when it was synthesized, RFC 3339.
     pub const SYNTHESIZED_AT: &str = "langop.io/synthesized-at";
     /// On a code ConfigMap: the model that wrote it.
     pub const SYNTHESIS_MODEL: &str = "langop.io/synthesis-model";
     /// On a code ConfigMap: W3C traceparent of the synthesis.
     pub const TRACEPARENT: &str = "langop.io/traceparent";
-    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's status.
+    /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's
+    /// status.
     pub const ATTESTATION: &str = "langop.io/attestation";
-    /// On a code ConfigMap: the names of the tools and models offered when it was made, as JSON; never changed after.
+    /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
+    /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
 }
 
-/// Field managers of server-side apply: one for children, one for status, so that neither drops the other's fields.
+/// Field managers of server-side apply: one for children, one for status, so that neither drops the
+/// other's fields.
 pub mod managers {
     /// Owns the children.
     pub const CHILDREN: &str = "langop-operator";
-    /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it never changes.
+    /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it
+    /// never changes.
     pub const CODE_INPUTS: &str = "langop-operator-inputs";
     /// Owns `status` of our kinds.
     pub const STATUS: &str = "langop-operator-status";
@@ -106,7 +113,7 @@ pub mod env {
     pub const AGENT_MODE: &str = "AGENT_MODE";
     /// The cron expression, or `every 90m` where the agent keeps time itself.
     pub const AGENT_SCHEDULE: &str = "AGENT_SCHEDULE";
-    /// Most rounds of thinking in one run.
+    /// Maximum LLM iterations per run.
     pub const AGENT_MAX_ITERATIONS: &str = "AGENT_MAX_ITERATIONS";
     /// Longest time of one run, e.g. `10m`.
     pub const AGENT_TIMEOUT: &str = "AGENT_TIMEOUT";
@@ -120,7 +127,7 @@ pub mod env {
     pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
     /// Its namespace.
     pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-    /// The instructions the active code was made from, or the spec's where there is no code.
+    /// The instructions the active code was synthesized from, or the spec's where there is no code.
     pub const INSTRUCTIONS: &str = "INSTRUCTIONS";
     /// The port the container listens on.
     pub const PORT: &str = "PORT";
@@ -140,7 +147,7 @@ pub mod env {
 pub const CA_MOUNT_PATH: &str = "/etc/agent/ca";
 /// Its file there.
 pub const CA_FILE: &str = "ca.crt";
-/// Environment variables of model proxies beside `PORT` and `HOME`.
+/// Environment variables of model proxies, in addition to `PORT` and `HOME`.
 pub mod proxy_env {
     /// A proxy of the user's own: who serves the model.
     pub const PROVIDER: &str = "LITELLM_PROVIDER";

@@ -1,4 +1,5 @@
-//! LanguagePersona: who an agent is. Only its controller has it distilled; agents read the snapshot in its status.
+//! LanguagePersona: who an agent is. Only its controller has it distilled; agents read the snapshot
+//! in its status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
-// The size is a rule of the whole spec: one of the field would have the answer quote all of the prompt.
+// The size is a rule of the whole spec: one of the field would have the answer quote all of the
+// prompt.
 #[x_kube(
     validation = Rule::new("has(self.description) || has(self.systemPrompt)").message("say who the persona is: set description or systemPrompt, or both"),
     validation = Rule::new("!has(self.systemPrompt) || bytes(self.systemPrompt).size() <= 16384").message("systemPrompt is limited to 16384 bytes (16 KiB): keep what decides behaviour and drop the rest").field_path(".systemPrompt")
@@ -62,7 +64,8 @@ pub struct LanguagePersonaStatus {
     /// What agents read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distilled: Option<Distilled>,
-    /// Failed attempts in a row for the present spec; the back-off counts from here, across restarts.
+    /// Failed attempts in a row for the present spec; the back-off counts from here, across
+    /// restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
     /// When the last attempt failed, RFC 3339.
@@ -95,26 +98,26 @@ pub enum PersonaPhase {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Distilled {
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub system_prompt: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub tone: Option<String>,
-    /// As in the spec it was made from.
+    /// As in the spec it was distilled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub language: Option<String>,
     /// The condensed text; with synthesis disabled, the system prompt.
     #[schemars(length(max = 32768))]
     pub prompt: String,
-    /// SHA-256 of the four fields it was made from.
+    /// SHA-256 of the four fields it was distilled from.
     #[schemars(length(max = 128))]
     pub hash: String,
 }

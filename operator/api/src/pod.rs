@@ -1,5 +1,6 @@
-//! Pod-level fields that several kinds share: references, environment, resources, tolerations. Small types of our own, because the
-//! embedded Kubernetes ones have unbounded lists, which exceed the CEL budget.
+//! Pod-level fields that several kinds share: references, environment, resources, tolerations.
+//! Small types of our own, because the embedded Kubernetes ones have unbounded lists, which exceed
+//! the CEL budget.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::quantity::Quantity;
 
 /// What an image reference must at least be; the container runtime knows the rest.
 pub(crate) const IMAGE_RULE: &str = r"self.matches('^\\S+$')";
-/// What a refused image is told.
+/// Message of the rule for images.
 pub(crate) const IMAGE_MESSAGE: &str =
     "image must be an image reference without white space, for example ghcr.io/acme/server:1.2.0";
 
@@ -60,7 +61,7 @@ fn default_ca_key() -> String {
 
 /// Refuses paths that are no place for a volume.
 pub(crate) const WRITABLE_PATH_RULE: &str = r"self.all(p, p.matches('^(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+$') && p != '/tmp' && p != '/etc' && p != '/etc/agent' && !p.startsWith('/etc/agent/'))";
-/// What they are told.
+/// Message of the rule.
 pub(crate) const WRITABLE_PATH_MESSAGE: &str = "a writable path is an absolute path of letters, digits, '.', '_' and '-', other than /tmp (which is writable), /etc and /etc/agent; \
      for example /var/cache/server";
 
@@ -112,14 +113,15 @@ pub struct KeySelector {
 
 /// Kubernetes refuses any other name in a container.
 pub(crate) const RESOURCE_RULE: &str = "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
-/// What another name is told.
+/// Message of the rule for other names.
 pub(crate) const RESOURCE_MESSAGE: &str = "a resource is cpu, memory, ephemeral-storage, hugepages-<size>, or a vendor's such as example.com/gpu";
 /// Unreadable quantities are refused by a rule of their own.
 const REQUEST_RULE: &str = "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) \
      || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) \
      || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
 
-/// What a container asks for and may use at most. What is not said is filled in: requests and limits are always set.
+/// What a container asks for and may use at most. Values left out are filled in: requests and
+/// limits are always set.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(REQUEST_RULE).message("a request must not be larger than the limit of the same resource: raise the limit, lower the request, or leave one out"))]

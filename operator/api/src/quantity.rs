@@ -1,4 +1,5 @@
-//! A Kubernetes quantity as users write it: text or a whole number. Keeps the text; comparing values is the builder's business.
+//! A Kubernetes quantity as users write it: text or a whole number. Keeps the text; comparing
+//! values is the builder's business.
 
 use std::borrow::Cow;
 
@@ -56,7 +57,8 @@ impl JsonSchema for Quantity {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,
-            // Said aloud, since kube makes an optional int-or-string nullable, and a stored null is no quantity.
+            // Said aloud, since kube makes an optional int-or-string nullable, and a stored null is
+            // no quantity.
             "nullable": false,
             "maxLength": 32,
             "x-kubernetes-validations": [{

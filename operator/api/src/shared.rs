@@ -1,11 +1,13 @@
-//! Lists that many hold at once: an agent's references, its pod and its question to the synthesizer all read the same tool.
+//! Lists that many hold at once: an agent's references, its pod and its question to the synthesizer
+//! all read the same tool.
 
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A list of which there is one in memory, however often it is cloned. In JSON and in schemas it is a list like any other.
+/// A list of which there is one in memory, however often it is cloned. In JSON and in schemas it is
+/// a list like any other.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shared<T>(Arc<[T]>);
 

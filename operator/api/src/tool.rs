@@ -1,4 +1,5 @@
-//! LanguageTool: an MCP server that agents may call, as a service of its own or as a sidecar in each agent's pod.
+//! LanguageTool: an MCP server that agents may call, as a service of its own or as a sidecar in
+//! each agent's pod.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -44,12 +45,12 @@ pub struct LanguageToolSpec {
     /// The protocol it speaks.
     #[serde(rename = "type", default)]
     pub type_: ToolType,
-    /// The server's image; it listens on `PORT`, at all addresses of its pod in service mode (`0.0.0.0` or `::`), best only at localhost as
-    /// a sidecar.
+    /// The server's image; it listens on `PORT`, at all addresses of its pod in service mode
+    /// (`0.0.0.0` or `::`), best only at localhost as a sidecar.
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: String,
-    /// A service of its own (default), or a sidecar of each agent that names it.
+    /// A separate service (default), or a sidecar of each agent that names it.
     #[serde(default)]
     pub deployment_mode: DeploymentMode,
     /// The port it listens on.
@@ -61,12 +62,12 @@ pub struct LanguageToolSpec {
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^/[^\\s?#]*$')").message("path begins with / and has no white space, ? or #; for example /mcp"))]
     pub path: String,
-    /// What it is for: told to the LLM that writes the agents.
+    /// What it is for; the LLM that writes the agents reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new(DESCRIPTION_RULE).message(DESCRIPTION_MESSAGE))]
     pub description: Option<String>,
-    /// What it can do: told to the LLM that writes the agents.
+    /// What it can do; the LLM that writes the agents reads it.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -88,8 +89,10 @@ pub struct LanguageToolSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
-    /// Authorities that it trusts beside or instead of its image's own: mounted read-only, and named by `SSL_CERT_FILE`,
-    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones, too.
+    /// Certificate authorities that it trusts, in addition to or instead of those of its image:
+    /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
+    /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
     /// Replaces the image's entry point, as in a pod.
@@ -100,7 +103,8 @@ pub struct LanguageToolSpec {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub args: Shared<String>,
-    /// Whether the container may write its root file system; false when absent (/tmp and `writablePaths` are writable).
+    /// Whether the container may write its root file system; false when absent (/tmp and
+    /// `writablePaths` are writable).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writable_root_filesystem: Option<bool>,
     /// Further folders that the container may write, empty at its pod's start.
@@ -112,12 +116,14 @@ pub struct LanguageToolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
-    /// How the kubelet finds out whether the server is ready: by a TCP connection to its port from outside the container, or not at all.
-    /// When absent: tcp in service mode, none as a sidecar, which may well listen at localhost only. Neither ends a container.
+    /// How the kubelet finds out whether the server is ready: by a TCP connection to its port from
+    /// outside the container, or not at all. When absent: tcp in service mode, none as a sidecar,
+    /// which may well listen at localhost only. Neither ends a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ToolProbe>,
-    /// What it may reach beside DNS; nothing when absent. Sidecar mode: added to the agent's own, whose network it shares. Where the
-    /// LanguageCluster denies egress, only what it allows.
+    /// What it may reach in addition to DNS; nothing when absent. Sidecar mode: added to the
+    /// agent's own, whose network it shares. Where the LanguageCluster denies egress, only what it
+    /// allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub egress: Option<Vec<EgressRule>>,
@@ -157,7 +163,7 @@ pub enum ToolProbe {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum DeploymentMode {
-    /// A Deployment and a Service of its own.
+    /// A Deployment and a Service.
     #[default]
     Service,
     /// A native sidecar in each agent's pod.
@@ -178,7 +184,8 @@ pub struct Operation {
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new(DESCRIPTION_RULE).message(DESCRIPTION_MESSAGE))]
     pub description: Option<String>,
-    /// JSON Schema of its parameters; one of more than 16384 bytes (16 KiB) is left out, and the tool's status says so.
+    /// JSON Schema of its parameters; one of more than 16384 bytes (16 KiB) is left out, and the
+    /// tool's status says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_schema: Option<InputSchema>,
 }
@@ -186,14 +193,15 @@ pub struct Operation {
 /// The longest JSON Schema of an operation that is offered to the LLM, in bytes of compact JSON.
 pub const MAX_INPUT_SCHEMA: usize = 16 * 1024;
 
-/// JSON Schema of an operation's parameters, as text: it is only ever passed on, and parsed it would take several times the room.
+/// JSON Schema of an operation's parameters, as text: it is only ever passed on, and parsed it
+/// would take several times the room.
 ///
 /// The API server cannot bound it (a structural schema has no recursion), so reading it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputSchema {
     /// Compact JSON of at most [`MAX_INPUT_SCHEMA`] bytes.
     Text(Arc<str>),
-    /// It had so many bytes, and is not held.
+    /// It had this many bytes, and is not kept.
     TooLarge(usize),
 }
 

@@ -1,5 +1,6 @@
-//! The objects in integration-tests/fixtures/admission against the types and their rules, without an API server. The end-to-end tests
-//! hold the same files against a real one, which also knows what only it can judge (required fields, bounds, unknown fields).
+//! The objects in integration-tests/fixtures/admission against the types and their rules, without
+//! an API server. The end-to-end tests hold the same files against a real one, which also knows
+//! what only it can judge (required fields, bounds, unknown fields).
 
 #![expect(
     clippy::unwrap_used,
@@ -201,7 +202,8 @@ fn through_its_type(object: &Value) -> Value {
     }
 }
 
-/// Numbers as users write them, and empty collections, are the same to us and to the server; they differ only in JSON.
+/// Numbers as users write them, and empty collections, are the same to us and to the server; they
+/// differ only in JSON.
 fn normalised(value: &Value) -> Value {
     match value {
         Value::Object(map) => map

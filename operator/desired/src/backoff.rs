@@ -1,5 +1,5 @@
-//! When to try again: delays that double, with jitter that is a function of the object, so that this crate draws no random numbers
-//! and an operator that restarts comes to the same time.
+//! When to try again: delays that double, with jitter that is a function of the object, so that
+//! this crate draws no random numbers and an operator that restarts comes to the same time.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after `attempts` failures in a row (at least one): `initial` · 2^(attempts-1), at most `max`, ±20 %.
+    /// How long to wait after `attempts` failures in a row (at least one): `initial` ·
+    /// 2^(attempts-1), at most `max`, ±20 %.
     pub fn delay(&self, uid: &str, attempts: i32) -> Duration {
         let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or_default();
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);

@@ -1,5 +1,5 @@
-//! The children of one resource, as a value. `Children<Prepared>` is what is wanted; applying it makes a `Children<Applied>`, and a
-//! status is computed only from that: the type proves the order.
+//! The children of one resource, as a value. `Children<Prepared>` is what is wanted; applying it
+//! makes a `Children<Applied>`, and a status is computed only from that: the type proves the order.
 
 use std::marker::PhantomData;
 
@@ -26,8 +26,9 @@ pub struct Prepared;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied;
 
-/// All children of one resource, complete: what a kind lists here exists, what it does not list and we own is removed (code
-/// ConfigMaps and workspace claims excepted, whose removal is decided elsewhere).
+/// All children of one resource, complete: what a kind lists here exists, what it does not list and
+/// we own is removed (code ConfigMaps and workspace claims excepted, whose removal is decided
+/// elsewhere).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children<State> {
     /// ConfigMaps other than code (LiteLLM configuration).
@@ -123,8 +124,9 @@ pub struct Child {
 }
 
 impl Children<Prepared> {
-    /// All of them in the order in which they are written: what protects comes before what is protected, and before what users can make
-    /// the API server refuse (a claim's size, a quota's key).
+    /// All of them in the order in which they are written: what protects comes before what is
+    /// protected, and before what users can make the API server refuse (a claim's size, a quota's
+    /// key).
     pub fn in_order(&self) -> Vec<Child> {
         // Without `..`, so that a new kind of child cannot be forgotten here.
         let Self {

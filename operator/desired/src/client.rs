@@ -1,7 +1,8 @@
-//! Clients: a chat or API front end over models and tools. A Deployment, a Service, and one policy for both directions.
+//! Clients: a chat or API front end over models and tools. A Deployment, a Service, and one policy
+//! for both directions.
 //!
-//! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has
-//! no mode, instructions, code or workspace.
+//! Its environment is an agent's: `MCP_SERVERS`, `MODEL_ENDPOINTS`, `AGENT_NAME` and
+//! `AGENT_NAMESPACE` (its own), `PORT`, `HOME`; it has no mode, instructions, code or workspace.
 
 use k8s_openapi::{
     api::{
@@ -19,10 +20,10 @@ use langop_api::{
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase},
     env,
     meta::{self, Component, owner_of},
-    namesake::{self, NamedKind, Namesake},
+    name_conflict::{self, NameCollision, NamedKind},
     pod::{self, ContainerInput, PodInput},
     reach::{Pods, Reach, network_policy, reach},
     references::{References, ToolView, service_url},
@@ -63,11 +64,11 @@ impl From<References> for Usable {
     }
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and tools of the same name.
+/// Checks what the API server could not: `same_name` are the agents and tools of the same name.
 pub fn validate(
     client: &LanguageClient,
     references: Usable,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedClient, Invalid> {
@@ -76,7 +77,7 @@ pub fn validate(
         .creation_timestamp
         .as_ref()
         .map(|time| time.0);
-    if let Some(message) = namesake::conflict(NamedKind::Client, created, namesakes) {
+    if let Some(message) = name_conflict::conflict(NamedKind::Client, created, same_name) {
         return Err(Invalid {
             reason: Reason::NameConflict,
             message,
@@ -109,11 +110,12 @@ pub fn validate(
     })
 }
 
-/// How a client stands whose children are to be left as they are: what it refers to may be in use and cannot be read.
-pub fn held(Usable(references): &Usable) -> Option<Standing> {
+/// How a client stands whose children are to be left as they are: what it refers to may be in use
+/// and cannot be read.
+pub fn held(Usable(references): &Usable) -> Option<Summary> {
     references
         .unreadable
-        .then(|| Standing::Progressing(Reason::ReferenceNotFound, references.unresolved.join("; ")))
+        .then(|| Summary::Progressing(Reason::ReferenceNotFound, references.unresolved.join("; ")))
 }
 
 /// All children.
@@ -162,7 +164,8 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
     )
 }
 
-/// Out: DNS and the pods of what it refers to. In: its own port only, from those that are named, else from whom the namespace lets in.
+/// Out: DNS and the pods of what it refers to. In: its own port only, from those that are named,
+/// else from whom the namespace lets in.
 fn build_policy(client: &ValidatedClient) -> NetworkPolicy {
     let ValidatedClient {
         workload, reach, ..
@@ -179,7 +182,7 @@ fn build_policy(client: &ValidatedClient) -> NetworkPolicy {
 pub fn status(
     client: &LanguageClient,
     Usable(references): &Usable,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     rollout: Rollout<'_>,
     settings: &Settings,
     now: Timestamp,
@@ -211,11 +214,11 @@ pub fn status(
             "every reference can be used",
         ),
     }
-    next.summary(match rollout.standing_after(children, now) {
-        Standing::Ready(..) if !missing.is_empty() => {
-            Standing::Progressing(Reason::ReferenceNotFound, missing)
+    next.summary(match rollout.summary_after(children, now) {
+        Summary::Ready(..) if !missing.is_empty() => {
+            Summary::Progressing(Reason::ReferenceNotFound, missing)
         }
-        standing => standing,
+        summary => summary,
     });
     let conditions = next.finish();
     let name = client.metadata.name.as_deref().unwrap_or_default();

@@ -1,7 +1,9 @@
-//! Conditions: merged with the previous ones, so that a time changes only when a status flips, and the summary that kstatus reads.
+//! Conditions: merged with the previous ones, so that a time changes only when a status flips, and
+//! the summary that kstatus reads.
 //!
-//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus: `Reconciling` and `Stalled` are present only
-//! while True. Messages carry no times and no counters that move without cause: an equal state gives equal conditions, hence no write.
+//! Source of the rules: Kubernetes API conventions, "Typical status properties"; kstatus:
+//! `Reconciling` and `Stalled` are present only while True. Messages carry no times and no counters
+//! that move without cause: an equal state gives equal conditions, hence no write.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use langop_api::{
     model::ServicePhase,
 };
 
-use crate::{observed::DeploymentFacts, trouble::Troubles};
+use crate::{observed::DeploymentFacts, pod_health::PodProblems};
 
 /// The status of one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Status {
 
 /// How a resource is doing, from which Ready, Reconciling and Stalled follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Summary {
     /// As the spec says.
     Ready(Reason, String),
     /// On the way.
@@ -69,7 +71,7 @@ impl Invalid {
     }
 }
 
-impl From<Invalid> for Standing {
+impl From<Invalid> for Summary {
     fn from(invalid: Invalid) -> Self {
         Self::Stalled(invalid.reason, invalid.message)
     }
@@ -85,7 +87,8 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Begins from the conditions in the status so far. Those not set or kept again are gone in the result.
+    /// Begins from the conditions in the status so far. Those not set or kept again are gone in the
+    /// result.
     pub fn new(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
         let previous = previous
             .iter()
@@ -129,13 +132,13 @@ impl Conditions {
     }
 
     /// Sets Ready, Reconciling and Stalled.
-    pub fn summary(&mut self, standing: Standing) {
-        let (also, reason, message) = match standing {
-            Standing::Ready(reason, message) => {
+    pub fn summary(&mut self, summary: Summary) {
+        let (also, reason, message) = match summary {
+            Summary::Ready(reason, message) => {
                 return self.set(types::READY, Status::True, reason, message);
             }
-            Standing::Stalled(reason, message) => (types::STALLED, reason, message),
-            Standing::Progressing(reason, message) | Standing::Failed(reason, message) => {
+            Summary::Stalled(reason, message) => (types::STALLED, reason, message),
+            Summary::Progressing(reason, message) | Summary::Failed(reason, message) => {
                 (types::RECONCILING, reason, message)
             }
         };
@@ -159,11 +162,12 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True.as_str())
 }
 
-/// How it stands beside this remark, which stops nothing: what is otherwise as the spec says is not, quite.
-pub(crate) fn remarked(standing: Standing, remark: Option<&Invalid>) -> Standing {
-    match (standing, remark) {
-        (Standing::Ready(..), Some(remark)) => remark.clone().into(),
-        (standing, _) => standing,
+/// How it stands beside this remark, which stops nothing: what is otherwise as the spec says is
+/// not, quite.
+pub(crate) fn with_warning(summary: Summary, warning: Option<&Invalid>) -> Summary {
+    match (summary, warning) {
+        (Summary::Ready(..), Some(warning)) => warning.clone().into(),
+        (summary, _) => summary,
     }
 }
 
@@ -171,7 +175,7 @@ pub(crate) fn remarked(standing: Standing, remark: Option<&Invalid>) -> Standing
 pub fn interrupted(
     previous: &[Condition],
     generation: i64,
-    standing: Standing,
+    summary: Summary,
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut next = Conditions::new(previous, generation, now);
@@ -181,7 +185,7 @@ pub fn interrupted(
     for condition in others {
         next.keep(&condition.type_);
     }
-    next.summary(standing);
+    next.summary(summary);
     next.finish()
 }
 
@@ -200,12 +204,14 @@ pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
     }
 }
 
-/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not count as ready.
+/// How a Deployment's rollout stands, as its own status tells, but that pods in trouble do not
+/// count as ready.
 ///
-/// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for `minReadySeconds`: those of a rollout keep
-/// the old ones running, and of a first one there is nothing to wait for.
-pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> Standing {
-    let progressing = |message: String| Standing::Progressing(Reason::RolloutInProgress, message);
+/// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for
+/// `minReadySeconds`: those of a rollout keep the old ones running, and of a first one there is
+/// nothing to wait for.
+pub fn rollout(deployment: Option<&DeploymentFacts>, problems: PodProblems<'_>) -> Summary {
+    let progressing = |message: String| Summary::Progressing(Reason::RolloutInProgress, message);
     let Some(facts) = deployment else {
         return progressing("the Deployment is not observed yet".into());
     };
@@ -213,26 +219,26 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
         return progressing(PAUSED.into());
     }
     if facts.observed_generation < facts.generation {
-        return progressing("the Deployment's change is not taken up yet".into());
+        return progressing("the Deployment controller has not observed the latest change".into());
     }
     if let Some(cause) = &facts.replica_failure {
-        return Standing::Stalled(
+        return Summary::Stalled(
             Reason::PodsRefused,
             format!("pods cannot be created: {cause}"),
         );
     }
-    let Some(lack) = lack(facts, troubles) else {
-        return Standing::Ready(
+    let Some(lack) = lack(facts, problems) else {
+        return Summary::Ready(
             Reason::AsDesired,
             format!("{} of {} pods are ready", facts.ready, facts.desired),
         );
     };
-    let message = match troubles.cause() {
+    let message = match problems.cause() {
         Some(cause) => format!("{lack}: {cause}"),
         None => lack,
     };
     match &facts.stuck {
-        Some(cause) => Standing::Stalled(Reason::RolloutStuck, format!("{message} ({cause})")),
+        Some(cause) => Summary::Stalled(Reason::RolloutStuck, format!("{message} ({cause})")),
         None => progressing(message),
     }
 }
@@ -241,14 +247,14 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, troubles: Troubles<'_>) -> 
 pub const PAUSED: &str = "the Deployment is paused: go on with `kubectl rollout resume`";
 
 /// What the rollout still lacks.
-fn lack(facts: &DeploymentFacts, troubles: Troubles<'_>) -> Option<String> {
+fn lack(facts: &DeploymentFacts, problems: PodProblems<'_>) -> Option<String> {
     let DeploymentFacts {
         desired,
         updated,
         replicas,
         ..
     } = facts;
-    let ready = &troubles.without(facts, facts.ready);
+    let ready = &problems.without(facts, facts.ready);
     if updated < desired {
         Some(format!("{updated} of {desired} pods are up to date"))
     } else if replicas > updated {
@@ -272,10 +278,10 @@ mod tests {
         previous: &[Condition],
         generation: i64,
         now: i64,
-        standing: Standing,
+        summary: Summary,
     ) -> Vec<Condition> {
         let mut conditions = Conditions::new(previous, generation, at(now));
-        conditions.summary(standing);
+        conditions.summary(summary);
         conditions.finish()
     }
 
@@ -295,7 +301,7 @@ mod tests {
     #[test]
     fn the_summary_keeps_to_kstatus_and_times_move_only_with_the_status() {
         let reason = Reason::RolloutInProgress;
-        let first = after(&[], 1, 10, Standing::Progressing(reason, "a".into()));
+        let first = after(&[], 1, 10, Summary::Progressing(reason, "a".into()));
         assert_eq!(
             shape(&first),
             [("Ready", "False", 10), ("Reconciling", "True", 10)]
@@ -304,7 +310,7 @@ mod tests {
             &first,
             2,
             20,
-            Standing::Failed(Reason::ApplyFailed, "b".into()),
+            Summary::Failed(Reason::ApplyFailed, "b".into()),
         );
         assert_eq!(
             shape(&second),
@@ -315,33 +321,23 @@ mod tests {
             &second,
             2,
             30,
-            Standing::Stalled(Reason::InvalidSpec, "c".into()),
+            Summary::Stalled(Reason::InvalidSpec, "c".into()),
         );
         assert_eq!(
             shape(&third),
             [("Ready", "False", 10), ("Stalled", "True", 30)]
         );
-        let ready = after(
-            &third,
-            2,
-            40,
-            Standing::Ready(Reason::AsDesired, "d".into()),
-        );
+        let ready = after(&third, 2, 40, Summary::Ready(Reason::AsDesired, "d".into()));
         assert_eq!(shape(&ready), [("Ready", "True", 40)]);
         assert_eq!(
-            after(
-                &ready,
-                2,
-                50,
-                Standing::Ready(Reason::AsDesired, "d".into())
-            ),
+            after(&ready, 2, 50, Summary::Ready(Reason::AsDesired, "d".into())),
             ready
         );
     }
 
     #[test]
     fn a_kept_condition_is_untouched() {
-        let previous = after(&[], 1, 10, Standing::Ready(Reason::AsDesired, "d".into()));
+        let previous = after(&[], 1, 10, Summary::Ready(Reason::AsDesired, "d".into()));
         let mut conditions = Conditions::new(&previous, 2, at(20));
         conditions.keep(types::READY);
         conditions.keep(types::STALLED);
@@ -351,7 +347,7 @@ mod tests {
     #[test]
     fn long_messages_are_cut_between_characters() {
         let message = |text| {
-            let conditions = after(&[], 1, 10, Standing::Ready(Reason::AsDesired, text));
+            let conditions = after(&[], 1, 10, Summary::Ready(Reason::AsDesired, text));
             conditions[0].message.clone()
         };
         for text in ["ä".repeat(2000), "x".repeat(MAX_MESSAGE + 1)] {
@@ -364,24 +360,24 @@ mod tests {
 
     #[test]
     fn phases_follow_from_conditions() {
-        let phase = |standing| service_phase(&after(&[], 1, 1, standing));
+        let phase = |summary| service_phase(&after(&[], 1, 1, summary));
         assert_eq!(
-            phase(Standing::Ready(Reason::AsDesired, String::new())),
+            phase(Summary::Ready(Reason::AsDesired, String::new())),
             ServicePhase::Running
         );
         assert_eq!(
-            phase(Standing::Progressing(
+            phase(Summary::Progressing(
                 Reason::RolloutInProgress,
                 String::new()
             )),
             ServicePhase::Pending
         );
         assert_eq!(
-            phase(Standing::Failed(Reason::ApplyFailed, String::new())),
+            phase(Summary::Failed(Reason::ApplyFailed, String::new())),
             ServicePhase::Pending
         );
         assert_eq!(
-            phase(Standing::Stalled(Reason::NameConflict, String::new())),
+            phase(Summary::Stalled(Reason::NameConflict, String::new())),
             ServicePhase::Failed
         );
         assert_eq!(service_phase(&[]), ServicePhase::Pending);
@@ -398,11 +394,11 @@ mod tests {
             ready: 2,
             ..DeploymentFacts::default()
         };
-        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), Troubles::default()) {
-            Standing::Ready(_, message) => format!("ready: {message}"),
-            Standing::Progressing(_, message) => format!("progressing: {message}"),
-            Standing::Stalled(reason, message) => format!("stalled {reason}: {message}"),
-            Standing::Failed(..) => panic!("a rollout is not retried by us"),
+        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), PodProblems::default()) {
+            Summary::Ready(_, message) => format!("ready: {message}"),
+            Summary::Progressing(_, message) => format!("progressing: {message}"),
+            Summary::Stalled(reason, message) => format!("stalled {reason}: {message}"),
+            Summary::Failed(..) => panic!("a rollout is not retried by us"),
         };
         for (facts, expected) in [
             (done.clone(), "ready: 2 of 2 pods are ready"),
@@ -429,7 +425,7 @@ mod tests {
                     observed_generation: 1,
                     ..done.clone()
                 },
-                "progressing: the Deployment's change is not taken up yet",
+                "progressing: the Deployment controller has not observed the latest change",
             ),
             (
                 DeploymentFacts {

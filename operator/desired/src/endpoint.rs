@@ -1,5 +1,6 @@
-//! The `endpoint` of a LanguageModel, read once for both who need it: the policy that opens the way to the provider ([`crate::reach`]),
-//! and the configuration of the proxy ([`crate::model`]). Nothing is looked up.
+//! The `endpoint` of a LanguageModel, read once for both who need it: the policy that opens the way
+//! to the provider ([`crate::reach`]), and the configuration of the proxy ([`crate::model`]).
+//! Nothing is looked up.
 
 use std::net::IpAddr;
 
@@ -55,7 +56,8 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Whether it is certainly not on the Internet: an address that is not, or a name of the cluster.
+    /// Whether it is certainly not on the Internet: an address that is not, or a name of the
+    /// cluster.
     pub(crate) fn is_not_public(&self, settings: &Settings) -> bool {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return policy::is_special(address, settings);

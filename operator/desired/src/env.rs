@@ -1,7 +1,8 @@
 //! Environment variables of the containers we build.
 //!
-//! A text of ours reaches the container as it is: the kubelet expands `$(VAR)`, so every `$` is doubled. A user's own variables are
-//! theirs, expansion included. Order is stable, because it is part of the pod template.
+//! A text of ours reaches the container as it is: the kubelet expands `$(VAR)`, so every `$` is
+//! doubled. A user's own variables are theirs, expansion included. Order is stable, because it is
+//! part of the pod template.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
@@ -54,7 +55,8 @@ pub fn from_field(name: &str, path: &str) -> EnvVar {
     let source = EnvVarSource {
         field_ref: Some(ObjectFieldSelector {
             field_path: path.to_owned(),
-            // The API server fills it in, and as the field is one atom it would not be what we applied.
+            // The API server fills it in, and as the field is one atom it would not be what we
+            // applied.
             api_version: Some("v1".to_owned()),
         }),
         ..EnvVarSource::default()

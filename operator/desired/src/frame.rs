@@ -1,7 +1,8 @@
-//! An administrator's frame for pods: what the LanguageCluster of a namespace allows, held against every pod template that is built there,
-//! whatever it is for.
+//! An administrator's frame for pods: what the LanguageCluster of a namespace allows, held against
+//! every pod template that is built there, whatever it is for.
 //!
-//! Must not change what a user asked for: what goes beyond the frame is refused in words, and what runs keeps running.
+//! Must not change what a user asked for: what goes beyond the frame is refused in words, and what
+//! runs keeps running.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use langop_api::{cluster::PodFrame, condition::Reason};
@@ -129,7 +130,7 @@ fn unreadable(cluster: &str) -> Invalid {
     Invalid {
         reason: Reason::PodNotAllowed,
         message: format!(
-            "the LanguageCluster '{cluster}' cannot be read, so nobody knows what pods may ask for: correct it first"
+            "the LanguageCluster '{cluster}' cannot be read, so what it allows pods is unknown: correct it first"
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! SHA-256 over canonical JSON, and the content hashes of what an agent is given.
 //!
-//! Canonical: no white space, keys of objects sorted by bytes. Two values are equal exactly if their canonical texts are.
+//! Canonical: no white space, keys of objects sorted by bytes. Two values are equal exactly if
+//! their canonical texts are.
 
 use langop_api::{LanguagePersonaSpec, persona::Distilled};
 use serde::Serialize;
@@ -20,7 +21,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Hash of a value's canonical JSON. A value that cannot be JSON (a map whose keys are no strings) counts as null.
+/// Hash of a value's canonical JSON. A value that cannot be JSON (a map whose keys are no strings)
+/// counts as null.
 pub fn of_json(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or(Value::Null);
     let mut text = Vec::new();

@@ -16,7 +16,8 @@ pub fn own_namespace() -> NetworkPolicyPeer {
     }
 }
 
-/// All pods of the namespaces that a user names. A user's peer has labels: without any it would mean all namespaces, so it is left out.
+/// All pods of the namespaces that a user names. A user's peer has labels: without any it would
+/// mean all namespaces, so it is left out.
 pub fn named(peers: &[IngressPeer]) -> Vec<NetworkPolicyPeer> {
     let labels = |peer: &IngressPeer| -> BTreeMap<String, String> {
         peer.namespace_labels
@@ -32,7 +33,8 @@ pub fn named(peers: &[IngressPeer]) -> Vec<NetworkPolicyPeer> {
         .collect()
 }
 
-/// A rule for these peers, on one TCP port or on all. Without peers there is no rule: an empty list of peers would let in everybody.
+/// A rule for these peers, on one TCP port or on all. Without peers there is no rule: an empty list
+/// of peers would let in everybody.
 pub fn rules(peers: Vec<NetworkPolicyPeer>, port: Option<i32>) -> Vec<NetworkPolicyIngressRule> {
     if peers.is_empty() {
         return Vec::new();

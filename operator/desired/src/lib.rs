@@ -1,8 +1,9 @@
-//! What Language Operator wants to exist: pure functions from observed objects to desired objects, decisions and statuses.
+//! What Language Operator wants to exist: pure functions from observed objects to desired objects,
+//! decisions and statuses.
 //!
-//! Must not do I/O, read a clock or draw random numbers: its Cargo.toml has no tokio, no client and no tonic, so it cannot.
-//! Reading order, which is the flow of data: [`observed`] → `references` → `agent::validate` → `agent::decide` →
-//! `agent::build` → [`children`] → `agent::status`.
+//! Must not do I/O, read a clock or draw random numbers: its Cargo.toml has no tokio, no client and
+//! no tonic, so it cannot. Reading order, which is the flow of data: [`observed`] → `references` →
+//! `agent::validate` → `agent::decide` → `agent::build` → [`children`] → `agent::status`.
 
 pub mod agent;
 pub mod backoff;
@@ -18,10 +19,11 @@ pub mod hash;
 pub mod ingress;
 pub mod meta;
 pub mod model;
-pub mod namesake;
+pub mod name_conflict;
 pub mod observed;
 pub mod persona;
 pub mod pod;
+pub mod pod_health;
 pub mod policy;
 pub mod quantity;
 pub mod reach;
@@ -29,7 +31,6 @@ pub mod references;
 pub mod runners;
 pub mod settings;
 pub mod tool;
-pub mod trouble;
 pub mod workload;
 
 #[cfg(test)]

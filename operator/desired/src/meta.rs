@@ -21,7 +21,8 @@ pub struct Owner {
     pub uid: String,
 }
 
-/// The owner that `object` is for its children; `None` if it has no name or uid, that is, if it never was in an API server.
+/// The owner that `object` is for its children; `None` if it has no name or uid, that is, if it
+/// never was in an API server.
 pub fn owner_of<K: Resource<DynamicType = ()>>(object: &K) -> Option<Owner> {
     Some(Owner {
         api_version: K::api_version(&()).into_owned(),
@@ -39,7 +40,8 @@ pub(crate) fn code_name_end(content: &str) -> String {
     format!("-code-{}", &content[..NAME_DIGITS])
 }
 
-/// Metadata of a child. With an owner it gets the controlling reference, so that the garbage collector removes it with its owner.
+/// Metadata of a child. With an owner it gets the controlling reference, so that the garbage
+/// collector removes it with its owner.
 pub fn object_meta(
     name: &str,
     namespace: Option<&str>,
@@ -116,7 +118,8 @@ impl Component {
     }
 }
 
-/// The labels of every object made for the resource `instance_name`: Kubernetes' recommended ones and ours.
+/// The labels of every object made for the resource `instance_name`: Kubernetes' recommended ones
+/// and ours.
 pub fn labels(component: Component, instance_name: &str) -> BTreeMap<String, String> {
     [
         (labels::NAME, component.app()),

@@ -1,7 +1,8 @@
 //! Models: a proxy in the namespace that speaks to the provider, so that agents never hold its key.
 //!
-//! The default proxy is LiteLLM with a configuration of ours ([`litellm`]); a proxy image of the user's own gets environment and its own
-//! arguments, and nothing else. Nothing here reads a Secret: the key reaches the container by `secretKeyRef`.
+//! The default proxy is LiteLLM with a configuration of ours ([`litellm`]); a proxy image of the
+//! user's own gets environment and its own arguments, and nothing else. Nothing here reads a
+//! Secret: the key reaches the container by `secretKeyRef`.
 
 mod endpoint;
 mod litellm;
@@ -23,7 +24,7 @@ use serde_json::Value;
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase, with_warning},
     env, hash,
     meta::{self, Component, owner_of},
     pod::{self, ContainerInput, PodInput, ResourceDefaults},
@@ -33,7 +34,8 @@ use crate::{
     workload::{Rollout, Workload, listening},
 };
 
-/// Measured with LiteLLM 1.108.7 behind the door: 333 MB after its start, 390 MB after 2,400 requests, 8 at once; 459 MB was the most seen.
+/// Measured with LiteLLM 1.108.7 behind the door: 333 MB after its start, 390 MB after 2,400
+/// requests, 8 at once; 459 MB was the most seen.
 const DEFAULTS: ResourceDefaults = ResourceDefaults {
     cpu_request: "100m",
     cpu_limit: "1",
@@ -75,7 +77,8 @@ pub fn proxy_name(model: &str) -> String {
     format!("{model}-proxy")
 }
 
-/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and has a policy of its name.
+/// The name of its policy. With a dot: an agent, tool or client may be called as the proxy is, and
+/// has a policy of its name.
 fn policy_name(model: &str) -> String {
     format!("{model}.proxy")
 }
@@ -119,8 +122,8 @@ pub fn validate(
         egress: spec.egress.as_deref(),
     };
     let reach = reach(pods, cluster, settings);
-    if !reach.faults.is_empty() {
-        return Err(Invalid::spec(reach.faults.join("; ")));
+    if !reach.errors.is_empty() {
+        return Err(Invalid::spec(reach.errors.join("; ")));
     }
     Ok(ValidatedModel {
         workload,
@@ -239,7 +242,7 @@ fn container(
 /// The status after all children are applied, or after what kept them from being.
 pub fn status(
     model: &LanguageModel,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
@@ -251,7 +254,7 @@ pub fn status(
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
     let mut next = Conditions::new(before, generation, now);
-    next.summary(remarked(rollout.standing_after(children, now), denied));
+    next.summary(with_warning(rollout.summary_after(children, now), denied));
     if let Some(doubt) = litellm::doubt(&model.spec) {
         let type_ = types::CONFIGURATION_DOUBTFUL;
         next.set(type_, Status::True, Reason::TemperatureBesideTopP, doubt);

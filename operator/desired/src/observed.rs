@@ -1,5 +1,5 @@
-//! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No generated code, no env, no
-//! template: at ten thousand agents the difference is gigabytes.
+//! Live children as the operator's stores hold them: reduced at ingest to what decisions need. No
+//! generated code, no env, no template: at ten thousand agents the difference is gigabytes.
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::agent::RunTokens;
@@ -37,24 +37,26 @@ pub struct Observed {
     /// Its controller, if any.
     pub controller: Option<Controller>,
     /// Its labels of ours (`langop.io/…`), and for namespaces those of Pod Security.
-    pub labels: Kept,
+    pub labels: CompactMap,
     /// Its annotations of ours (`langop.io/…`).
-    pub annotations: Kept,
+    pub annotations: CompactMap,
     /// Creation time, RFC 3339 in UTC, so that text order is time order.
     pub created: String,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Digest of the live values at the paths that our field manager owns (see [`crate::digest`]). Empty: we own nothing of it.
+    /// Digest of the live values at the paths that our field manager owns (see [`crate::digest`]).
+    /// Empty: we own nothing of it.
     pub owned_digest: String,
     /// What its kind has to say.
     pub facts: Facts,
 }
 
-/// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a tree's nodes are mostly empty room.
+/// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a
+/// tree's nodes are mostly empty room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept(Box<[(Box<str>, Box<str>)]>);
+pub struct CompactMap(Box<[(Box<str>, Box<str>)]>);
 
-impl Kept {
+impl CompactMap {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let at = self
@@ -72,7 +74,7 @@ impl Kept {
 }
 
 /// Keys must not repeat: in JSON they cannot.
-impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Kept {
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for CompactMap {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
         let mut entries: Box<[_]> = entries
             .into_iter()
@@ -112,7 +114,8 @@ pub enum Facts {
     /// A `PersistentVolumeClaim`: whether it is bound, and what it asks for (a quantity).
     #[expect(missing_docs, reason = "said above")]
     Claim { bound: bool, storage: String },
-    /// A Namespace: whether it is terminating, and whether another field manager owns one of its Pod Security labels.
+    /// A Namespace: whether it is terminating, and whether another field manager owns one of its
+    /// Pod Security labels.
     #[expect(missing_docs, reason = "said above")]
     Namespace {
         terminating: bool,
@@ -179,7 +182,7 @@ pub struct PodFacts {
     /// Condition Ready.
     pub ready: bool,
     /// What keeps it from working: scheduling, pulling, crashing.
-    pub trouble: Option<Trouble>,
+    pub problem: Option<PodProblem>,
     /// How often its main container was restarted.
     pub restarts: i32,
     /// How its main container ended last.
@@ -193,22 +196,24 @@ impl PodFacts {
     }
 
     /// What keeps it from working now.
-    pub fn trouble_at(&self, now: Timestamp) -> Option<&str> {
-        let trouble = self.trouble.as_ref()?;
-        let counts = trouble.from.is_none_or(|from| from <= now)
-            && trouble.until.is_none_or(|until| now < until);
-        counts.then_some(trouble.cause.as_str())
+    pub fn problem_at(&self, now: Timestamp) -> Option<&str> {
+        let problem = self.problem.as_ref()?;
+        let counts = problem.from.is_none_or(|from| from <= now)
+            && problem.until.is_none_or(|until| now < until);
+        counts.then_some(problem.cause.as_str())
     }
 }
 
 /// What keeps a pod from working.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trouble {
-    /// One sentence naming the cause: the same for the same cause, without times and numbers of tries.
+pub struct PodProblem {
+    /// One sentence naming the cause: the same for the same cause, without times and numbers of
+    /// tries.
     pub cause: String,
     /// From when on it is worth a word; `None`: at once.
     pub from: Option<Timestamp>,
-    /// When it is over although nothing more is heard: the container that crashed has run well for long enough. `None`: it does not run.
+    /// When it is over although nothing more is heard: the container that crashed has run well for
+    /// long enough. `None`: it does not run.
     pub until: Option<Timestamp>,
 }
 
@@ -219,7 +224,8 @@ pub struct Termination {
     pub exit_code: i32,
     /// When, RFC 3339.
     pub ended: Option<String>,
-    /// The first line of its termination message, else the reason the kubelet gives (`OOMKilled`, `Error`); at most 256 bytes.
+    /// The first line of its termination message, else the reason the kubelet gives
+    /// (`OOMKilled`, `Error`); at most 256 bytes.
     pub message: Option<String>,
     /// The account that its runtime gives of the run, if it gives one.
     pub report: Option<RunReport>,
@@ -237,22 +243,25 @@ pub struct RunReport {
 /// A stored revision of an agent's code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CodeFacts {
-    /// Its number as its annotation has it, which anybody may have put there; 0 when that is missing. Of code that an agent knows, see
-    /// [`crate::agent::known`].
+    /// Its number as its annotation has it, which anybody may have put there; 0 when that is
+    /// missing. Of code that an agent knows, see [`crate::agent::known`].
     pub revision: i64,
-    /// SHA-256 of all its data; `None` if that can change, or its name or its annotations say another.
+    /// SHA-256 of all its data; `None` if that can change, or its name or its annotations say
+    /// another.
     pub content: Option<String>,
     /// Hash of its instructions.
     pub instructions_hash: String,
     /// The names offered when it was made.
-    pub offered: Offered,
-    /// What its checked definition demands; `None` when it cannot be read (then the code counts as gone).
-    pub demands: Option<Demands>,
+    pub offered: AvailableRefs,
+    /// What its checked definition demands; `None` when it cannot be read (then the code counts as
+    /// gone).
+    pub requirements: Option<CodeRequirements>,
 }
 
-/// What code says of how it is to run, and what it uses: all that is kept of its definition, whose steps only the running agent reads.
+/// What code says of how it is to run, and what it uses: all that is kept of its definition, whose
+/// steps only the running agent reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demands {
+pub struct CodeRequirements {
     /// How it runs.
     pub mode: Mode,
     /// When it runs; absent: continuously.
@@ -265,7 +274,7 @@ pub struct Demands {
     pub models: Vec<String>,
 }
 
-impl From<&AgentDefinition> for Demands {
+impl From<&AgentDefinition> for CodeRequirements {
     fn from(definition: &AgentDefinition) -> Self {
         Self {
             mode: definition.effective_mode(),
@@ -279,7 +288,7 @@ impl From<&AgentDefinition> for Demands {
 
 /// The names of tools and models that were offered when code was made, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Offered {
+pub struct AvailableRefs {
     /// Names of tools.
     pub tools: Vec<String>,
     /// Names of models.

@@ -1,7 +1,8 @@
-//! Personas: when to have one condensed, and what its status says. Agents read only the snapshot in that status, so it changes once,
-//! when it is complete; a failure leaves it as it was.
+//! Personas: when to have one condensed, and what its status says. Agents read only the snapshot in
+//! that status, so it changes once, when it is complete; a failure leaves it as it was.
 //!
-//! With synthesis disabled the persona's own text stands in for the condensed one, and is replaced when synthesis is there.
+//! With synthesis disabled the persona's own text stands in for the condensed one, and is replaced
+//! when synthesis is there.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use langop_api::{
@@ -12,7 +13,7 @@ use langop_api::{
 
 use crate::{
     backoff::{self, Backoff},
-    conditions::{self, Conditions, Standing},
+    conditions::{self, Conditions, Summary},
     hash,
 };
 
@@ -78,7 +79,8 @@ fn attempts_for(status: &LanguagePersonaStatus, hash: &str) -> i32 {
     status.attempts.filter(|_| same).unwrap_or_default()
 }
 
-/// When the next attempt is due; `None`: at once. An attempt without a recorded end was cut off, say by a restart.
+/// When the next attempt is due; `None`: at once. An attempt without a recorded end was cut off,
+/// say by a restart.
 fn due(
     persona: &LanguagePersona,
     status: &LanguagePersonaStatus,
@@ -179,9 +181,9 @@ fn conditions(
     outcome: &Outcome,
     mut conditions: Conditions,
 ) -> Vec<Condition> {
-    let standing = match outcome {
+    let summary = match outcome {
         Outcome::Done | Outcome::Distilled(_) => {
-            Standing::Ready(Reason::Distilled, "the persona is condensed".into())
+            Summary::Ready(Reason::Distilled, "the persona is distilled".into())
         }
         // What stood in still does while it is tried again.
         Outcome::Attempt if is_disabled(previous) && stands(next) => {
@@ -189,20 +191,20 @@ fn conditions(
             return conditions.finish();
         }
         Outcome::Attempt => {
-            Standing::Progressing(Reason::Distilling, "the persona is being condensed".into())
+            Summary::Progressing(Reason::Distilling, "the persona is being distilled".into())
         }
-        Outcome::Disabled(why) => Standing::Ready(
+        Outcome::Disabled(why) => Summary::Ready(
             Reason::SynthesisDisabled,
             format!(
-                "the persona's own text is used as it is, because it cannot be condensed: {why}"
+                "the persona's own text is used unchanged, because it cannot be distilled: {why}"
             ),
         ),
-        Outcome::Failed(why) => Standing::Failed(
+        Outcome::Failed(why) => Summary::Failed(
             Reason::DistillationFailed,
             format!("tried again later: {why}"),
         ),
     };
-    conditions.summary(standing);
+    conditions.summary(summary);
     conditions.finish()
 }
 

@@ -1,5 +1,6 @@
-//! Pods as every kind of ours builds them: unprivileged, without a service account's token, with a writable /tmp and nothing else,
-//! requests and limits always set. All of it is accepted under Pod Security `restricted`.
+//! Pods as every kind of ours builds them: unprivileged, without a service account's token, with a
+//! writable /tmp and nothing else, requests and limits always set. All of it is accepted under Pod
+//! Security `restricted`.
 //!
 //! Must not know what a container is for.
 
@@ -43,7 +44,8 @@ pub struct ResourceDefaults {
     pub memory_request: &'static str,
     /// Memory at most.
     pub memory_limit: &'static str,
-    /// Room on the node's disk asked for: what it writes to its root file system, to emptyDirs and to its log.
+    /// Room on the node's disk asked for: what it writes to its root file system, to emptyDirs and
+    /// to its log.
     pub disk_request: &'static str,
     /// Room on the node's disk at most.
     pub disk_limit: &'static str,
@@ -61,7 +63,8 @@ pub const DEFAULTS: ResourceDefaults = ResourceDefaults {
 
 /// Asked for of the node's disk unless the spec says otherwise.
 pub const DISK_REQUEST: &str = "64Mi";
-/// At most of the node's disk unless the spec says otherwise: without a bound a pod fills it, and its neighbours are evicted.
+/// At most of the node's disk unless the spec says otherwise: without a bound a pod fills it, and
+/// its neighbours are evicted.
 pub const DISK_LIMIT: &str = "1Gi";
 /// The resource of that name.
 const DISK: &str = "ephemeral-storage";
@@ -91,9 +94,11 @@ pub enum ResourcesError {
     },
 }
 
-/// Requests and limits, both set for every resource named here or there: a quota, and a LimitRange, refuse a container without.
+/// Requests and limits, both set for every resource named here or there: a quota, and a LimitRange,
+/// refuse a container without.
 ///
-/// A limit that is not given is the larger of default and request; a request that is not given is the smaller of default and limit.
+/// A limit that is not given is the larger of default and request; a request that is not given is
+/// the smaller of default and limit.
 pub fn requirements(
     resources: Option<&Resources>,
     defaults: &ResourceDefaults,
@@ -332,7 +337,8 @@ pub fn ca_volume(container: &str, bundle: &CaBundle) -> Volume {
     }
 }
 
-/// The volumes that are made for a container: empty, and no larger than what it may use of the node's disk.
+/// The volumes that are made for a container: empty, and no larger than what it may use of the
+/// node's disk.
 fn own_volumes(container: &Container) -> Vec<Volume> {
     let mounts = container.volume_mounts.iter().flatten();
     let is_own = |name: &str| {

@@ -1,5 +1,6 @@
-//! Rules of network policies, for both directions. What cannot be expressed is an error, never an open rule: in a NetworkPolicy an empty
-//! list of peers or ports means all of them, so no rule here ever has one. Who gets which rules is [`crate::reach`]'s matter.
+//! Rules of network policies, for both directions. What cannot be expressed is an error, never an
+//! open rule: in a NetworkPolicy an empty list of peers or ports means all of them, so no rule here
+//! ever has one. Who gets which rules is [`crate::reach`]'s matter.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -21,7 +22,8 @@ pub(crate) use allowed::{allows, prefix_length};
 use cidr::Cidr;
 pub(crate) use never::is_special;
 
-/// DNS, as the settings have it: the pods that have both labels, and the addresses; `None` if they name nobody or no port.
+/// DNS, as the settings have it: the pods that have both labels, and the addresses; `None` if they
+/// name nobody or no port.
 pub fn dns_rule(settings: &Settings) -> Option<NetworkPolicyEgressRule> {
     let dns = &settings.dns;
     let ports = dns.ports.iter();
@@ -75,7 +77,8 @@ pub fn range(text: &str) -> Result<String, String> {
     text.parse().map(|range: Cidr| range.to_string())
 }
 
-/// Whether pods may ask for names at this address: one of the settings', or a Service's, behind which are pods.
+/// Whether pods may ask for names at this address: one of the settings', or a Service's, behind
+/// which are pods.
 pub fn is_dns_open(resolver: IpAddr, settings: &Settings) -> bool {
     let one = Cidr::of(resolver);
     let named = settings
@@ -88,7 +91,8 @@ pub fn is_dns_open(resolver: IpAddr, settings: &Settings) -> bool {
         .any(|range: Cidr| range.holds(one))
 }
 
-/// Addresses of the Internet on one TCP port: none that is private, link-local or otherwise special, and none of the cluster.
+/// Addresses of the Internet on one TCP port: none that is private, link-local or otherwise
+/// special, and none of the cluster.
 pub(crate) fn public_rule(number: i32, settings: &Settings) -> NetworkPolicyEgressRule {
     let peers = never::public(settings);
     NetworkPolicyEgressRule {
@@ -113,9 +117,10 @@ pub fn pods_rule(label: &str, name: &str, number: i32) -> NetworkPolicyEgressRul
     }
 }
 
-/// A user's rule, by leave of one that an administrator wrote, if any. A range that is wider than one that is never meant, or than one of
-/// the cluster's, leaves it out, so that neither a `/0` nor two halves of it reach it; one within a range that is never meant needs an
-/// administrator's rule that is.
+/// A user's rule, by leave of one that an administrator wrote, if any. A range that is wider than
+/// one that is never meant, or than one of the cluster's, leaves it out, so that neither a `/0` nor
+/// two halves of it reach it; one within a range that is never meant needs an administrator's rule
+/// that is.
 ///
 /// # Errors
 /// If the rule cannot be expressed; the message says what to write instead.
@@ -160,7 +165,7 @@ pub fn egress_rule(
 fn user_port(user: &Port) -> Result<NetworkPolicyPort, String> {
     match user.port {
         number @ 1..=65535 => Ok(port(number, user.protocol.unwrap_or_default())),
-        number => Err(format!("{number} is no port: write 1 to 65535")),
+        number => Err(format!("invalid port {number}: write 1 to 65535")),
     }
 }
 

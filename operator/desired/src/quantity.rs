@@ -1,7 +1,7 @@
 //! Values of Kubernetes quantities: `1024Mi` and `1Gi` are one amount.
 //!
-//! Source of the grammar and of the limits: apimachinery's `resource.Quantity` (at most 2^63-1 in magnitude, at least one nano; what is
-//! finer is rounded up, away from zero).
+//! Source of the grammar and of the limits: apimachinery's `resource.Quantity` (at most 2^63-1 in
+//! magnitude, at least one nano; what is finer is rounded up, away from zero).
 
 use std::fmt;
 
@@ -98,7 +98,8 @@ fn multiplier(suffix: &str) -> Option<Multiplier> {
 
 /// `whole.fraction` times the multiplier, in nano units, rounded up and bounded.
 fn scale(whole: &str, fraction: &str, by: &Multiplier) -> i128 {
-    // Eighteen digits after the point are beyond a nano even of 1Ei; the rest only decides the rounding.
+    // Eighteen digits after the point are beyond a nano even of 1Ei; the rest only decides the
+    // rounding.
     let kept = fraction.len().min(18);
     let digits = whole.bytes().chain(fraction.bytes().take(kept));
     let number = digits

@@ -1,10 +1,13 @@
-//! What every pod that we build may reach, and who may reach it: the only source of the NetworkPolicies of agents, tools, model proxies and
-//! clients, and of the baseline that closes their namespace. Closed is what is there when nothing is said: each policy speaks of both
+//! What every pod that we build may reach, and who may reach it: the only source of the
+//! NetworkPolicies of agents, tools, model proxies and clients, and of the baseline that closes
+//! their namespace. Closed is what is there when nothing is said: each policy speaks of both
 //! directions, and only what is given here is open.
 //!
-//! Who may come into a tool or a proxy is said by two constant peers, our agents and our clients, and not by one for each of those that name
-//! it: such a list would grow with every agent (a policy may have no more than the API server stores, and each new agent would rewrite it).
-//! It opens no more, because a connection needs the leave of both ends, and each agent and client may reach only what it names.
+//! Who may come into a tool or a proxy is said by two constant peers, our agents and our clients,
+//! and not by one for each of those that name it: such a list would grow with every agent (a policy
+//! may have no more than the API server stores, and each new agent would rewrite it). It opens no
+//! more, because a connection needs the leave of both ends, and each agent and client may reach
+//! only what it names.
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -29,7 +32,8 @@ use crate::{
     settings::Settings,
 };
 
-/// The name of the policy that closes a namespace's pods of ours. With a dot, which the names of agents, tools and clients do not have.
+/// The name of the policy that closes a namespace's pods of ours. With a dot, which the names of
+/// agents, tools and clients do not have.
 pub const BASELINE: &str = "langop.baseline";
 
 /// A pod that we build, and what its spec says of its reach.
@@ -75,7 +79,7 @@ pub(crate) struct Reach {
     /// What is asked for and closed, and why.
     pub(crate) denied: Option<Invalid>,
     /// Rules that cannot be expressed: each is closed, and told.
-    pub(crate) faults: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Names of the sidecar tools whose egress is part of that.
     pub(crate) lent: Vec<String>,
 }
@@ -141,8 +145,9 @@ pub(crate) fn network_policy(
     }
 }
 
-/// What closes all pods of ours in a namespace, whatever becomes of their own policies, which only add to it: one that is collected before
-/// its last pod has ended opens nothing. It belongs to nobody, so that it outlives everybody.
+/// What closes all pods of ours in a namespace, whatever becomes of their own policies, which only
+/// add to it: one that is collected before its last pod has ended opens nothing. It belongs to
+/// nobody, so that it outlives everybody.
 pub fn baseline(namespace: &str) -> NetworkPolicy {
     let ours = [
         (labels::MANAGED_BY, labels::MANAGED_BY_VALUE),
@@ -252,7 +257,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The administrator's rule by whose leave a tenant's is open, the closest of several; `Err` if it is closed.
+    /// The administrator's rule by whose leave a tenant's is open, the closest of several; `Err` if
+    /// it is closed.
     fn leave(&self, rule: &EgressRule) -> Result<Option<&'a EgressRule>, ()> {
         let allowed = self.allowed.iter();
         let leave = allowed
@@ -319,12 +325,13 @@ impl Making<'_> {
     fn open(&mut self, place: &str, rule: &EgressRule, leave: Option<&EgressRule>) {
         match policy::egress_rule(rule, leave, self.settings) {
             Ok(rule) => self.reach.egress.push(rule),
-            Err(why) => self.reach.faults.push(format!("{place}: {why}")),
+            Err(why) => self.reach.errors.push(format!("{place}: {why}")),
         }
     }
 
-    /// Where a proxy finds its provider while its spec does not say: what the administrator names, else the Internet at the endpoint's
-    /// port. Where egress is denied that is for our own proxy and port 443 only: another image might do anything with it.
+    /// Where a proxy finds its provider while its spec does not say: what the administrator names,
+    /// else the Internet at the endpoint's port. Where egress is denied that is for our own proxy
+    /// and port 443 only: another image might do anything with it.
     fn upstream(&mut self, endpoint: Option<&str>, image: Image) {
         if let Some(rules) = self.frame.upstream {
             for (index, rule) in rules.iter().enumerate() {
@@ -352,7 +359,7 @@ impl Making<'_> {
             .push(policy::public_rule(endpoint.port, self.settings));
         self.hint = endpoint.is_not_public(self.settings).then(|| {
             format!(
-                "the proxy may reach public addresses only, and '{}' of spec.endpoint is none: name it in spec.egress, by podLabels and namespaceLabels or by cidr, with the port of its pods",
+                "the proxy may reach public addresses only, and '{}' of spec.endpoint is not one: name it in spec.egress, by podLabels and namespaceLabels or by cidr, with the port of its pods",
                 endpoint.host
             )
         });

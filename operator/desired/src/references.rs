@@ -1,7 +1,8 @@
-//! What an agent or client refers to, as far as it exists: tools, models and a persona, in the order of the references, and what is
-//! missing.
+//! What an agent or client refers to, as far as it exists: tools, models and a persona, in the
+//! order of the references, and what is missing.
 //!
-//! Views hold everything that builders and the synthesizer's request need, so that nothing downstream looks anything up.
+//! Views hold everything that builders and the synthesizer's request need, so that nothing
+//! downstream looks anything up.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -168,7 +169,8 @@ pub struct References {
     pub persona: Option<PersonaView>,
     /// What cannot be used and why, one sentence each, sorted.
     pub unresolved: Vec<String>,
-    /// Whether something of that is there and cannot be read. It may be in use, so nothing is to be changed for want of it.
+    /// Whether something of that is there and cannot be read. It may be in use, so nothing is to be
+    /// changed for want of it.
     pub unreadable: bool,
 }
 

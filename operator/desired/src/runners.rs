@@ -1,4 +1,5 @@
-//! Whose pods and Jobs are a resource's: those that its own workload made, not whatever carries its label.
+//! Whose pods and Jobs are a resource's: those that its own workload made, not whatever carries its
+//! label.
 
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ pub fn is_run_of(job: &Observed, name: &str, cron_job: Option<&Observed>) -> boo
 
 /// Whether a pod is of the Deployment `name`, or of one of its `runs`.
 ///
-/// Replica sets are not watched, for there are several of each Deployment and nothing else is to be known of them. Their controller names them
-/// by the Deployment and a hash, and no other one of that name can be in its namespace.
+/// Replica sets are not watched, for there are several of each Deployment and nothing else is to be
+/// known of them. Their controller names them by the Deployment and a hash, and no other one of
+/// that name can be in its namespace.
 pub fn is_pod_of(pod: &Observed, name: &str, runs: &[Arc<Observed>]) -> bool {
     debug_assert_eq!(pod.kind, ChildKind::Pod);
     let Some(controller) = pod.controller.as_ref() else {
@@ -45,7 +47,7 @@ pub fn is_pod_of(pod: &Observed, name: &str, runs: &[Arc<Observed>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::{Controller, Facts, Kept};
+    use crate::observed::{CompactMap, Controller, Facts};
 
     fn observed(
         kind: ChildKind,
@@ -62,8 +64,8 @@ mod tests {
                 name: name.into(),
                 uid: uid.into(),
             }),
-            labels: Kept::default(),
-            annotations: Kept::default(),
+            labels: CompactMap::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),

@@ -1,4 +1,5 @@
-//! The operator's settings that shape what it builds. Filled from flags by the operator; defaults here are the documented ones.
+//! The operator's settings that shape what it builds. Filled from flags by the operator; defaults
+//! here are the documented ones.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,11 @@ pub struct Settings {
     pub model_proxy_image: String,
     /// How long an agent's new pod must run before the old one ends, in seconds.
     pub min_ready_seconds: i32,
-    /// The time zone of schedules that name none, in namespaces whose LanguageCluster names none; `None`: kube-controller-manager's.
+    /// The time zone of schedules that name none, in namespaces whose LanguageCluster names none;
+    /// `None`: kube-controller-manager's.
     pub time_zone: Option<String>,
-    /// How long a run of an agent may take where neither its spec nor its code says so, in seconds; `None`: for ever.
+    /// How long a run of an agent may take where neither its spec nor its code says so, in seconds;
+    /// `None`: for ever.
     pub run_timeout: Option<u64>,
     /// User, group and fsGroup of every pod; `None` leaves them to the platform (`OpenShift`).
     pub run_as_user: Option<i64>,
@@ -27,17 +30,20 @@ pub struct Settings {
     pub pod_ip_family: IpFamily,
     /// Who answers DNS.
     pub dns: Dns,
-    /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all private ranges are taken for them.
+    /// Pod, Service and node ranges that a `/0` egress rule must not include; without any, all
+    /// private ranges are taken for them.
     pub cluster_cidrs: Vec<String>,
     /// What keys of `podLabels` may be: a prefix that ends in `/`, or a whole key.
     pub pod_label_prefixes: Vec<String>,
     /// Whether pods have a user namespace of their own.
     pub user_namespaces: bool,
-    /// Ranges that no tenant's rule means, beside link-local ones and the clouds' metadata services.
+    /// Ranges that no tenant's rule means, beside link-local ones and the clouds' metadata
+    /// services.
     pub never_cidrs: Vec<String>,
     /// Whether tenants' egress rules count where no LanguageCluster frames their namespace.
     pub default_egress: AgentEgress,
-    /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's own.
+    /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's
+    /// own.
     pub refused_namespaces: Vec<String>,
     /// Where agents send their traces; `None`: nowhere.
     pub agent_telemetry: Option<Telemetry>,
@@ -110,7 +116,8 @@ impl Default for Settings {
             operator_namespace: "langop-system".into(),
             cluster_domain: "cluster.local".into(),
             agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
-            // The release that the tests start. Newer ones need no more than a setting; older than 1.90.7, none should be.
+            // The release that the tests start. Newer ones need no more than a setting; older than
+            // 1.90.7, none should be.
             model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.108.7".into(),
             min_ready_seconds: 10,
             time_zone: None,

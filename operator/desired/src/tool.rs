@@ -1,5 +1,5 @@
-//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both directions; in sidecar mode it has no
-//! children, because it runs in the pods of its agents.
+//! Tools: an MCP server. In service mode it has a Deployment, a Service, and a policy for both
+//! directions; in sidecar mode it has no children, because it runs in the pods of its agents.
 
 use k8s_openapi::{
     api::{
@@ -17,10 +17,10 @@ use langop_api::{
 use crate::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{Conditions, Invalid, Standing, Status, remarked, service_phase},
+    conditions::{Conditions, Invalid, Status, Summary, service_phase, with_warning},
     env,
     meta::{self, Component, owner_of},
-    namesake::{self, NamedKind, Namesake},
+    name_conflict::{self, NameCollision, NamedKind},
     pod::{self, ContainerInput, PodInput, RootFilesystem},
     reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
@@ -40,15 +40,15 @@ pub struct ValidatedTool {
     spec: LanguageToolSpec,
 }
 
-/// Checks what the API server could not: `namesakes` are the agents and clients of the same name.
+/// Checks what the API server could not: `same_name` are the agents and clients of the same name.
 pub fn validate(
     tool: &LanguageTool,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
     cluster: Option<&ClusterView>,
     settings: &Settings,
 ) -> Result<ValidatedTool, Invalid> {
     let created = tool.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    if let Some(message) = namesake::conflict(NamedKind::Tool, created, namesakes) {
+    if let Some(message) = name_conflict::conflict(NamedKind::Tool, created, same_name) {
         return Err(Invalid {
             reason: Reason::NameConflict,
             message,
@@ -74,8 +74,8 @@ pub fn validate(
         cluster,
         settings,
     );
-    if !reach.faults.is_empty() {
-        return Err(Invalid::spec(reach.faults.join("; ")));
+    if !reach.errors.is_empty() {
+        return Err(Invalid::spec(reach.errors.join("; ")));
     }
     Ok(ValidatedTool {
         workload,
@@ -132,8 +132,8 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
 
 /// A tool's container: its pod's, or, with what `also` has, one beside an agent's.
 ///
-/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that listens at localhost, as many do, for ever:
-/// the kubelet comes from outside.
+/// A probe only ever says whether it is ready. One that ends a container would end a sidecar that
+/// listens at localhost, as many do, for ever: the kubelet comes from outside.
 pub(crate) fn container(
     name: &str,
     spec: &LanguageToolSpec,
@@ -191,7 +191,7 @@ fn left_out(spec: &LanguageToolSpec) -> Option<String> {
     let names: Vec<String> = too_large.collect();
     (!names.is_empty()).then(|| {
         format!(
-            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are left out of what the LLM is told: shorten those of the operations {}",
+            "an inputSchema may have {MAX_INPUT_SCHEMA} bytes, and larger ones are not sent to the LLM: shorten those of the operations {}",
             names.join(", ")
         )
     })
@@ -200,7 +200,7 @@ fn left_out(spec: &LanguageToolSpec) -> Option<String> {
 /// The status after all children are applied, or after what kept them from being.
 pub fn status(
     tool: &LanguageTool,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     denied: Option<&Invalid>,
     rollout: Rollout<'_>,
     settings: &Settings,
@@ -215,8 +215,8 @@ pub fn status(
     let mut next = Conditions::new(before, generation, now);
     next.summary(match (mode, children) {
         (_, Err(problem)) => problem,
-        (DeploymentMode::Service, Ok(_)) => remarked(rollout.standing(now), denied),
-        (DeploymentMode::Sidecar, Ok(_)) => Standing::Ready(
+        (DeploymentMode::Service, Ok(_)) => with_warning(rollout.summary(now), denied),
+        (DeploymentMode::Sidecar, Ok(_)) => Summary::Ready(
             Reason::AsDesired,
             "runs as a sidecar in the pods of the agents that name it".into(),
         ),

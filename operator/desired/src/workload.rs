@@ -1,4 +1,5 @@
-//! What models, tools and clients have in common: a Deployment, the Service before it, and a status that follows the rollout.
+//! What models, tools and clients have in common: a Deployment, the Service before it, and a status
+//! that follows the rollout.
 
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use k8s_openapi::{
 
 use crate::{
     children::{Applied, Children},
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     meta::{self, Component, Owner},
     observed::{DeploymentFacts, Facts, Observed},
-    trouble::{self, Troubles},
+    pod_health::{self, PodProblems},
 };
 
 /// One Deployment and its Service.
@@ -54,7 +55,8 @@ impl Workload {
         }
     }
 
-    /// The Deployment of these pods. The strategy is written in full: a later change of its type would else be refused.
+    /// The Deployment of these pods. The strategy is written in full: a later change of its type
+    /// would else be refused.
     pub(crate) fn deployment(&self, template: PodTemplateSpec) -> Deployment {
         let quarter = || Some(IntOrString::String("25%".to_owned()));
         Deployment {
@@ -135,18 +137,18 @@ impl Rollout<'_> {
     }
 
     /// How it stands.
-    pub(crate) fn standing(&self, now: Timestamp) -> Standing {
-        conditions::rollout(self.facts(), Troubles::of(self.pods, now))
+    pub(crate) fn summary(&self, now: Timestamp) -> Summary {
+        conditions::rollout(self.facts(), PodProblems::of(self.pods, now))
     }
 
     /// How it stands once its children are applied, or what kept them from being.
-    pub(crate) fn standing_after(
+    pub(crate) fn summary_after(
         &self,
-        children: Result<&Children<Applied>, Standing>,
+        children: Result<&Children<Applied>, Summary>,
         now: Timestamp,
-    ) -> Standing {
+    ) -> Summary {
         match children {
-            Ok(_) => self.standing(now),
+            Ok(_) => self.summary(now),
             Err(problem) => problem,
         }
     }
@@ -154,11 +156,11 @@ impl Rollout<'_> {
     /// Pods that are ready, without those that only seem so; `None` while there is no Deployment.
     pub(crate) fn ready_replicas(&self, now: Timestamp) -> Option<i32> {
         let facts = self.facts()?;
-        Some(Troubles::of(self.pods, now).without(facts, facts.ready))
+        Some(PodProblems::of(self.pods, now).without(facts, facts.ready))
     }
 
     /// When to look again although nothing is heard of it.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
-        trouble::due(self.pods, now)
+        pod_health::due(self.pods, now)
     }
 }

@@ -1,6 +1,7 @@
 //! Who must be reconciled when something changes.
 //!
-//! Must not decide anything: a needless trigger costs a look at the stores, a missing one costs correctness.
+//! Must not decide anything: a needless trigger costs a look at the stores, a missing one costs
+//! correctness.
 
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{LanguageAgent, LanguageClient, names::labels, pod::NameRef};
@@ -25,7 +26,7 @@ pub(crate) fn by_child(change: &Change) -> Vec<Target> {
             let parents = parents(old);
             let waiting = parents
                 .iter()
-                .flat_map(|parent| namesakes(parent.kind, &old.namespace, &parent.name));
+                .flat_map(|parent| same_name(parent.kind, &old.namespace, &parent.name));
             waiting.chain(parents.iter().cloned()).collect()
         }
         Change::Changed { old, new } => {
@@ -90,7 +91,7 @@ fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str) -> Vec<Ta
 }
 
 /// Agents, tools and clients that want the same children's name.
-fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
+fn same_name(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
     const SHARING: [Kind; 3] = [Kind::Agent, Kind::Client, Kind::Tool];
     if !SHARING.contains(&kind) {
         return Vec::new();
@@ -106,7 +107,7 @@ fn namesakes(kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
 fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
     let found = stores
         .clusters
-        .select(|cluster| cluster.framed_namespace().as_deref() == Some(namespace));
+        .select(|cluster| cluster.managed_namespace().as_deref() == Some(namespace));
     found
         .iter()
         .map(|cluster| Target::new(Kind::Cluster, None, &cluster.name_any()))
@@ -127,7 +128,8 @@ fn in_namespace(stores: &Stores, namespace: &str) -> Vec<Target> {
     agents.chain(clients).chain(models).chain(tools).collect()
 }
 
-/// Who sees to it that the policy that closes a namespace is there again: any one of those in it, as each does.
+/// Who sees to it that the policy that closes a namespace is there again: any one of those in it,
+/// as each does.
 pub(crate) fn by_baseline(stores: &Stores, change: &Change) -> Option<Target> {
     let (Change::Gone(policy) | Change::Changed { new: policy, .. }) = change else {
         return None;
@@ -151,7 +153,7 @@ pub(crate) fn by_object<K: Stored>(
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let mut targets = Vec::new();
     if old.is_none() || new.is_none() {
-        targets.extend(namesakes(target.kind, namespace, &target.name));
+        targets.extend(same_name(target.kind, namespace, &target.name));
     }
     if !matters_to_others(old, new) {
         return targets;
@@ -176,10 +178,11 @@ pub(crate) fn by_object<K: Stored>(
     targets
 }
 
-/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its name, and those that name it.
+/// The namespaces that a LanguageCluster frames. One that cannot be read may frame that of its
+/// name, and those that name it.
 fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
     if let Ok(readable) = &cluster.0 {
-        return readable.framed_namespace().into_iter().collect();
+        return readable.managed_namespace().into_iter().collect();
     }
     let name = cluster.name_any();
     let names_it =
@@ -194,7 +197,8 @@ fn frames<K: Stored>(index: &Index, cluster: &Guard<K>) -> Vec<String> {
         .collect()
 }
 
-/// Whether others read what changed: its existence, its spec, or that part of its status that they use.
+/// Whether others read what changed: its existence, its spec, or that part of its status that they
+/// use.
 fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) -> bool {
     let (Some(old), Some(new)) = (old, new) else {
         return true;
@@ -204,13 +208,13 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
     };
     old.meta().generation != new.meta().generation
         || old.uid() != new.uid()
-        || !before.same_for_others(after)
+        || !before.is_same_for_others(after)
 }
 
 #[cfg(test)]
 mod tests {
     use langop_api::names::labels;
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -231,7 +235,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
@@ -311,7 +315,7 @@ mod tests {
 
     #[test]
     fn only_agents_clients_and_tools_share_names() {
-        assert_eq!(namesakes(Kind::Tool, "n", "x").len(), 2);
-        assert!(namesakes(Kind::Model, "n", "x").is_empty());
+        assert_eq!(same_name(Kind::Tool, "n", "x").len(), 2);
+        assert!(same_name(Kind::Model, "n", "x").is_empty());
     }
 }

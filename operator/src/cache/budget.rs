@@ -1,4 +1,5 @@
-//! How much of the objects of one namespace the operator holds: what one tenant writes must leave room for all others'.
+//! Limits the memory for the objects of one namespace: what one tenant writes must leave room for
+//! all others.
 
 use std::{
     collections::HashMap,
@@ -31,7 +32,8 @@ impl Budget {
         }
     }
 
-    /// Holds `new` bytes instead of `old` ones, if there is room. What becomes smaller always has room, and so has what no tenant writes.
+    /// Holds `new` bytes instead of `old` ones, if there is room. What becomes smaller always has
+    /// room, and so has what no tenant writes.
     pub(crate) fn exchange(&self, namespace: Option<&str>, old: u64, new: u64) -> bool {
         let Some(namespace) = namespace else {
             return true;
@@ -77,7 +79,8 @@ pub(crate) fn size(object: &impl Serialize) -> u64 {
         }
     }
     let mut count = Count(0);
-    // An object of ours can be written as JSON; if one could not, what is counted so far is what is known.
+    // An object of ours can be written as JSON; if one could not, what is counted so far is what is
+    // known.
     let _ = serde_json::to_writer(&mut count, object);
     count.0
 }

@@ -82,7 +82,8 @@ pub(crate) fn api(client: &Client, kind: ChildKind, namespace: Option<&str>) -> 
     }
 }
 
-/// Which objects of a kind are watched: those we made, and namespaces that were given to a LanguageCluster.
+/// Which objects of a kind are watched: those we made, and namespaces that were given to a
+/// LanguageCluster.
 pub(crate) fn selector(kind: ChildKind) -> String {
     match kind {
         ChildKind::Namespace => labels::CLUSTER.to_owned(),

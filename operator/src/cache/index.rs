@@ -1,8 +1,9 @@
 //! Live children in memory, reduced at ingest, found by name, by controller and by the
 //! resource whose pods and runs they are.
 //!
-//! Our own writes are put in at once (see [`Index::upsert`]), so a second reconcile never repeats a write that the watch has not
-//! shown yet; what the watch then brings is taken by resource version, so nothing older overwrites it.
+//! Our own writes are put in at once (see [`Index::upsert`]), so a second reconcile never repeats a
+//! write that the watch has not shown yet; what the watch then brings is taken by resource version,
+//! so nothing older overwrites it.
 
 use std::{
     collections::HashMap,
@@ -60,7 +61,7 @@ struct Inner {
     objects: HashMap<Key, Entry>,
     by_controller: HashMap<String, Vec<Arc<Observed>>>,
     by_label: HashMap<Labelled, Vec<Arc<Observed>>>,
-    gone: Tombstones,
+    tombstones: Tombstones,
 }
 
 /// A resource by one of our labels: label, namespace, name.
@@ -76,13 +77,13 @@ struct Entry {
 }
 
 impl Index {
-    /// Takes an object from a watch or from the answer to a write. An older version than the one held, or than the object's end, is
-    /// dropped.
+    /// Takes an object from a watch or from the answer to a write. An older version than the one
+    /// held, or than the object's end, is dropped.
     pub(crate) fn upsert(&self, observed: Observed, version: Option<&str>) -> Change {
         let version = version.and_then(parse_version);
         let key = Key::of(&observed);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if inner.gone.is_past(&observed.uid, version) {
+        if inner.tombstones.is_past(&observed.uid, version) {
             return Change::None;
         }
         let old = match inner.objects.get_mut(&key) {
@@ -109,14 +110,15 @@ impl Index {
         Change::Changed { old, new }
     }
 
-    /// The object of that uid is gone, at that version (`None`: at the one held); another one of the same name stays.
+    /// The object of that uid is gone, at that version (`None`: at the one held); another one of
+    /// the same name stays.
     pub(crate) fn remove(&self, key: &Key, uid: &str, version: Option<&str>) -> Change {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let held = inner.objects.get(key);
         let held = held.filter(|entry| entry.observed.uid == uid);
         let (is_held, held_version) = (held.is_some(), held.and_then(|entry| entry.version));
         let version = version.and_then(parse_version).or(held_version);
-        inner.gone.note(uid, version);
+        inner.tombstones.note(uid, version);
         if !is_held {
             return Change::None;
         }
@@ -129,7 +131,8 @@ impl Index {
         }
     }
 
-    /// Keys and uids of a kind, in one namespace or everywhere: to find out what a new list no longer has.
+    /// Keys and uids of a kind, in one namespace or everywhere: to find out what a new list no
+    /// longer has.
     pub(crate) fn keys(&self, kind: ChildKind, namespace: Option<&str>) -> Vec<(Key, String)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let in_scope = |key: &Key| {
@@ -214,7 +217,8 @@ fn sorted(mut found: Vec<Arc<Observed>>) -> Vec<Arc<Observed>> {
     found
 }
 
-/// Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs on CronJobs.
+/// Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs on
+/// CronJobs.
 fn labelled(observed: &Observed) -> Vec<Labelled> {
     if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) {
         return Vec::new();
@@ -241,7 +245,8 @@ fn remove_from<K: std::hash::Hash + Eq>(
     }
 }
 
-/// Resource versions of one kind are numbers that grow (KEP-5504; etcd's revision before it). Anything else is not compared.
+/// Resource versions of one kind are numbers that grow (KEP-5504; etcd's revision before it).
+/// Anything else is not compared.
 pub(crate) fn parse_version(text: &str) -> Option<u64> {
     text.parse().ok()
 }
@@ -253,7 +258,7 @@ pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
 
     use super::*;
 
@@ -269,7 +274,7 @@ mod tests {
                 uid: uid.into(),
             }),
             labels: [(labels::AGENT, "a")].into_iter().collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: "2026-01-01T00:00:00Z".into(),
             deleting: false,
             owned_digest: String::new(),

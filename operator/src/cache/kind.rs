@@ -1,4 +1,5 @@
-//! The six kinds, as values (for queues, metrics and messages) and as a trait (for generic stores, status writes and runners).
+//! The six kinds, as values (for queues, metrics and messages) and as a trait (for generic stores,
+//! status writes and runners).
 
 use std::fmt::{Debug, Write as _};
 
@@ -87,12 +88,12 @@ pub(crate) trait LangopKind:
     fn conditions(status: &Self::Status) -> &[Condition];
 
     /// Whether that part of the status that other objects read is equal.
-    fn same_for_others(&self, _other: &Self) -> bool {
+    fn is_same_for_others(&self, _other: &Self) -> bool {
         true
     }
 
     /// The namespace that a LanguageCluster frames.
-    fn framed_namespace(&self) -> Option<String> {
+    fn managed_namespace(&self) -> Option<String> {
         None
     }
 }
@@ -113,25 +114,25 @@ macro_rules! langop_kind {
 
 langop_kind!(LanguageAgent => Agent {
     // A LanguageCluster counts them.
-    fn same_for_others(&self, other: &Self) -> bool {
+    fn is_same_for_others(&self, other: &Self) -> bool {
         self.status.as_ref().map(|status| status.phase) == other.status.as_ref().map(|status| status.phase)
     }
 });
 langop_kind!(LanguageClient => Client {});
 langop_kind!(LanguageCluster => Cluster {
     // One that may not use its namespace says nothing to the agents in it.
-    fn same_for_others(&self, other: &Self) -> bool {
-        cluster::is_kept_out(self) == cluster::is_kept_out(other)
+    fn is_same_for_others(&self, other: &Self) -> bool {
+        cluster::is_namespace_denied(self) == cluster::is_namespace_denied(other)
     }
 
-    fn framed_namespace(&self) -> Option<String> {
+    fn managed_namespace(&self) -> Option<String> {
         self.spec.namespace.clone().or_else(|| self.metadata.name.clone())
     }
 });
 langop_kind!(LanguageModel => Model {});
 langop_kind!(LanguagePersona => Persona {
     // Agents read the snapshot.
-    fn same_for_others(&self, other: &Self) -> bool {
+    fn is_same_for_others(&self, other: &Self) -> bool {
         self.status.as_ref().map(|status| &status.distilled) == other.status.as_ref().map(|status| &status.distilled)
     }
 });

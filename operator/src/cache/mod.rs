@@ -1,7 +1,9 @@
-//! What is known of the cluster, in memory: the objects of our kinds, their live children, and the forms that the API server gives to
-//! what we apply. Whatever changes it enqueues the objects that the change affects.
+//! What is known of the cluster, in memory: the objects of our kinds, their live children, and the
+//! forms that the API server gives to what we apply. Whatever changes it enqueues the objects that
+//! the change affects.
 //!
-//! Filled by the watches and by the responses to our own writes. Must not ask the API server anything.
+//! Filled by the watches and by the responses to our own writes. Must not ask the API server
+//! anything.
 
 pub(crate) mod affected;
 pub(crate) mod budget;
@@ -64,7 +66,8 @@ impl Cache {
         self.triggers.send_all(targets);
     }
 
-    /// Stores one of our objects, and enqueues it and all that it affects unless this version is known. Whether it was new.
+    /// Stores one of our objects, and enqueues it and all that it affects unless this version is
+    /// known. Whether it was new.
     pub(crate) fn upsert<K: Stored>(&self, object: Guard<K>) -> bool {
         let target = Target::of(&object);
         let is_new = self.store(object);
@@ -74,8 +77,9 @@ impl Cache {
         is_new
     }
 
-    /// Stores the response to our own status write. The caller knows what it wrote, but the response may also carry a change that
-    /// somebody else made after `written` was read. The watch will not deliver that change again, because the response is newer.
+    /// Stores the response to our own status write. The caller knows what it wrote, but the
+    /// response may also carry a change that somebody else made after `written` was read. The watch
+    /// will not deliver that change again, because the response is newer.
     pub(crate) fn upsert_own_write<K: Stored>(&self, mut response: Guard<K>, written: &K) {
         // What is written is as the store has it.
         objects::strip(&mut response);
@@ -90,8 +94,9 @@ impl Cache {
         }
     }
 
-    /// Stores one of our objects, from the watch or from the response to our own status write, and enqueues the others it affects.
-    /// The watch replays that response as a known version, so the first sighting must enqueue.
+    /// Stores one of our objects, from the watch or from the response to our own status write, and
+    /// enqueues the others it affects. The watch replays that response as a known version, so the
+    /// first sighting must enqueue.
     fn store<K: Stored>(&self, object: Guard<K>) -> bool {
         let target = Target::of(&object);
         let new = object.clone();
@@ -104,7 +109,8 @@ impl Cache {
         true
     }
 
-    /// Removes one of our objects and enqueues what that affects. Gives what was held; another object of the name stays.
+    /// Removes one of our objects and enqueues what that affects. Gives what was held; another
+    /// object of the name stays.
     pub(crate) fn remove<K: Stored>(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
         let old = K::objects(&self.stores).remove(object)?;
         self.enqueue_affected(&Target::of(&*old), Some(&old), None);
@@ -146,7 +152,8 @@ impl Cache {
         }
     }
 
-    /// Stores a live child: from a watch, or from the response to one of our own writes, which affects nobody but its writer.
+    /// Stores a live child: from a watch, or from the response to one of our own writes, which
+    /// affects nobody but its writer.
     pub(crate) fn upsert_child(&self, kind: ChildKind, object: DynamicObject) -> index::Change {
         let version = object.metadata.resource_version.clone();
         match digest::reduce_object(kind, object) {

@@ -1,4 +1,5 @@
-//! Our own kinds in memory: one store for each, that undecodable objects do not stall and that takes our own status writes at once.
+//! Our own kinds in memory: one store for each. Undecodable objects do not stall it, and our own
+//! status writes are in it at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,9 +29,11 @@ pub(crate) type Guard<K> = DeserializeGuard<K>;
 /// What an event did to a store.
 #[derive(Debug)]
 pub(crate) enum Change<K> {
-    /// The version is the one held (our own write, or a list that repeats it), or the object is gone.
+    /// The version is the one held (our own write, or a list that repeats it), or the object is
+    /// gone.
     Known,
-    /// The version is older than the one held. What it says is in the newer one, which nobody may have looked at.
+    /// The version is older than the one held. The newer version contains it, but may not have been
+    /// reconciled yet.
     Stale,
     /// New or different.
     Changed { old: Option<Arc<Guard<K>>> },
@@ -45,21 +48,22 @@ pub(crate) struct Objects<K: LangopKind> {
 
 struct Writing<K: LangopKind> {
     writer: Writer<Guard<K>>,
-    gone: Tombstones,
+    tombstones: Tombstones,
 }
 
 impl<K: LangopKind> Objects<K> {
     /// Empty; `budget` is shared by all kinds.
     fn new(budget: Arc<Budget>) -> Self {
         let (reader, mut writer) = reflector::store();
-        // Lists are merged by the watches themselves (there may be one for each namespace); readiness is theirs too.
+        // Lists are merged by the watches themselves (there may be one for each namespace);
+        // readiness is theirs too.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
         Self {
             reader,
             writing: Mutex::new(Writing {
                 writer,
-                gone: Tombstones::default(),
+                tombstones: Tombstones::default(),
             }),
             budget,
         }
@@ -98,7 +102,7 @@ impl<K: LangopKind> Objects<K> {
         strip(&mut object);
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        if writing.gone.is_past(uid, version(&object)) {
+        if writing.tombstones.is_past(uid, version(&object)) {
             return Change::Known;
         }
         let old = self.reader.get(&ObjectRef::from_obj(&object));
@@ -123,7 +127,7 @@ impl<K: LangopKind> Objects<K> {
         Change::Changed { old }
     }
 
-    /// The object, or, if its namespace has no room for it, a word on that in its place.
+    /// The object, or, if its namespace has no room for it, an error in its place.
     fn within_budget(&self, object: Guard<K>, old: Option<&Guard<K>>) -> Guard<K> {
         let namespace = object.meta().namespace.clone();
         let before = old.map_or(0, held);
@@ -144,7 +148,7 @@ impl<K: LangopKind> Objects<K> {
     pub(crate) fn remove(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        writing.gone.note(uid, version(object));
+        writing.tombstones.note(uid, version(object));
         let held = self
             .reader
             .get(&ObjectRef::from_obj(object))
@@ -174,7 +178,8 @@ fn held<K: LangopKind>(object: &Guard<K>) -> u64 {
     object.0.as_ref().map_or(0, budget::size)
 }
 
-/// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be more than all of its spec.
+/// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be
+/// more than all of its spec.
 pub(crate) fn strip<K: LangopKind>(object: &mut Guard<K>) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;

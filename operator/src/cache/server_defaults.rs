@@ -1,5 +1,6 @@
-//! Normal forms that the API server made of what we applied, where they differ from ours (defaults of a webhook, say). Without them such
-//! a child would be applied again each time.
+//! Normal forms that the API server made of what we applied, where they differ from ours (a
+//! webhook's defaults, for example). Without them such a child would be applied again in each
+//! reconcile.
 
 use std::{
     collections::HashMap,
@@ -48,7 +49,7 @@ impl ServerDefaults {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{ChildKind, Facts, Kept};
+    use langop_desired::observed::{ChildKind, CompactMap, Facts};
     use serde_json::json;
 
     use super::*;
@@ -60,8 +61,8 @@ mod tests {
             namespace: "n".into(),
             uid: "live".into(),
             controller: None,
-            labels: Kept::default(),
-            annotations: Kept::default(),
+            labels: CompactMap::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),

@@ -1,9 +1,10 @@
-//! Objects that are gone, the newest few thousand: the answer to a write of ours may come after the word that its object is gone, and must
-//! not bring it back. An object that comes back to a watch's selector has a newer version, and is no ghost.
+//! Tombstones for the most recently deleted objects: a late response to one of our writes must not
+//! resurrect a deleted object. An object that a watch's selector matches again has a newer version,
+//! and is stored.
 
 use std::collections::{HashMap, VecDeque};
 
-/// As many as can be under way, many times over.
+/// Many times the number of writes that can be in flight.
 const REMEMBERED: usize = 4096;
 
 /// Uids of objects that are gone, and the version at which they went.

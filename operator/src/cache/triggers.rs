@@ -1,4 +1,5 @@
-//! The queues of objects that are to be reconciled, one for each kind. Who gets into them is said by [`crate::cache::affected`].
+//! The queues of objects that are to be reconciled, one for each kind. Who gets into them is said
+//! by [`crate::cache::affected`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,8 +38,8 @@ impl Target {
 /// The receiving ends of the queues, in the order of [`Kind::ALL`].
 pub(crate) type Queues = [UnboundedReceiver<Target>; Kind::ALL.len()];
 
-/// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete, and after it everything is
-/// reconciled once anyway.
+/// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete,
+/// and after it everything is reconciled once anyway.
 #[derive(Debug)]
 pub(crate) struct Triggers {
     senders: [UnboundedSender<Target>; Kind::ALL.len()],

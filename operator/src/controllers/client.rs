@@ -5,8 +5,8 @@ use langop_api::{LanguageClient, LanguageClientStatus};
 use langop_desired::{
     children::{Children, Prepared},
     client::{self, Usable, ValidatedClient},
-    conditions::{self, Standing},
-    namesake::{NamedKind, Namesake},
+    conditions::{self, Summary},
+    name_conflict::{NameCollision, NamedKind},
     references::References,
     settings::Settings,
 };
@@ -21,27 +21,27 @@ impl Service for LanguageClient {
     type References = Usable;
     type Validated = ValidatedClient;
 
-    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Usable, Vec<Namesake>) {
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Usable, Vec<NameCollision>) {
         let spec = &self.spec;
         let references = References::resolve(&spec.tool_refs, &spec.model_refs, None, namespace);
-        let namesakes = namespace.namesakes(NamedKind::Client, self);
-        (Usable::from(references), namesakes)
+        let same_name = namespace.same_name(NamedKind::Client, self);
+        (Usable::from(references), same_name)
     }
 
     fn validate(
         &self,
         surroundings: &Surroundings<Usable>,
         settings: &Settings,
-    ) -> Result<ValidatedClient, Standing> {
+    ) -> Result<ValidatedClient, Summary> {
         let Surroundings {
             references,
-            namesakes,
+            same_name,
             cluster,
         } = surroundings;
         let valid = client::validate(
             self,
             references.clone(),
-            namesakes,
+            same_name,
             cluster.as_ref(),
             settings,
         )?;

@@ -10,7 +10,7 @@ use langop_api::{LanguageCluster, cluster::AgentCounts};
 use langop_desired::{
     children::{Children, Prepared},
     cluster::{self, NamespaceUse},
-    conditions::Standing,
+    conditions::Summary,
     observed::{ChildKind, Observed},
 };
 
@@ -77,9 +77,9 @@ impl Reconciled for LanguageCluster {
         })
     }
 
-    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, _ctx: &Context, summary: Summary) -> Option<Self::Status> {
         let agents = before(self);
-        Some(cluster::status(self, Err(standing), agents, None, now()))
+        Some(cluster::status(self, Err(summary), agents, None, now()))
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
@@ -96,7 +96,7 @@ fn decide(
     ctx: &Context,
     object: &LanguageCluster,
     live: Option<&Observed>,
-) -> Result<NamespaceUse, Standing> {
+) -> Result<NamespaceUse, Summary> {
     let all = ctx.cache.stores.clusters.list(None);
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
     cluster::decide(object, others, live)

@@ -1,5 +1,6 @@
-//! One controller for each kind: dereference → validate → record → decide → build → apply → update status → publish. Thin: what to want is
-//! decided in `langop-desired`. The loop around them is [`crate::run::runner`].
+//! One controller for each kind: dereference → validate → record → decide → build → apply → update
+//! status → publish. Thin: what to want is decided in `langop-desired`. The loop around them is
+//! [`crate::run::runner`].
 
 pub(crate) mod agent;
 pub(crate) mod client;
@@ -17,7 +18,8 @@ use crate::{
     write::effects::Effects,
 };
 
-/// Publishes what there is to tell so far, once it is in the status. Losing an event is no reason to stop.
+/// Publishes what there is to tell so far, once it is in the status. Losing an event is no reason
+/// to stop.
 async fn publish<K: Stored>(ctx: &Context, steps: &Steps, object: &K, effects: &mut Effects) {
     let events = std::mem::take(&mut effects.events);
     let about = object.object_ref(&());

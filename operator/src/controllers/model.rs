@@ -5,9 +5,9 @@ use kube::ResourceExt as _;
 use langop_api::{LanguageModel, LanguageModelStatus};
 use langop_desired::{
     children::{Children, Prepared},
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     model::{self, ValidatedModel},
-    namesake::Namesake,
+    name_conflict::NameCollision,
     settings::Settings,
 };
 
@@ -21,7 +21,7 @@ impl Service for LanguageModel {
     type References = ();
     type Validated = ValidatedModel;
 
-    fn dereference(&self, _namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
+    fn dereference(&self, _namespace: &NamespaceView<'_>) -> ((), Vec<NameCollision>) {
         ((), Vec::new())
     }
 
@@ -29,7 +29,7 @@ impl Service for LanguageModel {
         &self,
         surroundings: &Surroundings<()>,
         settings: &Settings,
-    ) -> Result<ValidatedModel, Standing> {
+    ) -> Result<ValidatedModel, Summary> {
         Ok(model::validate(
             self,
             surroundings.cluster.as_ref(),

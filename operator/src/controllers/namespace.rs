@@ -1,4 +1,5 @@
-//! Fetches from the stores what a resource refers to and what lives beside it. Reads only; decides nothing.
+//! Fetches from the stores what a resource refers to and what lives beside it. Reads only; decides
+//! nothing.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
@@ -6,7 +7,7 @@ use langop_api::names::labels;
 use langop_desired::{
     agent::ClusterView,
     cluster,
-    namesake::{NamedKind, Namesake},
+    name_conflict::{NameCollision, NamedKind},
     observed::ChildKind,
     references::{Found, ModelView, PersonaView, Source, ToolView, persona_view},
     settings::Settings,
@@ -41,7 +42,7 @@ impl<'a> NamespaceView<'a> {
     /// The LanguageCluster that manages it.
     pub(crate) fn managing_cluster(&self) -> Option<ClusterView> {
         let clusters = self.stores.clusters.list(None);
-        let seen = clusters.iter().map(|cluster| cluster::Seen {
+        let seen = clusters.iter().map(|cluster| cluster::ObservedCluster {
             metadata: cluster.meta(),
             cluster: cluster.0.as_ref().ok(),
         });
@@ -49,7 +50,7 @@ impl<'a> NamespaceView<'a> {
         let label = live
             .as_ref()
             .and_then(|live| live.labels.get(labels::CLUSTER));
-        cluster::framing(self.namespace, label, seen)
+        cluster::managing(self.namespace, label, seen)
     }
 
     fn find<K: Stored, V>(&self, name: &str, view: impl FnOnce(&K) -> V) -> Found<V> {
@@ -65,11 +66,11 @@ impl<'a> NamespaceView<'a> {
     }
 
     /// Agents, clients and tools of the object's name but of another kind.
-    pub(crate) fn namesakes<K: Stored>(&self, kind: NamedKind, object: &K) -> Vec<Namesake> {
+    pub(crate) fn same_name<K: Stored>(&self, kind: NamedKind, object: &K) -> Vec<NameCollision> {
         let name = object.name_any();
-        let agent = self.namesake(&self.stores.agents, NamedKind::Agent, &name);
-        let client = self.namesake(&self.stores.clients, NamedKind::Client, &name);
-        let tool = self.namesake(&self.stores.tools, NamedKind::Tool, &name);
+        let agent = self.collision(&self.stores.agents, NamedKind::Agent, &name);
+        let client = self.collision(&self.stores.clients, NamedKind::Client, &name);
+        let tool = self.collision(&self.stores.tools, NamedKind::Tool, &name);
         let others = [agent, client, tool]
             .into_iter()
             .flatten()
@@ -83,15 +84,15 @@ impl<'a> NamespaceView<'a> {
             .collect()
     }
 
-    fn namesake<K: Stored>(
+    fn collision<K: Stored>(
         &self,
         objects: &Objects<K>,
         kind: NamedKind,
         name: &str,
-    ) -> Option<(Namesake, Option<String>)> {
+    ) -> Option<(NameCollision, Option<String>)> {
         let object = objects.get(Some(self.namespace), name)?;
         Some((
-            Namesake {
+            NameCollision {
                 kind,
                 name: object.name_any(),
                 created: created(&object),
@@ -115,14 +116,14 @@ enum HasChildren {
     No,
 }
 
-/// Times of creation are whole seconds. Of two objects of one second, the one that already has children came first: it must not lose
-/// them to an order of kinds.
+/// Times of creation are whole seconds. Of two objects of one second, the one that already has
+/// children came first: it must not lose them to an order of kinds.
 fn tie_break(
-    other: Namesake,
+    other: NameCollision,
     created: Option<Timestamp>,
     own: HasChildren,
     others: HasChildren,
-) -> Option<Namesake> {
+) -> Option<NameCollision> {
     if other.created != created {
         return Some(other);
     }
@@ -132,7 +133,7 @@ fn tie_break(
             let earlier = other
                 .created
                 .and_then(|time| time.checked_sub(SignedDuration::from_secs(1)).ok());
-            Some(Namesake {
+            Some(NameCollision {
                 created: earlier,
                 ..other
             })
@@ -167,7 +168,7 @@ mod tests {
     fn of_one_second_the_one_with_children_came_first() {
         use HasChildren::{No, Yes};
         let at = |second| Timestamp::from_second(second).ok();
-        let other = |second| Namesake {
+        let other = |second| NameCollision {
             kind: NamedKind::Tool,
             name: "mail".into(),
             created: at(second),

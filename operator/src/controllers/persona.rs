@@ -1,4 +1,5 @@
-//! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The only caller of DistillPersona.
+//! LanguagePersona: has each change condensed once, and keeps the snapshot that agents read. The
+//! only caller of DistillPersona.
 
 use std::{sync::Arc, time::Instant};
 
@@ -168,7 +169,8 @@ fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
     }
 }
 
-/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a restart with another setting.
+/// Without a synthesizer in the operator's settings, the persona's own text stands in, until a
+/// restart with another setting.
 fn stand_in(persona: &LanguagePersona, hash: &str) -> Plan {
     let stands = snapshot(persona).is_some_and(|snapshot| snapshot.hash == hash);
     if stands && is_disabled(persona.status.as_ref()) {
@@ -262,7 +264,7 @@ fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Eff
     match outcome {
         // The first snapshot updates nobody.
         Distillation::Distilled(_) if snapshot(persona).is_some() => {
-            let note = "the persona is condensed anew; agents that use it roll once";
+            let note = "distilling the persona again; agents using it will roll once";
             effects.normal(Reason::PersonaUpdated, note);
         }
         Distillation::Failed(why) => effects.warning(Reason::DistillationFailed, why),

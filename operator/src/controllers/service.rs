@@ -1,6 +1,8 @@
-//! What models, tools and clients have in common: their children are applied, and their status follows one Deployment.
+//! What models, tools and clients have in common: their children are applied, and their status
+//! follows one Deployment.
 //!
-//! A kind says what it refers to, what it builds and what its status is ([`Service`]); everything else is here, once.
+//! A kind says what it refers to, what it builds and what its status is ([`Service`]); everything
+//! else is here, once.
 
 use std::sync::Arc;
 
@@ -9,9 +11,9 @@ use kube::{Resource as _, ResourceExt as _};
 use langop_desired::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     frame::Frame,
-    namesake::Namesake,
+    name_conflict::NameCollision,
     observed::{ChildKind, Observed},
     runners::is_pod_of,
     settings::Settings,
@@ -39,14 +41,14 @@ pub(super) trait Service: Stored {
     type Validated: Send + Sync;
 
     /// What it refers to, and the others of its name.
-    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Self::References, Vec<Namesake>);
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> (Self::References, Vec<NameCollision>);
 
     /// Checks what the API server could not. An error is how it stands with the children it has.
     fn validate(
         &self,
         surroundings: &Surroundings<Self::References>,
         settings: &Settings,
-    ) -> Result<Self::Validated, Standing>;
+    ) -> Result<Self::Validated, Summary>;
 
     /// Its children.
     fn build(valid: &Self::Validated, settings: &Settings) -> Children<Prepared>;
@@ -72,7 +74,7 @@ pub(super) struct Surroundings<References> {
     /// What it refers to by name.
     pub(super) references: References,
     /// The others of its name.
-    pub(super) namesakes: Vec<Namesake>,
+    pub(super) same_name: Vec<NameCollision>,
     /// The LanguageCluster that manages its namespace.
     pub(super) cluster: Option<ClusterView>,
 }
@@ -83,7 +85,7 @@ pub(super) struct StatusInput<'a, K: Service + ?Sized> {
     /// The resource, if its spec can be carried out.
     pub(super) valid: Option<&'a K::Validated>,
     /// Its children, or what kept them from being.
-    pub(super) children: Result<&'a Children<Applied>, Standing>,
+    pub(super) children: Result<&'a Children<Applied>, Summary>,
     pub(super) rollout: Rollout<'a>,
     pub(super) settings: &'a Settings,
 }
@@ -122,12 +124,12 @@ impl<K: Service> Reconciled for K {
         Ok(Done::of(effects.changed, None).requeue_at(live.rollout().due(now())))
     }
 
-    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+    fn blocked(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
         let surroundings = surroundings(ctx, self);
         Some(self.next_status(StatusInput {
             references: &surroundings.references,
             valid: None,
-            children: Err(standing),
+            children: Err(summary),
             rollout: live(ctx, self).rollout(),
             settings: &ctx.settings.build,
         }))
@@ -137,18 +139,18 @@ impl<K: Service> Reconciled for K {
         live(ctx, self).rollout().due(now())
     }
 
-    fn interrupted(&self, _ctx: &Context, standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, _ctx: &Context, summary: Summary) -> Option<Self::Status> {
         let before = self.status().cloned().unwrap_or_default();
         let generation = self.meta().generation.unwrap_or_default();
         let conditions =
-            conditions::interrupted(K::conditions(&before), generation, standing, now());
+            conditions::interrupted(K::conditions(&before), generation, summary, now());
         Some(K::with_conditions(before, generation, conditions))
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {
         let settings = &ctx.settings.build;
         let surroundings = Surroundings {
-            namesakes: Vec::new(),
+            same_name: Vec::new(),
             ..surroundings(ctx, self)
         };
         let valid = self.validate(&surroundings, settings);
@@ -162,10 +164,10 @@ impl<K: Service> Reconciled for K {
 fn surroundings<K: Service>(ctx: &Context, object: &K) -> Surroundings<K::References> {
     let namespace = object.namespace().unwrap_or_default();
     let view = NamespaceView::new(ctx, &namespace);
-    let (references, namesakes) = object.dereference(&view);
+    let (references, same_name) = object.dereference(&view);
     Surroundings {
         references,
-        namesakes,
+        same_name,
         cluster: view.managing_cluster(),
     }
 }

@@ -1,11 +1,12 @@
-//! LanguageTool: a Deployment and a Service of its own, or nothing where it is a sidecar of its agents.
+//! LanguageTool: a Deployment and a Service of its own, or nothing where it is a sidecar of its
+//! agents.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use langop_api::{LanguageTool, LanguageToolStatus};
 use langop_desired::{
     children::{Children, Prepared},
-    conditions::{self, Standing},
-    namesake::{NamedKind, Namesake},
+    conditions::{self, Summary},
+    name_conflict::{NameCollision, NamedKind},
     settings::Settings,
     tool::{self, ValidatedTool},
 };
@@ -20,19 +21,19 @@ impl Service for LanguageTool {
     type References = ();
     type Validated = ValidatedTool;
 
-    fn dereference(&self, namespace: &NamespaceView<'_>) -> ((), Vec<Namesake>) {
-        ((), namespace.namesakes(NamedKind::Tool, self))
+    fn dereference(&self, namespace: &NamespaceView<'_>) -> ((), Vec<NameCollision>) {
+        ((), namespace.same_name(NamedKind::Tool, self))
     }
 
     fn validate(
         &self,
         surroundings: &Surroundings<()>,
         settings: &Settings,
-    ) -> Result<ValidatedTool, Standing> {
+    ) -> Result<ValidatedTool, Summary> {
         let cluster = surroundings.cluster.as_ref();
         Ok(tool::validate(
             self,
-            &surroundings.namesakes,
+            &surroundings.same_name,
             cluster,
             settings,
         )?)

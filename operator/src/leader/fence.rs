@@ -1,5 +1,6 @@
-//! The gate before every write to the API server: closed from the moment on which this process may no longer be the one that acts, also
-//! where nobody had the time to notice (a process that was stopped for a while). It must not decide when that is.
+//! The gate before every write to the API server: closed from the moment at which this process may
+//! no longer be the leader, even if it had no time to notice (a process that was stopped for a
+//! while). It must not decide when that is.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,7 +21,7 @@ enum Gate {
 
 /// A write that was held back.
 #[derive(Debug, thiserror::Error)]
-#[error("this process does not lead, so it must not write")]
+#[error("this process is not the leader, so it must not write")]
 pub(crate) struct NotLeading;
 
 impl Fence {

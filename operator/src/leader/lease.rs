@@ -1,7 +1,8 @@
 //! The record of a Lease: whose it is, whether it may be taken, and what is written into it. Pure.
 //!
-//! Only our own clock is asked: a holder counts as gone when its record has not changed for the record's duration since *we* first saw it
-//! so, whatever times stand in it (the rule of client-go's leader election). So clocks may differ and jump.
+//! Only our own clock is asked: a holder counts as gone when its record has not changed for the
+//! record's duration since *we* first saw it so, whatever times stand in it (the rule of
+//! client-go's leader election). So clocks may differ and jump.
 
 use std::time::Duration;
 
@@ -12,26 +13,26 @@ use tokio::time::Instant;
 
 /// After which others may take over, counted from the last renewal they saw.
 pub(crate) const DURATION: Duration = Duration::from_secs(15);
-/// After which a holder that cannot renew stops, counted from before its last renewal: that much earlier than others take over, so that
-/// what it has under way has ended by then.
+/// After which a holder that cannot renew stops, counted from before its last renewal: that much
+/// earlier than others take over, so that what it has under way has ended by then.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// A record, and when we first saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ObservedLease {
     pub(crate) record: LeaseSpec,
     since: Instant,
 }
 
 /// Whose the Lease is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// Ours, or nobody's any more: write [`Seen::held`].
-    Takeable,
-    Others,
+pub(crate) enum LeaseState {
+    /// Ours, or nobody's any more: write [`ObservedLease::held`].
+    Available,
+    Held,
 }
 
-impl Seen {
+impl ObservedLease {
     /// What is seen now; the same record keeps its age.
     pub(crate) fn now(record: LeaseSpec, before: Option<Self>, now: Instant) -> Self {
         match before {
@@ -45,15 +46,15 @@ impl Seen {
         holder.filter(|holder| !holder.is_empty())
     }
 
-    pub(crate) fn whose(&self, identity: &str, now: Instant) -> Whose {
+    pub(crate) fn state(&self, identity: &str, now: Instant) -> LeaseState {
         let seconds = self.record.lease_duration_seconds;
         let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
         let duration = seconds.map_or(DURATION, Duration::from_secs);
         match self.holder() {
-            None => Whose::Takeable,
-            Some(holder) if holder == identity => Whose::Takeable,
-            Some(_) if now.duration_since(self.since) >= duration => Whose::Takeable,
-            Some(_) => Whose::Others,
+            None => LeaseState::Available,
+            Some(holder) if holder == identity => LeaseState::Available,
+            Some(_) if now.duration_since(self.since) >= duration => LeaseState::Available,
+            Some(_) => LeaseState::Held,
         }
     }
 
@@ -85,7 +86,7 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn seen(holder: Option<&str>) -> Seen {
+    fn seen(holder: Option<&str>) -> ObservedLease {
         let record = LeaseSpec {
             holder_identity: holder.map(str::to_owned),
             lease_duration_seconds: Some(15),
@@ -95,25 +96,31 @@ mod tests {
             lease_transitions: Some(3),
             ..LeaseSpec::default()
         };
-        Seen::now(record, None, Instant::now())
+        ObservedLease::now(record, None, Instant::now())
     }
 
     #[test]
     fn anothers_is_takeable_once_it_has_not_changed_for_its_duration() {
         let first = seen(Some("a"));
-        assert_eq!(first.whose("a", first.since), Whose::Takeable, "ours");
-        assert_eq!(seen(None).whose("b", first.since), Whose::Takeable);
-        assert_eq!(seen(Some("")).whose("b", first.since), Whose::Takeable);
+        assert_eq!(first.state("a", first.since), LeaseState::Available, "ours");
+        assert_eq!(seen(None).state("b", first.since), LeaseState::Available);
+        assert_eq!(
+            seen(Some("")).state("b", first.since),
+            LeaseState::Available
+        );
         let just_before = first.since + DURATION.saturating_sub(Duration::from_millis(1));
-        assert_eq!(first.whose("b", just_before), Whose::Others);
-        assert_eq!(first.whose("b", first.since + DURATION), Whose::Takeable);
+        assert_eq!(first.state("b", just_before), LeaseState::Held);
+        assert_eq!(
+            first.state("b", first.since + DURATION),
+            LeaseState::Available
+        );
 
         let mut record = first.record.clone();
-        let same = Seen::now(record.clone(), Some(first.clone()), just_before);
+        let same = ObservedLease::now(record.clone(), Some(first.clone()), just_before);
         assert_eq!(same.since, first.since);
         record.renew_time = Some(MicroTime(Timestamp::now()));
-        let renewed = Seen::now(record, Some(first.clone()), just_before);
-        assert_eq!(renewed.whose("b", first.since + DURATION), Whose::Others);
+        let renewed = ObservedLease::now(record, Some(first.clone()), just_before);
+        assert_eq!(renewed.state("b", first.since + DURATION), LeaseState::Held);
     }
 
     #[test]

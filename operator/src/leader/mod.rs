@@ -1,7 +1,9 @@
-//! One operator of several works: the holder of a Lease. Losing it ends the process; a clean stop gives it back.
+//! One operator of several works: the holder of a Lease. Losing it ends the process; a clean stop
+//! gives it back.
 //!
-//! Every write of the Lease names the version it was decided on, so of two that take it at once one fails. A holder that cannot renew stops
-//! [`lease::GIVE_UP`] after its last renewal, before others may take over, and the [`Fence`] keeps what it had queued from being written.
+//! Every write of the Lease names the version it was decided on, so of two that take it at once one
+//! fails. A holder that cannot renew stops [`lease::GIVE_UP`] after its last renewal, before others
+//! may take over, and the [`Fence`] keeps what it had queued from being written.
 //! `kube-lease-manager` promises neither.
 
 pub(crate) mod fence;
@@ -28,7 +30,7 @@ use crate::{
     error::chain,
     leader::{
         fence::Fence,
-        lease::{self, Seen, Whose},
+        lease::{self, LeaseState, ObservedLease},
     },
 };
 
@@ -93,7 +95,7 @@ struct Candidate {
     leases: Api<Lease>,
     identity: String,
     /// The Lease as it was last seen.
-    seen: Option<Seen>,
+    seen: Option<ObservedLease>,
     /// It is ours until then; `None`: it is not.
     until: Option<Instant>,
     fence: Fence,
@@ -110,12 +112,12 @@ impl Candidate {
             let end = self.until.unwrap_or(begun + lease::GIVE_UP);
             let attempt = timeout_at(end, self.attempt()).await;
             let pause = match attempt {
-                Ok(Ok(Whose::Takeable)) => {
+                Ok(Ok(LeaseState::Available)) => {
                     self.hold_until(begun + lease::GIVE_UP);
                     RENEW
                 }
-                Ok(Ok(Whose::Others)) if self.until.is_some() => break,
-                Ok(Ok(Whose::Others)) => LOOK,
+                Ok(Ok(LeaseState::Held)) if self.until.is_some() => break,
+                Ok(Ok(LeaseState::Held)) => LOOK,
                 Ok(Err(error)) => {
                     self.complain(&chain(&error));
                     LOOK
@@ -147,9 +149,9 @@ impl Candidate {
     }
 
     /// Takes or renews the Lease, unless it is another's.
-    async fn attempt(&mut self) -> kube::Result<Whose> {
+    async fn attempt(&mut self) -> kube::Result<LeaseState> {
         let Some(live) = self.leases.get_opt(LEASE).await? else {
-            let nothing = Seen::now(<_>::default(), None, Instant::now());
+            let nothing = ObservedLease::now(<_>::default(), None, Instant::now());
             let metadata = ObjectMeta {
                 name: Some(LEASE.to_owned()),
                 ..ObjectMeta::default()
@@ -160,18 +162,18 @@ impl Candidate {
                 spec: Some(spec),
             };
             self.leases.create(&PostParams::default(), &new).await?;
-            return Ok(Whose::Takeable);
+            return Ok(LeaseState::Available);
         };
         let (record, now) = (live.spec.clone().unwrap_or_default(), Instant::now());
-        let seen = Seen::now(record, self.seen.take(), now);
-        let whose = seen.whose(&self.identity, now);
+        let seen = ObservedLease::now(record, self.seen.take(), now);
+        let state = seen.state(&self.identity, now);
         let ours = seen.held(&self.identity, Timestamp::now());
         // Kept even if the write fails: the time for which nobody has renewed it goes on.
         self.seen = Some(seen);
-        if whose == Whose::Takeable {
+        if state == LeaseState::Available {
             self.replace(live, ours).await?;
         }
-        Ok(whose)
+        Ok(state)
     }
 
     /// Writes exactly that version's successor.
@@ -192,7 +194,8 @@ impl Candidate {
         self.fence.close();
         let release = async {
             let live = self.leases.get(LEASE).await?;
-            let seen = Seen::now(live.spec.clone().unwrap_or_default(), None, Instant::now());
+            let seen =
+                ObservedLease::now(live.spec.clone().unwrap_or_default(), None, Instant::now());
             if seen.record.holder_identity.as_ref() == Some(&self.identity) {
                 self.replace(live, seen.released()).await?;
             }

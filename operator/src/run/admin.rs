@@ -1,4 +1,5 @@
-//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`. Serves nothing that names an object's content.
+//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`. Serves nothing that names an
+//! object's content.
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! Growing pauses for objects that are looked at again: one row for each object, gone with its success or its deletion.
+//! Growing pauses for objects that are looked at again: one row for each object, gone with its
+//! success or its deletion.
 
 use std::{
     collections::HashMap,
@@ -10,11 +11,11 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 use crate::cache::triggers::Target;
 
-/// The first and the longest pause after a reconcile that failed. What fails then is the API server or the way to it, and everything waits
-/// for that: so not long.
+/// The first and the longest pause after a reconcile that failed. What fails then is the API server
+/// or the way to it, and everything waits for that: so not long.
 pub(crate) const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// The same after one whose writes somebody refuses, or whose names somebody has: nothing tells us of the end of that, and a thousand such
-/// objects must not keep the API server busy.
+/// The same after one whose writes somebody refuses, or whose names somebody has: nothing tells us
+/// of the end of that, and a thousand such objects must not keep the API server busy.
 pub(crate) const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 
 /// The pauses of all objects that are looked at again for one of these reasons.
@@ -41,12 +42,12 @@ impl Backoffs {
         }
     }
 
-    /// How long to wait once more. A look that comes before the pause is over, because something else triggered it, makes it no longer.
-    pub(crate) fn again(&self, target: Target) -> Duration {
-        self.again_at(target, Instant::now())
+    /// The next pause. An earlier trigger does not lengthen the pause.
+    pub(crate) fn next_pause(&self, target: Target) -> Duration {
+        self.next_at(target, Instant::now())
     }
 
-    fn again_at(&self, target: Target, now: Instant) -> Duration {
+    fn next_at(&self, target: Target, now: Instant) -> Duration {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, longest) = self.pauses;
         let row = rows.entry(target).or_insert_with(|| Row {
@@ -61,7 +62,7 @@ impl Backoffs {
     }
 
     /// For how long this is going on; nothing if it is not.
-    pub(crate) fn lasts(&self, target: &Target) -> Duration {
+    pub(crate) fn failing_for(&self, target: &Target) -> Duration {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.get(target)
             .map(|row| row.since.elapsed())
@@ -91,7 +92,8 @@ fn growing(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// A pause between `shortest` and `longest`, different each time, so that objects that were made together part.
+/// A pause between `shortest` and `longest`, different each time, so that objects that were made
+/// together part.
 pub(crate) fn between(shortest: Duration, longest: Duration) -> Duration {
     use std::hash::BuildHasher as _;
     let random = std::hash::RandomState::new().hash_one(0_u8);
@@ -110,19 +112,19 @@ mod tests {
             let backoffs = Backoffs::new((first, longest));
             let target = || Target::new(Kind::Tool, Some("n"), "t");
             let mut now = Instant::now();
-            let pause = backoffs.again_at(target(), now);
+            let pause = backoffs.next_at(target(), now);
             assert!(pause >= first && pause <= first * 2);
             assert_eq!(backoffs.len(), 1);
             for _ in 0..20 {
-                assert!(backoffs.again_at(target(), now) <= pause, "triggered");
+                assert!(backoffs.next_at(target(), now) <= pause, "triggered");
             }
             for _ in 0..20 {
-                now += backoffs.again_at(target(), now);
+                now += backoffs.next_at(target(), now);
             }
-            assert_eq!(backoffs.again_at(target(), now), longest);
+            assert_eq!(backoffs.next_at(target(), now), longest);
             backoffs.forget(&target());
             assert_eq!(backoffs.len(), 0);
-            assert!(backoffs.again_at(target(), now) <= first * 2);
+            assert!(backoffs.next_at(target(), now) <= first * 2);
         }
     }
 

@@ -1,5 +1,6 @@
-//! What is counted, and how it is shown. Labels come from enums, never from the text of an error or the name of an object. One exception:
-//! tokens are summed by namespace, for whoever shares out the costs; there are as many as the operator works in.
+//! What is counted, and how it is shown. Labels come from enums, never from the text of an error or
+//! the name of an object. One exception: tokens are summed by namespace, for whoever shares out the
+//! costs; there are as many as the operator works in.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 

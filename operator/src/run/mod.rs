@@ -1,4 +1,5 @@
-//! The process: start and end ([`operator`]), the loop of each kind ([`runner`]), health, metrics and traces.
+//! The process: start and end ([`operator`]), the loop of each kind ([`runner`]), health, metrics
+//! and traces.
 
 pub(crate) mod admin;
 pub(crate) mod backoff;

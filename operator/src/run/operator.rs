@@ -45,7 +45,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let replicas = settings.synthesizer.clone().map(Replicas::new);
     let replicas = replicas
         .transpose()
-        .context("the synthesizer cannot be spoken to")?;
+        .context("the synthesizer's address or credentials cannot be used")?;
     let ctx = Arc::new(context(
         settings,
         client,
@@ -54,7 +54,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         replicas.as_ref(),
     )?);
     announce(&ctx.settings);
-    resolver::hint(&ctx.settings.build);
+    resolver::warn_of_settings(&ctx.settings.build);
 
     let stop = CancellationToken::new();
     let signals = until_signal()?;
@@ -85,7 +85,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 /// Reconciles under way have this long to end.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives leadership back.
+/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives
+/// leadership back.
 async fn work(
     ctx: Arc<Context>,
     queues: Queues,
@@ -132,7 +133,7 @@ async fn lead(ctx: &Context, fence: Fence, stop: &CancellationToken) -> anyhow::
         leadership.release().await;
         return Ok(Lead::Stopped);
     };
-    gained.context("nobody seeks leadership any more")?;
+    gained.context("the leader election has ended")?;
     tracing::info!("leading");
     Ok(Lead::Elected(leadership))
 }
@@ -183,7 +184,8 @@ async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken)
     while runners.join_next().await.is_some() {}
 }
 
-/// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for it.
+/// Follows the synthesizer's replicas, and triggers, whenever it comes back, those that waited for
+/// it.
 async fn follow_synthesizer(
     ctx: Arc<Context>,
     replicas: Option<Replicas>,
@@ -192,13 +194,13 @@ async fn follow_synthesizer(
     let (Some(synthesizer), Some(replicas)) = (ctx.synthesis.synthesizer.clone(), replicas) else {
         return;
     };
-    let came_back = || {
+    let on_recovery = || {
         let cache = &ctx.cache;
         let agents = controllers::agent::waiting_for_synthesizer(&cache.stores);
         let personas = controllers::persona::waiting_for_synthesizer(&cache.stores);
         cache.triggers.send_all(agents.into_iter().chain(personas));
     };
-    let follow = synthesizer.follow(replicas, ctx.client.clone(), came_back);
+    let follow = synthesizer.follow(replicas, ctx.client.clone(), on_recovery);
     stop.run_until_cancelled(follow).await;
 }
 
@@ -213,7 +215,7 @@ fn context(
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     let cache = Arc::new(Cache::new(settings.namespace_bytes, triggers));
     Ok(Context {
-        attestor: Attestor::new().context("there is no randomness for a key")?,
+        attestor: Attestor::new().context("no random numbers are available for the signing key")?,
         writer: Writer::new(client.clone(), cache.clone()),
         cache,
         readiness: Readiness::new(watch::names(&settings.scope)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::Reason;
-use langop_desired::conditions::Standing;
+use langop_desired::conditions::Summary;
 
 use crate::context::now;
 
@@ -36,9 +36,9 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) outcome: Outcome,
-    /// When to look again though nothing triggers it; `None`: the safety net suffices.
+    /// When to reconcile again even if nothing triggers it; `None`: the resync suffices.
     pub(crate) requeue_after: Option<Duration>,
-    /// Whether to look again after pauses that grow with each look that ends so.
+    /// Whether to reconcile again after pauses that grow with each such end.
     pub(crate) with_backoff: bool,
 }
 
@@ -56,35 +56,37 @@ impl From<Outcome> for Done {
 pub(crate) const MIN_REQUEUE: Duration = Duration::from_millis(100);
 
 impl Done {
-    /// The end of a reconcile that wrote something, or not, and left the object so; `None`: as its spec says.
-    pub(crate) fn of(changed: bool, standing: Option<&Standing>) -> Self {
-        match standing {
+    /// The end of a reconcile that wrote something, or not, and left the object so; `None`: as its
+    /// spec says.
+    pub(crate) fn of(changed: bool, summary: Option<&Summary>) -> Self {
+        match summary {
             Some(
-                Standing::Stalled(
+                Summary::Stalled(
                     Reason::NameConflict
                     | Reason::NamespaceNotAdoptable
                     | Reason::WorkspaceConflict,
                     _,
                 )
-                | Standing::Progressing(Reason::NamespaceTerminating, _)
-                | Standing::Failed(Reason::ApplyFailed, _),
+                | Summary::Progressing(Reason::NamespaceTerminating, _)
+                | Summary::Failed(Reason::ApplyFailed, _),
                 // Other owners' objects are not watched, and the end of a refusal is not announced.
             ) => Self::from(Outcome::Stalled).requeue_with_backoff(),
-            Some(Standing::Stalled(..)) => Outcome::Stalled.into(),
+            Some(Summary::Stalled(..)) => Outcome::Stalled.into(),
             _ if changed => Outcome::Changed.into(),
-            Some(Standing::Progressing(..) | Standing::Failed(..)) => Outcome::Waiting.into(),
-            Some(Standing::Ready(..)) | None => Outcome::Unchanged.into(),
+            Some(Summary::Progressing(..) | Summary::Failed(..)) => Outcome::Waiting.into(),
+            Some(Summary::Ready(..)) | None => Outcome::Unchanged.into(),
         }
     }
 
-    /// Looked at again then, though nothing triggers it; never sooner than after the shortest pause.
+    /// Reconciles again at that time even if nothing triggers it; never sooner than after the
+    /// shortest pause.
     pub(crate) fn requeue_at(self, due: Option<Timestamp>) -> Self {
         let pause =
             |due: Timestamp| Duration::try_from(due.duration_since(now())).unwrap_or_default();
         due.map_or(self, |due| self.requeue_after(pause(due).max(MIN_REQUEUE)))
     }
 
-    /// What ends this is not announced to us.
+    /// Nothing will notify us when this condition clears.
     pub(crate) fn requeue_with_backoff(self) -> Self {
         Self {
             with_backoff: true,
@@ -106,24 +108,24 @@ mod tests {
 
     #[test]
     fn what_nobody_announces_is_looked_at_now_and_then() {
-        let done = |standing| Done::of(false, Some(&standing));
+        let done = |summary| Done::of(false, Some(&summary));
         for silent in [
-            Standing::Stalled(Reason::NameConflict, String::new()),
-            Standing::Stalled(Reason::WorkspaceConflict, String::new()),
-            Standing::Stalled(Reason::NamespaceNotAdoptable, String::new()),
-            Standing::Progressing(Reason::NamespaceTerminating, String::new()),
-            Standing::Failed(Reason::ApplyFailed, String::new()),
+            Summary::Stalled(Reason::NameConflict, String::new()),
+            Summary::Stalled(Reason::WorkspaceConflict, String::new()),
+            Summary::Stalled(Reason::NamespaceNotAdoptable, String::new()),
+            Summary::Progressing(Reason::NamespaceTerminating, String::new()),
+            Summary::Failed(Reason::ApplyFailed, String::new()),
         ] {
             let again = Done::from(Outcome::Stalled).requeue_with_backoff();
             assert_eq!(done(silent.clone()), again, "{silent:?}");
         }
         for (announced, outcome) in [
             (
-                Standing::Stalled(Reason::InvalidSpec, String::new()),
+                Summary::Stalled(Reason::InvalidSpec, String::new()),
                 Outcome::Stalled,
             ),
             (
-                Standing::Progressing(Reason::RolloutInProgress, String::new()),
+                Summary::Progressing(Reason::RolloutInProgress, String::new()),
                 Outcome::Waiting,
             ),
         ] {

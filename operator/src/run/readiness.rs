@@ -1,5 +1,5 @@
-//! Whether every watch has listed what exists. Nothing is decided before that: half a picture would close policies and
-//! synthesize what is stored.
+//! Whether every watch has listed what exists. Nothing is reconciled before that: an incomplete
+//! cache would close policies and synthesize code that is stored already.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
-//! Hints at the start about settings of the network that fit most clusters and perhaps not this one. Decides nothing.
+//! Hints at the start about settings of the network that fit most clusters and perhaps not this
+//! one. Decides nothing.
 
 use std::net::IpAddr;
 
@@ -8,14 +9,14 @@ use langop_desired::{policy, settings::Settings};
 const FILE: &str = "/etc/resolv.conf";
 
 /// Says what may be missing.
-pub(crate) fn hint(settings: &Settings) {
+pub(crate) fn warn_of_settings(settings: &Settings) {
     if settings.cluster_cidrs.is_empty() {
         tracing::warn!(
             "LANGOP_CLUSTER_CIDRS is not set: egress rules as wide as 0.0.0.0/0 leave out all private ranges; set the ranges of pods, Services and nodes"
         );
     }
     let text = std::fs::read_to_string(FILE).unwrap_or_default();
-    for resolver in closed(&text, settings) {
+    for resolver in unreachable_resolvers(&text, settings) {
         tracing::warn!(
             %resolver,
             "this pod asks for names at an address that agents, tools, model proxies and clients may not reach: if theirs is the same (NodeLocal DNSCache, a cloud's own DNS), name it in LANGOP_DNS_CIDRS"
@@ -24,7 +25,7 @@ pub(crate) fn hint(settings: &Settings) {
 }
 
 /// The resolvers that no policy opens. One on the loopback device says nothing of other pods'.
-fn closed(resolv_conf: &str, settings: &Settings) -> Vec<IpAddr> {
+fn unreachable_resolvers(resolv_conf: &str, settings: &Settings) -> Vec<IpAddr> {
     let named = resolv_conf.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next())?
@@ -45,7 +46,7 @@ mod tests {
         let file = "# a comment\nsearch demo.svc\nnameserver 10.96.0.10\n nameserver 169.254.20.10\nnameserver fe80::1%eth0\n\
              nameserver 127.0.0.53\nnameserver\nnameserver x\noptions ndots:5\n";
         let named = |settings: &Settings| -> Vec<String> {
-            closed(file, settings)
+            unreachable_resolvers(file, settings)
                 .iter()
                 .map(ToString::to_string)
                 .collect()

@@ -1,5 +1,6 @@
-//! Runs the reconciles of one kind: bounded concurrency, never two of one object at once, each in a task of its own (a panic harms
-//! only its object), timed, counted, and repeated after a pause when it fails.
+//! Runs the reconciles of one kind: bounded concurrency, never two of one object at once, each in a
+//! task of its own (a panic harms only its object), timed, counted, and repeated after a pause when
+//! it fails.
 
 use std::{
     future::Future,
@@ -19,7 +20,7 @@ use kube::{
 use langop_api::condition::Reason;
 use langop_desired::{
     children::{Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     meta::owner_of,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -45,15 +46,16 @@ use crate::{
 
 /// Longest time of one reconcile; the client's own retries take up to 160 s.
 const TIMEOUT: Duration = Duration::from_mins(3);
-/// What fails for so long is told: the pauses up to then are short, so that no minute goes by without a word.
-const TOLD_AFTER: Duration = Duration::from_secs(15);
-/// The safety net: everything is looked at again after a time between these.
+/// A failure that lasts this long is reported in the conditions: the pauses up to then are short,
+/// so it is reported within a minute.
+const REPORT_AFTER: Duration = Duration::from_secs(15);
+/// Everything is reconciled again after a time between these, as a safety net.
 const RESYNC_PERIOD: (Duration, Duration) = (Duration::from_mins(30), Duration::from_hours(1));
 
 /// A kind that is reconciled.
 pub(crate) trait Reconciled: Stored {
-    /// Makes one object what its spec says, as far as that can be done now: dereference → validate → record → decide → build → apply →
-    /// update status → publish.
+    /// Makes one object what its spec says, as far as that can be done now: dereference → validate
+    /// → record → decide → build → apply → update status → publish.
     fn reconcile(
         self: Arc<Self>,
         ctx: &Arc<Context>,
@@ -62,13 +64,13 @@ pub(crate) trait Reconciled: Stored {
     ) -> impl Future<Output = Result<Done, Stopped>> + Send;
 
     /// Its status if this is all that is newly known of it; `None` if that cannot be.
-    fn interrupted(&self, _ctx: &Context, _standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, _ctx: &Context, _standing: Summary) -> Option<Self::Status> {
         None
     }
 
     /// Its status where this keeps a reconcile from going on.
-    fn blocked(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
-        self.interrupted(ctx, standing)
+    fn blocked(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
+        self.interrupted(ctx, summary)
     }
 
     /// When to look again although nothing is heard of it.
@@ -76,7 +78,8 @@ pub(crate) trait Reconciled: Stored {
         None
     }
 
-    /// Those of its children that are still kept in order, where they exist, while it is being deleted and cannot go.
+    /// Those of its children that are still kept in order, where they exist, while it is being
+    /// deleted and cannot go.
     fn closing(
         &self,
         _ctx: &Context,
@@ -102,8 +105,8 @@ pub(crate) async fn run<K: Reconciled>(
     let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
     let store = K::objects(&ctx.cache.stores).reader();
     controller::applier(
-        |object, ctx| Box::pin(observed(object, ctx)),
-        pause,
+        |object, ctx| Box::pin(instrumented(object, ctx)),
+        error_policy,
         ctx,
         store,
         queue,
@@ -117,13 +120,18 @@ pub(crate) async fn run<K: Reconciled>(
     clippy::needless_pass_by_value,
     reason = "the signature of an error policy"
 )]
-fn pause<K: Reconciled>(object: Arc<Guard<K>>, _: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let pause = ctx.error_backoff.again(Target::of(&*object));
+fn error_policy<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    _: &ReconcileError,
+    ctx: Arc<Context>,
+) -> Action {
+    let pause = ctx.error_backoff.next_pause(Target::of(&*object));
     forget_if_gone(&object, &ctx);
     Action::requeue(pause)
 }
 
-/// An object that went away during its reconcile was forgotten before the reconcile noted its last about it.
+/// An object that was deleted during its reconcile was forgotten before the reconcile recorded its
+/// back-off.
 fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
     let target = Target::of(object);
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
@@ -132,7 +140,7 @@ fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
     }
 }
 
-async fn observed<K: Reconciled>(
+async fn instrumented<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
@@ -148,7 +156,7 @@ async fn observed<K: Reconciled>(
     );
     let started = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(
-        one(object.clone(), ctx.clone()).instrument(span.clone()),
+        reconcile_one(object.clone(), ctx.clone()).instrument(span.clone()),
     ));
     let result = match tokio::time::timeout(TIMEOUT, task).await {
         Ok(Ok(result)) => result,
@@ -173,27 +181,30 @@ async fn observed<K: Reconciled>(
             span.in_scope(
                 || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
             );
-            if ctx.error_backoff.lasts(&target) >= TOLD_AFTER {
-                tell::<K>(&ctx, &target, &error).instrument(span).await;
+            if ctx.error_backoff.failing_for(&target) >= REPORT_AFTER {
+                report_failure::<K>(&ctx, &target, &error)
+                    .instrument(span)
+                    .await;
             }
             Err(error)
         }
     }
 }
 
-/// Says in the conditions what keeps the object from progress. The next reconcile that comes to its end says otherwise.
-async fn tell<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
+/// Reports in the conditions what keeps the object from progress. The next reconcile that succeeds
+/// replaces it.
+async fn report_failure<K: Reconciled>(ctx: &Context, target: &Target, error: &ReconcileError) {
     let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
     let Some(object) = held.as_ref().and_then(|held| held.0.as_ref().ok()) else {
         return;
     };
-    let standing = Standing::Failed(Reason::ApplyFailed, error.told());
-    let Some(next) = object.interrupted(ctx, standing) else {
+    let summary = Summary::Failed(Reason::ApplyFailed, error.message());
+    let Some(next) = object.interrupted(ctx, summary) else {
         return;
     };
     let mut effects = Effects::default();
     if let Err(error) = ctx.writer.write_status(object, &next, &mut effects).await {
-        tracing::warn!(error = %chain(&error), "that cannot be told in the status");
+        tracing::warn!(error = %chain(&error), "the failure cannot be written to the status");
     }
     let about = object.object_ref(&());
     ctx.events.publish(&about, effects.events).await;
@@ -204,14 +215,14 @@ fn pause_after(done: Done, target: Target, ctx: &Context) -> Duration {
     let net = backoff::between(RESYNC_PERIOD.0, RESYNC_PERIOD.1);
     let asked = done.requeue_after.map_or(net, |asked| asked.min(net));
     if done.with_backoff {
-        return ctx.rejection_backoff.again(target).min(asked);
+        return ctx.rejection_backoff.next_pause(target).min(asked);
     }
     ctx.rejection_backoff.forget(&target);
     asked
 }
 
 /// One reconcile, and what is left to be published however it ended.
-async fn one<K: Reconciled>(
+async fn reconcile_one<K: Reconciled>(
     object: Arc<Guard<K>>,
     ctx: Arc<Context>,
 ) -> Result<Done, ReconcileError> {
@@ -228,7 +239,7 @@ async fn attempt<K: Reconciled>(
     effects: &mut Effects,
 ) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
-        return end(object, ctx).await;
+        return wind_down(object, ctx).await;
     }
     let readable = match &object.0 {
         Ok(readable) => Arc::new(readable.clone()),
@@ -238,27 +249,32 @@ async fn attempt<K: Reconciled>(
     match readable.clone().reconcile(ctx, &steps, effects).await {
         Ok(done) => Ok(done),
         Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::Blocked(standing)) => {
-            if let Some(status) = readable.blocked(ctx, standing.clone()) {
+        Err(Stopped::Blocked(summary)) => {
+            if let Some(status) = readable.blocked(ctx, summary.clone()) {
                 ctx.writer
                     .write_status(&*readable, &status, effects)
                     .await?;
             }
-            let done = Done::of(effects.changed, Some(&standing));
+            let done = Done::of(effects.changed, Some(&summary));
             Ok(done.requeue_at(readable.due(ctx)))
         }
     }
 }
 
-/// The garbage collector's own finalizers: it is about to remove the children, or to leave them to whoever asked for that.
-const OF_COLLECTOR: [&str; 2] = ["foregroundDeletion", "orphan"];
+/// The garbage collector's own finalizers: it is about to delete the children, or to orphan them as
+/// requested.
+const COLLECTOR_FINALIZERS: [&str; 2] = ["foregroundDeletion", "orphan"];
 
-/// Owner references do the rest, unless somebody's finalizer holds the object: then what it has must not outlive its reasons.
-async fn end<K: Reconciled>(object: &Guard<K>, ctx: &Context) -> Result<Done, ReconcileError> {
+/// Owner references do the rest, unless a foreign finalizer holds the object: then its children
+/// must not outlive their reasons.
+async fn wind_down<K: Reconciled>(
+    object: &Guard<K>,
+    ctx: &Context,
+) -> Result<Done, ReconcileError> {
     let finalizers = object.finalizers();
     let is_held = finalizers
         .iter()
-        .any(|finalizer| !OF_COLLECTOR.contains(&finalizer.as_str()));
+        .any(|finalizer| !COLLECTOR_FINALIZERS.contains(&finalizer.as_str()));
     let is_orphaning = finalizers.iter().any(|finalizer| finalizer == "orphan");
     let Some(owner) = owner_of(object).filter(|_| is_held && !is_orphaning) else {
         return Ok(Outcome::Unchanged.into());

@@ -113,7 +113,8 @@ const fn outcome<T>(result: &Result<T, Stopped>) -> &'static str {
     }
 }
 
-/// A step under way. One that is dropped before its end was abandoned: by a timeout, a panic or the end of the process.
+/// A step under way. One that is dropped before its end was abandoned: by a timeout, a panic or the
+/// end of the process.
 struct Timer<'a> {
     steps: &'a Steps,
     step: Step,

@@ -17,7 +17,7 @@ use crate::{cli::LogFormat, settings::Settings};
 pub(crate) fn install(settings: &Settings) -> anyhow::Result<Traces> {
     let filter = EnvFilter::try_new(&settings.log).with_context(|| {
         format!(
-            "LANGOP_LOG '{}' is no filter; write for example info",
+            "invalid LANGOP_LOG '{}': write for example info",
             settings.log
         )
     })?;

@@ -1,4 +1,5 @@
-//! Objects of ours that cannot be read: they are told so, and harm nobody else.
+//! Objects of our kinds that cannot be decoded: their status says so, and no other object is
+//! affected.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use langop_api::{
     condition::{Reason, types},
     names::managers,
 };
-use langop_desired::conditions::{Conditions, Standing};
+use langop_desired::conditions::{Conditions, Summary};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,7 +24,8 @@ use crate::{
     write::{effects::Effects, status},
 };
 
-/// Sets Stalled with the reader's message and tells it in an event, unless that was done. The rest of the status stays as it is.
+/// Sets Stalled with the reader's message and tells it in an event, unless that was done. The rest
+/// of the status stays as it is.
 pub(crate) async fn report<K: Stored>(
     ctx: &Context,
     invalid: &InvalidObject,
@@ -47,17 +49,17 @@ pub(crate) async fn report<K: Stored>(
         .get("status")
         .cloned()
         .unwrap_or_else(|| json!({}));
-    let why = match why::<K>(&live) {
+    let why = match decode_error::<K>(&live) {
         Some(why) => why,
         // It can be read, and had no room.
         None if has_room::<K>(ctx, &live) => return Ok(Outcome::Unchanged.into()),
         None => {
-            again = Some(UNTIL_ROOM);
+            again = Some(ROOM_RECHECK);
             invalid.error.clone()
         }
     };
     let message = bounded(&format!("this {} cannot be read: {why}", K::KIND.as_str()));
-    let mut after = told(&before, metadata.generation.unwrap_or_default(), &message);
+    let mut after = with_stall(&before, metadata.generation.unwrap_or_default(), &message);
     bounds::fit(K::KIND.as_str(), &mut after);
     let stalled = || {
         let done = Done::from(Outcome::Stalled);
@@ -85,8 +87,9 @@ pub(crate) async fn report<K: Stored>(
     Ok(stalled())
 }
 
-/// How long to wait before it is seen whether there is room now: nobody tells when others become smaller.
-const UNTIL_ROOM: Duration = Duration::from_mins(5);
+/// How long to wait before it is seen whether there is room now: nobody tells when others become
+/// smaller.
+const ROOM_RECHECK: Duration = Duration::from_mins(5);
 
 /// Whether an object for which its namespace had no room has some now; then the store has it.
 fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
@@ -94,14 +97,15 @@ fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
     object.is_ok_and(|object| ctx.cache.upsert::<K>(object))
 }
 
-/// The field that cannot be read, and why: the store's own message does not name it. `None`: it can be read by now.
-fn why<K: Stored>(live: &DynamicObject) -> Option<String> {
+/// The field that cannot be read, and why: the store's own message does not name it. `None`: it can
+/// be read by now.
+fn decode_error<K: Stored>(live: &DynamicObject) -> Option<String> {
     let value = serde_json::to_value(live).ok()?;
     let error = serde_path_to_error::deserialize::<_, K>(value).err()?;
     Some(format!("{}: {}", error.path(), error.inner()))
 }
 
-fn told(before: &Value, generation: i64, message: &str) -> Value {
+fn with_stall(before: &Value, generation: i64, message: &str) -> Value {
     let previous: Vec<Condition> =
         serde_json::from_value(before["conditions"].clone()).unwrap_or_default();
     let mut conditions = Conditions::new(&previous, generation, now());
@@ -110,7 +114,7 @@ fn told(before: &Value, generation: i64, message: &str) -> Value {
     for condition in previous.iter().filter(kept) {
         conditions.keep(&condition.type_);
     }
-    conditions.summary(Standing::Stalled(Reason::Undecodable, message.to_owned()));
+    conditions.summary(Summary::Stalled(Reason::Undecodable, message.to_owned()));
     let mut after = before.clone();
     after["observedGeneration"] = json!(generation);
     after["phase"] = json!("Failed");
@@ -129,7 +133,8 @@ mod tests {
             "spec": {"instructions": 42}
         });
         let message =
-            why::<langop_api::LanguageAgent>(&serde_json::from_value(live).unwrap()).unwrap();
+            decode_error::<langop_api::LanguageAgent>(&serde_json::from_value(live).unwrap())
+                .unwrap();
         assert!(
             message.starts_with("spec.instructions: invalid type"),
             "{message}"
@@ -140,11 +145,11 @@ mod tests {
     fn saying_it_twice_changes_nothing_and_the_rest_is_kept() {
         let goes_on = json!({"type": "Reconciling", "status": "True", "reason": "RolloutInProgress", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let before = json!({"executionCount": 7, "conditions": [goes_on]});
-        let once = told(&before, 3, "no number");
+        let once = with_stall(&before, 3, "no number");
         assert_eq!(once["executionCount"], 7);
         let of_type = |nth: usize| once["conditions"][nth]["type"].clone();
         assert_eq!([of_type(0), of_type(1)], ["Ready", "Stalled"]);
         assert_eq!(once["conditions"][1]["reason"], "Undecodable");
-        assert_eq!(told(&once, 3, "no number"), once);
+        assert_eq!(with_stall(&once, 3, "no number"), once);
     }
 }

@@ -1,4 +1,5 @@
-//! What an answer of the synthesizer is to an agent: code that may run, or why there is none. Pure; the answer is stored elsewhere.
+//! What an answer of the synthesizer is to an agent: code that may run, or why there is none. Pure;
+//! the answer is stored elsewhere.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use langop_api::{agent::Tokens, condition::Reason};
 use langop_desired::{
     agent::{attempt::Failed, code::NewCode},
     hash,
-    observed::Offered,
+    observed::AvailableRefs,
 };
 use langop_dsl::AgentDefinition;
 use langop_proto::{
@@ -21,10 +22,10 @@ use crate::{
 };
 
 /// Findings named in a condition; status.synthesisInfo.validationErrors has more.
-const TOLD: usize = 3;
+const NAMED_FINDINGS: usize = 3;
 
 /// Longest name of a model that is recorded, in bytes.
-const LONGEST_MODEL: usize = 128;
+const MAX_MODEL_NAME: usize = 128;
 
 /// What a call came to.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub(crate) fn judge(
     answer: Result<SynthesizeResponse, Failure>,
     name: &str,
     instructions: String,
-    offered: Offered,
+    offered: AvailableRefs,
     measured: Duration,
     now: Timestamp,
 ) -> Answer {
@@ -108,7 +109,7 @@ pub(crate) fn judge(
 /// As it may be in an annotation, a column, an event.
 fn name_of_model(said: &str) -> String {
     let mut name: String = said.chars().filter(|c| !c.is_control()).collect();
-    name.truncate(name.floor_char_boundary(LONGEST_MODEL));
+    name.truncate(name.floor_char_boundary(MAX_MODEL_NAME));
     name
 }
 
@@ -139,7 +140,8 @@ fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefiniti
     if definition.name != name {
         return Err(format!("it is for an agent '{}'", definition.name));
     }
-    // The definition is what is trusted; code that says exactly it, and nothing that only others would read in it, is its rendering.
+    // The definition is what is trusted; code that says exactly it, and nothing that only others
+    // would read in it, is its rendering.
     if langop_dsl::render(&definition) != response.code {
         return Err(
             "its code is not what its definition says; run a synthesizer of the operator's version"
@@ -169,13 +171,17 @@ fn rejected(diagnostics: &[Diagnostic], tokens: Tokens) -> Failed {
         .collect();
     let told = match errors.len() {
         0 => "the synthesizer gives no reason".to_owned(),
-        number if number > TOLD => {
-            format!("{}; and {} more", errors[..TOLD].join("; "), number - TOLD)
+        number if number > NAMED_FINDINGS => {
+            format!(
+                "{}; and {} more",
+                errors[..NAMED_FINDINGS].join("; "),
+                number - NAMED_FINDINGS
+            )
         }
         _ => errors.join("; "),
     };
     let message = bounded(&format!(
-        "the generated code is invalid, and what runs goes on: {told}"
+        "the generated code is invalid; the running code is unchanged: {told}"
     ));
     Failed {
         validation_errors: errors,
@@ -249,7 +255,7 @@ mod tests {
             answer,
             "a",
             "do it".into(),
-            Offered::default(),
+            AvailableRefs::default(),
             Duration::from_secs(2),
             Timestamp::UNIX_EPOCH,
         )

@@ -1,5 +1,5 @@
-//! Proof that code was stored by this very process: a signature of its content by a key that never leaves memory. What a proof is good
-//! for is decided in [`langop_desired::agent::known`].
+//! Proof that code was stored by this very process: a signature of its content by a key that never
+//! leaves memory. What a proof is good for is decided in [`langop_desired::agent::known`].
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,6 @@
-//! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts one, ends, and is triggered
-//! again when the answer is there. What is under way and what came back live only here, in memory.
+//! Calls of the synthesizer as tasks of their own, outside the reconcile slots: a reconcile starts
+//! one, ends, and is triggered again when the answer is there. What is under way and what came back
+//! live only here, in memory.
 
 use std::{
     collections::HashMap,
@@ -39,14 +40,15 @@ pub(crate) struct Synthesis {
     longest_pause: Duration,
 }
 
-/// The synthesizer asked to be left alone with an object until then, as far as it asks the same again.
+/// The synthesizer asked to be left alone with an object until then, as far as it asks the same
+/// again.
 struct Asked {
     question: String,
     until: Instant,
 }
 
-/// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones there is room for more than are ever asked at
-/// once; of the largest, for a few.
+/// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones
+/// there is room for more than are ever asked at once; of the largest, for a few.
 const ROOM_KIB: u32 = 16 * 1024;
 
 impl Synthesis {
@@ -57,14 +59,14 @@ impl Synthesis {
         metrics: &Metrics,
     ) -> Self {
         let places = Places::new(concurrency.into());
-        let under_way = Arc::new(InFlightGauge {
+        let in_flight = Arc::new(InFlightGauge {
             number: Mutex::new(0),
             metrics: metrics.clone(),
         });
         Self {
             synthesizer,
-            agents: Calls::new(places.clone(), under_way.clone()),
-            personas: Calls::new(places, under_way),
+            agents: Calls::new(places.clone(), in_flight.clone()),
+            personas: Calls::new(places, in_flight),
             epochs: Mutex::default(),
             not_before: Mutex::default(),
             room: Semaphore::new(ROOM_KIB as usize),
@@ -74,7 +76,8 @@ impl Synthesis {
         }
     }
 
-    /// Waits for room for a question of so many bytes. It is free again when what is returned is dropped.
+    /// Waits for room for a question of so many bytes. It is free again when what is returned is
+    /// dropped.
     pub(crate) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM_KIB);
         // Never closed, so the permits are always given.
@@ -89,8 +92,9 @@ impl Synthesis {
         })
     }
 
-    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not. It passes on what a provider said, so it
-    /// is believed up to the longest pause that is made without being asked.
+    /// The synthesizer asked to be left alone with this object for so long; `None`: it did not. It
+    /// passes on what a provider said, so it is believed up to the longest pause that is made
+    /// without being asked.
     pub(crate) fn set_retry_after(&self, uid: &str, question: String, pause: Option<Duration>) {
         let mut asked = lock(&self.not_before);
         match pause {
@@ -102,8 +106,8 @@ impl Synthesis {
         }
     }
 
-    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked where the question is the same, or because
-    /// it asks too often.
+    /// How long the next call for this object has to wait, if it has to: as the synthesizer asked
+    /// where the question is the same, or because it asks too often.
     pub(crate) fn retry_after(&self, uid: &str, question: &str) -> Option<Duration> {
         let now = Instant::now();
         let asked = lock(&self.not_before)
@@ -123,7 +127,7 @@ impl Synthesis {
         lock(&self.paces)
             .entry(uid.to_owned())
             .or_insert_with(|| Pace::new(now))
-            .asked(self.pause, now);
+            .record(self.pause, now);
         if let Some(synthesizer) = &self.synthesizer {
             lock(&self.epochs).insert(uid.to_owned(), synthesizer.epoch());
         }
@@ -166,12 +170,13 @@ impl Drop for Counted {
     }
 }
 
-/// Calls of one kind; `About` says what a call was made for, so that an answer to an older question is known as such.
+/// Calls of one kind; `About` says what a call was made for, so that an answer to an older question
+/// is known as such.
 pub(crate) struct Calls<About, Answer> {
     calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     /// Namespaces take turns.
     places: Places<String>,
-    under_way: Arc<InFlightGauge>,
+    in_flight: Arc<InFlightGauge>,
 }
 
 enum Call<About, Answer> {
@@ -179,7 +184,8 @@ enum Call<About, Answer> {
     Done { about: About, answer: Arc<Answer> },
 }
 
-/// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never been.
+/// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never
+/// been.
 struct CompletionGuard<About, Answer, Then: FnOnce()> {
     calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     uid: String,
@@ -214,11 +220,11 @@ where
     About: Clone + Send + 'static,
     Answer: Send + Sync + 'static,
 {
-    fn new(places: Places<String>, under_way: Arc<InFlightGauge>) -> Self {
+    fn new(places: Places<String>, in_flight: Arc<InFlightGauge>) -> Self {
         Self {
             calls: Arc::default(),
             places,
-            under_way,
+            in_flight,
         }
     }
 
@@ -232,8 +238,8 @@ where
         }
     }
 
-    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The call waits for a free place, in the turn of
-    /// its `namespace`.
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The
+    /// call waits for a free place, in the turn of its `namespace`.
     pub(crate) fn start(
         &self,
         uid: &str,
@@ -246,7 +252,7 @@ where
         if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
             return;
         }
-        let counted = self.under_way.add();
+        let counted = self.in_flight.add();
         let (places, namespace) = (self.places.clone(), namespace.to_owned());
         let (answered, key, asked) = (self.calls.clone(), uid.to_owned(), about.clone());
         let task = tokio::spawn(async move {
@@ -296,11 +302,11 @@ mod tests {
     use super::*;
 
     fn calls(places: usize) -> Calls<&'static str, u8> {
-        let under_way = InFlightGauge {
+        let in_flight = InFlightGauge {
             number: Mutex::new(0),
             metrics: Metrics::new(),
         };
-        Calls::new(Places::new(places), Arc::new(under_way))
+        Calls::new(Places::new(places), Arc::new(in_flight))
     }
 
     #[test]
@@ -331,7 +337,7 @@ mod tests {
         assert_eq!(calls.state("a"), CallState::Done("first", Arc::new(7)));
         calls.acknowledge("a");
         assert_eq!(calls.state("a"), CallState::Idle);
-        assert_eq!(*lock(&calls.under_way.number), 0);
+        assert_eq!(*lock(&calls.in_flight.number), 0);
     }
 
     #[tokio::test]
@@ -347,7 +353,7 @@ mod tests {
         calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
         ended.await.unwrap();
         assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
-        assert_eq!(*lock(&calls.under_way.number), 0);
+        assert_eq!(*lock(&calls.in_flight.number), 0);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! The synthesizer's client: calls with deadline, trace context and credentials, and detection of its recovery: by its health where it
-//! has one address, by a new endpoint where it is a Service.
+//! The synthesizer's client: calls with deadline, trace context and credentials, and detection of
+//! its recovery: by its health where it has one address, by a new endpoint where it is a Service.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -47,28 +47,29 @@ impl Synthesizer {
             pool: Pool::new(addresses.clone()),
             bearer: replicas.settings().credentials.bearer(),
             timeout,
-            // More than that of an object that this process has not asked for: whoever was told that synthesis is disabled is asked for once
-            // more, because a restart is how an administrator changes that.
+            // More than that of an object that this process has not asked for: whoever was told
+            // that synthesis is disabled is asked for once more, because a restart is how an
+            // administrator changes that.
             epoch: AtomicU64::new(1),
             addresses,
         }
     }
 
-    /// Follows the replicas, and the news that the synthesizer is back, for ever. `came_back` is called whenever calls that
-    /// failed may be tried again.
-    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, came_back: impl Fn()) {
-        let is_back = || {
+    /// Follows the replicas, and the news that the synthesizer is back, for ever. `on_recovery` is
+    /// called whenever calls that failed may be tried again.
+    pub(crate) async fn follow(&self, replicas: Replicas, client: Client, on_recovery: impl Fn()) {
+        let note_recovery = || {
             self.epoch.fetch_add(1, Ordering::AcqRel);
             tracing::info!("the synthesizer is back");
-            came_back();
+            on_recovery();
         };
         if replicas.settings().service.is_some() {
             // A replica is an endpoint exactly while it is healthy, so a new one is the news.
-            replicas.follow(client, is_back).await;
+            replicas.follow(client, note_recovery).await;
         } else {
             tokio::join!(
                 replicas.follow(client, || ()),
-                health::follow(&self.addresses, &self.bearer, is_back)
+                health::follow(&self.addresses, &self.bearer, note_recovery)
             );
         }
     }
@@ -93,7 +94,8 @@ impl Synthesizer {
             rpc.method = "Synthesize",
             rpc.grpc.status_code = Empty,
         );
-        // Closures that return futures of their own: those of async closures are not known to be Send.
+        // Closures that return futures of their own: those of async closures are not known to be
+        // Send.
         let deadline = Instant::now() + self.timeout;
         let agent = request.agent.clone().unwrap_or_default();
         let calls = self.pool.call(&key, deadline + MARGIN, |channel| {

@@ -1,5 +1,6 @@
-//! Where the synthesizer's replicas are: the ready endpoints of its Service, as its `EndpointSlice`s have them, or the one address that is
-//! set; and with which credentials they are spoken to, read again when their files change. Must not choose among them: the pool does.
+//! Where the synthesizer's replicas are: the ready endpoints of its Service, from its
+//! `EndpointSlice`s, or the configured address; and the credentials for them, reloaded when their
+//! files change. Must not choose among them: the pool does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +36,7 @@ const SERVICE: &str = "kubernetes.io/service-name";
 /// The name of the port to use, where an `EndpointSlice` has several.
 const PORT: &str = "grpc";
 /// How often the files of the credentials are looked at.
-const LOOK: Duration = Duration::from_secs(10);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Makes the addresses that a pool follows.
 pub(crate) struct Replicas {
@@ -59,14 +60,15 @@ enum Known {
 
 /// What a change brought.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum EndpointChange {
     /// A replica that was not there before, after all had been listed.
-    Appeared,
+    Added,
     None,
 }
 
 impl Replicas {
-    /// Checks the credentials. The address is the URL itself until [`Self::follow`] has listed a Service's endpoints.
+    /// Checks the credentials. The address is the URL itself until [`Self::follow`] has listed a
+    /// Service's endpoints.
     pub(crate) fn new(settings: SynthesizerSettings) -> Result<Self, CredentialsError> {
         let files = digest(&settings.credentials);
         let at_url = endpoint(settings.url.clone(), &settings.credentials)?;
@@ -87,42 +89,44 @@ impl Replicas {
         self.addresses.subscribe()
     }
 
-    /// Follows `EndpointSlice`s and files for ever. `appeared` is called when there is a replica that was not there before, once they
-    /// had been listed.
-    pub(crate) async fn follow(mut self, client: Client, appeared: impl Fn()) {
+    /// Follows `EndpointSlice`s and files for ever. `on_added` is called when there is a replica
+    /// that was not there before, once they had been listed.
+    pub(crate) async fn follow(mut self, client: Client, on_added: impl Fn()) {
         let mut found = match &self.settings.service {
             Some(service) => ready(client, service.clone(), self.settings.url.clone()).boxed(),
             None => futures::stream::pending().boxed(),
         };
-        let mut look = tokio::time::interval(LOOK);
+        let mut reload = tokio::time::interval(RELOAD_INTERVAL);
         loop {
             tokio::select! {
                 Some(now) = found.next() => {
-                    if self.found(now) == News::Appeared {
-                        appeared();
+                    if self.set_ready(now) == EndpointChange::Added {
+                        on_added();
                     }
                 }
-                _ = look.tick() => self.look_at_files(),
+                _ = reload.tick() => self.reload_if_changed(),
             }
         }
     }
 
-    fn found(&mut self, now: BTreeSet<SocketAddr>) -> News {
+    fn set_ready(&mut self, now: BTreeSet<SocketAddr>) -> EndpointChange {
         let now = Known::Ready(now);
         if now == self.known {
-            return News::None;
+            return EndpointChange::None;
         }
         let before = std::mem::replace(&mut self.known, now);
         if let Err(error) = self.publish() {
-            tracing::warn!(error = %chain(&error), "the synthesizer's replicas cannot be spoken to");
+            tracing::warn!(error = %chain(&error), "the synthesizer's replicas cannot be used");
         }
         match (before, &self.known) {
-            (Known::Ready(before), Known::Ready(now)) if !now.is_subset(&before) => News::Appeared,
-            _ => News::None,
+            (Known::Ready(before), Known::Ready(now)) if !now.is_subset(&before) => {
+                EndpointChange::Added
+            }
+            _ => EndpointChange::None,
         }
     }
 
-    fn look_at_files(&mut self) {
+    fn reload_if_changed(&mut self) {
         let files = digest(&self.settings.credentials);
         if files == self.files {
             return;
@@ -159,7 +163,8 @@ impl Replicas {
     }
 }
 
-/// Of what the files of TLS hold; one that cannot be read counts as empty. (That of the token is read for each call.)
+/// Of what the files of TLS hold; one that cannot be read counts as empty. (That of the token is
+/// read for each call.)
 fn digest(credentials: &Credentials) -> [u8; 32] {
     let mut digest = Sha256::new();
     for file in credentials.files() {
@@ -355,12 +360,12 @@ mod tests {
         let seen = replicas.addresses();
         let one = || addresses(&["10.0.0.1:1"]);
         let both = || addresses(&["10.0.0.1:1", "10.0.0.2:1"]);
-        assert_eq!(replicas.found(one()), News::None);
-        assert_eq!(replicas.found(both()), News::Appeared);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(both()), EndpointChange::Added);
         assert_eq!(seen.borrow().len(), 2);
-        assert_eq!(replicas.found(one()), News::None);
-        assert_eq!(replicas.found(BTreeSet::new()), News::None);
-        assert_eq!(replicas.found(one()), News::Appeared);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(BTreeSet::new()), EndpointChange::None);
+        assert_eq!(replicas.set_ready(one()), EndpointChange::Added);
         let url = seen.borrow()[0].endpoint.uri().to_string();
         assert_eq!(url, "http://10.0.0.1:1/");
     }

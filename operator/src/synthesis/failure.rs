@@ -1,5 +1,5 @@
-//! Why a call of the synthesizer gave no answer: the one place that reads gRPC status codes, and the reasons by which one code means
-//! several things.
+//! Why a call of the synthesizer gave no answer: the one place that reads gRPC status codes, and
+//! the reasons by which one code means several things.
 
 use std::time::Duration;
 
@@ -43,12 +43,14 @@ impl FailureKind {
     }
 }
 
-/// The one place that reads gRPC status codes, and the reasons by which one code means several things.
+/// The one place that reads gRPC status codes, and the reasons by which one code means several
+/// things.
 pub(super) fn failure(status: &Status) -> Failure {
     let info = status.get_details_error_info();
     let reason = info.as_ref().map(|info| info.reason.as_str());
     let kind = match status.code() {
-        // Whatever its code: what the provider refuses of one request says nothing about the others.
+        // Whatever its code: what the provider refuses of one request says nothing about the
+        // others.
         _ if reason == Some(PROVIDER_REFUSED_REQUEST) => FailureKind::Invalid,
         Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => {
             FailureKind::Disabled
@@ -75,7 +77,8 @@ pub(super) fn failure(status: &Status) -> Failure {
 }
 
 fn message(status: &Status) -> String {
-    // Only what this side made up has a source, and its text is the library's; but that time is over is no riddle.
+    // Only what this side made up has a source, and its text is the library's; but that time is
+    // over is no riddle.
     if let Some(source) = std::error::Error::source(status)
         && status.code() != Code::DeadlineExceeded
     {

@@ -14,17 +14,17 @@ use crate::run::backoff;
 /// Shortest and longest pause before the health stream is opened again.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
-/// Follows the health of the one address. `came_back` is called each time it serves again after it did not; that it serves at the
-/// start is no news.
+/// Follows the health of the one address. `on_recovery` is called each time it serves again after
+/// it did not; that it serves at the start is no news.
 pub(super) async fn follow(
     addresses: &watch::Receiver<Vec<Address>>,
     bearer: &Bearer,
-    came_back: impl Fn(),
+    on_recovery: impl Fn(),
 ) {
     let mut health = Health::default();
     loop {
         if let Some(channel) = channel(addresses) {
-            listen(channel, bearer, &mut health, &came_back).await;
+            listen(channel, bearer, &mut health, &on_recovery).await;
         }
         tokio::time::sleep(backoff::between(RECONNECT.0, RECONNECT.1)).await;
     }
@@ -37,7 +37,7 @@ fn channel(addresses: &watch::Receiver<Vec<Address>>) -> Option<Channel> {
         .map(|address| address.endpoint.connect_lazy())
 }
 
-async fn listen(channel: Channel, bearer: &Bearer, health: &mut Health, came_back: &impl Fn()) {
+async fn listen(channel: Channel, bearer: &Bearer, health: &mut Health, on_recovery: &impl Fn()) {
     // Needs no credentials, but a connection on which nobody says who they are does not last.
     let mut client = HealthClient::with_interceptor(channel, bearer.clone());
     let request = HealthCheckRequest {
@@ -47,7 +47,7 @@ async fn listen(channel: Channel, bearer: &Bearer, health: &mut Health, came_bac
         Ok(answer) => answer.into_inner(),
         Err(status) => {
             tracing::debug!(%status, "the synthesizer's health cannot be watched");
-            health.is(Serving::No);
+            health.set(Serving::No);
             return;
         }
     };
@@ -58,8 +58,8 @@ async fn listen(channel: Channel, bearer: &Bearer, health: &mut Health, came_bac
         } else {
             Serving::No
         };
-        if health.is(serving) == News::CameBack {
-            came_back();
+        if health.set(serving) == HealthTransition::Recovered {
+            on_recovery();
         }
     }
 }
@@ -71,8 +71,8 @@ enum Serving {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
-    CameBack,
+enum HealthTransition {
+    Recovered,
     None,
 }
 
@@ -81,12 +81,12 @@ enum News {
 struct Health(Option<Serving>);
 
 impl Health {
-    fn is(&mut self, now: Serving) -> News {
+    fn set(&mut self, now: Serving) -> HealthTransition {
         let before = self.0.replace(now);
         if before == Some(Serving::No) && now == Serving::Yes {
-            News::CameBack
+            HealthTransition::Recovered
         } else {
-            News::None
+            HealthTransition::None
         }
     }
 }
@@ -98,15 +98,23 @@ mod tests {
     #[test]
     fn only_a_return_is_news() {
         let mut health = Health::default();
-        assert_eq!(health.is(Serving::Yes), News::None, "the start");
-        assert_eq!(health.is(Serving::Yes), News::None, "a new connection");
-        assert_eq!(health.is(Serving::No), News::None);
-        assert_eq!(health.is(Serving::Yes), News::CameBack);
-        let mut late = Health::default();
-        late.is(Serving::No);
         assert_eq!(
-            late.is(Serving::Yes),
-            News::CameBack,
+            health.set(Serving::Yes),
+            HealthTransition::None,
+            "the start"
+        );
+        assert_eq!(
+            health.set(Serving::Yes),
+            HealthTransition::None,
+            "a new connection"
+        );
+        assert_eq!(health.set(Serving::No), HealthTransition::None);
+        assert_eq!(health.set(Serving::Yes), HealthTransition::Recovered);
+        let mut late = Health::default();
+        late.set(Serving::No);
+        assert_eq!(
+            late.set(Serving::Yes),
+            HealthTransition::Recovered,
             "it was down at the start"
         );
     }

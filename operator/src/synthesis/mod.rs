@@ -1,5 +1,6 @@
-//! Everything about the synthesizer: what it is asked ([`request`]), how ([`client`], [`endpoints`], [`health`]), what comes of it
-//! ([`failure`], [`answer`]), and the calls under way ([`calls`]). An answer is an input of a later reconcile like any other.
+//! Everything about the synthesizer: what it is asked ([`request`]), how ([`client`],
+//! [`endpoints`], [`health`]), what comes of it ([`failure`], [`answer`]), and the calls under way
+//! ([`calls`]). An answer is an input of a later reconcile like any other.
 
 pub(crate) mod answer;
 pub(crate) mod attest;

@@ -1,10 +1,11 @@
-//! How often one object may ask the synthesizer, whatever it asks: each new text is a new question with a back-off of its own, so a loop of
-//! edits would ask for ever. Pure: time is told.
+//! Limits how often one object may call the synthesizer, whatever it asks: each new text is a new
+//! request with its own back-off, so a loop of edits would call without end. Pure: the time is a
+//! parameter.
 
 use std::time::{Duration, Instant};
 
 /// Questions that may follow each other at once: people edit several times until they are content.
-const AT_ONCE: u32 = 10;
+const BURST: u32 = 10;
 
 /// The questions of one object.
 #[derive(Debug)]
@@ -18,12 +19,13 @@ impl Pace {
     /// Nothing was asked yet.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            left: AT_ONCE,
+            left: BURST,
             since: now,
         }
     }
 
-    /// How long the next question has to wait, if it has to. One more may be asked after each `pause`.
+    /// How long the next question has to wait, if it has to. One more may be asked after each
+    /// `pause`.
     pub(crate) fn wait(&self, pause: Duration, now: Instant) -> Option<Duration> {
         if self.left > 0 {
             return None;
@@ -33,11 +35,11 @@ impl Pace {
     }
 
     /// A question is asked.
-    pub(crate) fn asked(&mut self, pause: Duration, now: Instant) {
+    pub(crate) fn record(&mut self, pause: Duration, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
         let came = passed.as_millis() / pause.as_millis().max(1);
-        let came = u32::try_from(came).unwrap_or(AT_ONCE).min(AT_ONCE);
-        if self.left + came >= AT_ONCE {
+        let came = u32::try_from(came).unwrap_or(BURST).min(BURST);
+        if self.left + came >= BURST {
             *self = Self::new(now);
         } else {
             self.left += came;
@@ -57,9 +59,9 @@ mod tests {
     fn some_edits_are_answered_at_once_and_a_loop_of_them_is_not() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        for _ in 0..AT_ONCE {
+        for _ in 0..BURST {
             assert_eq!(pace.wait(PAUSE, start), None);
-            pace.asked(PAUSE, start);
+            pace.record(PAUSE, start);
         }
         assert_eq!(pace.wait(PAUSE, start), Some(PAUSE));
         // One that asks as often as it may, for an hour.
@@ -68,14 +70,14 @@ mod tests {
             if let Some(wait) = pace.wait(PAUSE, now) {
                 now += wait;
             }
-            pace.asked(PAUSE, now);
+            pace.record(PAUSE, now);
             asked += 1;
         }
         assert_eq!(asked, 120);
-        let later = now + PAUSE * AT_ONCE;
-        for _ in 0..AT_ONCE {
+        let later = now + PAUSE * BURST;
+        for _ in 0..BURST {
             assert_eq!(pace.wait(PAUSE, later), None, "rested");
-            pace.asked(PAUSE, later);
+            pace.record(PAUSE, later);
         }
         assert!(pace.wait(PAUSE, later).is_some());
     }

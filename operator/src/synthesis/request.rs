@@ -9,7 +9,7 @@ use langop_proto::v1::{
 
 /// What a request is made of beside the references.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Question {
+pub(crate) struct SynthesisInputs {
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) instructions: String,
@@ -20,14 +20,14 @@ pub(crate) struct Question {
 }
 
 /// The request for an agent's code.
-pub(crate) fn synthesize(question: Question, references: &References) -> SynthesizeRequest {
-    let Question {
+pub(crate) fn synthesize(inputs: SynthesisInputs, references: &References) -> SynthesizeRequest {
+    let SynthesisInputs {
         name,
         namespace,
         instructions,
         previous,
         variant,
-    } = question;
+    } = inputs;
     SynthesizeRequest {
         agent: Some(AgentRef { name, namespace }),
         instructions,
@@ -42,8 +42,9 @@ pub(crate) fn synthesize(question: Question, references: &References) -> Synthes
     }
 }
 
-/// About how many bytes a request would have, without making it: of tools there may be more text than anybody takes.
-pub(crate) fn size(question: &Question, references: &References) -> usize {
+/// About how many bytes a request would have, without making it: of tools there may be more text
+/// than anybody takes.
+pub(crate) fn size(inputs: &SynthesisInputs, references: &References) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let of_operation = |operation: &Operation| {
         let schema = operation.input_schema.as_ref().and_then(InputSchema::text);
@@ -53,7 +54,7 @@ pub(crate) fn size(question: &Question, references: &References) -> usize {
         let operations = tool.operations.iter().map(of_operation);
         tool.name.len() + length(&tool.description) + operations.sum::<usize>()
     });
-    question.instructions.len() + tools.sum::<usize>()
+    inputs.instructions.len() + tools.sum::<usize>()
 }
 
 fn tool(view: &ToolView) -> Tool {
@@ -126,15 +127,15 @@ mod tests {
             unresolved: vec![],
             unreadable: false,
         };
-        let question = Question {
+        let inputs = SynthesisInputs {
             name: "a".into(),
             instructions: "do it".into(),
             previous: Some(("code".into(), "did it".into())),
             variant: Some("2".into()),
-            ..Question::default()
+            ..SynthesisInputs::default()
         };
-        let about = size(&question, &references);
-        let request = synthesize(question, &references);
+        let about = size(&inputs, &references);
+        let request = synthesize(inputs, &references);
         assert_eq!(
             request.tools[0].operations[0].input_schema,
             r#"{"type":"object"}"#

@@ -1,7 +1,9 @@
-//! Makes children what they should be: looks first, writes only what differs, removes what is no longer wanted.
+//! Makes children what they should be: looks first, writes only what differs, removes what is no
+//! longer wanted.
 //!
-//! Order: every name is checked for ownership before the first write, so a conflict leaves everything untouched. A child is ours
-//! exactly if its controller has our resource's uid (see [`OwnershipConflict`]).
+//! Order: every name is checked for ownership before the first write, so a conflict leaves
+//! everything untouched. A child is ours exactly if its controller has our resource's uid (see
+//! [`OwnershipConflict`]).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,7 +12,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use langop_api::{condition::Reason, names::managers};
 use langop_desired::{
     children::{Applied, Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     digest::{self, Desired},
     meta::Owner,
     observed::{ChildKind, Observed},
@@ -31,14 +33,14 @@ use crate::{
     },
 };
 
-/// A version that no object has, so that only a creation can be of it: what appeared at the name since we looked is a conflict, and not
-/// taken over.
+/// A version that no object has, so that only a creation can be of it: what appeared at the name
+/// since we looked is a conflict, and not taken over.
 const NO_VERSION: &str = "1";
 
 impl Writer {
-    /// Applies all children of `owner`, and removes what else it controls (code and claims excepted, whose life is decided elsewhere;
-    /// `keep` excepted too). Where the API server refuses one, those before it in order are written, and those after it that do not
-    /// need it.
+    /// Applies all children of `owner`, and removes what else it controls (code and claims
+    /// excepted, whose life is decided elsewhere; `keep` excepted too). Where the API server
+    /// refuses one, those before it in order are written, and those after it that do not need it.
     pub(crate) async fn apply_children(
         &self,
         owner: &Owner,
@@ -65,7 +67,7 @@ impl Writer {
             refusal = refusal.or(self.baseline(&key.namespace).await?);
         }
         if let Some(message) = refusal {
-            return Err(Standing::Failed(Reason::ApplyFailed, message).into());
+            return Err(Summary::Failed(Reason::ApplyFailed, message).into());
         }
         self.remove_unwanted(owner, &wanted, effects).await?;
         Ok(prepared.into_applied())
@@ -101,8 +103,9 @@ impl Writer {
         Ok(first)
     }
 
-    /// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which belongs to nobody: one write for a
-    /// namespace. Answers why it could not. One of that name that is not labelled as ours, and so is not watched, is left alone.
+    /// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which
+    /// belongs to nobody: one write for a namespace. Answers why it could not. One of that name
+    /// that is not labelled as ours, and so is not watched, is left alone.
     async fn baseline(&self, namespace: &str) -> Result<Option<String>, ReconcileError> {
         let desired = digest::desired(&reach::baseline(namespace));
         let key = Key::new(ChildKind::NetworkPolicy, namespace, reach::BASELINE);
@@ -120,7 +123,7 @@ impl Writer {
                 .is_some();
         if is_foreign {
             return Ok(Some(format!(
-                "the NetworkPolicy '{}', which closes what is not named, is already there and not made by this operator; it is left alone: delete it",
+                "the NetworkPolicy '{}', which denies all other traffic, already exists and was not created by this operator; delete it",
                 key.name
             )));
         }
@@ -148,7 +151,7 @@ impl Writer {
         };
         match self.write(&item, Force::No).await? {
             Write::Unchanged | Write::Written(_) => Ok(()),
-            Write::Refused(Refusal(message)) => Err(Standing::Failed(
+            Write::Refused(Refusal(message)) => Err(Summary::Failed(
                 Reason::ApplyFailed,
                 format!("the API server refuses the namespace '{name}': {message}"),
             )
@@ -223,8 +226,8 @@ impl Writer {
         }
     }
 
-    /// Judged by the response itself: what the index holds may have been changed by others meanwhile. Whether others own what is ours
-    /// alone.
+    /// Judged by the response itself: what the index holds may have been changed by others
+    /// meanwhile. Whether others own what is ours alone.
     fn note_response(&self, item: &Item, response: DynamicObject) -> bool {
         let version = response.metadata.resource_version.clone();
         let Some(observed) = digest::reduce_object(item.key.kind, response) else {
@@ -239,7 +242,8 @@ impl Writer {
     }
 }
 
-/// Whether the others are written although the API server refuses this one. A claim that is there stays as it is, and so may be mounted.
+/// Whether the others are written although the API server refuses this one. A claim that is there
+/// stays as it is, and so may be mounted.
 fn others_go_on_without(item: &Item) -> bool {
     match item.key.kind {
         ChildKind::PersistentVolumeClaim => item.live.is_some(),

@@ -1,4 +1,5 @@
-//! The client of the API server: our user agent, the fence before all writes but those of Leases, and a count of them.
+//! The client of the API server: our user agent, the fence before all writes but those of Leases,
+//! and a count of them.
 
 use std::{
     future::{Ready, ready},

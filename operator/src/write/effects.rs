@@ -1,4 +1,5 @@
-//! What one reconcile has done so far: it is counted, and told in events, however the reconcile ends.
+//! What one reconcile has done so far: it is counted, and told in events, however the reconcile
+//! ends.
 
 use langop_api::condition::Reason;
 

@@ -1,7 +1,10 @@
-//! Events for people: one for each thing that happened, none when nothing did. Losing one is logged and harms nothing.
+//! Events for people: one for each thing that happened, none when nothing did. Losing one is logged
+//! and harms nothing. Not kube's `Recorder`: it aggregates by a key that ignores the note, and
+//! would repeat the first one.
 //!
-//! Whoever may edit an object can make things happen to it without end, so each object has so many events and then one in a while, as with
-//! client-go's `EventSourceObjectSpamFilter`. Its conditions still tell how it stands.
+//! A user who may edit an object can cause events without end, so each object has a burst of events
+//! and then one per interval, like client-go's `EventSourceObjectSpamFilter`. Its conditions still
+//! show its state.
 
 use std::{
     collections::HashMap,
@@ -81,7 +84,8 @@ impl EventPublisher {
         }
     }
 
-    /// Publishes events about an object, in order; a note is cut to what the API server takes (1 KiB).
+    /// Publishes events about an object, in order; a note is cut to what the API server takes (1
+    /// KiB).
     pub(crate) async fn publish(&self, about: &ObjectReference, events: Vec<Event>) {
         for event in events {
             self.publish_one(about, &event).await;

@@ -1,4 +1,5 @@
-//! Looks at names in the API server that the cache does not know, before anything is written to them.
+//! Looks at names in the API server that the cache does not know, before anything is written to
+//! them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,13 +11,14 @@ use crate::{
     write::{Writer, ownership::OwnershipConflict},
 };
 
-/// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer: somebody may take them.
+/// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer:
+/// somebody may take them.
 #[derive(Debug, Default)]
 pub(crate) struct KnownAbsent(BTreeSet<Key>);
 
 impl Writer {
-    /// The live object of that name. What the index does not know is asked for: it may be somebody else's, which a forced apply would
-    /// take over without a word.
+    /// The live object of that name. What the index does not know is asked for: it may be somebody
+    /// else's, which a forced apply would take over without a word.
     pub(crate) async fn get_live(
         &self,
         absent: &mut KnownAbsent,
@@ -45,7 +47,8 @@ impl Writer {
             .map(Arc::new))
     }
 
-    /// What keeps us from writing any of these names, if anything; looks at the API server for those that the index does not know.
+    /// What keeps us from writing any of these names, if anything; looks at the API server for
+    /// those that the index does not know.
     pub(crate) async fn conflict_at(
         &self,
         owner: &Owner,

@@ -1,5 +1,6 @@
-//! Everything that this process writes to the API server: children, revisions of code, statuses and events, and the client through which
-//! each write passes the fence. What to write is decided elsewhere.
+//! Everything that this process writes to the API server: children, revisions of code, statuses and
+//! events, and the client through which each write passes the fence. What to write is decided
+//! elsewhere.
 //!
 //! [`Writer`] has its methods in the file of what they write.
 
@@ -22,12 +23,13 @@ use kube::Client;
 
 use crate::cache::Cache;
 
-/// Writes to the API server, and puts what comes back into the cache at once, so that no later reconcile repeats a write that the
-/// watches have not shown yet.
+/// Writes to the API server, and puts what comes back into the cache at once, so that no later
+/// reconcile repeats a write that the watches have not shown yet.
 pub(crate) struct Writer {
     client: Client,
     cache: Arc<Cache>,
-    /// Held while a namespace's baseline is looked for and written, so that of many at once only one does.
+    /// Held while a namespace's baseline is looked for and written, so that of many at once only
+    /// one does.
     baselines: tokio::sync::Mutex<()>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use kube::ResourceExt as _;
 use langop_api::{condition::Reason, names::labels};
 use langop_desired::{
-    conditions::Standing,
+    conditions::Summary,
     meta::{Owner, owner_of},
     observed::{ChildKind, Observed},
 };
@@ -39,23 +39,23 @@ impl OwnershipConflict {
     }
 
     /// How the resource stands because of it.
-    fn standing(self) -> Standing {
+    fn summary(self) -> Summary {
         match self {
             Self::Former(kind, name) => {
                 let kind = child::name(kind);
                 let message = format!(
                     "the {kind} '{name}' of a former object of this name is still being removed"
                 );
-                Standing::Progressing(Reason::NameConflict, message)
+                Summary::Progressing(Reason::NameConflict, message)
             }
             Self::Conflict(taken) => {
                 let mut names: Vec<String> = taken.iter().map(Taken::to_string).collect();
                 names.sort_unstable();
                 let message = format!(
-                    "already there and not made for this object: {}; it is left alone: delete it, or choose another name for this object",
+                    "already exists and is not owned by this object: {}; delete it, or rename this object",
                     names.join(", ")
                 );
-                Standing::Stalled(Reason::NameConflict, message)
+                Summary::Stalled(Reason::NameConflict, message)
             }
         }
     }
@@ -63,7 +63,7 @@ impl OwnershipConflict {
 
 impl From<OwnershipConflict> for Stopped {
     fn from(conflict: OwnershipConflict) -> Self {
-        Self::Blocked(conflict.standing())
+        Self::Blocked(conflict.summary())
     }
 }
 
@@ -111,7 +111,8 @@ impl fmt::Display for Taken {
 enum Ownership {
     /// Our resource controls it, or it is a claim that an agent of this name left behind.
     Owned,
-    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about to remove it.
+    /// It belonged to a resource of our kind and name that is gone: the garbage collector is about
+    /// to remove it.
     Former,
     Foreign,
 }
@@ -136,7 +137,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{Controller, Facts, Kept};
+    use langop_desired::observed::{CompactMap, Controller, Facts};
 
     use super::*;
 
@@ -155,7 +156,7 @@ mod tests {
                 .iter()
                 .map(|agent| (labels::AGENT.to_owned(), (*agent).to_owned()))
                 .collect(),
-            annotations: Kept::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),
@@ -206,7 +207,7 @@ mod tests {
             live(ChildKind::Deployment, Some("u"), None),
         ];
         let obstacle = OwnershipConflict::of(&owner(), taken.iter()).unwrap();
-        let Standing::Stalled(Reason::NameConflict, message) = obstacle.standing() else {
+        let Summary::Stalled(Reason::NameConflict, message) = obstacle.summary() else {
             panic!("not stalled")
         };
         assert!(

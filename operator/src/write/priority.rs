@@ -1,15 +1,15 @@
-//! What runs goes before what is told: of agents that change together (a tool's port, a model's address), those whose children are
-//! written give way with their statuses and events until the others' children are written too. Order only: it must not keep anything
-//! from being written.
+//! Children before status: when many agents change at once (a tool's port, a model's address),
+//! those that have written their children hold back status and events until the others have written
+//! theirs. Order only: it must not keep anything from being written.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::watch;
 
-/// Longest time of giving way: a child whose write takes long must not silence the others.
+/// The longest wait: one slow write of a child must not hold back the statuses of all others.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Who is writing children.
+/// The reconciles that are writing children.
 #[derive(Debug, Default)]
 pub(crate) struct WritePriority {
     writing: watch::Sender<Writing>,
@@ -22,7 +22,7 @@ struct Writing {
     next: u64,
 }
 
-/// Somebody writes children until this is dropped.
+/// Children are being written until this is dropped.
 #[derive(Debug)]
 pub(crate) struct WriteGuard<'a> {
     priority: &'a WritePriority,

@@ -1,4 +1,5 @@
-//! Takes back fields of children that others have where only we may write. Nothing but their owner changes.
+//! Takes back fields of children that others have where only we may write. Nothing but their owner
+//! changes.
 
 use kube::api::{Patch, PatchParams};
 use langop_api::names::managers;
@@ -24,7 +25,8 @@ pub(super) enum Extent {
 const RECLAIMS: u32 = 8;
 
 impl Writer {
-    /// Makes the fields ours that others have where only we may write, so that the next apply removes them; whether there were any.
+    /// Makes the fields ours that others have where only we may write, so that the next apply
+    /// removes them; whether there were any.
     pub(super) async fn reclaim(
         &self,
         item: &Item,

@@ -1,4 +1,5 @@
-//! Removes children: those that are no longer wanted, and what a resource still has that is being deleted and cannot go.
+//! Removes children: those that are no longer wanted, and what a resource still has that is being
+//! deleted and cannot go.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -22,7 +23,8 @@ use crate::{
 };
 
 impl Writer {
-    /// Removes what a resource controls and does not want; code and claims excepted, whose life is decided elsewhere.
+    /// Removes what a resource controls and does not want; code and claims excepted, whose life is
+    /// decided elsewhere.
     pub(super) async fn remove_unwanted(
         &self,
         owner: &Owner,
@@ -62,8 +64,9 @@ impl Writer {
         })
     }
 
-    /// Keeps in order what a resource still has that is being deleted and cannot go, because a finalizer of somebody holds it: `closing`
-    /// is corrected where it exists, and what runs pods runs none. Nothing is made. Whether anything was written.
+    /// Keeps in order what a resource still has that is being deleted and cannot go, because a
+    /// finalizer of somebody holds it: `closing` is corrected where it exists, and what runs pods
+    /// runs none. Nothing is made. Whether anything was written.
     pub(crate) async fn wind_down(
         &self,
         owner: &Owner,

@@ -1,5 +1,6 @@
-//! Code ConfigMaps in the API server: created once and never changed, but for the annotations that follow the observed inputs.
-//! The only place that reads generated code, and only to hand it to the synthesizer as what ran before.
+//! Code ConfigMaps in the API server: created once and never changed, but for the annotations that
+//! follow the observed inputs. The only place that reads generated code, and only to hand it to the
+//! synthesizer as what ran before.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use langop_api::{
 };
 use langop_desired::{
     agent::{code, validate::ValidatedAgent},
-    conditions::Standing,
+    conditions::Summary,
     digest,
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum StoreError {
     /// Somebody must act, and the same is tried again meanwhile.
-    Refused(Standing),
+    Refused(Summary),
     /// It never will be: in words.
     TooLarge(String),
     Failed(ReconcileError),
@@ -40,7 +41,7 @@ pub(crate) enum StoreError {
 impl From<Stopped> for StoreError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Blocked(standing) => Self::Refused(standing),
+            Stopped::Blocked(summary) => Self::Refused(summary),
             Stopped::Failed(error) => Self::Failed(error),
         }
     }
@@ -53,7 +54,8 @@ impl From<ReconcileError> for StoreError {
 }
 
 impl Writer {
-    /// Stores a revision. Its name says its content; one that exists already and is ours is proven to be the same, or removed.
+    /// Stores a revision. Its name says its content; one that exists already and is ours is proven
+    /// to be the same, or removed.
     pub(crate) async fn store_revision(
         &self,
         owner: &Owner,
@@ -95,7 +97,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes the object that already has the name of a revision for it, if it is ours and has its content.
+    /// Takes the object that already has the name of a revision for it, if it is ours and has its
+    /// content.
     async fn adopt_revision(
         &self,
         owner: &Owner,
@@ -117,8 +120,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks at the API server for the stored revisions of an agent. The watch of them may be behind that of the agents: code that the
-    /// leader before us stored a moment ago is not lost.
+    /// Looks at the API server for the stored revisions of an agent. The watch of them may be
+    /// behind that of the agents: code that the leader before us stored a moment ago is not lost.
     pub(crate) async fn list_revisions(
         &self,
         agent: &ValidatedAgent,
@@ -143,8 +146,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the annotations that follow the observed inputs what they should be; whether they were not. All data, and the annotations that
-    /// say how the code was made, stay.
+    /// Makes the annotations that follow the observed inputs what they should be; whether they were
+    /// not. All data, and the annotations that say how the code was made, stay.
     pub(crate) async fn annotate_revision(
         &self,
         stored: &Observed,
@@ -153,7 +156,8 @@ impl Writer {
         if code::carries(stored, wanted) {
             return Ok(false);
         }
-        // A merge, not an apply: the object was created, so an apply would not own what it has to remove.
+        // A merge, not an apply: the object was created, so an apply would not own what it has to
+        // remove.
         let gone = code::INPUT_ANNOTATIONS
             .iter()
             .filter(|key| !wanted.contains_key(**key))
@@ -211,12 +215,13 @@ fn is_content(observed: &Observed, code: &ConfigMap) -> bool {
 }
 
 /// Somebody must act, and the same is tried again meanwhile.
-fn refused(name: &str, Refusal(why): Refusal) -> Standing {
+fn refused(name: &str, Refusal(why): Refusal) -> Summary {
     let message = format!("the API server refuses ConfigMap {name}: {why}");
-    Standing::Failed(Reason::ApplyFailed, message)
+    Summary::Failed(Reason::ApplyFailed, message)
 }
 
-/// Whether an object is refused for its size: by the server as a whole, or by its rules for one of the fields.
+/// Whether an object is refused for its size: by the server as a whole, or by its rules for one of
+/// the fields.
 fn is_too_large(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;

@@ -1,4 +1,5 @@
-//! Writes status by server-side apply, whole, under a manager of its own, and only when it differs from what the store shows.
+//! Writes status by server-side apply, whole, under a manager of its own, and only when it differs
+//! from what the store shows.
 
 use std::sync::Arc;
 
@@ -38,14 +39,16 @@ fn status_of<K: Stored>(held: &Guard<K>) -> Option<K::Status> {
 }
 
 impl Writer {
-    /// What the store now holds of an object, our own last write included; `None` if it is gone or another one has its name.
+    /// What the store now holds of an object, our own last write included; `None` if it is gone or
+    /// another one has its name.
     fn held<K: Stored>(&self, object: &K) -> Option<Arc<Guard<K>>> {
         let namespace = object.meta().namespace.as_deref();
         let held = K::objects(&self.cache.stores).get(namespace, &object.name_any())?;
         (held.uid() == object.uid()).then_some(held)
     }
 
-    /// Makes `status` the object's, unless it is; whether it was not. An object that is gone is left alone.
+    /// Makes `status` the object's, unless it is; whether it was not. An object that is gone is
+    /// left alone.
     pub(crate) async fn write_status<K: Stored>(
         &self,
         object: &K,
@@ -90,8 +93,9 @@ impl Writer {
         let body = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            // The uid keeps it from a successor of the same name. The version keeps what we have not seen: what the store shows is
-            // what we carry on from, and a new leader's watches may have yet to catch up.
+            // The uid keeps it from a successor of the same name. The version keeps what we have
+            // not seen: what the store shows is what we carry on from, and a new leader's watches
+            // may have yet to catch up.
             "metadata": {"name": name, "uid": object.uid(), "resourceVersion": held.resource_version()},
             "status": status,
         });

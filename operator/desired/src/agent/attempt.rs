@@ -1,5 +1,5 @@
-//! Attempts to synthesize, as the status records them: before the call, and after it. The back-off lives from this, so it survives
-//! restarts.
+//! Attempts to synthesize, as the status records them: before the call, and after it. The back-off
+//! lives from this, so it survives restarts.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use super::{decide::is_disabled, validate::ValidatedAgent};
 pub struct Failed {
     /// [`Reason::SynthesisFailed`], [`Reason::SynthesisDisabled`] or [`Reason::ValidationFailed`].
     pub reason: Reason,
-    /// For the condition: what went wrong, and for refused code the first finding with line and column.
+    /// For the condition: what went wrong, and for refused code the first finding with line and
+    /// column.
     pub message: String,
     /// Why the code was refused: `line:column: message`.
     pub validation_errors: Vec<String>,
@@ -47,7 +48,8 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) 
     };
     if !again {
         next.validation_errors.clear();
-        // That synthesis is disabled is not about one question: an image that runs for want of code goes on.
+        // That synthesis is disabled is not about one question: an image that runs for want of code
+        // goes on.
         next.last_failure_reason = info
             .last_failure_reason
             .clone()

@@ -1,13 +1,14 @@
-//! The children of an agent as they should be. The network policy is in every result, but where it must stay as it is; the workload is
-//! written, kept as it is, or waits for the one of the other mode to end, and the result says which.
+//! The children of an agent as they should be. The network policy is in every result, but where it
+//! must stay as it is; the workload is written, kept as it is, or waits for the one of the other
+//! mode to end, and the result says which.
 
 use super::{
     ObservedAgent, claim,
     code::ActiveCode,
     cron_job, deployment, network_policy,
-    switch::{self, Obstacle},
+    switch::{self, Predecessor},
     timing::{Timing, timing},
-    validate::{Run, ValidatedAgent},
+    validate::{RunSpec, ValidatedAgent},
     workload::Template,
 };
 use crate::{
@@ -39,23 +40,25 @@ pub struct Built {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Of the workload.
-    pub fate: Fate,
+    pub action: WorkloadAction,
     /// Why the workload could not be built, if so.
     pub fault: Option<Invalid>,
     /// What is not as the spec says although the agent runs.
-    pub remarks: Vec<Invalid>,
+    pub warnings: Vec<Invalid>,
 }
 
 /// What becomes of the workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum WorkloadAction {
     /// It is among the children. A workload of the other kind does not exist.
-    Written(Timing),
-    /// Not among the children and **not to be touched**: neither Deployment nor CronJob may be removed.
-    Kept,
-    /// Not among the children, because the other mode has not ended. `delete`: the old workload, to be deleted in the foreground;
-    /// `None`: only its pods are left. To be built again when they are gone.
-    Switching {
+    Apply(Timing),
+    /// Not among the children and **not to be touched**: neither Deployment nor CronJob may be
+    /// removed.
+    Keep,
+    /// Not among the children, because the other mode has not ended. `delete`: the old workload, to
+    /// be deleted in the foreground; `None`: only its pods are left. To be built again when they
+    /// are gone.
+    Switch {
         /// What it changes to.
         to: Timing,
         /// The old workload.
@@ -63,12 +66,12 @@ pub enum Fate {
     },
 }
 
-impl Fate {
+impl WorkloadAction {
     /// How it will run; `None` where that is as before.
     pub fn timing(&self) -> Option<&Timing> {
         match self {
-            Self::Written(timing) | Self::Switching { to: timing, .. } => Some(timing),
-            Self::Kept => None,
+            Self::Apply(timing) | Self::Switch { to: timing, .. } => Some(timing),
+            Self::Keep => None,
         }
     }
 }
@@ -85,12 +88,12 @@ pub fn build(
     if observed.network_policy.is_none() || !agent.references.unreadable {
         children.network_policies.push(network_policy::build(agent));
     }
-    let (fate, fault) = match (workload, &agent.run) {
-        (_, Err(fault)) => (Fate::Kept, Some(fault.clone())),
-        (Workload::Keep, Ok(_)) => (Fate::Kept, None),
+    let (action, fault) = match (workload, &agent.run) {
+        (_, Err(fault)) => (WorkloadAction::Keep, Some(fault.clone())),
+        (Workload::Keep, Ok(_)) => (WorkloadAction::Keep, None),
         (Workload::Run(code), Ok(run)) => {
-            match timing(&run.requested, code.as_ref().map(|code| &code.demands)) {
-                Err(fault) => (Fate::Kept, Some(fault)),
+            match timing(&run.requested, code.as_ref().map(|code| &code.requirements)) {
+                Err(fault) => (WorkloadAction::Keep, Some(fault)),
                 Ok(timing) => {
                     let template = Template {
                         agent,
@@ -100,23 +103,23 @@ pub fn build(
                         settings,
                     };
                     match add_workload(&mut children, &template, observed) {
-                        Ok(fate) => (fate, None),
-                        Err(fault) => (Fate::Kept, Some(fault)),
+                        Ok(action) => (action, None),
+                        Err(fault) => (WorkloadAction::Keep, Some(fault)),
                     }
                 }
             }
         }
     };
-    let mut remarks = agent.remarks.clone();
+    let mut warnings = agent.warnings.clone();
     if let Ok(run) = &agent.run {
-        remarks.extend(add_claim(&mut children, agent, run, observed, &fate));
+        warnings.extend(add_claim(&mut children, agent, run, observed, &action));
     }
     Built {
         children,
         report: Report {
-            fate,
+            action,
             fault,
-            remarks,
+            warnings,
         },
     }
 }
@@ -125,17 +128,17 @@ fn add_workload(
     children: &mut Children<Prepared>,
     template: &Template<'_>,
     observed: &ObservedAgent,
-) -> Result<Fate, Invalid> {
+) -> Result<WorkloadAction, Invalid> {
     let wanted = match template.timing {
         Timing::Cron { .. } => switch::Workload::CronJob,
         Timing::Continuous | Timing::Every { .. } => switch::Workload::Deployment,
     };
-    if let Some(obstacle) = switch::obstacle(observed, wanted) {
-        let delete = match obstacle {
-            Obstacle::Workload(kind) => Some(kind),
-            Obstacle::Pods => None,
+    if let Some(predecessor) = switch::predecessor(observed, wanted) {
+        let delete = match predecessor {
+            Predecessor::Workload(kind) => Some(kind),
+            Predecessor::Pods => None,
         };
-        return Ok(Fate::Switching {
+        return Ok(WorkloadAction::Switch {
             to: template.timing.clone(),
             delete,
         });
@@ -163,25 +166,28 @@ fn add_workload(
             children.deployments.push(deployment::build(template, pods));
         }
     }
-    Ok(Fate::Written(template.timing.clone()))
+    Ok(WorkloadAction::Apply(template.timing.clone()))
 }
 
-/// A claim is made with the workload that mounts it; one that exists follows the spec in any case, unless it is on its way out.
+/// A claim is made with the workload that mounts it; one that exists follows the spec in any case,
+/// unless it is on its way out.
 fn add_claim(
     children: &mut Children<Prepared>,
     agent: &ValidatedAgent,
-    run: &Run,
+    run: &RunSpec,
     observed: &ObservedAgent,
-    fate: &Fate,
+    action: &WorkloadAction,
 ) -> Vec<Invalid> {
     let Some(workspace) = &run.workspace else {
         return Vec::new();
     };
     let live = observed.claim.as_deref();
-    if live.is_some_and(|claim| claim.deleting) || (live.is_none() && *fate == Fate::Kept) {
+    if live.is_some_and(|claim| claim.deleting)
+        || (live.is_none() && *action == WorkloadAction::Keep)
+    {
         return Vec::new();
     }
-    let (claim, remarks) = claim::build(agent, workspace, observed);
+    let (claim, warnings) = claim::build(agent, workspace, observed);
     children.claims.push(claim);
-    remarks
+    warnings
 }

@@ -1,5 +1,6 @@
-//! The claim of an agent's workspace: reused only if it is the agent's, grown only when it can, never shrunk, never deleted from here. An
-//! agent that comes back by its name finds its data again; but only the agent that a claim was made for may become its owner, and so its end.
+//! The claim of an agent's workspace: reused only if it is the agent's, grown only when it can,
+//! never shrunk, never deleted from here. An agent that comes back by its name finds its data
+//! again; but only the agent that a claim was made for may become its owner, and so its end.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +59,8 @@ pub(super) fn build(
     (claim, refused.into_iter().chain(kept).collect())
 }
 
-/// What has no owner is in no repository either: to deployment tools that go by the label of the instance it would be a leftover of that.
+/// What has no owner is in no repository either: to deployment tools that go by the label of the
+/// instance it would be a leftover of that.
 fn metadata(agent: &ValidatedAgent, owner: Option<&Owner>, keeper: Option<&str>) -> ObjectMeta {
     let mut all = meta::labels(Component::Agent, &agent.name);
     let mut notes = BTreeMap::new();
@@ -78,7 +80,8 @@ fn metadata(agent: &ValidatedAgent, owner: Option<&Owner>, keeper: Option<&str>)
     }
 }
 
-/// The uid of the agent that a claim was made for. Of one that does not say so, and is older than this agent, nobody knows.
+/// The uid of the agent that a claim was made for. Of one that does not say so, and is older than
+/// this agent, nobody knows.
 fn made_for<'a>(
     claim: &'a Observed,
     owner: &'a Owner,

@@ -1,5 +1,5 @@
-//! Code as it is stored: immutable ConfigMaps, named by their content, numbered by an annotation. The highest number became active
-//! last.
+//! Code as it is stored: immutable ConfigMaps, named by their content, numbered by an annotation.
+//! The highest number became active last.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use super::validate::ValidatedAgent;
 use crate::{
     hash,
     meta::{self, Component},
-    observed::{CodeFacts, Demands, Facts, Observed, Offered},
+    observed::{AvailableRefs, CodeFacts, CodeRequirements, Facts, Observed},
     references::References,
 };
 
@@ -30,7 +30,7 @@ pub struct NewCode {
     /// The instructions it was made from.
     pub instructions: String,
     /// The names it could use.
-    pub offered: Offered,
+    pub offered: AvailableRefs,
     /// Who wrote it; empty where that is not known.
     pub model: String,
     /// W3C traceparent of the synthesis; empty without tracing.
@@ -45,9 +45,9 @@ pub struct ActiveCode {
     /// Its ConfigMap.
     pub config_map: String,
     /// What it says of how it is to run.
-    pub demands: Demands,
+    pub requirements: CodeRequirements,
     /// The names offered when it was made.
-    pub offered: Offered,
+    pub offered: AvailableRefs,
 }
 
 impl ActiveCode {
@@ -59,19 +59,19 @@ impl ActiveCode {
         };
         Some(Self {
             config_map: stored.name.clone(),
-            demands: facts.demands.clone()?,
+            requirements: facts.requirements.clone()?,
             offered: facts.offered.clone(),
         })
     }
 }
 
 /// What code may use: the names of the references that exist, sorted.
-pub fn offered(references: &References) -> Offered {
+pub fn offered(references: &References) -> AvailableRefs {
     let sorted = |mut names: Vec<String>| {
         names.sort_unstable();
         names
     };
-    Offered {
+    AvailableRefs {
         tools: sorted(
             references
                 .tools
@@ -94,7 +94,8 @@ pub fn content_of(config_map: &ConfigMap) -> String {
     hash::of_json(&config_map.data)
 }
 
-/// The ConfigMap of new code. Applying it where it already exists is right too: then only annotations change.
+/// The ConfigMap of new code. Applying it where it already exists is right too: then only
+/// annotations change.
 pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i64) -> ConfigMap {
     let data: BTreeMap<String, String> = [
         (CODE_KEY, new.code.clone()),
@@ -115,7 +116,8 @@ pub fn build_code_config_map(agent: &ValidatedAgent, new: &NewCode, revision: i6
     }
 }
 
-/// All annotations of new code. Code that is stored already and was made again gets them too: it was offered what is offered now.
+/// All annotations of new code. Code that is stored already and was made again gets them too: it
+/// was offered what is offered now.
 pub fn all_annotations(
     agent: &ValidatedAgent,
     new: &NewCode,
@@ -192,27 +194,28 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("a definition is always JSON")
 }
 
-/// The revision that code gets which becomes active now: above all that are stored, and above the one that was active, also where its
-/// ConfigMap is gone.
-pub fn next_revision(codes: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
-    let stored = codes.iter().map(|code| revision(code));
+/// The revision that code gets which becomes active now: above all that are stored, and above the
+/// one that was active, also where its ConfigMap is gone.
+pub fn next_revision(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> i64 {
+    let stored = revisions.iter().map(|code| revision(code));
     let known = info.revisions.iter().map(|known| known.revision);
     stored.chain(known).chain(info.revision).max().unwrap_or(0) + 1
 }
 
-/// The revision of new code that is `stored` by now; `codes` are those of before. The same content may have been there already: then it
-/// becomes the newest, unless its number is the one that the agent is pinned to.
+/// The revision of new code that is `stored` by now; `revisions` are those of before. The same
+/// content may have been there already: then it becomes the newest, unless its number is the one
+/// that the agent is pinned to.
 pub fn revision_of_new(
     stored: &Observed,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     info: &SynthesisInfo,
     pinned: Option<i64>,
 ) -> i64 {
-    let before = codes.iter().find(|code| code.uid == stored.uid);
-    let is_active = active(codes, info).is_some_and(|(active, _)| active.uid == stored.uid);
+    let before = revisions.iter().find(|code| code.uid == stored.uid);
+    let is_active = active(revisions, info).is_some_and(|(active, _)| active.uid == stored.uid);
     match before.map(|code| revision(code)) {
         Some(before) if is_active || pinned == Some(before) => before,
-        _ => next_revision(codes, info),
+        _ => next_revision(revisions, info),
     }
 }
 
@@ -225,30 +228,33 @@ pub fn revision(code: &Observed) -> i64 {
 }
 
 /// Stored code that can be run: its definition is readable and it is not going away.
-pub fn usable(codes: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
-    codes.iter().filter_map(|code| match &code.facts {
-        Facts::Code(facts) if facts.demands.is_some() && !code.deleting => Some((code, &**facts)),
+pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
+    revisions.iter().filter_map(|code| match &code.facts {
+        Facts::Code(facts) if facts.requirements.is_some() && !code.deleting => {
+            Some((code, &**facts))
+        }
         _ => None,
     })
 }
 
-/// The usable code that became active last; `None` also where that is gone and only older code is left, which must not take its place by
-/// itself. Code newer than the status says was stored a moment ago.
+/// The usable code that became active last; `None` also where that is gone and only older code is
+/// left, which must not take its place by itself. Code newer than the status says was stored a
+/// moment ago.
 pub fn active<'a>(
-    codes: &'a [Arc<Observed>],
+    revisions: &'a [Arc<Observed>],
     info: &SynthesisInfo,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    newest(usable(codes))
+    newest(usable(revisions))
         .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
 }
 
 /// Whether there was active code and there is none now.
-pub fn is_lost(codes: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
-    info.revision.is_some() && active(codes, info).is_none()
+pub fn is_lost(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
+    info.revision.is_some() && active(revisions, info).is_none()
 }
 
 pub(super) fn newest<'a>(
-    codes: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
+    revisions: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    codes.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
+    revisions.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
 }

@@ -12,7 +12,7 @@ use langop_api::names::annotations;
 
 use super::{
     run,
-    validate::{Run, ValidatedAgent},
+    validate::{RunSpec, ValidatedAgent},
 };
 use crate::meta::{self, Component};
 
@@ -30,7 +30,7 @@ pub(super) struct Times<'a> {
 /// The CronJob around a pod template. `timeout_seconds` ends a run.
 pub(super) fn build(
     agent: &ValidatedAgent,
-    spec: &Run,
+    spec: &RunSpec,
     times: &Times<'_>,
     timeout_seconds: Option<u64>,
     template: PodTemplateSpec,

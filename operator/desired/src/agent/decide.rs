@@ -1,5 +1,5 @@
-//! Whether to synthesize: a chain of small pure checks, the first that answers wins. The order of the checks is the table of the
-//! design; each has a test.
+//! Whether to synthesize: a chain of small pure checks, the first that answers wins. The order of
+//! the checks is the table of the design; each has a test.
 
 use std::sync::Arc;
 
@@ -93,7 +93,8 @@ impl Cause {
 pub enum Decision {
     /// The spec cannot be carried out: nothing is made and nothing changes.
     Invalid,
-    /// Something that the agent refers to is there and cannot be read: nothing is made and nothing changes, its policy included.
+    /// Something that the agent refers to is there and cannot be read: nothing is made and nothing
+    /// changes, its policy included.
     ReferencesUnreadable,
     /// This code is the right one.
     Run { code: Arc<Observed> },
@@ -165,7 +166,7 @@ pub fn is_disabled(info: &SynthesisInfo) -> bool {
 struct Input<'a> {
     agent: &'a ValidatedAgent,
     info: &'a SynthesisInfo,
-    codes: &'a [Arc<Observed>],
+    revisions: &'a [Arc<Observed>],
     /// The code that is active (see [`code::active`]).
     current: Option<(&'a Arc<Observed>, &'a CodeFacts)>,
     in_flight: Option<&'a InFlight>,
@@ -192,8 +193,9 @@ impl Input<'_> {
             && self.info.attempted_resynthesize == self.agent.resynthesize
     }
 
-    /// Whether the answer to it was stored by an operator that died before it could record that: then there is code of these instructions
-    /// that is newer than the record, which knows of no end of the attempt.
+    /// Whether the answer to it was stored by an operator that died before it could record that:
+    /// then there is code of these instructions that is newer than the record, which knows of no
+    /// end of the attempt.
     fn is_answered(&self) -> bool {
         let info = self.info;
         known::is_open(info)
@@ -220,21 +222,22 @@ const CHECKS: [Check; 9] = [
     instructions_changed,
 ];
 
-/// Decides. `synthesizer_changed`: its endpoints changed since the last attempt, which ends the wait of who was refused for good.
+/// Decides. `synthesizer_changed`: its endpoints changed since the last attempt, which ends the
+/// back-off after a permanent refusal.
 pub fn decide(
     agent: &ValidatedAgent,
     info: &SynthesisInfo,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     in_flight: Option<&InFlight>,
     synthesizer_changed: bool,
     backoff: &Backoff,
     now: Timestamp,
 ) -> Decision {
-    let current = code::active(codes, info);
+    let current = code::active(revisions, info);
     let input = Input {
         agent,
         info,
-        codes,
+        revisions,
         current,
         in_flight,
         synthesizer_changed,
@@ -260,7 +263,7 @@ fn unreadable(input: &Input<'_>) -> Option<Decision> {
 
 fn pinned(input: &Input<'_>) -> Option<Decision> {
     let revision = input.agent.pinned?;
-    let stored = code::usable(input.codes).find(|(_, facts)| facts.revision == revision);
+    let stored = code::usable(input.revisions).find(|(_, facts)| facts.revision == revision);
     Some(match stored {
         Some((code, _)) => Decision::Run { code: code.clone() },
         None => Decision::RevisionNotFound(revision),
@@ -297,7 +300,8 @@ fn backing_off(input: &Input<'_>) -> Option<Decision> {
         (false, _) => input.backoff.delay(uid, attempts),
     };
     let due = backoff::due(failed, delay);
-    // Code of these very instructions may have come from elsewhere: then there is nothing to wait for.
+    // Code of these very instructions may have come from elsewhere: then there is nothing to wait
+    // for.
     (input.now < due && wants_code(input)).then(|| Decision::BackingOff {
         due,
         current: input.current(),
@@ -339,7 +343,7 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     if before == hash {
         return None;
     }
-    let same = code::usable(input.codes).filter(|(_, facts)| facts.instructions_hash == hash);
+    let same = code::usable(input.revisions).filter(|(_, facts)| facts.instructions_hash == hash);
     match (code::newest(same), input.current()) {
         (Some((code, _)), _) => Some(Decision::Activate { code: code.clone() }),
         (None, Some(current)) => Some(Decision::Synthesize {
@@ -351,7 +355,8 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     }
 }
 
-/// No code at all, or not what ran: make it. Else nothing: tools, models and persona change what the code is given, not the code.
+/// No code at all, or not what ran: make it. Else nothing: tools, models and persona change what
+/// the code is given, not the code.
 fn otherwise(input: &Input<'_>) -> Decision {
     match input.current() {
         Some(code) => Decision::Run { code },

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use langop_api::agent::AccessMode;
 
-use super::{validate::Run, workload::Template};
+use super::{validate::RunSpec, workload::Template};
 use crate::meta::{self, Component};
 
 /// The Deployment around these pods, which are made from the template.
@@ -43,22 +43,24 @@ pub(super) fn build(template: &Template<'_>, pods: PodTemplateSpec) -> Deploymen
     }
 }
 
-/// An agent has no readiness probe, so a new pod is ready as soon as its container runs: code that fails at its start would else have
-/// ended the pod that worked. Where the old pod must end first there is nothing to wait for.
+/// An agent has no readiness probe, so a new pod is ready as soon as its container runs: code that
+/// fails at its start would else have ended the pod that worked. Where the old pod must end first
+/// there is nothing to wait for.
 fn min_ready_seconds(template: &Template<'_>) -> Option<i32> {
     let seconds = template.settings.min_ready_seconds;
     (seconds > 0 && !is_held_by_one(template.run)).then_some(seconds)
 }
 
 /// Whether the workspace can be mounted by the pods of one node only.
-fn is_held_by_one(run: &Run) -> bool {
+fn is_held_by_one(run: &RunSpec) -> bool {
     run.workspace
         .as_ref()
         .is_some_and(|workspace| workspace.access_mode == AccessMode::ReadWriteOnce)
 }
 
-/// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the switch to Recreate invalid.
-fn strategy(run: &Run) -> DeploymentStrategy {
+/// Written in full: a parameter that the API server defaulted would be nobody's, stay, and make the
+/// switch to Recreate invalid.
+fn strategy(run: &RunSpec) -> DeploymentStrategy {
     if is_held_by_one(run) {
         return DeploymentStrategy {
             type_: Some("Recreate".to_owned()),

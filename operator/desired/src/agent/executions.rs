@@ -1,10 +1,13 @@
-//! Executions: each ended Job is counted exactly once, and each end of a container in a pod that runs all the time.
+//! Executions: each ended Job is counted exactly once, and each end of a container in a pod that
+//! runs all the time.
 //!
-//! What is counted and still exists is remembered in the same status write as the count: the uid of a Job, or a pod's uid with its
-//! restarts (`UID:3`). Neither a restart of the operator nor garbage collection counts anything twice. What there is no room to remember
-//! is not counted yet, because it would be counted again.
+//! What is counted and still exists is remembered in the same status write as the count: the uid of
+//! a Job, or a pod's uid with its restarts (`UID:3`). Neither a restart of the operator nor garbage
+//! collection counts anything twice. What there is no room to remember is not counted yet, because
+//! it would be counted again.
 //!
-//! A container that keeps crashing is counted in strides: each count is a write, and a crash loop has no end.
+//! A container that keeps crashing is counted in strides: each count is a write, and a crash loop
+//! has no end.
 
 use std::{cmp::Ordering, collections::HashSet};
 
@@ -141,12 +144,12 @@ fn remembered(before: &[String], observed: &ObservedAgent) -> usize {
         .count()
 }
 
-/// Whether the ends of a container wait to be counted: while it keeps crashing, until there are twice as many. All are counted when it runs
-/// well again, and when its pod ends.
+/// Whether the ends of a container wait to be counted: while it keeps crashing, until there are
+/// twice as many. All are counted when it runs well again, and when its pod ends.
 fn is_in_stride(pod: &Observed, facts: &PodFacts, known: i32, now: Timestamp) -> bool {
     !pod.deleting
         && !facts.has_ended()
-        && facts.trouble_at(now).is_some()
+        && facts.problem_at(now).is_some()
         && facts.restarts < known.saturating_mul(2)
 }
 
@@ -195,8 +198,8 @@ fn pods_of<'a>(
     })
 }
 
-/// A pod that seems to run although its Job has ended: how it ended is on its way to us, and the count waits for that. One that is being
-/// deleted may be long about it.
+/// A pod that seems to run although its Job has ended: how it ended is on its way to us, and the
+/// count waits for that. One that is being deleted may be long about it.
 fn is_behind(pod: &Observed) -> bool {
     let Facts::Pod(facts) = &pod.facts else {
         return false;
@@ -235,7 +238,8 @@ fn of_container(facts: &PodFacts, times: i64) -> Ended {
     }
 }
 
-/// `Failed: exit code 3: disk full`, bounded because its parts are: see how pods and Jobs are reduced.
+/// `Failed: exit code 3: disk full`, bounded because its parts are: see how pods and Jobs are
+/// reduced.
 fn result(outcome: Outcome, termination: Option<&Termination>, otherwise: Option<&str>) -> String {
     let mut parts = vec![outcome.as_str().to_owned()];
     if let Some(termination) = termination {

@@ -1,55 +1,56 @@
-//! The history of an agent's code: what of it may go, and when. Only facts of the rollout count; what else is wrong with an agent keeps
-//! no code.
+//! The history of an agent's code: what of it may go, and when. Only facts of the rollout count;
+//! what else is wrong with an agent keeps no code.
 
 use std::sync::Arc;
 
 use super::{
-    ObservedAgent, build::Fate, code::revision, decide::Decision, run, timing::Timing,
+    ObservedAgent, build::WorkloadAction, code::revision, decide::Decision, run, timing::Timing,
     validate::ValidatedAgent,
 };
 use crate::{
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     observed::Observed,
-    trouble::Troubles,
+    pod_health::PodProblems,
 };
 
-/// What is to be removed now: nothing before the active code is all that runs, because pods of the one before still mount theirs.
+/// What is to be removed now: nothing before the active code is all that runs, because pods of the
+/// one before still mount theirs.
 pub fn outdated(
     agent: &ValidatedAgent,
     decision: &Decision,
-    fate: &Fate,
+    action: &WorkloadAction,
     observed: &ObservedAgent,
 ) -> Vec<Arc<Observed>> {
     match decision {
-        Decision::Run { code: active } if is_all_that_runs(fate, observed) => {
-            prune(&observed.codes, agent.history_limit, &active.name)
+        Decision::Run { code: active } if is_all_that_runs(action, observed) => {
+            prune(&observed.revisions, agent.history_limit, &active.name)
         }
         _ => Vec::new(),
     }
 }
 
-fn is_all_that_runs(fate: &Fate, observed: &ObservedAgent) -> bool {
-    let rolled_out = match fate {
+fn is_all_that_runs(action: &WorkloadAction, observed: &ObservedAgent) -> bool {
+    let rolled_out = match action {
         // The next run is made from it.
-        Fate::Written(Timing::Cron { .. }) => observed.cron_job.is_some(),
-        Fate::Written(Timing::Continuous | Timing::Every { .. }) => matches!(
-            conditions::rollout(observed.deployment_facts(), Troubles::default()),
-            Standing::Ready(..)
+        WorkloadAction::Apply(Timing::Cron { .. }) => observed.cron_job.is_some(),
+        WorkloadAction::Apply(Timing::Continuous | Timing::Every { .. }) => matches!(
+            conditions::rollout(observed.deployment_facts(), PodProblems::default()),
+            Summary::Ready(..)
         ),
-        Fate::Kept | Fate::Switching { .. } => false,
+        WorkloadAction::Keep | WorkloadAction::Switch { .. } => false,
     };
     rolled_out && run::under_way(observed).next().is_none()
 }
 
 /// The stored code beyond the history limit, oldest first; never the active one.
-pub(super) fn prune(codes: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
-    let mut others: Vec<_> = codes
+pub(super) fn prune(revisions: &[Arc<Observed>], limit: usize, active: &str) -> Vec<Arc<Observed>> {
+    let mut others: Vec<_> = revisions
         .iter()
         .filter(|code| !code.deleting && code.name != active)
         .cloned()
         .collect();
     others.sort_by_key(|code| (revision(code), code.created.clone(), code.name.clone()));
-    let has_active = codes.iter().any(|code| code.name == active);
+    let has_active = revisions.iter().any(|code| code.name == active);
     let kept = limit.max(1) - usize::from(has_active);
     others.truncate(others.len().saturating_sub(kept));
     others

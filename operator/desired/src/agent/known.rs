@@ -1,12 +1,16 @@
-//! Which stored code is the agent's: that which the operator itself has stored. Whoever may write ConfigMaps could else have any code run.
+//! Which stored code is the agent's: that which the operator itself has stored. Whoever may write
+//! ConfigMaps could else have any code run.
 //!
-//! A ConfigMap says of itself what it is, and anybody may write that; the status only the operator writes. So it keeps the hash and the
-//! number of each revision, and what is not among them is nobody's code.
+//! A ConfigMap says of itself what it is, and anybody may write that; the status only the operator
+//! writes. So it keeps the hash and the number of each revision, and what is not among them is
+//! nobody's code.
 //!
-//! Between the storing of code and its recording an operator may die, and what was paid for must not be paid for again. Therefore the
-//! record of the attempt, which is written before the call, names a key that the process made for itself, and stored code carries a
-//! signature by it: who takes over finds the key in the status and knows the code as that attempt's. The key that signs is never written
-//! anywhere, so it signs nothing else, and it counts for as long as the attempt is open only.
+//! Between the storing of code and its recording an operator may die, and what was paid for must
+//! not be paid for again. Therefore the record of the attempt, which is written before the call,
+//! names a key that the process made for itself, and stored code carries a signature by it: who
+//! takes over finds the key in the status and knows the code as that attempt's. The key that signs
+//! is never written anywhere, so it signs nothing else, and it counts for as long as the attempt is
+//! open only.
 //!
 //! An agent of before there was a record gets one once, of all that has the right form.
 
@@ -17,11 +21,12 @@ use langop_api::agent::{MAX_STORED_REVISIONS, StoredRevision, SynthesisInfo};
 use super::{ObservedAgent, code::next_revision};
 use crate::observed::{CodeFacts, Facts, Observed};
 
-/// Revisions that stay known although their ConfigMaps are gone: they may be put back from a backup.
+/// Revisions that stay known although their ConfigMaps are gone: they may be put back from a
+/// backup.
 const KEPT: usize = 16;
 
-/// Leaves of the observed code only what is known, with its number, and puts what is known from now on into the record. `is_attested` says
-/// whether the open attempt stored that code.
+/// Leaves of the observed code only what is known, with its number, and puts what is known from now
+/// on into the record. `is_attested` says whether the open attempt stored that code.
 pub fn recognise(
     observed: &mut ObservedAgent,
     info: &mut SynthesisInfo,
@@ -29,7 +34,7 @@ pub fn recognise(
 ) {
     let adopts = info.revisions.is_empty() && info.revision.is_some();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for stored in std::mem::take(&mut observed.codes) {
+    for stored in std::mem::take(&mut observed.revisions) {
         let Some(facts) = facts(&stored) else {
             continue;
         };
@@ -55,7 +60,7 @@ pub fn recognise(
             record(info, &known, stored, super::code::revision(stored));
         }
     }
-    observed.codes = known;
+    observed.revisions = known;
     observed.unknown_revisions = unknown;
 }
 
@@ -64,17 +69,22 @@ pub(super) fn is_open(info: &SynthesisInfo) -> bool {
     info.synthesis_attempts > Some(0) && info.last_failure_time.is_none()
 }
 
-/// Records that stored code has this number from now on. `codes` is what is stored.
-pub fn record(info: &mut SynthesisInfo, codes: &[Arc<Observed>], stored: &Observed, revision: i64) {
+/// Records that stored code has this number from now on. `revisions` is what is stored.
+pub fn record(
+    info: &mut SynthesisInfo,
+    revisions: &[Arc<Observed>],
+    stored: &Observed,
+    revision: i64,
+) {
     if let Some(content) = content(stored) {
-        record_content(info, codes, content, revision);
+        record_content(info, revisions, content, revision);
     }
 }
 
 /// The same by the hash of the content.
 pub fn record_content(
     info: &mut SynthesisInfo,
-    codes: &[Arc<Observed>],
+    revisions: &[Arc<Observed>],
     hash: &str,
     revision: i64,
 ) {
@@ -83,7 +93,7 @@ pub fn record_content(
     info.revisions.push(StoredRevision { revision, hash });
     info.revisions
         .sort_by_key(|known| std::cmp::Reverse(known.revision));
-    let is_stored = |hash: &str| codes.iter().any(|code| content(code) == Some(hash));
+    let is_stored = |hash: &str| revisions.iter().any(|code| content(code) == Some(hash));
     let mut nth = 0;
     info.revisions.retain(|known| {
         nth += 1;

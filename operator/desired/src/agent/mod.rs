@@ -1,7 +1,8 @@
 //! LanguageAgent: from what was observed to what should exist, and what is said of it.
 //!
-//! Flow: [`AgentContext`] → [`validate`] → [`decide`] → [`build`] → (applied elsewhere) → [`status`]. [`attempt`] records attempts to
-//! synthesize in the status; [`code`] is the form in which code is stored.
+//! Flow: [`AgentContext`] → [`validate`] → [`decide`] → [`build`] → (applied elsewhere) →
+//! [`status`]. [`attempt`] records attempts to synthesize in the status; [`code`] is the form in
+//! which code is stored.
 
 pub mod attempt;
 pub mod build;
@@ -32,7 +33,7 @@ use langop_api::{
 };
 
 use crate::{
-    namesake::Namesake,
+    name_conflict::NameCollision,
     observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
     references::References,
 };
@@ -47,7 +48,7 @@ pub struct AgentContext<'a> {
     /// The LanguageCluster of its namespace, if any.
     pub cluster: Option<ClusterView>,
     /// Tools and clients of its name in its namespace.
-    pub namesakes: Vec<Namesake>,
+    pub same_name: Vec<NameCollision>,
     /// Its live children.
     pub observed: ObservedAgent,
 }
@@ -57,7 +58,8 @@ pub struct AgentContext<'a> {
 pub struct ClusterView {
     /// Its name.
     pub name: String,
-    /// Whether tenants may declare egress; `None`: it cannot be read, and until it can they may not.
+    /// Whether tenants may declare egress; `None`: it cannot be read, and until it can they may
+    /// not.
     pub agent_egress: Option<AgentEgress>,
     /// What their egress must be within where not all of it is allowed.
     pub allowed_egress: Vec<EgressRule>,
@@ -78,7 +80,8 @@ impl ClusterView {
     }
 }
 
-/// The live children of an agent. All are controlled by it, except a kept claim, and pods, which its children control.
+/// The live children of an agent. All are controlled by it, except a kept claim, and pods, which
+/// its children control.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedAgent {
     /// The Deployment of its name.
@@ -90,7 +93,7 @@ pub struct ObservedAgent {
     /// The claim of its workspace's name, whoever controls it.
     pub claim: Option<Arc<Observed>>,
     /// Its code ConfigMaps.
-    pub codes: Vec<Arc<Observed>>,
+    pub revisions: Vec<Arc<Observed>>,
     /// The numbers that other ConfigMaps claim to have in its history.
     pub unknown_revisions: Vec<i64>,
     /// Pods with its label.
@@ -102,7 +105,8 @@ pub struct ObservedAgent {
 }
 
 impl ObservedAgent {
-    /// Whether a Job or pod is not of a former agent of the same name, whose label it would carry too.
+    /// Whether a Job or pod is not of a former agent of the same name, whose label it would carry
+    /// too.
     pub(crate) fn is_own(&self, runner: &Observed) -> bool {
         runner.created >= self.since
     }
@@ -129,7 +133,8 @@ pub fn claim_name(agent: &str) -> String {
     format!("{agent}-workspace")
 }
 
-/// The names of an agent's children that nobody else's object may have (code ConfigMaps carry a hash, and are not among them).
+/// The names of an agent's children that nobody else's object may have (code ConfigMaps carry a
+/// hash, and are not among them).
 pub fn child_names(agent: &str) -> [(ChildKind, String); 4] {
     [
         (ChildKind::NetworkPolicy, agent.to_owned()),

@@ -1,5 +1,6 @@
-//! The runs of an agent that runs at times: which Jobs are under way, which of them never started, and which hold the next ones back. How
-//! runs ended is counted in [`super::executions`]; what is said of them is in [`super::status`].
+//! The runs of an agent that runs at times: which Jobs are under way, which of them never started,
+//! and which hold the next ones back. How runs ended is counted in [`super::executions`]; what is
+//! said of them is in [`super::status`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,8 @@ use crate::{
 
 /// By then a Job has a pod, or is refused one: its controller says that in events only.
 const TIME_FOR_A_POD: Duration = Duration::from_secs(30);
-/// By then the container of a run has started, however large its image: what keeps it is said in events only (a volume, for one).
+/// By then the container of a run has started, however large its image: what keeps it is said in
+/// events only (a volume, for one).
 const TIME_TO_START: Duration = Duration::from_mins(10);
 /// How much later than planned a run may come without being called skipped.
 const GRACE: Duration = Duration::from_secs(30);
@@ -28,8 +30,9 @@ pub(super) fn template_hash(template: &PodTemplateSpec) -> String {
     hash::of_json(template)
 }
 
-/// The runs that did not start and now cannot: the pods that are wanted have changed since, and under `Forbid` these would keep the
-/// corrected ones from ever being made. A run that may yet start, or that has, is none of them.
+/// The runs that did not start and now cannot: the pods that are wanted have changed since, and
+/// under `Forbid` these would keep the corrected ones from ever being made. A run that may yet
+/// start, or that has, is none of them.
 pub fn superseded(
     wanted: &[CronJob],
     observed: &ObservedAgent,
@@ -62,7 +65,8 @@ pub fn superseded(
         .collect()
 }
 
-/// Which pods it was made for. Nobody knows of a Job that was made by hand without the note, so nothing is concluded of it.
+/// Which pods it was made for. Nobody knows of a Job that was made by hand without the note, so
+/// nothing is concluded of it.
 fn made_for(job: &Observed) -> Option<&str> {
     job.annotations.get(annotations::TEMPLATE_HASH)
 }
@@ -93,7 +97,7 @@ fn is_stuck(job: &Observed, observed: &ObservedAgent, now: Timestamp) -> bool {
     let mut pods = pods_of(job, observed).peekable();
     pods.peek().is_some()
         && pods_of(job, observed).all(|pod| !has_started(pod))
-        && (pods.any(|pod| pod.trouble_at(now).is_some())
+        && (pods.any(|pod| pod.problem_at(now).is_some())
             || start_is_due(job, observed).is_some_and(|due| due <= now))
 }
 
@@ -121,8 +125,8 @@ pub(super) fn start_is_due(job: &Observed, observed: &ObservedAgent) -> Option<T
     Some(backoff::due(job.created.parse().ok()?, TIME_TO_START))
 }
 
-/// From when on a run that is still under way keeps others from being made: the time after its own. None for a run made by hand, which
-/// holds nothing back, and while none is planned.
+/// From when on a run that is still under way keeps others from being made: the time after its own.
+/// None for a run made by hand, which holds nothing back, and while none is planned.
 pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
     let cron_job = observed.cron_job_facts()?;
     if cron_job.suspended || cron_job.active == 0 || facts(job)?.by_hand {

@@ -1,4 +1,5 @@
-//! Whether the references changed since the code was made. The workload stays: only a person knows whether the code should change.
+//! Whether the references changed since the code was made. The workload stays: only a person knows
+//! whether the code should change.
 
 use langop_api::names::annotations;
 
@@ -19,14 +20,26 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
         .collect();
     let mut changes = Vec::new();
     for (what, now, offered, used) in [
-        ("tool", &tools, &code.offered.tools, &code.demands.tools),
-        ("model", &models, &code.offered.models, &code.demands.models),
+        (
+            "tool",
+            &tools,
+            &code.offered.tools,
+            &code.requirements.tools,
+        ),
+        (
+            "model",
+            &models,
+            &code.offered.models,
+            &code.requirements.models,
+        ),
     ] {
         let added = now
             .iter()
             .filter(|name| !offered.iter().any(|known| known == *name));
         changes.extend(
-            added.map(|name| format!("the {what} '{name}' was added since the code was made")),
+            added.map(|name| {
+                format!("the {what} '{name}' was added after the code was synthesized")
+            }),
         );
         let gone = used.iter().filter(|name| !now.contains(&name.as_str()));
         changes.extend(gone.map(|name| {
@@ -36,7 +49,7 @@ pub fn message(code: &ActiveCode, references: &References) -> Option<String> {
     changes.sort_unstable();
     (!changes.is_empty()).then(|| {
         format!(
-            "{}: set the annotation {} to a new value to have the code made anew",
+            "{}: set the annotation {} to a new value to synthesize again",
             changes.join("; "),
             annotations::RESYNTHESIZE
         )

@@ -1,11 +1,11 @@
-//! What is said of an agent. Pure: from the status before, what was decided, and what is observed after the apply. Equal states give
-//! equal statuses, so nothing is written where nothing happened.
+//! What is said of an agent. Pure: from the status before, what was decided, and what is observed
+//! after the apply. Equal states give equal statuses, so nothing is written where nothing happened.
 
 mod condition;
 mod input;
 mod phase;
 mod run;
-mod standing;
+mod summary;
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
@@ -15,12 +15,12 @@ pub use self::input::StatusInput;
 use super::{ObservedAgent, attempt, decide::Decision, executions};
 use crate::{
     children::{Applied, Children},
-    conditions::{Conditions, Standing},
-    trouble::{self, Troubles},
+    conditions::{Conditions, Summary},
+    pod_health::{self, PodProblems},
 };
 
 /// The status after a reconcile that came to its end, and how the agent stands by it.
-pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Standing) {
+pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     let StatusInput {
         previous,
         agent,
@@ -30,7 +30,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Standing) {
     let mut next = (*previous).clone();
     next.observed_generation = Some(agent.generation);
     next.synthesis_info = Some(info(input)).filter(|info| *info != SynthesisInfo::default());
-    if let Some(timing) = input.report.fate.timing() {
+    if let Some(timing) = input.report.action.timing() {
         next.mode = Some(timing.mode());
         next.schedule = timing.told();
         next.run_timeout = run_timeout(input.children);
@@ -42,18 +42,19 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Standing) {
     condition::references(&mut conditions, agent);
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
-    let standing = standing::standing(input);
-    conditions.summary(standing.clone());
+    let summary = summary::summary(input);
+    conditions.summary(summary.clone());
     next.conditions = conditions.finish();
     next.phase = Some(phase::phase(&next, observed));
-    (next, standing)
+    (next, summary)
 }
 
-/// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API server. Says only that.
+/// The status after a reconcile that was stopped: by a name that is not the agent's, or by the API
+/// server. Says only that.
 pub fn interrupted(
     previous: &LanguageAgentStatus,
     generation: i64,
-    standing: Standing,
+    summary: Summary,
     observed: &ObservedAgent,
     now: Timestamp,
 ) -> LanguageAgentStatus {
@@ -69,18 +70,18 @@ pub fn interrupted(
     ] {
         conditions.keep(type_);
     }
-    conditions.summary(standing);
+    conditions.summary(summary);
     next.conditions = conditions.finish();
     next.phase = Some(phase::phase(&next, observed));
     next
 }
 
-/// When the status is next to be looked at again although nothing is heard of what it tells: of a Job that should have a pod by then, or of
-/// a pod in trouble.
+/// When to recompute the status even if no event arrives: a Job should have a pod by then, or a pod
+/// has a problem.
 pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     run::due(observed, now)
         .into_iter()
-        .chain(trouble::due(&observed.pods, now))
+        .chain(pod_health::due(&observed.pods, now))
         .min()
 }
 
@@ -129,14 +130,14 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
 }
 
 fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
-    let troubles = Troubles::of(&observed.pods, now);
+    let problems = PodProblems::of(&observed.pods, now);
     let (active, ready) = match (
         observed.deployment_facts(),
         observed.cron_job_facts().map(|facts| facts.active),
     ) {
         (Some(facts), _) => (
             Some(facts.replicas),
-            Some(troubles.without(facts, facts.ready)),
+            Some(problems.without(facts, facts.ready)),
         ),
         (None, Some(active)) => (Some(active), None),
         (None, None) => (None, None),

@@ -1,4 +1,5 @@
-//! The switch between Deployment and CronJob: the old one ends, pods and all, before the new one is made.
+//! The switch between Deployment and CronJob: the old one ends, pods and all, before the new one is
+//! made.
 
 use super::ObservedAgent;
 use crate::observed::{ChildKind, Facts, Observed};
@@ -12,7 +13,7 @@ pub(super) enum Workload {
 
 /// What stands in the way of the wanted workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
+pub(super) enum Predecessor {
     /// The workload of the other mode.
     Workload(ChildKind),
     /// That is gone, but not yet its pods.
@@ -20,19 +21,19 @@ pub(super) enum Obstacle {
 }
 
 /// The remains of the other mode, if there are any.
-pub(super) fn obstacle(observed: &ObservedAgent, wanted: Workload) -> Option<Obstacle> {
+pub(super) fn predecessor(observed: &ObservedAgent, wanted: Workload) -> Option<Predecessor> {
     let (other, kind, runner) = match wanted {
         Workload::Deployment => (&observed.cron_job, ChildKind::CronJob, "Job"),
         Workload::CronJob => (&observed.deployment, ChildKind::Deployment, "ReplicaSet"),
     };
     if other.is_some() {
-        return Some(Obstacle::Workload(kind));
+        return Some(Predecessor::Workload(kind));
     }
     observed
         .pods
         .iter()
         .any(|pod| runs_for(pod, runner))
-        .then_some(Obstacle::Pods)
+        .then_some(Predecessor::Pods)
 }
 
 /// A pod that has ended holds nothing.

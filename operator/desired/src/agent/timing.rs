@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::agent::ExecutionMode;
 use langop_dsl::{CronSchedule, Mode, Schedule, ScheduleError, cron_for_every};
 
-use crate::{conditions::Invalid, observed::Demands};
+use crate::{conditions::Invalid, observed::CodeRequirements};
 
 /// What the spec says about how and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,8 +72,9 @@ impl Timing {
     }
 }
 
-/// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`. Without one they are the
-/// kube-controller-manager's, which is UTC on nearly all clusters and cannot be asked.
+/// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`.
+/// Without one they are the kube-controller-manager's, which is UTC on nearly all clusters and
+/// cannot be asked.
 pub fn in_zone(expression: &str, time_zone: Option<&str>) -> String {
     format!(
         "{expression} ({})",
@@ -104,7 +105,7 @@ pub fn check_zone(name: &str) -> Result<(), ScheduleError> {
 ///
 /// # Errors
 /// If it should run at times and nobody says at which, or if several pods should keep one schedule.
-pub fn timing(requested: &Requested, code: Option<&Demands>) -> Result<Timing, Invalid> {
+pub fn timing(requested: &Requested, code: Option<&CodeRequirements>) -> Result<Timing, Invalid> {
     let timing = match mode(requested, code) {
         ExecutionMode::Autonomous => return Ok(Timing::Continuous),
         ExecutionMode::Scheduled => scheduled(requested, code)?,
@@ -117,7 +118,7 @@ pub fn timing(requested: &Requested, code: Option<&Demands>) -> Result<Timing, I
     }
 }
 
-fn mode(requested: &Requested, code: Option<&Demands>) -> ExecutionMode {
+fn mode(requested: &Requested, code: Option<&CodeRequirements>) -> ExecutionMode {
     match (requested.mode, &requested.schedule, code) {
         (Some(mode), _, _) => mode,
         (None, Some(_), _) => ExecutionMode::Scheduled,
@@ -129,7 +130,7 @@ fn mode(requested: &Requested, code: Option<&Demands>) -> ExecutionMode {
     }
 }
 
-fn scheduled(requested: &Requested, code: Option<&Demands>) -> Result<Timing, Invalid> {
+fn scheduled(requested: &Requested, code: Option<&CodeRequirements>) -> Result<Timing, Invalid> {
     let own_zone = || requested.time_zone.clone();
     let default_zone = || requested.default_zone.clone();
     if let Some(expression) = &requested.schedule {
@@ -168,10 +169,10 @@ mod tests {
     use langop_dsl::AgentDefinition;
     use serde_json::json;
 
-    fn code(schedule: &serde_json::Value) -> Demands {
+    fn code(schedule: &serde_json::Value) -> CodeRequirements {
         let definition: AgentDefinition =
             serde_json::from_value(json!({"name": "a", "schedule": schedule})).unwrap();
-        Demands::from(&definition)
+        CodeRequirements::from(&definition)
     }
 
     fn cron(expression: &str, time_zone: Option<&str>) -> Timing {

@@ -1,7 +1,9 @@
-//! From the spec and its surroundings to a [`ValidatedAgent`]: typed, self-contained, every value checked. Looks nothing up.
+//! From the spec and its surroundings to a [`ValidatedAgent`]: typed, self-contained, every value
+//! checked. Looks nothing up.
 //!
-//! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is written. Of an agent with any other
-//! fault only [`ValidatedAgent::run`] is missing: its workload stays as it is, and its network policy goes on following its references.
+//! Two grades of trouble. An agent whose names are not its own is refused whole: nothing of it is
+//! written. Of an agent with any other fault only [`ValidatedAgent::run`] is missing: its workload
+//! stays as it is, and its network policy goes on following its references.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,7 +30,7 @@ use crate::{
     conditions::Invalid,
     frame::Frame,
     meta::{Owner, owner_of},
-    namesake::{self, NamedKind},
+    name_conflict::{self, NamedKind},
     observed::Observed,
     pod::{self, RootFilesystem},
     quantity,
@@ -66,11 +68,11 @@ pub struct ValidatedAgent {
     /// All that its pods may reach.
     pub egress: Vec<NetworkPolicyEgressRule>,
     /// Names of the sidecar tools whose egress is part of that.
-    pub lent_egress: Vec<String>,
+    pub sidecar_egress: Vec<String>,
     /// What is not as the spec says although the agent runs.
-    pub remarks: Vec<Invalid>,
+    pub warnings: Vec<Invalid>,
     /// What a workload is made from, or why there can be none.
-    pub run: Result<Box<Run>, Invalid>,
+    pub run: Result<Box<RunSpec>, Invalid>,
 }
 
 /// What an agent should do.
@@ -84,7 +86,7 @@ pub struct Instructions {
 
 /// What a workload is made from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
+pub struct RunSpec {
     /// The image of the agent's container.
     pub image: String,
     /// The port it listens on.
@@ -158,23 +160,23 @@ pub fn validate(
     names_are_free(context, workspace.as_ref(), &owner)?;
 
     let references = context.references.clone();
-    let mut faults = Faults::default();
-    let mut remarks = Vec::new();
+    let mut errors = Errors::default();
+    let mut warnings = Vec::new();
     let pods = Pods::Agent {
         references: &references,
         egress: &spec.egress,
     };
     let reach = reach(pods, context.cluster.as_ref(), settings);
-    remarks.extend(reach.denied);
-    for fault in reach.faults {
-        faults.spec(fault);
+    warnings.extend(reach.denied);
+    for fault in reach.errors {
+        errors.spec(fault);
     }
-    let resynthesize = resynthesize(context, &mut remarks);
+    let resynthesize = resynthesize(context, &mut warnings);
     let cluster = context.cluster.as_ref();
-    let zone = default_zone(context, settings, &mut faults);
+    let zone = default_zone(context, settings, &mut errors);
     let requested = Requested {
         default_zone: zone,
-        ..requested(spec, now, &mut faults)
+        ..requested(spec, now, &mut errors)
     };
     let run = run(
         spec,
@@ -183,7 +185,7 @@ pub fn validate(
         requested,
         cluster,
         settings,
-        &mut faults,
+        &mut errors,
     );
     Ok(ValidatedAgent {
         name,
@@ -200,19 +202,19 @@ pub fn validate(
             usize::try_from(synthesis.revision_history_limit).unwrap_or(1)
         }),
         own_image: spec.image.clone(),
-        lent_egress: reach.lent,
+        sidecar_egress: reach.lent,
         egress: reach.egress,
         references,
-        remarks,
-        run: faults.into_result(run),
+        warnings,
+        run: errors.into_result(run),
     })
 }
 
 /// Everything that is wrong, to be told at once.
 #[derive(Default)]
-struct Faults(Vec<Invalid>);
+struct Errors(Vec<Invalid>);
 
-impl Faults {
+impl Errors {
     fn spec(&mut self, message: impl Into<String>) {
         self.0.push(Invalid::spec(message));
     }
@@ -225,7 +227,7 @@ impl Faults {
     }
 
     /// The reason of the first, the messages of all.
-    fn into_result(self, run: Run) -> Result<Box<Run>, Invalid> {
+    fn into_result(self, run: RunSpec) -> Result<Box<RunSpec>, Invalid> {
         let Some(first) = self.0.first() else {
             return Ok(Box::new(run));
         };
@@ -256,7 +258,7 @@ fn names_are_free(
     owner: &Owner,
 ) -> Result<(), Invalid> {
     let created = context.agent.creation_timestamp().map(|time| time.0);
-    if let Some(message) = namesake::conflict(NamedKind::Agent, created, &context.namesakes) {
+    if let Some(message) = name_conflict::conflict(NamedKind::Agent, created, &context.same_name) {
         return Err(Invalid {
             reason: Reason::NameConflict,
             message,
@@ -268,7 +270,8 @@ fn names_are_free(
     }
 }
 
-/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one of its name, kept.
+/// Whether the live claim of the workspace's name is the agent's: its own, or one that it, or one
+/// of its name, kept.
 fn usable_claim(claim: &Observed, owner: &Owner) -> Result<(), Invalid> {
     let kept = claim.labels.get(labels::AGENT) == Some(owner.name.as_str());
     let why = match &claim.controller {
@@ -297,10 +300,10 @@ fn instructions_of(text: &str) -> Option<Instructions> {
 }
 
 /// A value that is too long asks for nothing.
-fn resynthesize(context: &AgentContext<'_>, remarks: &mut Vec<Invalid>) -> Option<String> {
+fn resynthesize(context: &AgentContext<'_>, warnings: &mut Vec<Invalid>) -> Option<String> {
     let value = context.agent.annotations().get(annotations::RESYNTHESIZE)?;
     if value.len() > MAX_RESYNTHESIZE {
-        remarks.push(Invalid::spec(format!(
+        warnings.push(Invalid::spec(format!(
             "the annotation {} is longer than {MAX_RESYNTHESIZE} bytes and asks for nothing: write a short value, for example the time",
             annotations::RESYNTHESIZE
         )));
@@ -316,27 +319,27 @@ fn run(
     requested: Requested,
     cluster: Option<&ClusterView>,
     settings: &Settings,
-    faults: &mut Faults,
-) -> Run {
-    let run = Run {
+    errors: &mut Errors,
+) -> RunSpec {
+    let run = RunSpec {
         image: spec
             .image
             .clone()
             .unwrap_or_else(|| settings.agent_image.clone()),
         port: spec.port,
         env: spec.env.clone(),
-        resources: faults.take(
+        resources: errors.take(
             pod::requirements(spec.resources.as_ref(), &pod::DEFAULTS)
                 .map_err(|error| format!("spec.{error}")),
         ),
-        sidecars: sidecars(references, faults),
+        sidecars: sidecars(references, errors),
         workspace,
         requested,
         max_iterations: spec
             .limits
             .as_ref()
             .and_then(|limits| limits.max_iterations),
-        timeout: faults.take(timeout(spec)),
+        timeout: errors.take(timeout(spec)),
         image_pull_secrets: spec.image_pull_secrets.clone(),
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
@@ -346,32 +349,34 @@ fn run(
         ca_bundle: spec.ca_bundle.clone(),
         frame: Frame::of(cluster),
     };
-    pod_labels(&run, settings, faults);
-    faults.take(run.workspace.as_ref().map_or(Ok(()), storage));
-    ports(&run, faults);
+    pod_labels(&run, settings, errors);
+    errors.take(run.workspace.as_ref().map_or(Ok(()), storage));
+    ports(&run, errors);
     run
 }
 
-/// No object can be larger than what the API server takes, and the environment of all sidecars is in one; so nobody needs to hold more.
+/// No object can be larger than what the API server takes, and the environment of all sidecars is
+/// in one; so nobody needs to hold more.
 const MAX_SIDECAR_ENV: usize = 512 * 1024;
 
-fn sidecars(references: &References, faults: &mut Faults) -> Vec<Sidecar> {
+fn sidecars(references: &References, errors: &mut Errors) -> Vec<Sidecar> {
     let tools = || references.tools.iter().filter(|tool| tool.is_sidecar());
     let variables = tools().flat_map(|tool| &tool.spec.env);
     let bytes: usize = variables
         .map(|variable| variable.name.len() + variable.value.as_ref().map_or(0, String::len))
         .sum();
     if bytes > MAX_SIDECAR_ENV {
-        faults.spec(format!(
+        errors.spec(format!(
             "the sidecar tools of spec.toolRefs have {bytes} bytes of environment, more than the {MAX_SIDECAR_ENV} that fit into a pod: name fewer of them, or mount their files by a service"
         ));
         return Vec::new();
     }
-    tools().map(|tool| sidecar(tool, faults)).collect()
+    tools().map(|tool| sidecar(tool, errors)).collect()
 }
 
-/// Labels give identities, ways round meshes and other workloads' traffic: only those that an administrator knows are taken.
-fn pod_labels(run: &Run, settings: &Settings, faults: &mut Faults) {
+/// Labels give identities, ways round meshes and other workloads' traffic: only those that an
+/// administrator knows are taken.
+fn pod_labels(run: &RunSpec, settings: &Settings, errors: &mut Errors) {
     let refused = run
         .pod_labels
         .keys()
@@ -380,7 +385,7 @@ fn pod_labels(run: &Run, settings: &Settings, faults: &mut Faults) {
     if refused.is_empty() {
         return;
     }
-    faults.0.push(Invalid {
+    errors.0.push(Invalid {
         reason: Reason::PodNotAllowed,
         message: format!(
             "spec.podLabels: {} may not be set: leave it out, or have an administrator add it to the operator's setting LANGOP_POD_LABEL_PREFIXES, which now allows {}",
@@ -390,18 +395,18 @@ fn pod_labels(run: &Run, settings: &Settings, faults: &mut Faults) {
     });
 }
 
-fn sidecar(tool: &ToolView, faults: &mut Faults) -> Sidecar {
+fn sidecar(tool: &ToolView, errors: &mut Errors) -> Sidecar {
     let resources = pod::requirements(tool.spec.resources.as_ref(), &pod::DEFAULTS);
     Sidecar {
         tool: tool.name.clone(),
         port: tool.port,
         spec: tool.spec.clone(),
-        resources: faults
+        resources: errors
             .take(resources.map_err(|error| format!("the sidecar tool '{}': {error}", tool.name))),
     }
 }
 
-fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> Requested {
+fn requested(spec: &LanguageAgentSpec, now: Timestamp, errors: &mut Errors) -> Requested {
     // Any schedule does to check a zone that has none.
     let expression = spec.schedule.as_deref().unwrap_or("* * * * *");
     if let Err(error) = CronSchedule::parse(expression, spec.time_zone.as_deref(), now) {
@@ -410,10 +415,10 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> R
         } else {
             "schedule"
         };
-        faults.spec(format!("spec.{field}: {error}"));
+        errors.spec(format!("spec.{field}: {error}"));
     }
     if spec.schedule.is_some() && spec.execution_mode == Some(ExecutionMode::Autonomous) {
-        faults.spec("spec.schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time");
+        errors.spec("spec.schedule needs executionMode scheduled (or no executionMode): an autonomous agent runs all the time");
     }
     Requested {
         mode: spec.execution_mode,
@@ -425,11 +430,12 @@ fn requested(spec: &LanguageAgentSpec, now: Timestamp, faults: &mut Faults) -> R
     }
 }
 
-/// The zone of a schedule that names none. Of a LanguageCluster that cannot be read, the live CronJob knows more than we do.
+/// The zone of a schedule that names none. Of a LanguageCluster that cannot be read, the live
+/// CronJob knows more than we do.
 fn default_zone(
     context: &AgentContext<'_>,
     settings: &Settings,
-    faults: &mut Faults,
+    errors: &mut Errors,
 ) -> Option<String> {
     let Some(cluster) = &context.cluster else {
         return settings.time_zone.clone();
@@ -440,7 +446,7 @@ fn default_zone(
     }
     let zone = cluster.time_zone.as_deref();
     if let Some(Err(error)) = zone.map(check_zone) {
-        faults.spec(format!(
+        errors.spec(format!(
             "timeZone of the LanguageCluster '{}': {error}",
             cluster.name
         ));
@@ -473,12 +479,12 @@ fn storage(workspace: &Workspace) -> Result<(), String> {
 }
 
 /// Containers of one pod share its ports.
-fn ports(run: &Run, faults: &mut Faults) {
+fn ports(run: &RunSpec, errors: &mut Errors) {
     let mut taken: BTreeMap<i32, String> = [(run.port, "the agent (spec.port)".to_owned())].into();
     for Sidecar { tool, port, .. } in &run.sidecars {
         let this = format!("the sidecar tool '{tool}'");
         match taken.get(port) {
-            Some(first) => faults.0.push(Invalid {
+            Some(first) => errors.0.push(Invalid {
                 reason: Reason::PortConflict,
                 message: format!("{first} and {this} both listen on port {port} of one pod: give one of them another port"),
             }),

@@ -1,4 +1,5 @@
-//! The pod template of an agent: its container, its sidecar tools, and the environment that is the contract with both.
+//! The pod template of an agent: its container, its sidecar tools, and the environment that is the
+//! contract with both.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EnvVar, PersistentVolumeClaimVolumeSource, PodTemplateSpec,
@@ -14,7 +15,7 @@ use super::{
     claim_name,
     code::ActiveCode,
     timing::Timing,
-    validate::{Run, Sidecar, Timeout, ValidatedAgent},
+    validate::{RunSpec, Sidecar, Timeout, ValidatedAgent},
 };
 use crate::{
     env,
@@ -34,7 +35,7 @@ const WORKSPACE_VOLUME: &str = "workspace";
 /// What the pods of an agent are made from.
 pub(super) struct Template<'a> {
     pub(super) agent: &'a ValidatedAgent,
-    pub(super) run: &'a Run,
+    pub(super) run: &'a RunSpec,
     pub(super) code: Option<&'a ActiveCode>,
     pub(super) timing: &'a Timing,
     pub(super) settings: &'a Settings,
@@ -69,7 +70,7 @@ impl Template<'_> {
     /// What a run may take at most: the spec's word, else the code's.
     pub(super) fn timeout(&self) -> Option<Timeout> {
         self.run.timeout.clone().or_else(|| {
-            let seconds = self.code?.demands.constraints.timeout_seconds?;
+            let seconds = self.code?.requirements.constraints.timeout_seconds?;
             Some(Timeout {
                 text: format_duration(seconds),
                 seconds,
@@ -101,7 +102,8 @@ impl Template<'_> {
         })
     }
 
-    /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep a Job from ending.
+    /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep
+    /// a Job from ending.
     fn sidecar(&self, sidecar: &Sidecar) -> Container {
         let also = ContainerInput {
             env: self.workspace_path().into_iter().collect(),
@@ -187,7 +189,7 @@ impl Template<'_> {
     fn max_iterations(&self) -> Option<String> {
         let by_code = || {
             self.code?
-                .demands
+                .requirements
                 .constraints
                 .max_iterations
                 .map(|number| number.to_string())

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observed::{ChildKind, DeploymentFacts, Facts, Kept, Observed},
+    observed::{ChildKind, CompactMap, DeploymentFacts, Facts, Observed},
     references::ModelView,
 };
 
@@ -130,7 +130,7 @@ fn a_sidecar_cannot_be_used() {
 
 #[test]
 fn the_name_of_an_older_agent_is_not_ours() {
-    let older = Namesake {
+    let older = NameCollision {
         kind: NamedKind::Agent,
         name: "chat".into(),
         created: Timestamp::from_second(1).ok(),
@@ -161,8 +161,8 @@ fn ready_needs_pods_and_references() {
         namespace: "demo".into(),
         uid: "d".into(),
         controller: None,
-        labels: Kept::default(),
-        annotations: Kept::default(),
+        labels: CompactMap::default(),
+        annotations: CompactMap::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
@@ -205,7 +205,7 @@ fn a_client_is_left_as_it_is_while_a_reference_cannot_be_read() {
         unreadable: true,
         ..references()
     });
-    let Some(Standing::Progressing(Reason::ReferenceNotFound, message)) = held(&usable) else {
+    let Some(Summary::Progressing(Reason::ReferenceNotFound, message)) = held(&usable) else {
         panic!("it is changed");
     };
     assert!(message.contains("model 'gone'"), "{message}");

@@ -1,4 +1,5 @@
-//! The children of a LanguageCluster: quota, default requests and limits, the members' bindings, isolation; and the namespace.
+//! The children of a LanguageCluster: quota, default requests and limits, the members' bindings,
+//! isolation; and the namespace.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,8 @@ use crate::{
 
 const QUOTA: &str = "langop-quota";
 const DEFAULTS: &str = "langop-defaults";
-/// With a dot, which the names of agents, tools and clients do not have: none of their policies can stand in its way.
+/// With a dot, which the names of agents, tools and clients do not have: none of their policies can
+/// stand in its way.
 const ISOLATION: &str = "langop.isolation";
 
 /// All children.
@@ -96,7 +98,8 @@ const CONTAINER_DEFAULTS: [(&str, &str, &str); 3] = [
 
 /// A quota on requests or limits refuses containers that set none; these defaults let them in.
 ///
-/// A default limit alone would become the default request too (the API server fills it in), so the request is always written.
+/// A default limit alone would become the default request too (the API server fills it in), so the
+/// request is always written.
 fn build_defaults(cluster: &ValidatedCluster) -> Option<LimitRange> {
     let has = |key: &str| cluster.spec.resource_quotas.contains_key(key);
     let (mut requests, mut limits) = (BTreeMap::new(), BTreeMap::new());
@@ -123,8 +126,8 @@ fn build_defaults(cluster: &ValidatedCluster) -> Option<LimitRange> {
     })
 }
 
-/// The binding of a role exists without members too: `roleRef` cannot be changed, and a list of subjects that we own, even empty, is one
-/// that nobody else can fill unnoticed.
+/// The binding of a role exists without members too: `roleRef` cannot be changed, and a list of
+/// subjects that we own, even empty, is one that nobody else can fill unnoticed.
 fn build_binding(cluster: &ValidatedCluster, role: Role) -> RoleBinding {
     let name = match role {
         Role::View => "langop-view",
@@ -142,7 +145,8 @@ fn build_binding(cluster: &ValidatedCluster, role: Role) -> RoleBinding {
     }
 }
 
-/// Nobody comes into pods that are not ours but the namespace itself and those named. Ours have policies of their own, and policies add up.
+/// Nobody comes into pods that are not ours but the namespace itself and those named. Ours have
+/// policies of their own, and policies add up.
 fn build_isolation(cluster: &ValidatedCluster) -> Option<NetworkPolicy> {
     let mut peers = vec![ingress::own_namespace()];
     peers.extend(ingress::named(&cluster.spec.ingress_from));

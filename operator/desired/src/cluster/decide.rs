@@ -6,7 +6,7 @@ use langop_api::{LanguageCluster, cluster::PodSecurity, condition::Reason, names
 
 use super::validate::namespace_of;
 use crate::{
-    conditions::Standing,
+    conditions::Summary,
     observed::{Facts, Observed},
 };
 
@@ -29,7 +29,7 @@ pub fn decide<'a>(
     cluster: &LanguageCluster,
     others: impl IntoIterator<Item = &'a LanguageCluster>,
     observed: Option<&Observed>,
-) -> Result<NamespaceUse, Standing> {
+) -> Result<NamespaceUse, Summary> {
     let namespace = namespace_of(cluster);
     if let Some(first) = others
         .into_iter()
@@ -40,7 +40,7 @@ pub fn decide<'a>(
             "the LanguageCluster '{}' came first and uses the namespace '{namespace}': delete one of the two",
             first.name_any()
         );
-        return Err(Standing::Stalled(Reason::NamespaceConflict, message));
+        return Err(Summary::Stalled(Reason::NamespaceConflict, message));
     }
     let Some(observed) = observed else {
         return Ok(NamespaceUse::Create);
@@ -54,12 +54,12 @@ pub fn decide<'a>(
     };
     if terminating {
         let message = format!(
-            "the namespace '{namespace}' is being deleted; it is made again when it is gone"
+            "the namespace '{namespace}' is being deleted; it is created again when it is gone"
         );
-        return Err(Standing::Progressing(Reason::NamespaceTerminating, message));
+        return Err(Summary::Progressing(Reason::NamespaceTerminating, message));
     }
     if observed.labels.get(labels::CLUSTER) != Some(cluster.name_any().as_str()) {
-        return Err(Standing::Stalled(
+        return Err(Summary::Stalled(
             Reason::NamespaceNotAdoptable,
             not_adoptable(cluster, &namespace, observed),
         ));

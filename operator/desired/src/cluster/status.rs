@@ -11,15 +11,17 @@ use langop_api::{
 use super::validate::namespace_of;
 use crate::{
     children::{Applied, Children},
-    conditions::{self, Conditions, Standing, Status},
+    conditions::{self, Conditions, Status, Summary},
 };
 
 /// The status after all children are applied, or after what kept them from being.
 ///
-/// `foreign` is the Pod Security level in effect, where it is another manager's. `agents` is written with it; whoever calls keeps to the pace of those writes by passing the counts of the previous status.
+/// `foreign` is the Pod Security level in effect, where it is another manager's. `agents` is
+/// written with it; whoever calls keeps to the pace of those writes by passing the counts of the
+/// previous status.
 pub fn status(
     cluster: &LanguageCluster,
-    children: Result<&Children<Applied>, Standing>,
+    children: Result<&Children<Applied>, Summary>,
     agents: Option<AgentCounts>,
     foreign: Option<PodSecurity>,
     now: Timestamp,
@@ -30,7 +32,7 @@ pub fn status(
     let used = children.is_ok();
     let mut next = Conditions::new(before, generation, now);
     next.summary(match children {
-        Ok(_) => Standing::Ready(Reason::AsDesired, "the namespace is set up".into()),
+        Ok(_) => Summary::Ready(Reason::AsDesired, "the namespace is set up".into()),
         Err(problem) => problem,
     });
     match foreign {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     children::Children,
-    conditions::Standing,
-    observed::{ChildKind, Facts, Kept, Observed},
+    conditions::Summary,
+    observed::{ChildKind, CompactMap, Facts, Observed},
     settings::Settings,
 };
 
@@ -36,7 +36,7 @@ fn live(labels: &[(&str, &str)], facts: Facts) -> Observed {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
-        annotations: Kept::default(),
+        annotations: CompactMap::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
@@ -120,8 +120,8 @@ fn whose_namespace_it_is() {
         ),
     ] {
         let result = decide(&cluster("team", 1, &json!({})), [], observed.as_ref());
-        let reason = result.map_err(|standing| match standing {
-            Standing::Stalled(reason, _) | Standing::Progressing(reason, _) => reason,
+        let reason = result.map_err(|summary| match summary {
+            Summary::Stalled(reason, _) | Summary::Progressing(reason, _) => reason,
             other => panic!("{other:?}"),
         });
         assert_eq!(reason, decided, "{observed:?}");
@@ -137,7 +137,7 @@ fn of_two_clusters_the_later_yields() {
     leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
     let all = [&first, &second, &elsewhere, &leaving];
     assert_eq!(decide(&first, all, None), Ok(NamespaceUse::Create));
-    let Err(Standing::Stalled(Reason::NamespaceConflict, message)) = decide(&second, all, None)
+    let Err(Summary::Stalled(Reason::NamespaceConflict, message)) = decide(&second, all, None)
     else {
         panic!("the later must yield")
     };
@@ -251,27 +251,27 @@ fn defaults_follow_the_keys_of_the_quota() {
 fn phases_and_counts() {
     let now = Timestamp::UNIX_EPOCH;
     let applied = Children::default().into_applied();
-    let phase = |problem: Option<Standing>| {
+    let phase = |problem: Option<Summary>| {
         let status = status(&full(), problem.map_or(Ok(&applied), Err), None, None, now);
         (status.phase.unwrap(), status.namespace)
     };
     assert_eq!(phase(None), (ClusterPhase::Ready, Some("team-a".into())));
     assert_eq!(
-        phase(Some(Standing::Stalled(
+        phase(Some(Summary::Stalled(
             Reason::NamespaceConflict,
             String::new()
         ))),
         (ClusterPhase::Failed, None)
     );
     assert_eq!(
-        phase(Some(Standing::Progressing(
+        phase(Some(Summary::Progressing(
             Reason::NamespaceTerminating,
             String::new()
         ))),
         (ClusterPhase::Terminating, None)
     );
     assert_eq!(
-        phase(Some(Standing::Failed(Reason::ApplyFailed, String::new()))),
+        phase(Some(Summary::Failed(Reason::ApplyFailed, String::new()))),
         (ClusterPhase::Pending, None)
     );
     let agents = [
@@ -306,11 +306,13 @@ fn stalled(mut cluster: LanguageCluster, reason: &str) -> LanguageCluster {
 fn only_what_certainly_may_not_have_a_namespace_has_no_say_in_it() {
     let deny = |name: &str| cluster(name, 1, &json!({"namespace": "team"}));
     let view = |clusters: &[(&LanguageCluster, bool)], label: Option<&str>| {
-        let seen = clusters.iter().map(|(cluster, is_readable)| Seen {
-            metadata: &cluster.metadata,
-            cluster: is_readable.then_some(*cluster),
-        });
-        framing("team", label, seen).map(|view| (view.name, view.agent_egress))
+        let seen = clusters
+            .iter()
+            .map(|(cluster, is_readable)| ObservedCluster {
+                metadata: &cluster.metadata,
+                cluster: is_readable.then_some(*cluster),
+            });
+        managing("team", label, seen).map(|view| (view.name, view.agent_egress))
     };
     let denies = |name: &str| Some((name.to_owned(), Some(AgentEgress::Deny)));
     assert_eq!(view(&[], None), None);
@@ -360,16 +362,16 @@ fn an_unreadable_cluster_closes_the_namespace_that_it_may_frame() {
     let view = |unreadable: &str, label: Option<&str>| {
         let (unreadable, other) = (allow(unreadable, 1), allow("other", 2));
         let seen = [
-            Seen {
+            ObservedCluster {
                 metadata: &unreadable.metadata,
                 cluster: None,
             },
-            Seen {
+            ObservedCluster {
                 metadata: &other.metadata,
                 cluster: Some(&other),
             },
         ];
-        framing("team", label, seen).map(|view| (view.name, view.agent_egress))
+        managing("team", label, seen).map(|view| (view.name, view.agent_egress))
     };
     let closed = |name: &str| Some((name.to_owned(), None));
     let open = Some(("other".to_owned(), Some(AgentEgress::Allow)));

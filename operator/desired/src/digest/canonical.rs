@@ -1,8 +1,9 @@
 //! The normal form of values: equal for a desired value and for what the API server makes of it.
 //!
-//! Canonical JSON, with two exceptions. Quantities are written as amounts, since the server rewrites `1024Mi` to `1Gi`. Every zero value
-//! (`""`, `0`, `false`, `[]`, `{}`) is written as [`ZERO`], since the server leaves out most of them: a path that we own and that has
-//! no value has its zero value.
+//! Canonical JSON, with two exceptions. Quantities are written as amounts, since the server
+//! rewrites `1024Mi` to `1Gi`. Every zero value (`""`, `0`, `false`, `[]`, `{}`) is written as
+//! [`ZERO`], since the server leaves out most of them: a path that we own and that has no value has
+//! its zero value.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,8 @@
 //! The part of a live object that one field manager owns, by the `fieldsV1` of its Apply entry.
 //!
-//! Source of the format: structured-merge-diff, `fieldpath` serialisation. Below a node, `f:NAME` is a field, `k:{…}` the list item with
-//! these key fields, `v:VALUE` the item of a set, `.` the node itself; a node without any is owned as a whole.
+//! Source of the format: structured-merge-diff, `fieldpath` serialisation. Below a node, `f:NAME`
+//! is a field, `k:{…}` the list item with these key fields, `v:VALUE` the item of a set, `.` the
+//! node itself; a node without any is owned as a whole.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
@@ -23,7 +24,8 @@ pub fn owned_live(live: &Value, managed_fields: &[ManagedFieldsEntry], manager: 
         .map_or_else(String::new, |fields| digest(live, &fields.0))
 }
 
-/// Whether this is the one entry of the manager's applies to the object itself (not to a subresource).
+/// Whether this is the one entry of the manager's applies to the object itself (not to a
+/// subresource).
 pub(super) fn is_apply_of(entry: &ManagedFieldsEntry, manager: &str) -> bool {
     entry.manager.as_deref() == Some(manager)
         && entry.operation.as_deref() == Some("Apply")
@@ -112,7 +114,8 @@ impl Item {
 
     pub(super) fn is(&self, item: &Value) -> bool {
         match self {
-            // A key field that the item lacks has its default, which the server has filled in by the time we look, or is null.
+            // A key field that the item lacks has its default, which the server has filled in by
+            // the time we look, or is null.
             Self::Key(key) => key
                 .iter()
                 .all(|(name, value)| item.get(name).unwrap_or(&Value::Null) == value),

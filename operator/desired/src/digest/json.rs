@@ -1,4 +1,5 @@
-//! Reads single values from the JSON of a live object. A value of an unexpected type counts as absent.
+//! Reads single values from the JSON of a live object. A value of an unexpected type counts as
+//! absent.
 
 use serde_json::Value;
 

@@ -1,14 +1,16 @@
-//! Is the live object what we want? Answered without keeping live objects: by the hash of the desired one, which the live one carries as
-//! an annotation, and by one digest of the values at the paths that our field manager owns.
+//! Is the live object what we want? Answered without keeping live objects: by the hash of the
+//! desired one, which the live one carries as an annotation, and by one digest of the values at the
+//! paths that our field manager owns.
 //!
 //! * `canonical`: the normal form in which desired and live values are compared;
 //! * `extract`: the owned part of a live object, by its `managedFields`;
 //! * `sole`: where only we may write;
 //! * `reduce`: what the operator's stores keep of a live object; `pod`: of a pod.
 //!
-//! Why this finds every drift: a foreign write to a field of ours moves the field's path out of our `managedFields` entry (and adds it to
-//! the writer's), so the owned part loses it and the digests differ. A foreign field beside ours is found where only we may write: a
-//! digest of those paths is then part of the digest. Elsewhere (labels, annotations, status) it changes nothing.
+//! Why this finds every drift: a foreign write to a field of ours moves the field's path out of our
+//! `managedFields` entry (and adds it to the writer's), so the owned part loses it and the digests
+//! differ. A foreign field beside ours is found where only we may write: a digest of those paths is
+//! then part of the digest. Elsewhere (labels, annotations, status) it changes nothing.
 
 mod canonical;
 mod extract;

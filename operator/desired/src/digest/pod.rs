@@ -1,7 +1,9 @@
-//! Pods, reduced: whether they are ready, how their main container ended last, and what keeps them from working.
+//! Pods, reduced: whether they are ready, how their main container ended last, and what keeps them
+//! from working.
 //!
-//! A container that crashes and starts again in turns is Ready for moments. What keeps it from working is therefore told in the same
-//! words through all of it, and until it has run longer than it did before.
+//! A container that crashes and starts again in turns is Ready for moments. What keeps it from
+//! working is therefore told in the same words through all of it, and until it has run longer than
+//! it did before.
 
 use std::time::Duration;
 
@@ -14,10 +16,11 @@ use super::{
 };
 use crate::{
     backoff,
-    observed::{PodFacts, Termination, Trouble},
+    observed::{PodFacts, PodProblem, Termination},
 };
 
-/// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it cannot be scheduled, for one.
+/// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it
+/// cannot be scheduled, for one.
 const TIME_TO_START: Duration = Duration::from_secs(5);
 /// How long a container may run before it listens, without a word.
 const TIME_TO_LISTEN: Duration = Duration::from_secs(20);
@@ -34,7 +37,7 @@ pub(super) fn reduce(live: &Value) -> PodFacts {
     PodFacts {
         phase: pointed_text(live, "/status/phase").unwrap_or_default(),
         ready,
-        trouble: trouble(live).filter(|trouble| !ready || trouble.until.is_some()),
+        problem: problem(live).filter(|problem| !ready || problem.until.is_some()),
         restarts: main.map_or(0, |status| integer(status.get("restartCount"))),
         last_termination: main.and_then(last_termination),
     }
@@ -66,14 +69,15 @@ fn last_termination(status: &Value) -> Option<Termination> {
     })
 }
 
-/// What keeps a pod from working, as far as its status tells; the same words for the same cause, whatever the kubelet's back-off.
-fn trouble(live: &Value) -> Option<Trouble> {
+/// What keeps a pod from working, as far as its status tells; the same words for the same cause,
+/// whatever the kubelet's back-off.
+fn problem(live: &Value) -> Option<PodProblem> {
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let mut containers = statuses
         .iter()
         .filter_map(|path| live.pointer(path)?.as_array())
         .flatten();
-    let lasting = |cause| Trouble {
+    let lasting = |cause| PodProblem {
         cause,
         from: time(live.pointer("/metadata/creationTimestamp"))
             .map(|created| backoff::due(created, TIME_TO_START)),
@@ -88,8 +92,9 @@ fn trouble(live: &Value) -> Option<Trouble> {
         .or_else(|| failed(live).map(lasting))
 }
 
-/// That a container runs, and nobody answers at the port where the kubelet looks. By far the most often it listens at localhost only.
-fn unreached(live: &Value, statuses: &str) -> Option<Trouble> {
+/// That a container runs, and nobody answers at the port where the kubelet looks. By far the most
+/// often it listens at localhost only.
+fn unreached(live: &Value, statuses: &str) -> Option<PodProblem> {
     let specs = match statuses {
         "/status/initContainerStatuses" => "/spec/initContainers",
         _ => "/spec/containers",
@@ -100,7 +105,7 @@ fn unreached(live: &Value, statuses: &str) -> Option<Trouble> {
         let since = time(status.pointer("/state/running/startedAt"))?;
         let spec = specs.iter().find(|spec| text(spec, "name") == Some(name))?;
         let port = spec.pointer("/readinessProbe/tcpSocket/port")?;
-        (status.get("ready") == Some(&Value::Bool(false))).then(|| Trouble {
+        (status.get("ready") == Some(&Value::Bool(false))).then(|| PodProblem {
             cause: format!(
                 "container '{name}' runs, and nothing answers at port {port} from outside of it: it must listen there at all addresses (0.0.0.0 or ::), not only at localhost; a sidecar may do without (probe: none)"
             ),
@@ -154,9 +159,10 @@ fn waiting(status: &Value) -> Option<String> {
     }
 }
 
-/// That a container ended, until it has run again for twice as long: one that crashes some time after each start is never trusted, and
-/// one that stumbled at its start soon is. After a long run an end is no trouble of its own once the container runs again.
-fn crash(status: &Value) -> Option<Trouble> {
+/// That a container ended, until it has run again for twice as long: one that crashes some time
+/// after each start is never trusted, and one that stumbled at its start soon is. After a long run
+/// an end is no trouble of its own once the container runs again.
+fn crash(status: &Value) -> Option<PodProblem> {
     let name = text(status, "name")?;
     let ended = ended(status)?;
     let ran = run(ended);
@@ -184,7 +190,7 @@ fn crash(status: &Value) -> Option<Trouble> {
         _ => "keeps crashing",
     };
     let reason = text(ended, "reason").unwrap_or("Error");
-    Some(Trouble {
+    Some(PodProblem {
         cause: format!("container '{name}' {happens} (exit code {code}, {reason})"),
         from: None,
         until,

@@ -1,7 +1,9 @@
-//! The one function through which live children enter the operator: from a whole object to the little that decisions need.
+//! The one function through which live children enter the operator: from a whole object to the
+//! little that decisions need.
 //!
-//! Runs on every watch event, so it reads the JSON in place and keeps no part of it but short texts. A field that is missing or of an
-//! unexpected type counts as absent: a child that somebody else wrote must not stop the watch.
+//! Runs on every watch event, so it reads the JSON in place and keeps no part of it but short
+//! texts. A field that is missing or of an unexpected type counts as absent: a child that somebody
+//! else wrote must not stop the watch.
 
 use kube::core::DynamicObject;
 use langop_api::names::{self, annotations, labels, managers};
@@ -18,8 +20,8 @@ use super::{
 use crate::hash;
 use crate::meta;
 use crate::observed::{
-    ChildKind, CodeFacts, Controller, CronJobFacts, Demands, DeploymentFacts, Facts, JobFacts,
-    Kept, Observed, Offered,
+    AvailableRefs, ChildKind, CodeFacts, CodeRequirements, CompactMap, Controller, CronJobFacts,
+    DeploymentFacts, Facts, JobFacts, Observed,
 };
 
 /// Our labels that decisions read.
@@ -30,7 +32,8 @@ const LABELS: [&str; 5] = [
     labels::CLIENT,
     labels::CLUSTER,
 ];
-/// Our annotations that decisions read of what is made for one of ours. Not those of a pod template, and not the names that were offered, which are facts of the code.
+/// Our annotations that decisions read of what is made for one of ours. Not those of a pod
+/// template, and not the names that were offered, which are facts of the code.
 const ANNOTATIONS: [&str; 10] = [
     annotations::INSTRUCTIONS_HASH,
     annotations::TOOLS_HASH,
@@ -64,7 +67,8 @@ const MAX_KEPT: usize = 512;
 /// Prefix of the labels of Pod Security admission.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 
-/// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never sends.
+/// Reduces a whole object as JSON. `None` for one without name or uid, which the API server never
+/// sends.
 pub fn reduce(kind: ChildKind, live: Value) -> Option<Observed> {
     let mut live = live;
     let managed = live
@@ -135,7 +139,8 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
         LABELS.contains(&key) || (kind == ChildKind::Namespace && key.starts_with(POD_SECURITY))
     });
     let controller = controller(metadata);
-    // Whoever may write an object may give it our label; annotations are read of those that are made for one of ours.
+    // Whoever may write an object may give it our label; annotations are read of those that are
+    // made for one of ours.
     let is_ours = controller
         .as_ref()
         .is_some_and(|controller| OWNERS.contains(&controller.kind.as_str()));
@@ -184,7 +189,7 @@ fn shared(kind: ChildKind, managed: &Managed<'_>) -> String {
     format!("{SHARED}{}", hash::of_json(&trespasses))
 }
 
-fn facts(kind: ChildKind, live: &Value, labels: &Kept, managed: &Managed<'_>) -> Facts {
+fn facts(kind: ChildKind, live: &Value, labels: &CompactMap, managed: &Managed<'_>) -> Facts {
     match kind {
         ChildKind::Deployment => Facts::Deployment(deployment(live)),
         ChildKind::CronJob => Facts::CronJob(cron_job(live)),
@@ -302,7 +307,8 @@ fn course(live: &Value) -> JobFacts {
     }
 }
 
-/// SHA-256 of the data of a code ConfigMap that is what it says it is: immutable, named by its content, and with the hashes of its parts.
+/// SHA-256 of the data of a code ConfigMap that is what it says it is: immutable, named by its
+/// content, and with the hashes of its parts.
 fn content(live: &Value, annotation: impl Fn(&str) -> Option<String>) -> Option<String> {
     let data = live.get("data")?;
     let is_immutable = live.get("immutable") == Some(&Value::Bool(true));
@@ -335,9 +341,9 @@ fn code(live: &Value) -> CodeFacts {
             .unwrap_or_default()
             .to_owned(),
         offered: annotation(annotations::OFFERED)
-            .and_then(|text| serde_json::from_str::<Offered>(text).ok())
+            .and_then(|text| serde_json::from_str::<AvailableRefs>(text).ok())
             .unwrap_or_default(),
-        demands: definition.as_ref().map(Demands::from),
+        requirements: definition.as_ref().map(CodeRequirements::from),
     }
 }
 
@@ -353,7 +359,7 @@ fn controller(metadata: &Value) -> Option<Controller> {
     })
 }
 
-fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> Kept {
+fn kept(map: Option<&Value>, keep: impl Fn(&str) -> bool) -> CompactMap {
     let entries = map
         .and_then(Value::as_object)
         .into_iter()

@@ -1,11 +1,14 @@
-//! Fields where only we may write: what we leave out of a workload's spec is as much our word as what we put in. Server-side apply
-//! alone does not keep it: it never removes what another manager wrote beside our fields, and is refused where that is the other half
-//! of a one-of (`value` beside our `valueFrom`).
+//! Fields where only we may write: what we leave out of a workload's spec is as much our word as
+//! what we put in. Server-side apply alone does not keep it: it never removes what another manager
+//! wrote beside our fields, and is refused where that is the other half of a one-of (`value` beside
+//! our `valueFrom`).
 //!
-//! The way out is the one of client-go's `csaupgrade`: such fields are given to our own entry of `managedFields`, without any change of
-//! the object. The next apply, which does not name them, then removes them.
+//! The way out is the one of client-go's `csaupgrade`: such fields are given to our own entry of
+//! `managedFields`, without any change of the object. The next apply, which does not name them,
+//! then removes them.
 //!
-//! Ours alone are the whole `spec` (of a ConfigMap its data, of a RoleBinding its subjects), but for [`OTHERS`].
+//! Ours alone are the whole `spec` (of a ConfigMap its data, of a RoleBinding its subjects), but
+//! for [`OTHERS`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use langop_api::names::managers;
@@ -17,8 +20,9 @@ use crate::observed::ChildKind;
 /// Between the digest of what we own and that of what others own beside it.
 pub(super) const SHARED: char = '+';
 
-/// What others may write within: replicas are an autoscaler's unless we say how many, how long a rollout may take before it is called stuck
-/// changes nothing that runs, and the time is `kubectl rollout restart`.
+/// What others may write within: replicas are an autoscaler's unless we say how many, how long a
+/// rollout may take before it is called stuck changes nothing that runs, and the time is `kubectl
+/// rollout restart`.
 const OTHERS: [&[&str]; 3] = [
     &["f:spec", "f:replicas"],
     &["f:spec", "f:progressDeadlineSeconds"],
@@ -42,7 +46,8 @@ const fn roots(kind: ChildKind) -> &'static [&'static str] {
         | ChildKind::Service => &["f:spec"],
         ChildKind::ConfigMap => &["f:binaryData", "f:data"],
         ChildKind::RoleBinding => &["f:subjects"],
-        // A claim's volume is bound by others, a namespace is shared, and the rest is not applied by us.
+        // A claim's volume is bound by others, a namespace is shared, and the rest is not applied
+        // by us.
         ChildKind::Job
         | ChildKind::Namespace
         | ChildKind::PersistentVolumeClaim
@@ -89,7 +94,8 @@ fn is_anything(node: &Value) -> bool {
         .is_some_and(|below| below.keys().any(|key| key != "."))
 }
 
-/// Whether others own what is ours alone and `body` has no such field, so that an apply of it would leave it, or be refused.
+/// Whether others own what is ours alone and `body` has no such field, so that an apply of it would
+/// leave it, or be refused.
 pub fn is_beside(kind: ChildKind, managed: &[ManagedFieldsEntry], body: &Value) -> bool {
     others(managed)
         .any(|fields| trespass(kind, &fields.0).is_some_and(|trespass| !is_within(&trespass, body)))
@@ -120,7 +126,8 @@ fn others(managed: &[ManagedFieldsEntry]) -> impl Iterator<Item = &FieldsV1> {
         .filter_map(|entry| entry.fields_v1.as_ref())
 }
 
-/// `managedFields` in which what is ours alone is owned by nobody else; `None` if that is so already, or we never applied the object.
+/// `managedFields` in which what is ours alone is owned by nobody else; `None` if that is so
+/// already, or we never applied the object.
 pub fn reclaimed(
     kind: ChildKind,
     managed: &[ManagedFieldsEntry],

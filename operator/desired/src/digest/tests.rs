@@ -1,5 +1,6 @@
-//! Against objects that a real kube-apiserver (1.37) returned: `NAME.applied.json` was applied by the manager `langop-operator`, then
-//! `NAME.live.json` was read. `drift/*.json` is the Deployment after somebody else did what the file's name says.
+//! Against objects that a real kube-apiserver (1.37) returned: `NAME.applied.json` was applied by
+//! the manager `langop-operator`, then `NAME.live.json` was read. `drift/*.json` is the Deployment
+//! after somebody else did what the file's name says.
 
 use std::{fs, path::PathBuf};
 
@@ -91,7 +92,8 @@ fn every_drift_of_our_fields_is_found_and_no_other() {
         "set_image",
         "set_limit",
         "swap_volume",
-        // Another manager forced the same object: what it says in other words than the server keeps (`1024Mi`) is now its alone.
+        // Another manager forced the same object: what it says in other words than the server keeps
+        // (`1024Mi`) is now its alone.
         "taken_by_force",
     ];
     let found = |name: &&str| {
@@ -397,7 +399,7 @@ fn the_troubles_of_pods() {
     let first_end = |code: i32| json!({"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": code}}, "restartCount": 0}]});
     let waiting =
         |reason: &str| container(json!({"waiting": {"reason": reason, "message": "back-off 10s"}}));
-    for (status, trouble) in [
+    for (status, problem) in [
         (
             json!({"containerStatuses": [{"name": "agent", "state": {"waiting": {"reason": "ContainerCreating"}}}]}),
             None,
@@ -448,8 +450,8 @@ fn the_troubles_of_pods() {
             None,
         ),
     ] {
-        let told = pod(status.clone()).trouble.map(|trouble| trouble.cause);
-        assert_eq!(told.as_deref(), trouble, "{status}");
+        let told = pod(status.clone()).problem.map(|problem| problem.cause);
+        assert_eq!(told.as_deref(), problem, "{status}");
     }
     let facts = pod(waiting("CrashLoopBackOff"));
     let last = facts.last_termination.unwrap();
@@ -459,7 +461,8 @@ fn the_troubles_of_pods() {
     );
 }
 
-/// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so many seconds.
+/// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so
+/// many seconds.
 fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodFacts {
     let at = |second| Timestamp::from_second(second).unwrap().to_string();
     let begin = "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap();
@@ -485,8 +488,8 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
         (400, Some("12:20:00")),
         (600, None),
     ] {
-        let trouble = restarted(ran, 2, 3).trouble;
-        let until = trouble.map(|trouble| trouble.until.unwrap().to_string());
+        let problem = restarted(ran, 2, 3).problem;
+        let until = problem.map(|problem| problem.until.unwrap().to_string());
         let expected = trusted.map(|time| format!("2026-01-01T{time}Z"));
         assert_eq!(until, expected, "after {ran} s");
     }
@@ -495,7 +498,7 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
         (2, 3, "keeps crashing (exit code 3, Error)"),
         (2, 0, "keeps ending (exit code 0, Error)"),
     ] {
-        let cause = restarted(5, restarts, exit_code).trouble.unwrap().cause;
+        let cause = restarted(5, restarts, exit_code).problem.unwrap().cause;
         assert_eq!(cause, format!("container 'agent' {happens}"));
     }
 }
@@ -504,19 +507,19 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
 fn trouble_counts_in_its_time() {
     let facts = restarted(4, 2, 3);
     let at = |time: &str| time.parse().unwrap();
-    assert!(facts.trouble_at(at("2026-01-01T12:10:09Z")).is_some());
-    assert_eq!(facts.trouble_at(at("2026-01-01T12:10:10Z")), None);
+    assert!(facts.problem_at(at("2026-01-01T12:10:09Z")).is_some());
+    assert_eq!(facts.problem_at(at("2026-01-01T12:10:10Z")), None);
     let live = json!({"metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"},
         "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
     let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
         panic!("no Pod")
     };
     assert_eq!(
-        facts.trouble_at(at("2026-01-01T12:00:04Z")),
+        facts.problem_at(at("2026-01-01T12:00:04Z")),
         None,
         "it may pass"
     );
-    assert!(facts.trouble_at(at("2026-01-01T12:00:05Z")).is_some());
+    assert!(facts.problem_at(at("2026-01-01T12:00:05Z")).is_some());
 }
 
 #[test]
@@ -550,13 +553,16 @@ fn a_code_config_map_is_read() {
         (3, "ih")
     );
     assert_eq!(facts.offered.tools, ["email"]);
-    assert_eq!(facts.demands.map(|code| code.mode), Some(Mode::Scheduled));
+    assert_eq!(
+        facts.requirements.map(|code| code.mode),
+        Some(Mode::Scheduled)
+    );
     let mut broken = live;
     broken["data"]["definition.json"] = json!("{");
     let Facts::Code(facts) = observe(ChildKind::ConfigMap, broken).facts else {
         panic!("no code")
     };
-    assert_eq!(facts.demands, None);
+    assert_eq!(facts.requirements, None);
 }
 
 /// The label that the operator watches by is anybody's to write.
@@ -591,7 +597,8 @@ fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
     );
 }
 
-/// As the kubelet shows a container that listens at localhost: it runs, it has started, and it is never ready.
+/// As the kubelet shows a container that listens at localhost: it runs, it has started, and it is
+/// never ready.
 #[test]
 fn a_port_that_nobody_reaches_is_the_cause() {
     let pod = |probe: &Value, ready: bool| {
@@ -615,11 +622,11 @@ fn a_port_that_nobody_reaches_is_the_cause() {
     let probe = json!({"tcpSocket": {"port": 8090}, "periodSeconds": 5});
     let silent = pod(&probe, false);
     assert_eq!(
-        silent.trouble_at(at("2026-01-01T00:00:29Z")),
+        silent.problem_at(at("2026-01-01T00:00:29Z")),
         None,
         "it may need a moment"
     );
-    let cause = silent.trouble_at(at("2026-01-01T00:00:30Z")).unwrap();
+    let cause = silent.problem_at(at("2026-01-01T00:00:30Z")).unwrap();
     for text in [
         "container 'tool-files' runs",
         "port 8090",
@@ -629,9 +636,9 @@ fn a_port_that_nobody_reaches_is_the_cause() {
         assert!(cause.contains(text), "{cause}");
     }
     let later = at("2026-01-01T01:00:00Z");
-    assert_eq!(pod(&probe, true).trouble_at(later), None);
+    assert_eq!(pod(&probe, true).problem_at(later), None);
     assert_eq!(
-        pod(&json!({"httpGet": {"port": 8090}}), false).trouble_at(later),
+        pod(&json!({"httpGet": {"port": 8090}}), false).problem_at(later),
         None
     );
 }

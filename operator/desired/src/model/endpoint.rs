@@ -1,6 +1,8 @@
-//! What `endpoint` means: the base URL that one would give to the vendor's own SDK, or the full URL of its chat API.
+//! What `endpoint` means: the base URL that one would give to the vendor's own SDK, or the full URL
+//! of its chat API.
 //!
-//! LiteLLM appends to its `api_base` a path of its own, which differs by provider; here that is made to give the same.
+//! LiteLLM appends to its `api_base` a path of its own, which differs by provider; here that is
+//! made to give the same.
 
 use langop_api::model::ModelProvider;
 

@@ -1,9 +1,10 @@
-//! The default proxy: LiteLLM, its configuration, and the door before it (guard.py) that lets through what the LanguageModel says and
-//! nothing else.
+//! The default proxy: LiteLLM, its configuration, and the door before it (guard.py) that lets
+//! through what the LanguageModel says and nothing else.
 //!
-//! The door is a file in LiteLLM's own process rather than a program of ours in front: it needs no image beside LiteLLM's, and no
-//! second hop for a stream. It stands before LiteLLM's whole application and writes what passes anew, so nothing depends on which routes,
-//! headers and fields a release knows.
+//! The door is a file in LiteLLM's own process rather than a program of ours in front: it needs no
+//! image beside LiteLLM's, and no second hop for a stream. It stands before LiteLLM's whole
+//! application and writes what passes anew, so nothing depends on which routes, headers and fields
+//! a release knows.
 
 use std::collections::BTreeMap;
 
@@ -55,12 +56,14 @@ fn config(name: &str, spec: &LanguageModelSpec) -> Result<Value, EndpointError> 
         "general_settings": {"custom_auth": "guard.authenticate"},
         // Reasoning models refuse temperature and top_p, and would so refuse every request.
         "litellm_settings": {"drop_params": true},
-        // One deployment: to try again multiplies a time-out and a bill, to rest after an error takes the model from everybody.
+        // One deployment: to try again multiplies a time-out and a bill, to rest after an error
+        // takes the model from everybody.
         "router_settings": {"num_retries": 0, "disable_cooldowns": true},
     }))
 }
 
-/// What the door goes by. Agents may ask for the model by the LanguageModel's name or by the provider's id.
+/// What the door goes by. Agents may ask for the model by the LanguageModel's name or by the
+/// provider's id.
 fn rules(name: &str, spec: &LanguageModelSpec) -> Value {
     let configuration = spec.configuration.clone().unwrap_or_default();
     let mut names = vec![name, &spec.model];
@@ -101,8 +104,8 @@ fn parameters(spec: &LanguageModelSpec) -> Result<Map<String, Value>, EndpointEr
         .collect())
 }
 
-/// Where LiteLLM finds the key: in a variable that it knows only from here. For a server of these protocols that wants none, its client
-/// still wants a text.
+/// Where LiteLLM finds the key: in a variable that it knows only from here. For a server of these
+/// protocols that wants none, its client still wants a text.
 fn api_key(spec: &LanguageModelSpec) -> Option<String> {
     match (&spec.api_key_secret_ref, spec.provider) {
         (Some(_), _) => Some(format!("os.environ/{}", names::PROVIDER_API_KEY)),
@@ -117,7 +120,8 @@ pub(super) fn variables() -> Vec<EnvVar> {
         // It starts with none without one. Nobody is given it: the door takes no keys.
         env::from_field(names::MASTER_KEY, "metadata.uid"),
     ];
-    // Any value of the first two means on; without them start and requests wait for what a closed network does not give.
+    // Any value of the first two means on; without them start and requests wait for what a closed
+    // network does not give.
     variables.extend(
         [
             (names::LOCAL_MODEL_COST_MAP, "True"),
@@ -159,7 +163,8 @@ pub(super) fn equip(container: &mut Container, settings: &Settings) {
         read_only: Some(true),
         ..VolumeMount::default()
     });
-    // Never `/health`, which asks the paid upstream. A start takes some 15 s of CPU, and longer where there is less.
+    // Never `/health`, which asks the paid upstream. A start takes some 15 s of CPU, and longer
+    // where there is less.
     container.startup_probe = Some(probe("/health/liveness", 5, 60));
     container.liveness_probe = Some(probe("/health/liveness", 10, 6));
     container.readiness_probe = Some(probe("/health/readiness", 5, 3));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     conditions,
-    observed::{ChildKind, DeploymentFacts, Facts, Kept, Observed},
+    observed::{ChildKind, CompactMap, DeploymentFacts, Facts, Observed},
     property::admission::Admission,
     settings::IpFamily,
 };
@@ -227,8 +227,8 @@ fn the_status_follows_the_rollout() {
         namespace: "demo".into(),
         uid: "d".into(),
         controller: None,
-        labels: Kept::default(),
-        annotations: Kept::default(),
+        labels: CompactMap::default(),
+        annotations: CompactMap::default(),
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
@@ -274,7 +274,7 @@ fn the_status_follows_the_rollout() {
             Some("http://claude-proxy.demo.svc.cluster.local:8000")
         );
     }
-    let problem = Standing::Failed(Reason::ApplyFailed, "denied".into());
+    let problem = Summary::Failed(Reason::ApplyFailed, "denied".into());
     let failed = status(
         &model(&spec),
         Err(problem),

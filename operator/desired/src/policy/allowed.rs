@@ -1,4 +1,5 @@
-//! Whether a tenant's rule is within one that an administrator wrote. Must not widen: what cannot be told is not within.
+//! Whether a tenant's rule is within one that an administrator wrote. Must not widen: what cannot
+//! be told is not within.
 
 use std::collections::BTreeMap;
 

@@ -58,7 +58,7 @@ impl FromStr for Cidr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text).ok_or_else(|| format!("'{text}' is no address range: write an address and a prefix length, for example 203.0.113.0/24 or 2001:db8::/32"))
+        parse(text).ok_or_else(|| format!("invalid address range '{text}': write an address and a prefix length, for example 203.0.113.0/24 or 2001:db8::/32"))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a NetworkPolicy lets out and in, evaluated from the API's own definition and not from how we build: tests ask it whether
-//! everything that is not named is closed.
+//! What a NetworkPolicy lets out and in, evaluated from the API's own definition and not from how
+//! we build: tests ask it whether everything that is not named is closed.
 
 use std::{collections::BTreeMap, net::IpAddr};
 

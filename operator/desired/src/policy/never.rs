@@ -1,12 +1,13 @@
-//! Addresses that no tenant's rule means: where clouds keep their credentials, and what is no address of the Internet. Owns the lists; what
-//! a rule does about them is [`super`]'s matter.
+//! Addresses that no tenant's rule means: where clouds keep their credentials, and what is no
+//! address of the Internet. Owns the lists; what a rule does about them is [`super`]'s matter.
 
 use std::net::IpAddr;
 
 use super::cidr::Cidr;
 use crate::settings::Settings;
 
-/// Metadata services of clouds, and the link-local addresses in which most of them are. Not even a rule that names one of these means it.
+/// Metadata services of clouds, and the link-local addresses in which most of them are. Not even a
+/// rule that names one of these means it.
 const NEVER: [&str; 8] = [
     "169.254.0.0/16",
     "fe80::/10",
@@ -33,7 +34,8 @@ const PRIVATE: [&str; 5] = [
     "fc00::/7",
 ];
 
-/// Further ranges that are not of the Internet (RFC 6890), those that map IPv4 addresses among them.
+/// Further ranges that are not of the Internet (RFC 6890), those that map IPv4 addresses among
+/// them.
 const SPECIAL: [&str; 7] = [
     "0.0.0.0/8",
     "127.0.0.0/8",

@@ -1,4 +1,5 @@
-//! Whether an API server would take an object: the bounds of the CRD's schema and its CEL rules. Knows of schemas what ours use.
+//! Whether an API server would take an object: the bounds of the CRD's schema and its CEL rules.
+//! Knows of schemas what ours use.
 
 use kube::core::cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use langop_api::crds;

@@ -1,5 +1,6 @@
-//! Random objects of a kind, from the CRD's schema. Texts are mostly such as people write in the field of that name, and sometimes
-//! anything, so that many objects are admitted and few are alike. Must not look at rules: who may pass is [`super::admission`]'s matter.
+//! Random objects of a kind, from the CRD's schema. Texts are mostly such as people write in the
+//! field of that name, and sometimes anything, so that many objects are admitted and few are alike.
+//! Must not look at rules: who may pass is [`super::admission`]'s matter.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
@@ -60,7 +61,8 @@ fn fields(schema: &Value) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// How often an optional field is there. Those that exclude or need each other are tuned so that many objects pass.
+/// How often an optional field is there. Those that exclude or need each other are tuned so that
+/// many objects pass.
 fn likely(field: &str) -> f64 {
     match field {
         "ports" | "key" => 0.97,

@@ -1,4 +1,5 @@
-//! Hashes: of content, whatever the order of a map's keys; each field that is content changes them, nothing else does.
+//! Hashes: of content, whatever the order of a map's keys; each field that is content changes them,
+//! nothing else does.
 
 use langop_api::{LanguagePersonaSpec, persona::Distilled, tool::DeploymentMode};
 use proptest::{collection::vec, prelude::*, sample::select};

@@ -1,4 +1,5 @@
-//! Of every kind but agents: what is admitted is built with legal names or diagnosed in words, and never a panic.
+//! Of every kind but agents: what is admitted is built with legal names or diagnosed in words, and
+//! never a panic.
 
 use std::cell::Cell;
 

@@ -1,8 +1,9 @@
-//! Property tests: what holds of every spec that an API server admits. Owns what those of all kinds share; the agents' own are in
-//! `agent::tests::property`.
+//! Property tests: what holds of every spec that an API server admits. Owns what those of all kinds
+//! share; the agents' own are in `agent::tests::property`.
 //!
-//! Specs are generated from the CRDs' schemas, so that a new field is tried as soon as it exists; only those that the schema and its CEL
-//! rules admit count, and each test says how many those must be. A few cases each run with the other tests; many by one command:
+//! Specs are generated from the CRDs' schemas, so that a new field is tried as soon as it exists;
+//! only those that the schema and its CEL rules admit count, and each test says how many those must
+//! be. A few cases each run with the other tests; many by one command:
 //!
 //! ```sh
 //! LANGOP_PROPERTY_CASES=100000 cargo test --workspace --lib property

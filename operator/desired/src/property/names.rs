@@ -1,5 +1,6 @@
-//! Whether everything in a set of children has a name that an API server takes, whatever the spec was. Restates the server's rules
-//! (RFC 1123 labels, or subdomains of policies; 52 characters of a CronJob, which adds 11 for its Jobs); knows nothing of how names are made.
+//! Whether everything in a set of children has a name that an API server takes, whatever the spec
+//! was. Restates the server's rules (RFC 1123 labels, or subdomains of policies; 52 characters of a
+//! CronJob, which adds 11 for its Jobs); knows nothing of how names are made.
 
 use std::{collections::BTreeSet, fmt::Debug};
 

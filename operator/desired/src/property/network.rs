@@ -1,5 +1,6 @@
-//! Random connections and rules, and what a user's rule means, restated from the API's documentation. Shared by the tests of what may be
-//! reached; must not use the code that makes policies.
+//! Random connections and rules, and what a user's rule means, restated from the API's
+//! documentation. Shared by the tests of what may be reached; must not use the code that makes
+//! policies.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -136,7 +137,8 @@ const NEVER: [&str; 8] = [
     "64:ff9b:1::/48",
 ];
 
-/// Settings with these ranges of the cluster, and DNS that is named in full, by half, by an address or not at all.
+/// Settings with these ranges of the cluster, and DNS that is named in full, by half, by an address
+/// or not at all.
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let dns = select(vec![
         (true, true),
@@ -298,7 +300,8 @@ fn has(labels: &Labels, (key, LabelValue(value)): (&String, &LabelValue)) -> boo
     labels.get(key) == Some(value)
 }
 
-/// Whether the address is in a range that the rule's range does not mean. One of IPv4 is the same behind NAT64.
+/// Whether the address is in a range that the rule's range does not mean. One of IPv4 is the same
+/// behind NAT64.
 fn is_left_out(address: IpAddr, range: &str, author: Author) -> bool {
     let length = |range: &str| range.split_once('/').unwrap().1.parse::<u8>().unwrap();
     let mapped = behind_nat64(address);

@@ -100,7 +100,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told() {
     );
     let status = status(
         &tool(&spec),
-        Err(Standing::Ready(Reason::AsDesired, String::new())),
+        Err(Summary::Ready(Reason::AsDesired, String::new())),
         Some(&denied),
         Rollout::default(),
         &settings,
@@ -156,13 +156,13 @@ fn what_cannot_be_carried_out_is_said() {
         "{invalid}"
     );
     let good = json!({"image": "x"});
-    let namesake = |second| Namesake {
+    let collision = |second| NameCollision {
         kind: NamedKind::Agent,
         name: "email".into(),
         created: Timestamp::from_second(second).ok(),
     };
     assert_eq!(
-        validate(&tool(&good), &[namesake(1)], None, &settings)
+        validate(&tool(&good), &[collision(1)], None, &settings)
             .unwrap_err()
             .reason,
         Reason::NameConflict
@@ -170,7 +170,7 @@ fn what_cannot_be_carried_out_is_said() {
     assert!(
         validate(
             &tool(&good),
-            &[namesake(i64::from(i32::MAX))],
+            &[collision(i64::from(i32::MAX))],
             None,
             &settings
         )

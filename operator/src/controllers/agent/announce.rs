@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// What came of the code, now that it is in the status; `annotated`: it got other annotations than it had. It comes before what was done
-/// with it.
+/// What came of the code, now that it is in the status; `annotated`: it got other annotations than
+/// it had. It comes before what was done with it.
 pub(super) fn all(
     agent: &LanguageAgent,
     recorded: &Recorded,
@@ -36,7 +36,7 @@ pub(super) fn all(
         .map(|message| failure(Reason::SynthesisDisabled, message));
     let is_activated = matches!(plan.decision, Decision::Activate { .. }) && annotated;
     let activated =
-        is_activated.then(|| "stored code of these instructions is active again".to_owned());
+        is_activated.then(|| "activated stored code of these instructions again".to_owned());
     let is_new = matches!(recorded.event, Some(SynthesisEvent::Stored { .. }));
     let switched = switched(agent, &plan.decision).filter(|_| !is_new);
     let revisions = [activated, switched].into_iter().flatten();
@@ -55,12 +55,12 @@ fn synthesis(event: &SynthesisEvent) -> Option<Event> {
             let by = if model.is_empty() {
                 String::new()
             } else {
-                format!(" by {model}")
+                format!(" with {model}")
             };
             Some(Event {
                 severity: Severity::Normal,
                 reason: Reason::SynthesisSucceeded,
-                note: format!("code was made{by} and stored as revision {revision}"),
+                note: format!("synthesized revision {revision}{by}"),
             })
         }
         SynthesisEvent::Failed(failed) => Some(failure(failed.reason, &failed.message)),
@@ -69,7 +69,8 @@ fn synthesis(event: &SynthesisEvent) -> Option<Event> {
 }
 
 fn failure(reason: Reason, message: &str) -> Event {
-    // That nothing can be made and that nothing was made are one event to people; the condition tells them apart.
+    // That nothing can be made and that nothing was made are one event to people; the condition
+    // tells them apart.
     let reason = match reason {
         Reason::ValidationFailed => reason,
         _ => Reason::SynthesisFailed,
@@ -81,8 +82,9 @@ fn failure(reason: Reason, message: &str) -> Event {
     }
 }
 
-/// What is said if stored code took over from what the status still names, by its number: that is a pin, or the end of one. Code that
-/// is activated for its instructions gets a number of its own, and is spoken of above.
+/// What is said if stored code took over from what the status still names, by its number: that is a
+/// pin, or the end of one. Code that is activated for its instructions gets a number of its own,
+/// and is spoken of above.
 fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
     if matches!(decision, Decision::Activate { .. }) {
         return None;
@@ -101,16 +103,16 @@ fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
 /// Workloads that were made or changed.
 pub(super) fn workloads(ctx: &Context, agent: &ValidatedAgent, effects: &mut Effects) {
     for AppliedChild { kind, name, verb } in effects.applied.clone() {
-        let (reason, what) = match (kind, verb) {
-            (ChildKind::Deployment, Verb::Created) => (Reason::DeploymentCreated, "made"),
-            (ChildKind::Deployment, Verb::Updated) => (Reason::DeploymentUpdated, "changed"),
-            (ChildKind::CronJob, Verb::Created) => (Reason::CronJobCreated, "made"),
-            (ChildKind::CronJob, Verb::Updated) => (Reason::CronJobUpdated, "changed"),
+        let (reason, verb) = match (kind, verb) {
+            (ChildKind::Deployment, Verb::Created) => (Reason::DeploymentCreated, "created"),
+            (ChildKind::Deployment, Verb::Updated) => (Reason::DeploymentUpdated, "updated"),
+            (ChildKind::CronJob, Verb::Created) => (Reason::CronJobCreated, "created"),
+            (ChildKind::CronJob, Verb::Updated) => (Reason::CronJobUpdated, "updated"),
             _ => continue,
         };
         let when = when(ctx, agent, kind, &name).unwrap_or_default();
         let kind = child::name(kind);
-        effects.normal(reason, format!("{kind} '{name}' was {what}{when}"));
+        effects.normal(reason, format!("{verb} {kind} '{name}'{when}"));
     }
 }
 

@@ -1,5 +1,6 @@
-//! The writes to an agent's children: the workload of the other mode ends, the children are applied, runs that cannot start any more are
-//! ended, and the code that runs gets the annotations of what is observed now.
+//! The writes to an agent's children: the workload of the other mode ends, the children are
+//! applied, runs that cannot start any more are ended, and the code that runs gets the annotations
+//! of what is observed now.
 
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::PropagationPolicy;
@@ -7,7 +8,7 @@ use langop_api::condition::Reason;
 use langop_desired::{
     agent::{
         ObservedAgent,
-        build::{Built, Fate, Report},
+        build::{Built, Report, WorkloadAction},
         code, known, run,
         validate::ValidatedAgent,
     },
@@ -42,8 +43,8 @@ pub(super) async fn apply(
 ) -> Result<Applied, Stopped> {
     let Built { children, report } = built;
     let observed = &recorded.observed;
-    end_other_mode(ctx, agent, observed, &report.fate, absent).await?;
-    let keep = kept(agent, &children, &report.fate);
+    end_other_mode(ctx, agent, observed, &report.action, absent).await?;
+    let keep = kept(agent, &children, &report.action);
     let writing = ctx.priority.begin();
     let children = ctx
         .writer
@@ -64,12 +65,13 @@ pub(super) async fn apply(
         ctx.priority.yield_to_writers().await;
     }
     let annotated = follow_inputs(ctx, agent, plan).await;
-    // No call is started and no answer forgotten where one of these stops: that is recorded only by a whole status.
+    // No call is started and no answer forgotten where one of these stops: that is recorded only by
+    // a whole status.
     let children = children?;
     let annotated = annotated?;
     effects.changed |= annotated;
     match &recorded.refused {
-        Some(standing) => Err(standing.clone().into()),
+        Some(summary) => Err(summary.clone().into()),
         None => Ok(Applied {
             children,
             report,
@@ -78,17 +80,18 @@ pub(super) async fn apply(
     }
 }
 
-/// The workload of the other mode ends with its pods before ours is made, unless somebody else has the name that ours is to have.
+/// The workload of the other mode ends with its pods before ours is made, unless somebody else has
+/// the name that ours is to have.
 async fn end_other_mode(
     ctx: &Context,
     agent: &ValidatedAgent,
     observed: &ObservedAgent,
-    fate: &Fate,
+    action: &WorkloadAction,
     absent: &mut KnownAbsent,
 ) -> Result<(), Stopped> {
-    let Fate::Switching {
+    let WorkloadAction::Switch {
         delete: Some(kind), ..
-    } = fate
+    } = action
     else {
         return Ok(());
     };
@@ -122,7 +125,7 @@ async fn end_superseded(
             .delete(&run, PropagationPolicy::Background)
             .await?;
         let note = format!(
-            "the run of Job '{}' never started and its pods have changed since, so it was ended: the next run is made from what is wanted now",
+            "deleted Job '{}': its run never started, and the pod template has changed since; the next run uses the new one",
             run.name
         );
         effects.normal(Reason::RunEnded, note);
@@ -130,8 +133,8 @@ async fn end_superseded(
     Ok(())
 }
 
-/// Gives the code that runs the annotations of what is observed now; activated code gets the next revision by that. Whether it lacked
-/// them.
+/// Gives the code that runs the annotations of what is observed now; activated code gets the next
+/// revision by that. Whether it lacked them.
 async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,
@@ -146,15 +149,19 @@ async fn follow_inputs(
 }
 
 /// Children that must not be removed although they are not among those that are applied.
-fn kept(agent: &ValidatedAgent, children: &Children<Prepared>, fate: &Fate) -> Vec<Key> {
+fn kept(
+    agent: &ValidatedAgent,
+    children: &Children<Prepared>,
+    action: &WorkloadAction,
+) -> Vec<Key> {
     let key = |kind| Key::new(kind, &agent.namespace, &agent.name);
     let policy = children
         .network_policies
         .is_empty()
         .then(|| key(ChildKind::NetworkPolicy));
-    let workloads = match fate {
-        Fate::Written(_) => Vec::new(),
-        Fate::Kept | Fate::Switching { .. } => {
+    let workloads = match action {
+        WorkloadAction::Apply(_) => Vec::new(),
+        WorkloadAction::Keep | WorkloadAction::Switch { .. } => {
             vec![key(ChildKind::Deployment), key(ChildKind::CronJob)]
         }
     };

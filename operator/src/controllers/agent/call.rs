@@ -1,4 +1,5 @@
-//! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile that started it.
+//! The call for an agent's code: a task of its own, with the spans that connect it to the reconcile
+//! that started it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -22,7 +23,7 @@ use crate::{
         answer::{self, Answer},
         client::Synthesizer,
         failure::{Failure, FailureKind},
-        request::{self, Question},
+        request::{self, SynthesisInputs},
     },
 };
 
@@ -35,7 +36,8 @@ pub(super) struct Call {
     pub(super) current: Option<Arc<Observed>>,
 }
 
-/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to ask.
+/// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to
+/// ask.
 pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> bool {
     let (Some(synthesizer), Some(instructions)) = (
         ctx.synthesis.synthesizer.clone(),
@@ -51,7 +53,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         gen_ai.operation.name = "create_agent",
         gen_ai.agent.name = agent.name,
     );
-    let question = Question {
+    let inputs = SynthesisInputs {
         name: agent.name.clone(),
         namespace: agent.namespace.clone(),
         instructions: instructions.text,
@@ -61,7 +63,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
     let made = make(
         ctx.clone(),
         synthesizer,
-        question,
+        inputs,
         agent.references.clone(),
         call.current,
     );
@@ -80,23 +82,23 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
 async fn make(
     ctx: Arc<Context>,
     synthesizer: Arc<Synthesizer>,
-    mut question: Question,
+    mut inputs: SynthesisInputs,
     references: References,
     current: Option<Arc<Observed>>,
 ) -> Answer {
     let started = Instant::now();
     let (name, instructions, offered) = (
-        question.name.clone(),
-        question.instructions.clone(),
+        inputs.name.clone(),
+        inputs.instructions.clone(),
         code::offered(&references),
     );
-    let bytes = request::size(&question, &references);
+    let bytes = request::size(&inputs, &references);
     let room = ctx.synthesis.room_for(bytes).await;
     let response = match fits(bytes).and(previous(&ctx, current).await) {
         Ok(previous) => {
-            question.previous = previous;
+            inputs.previous = previous;
             synthesizer
-                .synthesize(request::synthesize(question, &references))
+                .synthesize(request::synthesize(inputs, &references))
                 .await
         }
         Err(failure) => Err(failure),
@@ -117,7 +119,7 @@ fn fits(bytes: usize) -> Result<(), Failure> {
     Err(Failure {
         kind: FailureKind::Invalid,
         message: format!(
-            "what the LLM is to be told of the tools has {bytes} bytes, more than the {} that a question may have: name fewer tools, or shorten the descriptions and inputSchemas of their operations",
+            "the tools' descriptions for the LLM have {bytes} bytes, more than the {} that a request may have: reference fewer tools, or shorten the descriptions and inputSchemas of their operations",
             limits::MESSAGE
         ),
         retry_after: None,

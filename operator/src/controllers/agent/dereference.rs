@@ -1,5 +1,6 @@
-//! Fetches what a reconcile of an agent starts from: references, namesakes, its LanguageCluster and its live children. All of it from
-//! memory, but for the names of an agent that has nothing yet: those are looked up before anything is spent on it.
+//! Fetches what a reconcile of an agent starts from: references, namesakes, its LanguageCluster and
+//! its live children. All of it from memory, but for the names of an agent that has nothing yet:
+//! those are looked up before anything is spent on it.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use langop_api::{
 use langop_desired::{
     agent::{AgentContext, ObservedAgent, child_names, claim_name, known},
     meta::Owner,
-    namesake::NamedKind,
+    name_conflict::NamedKind,
     observed::{ChildKind, Facts, Observed},
     references::References,
     runners::{is_pod_of, is_run_of},
@@ -73,7 +74,7 @@ pub(super) async fn context<'a>(
             &source,
         ),
         cluster: source.managing_cluster(),
-        namesakes: source.namesakes(NamedKind::Agent, agent),
+        same_name: source.same_name(NamedKind::Agent, agent),
         observed,
     })
 }
@@ -88,7 +89,8 @@ fn is_new(observed: &ObservedAgent) -> bool {
     observed.network_policy.is_none()
 }
 
-/// The live children; of the stored code, only what the record knows, and the record then knows all of it.
+/// The live children; of the stored code, only what the record knows, and the record then knows all
+/// of it.
 pub(super) fn recognised(
     ctx: &Context,
     agent: &LanguageAgent,
@@ -133,7 +135,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
     let mut pods = labelled(ChildKind::Pod);
     pods.retain(|pod| is_pod_of(pod, name, &jobs));
-    let codes = ctx
+    let revisions = ctx
         .index
         .controlled_by(uid)
         .into_iter()
@@ -147,7 +149,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             namespace,
             &claim_name(name),
         ),
-        codes: codes.collect(),
+        revisions: revisions.collect(),
         pods,
         jobs,
         unknown_revisions: Vec::new(),
@@ -155,9 +157,10 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     }
 }
 
-/// What keeps the agent from its children's names, if anything. Names that the index does not know are asked for only of an agent that has
-/// nothing yet, before anything is spent on it; later ones are asked for before each creation. At names that it has no use for (now), only
-/// what is left of a former agent is an obstacle: somebody else may have them.
+/// What keeps the agent from its children's names, if anything. Names that the index does not know
+/// are asked for only of an agent that has nothing yet, before anything is spent on it; later ones
+/// are asked for before each creation. At names that it has no use for (now), only what is left of
+/// a former agent is an obstacle: somebody else may have them.
 async fn names_are_free(
     ctx: &Context,
     owner: &Owner,
@@ -188,7 +191,8 @@ async fn names_are_free(
     }
 }
 
-/// Whether the agent may write that kind of child. Where its code decides on the mode, what it has decided so far is there.
+/// Whether the agent may write that kind of child. Where its code decides on the mode, what it has
+/// decided so far is there.
 fn is_used(kind: ChildKind, context: &AgentContext<'_>) -> bool {
     let spec = &context.agent.spec;
     let by_schedule = spec.schedule.as_ref().map(|_| ExecutionMode::Scheduled);

@@ -1,5 +1,6 @@
-//! LanguageAgent: instructions become code, code becomes a workload. Code is made outside the reconcile (see
-//! [`crate::synthesis::calls`]): one reconcile records the attempt and starts the call, a later one stores the answer.
+//! LanguageAgent: instructions become code, code becomes a workload. Code is made outside the
+//! reconcile (see [`crate::synthesis::calls`]): one reconcile records the attempt and starts the
+//! call, a later one stores the answer.
 
 mod announce;
 mod apply;
@@ -17,13 +18,13 @@ use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{
     agent::{
         ObservedAgent,
-        build::{self, Fate},
+        build::{self, WorkloadAction},
         decide::{self, Decision},
         history, status,
         validate::{ValidatedAgent, validate},
     },
     children::{Children, Prepared},
-    conditions::Standing,
+    conditions::Summary,
     observed::ChildKind,
 };
 
@@ -75,19 +76,19 @@ impl Reconciled for LanguageAgent {
         let told = steps.run(Step::UpdateStatus, updating).await?;
         announce::all(&self, &recorded, &plan, applied.annotated, effects);
         publish(ctx, steps, &*self, effects).await;
-        let fate = &applied.report.fate;
-        let requeue = next_look(&plan.decision, fate, &told.observed);
-        let following = follow_up(ctx, &agent, plan, fate, &told.observed, effects);
+        let action = &applied.report.action;
+        let requeue = next_look(&plan.decision, action, &told.observed);
+        let following = follow_up(ctx, &agent, plan, action, &told.observed, effects);
         steps.run(Step::FollowUp, following).await?;
-        Ok(Done::of(effects.changed, Some(&told.standing)).requeue_at(requeue))
+        Ok(Done::of(effects.changed, Some(&told.summary)).requeue_at(requeue))
     }
 
-    fn interrupted(&self, ctx: &Context, standing: Standing) -> Option<Self::Status> {
+    fn interrupted(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
         let (previous, observed) = (previous(self), observed(ctx, self));
         let generation = self.meta().generation.unwrap_or_default();
         let now = now();
         Some(status::interrupted(
-            &previous, generation, standing, &observed, now,
+            &previous, generation, summary, &observed, now,
         ))
     }
 
@@ -116,17 +117,17 @@ async fn follow_up(
     ctx: &Arc<Context>,
     agent: &ValidatedAgent,
     plan: Plan,
-    fate: &Fate,
+    action: &WorkloadAction,
     observed: &ObservedAgent,
     effects: &mut Effects,
 ) -> Result<(), ReconcileError> {
     if let Some(call) = plan.call
         && call::start(ctx, agent, call)
     {
-        let note = "code is being made from the instructions";
+        let note = "synthesizing code from the instructions";
         effects.normal(Reason::SynthesisStarted, note);
     }
-    for old in history::outdated(agent, &plan.decision, fate, observed) {
+    for old in history::outdated(agent, &plan.decision, action, observed) {
         let background = PropagationPolicy::Background;
         ctx.writer.delete(&old, background).await?;
     }
@@ -134,18 +135,22 @@ async fn follow_up(
 }
 
 /// When to look again though nothing triggers it.
-fn next_look(decision: &Decision, fate: &Fate, observed: &ObservedAgent) -> Option<Timestamp> {
+fn next_look(
+    decision: &Decision,
+    action: &WorkloadAction,
+    observed: &ObservedAgent,
+) -> Option<Timestamp> {
     let retry = match decision {
         Decision::BackingOff { due, .. } => Some(*due),
         _ => None,
     };
     // Nothing will say that the old workload is gone where it was when we came to end it.
-    let is_ended = match fate {
-        Fate::Switching {
+    let is_ended = match action {
+        WorkloadAction::Switch {
             delete: Some(ChildKind::CronJob),
             ..
         } => observed.cron_job.is_none(),
-        Fate::Switching {
+        WorkloadAction::Switch {
             delete: Some(_), ..
         } => observed.deployment.is_none(),
         _ => false,

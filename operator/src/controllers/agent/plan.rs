@@ -1,4 +1,5 @@
-//! The decision on an agent's code: the table of [`langop_desired::agent::decide`], within what this process knows of its calls.
+//! The decision on an agent's code: the table of [`langop_desired::agent::decide`], within what
+//! this process knows of its calls.
 
 use std::sync::Arc;
 
@@ -33,12 +34,12 @@ pub(super) struct Plan {
 pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -> Plan {
     let uid = &agent.owner.uid;
     let info = recorded.info.clone();
-    let codes = &recorded.observed.codes;
+    let revisions = &recorded.observed.revisions;
     let reconnected = ctx.synthesis.reconnected_since(uid);
     let decision = decide::decide(
         agent,
         &info,
-        codes,
+        revisions,
         recorded.in_flight.as_ref(),
         reconnected,
         &ctx.synthesis_backoff(),
@@ -52,8 +53,8 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
     };
     if let Decision::Activate { code } = &decision {
         let mut info = info;
-        let next = code::next_revision(codes, &info);
-        known::record(&mut info, codes, code, next);
+        let next = code::next_revision(revisions, &info);
+        known::record(&mut info, revisions, code, next);
         return as_is(decision, info);
     }
     let Decision::Synthesize {
@@ -87,7 +88,8 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
     }
 }
 
-/// The operator itself has no synthesizer. Said once; only a restart with another setting changes it.
+/// The operator itself has no synthesizer. Said once; only a restart with another setting changes
+/// it.
 fn disabled(
     ctx: &Context,
     agent: &ValidatedAgent,

@@ -1,4 +1,5 @@
-//! Takes in the answer of a call that has ended: the code is stored, or why there is none is recorded.
+//! Takes in the answer of a call that has ended: the code is stored, or why there is none is
+//! recorded.
 
 use langop_api::{LanguageAgent, agent::SynthesisInfo, condition::Reason, names::annotations};
 use langop_desired::{
@@ -10,7 +11,7 @@ use langop_desired::{
         known,
         validate::ValidatedAgent,
     },
-    conditions::Standing,
+    conditions::Summary,
     observed::ChildKind,
 };
 
@@ -33,8 +34,9 @@ pub(super) struct Recorded {
     pub(super) observed: ObservedAgent,
     pub(super) in_flight: Option<InFlight>,
     pub(super) event: Option<SynthesisEvent>,
-    /// The code is there and cannot be stored: how the agent stands by that. The answer is kept, and what runs goes on.
-    pub(super) refused: Option<Standing>,
+    /// The code is there and cannot be stored: how the agent stands by that. The answer is kept,
+    /// and what runs goes on.
+    pub(super) refused: Option<Summary>,
 }
 
 impl Recorded {
@@ -63,7 +65,7 @@ struct Taken {
     info: SynthesisInfo,
     in_flight: Option<InFlight>,
     event: Option<SynthesisEvent>,
-    refused: Option<Standing>,
+    refused: Option<Summary>,
 }
 
 impl Taken {
@@ -91,9 +93,9 @@ impl Taken {
     }
 }
 
-/// Stores the code of an answer that is still wanted, or records why there is none. The answer itself is kept until that is in the
-/// status: a reconcile that is interrupted is repeated with it. The one look at the calls in a reconcile: an answer that comes during it
-/// waits for the next.
+/// Stores the code of an answer that is still wanted, or records why there is none. The answer
+/// itself is kept until that is in the status: a reconcile that is interrupted is repeated with it.
+/// The one look at the calls in a reconcile: an answer that comes during it waits for the next.
 pub(super) async fn record_answer(
     ctx: &Context,
     object: &LanguageAgent,
@@ -111,7 +113,8 @@ pub(super) async fn record_answer(
     })
 }
 
-/// The stored code that the record knows. Where it knows of code that the index does not have, the API server is asked.
+/// The stored code that the record knows. Where it knows of code that the index does not have, the
+/// API server is asked.
 async fn known_code(
     ctx: &Context,
     object: &LanguageAgent,
@@ -119,7 +122,7 @@ async fn known_code(
 ) -> Result<(SynthesisInfo, ObservedAgent), ReconcileError> {
     let recorded = previous(object).synthesis_info.unwrap_or_default();
     let (info, observed) = recognised(ctx, object, recorded);
-    if !code::is_lost(&observed.codes, &info) {
+    if !code::is_lost(&observed.revisions, &info) {
         return Ok((info, observed));
     }
     ctx.writer.list_revisions(agent).await?;
@@ -160,14 +163,14 @@ async fn take_answer(
     match store(ctx, agent, new, &info, observed).await {
         Ok((content, revision)) => {
             let mut info = attempt::succeeded(&info, &new.code_hash, duration, tokens);
-            known::record_content(&mut info, &observed.codes, &content, revision);
+            known::record_content(&mut info, &observed.revisions, &content, revision);
             let model = new.model.clone();
             let stored = SynthesisEvent::Stored { revision, model };
             Ok(Taken::with(info, stored))
         }
         // It is paid for: as if the call went on, until there is room for what it gave.
-        Err(StoreError::Refused(standing)) => Ok(Taken {
-            refused: Some(standing),
+        Err(StoreError::Refused(summary)) => Ok(Taken {
+            refused: Some(summary),
             ..Taken::waiting(info, about)
         }),
         // There never will be.
@@ -183,7 +186,8 @@ fn failure(info: &SynthesisInfo, failed: Failed) -> Taken {
     Taken::with(info, SynthesisEvent::Failed(failed))
 }
 
-/// Stores new code as the next revision. Code that is stored already is made the newest. Gives the hash of its content, and its number.
+/// Stores new code as the next revision. Code that is stored already is made the newest. Gives the
+/// hash of its content, and its number.
 async fn store(
     ctx: &Context,
     agent: &ValidatedAgent,
@@ -191,7 +195,7 @@ async fn store(
     info: &SynthesisInfo,
     observed: &ObservedAgent,
 ) -> Result<(String, i64), StoreError> {
-    let next = code::next_revision(&observed.codes, info);
+    let next = code::next_revision(&observed.revisions, info);
     let mut config_map = code::build_code_config_map(agent, new, next);
     let content = code::content_of(&config_map);
     let attestation = (
@@ -205,7 +209,7 @@ async fn store(
         .extend([attestation.clone()]);
     let name = config_map.metadata.name.clone().unwrap_or_default();
     let known = observed
-        .codes
+        .revisions
         .iter()
         .find(|stored| stored.name == name)
         .cloned();
@@ -220,7 +224,7 @@ async fn store(
     let Some(stored) = stored.or(known) else {
         return Ok((content, next));
     };
-    let revision = code::revision_of_new(&stored, &observed.codes, info, agent.pinned);
+    let revision = code::revision_of_new(&stored, &observed.revisions, info, agent.pinned);
     // Of the same content as before it may still be offered more or less.
     let mut wanted = code::all_annotations(agent, new, revision);
     wanted.extend([attestation]);

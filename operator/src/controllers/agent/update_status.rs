@@ -7,7 +7,7 @@ use langop_desired::{
         status::{StatusInput, status},
         validate::ValidatedAgent,
     },
-    conditions::Standing,
+    conditions::Summary,
 };
 
 use super::{
@@ -24,12 +24,13 @@ use crate::{
 
 /// What the status now says.
 pub(super) struct Told {
-    pub(super) standing: Standing,
+    pub(super) summary: Summary,
     /// The live children that it says it of.
     pub(super) observed: ObservedAgent,
 }
 
-/// Writes the status if it changed. An answer that is told in it is acknowledged, and never taken again.
+/// Writes the status if it changed. An answer that is told in it is acknowledged, and never taken
+/// again.
 pub(super) async fn update_status(
     ctx: &Context,
     object: &LanguageAgent,
@@ -40,7 +41,7 @@ pub(super) async fn update_status(
     effects: &mut Effects,
 ) -> Result<Told, ReconcileError> {
     let (info, observed) = recognised(ctx, object, plan.info.clone());
-    let (next, standing) = status(&StatusInput {
+    let (next, summary) = status(&StatusInput {
         previous: &previous(object),
         agent,
         decision: &plan.decision,
@@ -55,5 +56,5 @@ pub(super) async fn update_status(
     if recorded.event.is_some() {
         ctx.synthesis.agents.acknowledge(&agent.owner.uid);
     }
-    Ok(Told { standing, observed })
+    Ok(Told { summary, observed })
 }

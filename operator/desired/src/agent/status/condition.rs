@@ -8,7 +8,7 @@ use langop_api::{
 use super::input::StatusInput;
 use crate::{
     agent::{
-        build::Fate,
+        build::WorkloadAction,
         code::{self, ActiveCode},
         decide::{Cause, Decision},
         stale,
@@ -44,17 +44,17 @@ pub(super) fn references(conditions: &mut Conditions, agent: &ValidatedAgent) {
         types::REFERENCES_RESOLVED,
         status,
         reason,
-        message + &lent_egress(agent),
+        message + &sidecar_egress(agent),
     );
 }
 
 /// A sidecar shares the agent's network: what it may reach, the agent may reach.
-fn lent_egress(agent: &ValidatedAgent) -> String {
-    if agent.lent_egress.is_empty() {
+fn sidecar_egress(agent: &ValidatedAgent) -> String {
+    if agent.sidecar_egress.is_empty() {
         return String::new();
     }
     let names: Vec<String> = agent
-        .lent_egress
+        .sidecar_egress
         .iter()
         .map(|name| format!("'{name}'"))
         .collect();
@@ -85,7 +85,7 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
             (Status::False, reason, message)
         }
         Decision::NoCode | Decision::NothingToRun => {
-            let message = "there are no instructions to make code from".to_owned();
+            let message = "there are no instructions to synthesize code from".to_owned();
             (Status::False, Reason::NoInstructions, message)
         }
     };
@@ -109,7 +109,7 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
             )
         } else {
             let message = format!(
-                "revision {revision} runs, as spec.synthesis.revision says; it was made from other instructions"
+                "revision {revision} is active, pinned by spec.synthesis.revision; it was synthesized from other instructions"
             );
             (Status::False, Reason::RevisionActivated, message)
         };
@@ -131,12 +131,13 @@ fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, Str
         (
             Status::True,
             Reason::SynthesisSucceeded,
-            format!("revision {revision} runs, made from these instructions"),
+            format!("revision {revision} is active, synthesized from these instructions"),
         )
     }
 }
 
-/// Of an attempt that is under way, failed or due. What went wrong last stays told while it is tried again.
+/// Of an attempt that is under way, failed or due. What went wrong last stays told while it is
+/// tried again.
 pub(super) fn of_attempt(input: &StatusInput<'_>) -> (Reason, String) {
     let last = input.info.last_failure_reason.as_deref();
     let Some(reason) = Reason::ALL
@@ -150,7 +151,7 @@ pub(super) fn of_attempt(input: &StatusInput<'_>) -> (Reason, String) {
         };
         return (
             Reason::SynthesisStarted,
-            format!("code is being made: {}", cause.as_str()),
+            format!("synthesizing: {}", cause.as_str()),
         );
     };
     let before = conditions::find(&input.previous.conditions, types::SYNTHESIZED)
@@ -181,7 +182,7 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
         );
         return (Reason::RevisionUnknown, message);
     }
-    let mut stored: Vec<i64> = code::usable(&input.observed.codes)
+    let mut stored: Vec<i64> = code::usable(&input.observed.revisions)
         .map(|(_, facts)| facts.revision)
         .collect();
     stored.sort_unstable();
@@ -202,15 +203,16 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
     (Reason::RevisionNotFound, message)
 }
 
-/// Present exactly when there is code that could be stale. Of a workload that stays as it is, nothing new is known.
+/// Present exactly when there is code that could be stale. Of a workload that stays as it is,
+/// nothing new is known.
 pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
     let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
-        if input.report.fate == Fate::Kept {
+        if input.report.action == WorkloadAction::Keep {
             conditions.keep(types::CODE_STALE);
         }
         return;
     };
-    let unchanged = "the code was made with these references";
+    let unchanged = "the code was synthesized with these references";
     let (status, reason, message) = stale::message(&code, &input.agent.references).map_or_else(
         || {
             (

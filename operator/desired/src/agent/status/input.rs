@@ -33,11 +33,12 @@ pub struct StatusInput<'a> {
 }
 
 impl StatusInput<'_> {
-    /// The number of the active code, by the same ConfigMap as it is observed after the apply: code that was activated in this reconcile has its new number there.
+    /// The number of the active code, by the same ConfigMap as it is observed after the apply: code
+    /// that was activated in this reconcile has its new number there.
     pub(super) fn revision_of(&self, active: &Observed) -> i64 {
         let now = self
             .observed
-            .codes
+            .revisions
             .iter()
             .find(|code| code.uid == active.uid);
         code::revision(now.map_or(active, |code| &**code))

@@ -1,8 +1,9 @@
-//! How a run that is under way gets on: a Job whose pod cannot start is told as a Deployment's would be, and one that takes so long that
-//! others are skipped is told as that. How runs ended is counted elsewhere (see [`crate::agent::executions`]).
+//! Progress of a running Job: a pod that cannot start is reported exactly like one of a Deployment,
+//! and a run that takes so long that others are skipped is reported as that. How runs ended is
+//! counted elsewhere (see [`crate::agent::executions`]).
 //!
-//! What is told of a run stays told until the run gets on, so that a container that crashes and starts in turns does not turn the
-//! conditions with it.
+//! A reported problem stays reported until the run makes progress, so that a crash loop does not
+//! flap the conditions.
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::condition::{Reason, types};
@@ -13,13 +14,13 @@ use crate::{
         ObservedAgent,
         run::{holds_back_from, pod_is_due, pods_of, start_is_due, under_way},
     },
-    conditions::{self, Standing},
+    conditions::{self, Summary},
     observed::Observed,
 };
 
-/// What keeps a run that is under way from getting on, if anything, else that it keeps others from being made; of several, the first by
-/// name.
-pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
+/// What keeps a running Job from making progress, if anything, else that it keeps others from being
+/// created; of several, the first by name.
+pub(super) fn problem(input: &StatusInput<'_>) -> Option<Summary> {
     let observed = input.observed;
     under_way(observed)
         .find_map(|job| match pod_is_due(job, observed) {
@@ -29,7 +30,7 @@ pub(super) fn problem(input: &StatusInput<'_>) -> Option<Standing> {
         .or_else(|| under_way(observed).find_map(|job| holding_back(input, job)))
 }
 
-/// When a run that is under way is to be looked at again although nothing is heard of it, if there is one.
+/// When to look at a running Job again even if no event arrives, if there is one.
 pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
     let due = under_way(observed).flat_map(|job| {
         [
@@ -41,8 +42,8 @@ pub(super) fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp>
     due.flatten().filter(|due| *due > now).min()
 }
 
-fn without_pod(job: &Observed) -> Standing {
-    Standing::Stalled(
+fn without_pod(job: &Observed) -> Summary {
+    Summary::Stalled(
         Reason::PodsRefused,
         format!(
             "{}it has no pod, which a quota or a policy may refuse: see its events, by `kubectl describe job {}`",
@@ -52,15 +53,15 @@ fn without_pod(job: &Observed) -> Standing {
     )
 }
 
-fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
+fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Summary> {
     let mut starting = pods_of(job, input.observed)
-        .filter(|pod| !pod.has_ended() && (!pod.ready || pod.trouble_at(input.now).is_some()))
+        .filter(|pod| !pod.has_ended() && (!pod.ready || pod.problem_at(input.now).is_some()))
         .peekable();
     starting.peek()?;
     let prefix = about(job);
     let late = start_is_due(job, input.observed).filter(|due| *due <= input.now);
-    let message = match starting.find_map(|pod| pod.trouble_at(input.now)) {
-        Some(trouble) => format!("{prefix}{trouble}"),
+    let message = match starting.find_map(|pod| pod.problem_at(input.now)) {
+        Some(problem) => format!("{prefix}{problem}"),
         None => {
             if let Some(told) = told_before(input, &prefix) {
                 told
@@ -73,7 +74,7 @@ fn in_trouble(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
             }
         }
     };
-    Some(Standing::Progressing(Reason::RolloutInProgress, message))
+    Some(Summary::Progressing(Reason::RolloutInProgress, message))
 }
 
 fn told_before(input: &StatusInput<'_>, prefix: &str) -> Option<String> {
@@ -83,9 +84,9 @@ fn told_before(input: &StatusInput<'_>, prefix: &str) -> Option<String> {
         .map(|ready| ready.message.clone())
 }
 
-fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
+fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Summary> {
     holds_back_from(job, input.observed).filter(|from| *from <= input.now)?;
-    Some(Standing::Progressing(
+    Some(Summary::Progressing(
         Reason::RunsSkipped,
         format!(
             "no run since {}: the run of Job '{}' still goes, and the next ones wait for its end; spec.limits.timeout ends a run that takes too long",
@@ -95,5 +96,5 @@ fn holding_back(input: &StatusInput<'_>, job: &Observed) -> Option<Standing> {
 }
 
 fn about(job: &Observed) -> String {
-    format!("the run of Job '{}' does not get on: ", job.name)
+    format!("Job '{}' is not making progress: ", job.name)
 }

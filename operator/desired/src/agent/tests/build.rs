@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    agent::build::Fate,
+    agent::build::WorkloadAction,
     children::{Children, Prepared},
     policy::evaluate::{Party, address, allows, neighbour, stranger},
     settings::Telemetry,
@@ -52,7 +52,7 @@ fn a_service_tool_agent_is_exactly_this() {
     );
     world.store(&json!({"constraints": {"maxIterations": 9, "timeoutSeconds": 600}}));
     let built = world.build();
-    assert_eq!((built.report.fault, built.report.remarks), (None, vec![]));
+    assert_eq!((built.report.fault, built.report.warnings), (None, vec![]));
     let children = built.children;
     insta::assert_yaml_snapshot!("service_tool_network_policy", children.network_policies);
     insta::assert_yaml_snapshot!("service_tool_deployment", children.deployments);
@@ -162,7 +162,7 @@ fn a_sidecars_egress_is_the_agents_and_a_reference_that_is_gone_closes_its_rule(
         )
     };
     assert!(open(&world, "192.0.2.10", 2049) && !open(&world, "192.0.2.11", 2049));
-    assert_eq!(world.validated().lent_egress, ["shelf"]);
+    assert_eq!(world.validated().sidecar_egress, ["shelf"]);
 
     let mut world = World::of(SERVICE_TOOL);
     let reach = |world: &World, label, name, port| {
@@ -246,7 +246,7 @@ fn the_policy_follows_the_references_even_where_the_workload_is_kept() {
     world.patch(&json!({"synthesis": {"revision": 7}}));
     let reach = |world: &World| {
         let built = world.build();
-        assert_eq!(built.report.fate, Fate::Kept);
+        assert_eq!(built.report.action, WorkloadAction::Keep);
         assert!(
             built.children.deployments.is_empty()
                 && built.children.cron_jobs.is_empty()
@@ -462,7 +462,7 @@ fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
             None,
         ),
     ];
-    for (spec, there, fate) in rows {
+    for (spec, there, action) in rows {
         let mut world = World::of_spec(spec);
         for object in there {
             match object.kind {
@@ -473,9 +473,9 @@ fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
         }
         let built = world.build();
         let written = built.children.deployments.len() + built.children.cron_jobs.len();
-        match (built.report.fate, fate) {
-            (Fate::Written(_), None) => assert_eq!(written, 1),
-            (Fate::Switching { delete, .. }, Some(expected)) => {
+        match (built.report.action, action) {
+            (WorkloadAction::Apply(_), None) => assert_eq!(written, 1),
+            (WorkloadAction::Switch { delete, .. }, Some(expected)) => {
                 assert_eq!((delete, written), (expected, 0));
             }
             (got, expected) => panic!("{spec}: {got:?}, not {expected:?}"),

@@ -53,9 +53,9 @@ fn a_claim_grows_when_bound_and_never_shrinks() {
         assert_eq!(
             built
                 .report
-                .remarks
+                .warnings
                 .iter()
-                .any(|remark| remark.message.contains(has) && remark.message.contains(wanted)),
+                .any(|warning| warning.message.contains(has) && warning.message.contains(wanted)),
             refused
         );
         assert_eq!(
@@ -133,7 +133,7 @@ fn what_a_former_agent_kept_is_used_and_never_owned() {
         );
         let told: Vec<_> = built
             .report
-            .remarks
+            .warnings
             .iter()
             .map(|told| told.reason)
             .collect();

@@ -1,4 +1,5 @@
-//! What is said of an agent whose container crashes and is started again, over and over: the same, and not once for each turn.
+//! What is said of an agent whose container crashes and is started again, over and over: the same,
+//! and not once for each turn.
 
 use k8s_openapi::jiff::SignedDuration;
 use langop_api::{LanguageAgentStatus, condition::types};

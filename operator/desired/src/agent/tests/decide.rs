@@ -4,7 +4,7 @@ use langop_api::names::annotations::RESYNTHESIZE;
 use serde_json::json;
 
 use super::*;
-use crate::agent::{attempt, attempt::Failed, build::Fate, decide::Cause};
+use crate::agent::{attempt, attempt::Failed, build::WorkloadAction, decide::Cause};
 use langop_api::{agent::Tokens, condition::Reason};
 
 /// An agent with instructions and nothing else.
@@ -368,18 +368,18 @@ fn no_code_is_made_and_lost_code_is_made_again() {
     let Facts::Code(mut facts) = stored.facts.clone() else {
         panic!("not code")
     };
-    facts.demands = None;
-    world.observed.codes = vec![Arc::new(Observed {
+    facts.requirements = None;
+    world.observed.revisions = vec![Arc::new(Observed {
         facts: Facts::Code(facts),
         ..(*stored).clone()
     })];
     assert_eq!(world.decide(), expected);
-    world.observed.codes = vec![Arc::new(Observed {
+    world.observed.revisions = vec![Arc::new(Observed {
         deleting: true,
         ..(*stored).clone()
     })];
     assert_eq!(world.decide(), expected);
-    world.observed.codes.clear();
+    world.observed.revisions.clear();
     assert_eq!(world.decide(), expected);
 }
 
@@ -399,7 +399,7 @@ fn lost_code_is_made_again_and_older_code_does_not_take_its_place() {
     for first in ["zero", "one"] {
         let (mut world, [older, lost]) = with_two(first, "one");
         assert_eq!(world.decide(), Decision::Run { code: lost });
-        world.observed.codes = vec![older.clone()];
+        world.observed.revisions = vec![older.clone()];
         let expected = Decision::Synthesize {
             cause: Cause::CodeLost,
             variant: None,
@@ -439,12 +439,12 @@ fn lost_code_is_made_again_and_older_code_does_not_take_its_place() {
 #[test]
 fn lost_code_that_is_made_with_the_content_of_older_code_is_new_code() {
     let (mut world, [older, _]) = with_two("one", "one");
-    world.observed.codes = vec![older.clone()];
-    let revision = code::revision_of_new(&older, &world.observed.codes, &world.info, None);
+    world.observed.revisions = vec![older.clone()];
+    let revision = code::revision_of_new(&older, &world.observed.revisions, &world.info, None);
     assert_eq!(revision, 3, "else it would count as lost for ever");
     let (world, [older, active]) = with_two("one", "one");
     let revision_of = |code: &Observed, pinned| {
-        code::revision_of_new(code, &world.observed.codes, &world.info, pinned)
+        code::revision_of_new(code, &world.observed.revisions, &world.info, pinned)
     };
     assert_eq!(
         (revision_of(&older, None), revision_of(&active, None)),
@@ -461,7 +461,7 @@ fn lost_code_that_is_made_with_the_content_of_older_code_is_new_code() {
 #[test]
 fn when_code_is_lost_a_return_to_stored_instructions_and_a_pin_make_no_call() {
     let (mut world, [older, _]) = with_two("zero", "one");
-    world.observed.codes = vec![older.clone()];
+    world.observed.revisions = vec![older.clone()];
     world.patch(&json!({"instructions": "zero"}));
     assert_eq!(
         world.decide(),
@@ -498,7 +498,7 @@ fn code_that_the_status_does_not_know_yet_is_not_lost() {
     );
     // Nor does a pruned history matter.
     world.info.revision = Some(2);
-    world.observed.codes = vec![newer.clone()];
+    world.observed.revisions = vec![newer.clone()];
     assert_eq!(world.decide(), Decision::Run { code: newer });
     // Activated code counts as what it was made from.
     let (mut world, [first, _]) = with_two("zero", "one");
@@ -528,7 +528,7 @@ fn what_cannot_be_read_changes_nothing_and_what_is_gone_does() {
         world.annotate(RESYNTHESIZE, "1");
         let built = world.build();
         assert_eq!(world.decide(), Decision::ReferencesUnreadable, "{name}");
-        assert_eq!(built.report.fate, Fate::Kept);
+        assert_eq!(built.report.action, WorkloadAction::Keep);
         assert_eq!(
             built.children,
             crate::children::Children::default(),
@@ -580,9 +580,9 @@ fn changed_instructions_activate_stored_code_or_make_new() {
     let Facts::Code(mut facts) = first.facts.clone() else {
         panic!("not code")
     };
-    facts.revision = code::next_revision(&world.observed.codes, &world.info);
+    facts.revision = code::next_revision(&world.observed.revisions, &world.info);
     assert_eq!(facts.revision, 3);
-    world.observed.codes[0] = Arc::new(Observed {
+    world.observed.revisions[0] = Arc::new(Observed {
         facts: Facts::Code(facts),
         ..(*first).clone()
     });
@@ -658,7 +658,8 @@ fn where_two_checks_answer_the_earlier_wins() {
     world.patch(&json!({"instructions": null}));
     assert_eq!(world.decide(), Decision::NothingToRun);
 
-    // A call in flight, before a pause; a pause, before missing references; those, before the annotation.
+    // A call in flight, before a pause; a pause, before missing references; those, before the
+    // annotation.
     let mut world = World::of(SERVICE_TOOL);
     fail(&mut world, Reason::SynthesisFailed, 1);
     world.in_flight = Some(InFlight::of(&world.validated()));

@@ -1,4 +1,5 @@
-//! Which stored code counts: what the operator recorded, what its open attempt stored, and once what was there before there was a record.
+//! Which stored code counts: what the operator recorded, what its open attempt stored, and once
+//! what was there before there was a record.
 
 use langop_api::{agent::StoredRevision, names::annotations};
 use serde_json::json;
@@ -36,10 +37,10 @@ fn open(revisions: &[(i64, &str)]) -> SynthesisInfo {
 /// The numbers of the code that counts, and of that which does not.
 fn seen(world: &World, map: &ConfigMap, info: &mut SynthesisInfo, attested: bool) -> [Vec<i64>; 2] {
     let mut observed = world.observed.clone();
-    observed.codes = vec![observe_code(map, 7)];
+    observed.revisions = vec![observe_code(map, 7)];
     recognise(&mut observed, info, |_, _| attested);
-    let codes = observed.codes.iter().map(|code| revision(code));
-    [codes.collect(), observed.unknown_revisions]
+    let revisions = observed.revisions.iter().map(|code| revision(code));
+    [revisions.collect(), observed.unknown_revisions]
 }
 
 #[test]

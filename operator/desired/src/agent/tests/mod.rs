@@ -1,4 +1,5 @@
-//! Agents from YAML through the real validate → decide → build → status, and the code that they run through the real store format.
+//! Agents from YAML through the real validate → decide → build → status, and the code that they run
+//! through the real store format.
 
 mod build;
 mod claim;
@@ -31,10 +32,10 @@ use crate::{
     backoff::Backoff,
     conditions::Invalid,
     digest,
-    namesake::Namesake,
+    name_conflict::NameCollision,
     observed::{
-        ChildKind, Controller, CronJobFacts, DeploymentFacts, Facts, JobFacts, Kept, Observed,
-        PodFacts,
+        ChildKind, CompactMap, Controller, CronJobFacts, DeploymentFacts, Facts, JobFacts,
+        Observed, PodFacts,
     },
     references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
     settings::Settings,
@@ -61,7 +62,7 @@ pub(super) struct World {
     /// Names of what cannot be read, whatever its kind.
     pub(super) unreadable: Vec<&'static str>,
     pub(super) cluster: Option<ClusterView>,
-    pub(super) namesakes: Vec<Namesake>,
+    pub(super) same_name: Vec<NameCollision>,
     pub(super) observed: ObservedAgent,
     pub(super) info: SynthesisInfo,
     pub(super) in_flight: Option<InFlight>,
@@ -95,7 +96,7 @@ impl World {
                 .collect(),
             unreadable: vec![],
             cluster: None,
-            namesakes: vec![],
+            same_name: vec![],
             observed: ObservedAgent::default(),
             info: SynthesisInfo::default(),
             in_flight: None,
@@ -144,7 +145,7 @@ impl World {
                 self,
             ),
             cluster: self.cluster.clone(),
-            namesakes: self.namesakes.clone(),
+            same_name: self.same_name.clone(),
             observed: self.observed.clone(),
         }
     }
@@ -162,7 +163,7 @@ impl World {
         decide(
             &self.validated(),
             &self.info,
-            &self.observed.codes,
+            &self.observed.revisions,
             in_flight,
             self.synthesizer_changed,
             &BACKOFF,
@@ -203,10 +204,10 @@ impl World {
 
     /// Stores code as the next revision.
     pub(super) fn store(&mut self, definition: &Value) -> Arc<Observed> {
-        let revision = code::next_revision(&self.observed.codes, &self.info);
+        let revision = code::next_revision(&self.observed.revisions, &self.info);
         let map = build_code_config_map(&self.validated(), &self.new_code(definition), revision);
         let stored = observe_code(&map, revision);
-        self.observed.codes.push(stored.clone());
+        self.observed.revisions.push(stored.clone());
         stored
     }
 }
@@ -249,7 +250,7 @@ pub(super) fn child(kind: ChildKind, name: &str, facts: Facts) -> Observed {
             uid: "uid-scout".into(),
         }),
         labels: [("langop.io/agent", "scout")].into_iter().collect(),
-        annotations: Kept::default(),
+        annotations: CompactMap::default(),
         created: "2026-02-01T00:00:00Z".into(),
         deleting: false,
         owned_digest: String::new(),

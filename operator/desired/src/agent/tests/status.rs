@@ -11,12 +11,12 @@ use super::*;
 use crate::{
     agent::{
         attempt::{self, Failed},
-        build::Fate,
+        build::WorkloadAction,
         run,
         status::{StatusInput, due, interrupted, status},
     },
-    conditions::{self, Standing},
-    observed::Trouble,
+    conditions::{self, Summary},
+    observed::PodProblem,
 };
 
 impl World {
@@ -218,7 +218,7 @@ fn each_situation_of_the_code_has_its_conditions_and_phase() {
         ),
         (
             "first synthesis",
-            |w| w.observed.codes.clear(),
+            |w| w.observed.revisions.clear(),
             &[
                 "Ready=False/SynthesisStarted",
                 "Reconciling=True/SynthesisStarted",
@@ -250,15 +250,15 @@ fn each_failure_of_a_synthesis_has_its_conditions_and_phase() {
         fail(w, Reason::ValidationFailed);
     };
     let unreachable: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         fail(w, Reason::SynthesisFailed);
     };
     let disabled: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         fail(w, Reason::SynthesisDisabled);
     };
     let disabled_own_image: Change = |w| {
-        w.observed.codes.clear();
+        w.observed.revisions.clear();
         w.patch(&json!({"image": "own"}));
         fail(w, Reason::SynthesisDisabled);
     };
@@ -455,13 +455,13 @@ fn activated_code_is_told_as_such_until_new_code_is_made() {
     world.patch(&json!({"instructions": "one"}));
     let activating = world.status_after(&second, None);
     assert!(all(&activating).contains(&"Synthesized=True/RevisionActivated".to_owned()));
-    let Facts::Code(mut facts) = world.observed.codes[0].facts.clone() else {
+    let Facts::Code(mut facts) = world.observed.revisions[0].facts.clone() else {
         panic!("not code")
     };
     facts.revision = 3;
-    world.observed.codes[0] = Arc::new(Observed {
+    world.observed.revisions[0] = Arc::new(Observed {
         facts: Facts::Code(facts),
-        ..(*world.observed.codes[0]).clone()
+        ..(*world.observed.revisions[0]).clone()
     });
     world.patch(&json!({"instructions": "one"}));
     let mut active = activating.clone();
@@ -515,8 +515,8 @@ fn remarks_stall_but_stop_nothing() {
 fn an_interruption_changes_only_the_summary() {
     let before = running().status();
     let world = running();
-    let standing = Standing::Stalled(Reason::NameConflict, "taken".into());
-    let status = interrupted(&before, 2, standing, &world.observed, now());
+    let summary = Summary::Stalled(Reason::NameConflict, "taken".into());
+    let status = interrupted(&before, 2, summary, &world.observed, now());
     assert_eq!(status.observed_generation, Some(2));
     assert_eq!(
         (status.phase, &status.synthesis_info),
@@ -540,7 +540,7 @@ fn mode_and_schedule_are_told_and_stay_where_the_workload_is_kept() {
         (Some(ExecutionMode::Scheduled), Some("every 90m"))
     );
     world.patch(&json!({"synthesis": {"revision": 5}}));
-    assert_eq!(world.build().report.fate, Fate::Kept);
+    assert_eq!(world.build().report.action, WorkloadAction::Keep);
     let after = world.status_after(&before, None);
     assert_eq!((after.mode, after.schedule), (before.mode, before.schedule));
 }
@@ -556,7 +556,7 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
     world.observed.pods = vec![pod(
         "ReplicaSet",
         PodFacts {
-            trouble: Some(trouble("container 'agent': the image 'x' cannot be pulled")),
+            problem: Some(problem("container 'agent': the image 'x' cannot be pulled")),
             ..PodFacts::default()
         },
     )];
@@ -582,13 +582,13 @@ fn a_young_pods_trouble_is_told_when_it_lasts() {
     world.observed.deployment = Some(deployment(0));
     let in_seconds = |seconds| Timestamp::from_second(now().as_second() + seconds).unwrap();
     for (seconds, is_told) in [(5, false), (1, false), (0, true)] {
-        let trouble = Trouble {
+        let problem = PodProblem {
             cause: "the pod cannot be scheduled: unbound claims".into(),
             from: Some(in_seconds(seconds)),
             until: None,
         };
         let facts = PodFacts {
-            trouble: Some(trouble),
+            problem: Some(problem),
             ..PodFacts::default()
         };
         world.observed.pods = vec![pod("ReplicaSet", facts)];
@@ -608,7 +608,7 @@ fn a_running_agent_whose_code_is_lost_is_told_as_running() {
     let mut world = running();
     let before = world.status();
     world.info = before.synthesis_info.clone().unwrap();
-    world.observed.codes.clear();
+    world.observed.revisions.clear();
     let status = world.status_after(&before, None);
     assert!(
         message(&status, types::SYNTHESIZED).contains("is gone"),
@@ -684,17 +684,17 @@ fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     world
 }
 
-fn trouble(cause: &str) -> Trouble {
-    Trouble {
+fn problem(cause: &str) -> PodProblem {
+    PodProblem {
         cause: cause.to_owned(),
-        ..Trouble::default()
+        ..PodProblem::default()
     }
 }
 
 fn waiting_pod(cause: Option<&str>) -> Arc<Observed> {
     let facts = PodFacts {
         phase: "Pending".into(),
-        trouble: cause.map(trouble),
+        problem: cause.map(problem),
         ..PodFacts::default()
     };
     pod("Job", facts)
@@ -774,7 +774,7 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
     };
     let ended = PodFacts {
         phase: "Failed".into(),
-        trouble: Some(trouble("ended")),
+        problem: Some(problem("ended")),
         ..PodFacts::default()
     };
     for facts in [ready, ended] {
@@ -898,7 +898,7 @@ fn a_run_that_never_started_ends_when_the_pods_that_are_wanted_change() {
     let cause = "container 'agent': the image 'x' cannot be pulled";
     let started = PodFacts {
         phase: "Running".into(),
-        trouble: Some(trouble("crashes")),
+        problem: Some(problem("crashes")),
         ..PodFacts::default()
     };
     let superseded = |world: &World| {

@@ -92,13 +92,13 @@ fn annotations_follow_the_inputs_and_the_code_does_not() {
 #[test]
 fn revisions_count_up_and_history_is_pruned_from_the_oldest_but_never_the_active() {
     let mut world = World::of_spec(&json!({"instructions": "x"}));
-    assert_eq!(next_revision(&world.observed.codes, &world.info), 1);
+    assert_eq!(next_revision(&world.observed.revisions, &world.info), 1);
     let stored: Vec<_> = (1..=5)
         .map(|n| world.store(&json!({"description": n.to_string()})))
         .collect();
-    assert_eq!(next_revision(&world.observed.codes, &world.info), 6);
+    assert_eq!(next_revision(&world.observed.revisions, &world.info), 6);
     let pruned = |limit, active: &Arc<Observed>| -> Vec<i64> {
-        prune(&world.observed.codes, limit, &active.name)
+        prune(&world.observed.revisions, limit, &active.name)
             .iter()
             .map(|code| revision(code))
             .collect()
@@ -187,7 +187,7 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
         let gone = outdated(
             &world.validated(),
             &world.decide(),
-            &world.build().report.fate,
+            &world.build().report.action,
             &world.observed,
         );
         let expected: &[i64] = if goes { &[1] } else { &[] };

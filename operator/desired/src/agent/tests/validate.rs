@@ -4,7 +4,7 @@ use langop_api::{cluster::AgentEgress, condition::Reason};
 use serde_json::json;
 
 use super::*;
-use crate::{agent::build::Fate, namesake::NamedKind};
+use crate::{agent::build::WorkloadAction, name_conflict::NamedKind};
 
 #[test]
 fn faults_of_the_spec_say_what_to_write_instead() {
@@ -109,7 +109,7 @@ fn scheduled_without_a_schedule_anywhere_is_invalid_once_the_code_is_known() {
     world.store(&json!({}));
     let report = world.build().report;
     assert!(report.fault.unwrap().message.contains("set spec.schedule"));
-    assert_eq!(report.fate, Fate::Kept);
+    assert_eq!(report.action, WorkloadAction::Keep);
 }
 
 #[test]
@@ -210,20 +210,21 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
         assert_eq!(
             built
                 .report
-                .remarks
+                .warnings
                 .iter()
-                .any(|remark| remark.reason == Reason::EgressDenied
-                    && remark.message.contains("'parish'")),
+                .any(|warning| warning.reason == Reason::EgressDenied
+                    && warning.message.contains("'parish'")),
             denied
         );
         assert_eq!(open - rules(&world), if denied { 2 } else { 0 });
-        // Of a cluster that cannot be read nobody knows what pods may ask for: what runs goes on, and nothing new is written.
+        // Of a cluster that cannot be read nobody knows what pods may ask for: what runs goes on,
+        // and nothing new is written.
         let written = usize::from(agent_egress.is_some());
         assert_eq!(built.children.deployments.len(), written);
         assert_eq!(built.report.fault.is_none(), agent_egress.is_some());
     }
     world.patch(&json!({"egress": null}));
-    assert_eq!(world.validated().remarks, []);
+    assert_eq!(world.validated().warnings, []);
 }
 
 #[test]
@@ -242,8 +243,8 @@ fn a_pod_label_that_no_administrator_knows_stops_the_change_and_nothing_that_run
     }
     let built = world.build();
     assert_eq!(
-        (built.report.fate, built.children.deployments.len()),
-        (Fate::Kept, 0)
+        (built.report.action, built.children.deployments.len()),
+        (WorkloadAction::Keep, 0)
     );
     assert_eq!(
         built.children.network_policies.len(),
@@ -279,9 +280,9 @@ fn a_value_that_asks_for_a_new_synthesis_is_bounded() {
     let agent = world.validated();
     assert_eq!(agent.resynthesize, None);
     assert!(
-        agent.remarks[0].message.contains("longer than 256 bytes"),
+        agent.warnings[0].message.contains("longer than 256 bytes"),
         "{:?}",
-        agent.remarks
+        agent.warnings
     );
 }
 
@@ -344,8 +345,8 @@ fn a_pod_is_held_to_its_clusters_frame() {
     world.cluster = Some(view);
     let built = world.build();
     assert_eq!(
-        (built.report.fate, built.children.cron_jobs.len()),
-        (Fate::Kept, 0)
+        (built.report.action, built.children.cron_jobs.len()),
+        (WorkloadAction::Keep, 0)
     );
     assert!(
         built
@@ -361,7 +362,7 @@ fn a_pod_is_held_to_its_clusters_frame() {
 fn a_name_that_is_somebody_elses_is_a_conflict_and_nothing_is_written() {
     let mut world = World::of_spec(&json!({"image": "own"}));
     let created = |day: u8| format!("2026-01-{day:02}T00:00:00Z").parse().ok();
-    world.namesakes.push(Namesake {
+    world.same_name.push(NameCollision {
         kind: NamedKind::Tool,
         name: "scout".into(),
         created: created(2),

@@ -1,5 +1,6 @@
-//! Agents: any spec that is admitted is built with legal names or diagnosed in words, and code is named by its content. What agents may
-//! reach is in `reach`. How to run many cases: see `crate::property`.
+//! Agents: any spec that is admitted is built with legal names or diagnosed in words, and code is
+//! named by its content. What agents may reach is in `reach`. How to run many cases: see
+//! `crate::property`.
 
 mod reach;
 mod transitive;

@@ -1,4 +1,5 @@
-//! The policy of an agent opens exactly DNS, its tools, its models and what egress names, its own or that of its sidecars; nobody comes in.
+//! The policy of an agent opens exactly DNS, its tools, its models and what egress names, its own
+//! or that of its sidecars; nobody comes in.
 
 use std::cell::Cell;
 

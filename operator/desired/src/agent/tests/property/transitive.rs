@@ -1,5 +1,6 @@
-//! What is reached over others: agents, tools, proxies and clients of one namespace, with all policies that we build for it. A connection
-//! needs the leave of both ends, and where a pod has no policy of a direction, that direction is open.
+//! What is reached over others: agents, tools, proxies and clients of one namespace, with all
+//! policies that we build for it. A connection needs the leave of both ends, and where a pod has no
+//! policy of a direction, that direction is open.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -133,11 +134,11 @@ fn built(specs: &Specs) -> Built {
         .cluster
         .as_ref()
         .map(|spec| object("LanguageCluster", "wood", spec));
-    let seen = frame.iter().map(|frame| cluster::Seen {
+    let seen = frame.iter().map(|frame| cluster::ObservedCluster {
         metadata: &frame.metadata,
         cluster: Some(frame),
     });
-    let view = cluster::framing("wood", None, seen);
+    let view = cluster::managing("wood", None, seen);
     let mut policies = vec![reach::baseline("wood")];
     if let Some(frame) = &frame {
         policies
@@ -289,8 +290,8 @@ fn at_home(labels: &Labels) -> Party {
     }
 }
 
-/// What may be opened by way of this pod where egress is denied: DNS, what the administrator names, and the Internet for a proxy of ours
-/// where he names nothing.
+/// What may be opened by way of this pod where egress is denied: DNS, what the administrator names,
+/// and the Internet for a proxy of ours where he names nothing.
 fn is_granted(built: &Built, specs: &Specs, by: &Pod, connection: &Connection) -> bool {
     let is_within = |rules: &[EgressRule]| {
         rules

@@ -1,5 +1,5 @@
-//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and starts again in turns is ready
-//! for moments, and counting it then would make Ready come and go.
+//! Which pods of a Deployment do not work, whatever its status counts: a container that crashes and
+//! starts again in turns is ready for moments, and counting it then would make Ready come and go.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::observed::{DeploymentFacts, Facts, Observed, PodFacts};
 
 /// The troubles of a Deployment's pods at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Troubles<'a> {
+pub struct PodProblems<'a> {
     /// Pods that the Deployment counts, and should not.
     pods: i32,
     cause: Option<&'a str>,
 }
 
-impl<'a> Troubles<'a> {
+impl<'a> PodProblems<'a> {
     /// Those of `pods` that count now. Pods of Jobs are none of a Deployment's.
     pub fn of(pods: &'a [Arc<Observed>], now: Timestamp) -> Self {
         let mut troubled: Vec<_> = pods
@@ -23,7 +23,7 @@ impl<'a> Troubles<'a> {
             .filter(|pod| !pod.deleting && is_of_deployment(pod))
             .filter_map(|pod| {
                 let facts = facts(pod)?;
-                Some((facts.has_ended(), &pod.name, facts.trouble_at(now)?))
+                Some((facts.has_ended(), &pod.name, facts.problem_at(now)?))
             })
             .collect();
         // Those that live first, then by name, so that the message does not move between equals.
@@ -40,8 +40,8 @@ impl<'a> Troubles<'a> {
         self.cause
     }
 
-    /// So many of the Deployment's pods, but none of those in trouble. The same through all turns of a crash loop, whichever of pod and
-    /// Deployment is heard of first.
+    /// So many of the Deployment's pods, but none of those in trouble. The same through all turns
+    /// of a crash loop, whichever of pod and Deployment is heard of first.
     pub fn without(self, facts: &DeploymentFacts, count: i32) -> i32 {
         count.min(facts.replicas.saturating_sub(self.pods)).max(0)
     }
@@ -49,9 +49,9 @@ impl<'a> Troubles<'a> {
 
 /// When the troubles of pods are next to be looked at again although nothing is heard of them.
 pub fn due(pods: &[Arc<Observed>], now: Timestamp) -> Option<Timestamp> {
-    let troubles = pods.iter().filter_map(|pod| facts(pod)?.trouble.as_ref());
-    troubles
-        .flat_map(|trouble| [trouble.from, trouble.until])
+    let problems = pods.iter().filter_map(|pod| facts(pod)?.problem.as_ref());
+    problems
+        .flat_map(|problem| [problem.from, problem.until])
         .flatten()
         .filter(|time| *time > now)
         .min()
@@ -73,8 +73,8 @@ fn is_of_deployment(pod: &Observed) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        conditions::Standing,
-        observed::{ChildKind, Controller, Kept, Trouble},
+        conditions::Summary,
+        observed::{ChildKind, CompactMap, Controller, PodProblem},
         workload::Rollout,
     };
 
@@ -89,8 +89,8 @@ mod tests {
                 name: "r".into(),
                 uid: "r".into(),
             }),
-            labels: Kept::default(),
-            annotations: Kept::default(),
+            labels: CompactMap::default(),
+            annotations: CompactMap::default(),
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
@@ -102,7 +102,7 @@ mod tests {
         PodFacts {
             phase: "Running".into(),
             ready: true,
-            trouble: Some(Trouble {
+            problem: Some(PodProblem {
                 cause: cause.into(),
                 from: None,
                 until: Some(at(until)),
@@ -139,8 +139,8 @@ mod tests {
                 deployment: Some(&live),
                 pods: &pods,
             };
-            let Standing::Progressing(_, message) = rollout.standing(at(19)) else {
-                panic!("{:?}", rollout.standing(at(19)))
+            let Summary::Progressing(_, message) = rollout.summary(at(19)) else {
+                panic!("{:?}", rollout.summary(at(19)))
             };
             assert_eq!(message, "2 of 3 pods are ready: it crashes");
             assert_eq!(rollout.ready_replicas(at(19)), Some(2));
@@ -151,7 +151,7 @@ mod tests {
             deployment: Some(&live),
             pods: &pods,
         };
-        assert!(matches!(rollout.standing(at(20)), Standing::Ready(..)));
+        assert!(matches!(rollout.summary(at(20)), Summary::Ready(..)));
         assert_eq!(rollout.ready_replicas(at(20)), Some(3));
         assert_eq!(rollout.due(at(20)), None);
     }
@@ -171,12 +171,12 @@ mod tests {
             leaving,
             pod("c", "Job", crashed("runs", 20)),
         ];
-        let troubles = Troubles::of(&pods, at(0));
-        assert_eq!((troubles.pods, troubles.cause()), (0, Some("evicted")));
+        let problems = PodProblems::of(&pods, at(0));
+        assert_eq!((problems.pods, problems.cause()), (0, Some("evicted")));
         let alive = [
             pod("z", "ReplicaSet", crashed("crashes", 20)),
             pods[0].clone(),
         ];
-        assert_eq!(Troubles::of(&alive, at(0)).cause(), Some("crashes"));
+        assert_eq!(PodProblems::of(&alive, at(0)).cause(), Some("crashes"));
     }
 }

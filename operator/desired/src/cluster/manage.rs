@@ -1,5 +1,6 @@
-//! Which LanguageCluster frames a namespace, as what is in it sees it. Doubt closes: one that is wrong or unreadable forbids what it
-//! forbade, and only one that certainly may not have the namespace has no say in it.
+//! Which LanguageCluster manages a namespace, as the objects in it see it. Fails closed: an invalid
+//! or unreadable LanguageCluster keeps forbidding what it forbade, and only one that certainly may
+//! not have the namespace is ignored.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use langop_api::{
@@ -19,22 +20,23 @@ const KEPT_OUT: [Reason; 3] = [
 
 /// A LanguageCluster as it was found.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub struct ObservedCluster<'a> {
     /// Its metadata, which can always be read.
     pub metadata: &'a ObjectMeta,
     /// All of it; `None` if it cannot be read.
     pub cluster: Option<&'a LanguageCluster>,
 }
 
-/// The cluster that frames a namespace: of several, the first. `label` is the one that the namespace itself names, if it names any.
-pub fn framing<'a>(
+/// The cluster that manages a namespace: of several, the first. `label` is the one that the
+/// namespace itself names, if it names any.
+pub fn managing<'a>(
     namespace: &str,
     label: Option<&str>,
-    seen: impl IntoIterator<Item = Seen<'a>>,
+    seen: impl IntoIterator<Item = ObservedCluster<'a>>,
 ) -> Option<ClusterView> {
-    let Seen { metadata, cluster } = seen
+    let ObservedCluster { metadata, cluster } = seen
         .into_iter()
-        .filter(|seen| frames(seen, namespace, label))
+        .filter(|seen| manages(seen, namespace, label))
         .min_by_key(|seen| {
             (
                 seen.metadata.creation_timestamp.clone(),
@@ -56,16 +58,17 @@ pub fn framing<'a>(
     })
 }
 
-fn frames(seen: &Seen<'_>, namespace: &str, label: Option<&str>) -> bool {
+fn manages(seen: &ObservedCluster<'_>, namespace: &str, label: Option<&str>) -> bool {
     match seen.cluster {
-        Some(cluster) => namespace_of(cluster) == namespace && !is_kept_out(cluster),
-        // Its spec may name any namespace. It can use only one that names it back, or, before that, one of its own name.
+        Some(cluster) => namespace_of(cluster) == namespace && !is_namespace_denied(cluster),
+        // Its spec may name any namespace. It can use only one that names it back, or, before that,
+        // one of its own name.
         None => seen.metadata.name.as_deref() == Some(label.unwrap_or(namespace)),
     }
 }
 
 /// Whether its status says that it may not have the namespace.
-pub fn is_kept_out(cluster: &LanguageCluster) -> bool {
+pub fn is_namespace_denied(cluster: &LanguageCluster) -> bool {
     let status = cluster.status.as_ref();
     let stalled = status.and_then(|status| conditions::find(&status.conditions, types::STALLED));
     stalled.is_some_and(|stalled| {

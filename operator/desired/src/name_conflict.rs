@@ -1,13 +1,15 @@
-//! One name may be used by one of agent, tool and client in a namespace, because their children would have the same names. Who came
-//! later yields.
+//! One name may be used by one of agent, tool and client in a namespace, because their children
+//! would have the same names. Who came later yields.
 //!
-//! Must not decide anything about children: a child's name taken by somebody else's object is another matter.
+//! Must not decide anything about children: a child's name taken by somebody else's object is
+//! another matter.
 
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 
-/// The kinds that share names. Of objects made in the same second, the kind that is earlier here came first.
+/// The kinds that share names. Of objects made in the same second, the kind that is earlier here
+/// came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NamedKind {
     /// LanguageAgent.
@@ -30,7 +32,7 @@ impl fmt::Display for NamedKind {
 
 /// Another object of the same name in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namesake {
+pub struct NameCollision {
     /// What it is.
     pub kind: NamedKind,
     /// Its name.
@@ -39,13 +41,14 @@ pub struct Namesake {
     pub created: Option<Timestamp>,
 }
 
-/// What is said to the object of `kind`, made at `created`, if one of its namesakes came first; `None` if the name is its own.
+/// What is said to the object of `kind`, made at `created`, if one of its namesakes came first;
+/// `None` if the name is its own.
 pub fn conflict(
     kind: NamedKind,
     created: Option<Timestamp>,
-    namesakes: &[Namesake],
+    same_name: &[NameCollision],
 ) -> Option<String> {
-    let first = namesakes
+    let first = same_name
         .iter()
         .filter(|other| other.kind != kind)
         .min_by_key(|other| (other.created, other.kind))?;
@@ -65,8 +68,8 @@ mod tests {
         Timestamp::from_second(second).ok()
     }
 
-    fn namesake(kind: NamedKind, second: i64) -> Namesake {
-        Namesake {
+    fn collision(kind: NamedKind, second: i64) -> NameCollision {
+        NameCollision {
             kind,
             name: "mail".into(),
             created: at(second),
@@ -85,7 +88,7 @@ mod tests {
             (Tool, 1, Client, 1, true),
             (Client, 1, Tool, 1, false),
         ] {
-            let found = conflict(kind, at(created), &[namesake(other, other_created)]);
+            let found = conflict(kind, at(created), &[collision(other, other_created)]);
             assert_eq!(found.is_some(), yields, "{kind} {other}");
             if let Some(message) = found {
                 assert!(message.contains(&format!("{other} 'mail'")), "{message}");
@@ -96,7 +99,10 @@ mod tests {
 
     #[test]
     fn of_three_only_the_first_keeps_the_name() {
-        let others = [namesake(NamedKind::Tool, 3), namesake(NamedKind::Client, 1)];
+        let others = [
+            collision(NamedKind::Tool, 3),
+            collision(NamedKind::Client, 1),
+        ];
         let message = conflict(NamedKind::Agent, at(2), &others).unwrap();
         assert!(message.contains("LanguageClient"), "{message}");
     }
