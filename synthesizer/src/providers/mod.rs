@@ -15,7 +15,6 @@ mod parameters;
 mod refusal;
 mod retry;
 mod stream;
-pub mod template;
 mod usage;
 
 use std::{io, sync::Arc, time::Duration};

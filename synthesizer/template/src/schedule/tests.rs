@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 use langop_dsl::{Offer, Schedule, format_duration, parse};
-use langop_proto::v1::SynthesizeRequest;
 
-use super::super::{Template, text::sentences};
 use super::{Timing, read};
+use crate::{answer, text::sentences};
 
 fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
@@ -36,11 +35,7 @@ fn in_short(schedule: Schedule) -> String {
 
 /// The schedule in short of the agent that is written from the text, as who runs it reads it; `-` for none.
 fn arrives(text: &str) -> String {
-    let request = SynthesizeRequest {
-        instructions: text.into(),
-        ..SynthesizeRequest::default()
-    };
-    let code = Template::answer(&request, now());
+    let code = answer(text, &Offer::default(), now());
     let parsed = parse(&code, &Offer::default(), now());
     match parsed.definition {
         Some(definition) => definition.schedule.map_or_else(|| "-".to_owned(), in_short),

@@ -1,35 +1,43 @@
 //! A persona condensed without an LLM: its fields as plain text, shortened at the end of a sentence.
 
-use langop_proto::{limits, v1::Persona};
+use crate::text::{one_line, says_something};
 
-use super::text::{one_line, says_something};
+/// A persona's fields; empty: not given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Persona<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is like.
+    pub description: &'a str,
+    /// Its system prompt.
+    pub system_prompt: &'a str,
+    /// How it speaks.
+    pub tone: &'a str,
+    /// The language it speaks.
+    pub language: &'a str,
+}
+
+/// Longest name, tone or language, in bytes.
+const SHORT_TEXT: usize = 256;
 
 /// Longest share of the system prompt, in bytes; the rest is for the other fields.
 const SYSTEM_PROMPT: usize = 6 * 1024;
 /// Longest description, in bytes.
 const DESCRIPTION: usize = 1024;
 
-/// The condensed text, at most [`limits::DISTILLED_PROMPT`] bytes.
-pub(super) fn distill(persona: &Persona) -> String {
-    let mut parts = Vec::new();
-    if says_something(&persona.name) {
-        parts.push(format!(
-            "You are {}.",
-            cut(&persona.name, limits::SHORT_TEXT)
-        ));
-    }
-    parts.extend(sentence(&persona.description, DESCRIPTION));
-    parts.extend(sentence(&persona.system_prompt, SYSTEM_PROMPT));
-    if says_something(&persona.tone) {
-        parts.push(format!("Tone: {}.", cut(&persona.tone, limits::SHORT_TEXT)));
-    }
-    if says_something(&persona.language) {
-        parts.push(format!(
-            "Language: {}.",
-            cut(&persona.language, limits::SHORT_TEXT)
-        ));
-    }
-    parts.join("\n")
+/// `persona` as a short text of at most 8 KiB.
+pub fn distill(persona: &Persona<'_>) -> String {
+    let line = |before: &str, text: &str| {
+        says_something(text).then(|| format!("{before}{}.", cut(text, SHORT_TEXT)))
+    };
+    let lines = [
+        line("You are ", persona.name),
+        sentence(persona.description, DESCRIPTION),
+        sentence(persona.system_prompt, SYSTEM_PROMPT),
+        line("Tone: ", persona.tone),
+        line("Language: ", persona.language),
+    ];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn sentence(text: &str, longest: usize) -> Option<String> {
@@ -60,17 +68,17 @@ mod tests {
     #[test]
     fn says_every_field_once() {
         let persona = Persona {
-            name: "analyst".into(),
-            description: "A calm analyst".into(),
-            system_prompt: "Begin with what changed.\nNever guess.".into(),
-            tone: "matter-of-fact".into(),
-            language: "en".into(),
+            name: "analyst",
+            description: "A calm analyst",
+            system_prompt: "Begin with what changed.\nNever guess.",
+            tone: "matter-of-fact",
+            language: "en",
         };
         let expected = "You are analyst.\nA calm analyst.\nBegin with what changed. Never guess.\nTone: matter-of-fact.\nLanguage: en.";
         assert_eq!(distill(&persona), expected);
         assert_eq!(
             distill(&Persona {
-                system_prompt: "Be kind!".into(),
+                system_prompt: "Be kind!",
                 ..Persona::default()
             }),
             "Be kind!"
@@ -81,14 +89,14 @@ mod tests {
     fn stays_within_the_limit() {
         let long = "Sätze ohne Ende. ".repeat(2000);
         let persona = Persona {
-            name: long.clone(),
-            description: long.clone(),
-            system_prompt: long.clone(),
-            tone: long.clone(),
-            language: long,
+            name: &long,
+            description: &long,
+            system_prompt: &long,
+            tone: &long,
+            language: &long,
         };
         let text = distill(&persona);
-        assert!(text.len() <= limits::DISTILLED_PROMPT, "{}", text.len());
+        assert!(text.len() <= 8 * 1024, "{}", text.len());
         assert!(text.len() > SYSTEM_PROMPT / 2);
     }
 }

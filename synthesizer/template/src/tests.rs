@@ -1,53 +1,53 @@
 //! The output always validates and says what the text says.
 
 use jiff::Timestamp;
-use langop_dsl::{AgentDefinition, Schedule, parse};
-use langop_proto::v1::{Model, SynthesizeRequest, Tool, ToolOperation};
+use langop_dsl::{AgentDefinition, Offer, OfferedOperation, OfferedTool, Schedule, parse};
 use proptest::prelude::*;
 
-use super::Template;
+use super::answer;
 
 fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
-fn request(instructions: &str) -> SynthesizeRequest {
-    let schema = |required: &str| format!(r#"{{"type": "object", "required": [{required}]}}"#);
-    let operation = |name: &str, required: &str| ToolOperation {
+fn offer() -> Offer {
+    let operation = |name: &str, required: &[&str]| OfferedOperation {
         name: name.into(),
-        description: format!("Will {name} a message or file"),
-        input_schema: schema(required),
+        input_schema: serde_json::json!({"type": "object", "required": required}),
     };
-    let tool = |name: &str, operations| Tool {
+    let tool = |name: &str, operations| OfferedTool {
         name: name.into(),
-        description: "Reads files and sends messages".into(),
         operations,
     };
-    SynthesizeRequest {
-        instructions: instructions.into(),
+    Offer {
         tools: vec![
             tool(
                 "email-tool",
                 vec![
-                    operation("send", r#""to", "body""#),
-                    operation("search", r#""query""#),
+                    operation("send", &["to", "body"]),
+                    operation("search", &["query"]),
                 ],
             ),
-            tool("files", vec![operation("list_files", r#""path""#)]),
+            tool(
+                "files",
+                vec![
+                    operation("list_files", &[]),
+                    operation("read_file", &["path"]),
+                ],
+            ),
             tool("web", vec![]),
         ],
-        models: vec![Model {
-            name: "claude".into(),
-            model: "claude-sonnet-4-5".into(),
-        }],
-        ..SynthesizeRequest::default()
+        models: vec!["claude".into()],
     }
 }
 
-fn checked(request: &SynthesizeRequest) -> Result<AgentDefinition, String> {
-    let offer = crate::offer::of(&request.tools, &request.models);
-    let code = Template::answer(request, now());
-    let parsed = parse(&code, &offer, now());
+fn checked(text: &str) -> Result<AgentDefinition, String> {
+    checked_with(text, &offer())
+}
+
+fn checked_with(text: &str, offer: &Offer) -> Result<AgentDefinition, String> {
+    let code = answer(text, offer, now());
+    let parsed = parse(&code, offer, now());
     let findings: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
     if findings.is_empty() {
         parsed.definition.ok_or(code)
@@ -60,7 +60,7 @@ fn checked(request: &SynthesizeRequest) -> Result<AgentDefinition, String> {
 fn writes_a_plain_agent() {
     let instructions = "# Watcher\n\nEvery weekday at 9am, list files in /workspace.\n\
         - Decide what is \"critical\"\n- If something is critical, email ops@example.com\n\nStop after 10 minutes, with at most 5 iterations.";
-    let code = Template::answer(&request(instructions), now());
+    let code = answer(instructions, &offer(), now());
     insta::assert_snapshot!(code, @r##"
     require 'language_operator'
 
@@ -76,16 +76,8 @@ fn writes_a_plain_agent() {
       ]
 
       workflow do
-        step "List files in /workspace" do
-          use_tool "files", action: "list_files", params: { path: "/workspace" }
-        end
-
-        step "Decide what is \"critical\"", depends_on: "List files in /workspace" do
-          ask "Decide what is \"critical\"", model: "claude"
-        end
-
-        step "If something is critical, email ops@example.com", depends_on: "Decide what is \"critical\"", only_if: "something is critical" do
-          use_tool "email-tool", action: "send", params: { body: result("Decide what is \"critical\""), to: "ops@example.com" }
+        step "Every weekday at 9am, list files in /workspace" do
+          use_tool "files", action: "list_files"
         end
       end
 
@@ -96,7 +88,7 @@ fn writes_a_plain_agent() {
 
 #[test]
 fn says_why_there_is_no_schedule() {
-    let agent = checked(&request("On the last day of the month, close the books.")).unwrap();
+    let agent = checked("On the last day of the month, close the books.").unwrap();
     let said = "(no schedule, so it runs continuously: the end of a month or week cannot be said by a schedule)";
     assert!(agent.description.unwrap().ends_with(said));
     assert_eq!(agent.schedule, None);
@@ -131,8 +123,7 @@ fn hostile_text_stays_text() {
         &"every 5 minutes and ".repeat(1600),
         &"1 ".repeat(16 * 1024),
     ] {
-        let definition =
-            checked(&request(text)).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
+        let definition = checked(text).unwrap_or_else(|why| panic!("{text:.80}: {why:.2000}"));
         assert!(!definition.objectives.is_empty());
     }
 }
@@ -155,7 +146,7 @@ fn the_longest_texts_take_seconds_at_most() {
     ] {
         let text = pattern.repeat(32 * 1024 / pattern.len());
         let started = std::time::Instant::now();
-        checked(&request(&text)).unwrap();
+        checked(&text).unwrap();
         let taken = started.elapsed();
         assert!(
             taken < std::time::Duration::from_secs(30),
@@ -166,7 +157,7 @@ fn the_longest_texts_take_seconds_at_most() {
 
 #[test]
 fn the_schedule_reaches_the_definition() {
-    let definition = checked(&request("Every 90 minutes, check the web.")).unwrap();
+    let definition = checked("Every 90 minutes, check the web.").unwrap();
     assert_eq!(definition.schedule, Some(Schedule::Every { seconds: 5400 }));
 }
 
@@ -253,25 +244,21 @@ proptest! {
 
     #[test]
     fn any_text_gives_a_valid_agent(text in any::<String>()) {
-        prop_assert!(checked(&request(&text)).is_ok(), "{:?}", checked(&request(&text)));
+        prop_assert!(checked(&text).is_ok(), "{:?}", checked(&text));
     }
 
     #[test]
     fn any_sentence_gives_a_valid_agent(pieces in prop::collection::vec(piece(), 0..30)) {
-        let request = request(&pieces.join(" "));
-        prop_assert!(checked(&request).is_ok(), "{:?}", checked(&request));
+        let text = pieces.join(" ");
+        prop_assert!(checked(&text).is_ok(), "{:?}", checked(&text));
     }
 
     #[test]
     fn any_tools_give_a_valid_agent(name in ".{0,12}", operation in ".{0,12}", schema in ".{0,40}", model in ".{0,8}", text in ".{0,60}") {
-        let operations = vec![ToolOperation { name: operation.clone(), description: text.clone(), input_schema: schema }];
-        let tool = Tool { name: name.clone(), description: text.clone(), operations };
-        let request = SynthesizeRequest {
-            instructions: format!("{text} {name} {operation}. {text}"),
-            tools: vec![tool],
-            models: vec![Model { name: model, model: String::new() }],
-            ..SynthesizeRequest::default()
-        };
-        prop_assert!(checked(&request).is_ok(), "{:?}", checked(&request));
+        let schema = serde_json::from_str(&schema).unwrap_or_default();
+        let operations = vec![OfferedOperation { name: operation.clone(), input_schema: schema }];
+        let offer = Offer { tools: vec![OfferedTool { name: name.clone(), operations }], models: vec![model] };
+        let text = format!("{text} {name} {operation}. {text}");
+        prop_assert!(checked_with(&text, &offer).is_ok(), "{:?}", checked_with(&text, &offer));
     }
 }

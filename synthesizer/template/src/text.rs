@@ -2,14 +2,14 @@
 
 /// One sentence, bullet or heading, on one line and without Markdown marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sentence {
-    pub(super) text: String,
-    pub(super) role: Role,
+pub(crate) struct Sentence {
+    pub(crate) text: String,
+    pub(crate) role: Role,
 }
 
 /// What a sentence is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Says something.
     Statement,
     /// A heading, or a line that ends with a colon: says what follows.
@@ -30,7 +30,7 @@ const ABBREVIATIONS: &[&str] = &[
 const SOMETIMES_LAST: &[&str] = &["a.m", "co", "etc", "inc", "ltd", "p.m"];
 
 /// The sentences of `text` in order. Fenced code and lines without a letter or digit are left out.
-pub(super) fn sentences(text: &str) -> Vec<Sentence> {
+pub(crate) fn sentences(text: &str) -> Vec<Sentence> {
     let mut sentences = Vec::new();
     for block in blocks(text) {
         let text = plain(&block.text);
@@ -52,7 +52,7 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
 }
 
 /// `text` on one line, at most `longest` characters, cut with an ellipsis. Without control characters.
-pub(super) fn clip(text: &str, longest: usize) -> String {
+pub(crate) fn clip(text: &str, longest: usize) -> String {
     let line = one_line(text);
     if line.chars().count() <= longest {
         return line;
@@ -66,7 +66,7 @@ pub(super) fn clip(text: &str, longest: usize) -> String {
 }
 
 /// Control characters and runs of white space as single spaces.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
@@ -74,7 +74,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// Whether there is a letter or digit in it.
-pub(super) fn says_something(text: &str) -> bool {
+pub(crate) fn says_something(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
 
@@ -209,7 +209,7 @@ fn split(line: &str) -> Vec<String> {
 }
 
 /// The quote that closes what `open` opens.
-pub(super) fn closing_quote(open: char) -> Option<char> {
+pub(crate) fn closing_quote(open: char) -> Option<char> {
     match open {
         '"' => Some('"'),
         '`' => Some('`'),
