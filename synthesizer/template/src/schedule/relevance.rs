@@ -128,13 +128,7 @@ fn without_adverb(before: &str, since: usize) -> &str {
 /// something else does by itself.
 fn is_subordinate(before: &str) -> bool {
     let clause = words_before(before, usize::MAX);
-    let is_adverb = |word: &&&str| is_one_of(word, ADVERBS);
-    let first = clause.first().unwrap_or(&"");
-    let last = clause
-        .iter()
-        .rev()
-        .find(|word| !is_adverb(word))
-        .unwrap_or(&"");
+    let (first, last) = (clause.first().unwrap_or(&""), clause.last().unwrap_or(&""));
     let has = |words: &str| clause.iter().any(|word| is_one_of(word, words));
     let is_of_another = is_one_of(first, OWNED) && !has(SELF);
     let is_relative = has(SUBORDINATE) || has(CONDITIONS);
