@@ -4,6 +4,7 @@
 //! back, gets it. Failures are never kept, and whoever waited for one gets it too. Where room is short, the caller that holds most gives
 //! way ([`shares`]), so that nobody's answers push out all others'.
 
+mod key;
 mod shares;
 
 use std::{
@@ -20,12 +21,9 @@ use tokio::sync::broadcast;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+pub use self::key::Key;
 use self::shares::Shares;
-use crate::{
-    caller::{Caller, Errand},
-    error::{Failure, SynthesisError},
-    key::RequestKey,
-};
+use crate::error::{Failure, SynthesisError};
 
 /// Most events of one piece of work that a slow listener may lag behind before it misses some.
 const EVENT_BACKLOG: usize = 64;
@@ -38,24 +36,6 @@ pub trait Entry: Send + Sync + 'static {
     fn is_kept(&self) -> bool;
     /// W3C traceparent of the span in which it was made; empty without tracing.
     fn origin(&self) -> &str;
-}
-
-/// A request of a caller. Callers never see each other's entries.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Whose.
-    pub caller: Caller,
-    /// What.
-    pub request: RequestKey,
-}
-
-impl From<&Errand> for Key {
-    fn from(errand: &Errand) -> Self {
-        Self {
-            caller: errand.caller.clone(),
-            request: errand.request,
-        }
-    }
 }
 
 /// Where work reports its progress; nobody needs to listen.
@@ -245,7 +225,7 @@ impl<V: Entry> Drop for Leave<'_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{Identity, ProviderKind};
+    use crate::{access::Caller, identity::Identity, key::RequestKey, settings::ProviderKind};
     use langop_proto::v1::Persona;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::oneshot;

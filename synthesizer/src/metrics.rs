@@ -13,7 +13,7 @@ use tonic::Code;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::providers::{Completion, Identity, ProviderError};
+use crate::identity::Identity;
 
 /// Upper bounds in seconds; a synthesis ends at 120 s by default.
 const BUCKETS: [f64; 13] = [
@@ -62,34 +62,6 @@ pub enum LlmOutcome {
 }
 
 impl LlmOutcome {
-    /// What `result` was.
-    pub fn of(result: &Result<Completion, ProviderError>) -> Self {
-        match result {
-            Ok(_) => Self::Success,
-            Err(ProviderError::RateLimited { .. }) => Self::RateLimited,
-            Err(
-                ProviderError::Server { .. }
-                | ProviderError::Failed { .. }
-                | ProviderError::BrokeOff { source: None, .. },
-            ) => Self::ServerError,
-            Err(ProviderError::Transport(_) | ProviderError::BrokeOff { .. }) => Self::Transport,
-            Err(ProviderError::TimedOut { .. }) => Self::Timeout,
-            Err(ProviderError::Unreadable { .. } | ProviderError::TooLarge { .. }) => {
-                Self::Unreadable
-            }
-            Err(
-                ProviderError::Denied(_)
-                | ProviderError::KeyUnreadable(_)
-                | ProviderError::KeyUnusable
-                | ProviderError::NoQuota { .. }
-                | ProviderError::WrongEndpoint { .. }
-                | ProviderError::KeyRefused { .. }
-                | ProviderError::ModelNotFound { .. }
-                | ProviderError::Refused { .. },
-            ) => Self::Refused,
-        }
-    }
-
     /// The value of label and span attribute.
     pub fn as_str(self) -> &'static str {
         match self {

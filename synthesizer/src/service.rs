@@ -17,9 +17,8 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    access::Load,
+    access::{Caller, Load},
     cache::Flight,
-    caller::Caller,
     drain::{Drain, Place},
     error::{Failure, SynthesisError},
     generate::{Answer, Delivery},

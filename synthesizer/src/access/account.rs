@@ -13,7 +13,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use langop_proto::v1::Usage;
 
 use super::{
-    Denied,
+    denied::Denied,
     load::{Load, Scale},
 };
 

@@ -7,12 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use langop_proto::v1::AgentRef;
-
-use crate::{
-    access::{Account, Load},
-    key::RequestKey,
-};
+use super::account::Account;
 
 /// The identity of a caller, as far as the server could establish it. Two are equal if their names are.
 #[derive(Clone)]
@@ -43,32 +38,6 @@ impl Caller {
     /// What the caller may still do.
     pub fn account(&self) -> &Account {
         &self.0.account
-    }
-}
-
-/// For whom an answer is made: who pays for it, and what names it in the log.
-#[derive(Debug, Clone)]
-pub struct Errand {
-    /// Who pays.
-    pub caller: Caller,
-    /// What is asked.
-    pub request: RequestKey,
-    /// The agent it is for; a persona is for many.
-    pub agent: Option<AgentRef>,
-    /// What is held of the request, until the work for it is done, whoever waits for that.
-    pub load: Load,
-}
-
-impl Errand {
-    /// The agent's name, if it has one.
-    pub fn agent(&self) -> Option<&str> {
-        self.agent.as_ref().map(|agent| agent.name.as_str())
-    }
-
-    /// The agent's namespace, if it has one.
-    pub fn namespace(&self) -> Option<&str> {
-        let namespace = self.agent.as_ref().map(|agent| agent.namespace.as_str());
-        namespace.filter(|namespace| !namespace.is_empty())
     }
 }
 

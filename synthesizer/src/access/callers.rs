@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::account::{Account, Limits};
-use crate::caller::Caller;
+use super::{
+    account::{Account, Limits},
+    caller::Caller,
+};
 
 /// Most callers with an account of their own.
 const MOST: usize = 10_000;

@@ -19,8 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::{account::Gate, answers::Answers, slots::Slot, standing::Standing};
-use crate::caller::Caller;
+use super::{account::Gate, answers::Answers, caller::Caller, slots::Slot, standing::Standing};
 
 /// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
 const HEALTH_CALLS: u32 = 8;

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use langop_proto::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Denied;
+use super::denied::Denied;
 
 /// How often a byte of a message is held at most: decoded, in a prompt, and in what is sent to the provider.
-pub(super) const COPIES: u64 = 3;
+pub(crate) const COPIES: u64 = 3;
 /// The unit that is counted. Less than one is one.
 const UNIT: u64 = 1024;
 

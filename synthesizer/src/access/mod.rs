@@ -1,15 +1,15 @@
 //! Who may call, and how much: TLS, certificates, bearer tokens, limits of connections and of callers. Decides before a message is read;
 //! knows nothing of what a call does. What it turns away is [`Denied`]; how gRPC says that is `error`'s business.
 
-mod account;
+pub(crate) mod account;
 mod answers;
 mod arrival;
+pub(crate) mod caller;
 mod callers;
 mod connection;
-mod denied;
+pub(crate) mod denied;
 mod incoming;
-mod load;
-mod settings;
+pub(crate) mod load;
 mod slots;
 mod standing;
 mod tls;
@@ -35,15 +35,15 @@ use self::{
     tokens::Tokens,
     watched::Watched,
 };
-use crate::{caller::Caller, metrics::Metrics};
+use crate::{metrics::Metrics, settings::AccessSettings};
 
 pub(crate) use self::{answers::Answer, connection::Link, incoming::Incoming};
 
 pub use self::{
     account::{Account, Limits},
+    caller::Caller,
     denied::Denied,
     load::Load,
-    settings::AccessSettings,
     tls::TlsError,
     tokens::TokensError,
     watched::LoadError,

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, Draft, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -23,11 +23,11 @@ pub(super) const API: Api = Api {
 
 pub(super) struct Anthropic;
 
-impl http::Wire for Anthropic {
+impl Wire for Anthropic {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        if let Some(key) = key.and_then(|key| http::secret("", key)) {
+        if let Some(key) = key.and_then(|key| wire::secret("", key)) {
             headers.insert(HeaderName::from_static("x-api-key"), key);
         }
         headers

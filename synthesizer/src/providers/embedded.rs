@@ -4,8 +4,11 @@ use futures::future::{self, BoxFuture, FutureExt as _};
 use jiff::Timestamp;
 use langop_proto::v1::Usage;
 
-use super::{Chat, Completion, Finish, Provider, ProviderError, ProviderKind, Task};
-use crate::offer;
+use super::{
+    api::{Chat, Completion, Finish, Provider, Task},
+    error::ProviderError,
+};
+use crate::{offer, settings::provider::ProviderKind};
 
 pub(super) struct Embedded;
 

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, Draft, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -26,9 +26,9 @@ const CONTEXT_TOKENS: u32 = 32 * 1024;
 
 pub(super) struct Ollama;
 
-impl http::Wire for Ollama {
+impl Wire for Ollama {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        http::bearer(key)
+        wire::bearer(key)
     }
 
     fn optional(&self) -> &'static [Optional] {

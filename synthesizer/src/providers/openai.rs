@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, Draft, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -40,9 +40,9 @@ impl OpenAi {
     }
 }
 
-impl http::Wire for OpenAi {
+impl Wire for OpenAi {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        http::bearer(key)
+        wire::bearer(key)
     }
 
     fn optional(&self) -> &'static [Optional] {

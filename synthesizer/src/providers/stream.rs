@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use langop_proto::v1::Usage;
 use reqwest::{
     Response,
     header::{CONTENT_TYPE, HeaderMap},
@@ -11,29 +10,16 @@ use reqwest::{
 use serde_json::Value;
 
 use super::{
-    Finish, Listener, ProviderError,
-    http::{MAX_ANSWER, Wire, too_large, transport},
+    api::{Finish, Listener},
+    error::ProviderError,
     refusal::{self, Asked},
+    wire::{Draft, MAX_ANSWER, Wire, too_large, transport},
 };
 
 /// Largest body: each piece of an answer comes in an envelope many times its size.
 const MAX_BODY: usize = 8 * MAX_ANSWER;
 /// Least time between two reports: people cannot read faster.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What has arrived of an answer.
-#[derive(Debug, Default)]
-pub(super) struct Draft {
-    pub(super) text: String,
-    pub(super) model: Option<String>,
-    pub(super) usage: Usage,
-    /// Why it ends, once that is known.
-    pub(super) finish: Option<Finish>,
-    /// Whether the provider said that nothing follows.
-    pub(super) is_over: bool,
-    /// Bytes of it, its envelope included.
-    pub(super) size: usize,
-}
 
 /// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the same.
 pub(super) fn is_streamed(headers: &HeaderMap) -> bool {

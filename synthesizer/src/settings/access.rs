@@ -9,9 +9,8 @@ use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, path::PathBuf, 
 
 use clap::{Args, value_parser};
 
-use super::Limits;
-use super::load::COPIES;
-use crate::settings::{SettingsError, duration};
+use super::{duration::duration, error::SettingsError};
+use crate::access::{account::Limits, load::COPIES};
 
 /// The kinds of names of certificates, as callers' names have them.
 const KINDS: [&str; 3] = ["uri:", "dns:", "cn:"];
@@ -206,7 +205,7 @@ impl AccessSettings {
         self.tls_client_ca.is_some() || self.tokens_file.is_some()
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             calls: self.max_calls_per_caller,
             bytes: self.max_held_bytes_per_caller,

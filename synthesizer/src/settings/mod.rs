@@ -8,13 +8,19 @@
     reason = "the documentation of settings is their --help, where backticks are noise"
 )]
 
-use std::{env, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+mod access;
+mod duration;
+pub(crate) mod error;
+pub(crate) mod provider;
+
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use langop_proto::tls;
 use secrecy::SecretString;
 
-use crate::access::AccessSettings;
+use self::duration::duration;
+pub use self::{access::AccessSettings, error::SettingsError, provider::ProviderKind};
 
 /// The environment variable that holds the API key itself.
 pub const API_KEY_VARIABLE: &str = "SYNTHESIS_API_KEY";
@@ -157,37 +163,6 @@ pub struct Settings {
     pub access: AccessSettings,
 }
 
-/// Who answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
-pub enum ProviderKind {
-    /// The Messages API.
-    Anthropic,
-    /// Chat completions, of the vendor or of any compatible server.
-    Openai,
-    /// A local server.
-    Ollama,
-    /// Built-in rules; no LLM.
-    Template,
-}
-
-impl ProviderKind {
-    /// The name in settings, answers, metrics and `gen_ai.provider.name`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::Openai => "openai",
-            Self::Ollama => "ollama",
-            Self::Template => "template",
-        }
-    }
-}
-
-impl fmt::Display for ProviderKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// How long a model is to think before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReasoningEffort {
@@ -220,40 +195,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// Why the settings cannot be used, and what to set instead.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A model without a provider.
-    #[error(
-        "SYNTHESIS_MODEL is set but SYNTHESIS_PROVIDER is not; set it to anthropic, openai, ollama or template"
-    )]
-    NoProvider,
-    /// The vendor's own endpoint without a key.
-    #[error("the provider {0} needs a key; set SYNTHESIS_API_KEY or SYNTHESIS_API_KEY_FILE")]
-    NoKey(ProviderKind),
-    /// Two keys.
-    #[error("SYNTHESIS_API_KEY and SYNTHESIS_API_KEY_FILE are both set; unset one")]
-    TwoKeys,
-    /// The key in the clear.
-    #[error(
-        "SYNTHESIS_ENDPOINT is http and not on loopback, so whoever is on the way reads the API key; write https://, or set \
-         SYNTHESIS_ALLOW_PLAINTEXT=true if the network already keeps others out"
-    )]
-    KeyInPlaintext,
-    /// Plaintext beyond loopback.
-    #[error(
-        "{0} is not a loopback address and gRPC has no TLS; set LANGOP_TLS_CERT and LANGOP_TLS_KEY, listen on 127.0.0.1, or set \
-         LANGOP_ALLOW_PLAINTEXT=true if the network already keeps others out"
-    )]
-    Plaintext(SocketAddr),
-    /// TLS beyond loopback, and nobody has to say who they are.
-    #[error(
-        "{0} is not a loopback address and callers need no credentials; set LANGOP_TLS_CLIENT_CA or LANGOP_TOKENS_FILE, or \
-         LANGOP_ALLOW_ANONYMOUS=true if the network already keeps others out"
-    )]
-    OpenToAll(SocketAddr),
 }
 
 impl Settings {
@@ -333,17 +274,6 @@ fn without_empty_variable(argument: clap::Arg) -> clap::Arg {
         argument.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset)
     } else {
         argument
-    }
-}
-
-/// Accepts what jiff calls friendly durations: `500ms`, `90s`, `2m`, `1h 30m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "write a duration such as 500ms, 90s, 5m or 1h".to_owned())?;
-    match Duration::try_from(duration) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("write a duration longer than zero".to_owned()),
     }
 }
 
