@@ -1,7 +1,8 @@
 //! Condenses a persona by the LLM. Knows no cache.
 
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
+    limits,
     v1::{Persona, Usage},
 };
 use tokio::time::Instant;

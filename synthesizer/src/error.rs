@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use langop_proto::{ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, pool, v1::Usage};
+use langop_proto::{DRAINING, ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -116,7 +116,7 @@ impl SynthesisError {
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-            Self::Draining => (Code::Unavailable, pool::DRAINING),
+            Self::Draining => (Code::Unavailable, DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
             Self::Denied(denied) => denial(*denied),
             Self::Provider(error) => provider_failure(error),

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use langop_dsl::{Offer, RenameError};
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
+    limits,
     v1::{
         AgentDefinition, Diagnostic, PromptReady, Repairing, SynthesizeRequest, TokensReceived,
         Usage, Validating, synthesize_stream_response::Event,

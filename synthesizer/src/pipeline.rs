@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use langop_dsl::{hash::sha256_hex, instructions};
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
+    limits,
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome, SynthesizeRequest,
         SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,

@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::{BoxFuture, Either, ready};
 use http::{HeaderMap, Request, Response};
-use langop_proto::trace;
+use langop_program::trace;
 use tonic::{
     Code, Status,
     body::Body,

@@ -2,15 +2,13 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use langop_proto::v1::Usage;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     denied::Denied,
@@ -32,9 +30,9 @@ pub struct Limits {
 
 /// One caller's limits, and how far they are used up.
 pub struct Account {
-    calls: Arc<Gate>,
+    calls: Arc<Semaphore>,
     /// Apart from the calls, because work goes on when its caller hangs up.
-    work: Arc<Gate>,
+    work: Arc<Semaphore>,
     bytes: Scale,
     rate: Option<DefaultDirectRateLimiter>,
     budget: Option<Budget>,
@@ -56,8 +54,8 @@ impl Account {
     /// An unused account.
     pub fn new(limits: Limits) -> Self {
         Self {
-            calls: Arc::new(Gate::new(limits.calls)),
-            work: Arc::new(Gate::new(limits.calls)),
+            calls: concurrency_limit(limits.calls),
+            work: concurrency_limit(limits.calls),
             bytes: Scale::new(limits.bytes),
             rate: limits
                 .requests_per_minute
@@ -68,14 +66,14 @@ impl Account {
         }
     }
 
-    /// A call begins, and ends when the pass is dropped.
-    pub(super) fn begin_call(&self) -> Result<Pass, Denied> {
+    /// A call begins, and ends when the permit is dropped.
+    pub(super) fn begin_call(&self) -> Result<OwnedSemaphorePermit, Denied> {
         if let Some(rate) = &self.rate {
             rate.check().map_err(|until| Denied::TooManyRequests {
                 retry_after: until.wait_time_from(rate.clock().now()),
             })?;
         }
-        self.calls.enter().ok_or(Denied::TooManyCalls)
+        enter(&self.calls).ok_or(Denied::TooManyCalls)
     }
 
     /// A message of so many bytes begins to arrive. The work that it leads to holds the load, too.
@@ -83,10 +81,10 @@ impl Account {
         load.take(message, all, &self.bytes)
     }
 
-    /// Work that costs tokens begins, and ends when the pass is dropped.
-    pub(crate) fn begin_work(&self) -> Result<Pass, Denied> {
+    /// Work that costs tokens begins, and ends when the permit is dropped.
+    pub(crate) fn begin_work(&self) -> Result<OwnedSemaphorePermit, Denied> {
         self.check_budget()?;
-        self.work.enter().ok_or(Denied::TooManyCalls)
+        enter(&self.work).ok_or(Denied::TooManyCalls)
     }
 
     /// Whether tokens may be spent. Asked again before each request to the LLM, in its place among the concurrent ones, and what that
@@ -116,37 +114,15 @@ impl Account {
     }
 }
 
-/// Lets so many in at a time.
-pub(super) struct Gate {
-    inside: AtomicU32,
-    most: u32,
+/// A semaphore of `limit` permits, as far as one can have so many.
+pub(super) fn concurrency_limit(limit: u32) -> Arc<Semaphore> {
+    let permits = usize::try_from(limit).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-/// A place inside a [`Gate`], free again when dropped.
-#[must_use]
-pub(crate) struct Pass(Arc<Gate>);
-
-impl Gate {
-    pub(super) fn new(most: u32) -> Self {
-        let inside = AtomicU32::new(0);
-        Self { inside, most }
-    }
-
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Pass> {
-        // Never lets in too many; at the limit, two at once may both see the other's attempt and both be turned away.
-        if self.inside.fetch_add(1, Ordering::Relaxed) < self.most {
-            Some(Pass(Arc::clone(self)))
-        } else {
-            self.inside.fetch_sub(1, Ordering::Relaxed);
-            None
-        }
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        self.0.inside.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A permit, if one is free.
+pub(super) fn enter(limit: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(limit).try_acquire_owned().ok()
 }
 
 /// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So the last ones may go over, and
@@ -233,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_lets_in_so_many_and_again_after_they_left() {
-        let gate = Arc::new(Gate::new(2));
-        let first = gate.enter();
-        let second = gate.enter();
-        assert!(first.is_some() && second.is_some() && gate.enter().is_none());
+    fn a_limit_lets_in_so_many_and_again_after_they_left() {
+        let limit = concurrency_limit(2);
+        let first = enter(&limit);
+        let second = enter(&limit);
+        assert!(first.is_some() && second.is_some() && enter(&limit).is_none());
         drop(first);
-        assert!(gate.enter().is_some());
+        assert!(enter(&limit).is_some());
     }
 
     #[test]

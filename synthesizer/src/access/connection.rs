@@ -1,35 +1,29 @@
 //! One connection: bytes with or without TLS, who is at the other end, and the times by which somebody must have been let in and by which
 //! it must have ended.
 
-use std::{
-    future::Future as _,
-    io::{self, IoSlice},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future as _, pin::Pin, sync::Arc, task::Context, time::Duration};
 
+use langop_program::timed_io::{TimedIo, Timing};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::Semaphore,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::{either::Either, sync::WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::{account::Gate, answers::Answers, caller::Caller, slots::Slot, standing::Standing};
+use super::{answers::Answers, caller::Caller, slots::Slot, standing::Standing};
 
 /// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
-const HEALTH_CALLS: u32 = 8;
+const HEALTH_CALLS: usize = 8;
 
 /// What the requests of a connection share. In the extensions of each of them.
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(super) peer: Peer,
     pub(super) standing: Arc<Standing>,
-    pub(super) health: Arc<Gate>,
+    pub(super) health: Arc<Semaphore>,
     pub(crate) answers: Arc<Answers>,
 }
 
@@ -47,10 +41,10 @@ pub(super) enum Peer {
 }
 
 /// Bytes, with or without TLS.
-pub(super) enum Bytes {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// A connection. Reading and writing fail once it is late.
+pub(crate) type Connection = TimedIo<Stream, Lifetime>;
 
 /// How long a connection may take.
 #[derive(Clone, Copy)]
@@ -63,9 +57,8 @@ pub(super) struct Times {
     pub(super) sending: Duration,
 }
 
-/// A connection. Reading and writing fail once it is late.
-pub(crate) struct Connection {
-    bytes: Bytes,
+/// How long a connection may live, and what its requests share.
+pub(crate) struct Lifetime {
     link: Link,
     times: Times,
     /// When a call must have been let in, and after that its end.
@@ -81,17 +74,16 @@ pub(crate) struct Connection {
     slot: Slot,
 }
 
-impl Connection {
-    /// One that was made at `made`.
-    pub(super) fn new(bytes: Bytes, peer: Peer, slot: Slot, made: Instant, times: Times) -> Self {
+impl Lifetime {
+    /// Of a connection that was made at `made`.
+    pub(super) fn new(peer: Peer, slot: Slot, made: Instant, times: Times) -> Self {
         let link = Link {
             peer,
             standing: Arc::clone(&slot.standing),
-            health: Arc::new(Gate::new(HEALTH_CALLS)),
+            health: Arc::new(Semaphore::new(HEALTH_CALLS)),
             answers: Arc::default(),
         };
         Self {
-            bytes,
             link,
             times,
             deadline: Box::pin(sleep_until(made + times.handshake)),
@@ -103,23 +95,8 @@ impl Connection {
         }
     }
 
-    /// Asked wherever its task may wait: a client that does not read keeps it in writing.
-    fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut is_late = self.is_over(cx) || self.lost.as_mut().poll(cx).is_ready();
-        while !is_late && self.patrol.as_mut().poll(cx).is_ready() {
-            let (now, longest) = (Instant::now(), self.times.sending);
-            let oldest = self.link.answers.oldest();
-            is_late = oldest.is_some_and(|since| now.duration_since(since) >= longest);
-            self.patrol.as_mut().reset(now + longest / 2);
-        }
-        if is_late {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-
     /// Whether nobody was let in by the time they should have been, or it is old.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_old(&mut self, cx: &mut Context<'_>) -> bool {
         while self.deadline.as_mut().poll(cx).is_ready() {
             if self.is_proven || !self.link.standing.was_used() {
                 return true;
@@ -131,7 +108,20 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
+impl Timing for Lifetime {
+    fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut is_over = self.is_old(cx) || self.lost.as_mut().poll(cx).is_ready();
+        while !is_over && self.patrol.as_mut().poll(cx).is_ready() {
+            let (now, longest) = (Instant::now(), self.times.sending);
+            let oldest = self.link.answers.oldest();
+            is_over = oldest.is_some_and(|since| now.duration_since(since) >= longest);
+            self.patrol.as_mut().reset(now + longest / 2);
+        }
+        is_over
+    }
+}
+
+impl Connected for Lifetime {
     type ConnectInfo = Link;
 
     fn connect_info(&self) -> Link {
@@ -139,72 +129,9 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Bytes::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
-            Bytes::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Bytes::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.bytes {
-            Bytes::Plain(stream) => stream.is_write_vectored(),
-            Bytes::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Bytes::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Bytes::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io;
 
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -227,8 +154,8 @@ mod tests {
         let (accepted, client) = tokio::join!(listener.accept(), client);
         let (stream, address) = accepted.unwrap();
         let slot = Slots::new(1, 1, Arc::default()).take(address.ip()).unwrap();
-        let bytes = Bytes::Plain(stream);
-        let connection = Connection::new(bytes, Peer::Unknown, slot, Instant::now(), TIMES);
+        let lifetime = Lifetime::new(Peer::Unknown, slot, Instant::now(), TIMES);
+        let connection = TimedIo::new(Either::Left(stream), lifetime);
         (connection, client.unwrap())
     }
 
@@ -256,9 +183,9 @@ mod tests {
     #[tokio::test]
     async fn ends_when_its_place_is_given_to_another() {
         let (mut connection, client) = pair().await;
-        connection.times.longest = 10 * NEVER;
+        connection.timing().times.longest = 10 * NEVER;
         let _call = connection.connect_info().standing.begin();
-        let lost = connection.slot.lost.clone();
+        let lost = connection.timing().slot.lost.clone();
         let (read, ()) = tokio::join!(timeout(NEVER, connection.read_u8()), async {
             lost.cancel();
         });
@@ -290,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn ends_when_an_answer_waits_too_long() {
         let (mut connection, mut client) = pair().await;
-        connection.times.longest = 10 * NEVER;
+        connection.timing().times.longest = 10 * NEVER;
         let _call = connection.connect_info().standing.begin();
         client.write_all(b"P").await.unwrap();
         let answer = connection.connect_info().answers.begin();

@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use langop_client::watched::Watched;
+use langop_program::timed_io::TimedIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -9,13 +11,13 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::either::Either;
 
 use super::{
     callers::Callers,
-    connection::{Bytes, Connection, Peer, Times},
+    connection::{Connection, Lifetime, Peer, Stream, Times},
     slots::{Slot, Slots},
     tls,
-    watched::Watched,
 };
 use crate::metrics::Refusal;
 
@@ -91,8 +93,9 @@ async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, open
         return;
     };
     match handshake {
-        Ok((bytes, peer)) => {
-            let connection = Connection::new(bytes, peer, slot, made, door.times);
+        Ok((stream, peer)) => {
+            let lifetime = Lifetime::new(peer, slot, made, door.times);
+            let connection = TimedIo::new(stream, lifetime);
             // Nobody takes it once the server stops.
             let _ = opened.send(Ok(connection)).await;
         }
@@ -104,16 +107,16 @@ async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, open
 }
 
 impl Door {
-    async fn handshake(&self, stream: TcpStream, deadline: Instant) -> io::Result<(Bytes, Peer)> {
+    async fn handshake(&self, stream: TcpStream, deadline: Instant) -> io::Result<(Stream, Peer)> {
         // Small messages, each of which somebody waits for.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return Ok((Bytes::Plain(stream), Peer::Unknown));
+            return Ok((Either::Left(stream), Peer::Unknown));
         };
         let accept = TlsAcceptor::from(tls.get()).accept(stream);
         let stream = timeout_at(deadline, accept).await??;
         let peer = self.peer(&stream);
-        Ok((Bytes::Tls(Box::new(stream)), peer))
+        Ok((Either::Right(Box::new(stream)), peer))
     }
 
     fn peer(&self, stream: &TlsStream<TcpStream>) -> Peer {

@@ -14,17 +14,19 @@ mod slots;
 mod standing;
 mod tls;
 mod tokens;
-mod watched;
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, header::AUTHORIZATION};
+use langop_client::watched::{LoadError, Watched};
 use langop_proto::ACCOUNT;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tonic::{Status, body::Body};
 
 use self::{
-    account::{Gate, Pass},
     arrival::Arrival,
     callers::Callers,
     connection::{Peer, Times},
@@ -33,7 +35,6 @@ use self::{
     slots::Slots,
     standing::InUse,
     tokens::Tokens,
-    watched::Watched,
 };
 use crate::{metrics::Metrics, settings::AccessSettings};
 
@@ -46,7 +47,6 @@ pub use self::{
     load::Load,
     tls::TlsError,
     tokens::TokensError,
-    watched::LoadError,
 };
 
 /// Health is for those who have no credentials: load balancers and probes. It says nothing that a refused connection would not.
@@ -67,7 +67,7 @@ pub struct Access {
     callers: Arc<Callers>,
     /// Names of the callers that may speak for accounts.
     trusted: Vec<String>,
-    calls: Arc<Gate>,
+    calls: Arc<Semaphore>,
     bytes: Scale,
     receive_timeout: Duration,
 }
@@ -76,20 +76,20 @@ pub struct Access {
 #[must_use]
 #[expect(dead_code, reason = "held, not read")]
 pub(crate) struct Ticket {
-    passes: [Option<Pass>; 2],
+    passes: [Option<OwnedSemaphorePermit>; 2],
     in_use: Option<InUse>,
 }
 
 impl Access {
     /// Access as `settings` have it, with the tokens as they are in their file.
-    pub async fn new(settings: &AccessSettings) -> Result<Self, LoadError> {
+    pub async fn new(settings: &AccessSettings) -> Result<Self, LoadError<TokensError>> {
         let callers = Arc::new(Callers::new(settings.limits()));
         let tokens = match &settings.tokens_file {
             None => None,
             Some(file) => {
                 let callers = Arc::clone(&callers);
                 let files = vec![file.clone()];
-                let read = move |contents: &[Vec<u8>]| Ok(Tokens::parse(&contents[0], &callers)?);
+                let read = move |contents: &[Vec<u8>]| Tokens::parse(&contents[0], &callers);
                 Some(Watched::start(files, settings.reload_interval, read).await?)
             }
         };
@@ -98,7 +98,7 @@ impl Access {
             tokens,
             callers,
             trusted: settings.trusted_callers.clone(),
-            calls: Arc::new(Gate::new(settings.max_calls)),
+            calls: account::concurrency_limit(settings.max_calls),
             bytes: Scale::new(settings.max_held_bytes),
             receive_timeout: settings.receive_timeout,
         })
@@ -111,7 +111,7 @@ impl Access {
         settings: &AccessSettings,
         longest: Duration,
         metrics: Arc<Metrics>,
-    ) -> Result<Incoming, LoadError> {
+    ) -> Result<Incoming, LoadError<TlsError>> {
         let door = Door {
             tls: tls::watch(settings).await?,
             callers: Arc::clone(&self.callers),
@@ -137,7 +137,7 @@ impl Access {
         // Whoever asks for health without credentials uses the connection, and it stays nobody's.
         let in_use = || link.map(|link| link.standing.begin());
         if request.uri().path().starts_with(HEALTH) {
-            let pass = link.and_then(|link| link.health.enter());
+            let pass = link.and_then(|link| account::enter(&link.health));
             return Ok(Ticket {
                 passes: [Some(pass.ok_or(Denied::TooManyHealthCalls)?), None],
                 in_use: identified.ok().and_then(|_| in_use()),
@@ -145,7 +145,7 @@ impl Access {
         }
         let caller = self.account(identified?, request.headers())?;
         let own = caller.account().begin_call()?;
-        let pass = self.calls.enter().ok_or(Denied::Busy)?;
+        let pass = account::enter(&self.calls).ok_or(Denied::Busy)?;
         let in_use = in_use();
         request.extensions_mut().insert(caller);
         Ok(Ticket {

@@ -9,8 +9,8 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use langop_program::fair::Places;
-use langop_proto::{trace, v1::Usage};
+use langop_program::{fair::Places, trace};
+use langop_proto::v1::Usage;
 use opentelemetry::{Array, Value};
 use reqwest::{Response, Url, header::CONTENT_TYPE, redirect};
 use secrecy::SecretString;

@@ -16,7 +16,7 @@ pub(crate) mod provider;
 use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use langop_proto::tls;
+use langop_client::credentials;
 use secrecy::SecretString;
 
 use self::duration::duration;
@@ -253,7 +253,7 @@ impl Settings {
     pub(crate) fn exposes_key(&self) -> bool {
         let has_key = self.api_key.is_some() || self.api_key_file.is_some();
         let endpoint = self.endpoint.as_deref().unwrap_or_default();
-        has_key && tls::is_readable(endpoint)
+        has_key && credentials::is_readable(endpoint)
     }
 
     /// A server of one's own may need no key; a vendor always does.

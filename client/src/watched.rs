@@ -1,6 +1,8 @@
-//! What is made of files, made again when they change. A change that cannot be used is logged, and what was there stays.
+//! Something made of files, and made again when they change. A change that cannot be used is logged, and
+//! what was in use stays. Knows nothing of what the files hold.
 //!
-//! Looks at the bytes and not at times: a Secret's mount is a chain of links, and a file may be replaced within one tick of a clock.
+//! Compares bytes and not times: a mounted Secret is a chain of links, and a file may be replaced within
+//! one tick of a clock.
 
 use std::{
     error::Error,
@@ -11,9 +13,9 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// Why files cannot be used. Must not hold what they contain.
+/// Why files cannot be used. Must not hold what they contain, and neither may `E`.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum LoadError<E: Error + 'static> {
     /// One cannot be read.
     #[error("cannot read {}", .file.display())]
     Read {
@@ -23,35 +25,35 @@ pub enum LoadError {
         #[source]
         source: std::io::Error,
     },
-    /// The tokens file.
+    /// They hold something else.
     #[error(transparent)]
-    Tokens(#[from] super::TokensError),
-    /// The files of TLS.
-    #[error(transparent)]
-    Tls(#[from] super::TlsError),
+    Unusable(E),
 }
 
 /// The newest usable form of some files.
-pub(crate) struct Watched<T>(RwLock<Arc<T>>);
+pub struct Watched<T>(RwLock<Arc<T>>);
 
 /// What the files hold, in their order.
 type Contents = Vec<Vec<u8>>;
 
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Reads `files` now, and again whenever they differ, as long as the result is held; looks for that `every` so often.
+    /// Reads `files` now, and every `interval` again as long as the result is held; makes a new one of
+    /// their contents, which are in the order of `files`, whenever those differ.
     ///
     /// # Errors
     /// If they cannot be used now.
-    pub(super) async fn start<M>(
+    pub async fn start<E, M>(
         files: Vec<PathBuf>,
-        every: Duration,
+        interval: Duration,
         make: M,
-    ) -> Result<Arc<Self>, LoadError>
+    ) -> Result<Arc<Self>, LoadError<E>>
     where
-        M: Fn(&[Vec<u8>]) -> Result<T, LoadError> + Send + 'static,
+        E: Error + Send + 'static,
+        M: Fn(&[Vec<u8>]) -> Result<T, E> + Send + 'static,
     {
         let contents = read(&files).await?;
-        let watched = Arc::new(Self(RwLock::new(Arc::new(make(&contents)?))));
+        let newest = make(&contents).map_err(LoadError::Unusable)?;
+        let watched = Arc::new(Self(RwLock::new(Arc::new(newest))));
         let follower = Follower {
             watched: Arc::downgrade(&watched),
             files,
@@ -59,12 +61,12 @@ impl<T: Send + Sync + 'static> Watched<T> {
             used: digest(&contents),
             complaint: None,
         };
-        tokio::spawn(follower.follow(every));
+        tokio::spawn(follower.follow(interval));
         Ok(watched)
     }
 
     /// The newest.
-    pub(super) fn get(&self) -> Arc<T> {
+    pub fn get(&self) -> Arc<T> {
         // No code panics while it holds the lock.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -80,13 +82,14 @@ struct Follower<T, M> {
     complaint: Option<String>,
 }
 
-impl<T, M> Follower<T, M>
-where
-    M: Fn(&[Vec<u8>]) -> Result<T, LoadError>,
-{
-    async fn follow(mut self, every: Duration) {
+impl<T, M> Follower<T, M> {
+    async fn follow<E>(mut self, interval: Duration)
+    where
+        E: Error + 'static,
+        M: Fn(&[Vec<u8>]) -> Result<T, E>,
+    {
         loop {
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(interval).await;
             let looked = self.look().await;
             let Some(watched) = self.watched.upgrade() else {
                 return;
@@ -104,18 +107,22 @@ where
     }
 
     /// The new form, if there is one.
-    async fn look(&mut self) -> Result<Option<T>, LoadError> {
+    async fn look<E>(&mut self) -> Result<Option<T>, LoadError<E>>
+    where
+        E: Error + 'static,
+        M: Fn(&[Vec<u8>]) -> Result<T, E>,
+    {
         let contents = read(&self.files).await?;
         let digest = digest(&contents);
         if digest == self.used {
             return Ok(None);
         }
-        let new = (self.make)(&contents)?;
+        let new = (self.make)(&contents).map_err(LoadError::Unusable)?;
         self.used = digest;
         Ok(Some(new))
     }
 
-    fn complain(&mut self, error: &LoadError) {
+    fn complain(&mut self, error: &dyn Error) {
         let mut complaint = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -129,7 +136,7 @@ where
     }
 }
 
-async fn read(files: &[PathBuf]) -> Result<Contents, LoadError> {
+async fn read<E: Error + 'static>(files: &[PathBuf]) -> Result<Contents, LoadError<E>> {
     let mut contents = Vec::with_capacity(files.len());
     for file in files {
         let read = tokio::fs::read(file).await;
@@ -148,4 +155,43 @@ fn digest(contents: &[Vec<u8>]) -> [u8; 32] {
         digest.update(file);
     }
     digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("empty")]
+    struct Empty;
+
+    #[tokio::test]
+    async fn follows_changes_and_keeps_what_was_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        let make = |contents: &[Vec<u8>]| match contents[0].as_slice() {
+            b"" => Err(Empty),
+            content => Ok(content.to_vec()),
+        };
+        let interval = Duration::from_millis(5);
+        let missing = Watched::start(vec![file.clone()], interval, make).await;
+        assert!(matches!(missing, Err(LoadError::Read { .. })));
+        std::fs::write(&file, "").unwrap();
+        let empty = Watched::start(vec![file.clone()], interval, make).await;
+        assert!(matches!(empty, Err(LoadError::Unusable(Empty))));
+        std::fs::write(&file, "one").unwrap();
+        let watched = Watched::start(vec![file.clone()], interval, make)
+            .await
+            .unwrap();
+        for (content, expected) in [("two", "two"), ("", "two"), ("three", "three")] {
+            std::fs::write(&file, content).unwrap();
+            let follows = async {
+                while *watched.get() != expected.as_bytes() {
+                    tokio::time::sleep(interval).await;
+                }
+            };
+            let minute = Duration::from_secs(60);
+            tokio::time::timeout(minute, follows).await.expect(expected);
+        }
+    }
 }

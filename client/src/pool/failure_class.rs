@@ -2,11 +2,9 @@
 
 use std::{error::Error, time::Duration};
 
+use langop_proto::{DRAINING, ERROR_DOMAIN};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
-
-use super::DRAINING;
-use crate::ERROR_DOMAIN;
 
 /// How soon after an attempt began its connection breaks where a healthy server is closing it. What breaks later had been taken on, so
 /// the replica is gone, or so stuck that keepalive gave it up.
@@ -17,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to make of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FailureClass {
     /// The replica answered, and so would any other.
     Answered,
     /// The caller's time is over, which says nothing of the replica.
@@ -32,45 +30,45 @@ pub(super) enum Verdict {
 
 /// What `status` says after an attempt that `took` so long. What the service itself answered, its provider being down included, is
 /// final.
-pub(super) fn of(status: &Status, took: Duration) -> Verdict {
+pub(super) fn of(status: &Status, took: Duration) -> FailureClass {
     // Only what this side made up itself has a source; what came over the wire has none.
-    let verdict = if status.source().is_some() {
+    let class = if status.source().is_some() {
         of_transport(status)
     } else {
         of_answer(status)
     };
-    match verdict {
-        Verdict::Broken if took > SOON => Verdict::Away,
-        Verdict::Silent if took < PATIENCE => Verdict::Late,
-        verdict => verdict,
+    match class {
+        FailureClass::Broken if took > SOON => FailureClass::Away,
+        FailureClass::Silent if took < PATIENCE => FailureClass::Late,
+        class => class,
     }
 }
 
-fn of_answer(status: &Status) -> Verdict {
+fn of_answer(status: &Status) -> FailureClass {
     match status.get_details_error_info() {
         Some(info) if info.domain == ERROR_DOMAIN => match info.reason.as_str() {
-            DRAINING => Verdict::Away,
-            _ => Verdict::Answered,
+            DRAINING => FailureClass::Away,
+            _ => FailureClass::Answered,
         },
         // A proxy between us, a server that is not ours yet, or this side's own library.
         _ => match status.code() {
-            Code::Unavailable => Verdict::Away,
+            Code::Unavailable => FailureClass::Away,
             // Among others a stream that ended without a status.
-            Code::Unknown => Verdict::Broken,
-            Code::DeadlineExceeded | Code::Cancelled => Verdict::Late,
-            _ => Verdict::Answered,
+            Code::Unknown => FailureClass::Broken,
+            Code::DeadlineExceeded | Code::Cancelled => FailureClass::Late,
+            _ => FailureClass::Answered,
         },
     }
 }
 
-fn of_transport(status: &Status) -> Verdict {
+fn of_transport(status: &Status) -> FailureClass {
     // The library calls its own time-out CANCELLED.
     if status.code() == Code::DeadlineExceeded || is_caused_by::<TimeoutExpired>(status) {
-        Verdict::Silent
+        FailureClass::Silent
     } else if is_caused_by::<ConnectError>(status) {
-        Verdict::Away
+        FailureClass::Away
     } else {
-        Verdict::Broken
+        FailureClass::Broken
     }
 }
 
@@ -96,27 +94,35 @@ mod tests {
         let timeout = || Status::from_error(Box::new(TimeoutExpired(())));
         let (soon, late) = (Duration::ZERO, Duration::from_mins(1));
         for (status, took, expected) in [
-            (ours("PROVIDER_ERROR"), soon, Verdict::Answered),
-            (ours(DRAINING), soon, Verdict::Away),
-            (Status::unavailable("a proxy's"), soon, Verdict::Away),
-            (Status::invalid_argument("no"), soon, Verdict::Answered),
-            (Status::unknown("no trailers"), soon, Verdict::Broken),
-            (Status::unknown("no trailers"), late, Verdict::Away),
+            (ours("PROVIDER_ERROR"), soon, FailureClass::Answered),
+            (ours(DRAINING), soon, FailureClass::Away),
+            (Status::unavailable("a proxy's"), soon, FailureClass::Away),
+            (Status::invalid_argument("no"), soon, FailureClass::Answered),
+            (Status::unknown("no trailers"), soon, FailureClass::Broken),
+            (Status::unknown("no trailers"), late, FailureClass::Away),
             (
                 Status::deadline_exceeded("the server's"),
                 late,
-                Verdict::Late,
+                FailureClass::Late,
             ),
-            (Status::from_error(Box::new(reset())), soon, Verdict::Broken),
-            (Status::from_error(Box::new(reset())), late, Verdict::Away),
+            (
+                Status::from_error(Box::new(reset())),
+                soon,
+                FailureClass::Broken,
+            ),
+            (
+                Status::from_error(Box::new(reset())),
+                late,
+                FailureClass::Away,
+            ),
             (
                 Status::from_error(Box::new(ConnectError(Box::new(reset())))),
                 soon,
-                Verdict::Away,
+                FailureClass::Away,
             ),
-            (timeout(), soon, Verdict::Late),
-            (timeout(), late, Verdict::Silent),
-            (super::super::no_answer(), late, Verdict::Silent),
+            (timeout(), soon, FailureClass::Late),
+            (timeout(), late, FailureClass::Silent),
+            (super::super::no_answer(), late, FailureClass::Silent),
         ] {
             assert_eq!(of(&status, took), expected, "{status:?} after {took:?}");
         }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tonic::transport::{Endpoint, Uri};
 
-use crate::tls::{Credentials, CredentialsError};
+use crate::credentials::{Credentials, CredentialsError};
 
 /// Longest time to make a connection, after which the next replica is asked.
 const CONNECT: Duration = Duration::from_secs(5);

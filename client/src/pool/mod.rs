@@ -5,9 +5,9 @@
 //! task: all state changes when a call is made.
 
 mod budget;
+mod failure_class;
 mod rank;
 mod replica;
-mod verdict;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,12 +23,9 @@ use tonic::{
 pub use self::replica::Address;
 use self::{
     budget::Budget,
+    failure_class::FailureClass,
     replica::{Candidate, Replicas},
-    verdict::Verdict,
 };
-
-/// `ErrorInfo.reason` of a replica that is about to stop: the request is whole and belongs elsewhere.
-pub const DRAINING: &str = "DRAINING";
 
 /// The ready replicas and what is known of each.
 pub struct Pool {
@@ -92,20 +89,22 @@ impl Pool {
             let answer = timeout_at(deadline, call(candidate.channel.clone()))
                 .await
                 .unwrap_or_else(|_| Err(no_answer()));
-            let verdict = match &answer {
-                Ok(_) => Verdict::Answered,
-                Err(status) => verdict::of(status, asked.elapsed()),
+            let class = match &answer {
+                Ok(_) => FailureClass::Answered,
+                Err(status) => failure_class::of(status, asked.elapsed()),
             };
-            match verdict {
-                Verdict::Answered | Verdict::Late | Verdict::Silent => {
-                    self.state().note(&candidate.name, asked, verdict);
+            match class {
+                FailureClass::Answered | FailureClass::Late | FailureClass::Silent => {
+                    self.state().note(&candidate.name, asked, class);
                     return answer;
                 }
-                Verdict::Broken if tries < TRIES && !self.was_ejected(&candidate.name, asked) => {
+                FailureClass::Broken
+                    if tries < TRIES && !self.was_ejected(&candidate.name, asked) =>
+                {
                     again = Some((candidate, tries + 1));
                 }
-                Verdict::Broken | Verdict::Away => {
-                    self.state().note(&candidate.name, asked, verdict);
+                FailureClass::Broken | FailureClass::Away => {
+                    self.state().note(&candidate.name, asked, class);
                 }
             }
             last = answer.err();
@@ -152,14 +151,14 @@ impl Pool {
 }
 
 impl State {
-    fn note(&mut self, name: &str, asked: Instant, verdict: Verdict) {
-        match verdict {
-            Verdict::Answered => self.replicas.accept(name, asked),
-            Verdict::Broken | Verdict::Away | Verdict::Silent => {
-                tracing::debug!(endpoint = %name, ?verdict, "the replica failed");
+    fn note(&mut self, name: &str, asked: Instant, class: FailureClass) {
+        match class {
+            FailureClass::Answered => self.replicas.accept(name, asked),
+            FailureClass::Broken | FailureClass::Away | FailureClass::Silent => {
+                tracing::debug!(endpoint = %name, ?class, "the replica failed");
                 self.replicas.eject(name, asked);
             }
-            Verdict::Late => {}
+            FailureClass::Late => {}
         }
     }
 }
