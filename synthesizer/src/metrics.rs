@@ -255,9 +255,9 @@ impl Metrics {
     }
 
     /// An answer is being made until the guard is dropped.
-    pub fn in_flight(&self) -> InFlight {
+    pub fn in_flight(&self) -> InFlightGauge {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlightGauge(self.in_flight.clone())
     }
 
     /// Tokens were spent.
@@ -332,9 +332,9 @@ impl Metrics {
 }
 
 /// Lowers the gauge when dropped.
-pub struct InFlight(Gauge);
+pub struct InFlightGauge(Gauge);
 
-impl Drop for InFlight {
+impl Drop for InFlightGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -19,7 +19,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     access::{Caller, Load},
-    cache::{Cache, Entry, Flight, Found, Key, Landed},
+    cache::{Cache, Completed, Entry, Found, InFlight, Key},
     diagnostics,
     distill::{self, Distilled},
     error::{Failure, SynthesisError},
@@ -206,7 +206,7 @@ impl Synthesizer {
         };
         let key = cache_key(&call);
         let work = move |_| async move {
-            let _pass = call.caller.account().begin_work()?;
+            let _pass = call.caller.quota().begin_work()?;
             distill::distill(&worker.llm, &call, &persona).await
         };
         let found = engine
@@ -266,7 +266,7 @@ impl Engine {
         let engine = Arc::clone(self);
         let key = cache_key(&call);
         let work = move |progress| async move {
-            let _pass = call.caller.account().begin_work()?;
+            let _pass = call.caller.quota().begin_work()?;
             generate::answer(
                 &engine.llm,
                 &engine.parsing,
@@ -291,7 +291,7 @@ impl Engine {
         let (result, origin) = match found {
             Found::Entry(value) => (CacheResult::Hit, trace::span_context(value.origin())),
             Found::Started(_) => (CacheResult::Miss, None),
-            Found::Joined(flight) => (CacheResult::Coalesced, Some(flight.origin.clone())),
+            Found::Joined(in_flight) => (CacheResult::Coalesced, Some(in_flight.origin.clone())),
         };
         if let Some(origin) = origin.filter(SpanContext::is_valid) {
             span.add_link(origin);
@@ -328,19 +328,19 @@ struct Ready<V> {
 
 /// Waits for what was found, until `deadline`.
 async fn ready<V: Entry>(found: Found<V>, deadline: Instant) -> Result<Ready<V>, Failure> {
-    let land = async |flight: Flight<V>| -> Result<Landed<V>, Failure> {
-        timeout_at(deadline, flight.landing)
+    let wait = async |in_flight: InFlight<V>| -> Result<Completed<V>, Failure> {
+        timeout_at(deadline, in_flight.result)
             .await
             .map_err(|_| SynthesisError::DeadlineExceeded)?
     };
     let (value, outcome) = match found {
         Found::Entry(value) => (value, SynthesisOutcome::Cached),
-        Found::Joined(flight) => (
-            land(flight).await.map_err(Failure::of_another)?.value,
+        Found::Joined(in_flight) => (
+            wait(in_flight).await.map_err(Failure::of_another)?.value,
             SynthesisOutcome::Coalesced,
         ),
-        Found::Started(flight) => {
-            let Landed { value, was_there } = land(flight).await?;
+        Found::Started(in_flight) => {
+            let Completed { value, was_there } = wait(in_flight).await?;
             if !was_there {
                 let outcome = SynthesisOutcome::Generated;
                 return Ok(Ready { value, outcome });
@@ -356,10 +356,10 @@ async fn ready<V: Entry>(found: Found<V>, deadline: Instant) -> Result<Ready<V>,
 
 impl Pending {
     /// The work under way; `None` where the answer is already there.
-    pub fn flight(&mut self) -> Option<&mut Flight<Answer>> {
+    pub fn in_flight(&mut self) -> Option<&mut InFlight<Answer>> {
         match &mut self.found {
             Found::Entry(_) => None,
-            Found::Started(flight) | Found::Joined(flight) => Some(flight),
+            Found::Started(in_flight) | Found::Joined(in_flight) => Some(in_flight),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::account::Account;
+use super::caller_quota::CallerQuota;
 
 /// The identity of a caller, as far as the server could establish it. Two are equal if their names are.
 #[derive(Clone)]
@@ -15,19 +15,19 @@ pub struct Caller(Arc<Known>);
 
 struct Known {
     name: Box<str>,
-    account: Arc<Account>,
+    quota: Arc<CallerQuota>,
 }
 
 impl Caller {
     /// Somebody the server knows by `name`, without limits.
     pub fn named(name: &str) -> Self {
-        Self::with_account(name, Arc::default())
+        Self::with_quota(name, Arc::default())
     }
 
     /// Somebody the server knows by `name`, within the limits of `account`.
-    pub fn with_account(name: &str, account: Arc<Account>) -> Self {
+    pub fn with_quota(name: &str, quota: Arc<CallerQuota>) -> Self {
         let name = name.into();
-        Self(Arc::new(Known { name, account }))
+        Self(Arc::new(Known { name, quota }))
     }
 
     /// The name.
@@ -36,8 +36,8 @@ impl Caller {
     }
 
     /// What the caller may still do.
-    pub fn account(&self) -> &Account {
-        &self.0.account
+    pub fn quota(&self) -> &CallerQuota {
+        &self.0.quota
     }
 }
 

@@ -13,23 +13,26 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::{answers::Answers, caller::Caller, slots::Slot, standing::Standing};
+use super::{
+    caller::Caller, connection_limit::ConnectionPermit, standing::Standing,
+    unread_responses::UnreadResponses,
+};
 
 /// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
 const HEALTH_CALLS: usize = 8;
 
 /// What the requests of a connection share. In the extensions of each of them.
 #[derive(Clone)]
-pub(crate) struct Link {
-    pub(super) peer: Peer,
+pub(crate) struct ConnectionInfo {
+    pub(super) peer: PeerIdentity,
     pub(super) standing: Arc<Standing>,
     pub(super) health: Arc<Semaphore>,
-    pub(crate) answers: Arc<Answers>,
+    pub(crate) answers: Arc<UnreadResponses>,
 }
 
 /// Who is at the other end, as far as the connection tells.
 #[derive(Clone)]
-pub(super) enum Peer {
+pub(super) enum PeerIdentity {
     /// Whom a verified certificate names.
     Certified(Caller),
     /// Somebody with a verified certificate without a usable name.
@@ -59,7 +62,7 @@ pub(super) struct Times {
 
 /// How long a connection may live, and what its requests share.
 pub(crate) struct Lifetime {
-    link: Link,
+    link: ConnectionInfo,
     times: Times,
     /// When a call must have been let in, and after that its end.
     deadline: Pin<Box<Sleep>>,
@@ -71,13 +74,18 @@ pub(crate) struct Lifetime {
     patrol: Pin<Box<Sleep>>,
     made: Instant,
     #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
-    slot: Slot,
+    slot: ConnectionPermit,
 }
 
 impl Lifetime {
     /// Of a connection that was made at `made`.
-    pub(super) fn new(peer: Peer, slot: Slot, made: Instant, times: Times) -> Self {
-        let link = Link {
+    pub(super) fn new(
+        peer: PeerIdentity,
+        slot: ConnectionPermit,
+        made: Instant,
+        times: Times,
+    ) -> Self {
+        let link = ConnectionInfo {
             peer,
             standing: Arc::clone(&slot.standing),
             health: Arc::new(Semaphore::new(HEALTH_CALLS)),
@@ -122,9 +130,9 @@ impl Timing for Lifetime {
 }
 
 impl Connected for Lifetime {
-    type ConnectInfo = Link;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> Link {
+    fn connect_info(&self) -> ConnectionInfo {
         self.link.clone()
     }
 }
@@ -139,7 +147,7 @@ mod tests {
         time::timeout,
     };
 
-    use super::{super::slots::Slots, *};
+    use super::{super::connection_limit::ConnectionLimit, *};
 
     const TIMES: Times = Times {
         handshake: Duration::from_millis(100),
@@ -153,8 +161,10 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, client) = tokio::join!(listener.accept(), client);
         let (stream, address) = accepted.unwrap();
-        let slot = Slots::new(1, 1, Arc::default()).take(address.ip()).unwrap();
-        let lifetime = Lifetime::new(Peer::Unknown, slot, Instant::now(), TIMES);
+        let slot = ConnectionLimit::new(1, 1, Arc::default())
+            .take(address.ip())
+            .unwrap();
+        let lifetime = Lifetime::new(PeerIdentity::Unknown, slot, Instant::now(), TIMES);
         let connection = TimedIo::new(Either::Left(stream), lifetime);
         (connection, client.unwrap())
     }

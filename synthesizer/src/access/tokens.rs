@@ -92,7 +92,7 @@ fn entry(line: &str) -> Option<(&str, Hash)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::Limits;
+    use super::super::caller_quota::Limits;
     use super::*;
     use langop_dsl::hash::sha256_hex;
 

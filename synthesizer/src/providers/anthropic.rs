@@ -11,7 +11,7 @@ use super::{
     content,
     endpoint::{Api, Versioned},
     parameters::Optional,
-    wire::{self, Ask, Draft, Wire},
+    wire::{self, Ask, PartialCompletion, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -58,37 +58,37 @@ impl Wire for Anthropic {
         body
     }
 
-    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
-        draft.usage = usage(&body["usage"]).unwrap_or_default();
+    fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
+        partial.usage = usage(&body["usage"]).unwrap_or_default();
         let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no message")?;
-        draft.text = content::text(&answer.content);
-        draft.finish = Some(finish(answer.stop_reason.as_deref()));
-        draft.model = answer.model;
+        partial.text = content::text(&answer.content);
+        partial.finish = Some(finish(answer.stop_reason.as_deref()));
+        partial.model = answer.model;
         Ok(())
     }
 
-    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+    fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         let event: Event =
             serde_json::from_value(event).map_err(|_| "a piece of it is no event of a message")?;
         match event {
             Event::MessageStart { message } => {
-                draft.model = message.model;
-                draft.usage = usage(&message.usage).unwrap_or_default();
+                partial.model = message.model;
+                partial.usage = usage(&message.usage).unwrap_or_default();
             }
             Event::ContentBlockStart {
                 content_block: piece,
             }
             | Event::ContentBlockDelta { delta: piece } => {
-                draft.text.push_str(&content::text(&piece));
+                partial.text.push_str(&content::text(&piece));
             }
             Event::MessageDelta { delta, usage } => {
-                draft.finish = Some(finish(delta.stop_reason.as_deref()));
+                partial.finish = Some(finish(delta.stop_reason.as_deref()));
                 // Of all so far; what was sent is known from the start.
                 if let Some(tokens) = usage["output_tokens"].as_u64() {
-                    draft.usage.output_tokens = tokens;
+                    partial.usage.output_tokens = tokens;
                 }
             }
-            Event::MessageStop => draft.is_over = true,
+            Event::MessageStop => partial.is_over = true,
             Event::Other => {}
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use langop_proto::v1::Usage;
 
-use crate::{access::denied::Denied, settings::error::SettingsError};
+use crate::{access::error::AccessError, settings::error::SettingsError};
 
 /// Why there is no answer. Never holds a key or content.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ pub enum ProviderError {
     },
     /// Who pays may not spend more. Nothing was asked.
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(#[from] AccessError),
 }
 
 #[expect(

@@ -26,7 +26,7 @@ use super::{
     refusal::{self, Asked},
     retry, stream,
     usage::{self, Measured, Trust},
-    wire::{Ask, Draft, MAX_ANSWER, Refused, Wire, too_large, transport},
+    wire::{Ask, MAX_ANSWER, PartialCompletion, Refused, Wire, too_large, transport},
 };
 use crate::{
     access::caller::Caller,
@@ -205,7 +205,7 @@ impl<W: Wire> HttpProvider<W> {
     async fn observed(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
         let place = self.client.places.take(chat.call.caller.clone());
         let _place = within(chat.deadline, place).await?;
-        let account = chat.call.caller.account();
+        let account = chat.call.caller.quota();
         // Others may have spent it while this one waited for its place.
         account.check_budget()?;
         let span = self.span(chat);
@@ -238,7 +238,7 @@ impl<W: Wire> HttpProvider<W> {
             .headers(self.wire.headers(key.as_ref()))
             .header(CONTENT_TYPE, "application/json")
             .body(text);
-        let mut draft = Draft::default();
+        let mut partial = PartialCompletion::default();
         let asked = client.asked(key.as_ref());
         let answer = within(chat.deadline, async {
             let response = request.send().await.map_err(transport)?;
@@ -247,28 +247,28 @@ impl<W: Wire> HttpProvider<W> {
             }
             match chat.listener {
                 Some(listener) if stream::is_streamed(response.headers()) => {
-                    stream::read(&self.wire, response, listener, &asked, &mut draft).await
+                    stream::read(&self.wire, response, listener, &asked, &mut partial).await
                 }
-                _ => self.whole(response, &asked, &mut draft).await,
+                _ => self.whole(response, &asked, &mut partial).await,
             }
         });
         let answer = answer.await.and_then(|answer| answer);
         let measured = Measured {
             sent,
-            received: draft.size,
-            text: draft.text.len(),
+            received: partial.size,
+            text: partial.text.len(),
             limit: client.max_tokens,
         };
         match answer {
             Ok(finish) => Ok(Completion {
-                usage: client.settle(draft.usage, measured),
-                model: model_name(draft.model.as_deref().unwrap_or(asked.model)),
-                text: draft.text,
+                usage: client.settle(partial.usage, measured),
+                model: model_name(partial.model.as_deref().unwrap_or(asked.model)),
+                text: partial.text,
                 finish,
             }),
             // Of an answer that never began nobody knows that it is paid for.
-            Err(error) if draft.size == 0 => Err(error),
-            Err(error) => Err(error.after(client.settle(draft.usage, measured))),
+            Err(error) if partial.size == 0 => Err(error),
+            Err(error) => Err(error.after(client.settle(partial.usage, measured))),
         }
     }
 
@@ -277,19 +277,19 @@ impl<W: Wire> HttpProvider<W> {
         &self,
         response: Response,
         asked: &Asked<'_>,
-        draft: &mut Draft,
+        partial: &mut PartialCompletion,
     ) -> Result<Finish, ProviderError> {
         let body = read(response, MAX_ANSWER).await?;
-        draft.size = body.len();
+        partial.size = body.len();
         let body = serde_json::from_slice(&body)
             .map_err(|_| ProviderError::unreadable("it is no JSON"))?;
         if let Some(error) = refusal::in_answer(&body, asked) {
             return Err(error);
         }
         self.wire
-            .answer(draft, body)
+            .answer(partial, body)
             .map_err(ProviderError::unreadable)?;
-        Ok(draft.finish.unwrap_or(Finish::Complete))
+        Ok(partial.finish.unwrap_or(Finish::Complete))
     }
 
     fn span(&self, chat: Chat<'_>) -> Span {

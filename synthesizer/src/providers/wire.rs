@@ -24,9 +24,17 @@ pub(super) trait Wire: Send + Sync {
     /// The body of a call; asks for a stream exactly where somebody listens.
     fn body(&self, ask: Ask<'_>) -> serde_json::Value;
     /// Takes the answer of a whole body, what it cost first. An error says what is missing.
-    fn answer(&self, draft: &mut Draft, body: serde_json::Value) -> Result<(), &'static str>;
+    fn answer(
+        &self,
+        partial: &mut PartialCompletion,
+        body: serde_json::Value,
+    ) -> Result<(), &'static str>;
     /// Adds one event of a stream to what arrived before it. An error says what is wrong with it.
-    fn absorb(&self, draft: &mut Draft, event: serde_json::Value) -> Result<(), &'static str>;
+    fn absorb(
+        &self,
+        partial: &mut PartialCompletion,
+        event: serde_json::Value,
+    ) -> Result<(), &'static str>;
 }
 
 /// What a body is made from.
@@ -51,7 +59,7 @@ impl Ask<'_> {
 
 /// What has arrived of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct PartialCompletion {
     pub(super) text: String,
     pub(super) model: Option<String>,
     pub(super) usage: Usage,

@@ -10,7 +10,7 @@ use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, path::PathBuf, 
 use clap::{Args, value_parser};
 
 use super::{duration::duration, error::SettingsError};
-use crate::access::{account::Limits, load::COPIES};
+use crate::access::{caller_quota::Limits, load::COPIES};
 
 /// The kinds of names of certificates, as callers' names have them.
 const KINDS: [&str; 3] = ["uri:", "dns:", "cn:"];

@@ -11,7 +11,7 @@ use langop_proto::v1::Usage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    denied::Denied,
+    error::AccessError,
     load::{Load, Scale},
 };
 
@@ -29,7 +29,7 @@ pub struct Limits {
 }
 
 /// One caller's limits, and how far they are used up.
-pub struct Account {
+pub struct CallerQuota {
     calls: Arc<Semaphore>,
     /// Apart from the calls, because work goes on when its caller hangs up.
     work: Arc<Semaphore>,
@@ -38,7 +38,7 @@ pub struct Account {
     budget: Option<Budget>,
 }
 
-impl Default for Account {
+impl Default for CallerQuota {
     /// Without limits.
     fn default() -> Self {
         Self::new(Limits {
@@ -50,7 +50,7 @@ impl Default for Account {
     }
 }
 
-impl Account {
+impl CallerQuota {
     /// An unused account.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -67,35 +67,35 @@ impl Account {
     }
 
     /// A call begins, and ends when the permit is dropped.
-    pub(super) fn begin_call(&self) -> Result<OwnedSemaphorePermit, Denied> {
+    pub(super) fn begin_call(&self) -> Result<OwnedSemaphorePermit, AccessError> {
         if let Some(rate) = &self.rate {
-            rate.check().map_err(|until| Denied::TooManyRequests {
+            rate.check().map_err(|until| AccessError::TooManyRequests {
                 retry_after: until.wait_time_from(rate.clock().now()),
             })?;
         }
-        enter(&self.calls).ok_or(Denied::TooManyCalls)
+        enter(&self.calls).ok_or(AccessError::TooManyCalls)
     }
 
     /// A message of so many bytes begins to arrive. The work that it leads to holds the load, too.
-    pub(super) fn hold(&self, load: &Load, message: u32, all: &Scale) -> Result<(), Denied> {
+    pub(super) fn hold(&self, load: &Load, message: u32, all: &Scale) -> Result<(), AccessError> {
         load.take(message, all, &self.bytes)
     }
 
     /// Work that costs tokens begins, and ends when the permit is dropped.
-    pub(crate) fn begin_work(&self) -> Result<OwnedSemaphorePermit, Denied> {
+    pub(crate) fn begin_work(&self) -> Result<OwnedSemaphorePermit, AccessError> {
         self.check_budget()?;
-        enter(&self.work).ok_or(Denied::TooManyCalls)
+        enter(&self.work).ok_or(AccessError::TooManyCalls)
     }
 
     /// Whether tokens may be spent. Asked again before each request to the LLM, in its place among the concurrent ones, and what that
     /// request costs is charged before the place is free: so what goes over the budget is at most one request for each place.
-    pub(crate) fn check_budget(&self) -> Result<(), Denied> {
+    pub(crate) fn check_budget(&self) -> Result<(), AccessError> {
         let Some(budget) = &self.budget else {
             return Ok(());
         };
         budget
             .check(Instant::now())
-            .map_err(|retry_after| Denied::BudgetSpent { retry_after })
+            .map_err(|retry_after| AccessError::BudgetSpent { retry_after })
     }
 
     /// Tokens were spent.
@@ -220,13 +220,13 @@ mod tests {
 
     #[test]
     fn the_rate_says_when_to_come_back() {
-        let account = Account::new(Limits {
+        let account = CallerQuota::new(Limits {
             requests_per_minute: NonZeroU32::new(2),
             ..limits()
         });
         assert!(account.begin_call().is_ok() && account.begin_call().is_ok());
         let denied = account.begin_call().err().unwrap();
-        let Denied::TooManyRequests { retry_after } = denied else {
+        let AccessError::TooManyRequests { retry_after } = denied else {
             panic!("{denied}")
         };
         assert!(

@@ -20,7 +20,7 @@ use tonic::{
 const PREFIX: usize = 5;
 
 /// A body that fails with `DEADLINE_EXCEEDED` when it takes too long, and as `take` says when there is no room for its message.
-pub(crate) struct Arrival<T> {
+pub(crate) struct BodyTimeout<T> {
     body: Body,
     prefix: Vec<u8>,
     take: Option<T>,
@@ -29,7 +29,7 @@ pub(crate) struct Arrival<T> {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T: FnOnce(u32) -> Result<(), Status>> Arrival<T> {
+impl<T: FnOnce(u32) -> Result<(), Status>> BodyTimeout<T> {
     /// `body`, which may take `longest` from when first it is waited for. `take` is told how long its message will be.
     pub(super) fn new(body: Body, longest: Duration, take: T) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl<T: FnOnce(u32) -> Result<(), Status>> Arrival<T> {
     }
 }
 
-impl<T> Arrival<T>
+impl<T> BodyTimeout<T>
 where
     T: FnOnce(u32) -> Result<(), Status>,
 {
@@ -60,7 +60,7 @@ where
     }
 }
 
-impl<T> HttpBody for Arrival<T>
+impl<T> HttpBody for BodyTimeout<T>
 where
     T: FnOnce(u32) -> Result<(), Status> + Unpin,
 {
@@ -139,7 +139,7 @@ mod tests {
             said = Some(length);
             answer
         };
-        let mut arrival = Arrival::new(body, Duration::from_mins(1), take);
+        let mut arrival = BodyTimeout::new(body, Duration::from_mins(1), take);
         let frames = futures::stream::poll_fn(|cx| Pin::new(&mut arrival).poll_frame(cx));
         let frames = frames.map(|frame| match frame {
             Ok(frame) => Ok(frame.into_data().unwrap()),

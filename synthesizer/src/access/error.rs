@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Why a call is turned away before it costs anything. No text holds a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum AccessError {
     /// Nobody knows who asks.
     #[error(
         "credentials are missing; send the metadata `authorization: Bearer TOKEN`, or present a client certificate"

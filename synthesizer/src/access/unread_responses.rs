@@ -12,23 +12,23 @@ use tokio::time::Instant;
 
 /// The answers that wait, by number. A connection has few of them, and they are looked through seldom.
 #[derive(Default)]
-pub(crate) struct Answers {
+pub(crate) struct UnreadResponses {
     last: AtomicU64,
     waiting: Mutex<HashMap<u64, Instant>>,
 }
 
 /// One answer, until it is sent.
-pub(crate) struct Answer {
-    answers: Arc<Answers>,
+pub(crate) struct UnreadResponse {
+    answers: Arc<UnreadResponses>,
     number: u64,
 }
 
-impl Answers {
+impl UnreadResponses {
     /// An answer of which something is ready.
-    pub(crate) fn begin(self: &Arc<Self>) -> Answer {
+    pub(crate) fn begin(self: &Arc<Self>) -> UnreadResponse {
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         let answers = Arc::clone(self);
-        let answer = Answer { answers, number };
+        let answer = UnreadResponse { answers, number };
         answer.is_ready();
         answer
     }
@@ -44,7 +44,7 @@ impl Answers {
     }
 }
 
-impl Answer {
+impl UnreadResponse {
     /// Something is ready: it is the client's turn.
     pub(crate) fn is_ready(&self) {
         self.answers.waiting().insert(self.number, Instant::now());
@@ -56,7 +56,7 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for UnreadResponse {
     fn drop(&mut self) {
         self.is_wanted();
     }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_the_one_that_waits_longest() {
-        let answers = Arc::new(Answers::default());
+        let answers = Arc::new(UnreadResponses::default());
         assert_eq!(answers.oldest(), None);
         let first = answers.begin();
         let since = answers.oldest();

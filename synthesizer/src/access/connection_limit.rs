@@ -14,7 +14,7 @@ use super::standing::Standing;
 use crate::metrics::{Metrics, Refusal};
 
 /// Places for connections.
-pub(super) struct Slots {
+pub(super) struct ConnectionLimit {
     most: usize,
     most_per_address: usize,
     taken: Mutex<Taken>,
@@ -35,8 +35,8 @@ struct Place {
 }
 
 /// A connection's place, free again when dropped.
-pub(super) struct Slot {
-    slots: Arc<Slots>,
+pub(super) struct ConnectionPermit {
+    slots: Arc<ConnectionLimit>,
     address: IpAddr,
     number: u64,
     /// How the connection stands, for it to say.
@@ -45,7 +45,7 @@ pub(super) struct Slot {
     pub(super) lost: CancellationToken,
 }
 
-impl Slots {
+impl ConnectionLimit {
     pub(super) fn new(most: u32, most_per_address: u32, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             most: usize::try_from(most).unwrap_or(usize::MAX),
@@ -56,7 +56,7 @@ impl Slots {
     }
 
     /// A place for a connection from `address`, if there is one or one can be made.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
         let address = subject(address);
         let mut taken = self.lock();
         let is_free = self.make_room(&mut taken, address);
@@ -67,7 +67,7 @@ impl Slots {
         })?;
         drop(taken);
         self.metrics.connection_opened();
-        Some(Slot {
+        Some(ConnectionPermit {
             slots: Arc::clone(self),
             address,
             number,
@@ -153,7 +153,7 @@ impl Taken {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.slots.lock().leave(self.address, self.number);
         self.slots.metrics.connection_closed();
@@ -175,13 +175,13 @@ fn subject(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn take(slots: &Arc<Slots>, address: &str) -> Option<Slot> {
+    fn take(slots: &Arc<ConnectionLimit>, address: &str) -> Option<ConnectionPermit> {
         slots.take(address.parse().unwrap())
     }
 
     #[test]
     fn counts_in_all_and_by_address() {
-        let slots = Slots::new(3, 2, Arc::default());
+        let slots = ConnectionLimit::new(3, 2, Arc::default());
         let used = |address: &str| {
             let slot = take(&slots, address)?;
             let call = slot.standing.begin();
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn who_opens_many_takes_places_from_themselves() {
-        let slots = Slots::new(4, 3, Arc::default());
+        let slots = ConnectionLimit::new(4, 3, Arc::default());
         let many: Vec<_> = (0..3).map(|_| take(&slots, "10.0.0.1").unwrap()).collect();
         let other = take(&slots, "10.0.0.2").unwrap();
         let third = take(&slots, "10.0.0.3").unwrap();
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn who_was_let_in_keeps_the_place() {
-        let slots = Slots::new(2, 2, Arc::default());
+        let slots = ConnectionLimit::new(2, 2, Arc::default());
         let known = take(&slots, "10.0.0.1").unwrap();
         drop(known.standing.begin());
         let silent = take(&slots, "10.0.0.1").unwrap();
