@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use k8s_openapi::jiff::SignedDuration;
-use langop_proto::tls;
+use langop_client::credentials;
 
 /// Turns plain language into agents that run on Kubernetes.
 #[derive(Debug, Parser)]
@@ -43,24 +43,23 @@ pub struct RunArgs {
         value_name = "TARGET"
     )]
     pub synthesizer_target: SynthesizerTarget,
-    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for
-    /// https
-    #[arg(long, env = tls::CA, value_name = "FILE")]
+    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
+    #[arg(long, env = credentials::CA, value_name = "FILE")]
     pub synthesizer_ca: Option<String>,
     /// PEM file with the operator's own certificate for the synthesizer
-    #[arg(long, env = tls::CERT, value_name = "FILE")]
+    #[arg(long, env = credentials::CERT, value_name = "FILE")]
     pub synthesizer_cert: Option<String>,
     /// PEM file with the private key of that certificate
-    #[arg(long, env = tls::KEY, value_name = "FILE")]
+    #[arg(long, env = credentials::KEY, value_name = "FILE")]
     pub synthesizer_key: Option<String>,
     /// Name in the synthesizer's certificate, where it is not the host of its URL
-    #[arg(long, env = tls::SERVER_NAME, value_name = "NAME")]
+    #[arg(long, env = credentials::SERVER_NAME, value_name = "NAME")]
     pub synthesizer_server_name: Option<String>,
     /// File with the operator's bearer token for the synthesizer
-    #[arg(long, env = tls::TOKEN_FILE, value_name = "FILE")]
+    #[arg(long, env = credentials::TOKEN_FILE, value_name = "FILE")]
     pub synthesizer_token_file: Option<String>,
     /// Send that token without TLS beyond loopback, where whoever is on the way reads it
-    #[arg(long, env = tls::ALLOW_PLAINTEXT)]
+    #[arg(long, env = credentials::ALLOW_PLAINTEXT)]
     pub synthesizer_allow_plaintext: bool,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters;
     /// without it everywhere

@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use langop_api::{cluster::AgentEgress, policy::Protocol};
+use langop_client::credentials::Credentials;
 use langop_desired::{
     agent::timing::check_zone,
     policy,
     settings::{Dns, IpFamily, Settings as BuildSettings, Telemetry},
 };
-use langop_proto::tls::Credentials;
 
 use crate::cli::{self, DefaultEgress, LogFormat, OtlpProtocol, RunArgs, SynthesizerTarget};
 

@@ -6,3 +6,5 @@
 pub mod admin;
 pub mod fair;
 pub mod telemetry;
+pub mod timed_io;
+pub mod trace;

@@ -1,6 +1,7 @@
 //! The request's own part of the cache key, and the routing key by which clients choose a replica. Requests that are equal under the
 //! first are so under the second, so they meet in one cache. Neither holds the agent's name or namespace.
 
+use langop_dsl::hash::canonical_json;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -11,8 +12,7 @@ use crate::v1::{DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeR
 pub fn routing_key(request: &SynthesizeRequest) -> [u8; 32] {
     let mut canonical = canonical(request);
     canonical["previous"] = Value::Null;
-    // serde_json's maps are sorted by key (no `preserve_order`), so equal values have equal bytes.
-    Sha256::digest(canonical.to_string().as_bytes()).into()
+    Sha256::digest(canonical_json(&canonical)).into()
 }
 
 /// What of a request reaches the prompt, in one canonical form: tools and models by name, line ends as LF. The code that ran before is
@@ -38,7 +38,7 @@ pub fn canonical(request: &SynthesizeRequest) -> Value {
 /// The same for a persona to condense: SHA-256 over the canonical JSON of its fields.
 pub fn persona_key(request: &DistillPersonaRequest) -> [u8; 32] {
     let canonical = json!(request.persona.as_ref().map(persona));
-    Sha256::digest(canonical.to_string().as_bytes()).into()
+    Sha256::digest(canonical_json(&canonical)).into()
 }
 
 /// Line ends as LF, so that the same text saved on another system is the same text.

@@ -6,14 +6,15 @@
 pub mod access;
 pub mod admin;
 pub mod cache;
-pub mod caller;
 pub mod diagnostics;
 pub mod distill;
 pub mod drain;
 pub mod error;
 pub mod extract;
 pub mod generate;
+pub mod identity;
 pub mod key;
+pub mod llm;
 pub mod metrics;
 pub mod offer;
 mod parsing;

@@ -6,7 +6,7 @@ use std::{num::NonZero, thread};
 use langop_program::fair::Places;
 use tracing::Span;
 
-use crate::{caller::Caller, error::SynthesisError};
+use crate::{access::caller::Caller, error::SynthesisError};
 
 /// The threads.
 #[derive(Clone)]

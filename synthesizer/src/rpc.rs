@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::{BoxFuture, Either, ready};
 use http::{HeaderMap, Request, Response};
-use langop_proto::trace;
+use langop_program::trace;
 use tonic::{
     Code, Status,
     body::Body,
@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    access::{Access, Answer, Denied, Link, Ticket},
+    access::{Access, AccessError, Authorization, ConnectionInfo, UnreadResponse},
     error::Failure,
     metrics::{Metrics, code_name},
 };
@@ -113,7 +113,7 @@ where
             ticket: None,
             is_over: false,
         };
-        let link = request.extensions().get::<Link>().cloned();
+        let link = request.extensions().get::<ConnectionInfo>().cloned();
         let response = match self.access.admit(&mut request) {
             Ok(ticket) => {
                 call.ticket = Some(ticket);
@@ -132,7 +132,7 @@ where
     }
 }
 
-fn refusal(denied: Denied) -> Status {
+fn refusal(denied: AccessError) -> Status {
     Failure::from(denied).to_status()
 }
 
@@ -171,7 +171,7 @@ struct Call {
     metrics: Arc<Metrics>,
     /// Held until the last byte of the answer is on its way, so that slow readers count, too; `access` ends the connection of those that
     /// are too slow.
-    ticket: Option<Ticket>,
+    ticket: Option<Authorization>,
     is_over: bool,
 }
 
@@ -221,7 +221,7 @@ fn is_server_error(code: Code) -> bool {
 struct Observed {
     body: Body,
     call: Call,
-    answer: Option<Answer>,
+    answer: Option<UnreadResponse>,
 }
 
 impl HttpBody for Observed {

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use langop_client::watched::LoadError;
 use langop_proto::{
     FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
 };
@@ -15,12 +16,13 @@ use tonic_health::{
 };
 
 use crate::{
-    access::{Access, Incoming, LoadError},
+    access::{Access, Incoming, TlsError, TokensError},
     admin,
     drain::Drain,
+    identity::Identity,
     metrics::Metrics,
     pipeline::Synthesizer,
-    providers::{BuildError, Identity},
+    providers::BuildError,
     rpc::RpcLayer,
     service::Service,
     settings::{Settings, SettingsError},
@@ -68,9 +70,12 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The files of TLS or tokens cannot be used.
+    /// The tokens file cannot be used.
     #[error(transparent)]
-    Access(#[from] LoadError),
+    Tokens(#[from] LoadError<TokensError>),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] LoadError<TlsError>),
     /// The provider cannot be made.
     #[error(transparent)]
     Provider(#[from] BuildError),

@@ -6,13 +6,13 @@ use std::{fmt::Write as _, fs, path::Path};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::DeleteParams;
 use langop_api::LanguageAgent;
+use langop_client::pool::Pool;
 use langop_integration_tests::{
     ControlPlane, FakeLlm, FaultProxy, Operator, Reply, Synthesizer, TestNamespace,
     fault_proxy::LOOPBACK, manifests, programs::OperatorBuilder, programs::SynthesizerBuilder,
     wait,
 };
 use langop_proto::{
-    pool::Pool,
     routing::routing_key,
     v1::{AgentRef, SynthesisOutcome, SynthesizeRequest, synthesis_service_client},
 };

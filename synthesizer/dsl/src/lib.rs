@@ -5,6 +5,7 @@
 
 mod clean;
 mod definition;
+pub mod hash;
 pub mod instructions;
 mod names;
 mod render;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use langop_client::watched::{LoadError, Watched};
 use tokio_rustls::rustls::{
     self, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -13,7 +14,7 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use super::{AccessSettings, LoadError, Watched};
+use crate::settings::AccessSettings;
 
 /// The protocol of gRPC, as ALPN has it.
 const ALPN: &[u8] = b"h2";
@@ -56,7 +57,7 @@ pub enum TlsError {
 /// The configuration of the newest files; `None` without TLS.
 pub(super) async fn watch(
     settings: &AccessSettings,
-) -> Result<Option<Arc<Watched<ServerConfig>>>, LoadError> {
+) -> Result<Option<Arc<Watched<ServerConfig>>>, LoadError<TlsError>> {
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
         return Ok(None);
     };
@@ -64,7 +65,7 @@ pub(super) async fn watch(
     files.extend(settings.tls_client_ca.clone());
     let read = |contents: &[Vec<u8>]| {
         let authorities = contents.get(2).map(Vec::as_slice);
-        Ok(config(&contents[0], &contents[1], authorities)?)
+        config(&contents[0], &contents[1], authorities)
     };
     Ok(Some(
         Watched::start(files, settings.reload_interval, read).await?,

@@ -3,8 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::callers::Callers;
-use crate::caller::Caller;
+use super::{caller::Caller, callers::Callers};
 
 /// Most lines that name a token: each call compares with all of them.
 const MOST: usize = 1000;
@@ -93,9 +92,9 @@ fn entry(line: &str) -> Option<(&str, Hash)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::Limits;
+    use super::super::caller_quota::Limits;
     use super::*;
-    use crate::key::sha256_hex;
+    use langop_dsl::hash::sha256_hex;
 
     fn parse(text: &str) -> Result<Tokens, TokensError> {
         let limits = Limits {

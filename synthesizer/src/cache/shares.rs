@@ -6,8 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::Key;
-use crate::{caller::Caller, key::RequestKey};
+use super::key::Key;
+use crate::{access::caller::Caller, key::RequestKey};
 
 /// What is kept, by caller.
 pub(super) struct Shares {
@@ -120,7 +120,7 @@ mod tests {
     use langop_proto::v1::Persona;
 
     use super::*;
-    use crate::providers::{Identity, ProviderKind};
+    use crate::{identity::Identity, settings::ProviderKind};
 
     fn key(caller: &str, name: &str) -> Key {
         let identity = Identity {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use crate::key::sha256_hex;
+use langop_dsl::hash::sha256_hex;
 
 /// Hex digits of an id.
 const DIGITS: usize = 12;

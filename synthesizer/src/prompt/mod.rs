@@ -15,8 +15,8 @@ use langop_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::key::sha256_hex;
 use fence::Piece;
+use langop_dsl::hash::sha256_hex;
 
 /// The name every agent has until it leaves the pipeline.
 pub const PLACEHOLDER: &str = "agent";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{BuildError, ProviderError};
+use super::error::{BuildError, ProviderError};
 use crate::settings::Settings;
 
 pub(super) enum ApiKey {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::ProviderError;
+use super::error::ProviderError;
 
 /// Longest short name of an error, in bytes.
 const LONGEST_NAME: usize = 64;

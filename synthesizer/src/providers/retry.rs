@@ -6,7 +6,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::ProviderError;
+use super::error::ProviderError;
 
 /// Longest pause that is believed to be meant.
 const LONGEST: Duration = Duration::from_hours(1);

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use langop_client::credentials::{self, Bearer, Credentials};
 use langop_proto::{
     ACCOUNT,
-    tls::{self, Bearer, Credentials},
     v1::{SynthesisOutcome, ValidateCodeRequest, synthesis_service_client::SynthesisServiceClient},
 };
 use langop_synthesizer::{
@@ -369,9 +369,12 @@ async fn the_command_line_says_who_asks_by_the_names_of_all_clients() {
             .arg(format!("--endpoint=https://{}", server.grpc))
             .arg("validate")
             .arg(&code)
-            .env(tls::CA, trusted.ca.as_ref().unwrap())
-            .env(tls::SERVER_NAME, trusted.server_name.as_ref().unwrap())
-            .env(tls::TOKEN_FILE, token_file.unwrap_or(Path::new("")));
+            .env(credentials::CA, trusted.ca.as_ref().unwrap())
+            .env(
+                credentials::SERVER_NAME,
+                trusted.server_name.as_ref().unwrap(),
+            )
+            .env(credentials::TOKEN_FILE, token_file.unwrap_or(Path::new("")));
         let output = program.output().await.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), text)

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use langop_proto::{tls::Credentials, v1::synthesis_service_client::SynthesisServiceClient};
+use langop_client::credentials::Credentials;
+use langop_proto::v1::synthesis_service_client::SynthesisServiceClient;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tonic::transport::Channel;

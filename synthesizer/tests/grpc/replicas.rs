@@ -13,7 +13,8 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use langop_proto::{pool::Pool, routing::routing_key};
+use langop_client::pool::Pool;
+use langop_proto::routing::routing_key;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status, transport::Endpoint};

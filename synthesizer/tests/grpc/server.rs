@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use langop_proto::{SERVICE_NAME, pool::DRAINING};
+use langop_proto::{DRAINING, SERVICE_NAME};
 use langop_synthesizer::{
     Listeners, ServeError, serve,
     settings::{Settings, SettingsError},

@@ -22,8 +22,8 @@ use langop_proto::v1::{
     SynthesizeResponse, Tool, ToolOperation, synthesize_stream_response::Event,
 };
 use langop_synthesizer::{
+    access::Caller,
     access::Load,
-    caller::Caller,
     extract,
     generate::Delivery,
     metrics::Metrics,

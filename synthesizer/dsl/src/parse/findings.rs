@@ -1,7 +1,6 @@
 //! Collects findings and turns them into the bounded, ordered list that is returned.
 
-use super::Parsed;
-use super::limits::MAX_DIAGNOSTICS;
+use super::parsed::{MAX_DIAGNOSTICS, Parsed};
 use crate::definition::AgentDefinition;
 use crate::diagnostic::{Diagnostic, DiagnosticCode, Severity};
 use crate::source::{Source, Span};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::findings::Findings;
-use super::limits::MAX_DIAGNOSTICS;
+use super::parsed::MAX_DIAGNOSTICS;
 use super::steps::StepDraft;
 use super::words;
 use crate::diagnostic::DiagnosticCode;

@@ -12,6 +12,7 @@ mod graph;
 mod limits;
 mod offer;
 mod params;
+mod parsed;
 mod scan;
 mod schedule;
 mod schema;
@@ -23,26 +24,17 @@ mod words;
 use jiff::Timestamp;
 use ruby_prism::ParseResult;
 
-pub use limits::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH};
 pub use offer::{Offer, OfferedOperation, OfferedTool};
+pub use parsed::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Parsed};
 
 use crate::definition::AgentDefinition;
-use crate::diagnostic::{Diagnostic, DiagnosticCode};
+use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span, with_ruby};
 use findings::Findings;
 use texts::Texts;
 
 /// Most syntax errors read. The parser may report several per byte.
 const MOST_SYNTAX_ERRORS: usize = 4 * MAX_DIAGNOSTICS;
-
-/// What came of parsing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parsed {
-    /// Present exactly when no diagnostic is an error.
-    pub definition: Option<AgentDefinition>,
-    /// In the order of the code, at most [`MAX_DIAGNOSTICS`]; errors are kept before warnings.
-    pub diagnostics: Vec<Diagnostic>,
-}
 
 /// What the readers share: the code, what it may use, and what was found.
 struct Reader<'a> {

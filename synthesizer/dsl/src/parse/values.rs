@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ruby_prism::{CallNode, Integer, Node, NodeList};
 
 use super::call::{Part, Shape, is_plain, name_of};
-use super::limits::MAX_VALUE_DEPTH;
+use super::parsed::MAX_VALUE_DEPTH;
 use super::{Reader, words};
 use crate::definition::{RESULT_KEY, Value};
 use crate::diagnostic::DiagnosticCode;

@@ -5,7 +5,7 @@
 //! `N/step` (robfig reads `5/15` as `5-59/15`, other crons refuse it); no step larger than the range it steps over; no
 //! empty list items, signs, or `*-5`.
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// A checked expression.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// Longest duration: 366 days. The shortest is one second.
 pub const MAX_DURATION_SECONDS: u64 = 366 * DAY;

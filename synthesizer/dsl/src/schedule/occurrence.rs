@@ -12,8 +12,8 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 use super::cron::Fields;
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 use super::zone::time_zone;
-use super::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// A schedule must fire within this many years.
 const HORIZON_YEARS: i32 = 5;

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// The zone of an exact IANA name. Case matters, because it does for Kubernetes.
 pub(super) fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {

@@ -3,11 +3,12 @@
 
 use std::{cell::RefCell, error::Error as _, time::Duration};
 
-use langop_proto::{
-    limits,
+use langop_client::{
+    credentials::{Bearer, Credentials},
     pool::Pool,
-    routing,
-    tls::{Bearer, Credentials},
+};
+use langop_proto::{
+    limits, routing,
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         SynthesizeStreamRequest, ValidateCodeRequest, ValidateCodeResponse,

@@ -3,9 +3,9 @@
 use std::{io, net::IpAddr};
 
 use http::Uri;
-use langop_proto::{
+use langop_client::{
+    credentials::{Credentials, CredentialsError},
     endpoint::{endpoint, replica},
-    tls::{Credentials, CredentialsError},
 };
 use tokio::net::lookup_host;
 use tonic::transport::Endpoint;

@@ -5,7 +5,7 @@ use langop_proto::v1::{Model, Persona, Tool};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::ToolFile;
+use super::tool_file::ToolFile;
 
 /// Our kinds' group.
 const GROUP: &str = "langop.io/";
