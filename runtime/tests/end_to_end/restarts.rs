@@ -1,0 +1,157 @@
+//! What survives kill -9, signals and deadlines: nothing is done twice.
+
+use serde_json::json;
+
+use super::{
+    agent::{Agent, text, until},
+    peer::{Era, Habits, Peer},
+};
+
+const CHAIN: &str = r#"
+  workflow do
+    step "A" do
+      use_tool "peer", action: "record", params: { text: "a" }
+    end
+    step "B" do
+      use_tool "peer", action: "record", params: { text: "b" }
+    end
+    step "C" do
+      use_tool "slow", action: "record", params: { text: result("A") }
+    end
+    step "D" do
+      use_tool "peer", action: "record", params: { text: "d" }
+    end
+  end
+"#;
+
+fn chain() -> String {
+    CHAIN
+        .replace(r#"step "C" do"#, r#"step "C", depends_on: ["A", "B"] do"#)
+        .replace(r#"step "D" do"#, r#"step "D", depends_on: "C" do"#)
+}
+
+/// Kills the agent while C is under way, whose tool has taken the call or not.
+#[tokio::test]
+async fn a_call_that_may_have_happened_is_not_made_again() {
+    let peer = Peer::start(Habits::default()).await;
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let agent = Agent::new(&chain())
+        .tools(&[("peer", peer.address), ("slow", slow.address)])
+        .with_workspace()
+        .with("AGENT_MODE", "autonomous");
+    let running = agent.start();
+    until("C is called", || slow.effects().len() == 1).await;
+    running.kill().await;
+    let state = text(&agent.workspace().join(".langop/test-agent/state.json"));
+    assert!(state.contains(r#""intents":{"C""#), "{state}");
+
+    let running = agent.start();
+    until("the run has ended", || {
+        running.log().contains("outcome-unknown")
+    })
+    .await;
+    running.signal("-TERM");
+    let left = running.end().await;
+    assert_eq!(slow.effects().len(), 1, "not called again");
+    assert_eq!(peer.effects(), [json!({"text": "a"}), json!({"text": "b"})]);
+    assert!(
+        left.log.contains("may or may not have happened"),
+        "{}",
+        left.log
+    );
+}
+
+/// Kills the agent after random times, again and again, until a run ends. Every step is done once, or the run says that it does not know.
+#[tokio::test]
+async fn no_step_is_done_twice_whenever_it_is_killed() {
+    for seed in 0..12_u64 {
+        let peer = Peer::start(Habits {
+            era: if seed % 2 == 0 {
+                Era::Modern
+            } else {
+                Era::LegacyTypeScript
+            },
+            ..Habits::default()
+        })
+        .await;
+        let agent = Agent::new(&chain())
+            .tools(&[("peer", peer.address), ("slow", peer.address)])
+            .with_workspace()
+            .with("AGENT_MODE", "autonomous");
+        for attempt in 0.. {
+            let running = agent.start();
+            // From before the first step to beyond the last.
+            let wait = std::time::Duration::from_millis(40 + (seed * 37 + attempt * 23) % 160);
+            tokio::time::sleep(wait).await;
+            running.kill().await;
+            let log = running_log(&agent);
+            if log.contains("the run ended") {
+                break;
+            }
+            assert!(attempt < 100, "it never ends: {log}");
+        }
+        let mut texts: Vec<String> = peer
+            .effects()
+            .iter()
+            .map(|effect| effect["text"].to_string())
+            .collect();
+        texts.sort();
+        let count = texts.len();
+        texts.dedup();
+        assert_eq!(texts.len(), count, "seed {seed}: done twice");
+        let log = running_log(&agent);
+        let is_honest = count == 4 || log.contains("outcome-unknown");
+        assert!(is_honest, "seed {seed}: {count} steps, {log}");
+    }
+}
+
+fn running_log(agent: &Agent) -> String {
+    text(&agent.log_path())
+}
+
+#[tokio::test]
+async fn a_job_starts_anew_and_a_signal_in_a_run_is_143() {
+    let peer = Peer::start(Habits::default()).await;
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let agent = Agent::new(&chain())
+        .tools(&[("peer", peer.address), ("slow", slow.address)])
+        .with_workspace();
+    let running = agent.start();
+    until("C is called", || slow.effects().len() == 1).await;
+    running.kill().await;
+    let running = agent.start();
+    until("C is called again, by another run", || {
+        slow.effects().len() == 2
+    })
+    .await;
+    running.signal("-TERM");
+    let left = running.end().await;
+    assert_eq!(left.code, Some(143), "{}", left.log);
+    assert_eq!(left.json["outcome"], "stopped");
+    assert!(left.log.contains("it is abandoned"), "{}", left.log);
+}
+
+#[tokio::test]
+async fn the_deadline_is_exit_5() {
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let body = "  workflow do\n step 'Slow' do\n use_tool 'slow', action: 'record'\n end\n end";
+    let agent = Agent::new(body)
+        .tools(&[("slow", slow.address)])
+        .with("AGENT_TIMEOUT", "2s");
+    let left = agent.run().await;
+    assert_eq!(left.code, Some(5), "{}", left.log);
+    assert_eq!(left.json["reason"], "time-limit");
+    until("the server sees that nobody waits", || slow.left() == 1).await;
+}
