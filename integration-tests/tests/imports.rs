@@ -4,6 +4,9 @@
 //! A module depends on each module that its paths name: `crate::`, `super::`, `self::` and those of
 //! its own children, in `use`, in code and in macros. A parent that only declares a child does not
 //! depend on it.
+//!
+//! The sources are read by a lexer of our own, because paths need no more: `syn` as a dependency of
+//! a test is built with debug info, and with it every derive macro and all that uses one, anew.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,12 +22,7 @@ use std::{
     process::Command,
 };
 
-use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
-use syn::{
-    Attribute, Item, UseTree,
-    visit::{self, Visit},
-};
 
 /// Circles still to be opened: the root file of a crate, and how many modules each of its circles
 /// has, the largest first.
@@ -36,11 +34,24 @@ const STILL: &[(&str, &[usize])] = &[
 /// A module's names from the root of its crate.
 type Module = Vec<String>;
 
-/// The items of every module, but those of tests.
-type Sources = BTreeMap<Module, Vec<Item>>;
+/// What is in every module, but tests.
+type Sources = BTreeMap<Module, Vec<Token>>;
 
 /// Which modules a module names.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
+
+/// What matters of Rust's tokens: literals, lifetimes and comments are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// An identifier or a keyword.
+    Word(String),
+    /// `::`
+    Colons,
+    /// One character of anything else.
+    Sign(char),
+}
+
+use Token::{Colons, Sign, Word};
 
 #[test]
 fn no_crate_has_an_import_circle() {
@@ -65,8 +76,8 @@ fn no_crate_has_an_import_circle() {
 fn a_circle_is_found_in_uses_in_code_and_in_macros() {
     let circles_in = |source: &str| {
         let mut sources = Sources::new();
-        let file = syn::parse_file(source).unwrap();
-        collect(file.items, Path::new(""), &Module::new(), &mut sources);
+        let tokens = without_tests(&tokens(source));
+        collect(&tokens, Path::new(""), &Module::new(), &mut sources);
         let circles = circles(&imports(&sources));
         circles.iter().map(BTreeSet::len).collect::<Vec<_>>()
     };
@@ -76,6 +87,7 @@ fn a_circle_is_found_in_uses_in_code_and_in_macros() {
         "mod a { use crate::{x, b::{g as h, y}}; }",
         "mod a { type T = super::b::T; }",
         "mod a { fn f() { warn!(why = %crate::b::g()) } }",
+        r##"mod a { const A: char = '"'; const B: &str = r#"""#; use super::b; }"##,
     ] {
         assert_eq!(circles_in(&format!("{there} {back}")), [2], "{there}");
     }
@@ -84,6 +96,9 @@ fn a_circle_is_found_in_uses_in_code_and_in_macros() {
         "mod a { use b::g; use std::b; }",
         "mod a { #[cfg(test)] mod tests { use crate::b; } }",
         "mod a { #[cfg(test)] fn f() { super::b::g() } }",
+        "mod a { impl A { #[cfg(test)] #[inline] fn f(&self) { super::b::g() } } }",
+        "mod a { #[cfg(test)] use super::{b, c}; }",
+        "mod a { fn f<'a>(_: &'a str) { \"crate::b::g\"; } // crate::b::g\n }",
     ] {
         assert_eq!(
             circles_in(&format!("{open} {back}")),
@@ -127,59 +142,195 @@ fn roots() -> Vec<(String, PathBuf)> {
 fn read(root: &Path) -> Sources {
     let mut sources = Sources::new();
     let folder = root.parent().unwrap();
-    collect(parse(root), folder, &Module::new(), &mut sources);
+    collect(&parse(root), folder, &Module::new(), &mut sources);
     sources
 }
 
-fn parse(file: &Path) -> Vec<Item> {
-    let source = fs::read_to_string(file).unwrap();
-    let parsed = syn::parse_file(&source);
-    parsed
-        .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-        .items
+fn parse(file: &Path) -> Vec<Token> {
+    let source =
+        fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    without_tests(&tokens(&source))
 }
 
-/// Sorts items into their modules. `folder` is where the files of the module's children are.
-fn collect(items: Vec<Item>, folder: &Path, module: &Module, sources: &mut Sources) {
-    let mut own = Vec::new();
-    for item in items {
-        let Item::Mod(child) = item else {
-            own.push(item);
-            continue;
-        };
-        if is_of_tests(&child.attrs) {
-            continue;
+fn tokens(source: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        if let Some(length) = skipped(rest) {
+            rest = &rest[length..];
+        } else if first.is_alphabetic() || first == '_' {
+            let is_end = |c: char| !c.is_alphanumeric() && c != '_';
+            let end = rest.find(is_end).unwrap_or(rest.len());
+            tokens.push(Word(rest[..end].to_owned()));
+            rest = &rest[end..];
+        } else if let Some(after) = rest.strip_prefix("::") {
+            tokens.push(Colons);
+            rest = after;
+        } else {
+            tokens.push(Sign(first));
+            rest = &rest[first.len_utf8()..];
         }
-        let name = child.ident.to_string();
-        let folder = folder.join(&name);
-        let items = match child.content {
-            Some((_, items)) => items,
-            // The fixtures have no files.
-            None if folder.is_relative() => Vec::new(),
-            None => {
-                let beside = folder.with_extension("rs");
-                let file = if beside.is_file() {
-                    beside
-                } else {
-                    folder.join("mod.rs")
-                };
-                parse(&file)
+    }
+    tokens
+}
+
+/// The length of white space, a comment, a literal or a lifetime that the text begins with.
+fn skipped(text: &str) -> Option<usize> {
+    let first = text.chars().next()?;
+    let until = |from: usize, end: &str| {
+        text[from..]
+            .find(end)
+            .map_or(text.len(), |at| from + at + end.len())
+    };
+    if first.is_whitespace() {
+        return Some(first.len_utf8());
+    }
+    if text.starts_with("//") {
+        return Some(until(2, "\n"));
+    }
+    if text.starts_with("/*") {
+        return Some(until(2, "*/"));
+    }
+    let raw = text.strip_prefix('b').unwrap_or(text).strip_prefix('r');
+    if let Some(hashes) = raw.map(|raw| raw.chars().take_while(|c| *c == '#').count()) {
+        let start = text.find('r').unwrap_or_default() + 1 + hashes;
+        if text[start..].starts_with('"') {
+            return Some(until(start + 1, &format!("\"{}", "#".repeat(hashes))));
+        }
+    }
+    let quoted = text.strip_prefix('b').unwrap_or(text);
+    let before = text.len() - quoted.len();
+    match quoted.chars().next()? {
+        '"' => Some(before + 1 + quote_end(&quoted[1..], '"')),
+        '\'' if is_character(quoted) => Some(before + 1 + quote_end(&quoted[1..], '\'')),
+        // A lifetime's name is no path's beginning.
+        '\'' => Some(before + 1),
+        _ => None,
+    }
+}
+
+/// Whether that quote begins a character and no lifetime.
+fn is_character(text: &str) -> bool {
+    let mut characters = text.chars().skip(1);
+    characters.next() == Some('\\') || characters.next() == Some('\'')
+}
+
+/// The length up to the end of a quoted text, with its quote.
+fn quote_end(text: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if character == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// All but the items that are there for tests only.
+fn without_tests(tokens: &[Token]) -> Vec<Token> {
+    let attribute: Vec<Token> = [
+        Sign('#'),
+        Sign('['),
+        Word("cfg".into()),
+        Sign('('),
+        Word("test".into()),
+        Sign(')'),
+        Sign(']'),
+    ]
+    .into();
+    let mut kept = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if tokens[at..].starts_with(&attribute) {
+            at += attribute.len();
+            at += item_length(&tokens[at..]);
+        } else {
+            kept.push(tokens[at].clone());
+            at += 1;
+        }
+    }
+    kept
+}
+
+/// The length of the item that is next, with its attributes: to a semicolon or the end of a body. A
+/// `use` has braces and ends by its semicolon.
+fn item_length(tokens: &[Token]) -> usize {
+    let mut depth = 0_usize;
+    let mut is_use = false;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Word(word) if depth == 0 && word == "use" => is_use = true,
+            Sign('(' | '[' | '{') => depth += 1,
+            Sign(close @ (')' | ']' | '}')) => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 && *close == '}' && !is_use {
+                    return at + 1;
+                }
             }
+            Sign(';' | ',') if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// Sorts tokens into their modules. `folder` is where the files of the module's children are.
+fn collect(tokens: &[Token], folder: &Path, module: &Module, sources: &mut Sources) {
+    let mut own = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let [Word(keyword), Word(name), opening, ..] = &tokens[at..] else {
+            own.push(tokens[at].clone());
+            at += 1;
+            continue;
         };
-        let module = [module.clone(), vec![name]].concat();
-        collect(items, &folder, &module, sources);
+        let folder = folder.join(name);
+        let child = child(module, name);
+        match (keyword.as_str(), opening) {
+            ("mod", Sign(';')) => {
+                // The fixtures have no files.
+                let tokens = match folder.is_relative() {
+                    true => Vec::new(),
+                    false => parse(&file_of(&folder)),
+                };
+                collect(&tokens, &folder, &child, sources);
+                at += 3;
+            }
+            ("mod", Sign('{')) => {
+                let length = item_length(&tokens[at..]);
+                let body = &tokens[at + 3..at + length - 1];
+                collect(body, &folder, &child, sources);
+                at += length;
+            }
+            _ => {
+                own.push(tokens[at].clone());
+                at += 1;
+            }
+        }
     }
     sources.insert(module.clone(), own);
 }
 
+fn file_of(folder: &Path) -> PathBuf {
+    let beside = folder.with_extension("rs");
+    if beside.is_file() {
+        beside
+    } else {
+        folder.join("mod.rs")
+    }
+}
+
 fn imports(sources: &Sources) -> Imports {
-    let imports = sources.iter().map(|(module, items)| {
+    let imports = sources.iter().map(|(module, tokens)| {
         let mut names = Names {
             module,
             sources,
             found: BTreeSet::new(),
         };
-        items.iter().for_each(|item| names.visit_item(item));
+        names.all(tokens);
         (module.clone(), names.found)
     });
     imports.collect()
@@ -193,6 +344,42 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
+    fn all(&mut self, tokens: &[Token]) {
+        let mut at = 0;
+        while at < tokens.len() {
+            at += match &tokens[at..] {
+                [Word(word), rest @ ..] if word == "use" => 1 + self.uses(&[], rest),
+                // The rest of a path whose beginning is no name.
+                [Colons, Word(_), ..] => 2,
+                [Word(_), ..] => {
+                    let (path, length) = path(&tokens[at..]);
+                    self.path(&path);
+                    length
+                }
+                _ => 1,
+            };
+        }
+    }
+
+    /// The tree of a `use` after what is `before` it; gives its length.
+    fn uses(&mut self, before: &[String], tokens: &[Token]) -> usize {
+        let (path, length) = path(tokens);
+        let path = [before, &path].concat();
+        if tokens.get(length) != Some(&Sign('{')) {
+            self.path(&[path, vec!["*".to_owned()]].concat());
+            return length;
+        }
+        let mut at = length + 1;
+        loop {
+            match tokens.get(at) {
+                None => return at,
+                Some(Sign('}')) => return at + 1,
+                Some(Word(_)) => at += self.uses(&path, &tokens[at..]),
+                Some(_) => at += 1,
+            }
+        }
+    }
+
     /// A path of two parts or more; one alone is a name of something local.
     fn path(&mut self, parts: &[String]) {
         let mut module = match parts {
@@ -219,95 +406,25 @@ impl Names<'_> {
             self.found.insert(module);
         }
     }
+}
 
-    fn uses(&mut self, before: &[String], tree: &UseTree) {
-        let with = |part: String| [before, &[part]].concat();
-        match tree {
-            UseTree::Path(path) => self.uses(&with(path.ident.to_string()), &path.tree),
-            UseTree::Name(name) => self.path(&with(name.ident.to_string())),
-            UseTree::Rename(name) => self.path(&with(name.ident.to_string())),
-            UseTree::Glob(_) => self.path(&with("*".to_owned())),
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.uses(before, tree)),
+/// The path that tokens begin with, and its length, with the `::` before a group or a generic.
+fn path(tokens: &[Token]) -> (Vec<String>, usize) {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while let Some(Word(part)) = tokens.get(at) {
+        parts.push(part.clone());
+        at += 1;
+        if tokens.get(at) != Some(&Colons) {
+            break;
         }
+        at += 1;
     }
-
-    fn tokens(&mut self, tokens: TokenStream) {
-        let mut path = Vec::new();
-        let mut colons = 0;
-        for token in tokens {
-            match token {
-                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
-                TokenTree::Ident(ident) if colons == 2 && !path.is_empty() => {
-                    path.push(ident.to_string());
-                    colons = 0;
-                }
-                other => {
-                    self.path(&path);
-                    path.clear();
-                    colons = 0;
-                    match other {
-                        TokenTree::Ident(ident) => path.push(ident.to_string()),
-                        TokenTree::Group(group) => self.tokens(group.stream()),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        self.path(&path);
-    }
+    (parts, at.max(1))
 }
 
 fn child(module: &Module, name: &str) -> Module {
     [module.as_slice(), &[name.to_owned()]].concat()
-}
-
-impl<'ast> Visit<'ast> for Names<'_> {
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !is_of_tests(&item.attrs) {
-            visit::visit_item_fn(self, item);
-        }
-    }
-
-    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if !is_of_tests(&item.attrs) {
-            visit::visit_item_impl(self, item);
-        }
-    }
-
-    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        if !is_of_tests(&item.attrs) {
-            visit::visit_impl_item_fn(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        if !is_of_tests(&item.attrs) {
-            self.uses(&[], &item.tree);
-        }
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let parts: Vec<_> = path
-            .segments
-            .iter()
-            .map(|part| part.ident.to_string())
-            .collect();
-        self.path(&parts);
-        visit::visit_path(self, path);
-    }
-
-    fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        self.tokens(call.tokens.clone());
-    }
-}
-
-fn is_of_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute
-                .parse_args::<syn::Path>()
-                .is_ok_and(|path| path.is_ident("test"))
-    })
 }
 
 /// The sets of modules that all reach each other, the largest first.

@@ -37,7 +37,7 @@ pub(crate) const ENV_MESSAGE: &str = "env must not set a reserved name (MCP_SERV
     printcolumn(name = "Synthesized", type_ = "string", json_path = ".status.conditions[?(@.type==\"Synthesized\")].status"),
     printcolumn(name = "Revision", type_ = "integer", json_path = ".status.synthesisInfo.revision", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
 // The size of the instructions is a rule of the whole spec: one of the field would have the answer

@@ -41,7 +41,7 @@ const NAMESPACE_FIXED_RULE: &str = "(!has(self.spec.__namespace__) \
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Agents", type_ = "integer", json_path = ".status.agents.total"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
     validation = Rule::new(NAMESPACE_RULE).message(NAMESPACE_MESSAGE),
     validation = Rule::new(NAMESPACE_FIXED_RULE).message("spec.namespace cannot be changed: make another LanguageCluster for the other namespace"),
 )]

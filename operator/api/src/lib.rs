@@ -35,11 +35,3 @@ pub use tool::{LanguageTool, LanguageToolSpec, LanguageToolStatus};
 pub const GROUP: &str = "langop.io";
 /// The only version so far.
 pub const VERSION: &str = "v1alpha1";
-
-/// The rule that every kind's name keeps to: names become Service, container and CronJob names, the
-/// shortest of which (CronJob) may have 52 characters.
-pub(crate) const NAME_RULE: &str =
-    "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')";
-/// Message of the rule for names.
-pub(crate) const NAME_MESSAGE: &str = "metadata.name must be at most 52 characters: lower-case letters, digits and '-', beginning with a letter and ending \
-     with a letter or digit; for example 'daily-report'";

@@ -39,7 +39,7 @@ const MODEL_MESSAGE: &str = "model names one model: it must not contain '*' or '
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Tone", type_ = "string", json_path = ".spec.tone"),
     printcolumn(name = "Language", type_ = "string", json_path = ".spec.language"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
 // The size is a rule of the whole spec: one of the field would have the answer quote all of the

@@ -37,7 +37,7 @@ const DESCRIPTION_MESSAGE: &str =
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new(crate::NAME_RULE).message(crate::NAME_MESSAGE),
+    validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.replicas) || !has(self.deploymentMode) || self.deploymentMode == 'service'").message("a sidecar has one instance in each agent's pod: leave replicas out, or use deploymentMode service"))]
