@@ -81,7 +81,7 @@ pub enum CredentialsError {
     )]
     TokenInPlaintext(String),
     /// An address that cannot stand in a URL.
-    #[error("{0} is no address of a synthesizer")]
+    #[error("invalid address of a synthesizer: {0}")]
     Address(String),
     /// The files hold something else.
     #[error("the files of {CA}, {CERT} and {KEY} cannot be used")]

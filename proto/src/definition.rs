@@ -35,7 +35,7 @@ pub enum DefinitionError {
         source: serde_json::Error,
     },
     /// JSON that is no value of the language.
-    #[error("the definition's `{field}` is no value of the agent language")]
+    #[error("the definition's `{field}` has a value outside the agent language")]
     Value {
         /// Which field.
         field: &'static str,

@@ -27,7 +27,7 @@ pub enum RenameError {
         found: usize,
     },
     /// The name is computed, or an unusual literal.
-    #[error("the agent's name is no plain string; write it as `agent 'my-agent' do`")]
+    #[error("the agent's name is not a plain string; write it as `agent 'my-agent' do`")]
     NotPlain,
     /// The parser could not run.
     #[error("the Ruby parser could not run")]

@@ -182,7 +182,7 @@ impl ProviderError {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The endpoint is no URL.
-    #[error("SYNTHESIS_ENDPOINT is no http or https URL; write for example http://localhost:11434")]
+    #[error("SYNTHESIS_ENDPOINT is not an http or https URL; write for example http://localhost:11434")]
     Endpoint,
     /// The key cannot be in a header.
     #[error(

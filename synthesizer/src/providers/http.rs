@@ -282,7 +282,7 @@ impl<W: Wire> HttpProvider<W> {
         let body = read(response, MAX_ANSWER).await?;
         partial.size = body.len();
         let body = serde_json::from_slice(&body)
-            .map_err(|_| ProviderError::unreadable("it is no JSON"))?;
+            .map_err(|_| ProviderError::unreadable("the response is not valid JSON"))?;
         if let Some(error) = refusal::in_answer(&body, asked) {
             return Err(error);
         }

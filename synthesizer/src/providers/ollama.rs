@@ -50,7 +50,7 @@ impl Wire for Ollama {
 
     fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
         partial.usage = usage(&body);
-        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no chat answer")?;
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "not a chat response")?;
         partial.text = content::text(&answer.message.content);
         partial.finish = Some(answer.finish());
         partial.model = answer.model;
@@ -61,7 +61,7 @@ impl Wire for Ollama {
     fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         let usage = usage(&event);
         let piece: Answer =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no chat answer")?;
+            serde_json::from_value(event).map_err(|_| "the stream contains something other than chat responses")?;
         partial
             .text
             .push_str(&content::text(&piece.message.content));

@@ -82,7 +82,7 @@ fn absorb<W: Wire>(
         return Ok(());
     }
     let event: Value = serde_json::from_slice(data)
-        .map_err(|_| ProviderError::unreadable("a piece of it is no JSON"))?;
+        .map_err(|_| ProviderError::unreadable("the response stream contains invalid JSON"))?;
     if let Some(error) = refusal::in_answer(&event, asked) {
         let kind = refusal::short_name(&event, asked.key);
         return Err(interrupted(error, kind, partial));

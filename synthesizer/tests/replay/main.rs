@@ -85,7 +85,7 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
         .begin(&caller, Load::default(), request, Delivery::Live)
         .await;
     let mut pending = begun.unwrap();
-    let mut events = pending.flight().unwrap().events.resubscribe();
+    let mut events = pending.in_flight().unwrap().events.resubscribe();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     let response = pending.response(deadline).await.unwrap();
     let mut sent_back = Vec::new();

@@ -171,7 +171,7 @@ impl Reader<'_> {
             .as_symbol_node()
             .map(|key| String::from_utf8_lossy(key.unescaped()).into_owned())
         else {
-            return self.outside(&pair.key(), "a key that is no name", &usage(shape));
+            return self.outside(&pair.key(), "a key that is not a name", &usage(shape));
         };
         let Some(known) = shape.keywords.iter().copied().find(|known| *known == name) else {
             let meant = words::nearest(&name, shape.keywords.iter().copied());

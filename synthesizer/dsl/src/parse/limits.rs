@@ -56,7 +56,7 @@ fn is_measured(code: &str, findings: &mut Findings) -> bool {
     let is_short = rest.len() + operators.count() <= MAX_OTHER_BYTES;
     if !is_short {
         let message = format!(
-            "from here on there is too much to check that is no plain text: {} bytes",
+            "too much that is not plain text follows: {} bytes",
             rest.len()
         );
         let hint = "write fewer and plainer statements, texts in plain quotes without interpolation, and close every quote".to_owned();

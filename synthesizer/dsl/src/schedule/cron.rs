@@ -326,7 +326,7 @@ impl Rule {
                 self.min, self.max, self.names[0]
             )
         };
-        self.error(&format!("has {}, which is no value", quoted(text)), &advice)
+        self.error(&format!("has the invalid value {}", quoted(text)), &advice)
     }
 
     fn error(&self, problem: &str, advice: &str) -> ScheduleError {

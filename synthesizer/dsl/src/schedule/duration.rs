@@ -20,10 +20,10 @@ const ADVICE: &str =
 /// Reads `45s`, `90m`, `1h30m` or `2d` into seconds, 1 to [`MAX_DURATION_SECONDS`]. Each unit at most once, largest first.
 pub fn parse_duration(text: &str) -> Result<u64, ScheduleError> {
     let seconds =
-        total(text).ok_or_else(|| error(format!("{} is no duration", quoted(text)), ADVICE))?;
+        total(text).ok_or_else(|| error(format!("invalid duration {}", quoted(text)), ADVICE))?;
     match seconds {
         0 => Err(error(
-            format!("{} is no time at all", quoted(text)),
+            format!("{} is not longer than zero", quoted(text)),
             "write at least `1s`",
         )),
         1..=MAX_DURATION_SECONDS => Ok(seconds),

@@ -19,7 +19,7 @@ fn unknown(name: &str, meant: Option<&str>) -> ScheduleError {
     let problem = if name.is_empty() {
         "the time zone is empty".to_owned()
     } else {
-        format!("{} is no IANA time zone", quoted(name))
+        format!("unknown IANA time zone {}", quoted(name))
     };
     let advice = format!(
         "write a name such as `{}`, or leave it out",

@@ -26,7 +26,7 @@ pub(super) struct Manifest {
 /// Why a manifest gives no request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    #[error("it is no YAML that can be read; a line of --- comes between two objects")]
+    #[error("invalid YAML; separate two objects by a line of ---")]
     Yaml(#[source] Box<serde_saphyr::Error>),
     #[error(
         "it holds something without a kind; instructions in plain words come from one file alone"
