@@ -1,5 +1,6 @@
-//! The checked definition, between the wire and the language crate. Structure only: what arrives must be a definition that
-//! the language can say, but whether its schedule fires is for whoever has a clock.
+//! The checked definition, between the wire and the language crate. Structure only: what arrives
+//! must be a definition that the language can say, but whether its schedule fires is for whoever
+//! has a clock.
 
 use std::collections::BTreeMap;
 

@@ -83,7 +83,8 @@ pub(crate) fn is_agent_call(call: &CallNode<'_>) -> bool {
     call.receiver().is_none() && call.name().as_slice() == b"agent"
 }
 
-/// The content of a string in plain quotes: the only spelling whose bytes can be replaced by any legal name.
+/// The content of a string in plain quotes: the only spelling whose bytes can be replaced by any
+/// legal name.
 pub(crate) fn plain_name_span(node: &Node<'_>) -> Option<Span> {
     let string = node.as_string_node()?;
     let opening = string.opening_loc()?;

@@ -1,5 +1,6 @@
-//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the answer's size, retries. The
-//! formats are the wires' business. Logs statuses and times, never keys, prompts or answers.
+//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the
+//! answer's size, retries. The formats are the wires' business. Logs statuses and times, never
+//! keys, prompts or answers.
 
 use std::{
     future::Future,

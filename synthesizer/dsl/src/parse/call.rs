@@ -1,6 +1,8 @@
-//! Takes a call apart: one positional argument at most, keywords by name, and a block; anything else is diagnosed.
+//! Takes a call apart: one positional argument at most, keywords by name, and a block; anything
+//! else is diagnosed.
 //!
-//! Every statement of the language is such a call; what the parts must be is decided by whoever asked for the call.
+//! Every statement of the language is such a call; what the parts must be is decided by whoever
+//! asked for the call.
 
 use std::collections::BTreeMap;
 
@@ -251,7 +253,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether it is `name …`: no receiver, no assignment. (`a.b`, `a&.b`, `a[b]`, `!a` and operators have a receiver.)
+/// Whether it is `name …`: no receiver, no assignment. (`a.b`, `a&.b`, `a[b]`, `!a` and operators
+/// have a receiver.)
 pub(super) fn is_plain(call: &CallNode<'_>) -> bool {
     call.receiver().is_none() && call.call_operator_loc().is_none() && call.equal_loc().is_none()
 }

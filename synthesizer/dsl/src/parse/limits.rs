@@ -7,8 +7,9 @@ use super::scan;
 use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span};
 
-/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing shorter nests the parser. What
-/// is allowed takes at most 50 ms to check; the worst found in a million tries took half of that.
+/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing
+/// shorter nests the parser. What is allowed takes at most 50 ms to check; the worst found in a
+/// million tries took half of that.
 const MAX_OTHER_BYTES: usize = 8 * 1024;
 
 /// Deepest nesting of brackets and blocks, values included.

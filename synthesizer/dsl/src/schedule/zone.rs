@@ -1,4 +1,5 @@
-//! Time zones by IANA name from the bundled database, so that the answer is the same on every machine.
+//! Time zones by IANA name from the bundled database, so that the answer is the same on every
+//! machine.
 
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,5 @@
-//! What people write as an address, into the endpoints of a pool. A host name that stands for several addresses is several replicas.
+//! What people write as an address, into the endpoints of a pool. A host name that stands for
+//! several addresses is several replicas.
 
 use std::{io, net::IpAddr};
 

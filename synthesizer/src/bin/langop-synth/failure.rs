@@ -1,4 +1,5 @@
-//! What went wrong, for people: the error, its reason and fields, and what to do next. The one place that knows exit codes.
+//! What went wrong, for people: the error, its reason and fields, and what to do next. The one
+//! place that knows exit codes.
 
 use std::{error::Error, fmt::Write as _};
 
