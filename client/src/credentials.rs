@@ -1,8 +1,10 @@
-//! A client's credentials, by the same names for all clients: files that say whom to trust and who one is. [`crate::endpoint`] secures
-//! every endpoint of a synthesizer with them, and [`Credentials::bearer`] intercepts each call.
+//! A client's credentials, by the same names for all clients: files that say whom to trust and who
+//! one is. [`crate::endpoint`] secures every endpoint of a synthesizer with them, and
+//! [`Credentials::bearer`] intercepts each call.
 //!
-//! A token's file is read for every call, so that a replaced token is used at once. The files of TLS are read when an endpoint is secured:
-//! who runs for long secures its endpoints anew from time to time.
+//! A token's file is read for every call, so that a replaced token is used at once. The files of
+//! TLS are read when an endpoint is secured: who runs for long secures its endpoints anew from time
+//! to time.
 
 use std::{
     fs, io,
@@ -24,7 +26,8 @@ pub const CA: &str = "LANGOP_SYNTHESIZER_CA";
 pub const CERT: &str = "LANGOP_SYNTHESIZER_CERT";
 /// PEM file with the private key of [`CERT`].
 pub const KEY: &str = "LANGOP_SYNTHESIZER_KEY";
-/// The name in a synthesizer's certificate, where it is not the host of its URL: replicas are reached by address.
+/// The name in a synthesizer's certificate, where it is not the host of its URL: replicas are
+/// reached by address.
 pub const SERVER_NAME: &str = "LANGOP_SYNTHESIZER_SERVER_NAME";
 /// File with a bearer token.
 pub const TOKEN_FILE: &str = "LANGOP_SYNTHESIZER_TOKEN_FILE";
@@ -81,7 +84,7 @@ pub enum CredentialsError {
     )]
     TokenInPlaintext(String),
     /// An address that cannot stand in a URL.
-    #[error("{0} is no address of a synthesizer")]
+    #[error("invalid address of a synthesizer: {0}")]
     Address(String),
     /// The files hold something else.
     #[error("the files of {CA}, {CERT} and {KEY} cannot be used")]

@@ -1,5 +1,6 @@
-//! From a URL to an endpoint of a synthesizer, in the one way that all clients make it: a bounded time to connect, a connection that is
-//! known to live, and [`Credentials`]. A connection is made when a call needs one.
+//! From a URL to an endpoint of a synthesizer, in the one way that all clients make it: a bounded
+//! time to connect, a connection that is known to live, and [`Credentials`]. A connection is made
+//! when a call needs one.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -25,8 +26,8 @@ pub fn endpoint(url: Uri, credentials: &Credentials) -> Result<Endpoint, Credent
     credentials.secure(endpoint)
 }
 
-/// The replica of the service at `url` that has this address. It is spoken to as if it were the service: certificates name that, and not
-/// addresses.
+/// The replica of the service at `url` that has this address. It is spoken to as if it were the
+/// service: certificates name that, and not addresses.
 ///
 /// # Errors
 /// As [`endpoint`].

@@ -1,5 +1,5 @@
-//! What every client of a synthesizer does in the same way: chooses a replica, makes its endpoint, shows
-//! its credentials, and reads files again when they change.
+//! What every client of a synthesizer does in the same way: chooses a replica, makes its endpoint,
+//! shows its credentials, and reads files again when they change.
 //!
 //! Must not depend on Kubernetes, nor know where addresses come from.
 

@@ -1,8 +1,8 @@
-//! Something made of files, and made again when they change. A change that cannot be used is logged, and
-//! what was in use stays. Knows nothing of what the files hold.
+//! Something made of files, and made again when they change. A change that cannot be used is
+//! logged, and what was in use stays. Knows nothing of what the files hold.
 //!
-//! Compares bytes and not times: a mounted Secret is a chain of links, and a file may be replaced within
-//! one tick of a clock.
+//! Compares bytes and not times: a mounted Secret is a chain of links, and a file may be replaced
+//! within one tick of a clock.
 
 use std::{
     error::Error,
@@ -37,8 +37,8 @@ pub struct Watched<T>(RwLock<Arc<T>>);
 type Contents = Vec<Vec<u8>>;
 
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Reads `files` now, and every `interval` again as long as the result is held; makes a new one of
-    /// their contents, which are in the order of `files`, whenever those differ.
+    /// Reads `files` now, and every `interval` again as long as the result is held; makes a new one
+    /// of their contents, which are in the order of `files`, whenever those differ.
     ///
     /// # Errors
     /// If they cannot be used now.

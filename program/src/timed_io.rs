@@ -1,5 +1,5 @@
-//! A connection whose reading and writing fail once its time is over, however its peer behaves. When that is,
-//! is the business of whoever serves it.
+//! A connection whose reading and writing fail once its time is over, however its peer behaves.
+//! When that is, is the business of whoever serves it.
 
 use std::{
     io::{self, IoSlice},
@@ -12,8 +12,8 @@ use tonic::transport::server::Connected;
 
 /// Says when the time of a connection is over.
 pub trait Timing {
-    /// Whether it is over. Called on every poll, because a peer that stops reading keeps the connection's
-    /// task in writing; wakes the task when the answer may have changed.
+    /// Whether it is over. Called on every poll, because a peer that stops reading keeps the
+    /// connection's task in writing; wakes the task when the answer may have changed.
     fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool;
 }
 

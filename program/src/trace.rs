@@ -1,5 +1,6 @@
-//! W3C trace context in gRPC metadata, both ways. Uses a propagator of its own, so it does not depend on a
-//! process-wide setting. Here and not in langop-proto, because the SDK is heavy for a crate of types.
+//! W3C trace context in gRPC metadata, both ways. Uses a propagator of its own, so it does not
+//! depend on a process-wide setting. Here and not in langop-proto, because the SDK is heavy for a
+//! crate of types.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -39,7 +40,8 @@ pub fn inject(metadata: &mut MetadataMap) {
     W3C.inject_context(&context, &mut MetadataInjector(metadata));
 }
 
-/// Reads the caller's context from the metadata of an incoming call. Headers that are none are ignored, as W3C requires.
+/// Reads the caller's context from the metadata of an incoming call. Headers that are none are
+/// ignored, as W3C requires.
 pub fn extract(metadata: &MetadataMap) -> Context {
     extract_from(metadata.as_ref())
 }

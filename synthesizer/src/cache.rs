@@ -1,8 +1,10 @@
-//! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age; knows nothing of LLMs.
+//! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age;
+//! knows nothing of LLMs.
 //!
-//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it: whoever is left, or comes
-//! back, gets it. Failures are never kept, and whoever waited for one gets it too. Where room is short, the caller that holds most gives
-//! way ([`shares`]), so that nobody's answers push out all others'.
+//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it:
+//! whoever is left, or comes back, gets it. Failures are never kept, and whoever waited for one
+//! gets it too. Where room is short, the caller that holds most gives way ([`shares`]), so that
+//! nobody's answers push out all others'.
 
 mod key;
 mod shares;
@@ -116,7 +118,8 @@ impl<V: Entry> Cache<V> {
         }
     }
 
-    /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part of `span`.
+    /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part
+    /// of `span`.
     pub async fn find<W, F>(self: &Arc<Self>, key: Key, span: Span, work: W) -> Found<V>
     where
         W: FnOnce(Progress) -> F + Send + 'static,
@@ -146,7 +149,8 @@ impl<V: Entry> Cache<V> {
         }
         let (progress, events) = broadcast::channel(EVENT_BACKLOG);
         let origin = span.context().span().span_context().clone();
-        // The task removes itself from `active`, for which it needs the lock held here: it cannot be too early.
+        // The task removes itself from `active`, for which it needs the lock held here: it cannot
+        // be too early.
         let task = tokio::spawn(
             Arc::clone(self)
                 .run(key.clone(), progress.clone(), work)

@@ -1,4 +1,5 @@
-//! The orderly end of a replica: whether new calls are taken, and which are still under way. Knows neither gRPC nor what a call does.
+//! The orderly end of a replica: whether new calls are taken, and which are still under way. Knows
+//! neither gRPC nor what a call does.
 
 use tokio_util::{
     sync::CancellationToken,
@@ -24,7 +25,8 @@ impl Drain {
     /// # Errors
     /// Once the drain has begun: the call belongs to another replica.
     pub fn enter(&self) -> Result<CallGuard, SynthesisError> {
-        // Counted before the look: whoever waits for the last call either sees this one or has refused it.
+        // Counted before the look: whoever waits for the last call either sees this one or has
+        // refused it.
         let place = CallGuard(self.calls.token());
         if self.begun.is_cancelled() {
             return Err(SynthesisError::Draining);

@@ -1,4 +1,5 @@
-//! What can go wrong with a request, and the one place that says so to clients: [`SynthesisError::to_status`].
+//! What can go wrong with a request, and the one place that says so to clients:
+//! [`SynthesisError::to_status`].
 //!
 //! No error holds a key, a prompt or an answer.
 

@@ -1,7 +1,8 @@
-//! Makes one answer: prompt → LLM → extract → validate → render, or repair. Asks a provider and reports progress; knows no cache.
+//! Makes one answer: prompt → LLM → extract → validate → render, or repair. Asks a provider and
+//! reports progress; knows no cache.
 //!
-//! What an LLM wrote is read and then left behind: the code of an answer is rendered from what was understood, so that nothing can be
-//! in it that another reader understands otherwise.
+//! What an LLM wrote is read and then left behind: the code of an answer is rendered from what was
+//! understood, so that nothing can be in it that another reader understands otherwise.
 
 use std::time::Duration;
 
@@ -63,7 +64,8 @@ impl Entry for Answer {
             .iter()
             .map(prost::Message::encoded_len)
             .sum();
-        // Strings of a decoded message are allocations of their own, so it holds about twice its encoded size.
+        // Strings of a decoded message are allocations of their own, so it holds about twice its
+        // encoded size.
         size_of::<Self>()
             + code
             + 2 * (definition + diagnostics)
@@ -106,7 +108,8 @@ impl CodeTemplate {
     }
 }
 
-/// How an answer comes from the provider. Whoever joins work that another one started gets what that one asked for.
+/// How an answer comes from the provider. Whoever joins work that another one started gets what
+/// that one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// At once when it is complete.
@@ -383,7 +386,8 @@ fn validate(
         });
     }
     let code = CodeTemplate::new(&rendered)?;
-    // Findings have places, and those are places in the code that is returned: what was only clumsy is gone from it.
+    // Findings have places, and those are places in the code that is returned: what was only clumsy
+    // is gone from it.
     let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, offer, now).diagnostics);
     Span::current().record(
         "langop.synthesis.code_hash",
@@ -396,8 +400,8 @@ fn validate(
     })
 }
 
-/// Whether the model may do better if it is told what is wrong. An answer that was paid for and withheld, or thought about until the
-/// limit, is the same the next time.
+/// Whether the model may do better if it is told what is wrong. An answer that was paid for and
+/// withheld, or thought about until the limit, is the same the next time.
 fn may_help(completion: &Completion) -> bool {
     completion.finish == Finish::Complete || !completion.text.trim().is_empty()
 }

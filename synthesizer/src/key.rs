@@ -1,4 +1,5 @@
-//! The cache key: SHA-256 over the canonical JSON of every byte that reaches the prompt, and nothing that does not.
+//! The cache key: SHA-256 over the canonical JSON of every byte that reaches the prompt, and
+//! nothing that does not.
 
 use langop_dsl::hash::{canonical_json, hex};
 use langop_proto::{

@@ -1,7 +1,8 @@
 //! The synthesizer: plain language in, validated agent code out, over gRPC.
 //!
-//! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on disk, and never runs the
-//! code it makes. Modules are public for the tests and benchmarks of this workspace; the interface of the crate is [`serve`].
+//! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on
+//! disk, and never runs the code it makes. Modules are public for the tests and benchmarks of this
+//! workspace; the interface of the crate is [`serve`].
 
 pub mod access;
 pub mod admin;

@@ -1,5 +1,5 @@
-//! The LLM as work uses it: who answers, how long it may take, and what is counted of it. Knows neither
-//! caches nor what an answer is good for.
+//! The LLM as work uses it: who answers, how long it may take, and what is counted of it. Knows
+//! neither caches nor what an answer is good for.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,6 @@
-//! Work that keeps a processor busy, such as parsing what others wrote: on threads of its own, as many at a time as there are processors,
-//! and the callers take turns. So it delays neither the network nor another caller.
+//! Work that keeps a processor busy, such as parsing what others wrote: on threads of its own, as
+//! many at a time as there are processors, and the callers take turns. So it delays neither the
+//! network nor another caller.
 
 use std::{num::NonZero, thread};
 

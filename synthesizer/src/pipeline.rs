@@ -1,5 +1,6 @@
-//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of work → answer under
-//! the request's own name. `generate` and `distill` do the work; who asks and how is `service`'s business.
+//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of
+//! work → answer under the request's own name. `generate` and `distill` do the work; who asks and
+//! how is `service`'s business.
 
 use std::sync::Arc;
 
@@ -119,8 +120,9 @@ impl Synthesizer {
         self.engine.as_ref().ok_or(SynthesisError::Disabled)
     }
 
-    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever asks again, and holds `load` as long as
-    /// its own time; how much there is of it is bounded by the caller's account.
+    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever
+    /// asks again, and holds `load` as long as its own time; how much there is of it is bounded by
+    /// the caller's account.
     pub async fn synthesize(
         &self,
         caller: &Caller,
@@ -286,7 +288,8 @@ impl Engine {
         found
     }
 
-    /// Counts what the cache had, and links `span` to the trace in which that was made, or is being made.
+    /// Counts what the cache had, and links `span` to the trace in which that was made, or is being
+    /// made.
     fn observe<V: Entry>(&self, span: &Span, found: &Found<V>) {
         let (result, origin) = match found {
             Found::Entry(value) => (CacheResult::Hit, trace::span_context(value.origin())),

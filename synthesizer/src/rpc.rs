@@ -1,5 +1,6 @@
-//! A tower layer around every gRPC call: the server span, child of the caller's, the counter of calls by method and code, and
-//! the door: `access` says whether the call is let in. Sees headers and trailers only, never a message.
+//! A tower layer around every gRPC call: the server span, child of the caller's, the counter of
+//! calls by method and code, and the door: `access` says whether the call is let in. Sees headers
+//! and trailers only, never a message.
 
 use std::{
     pin::Pin,
@@ -25,7 +26,8 @@ use crate::{
     metrics::{Metrics, code_name},
 };
 
-/// The methods served: path, and label of the metric. Everything else is `other`, so that clients cannot make labels.
+/// The methods served: path, and label of the metric. Everything else is `other`, so that clients
+/// cannot make labels.
 const METHODS: [(&str, &str); 8] = [
     (
         "/langop.synthesis.v1.SynthesisService/Synthesize",
@@ -169,8 +171,8 @@ struct Call {
     method: &'static str,
     span: Span,
     metrics: Arc<Metrics>,
-    /// Held until the last byte of the answer is on its way, so that slow readers count, too; `access` ends the connection of those that
-    /// are too slow.
+    /// Held until the last byte of the answer is on its way, so that slow readers count, too;
+    /// `access` ends the connection of those that are too slow.
     ticket: Option<Authorization>,
     is_over: bool,
 }
@@ -217,7 +219,8 @@ fn is_server_error(code: Code) -> bool {
     )
 }
 
-/// A body whose trailers are read as they pass, and which tells whose turn it is: the library asks for a piece once the client has room.
+/// A body whose trailers are read as they pass, and which tells whose turn it is: the library asks
+/// for a piece once the client has room.
 struct Observed {
     body: Body,
     call: Call,

@@ -32,7 +32,8 @@ use crate::{
 const CALLS_PER_CONNECTION: u32 = 1024;
 /// Longest metadata of a call, in bytes.
 const HEADERS: u32 = 16 * 1024;
-/// How often a silent client is asked whether it is still there, and how long it may take to say so.
+/// How often a silent client is asked whether it is still there, and how long it may take to say
+/// so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Added to the time of the work when waiting for it: its own error says more than "too late".
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
@@ -104,7 +105,8 @@ pub enum ServeError {
 
 /// Serves until `shutdown` is cancelled, then finishes what is under way.
 ///
-/// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under way get their time.
+/// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under
+/// way get their time.
 pub async fn serve(
     settings: Settings,
     listeners: Listeners,
@@ -200,7 +202,8 @@ async fn serve_grpc(
         .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(interval))
         .http2_keepalive_timeout(Some(timeout))
-        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard one.
+        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard
+        // one.
         .max_connection_age(settings.max_connection_age)
         .add_service(service)
         .add_service(HealthServer::new(HealthService::from_health_reporter(
@@ -223,8 +226,9 @@ async fn serve_grpc(
     }
 }
 
-/// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and ends the watches of health, which
-/// would otherwise keep their connections open. Connections are closed after it: until then whoever comes hears where he stands.
+/// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and
+/// ends the watches of health, which would otherwise keep their connections open. Connections are
+/// closed after it: until then whoever comes hears where he stands.
 async fn finish(drain: &Drain, mut health: HealthReporter) {
     for service in SERVICES {
         health

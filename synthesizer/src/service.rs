@@ -1,5 +1,5 @@
-//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin: what a request means is
-//! `pipeline`'s business.
+//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin:
+//! what a request means is `pipeline`'s business.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +36,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Answers by `synthesizer`, each request within `longest`, and no new ones once the drain has begun.
+    /// Answers by `synthesizer`, each request within `longest`, and no new ones once the drain has
+    /// begun.
     pub fn new(synthesizer: Arc<Synthesizer>, longest: Duration, drain: Drain) -> Self {
         Self {
             synthesizer,
@@ -176,8 +177,9 @@ async fn send(events: &Events, event: Event) -> Result<(), ()> {
         .map_err(|_| ())
 }
 
-/// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over HTTP/2). A little is taken off,
-/// so that our answer, which has details, comes before the transport's, which has none.
+/// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over
+/// HTTP/2). A little is taken off, so that our answer, which has details, comes before the
+/// transport's, which has none.
 fn deadline_of(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -2,7 +2,8 @@
 
 /// What a retry costs; a request brings 1, so there is one retry for five requests.
 const PRICE: u32 = 5;
-/// Most saved up: 1,000 retries, enough for all calls that one lost replica had under way, each asked again and then elsewhere.
+/// Most saved up: 1,000 retries, enough for all calls that one lost replica had under way, each
+/// asked again and then elsewhere.
 const MOST: u32 = 1000 * PRICE;
 
 /// What there is for retries.

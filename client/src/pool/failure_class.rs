@@ -6,11 +6,11 @@ use langop_proto::{DRAINING, ERROR_DOMAIN};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-/// How soon after an attempt began its connection breaks where a healthy server is closing it. What breaks later had been taken on, so
-/// the replica is gone, or so stuck that keepalive gave it up.
+/// How soon after an attempt began its connection breaks where a healthy server is closing it. What
+/// breaks later had been taken on, so the replica is gone, or so stuck that keepalive gave it up.
 const SOON: Duration = Duration::from_secs(5);
-/// How long an attempt must have waited in vain for that to say something of the replica: a shorter one may have missed an answer that
-/// was on its way.
+/// How long an attempt must have waited in vain for that to say something of the replica: a shorter
+/// one may have missed an answer that was on its way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to make of a failure.
@@ -20,16 +20,18 @@ pub(super) enum FailureClass {
     Answered,
     /// The caller's time is over, which says nothing of the replica.
     Late,
-    /// The connection broke, as it also does when a healthy server closes an old one: asked again, the replica may well answer.
+    /// The connection broke, as it also does when a healthy server closes an old one: asked again,
+    /// the replica may well answer.
     Broken,
     /// The replica cannot be reached, or sends its calls elsewhere.
     Away,
-    /// The caller's time is over, and the replica, which knew of it, has said nothing: as one does whose process is stopped.
+    /// The caller's time is over, and the replica, which knew of it, has said nothing: as one does
+    /// whose process is stopped.
     Silent,
 }
 
-/// What `status` says after an attempt that `took` so long. What the service itself answered, its provider being down included, is
-/// final.
+/// What `status` says after an attempt that `took` so long. What the service itself answered, its
+/// provider being down included, is final.
 pub(super) fn of(status: &Status, took: Duration) -> FailureClass {
     // Only what this side made up itself has a source; what came over the wire has none.
     let class = if status.source().is_some() {

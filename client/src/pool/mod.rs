@@ -1,8 +1,9 @@
-//! The client's choice of a synthesizer replica: rendezvous hash of the routing key among the ready endpoints, the next in rank when
-//! one fails. So each request has one home, whose cache and single flight serve all clients, and a lost replica moves only its own.
+//! The client's choice of a synthesizer replica: rendezvous hash of the routing key among the ready
+//! endpoints, the next in rank when one fails. So each request has one home, whose cache and single
+//! flight serve all clients, and a lost replica moves only its own.
 //!
-//! Endpoints reach it as a watch channel, so that it knows nothing of where they come from (`EndpointSlice`s, a list, DNS). It starts no
-//! task: all state changes when a call is made.
+//! Endpoints reach it as a watch channel, so that it knows nothing of where they come from
+//! (`EndpointSlice`s, a list, DNS). It starts no task: all state changes when a call is made.
 
 mod budget;
 mod failure_class;
@@ -37,13 +38,13 @@ struct State {
     budget: Budget,
 }
 
-/// How often one call asks a replica whose connections break at once. More than twice, because a request may be handed to a connection that is
-/// closing before all who use it know.
+/// How often one call asks a replica whose connections break at once. More than twice, because a
+/// request may be handed to a connection that is closing before all who use it know.
 const TRIES: u32 = 5;
 
 impl Pool {
-    /// A pool over these addresses, as they change. Connections are made when first needed; give each a time to connect, after
-    /// which the next in rank is asked.
+    /// A pool over these addresses, as they change. Connections are made when first needed; give
+    /// each a time to connect, after which the next in rank is asked.
     pub fn new(addresses: watch::Receiver<Vec<Address>>) -> Self {
         let state = State {
             replicas: Replicas::new(addresses),
@@ -60,16 +61,19 @@ impl Pool {
         Self::new(watch::channel(addresses).1)
     }
 
-    /// Makes a call on the key's replica, and on the next in rank as long as replicas fail, the retry budget lasts and some are left.
-    /// One whose connection broke at once is asked again first: closing old connections is what healthy servers do, and work that was
-    /// under way goes on there.
+    /// Makes a call on the key's replica, and on the next in rank as long as replicas fail, the
+    /// retry budget lasts and some are left. One whose connection broke at once is asked again
+    /// first: closing old connections is what healthy servers do, and work that was under way goes
+    /// on there.
     ///
-    /// `call` gets a channel and makes one attempt; an attempt at a stream reads it to its end. At `deadline` it is over, and the replica
-    /// that was asked last is passed over for a while. So let an attempt tell the server of an earlier one, within which a healthy replica
-    /// says itself that it is late. A call that is dropped says nothing of its replica.
+    /// `call` gets a channel and makes one attempt; an attempt at a stream reads it to its end. At
+    /// `deadline` it is over, and the replica that was asked last is passed over for a while. So
+    /// let an attempt tell the server of an earlier one, within which a healthy replica says itself
+    /// that it is late. A call that is dropped says nothing of its replica.
     ///
     /// # Errors
-    /// The last attempt's, `DEADLINE_EXCEEDED` with a source, or UNAVAILABLE when there is no endpoint.
+    /// The last attempt's, `DEADLINE_EXCEEDED` with a source, or UNAVAILABLE when there is no
+    /// endpoint.
     pub async fn call<T, F>(
         &self,
         key: &[u8],
@@ -139,7 +143,8 @@ impl Pool {
         Some((self.state().replicas.next(order)?, 1))
     }
 
-    /// Whether another call has found out already that the replica is away, so that this one need not.
+    /// Whether another call has found out already that the replica is away, so that this one need
+    /// not.
     fn was_ejected(&self, name: &str, asked: Instant) -> bool {
         self.state().replicas.was_ejected_since(name, asked)
     }
@@ -337,7 +342,8 @@ mod tests {
                 })
                 .await;
         }
-        // Each request asks once; what comes on top is what was saved up and what the requests added.
+        // Each request asks once; what comes on top is what was saved up and what the requests
+        // added.
         let most = 10_000 + 1000 + 10_000 / 5;
         assert!((most - 5..=most).contains(&calls), "{calls}");
     }

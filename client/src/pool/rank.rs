@@ -1,4 +1,5 @@
-//! Rendezvous (highest random weight) hashing: every client orders the replicas of a key alike, without talking to the others.
+//! Rendezvous (highest random weight) hashing: every client orders the replicas of a key alike,
+//! without talking to the others.
 //!
 //! Source: Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1996.
 

@@ -71,7 +71,8 @@ impl Replicas {
         }
     }
 
-    /// The one of `order` that should be asked now, which is taken out of it: the first that is not passed over, or else the first.
+    /// The one of `order` that should be asked now, which is taken out of it: the first that is not
+    /// passed over, or else the first.
     pub(super) fn next(&mut self, order: &mut Vec<String>) -> Option<Candidate> {
         let now = Instant::now();
         order.retain(|name| self.known.contains_key(name));
@@ -99,7 +100,8 @@ impl Replicas {
         self.known.len()
     }
 
-    /// A replica answered a call that it was asked at `asked`. One that a draining replica had before it said so proves nothing.
+    /// A replica answered a call that it was asked at `asked`. One that a draining replica had
+    /// before it said so proves nothing.
     pub(super) fn accept(&mut self, name: &str, asked: Instant) {
         if let Some(replica) = self.known.get_mut(name)
             && !replica.is_ejected_since(asked)
@@ -109,7 +111,8 @@ impl Replicas {
         }
     }
 
-    /// A replica failed a call that it was asked at `asked`. Calls that were under way when it was ejected tell nothing new.
+    /// A replica failed a call that it was asked at `asked`. Calls that were under way when it was
+    /// ejected tell nothing new.
     pub(super) fn eject(&mut self, name: &str, asked: Instant) {
         if let Some(replica) = self.known.get_mut(name)
             && !replica.is_ejected_since(asked)
@@ -132,7 +135,8 @@ impl Replicas {
             .is_none_or(|replica| replica.is_ejected_since(asked))
     }
 
-    /// Adds what is new and drops what is gone; what stays keeps its history, and its connection unless the credentials are new.
+    /// Adds what is new and drops what is gone; what stays keeps its history, and its connection
+    /// unless the credentials are new.
     fn follow(&mut self) {
         let is_changed = match self.addresses.has_changed() {
             Ok(is_changed) => is_changed,
@@ -164,7 +168,8 @@ impl Replica {
         }
     }
 
-    /// With other credentials it has another connection, and the same history. Calls under way keep the old one until they end.
+    /// With other credentials it has another connection, and the same history. Calls under way keep
+    /// the old one until they end.
     fn at(self, address: &Address) -> Self {
         if self.generation == address.generation {
             return self;
@@ -189,8 +194,9 @@ impl Replica {
             .is_none_or(|ejection| now >= ejection.until)
     }
 
-    /// It is asked now. Where this tries it again, the others go on passing it over until that one comes back; and because a replica that
-    /// hangs keeps it, and who gave up never does, the next one tries it after twice the time.
+    /// It is asked now. Where this tries it again, the others go on passing it over until that one
+    /// comes back; and because a replica that hangs keeps it, and who gave up never does, the next
+    /// one tries it after twice the time.
     fn begin_trial(&mut self, now: Instant) {
         if let Some(ejection) = &mut self.ejection
             && now >= ejection.until

@@ -1,8 +1,8 @@
-//! SHA-256 in hexadecimal digits, and canonical JSON: the one text of a value. What it gives is stored in
-//! clusters and caches, so its bytes must never change.
+//! SHA-256 in hexadecimal digits, and canonical JSON: the one text of a value. What it gives is
+//! stored in clusters and caches, so its bytes must never change.
 //!
-//! Canonical: no white space, keys of objects sorted by bytes. Two values are equal exactly if their
-//! canonical texts are, whatever order `serde_json` keeps keys in.
+//! Canonical: no white space, keys of objects sorted by bytes. Two values are equal exactly if
+//! their canonical texts are, whatever order `serde_json` keeps keys in.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -23,8 +23,8 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.collect()
 }
 
-/// SHA-256 of a value's canonical JSON, in lower-case hexadecimal digits. A value that cannot be JSON (a
-/// map whose keys are no strings) counts as null.
+/// SHA-256 of a value's canonical JSON, in lower-case hexadecimal digits. A value that cannot be
+/// JSON (a map whose keys are no strings) counts as null.
 pub fn of_json(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or(Value::Null);
     sha256_hex(&canonical_json(&value))

@@ -1,5 +1,5 @@
-//! What counts as the same instructions: the text with its line ends normalised, and its hash. Operator and synthesizer both
-//! use this, so that their hashes agree.
+//! What counts as the same instructions: the text with its line ends normalised, and its hash.
+//! Operator and synthesizer both use this, so that their hashes agree.
 
 use crate::hash::sha256_hex;
 

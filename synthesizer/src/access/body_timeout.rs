@@ -1,5 +1,6 @@
-//! A request's body that must arrive in time, and for which there must be room: a client that sends half a message and then nothing would
-//! hold its place for ever, and the library makes room for a whole message when it has read its length.
+//! A request's body that must arrive in time, and for which there must be room: a client that sends
+//! half a message and then nothing would hold its place for ever, and the library makes room for a
+//! whole message when it has read its length.
 
 use std::{
     future::Future as _,
@@ -16,10 +17,12 @@ use tonic::{
     codegen::{Body as HttpBody, Bytes},
 };
 
-/// The beginning of a message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
+/// The beginning of a message: whether it is compressed, and its length (gRPC over HTTP/2,
+/// "Length-Prefixed-Message").
 const PREFIX: usize = 5;
 
-/// A body that fails with `DEADLINE_EXCEEDED` when it takes too long, and as `take` says when there is no room for its message.
+/// A body that fails with `DEADLINE_EXCEEDED` when it takes too long, and as `take` says when there
+/// is no room for its message.
 pub(crate) struct BodyTimeout<T> {
     body: Body,
     prefix: Vec<u8>,
@@ -30,7 +33,8 @@ pub(crate) struct BodyTimeout<T> {
 }
 
 impl<T: FnOnce(u32) -> Result<(), Status>> BodyTimeout<T> {
-    /// `body`, which may take `longest` from when first it is waited for. `take` is told how long its message will be.
+    /// `body`, which may take `longest` from when first it is waited for. `take` is told how long
+    /// its message will be.
     pub(super) fn new(body: Body, longest: Duration, take: T) -> Self {
         Self {
             body,

@@ -1,5 +1,5 @@
-//! Who asks. Answers are cached per caller, so that nobody learns from the speed of an answer what another one asked, and
-//! each caller's limits are its own.
+//! Who asks. Answers are cached per caller, so that nobody learns from the speed of an answer what
+//! another one asked, and each caller's limits are its own.
 
 use std::{
     fmt,
@@ -9,7 +9,8 @@ use std::{
 
 use super::caller_quota::CallerQuota;
 
-/// The identity of a caller, as far as the server could establish it. Two are equal if their names are.
+/// The identity of a caller, as far as the server could establish it. Two are equal if their names
+/// are.
 #[derive(Clone)]
 pub struct Caller(Arc<Known>);
 

@@ -1,4 +1,5 @@
-//! What one caller may do: requests per minute, calls at a time, tokens per window. State of fixed size; waits for nothing.
+//! What one caller may do: requests per minute, calls at a time, tokens per window. State of fixed
+//! size; waits for nothing.
 
 use std::{
     num::NonZeroU32,
@@ -87,8 +88,9 @@ impl CallerQuota {
         enter(&self.work).ok_or(AccessError::TooManyCalls)
     }
 
-    /// Whether tokens may be spent. Asked again before each request to the LLM, in its place among the concurrent ones, and what that
-    /// request costs is charged before the place is free: so what goes over the budget is at most one request for each place.
+    /// Whether tokens may be spent. Asked again before each request to the LLM, in its place among
+    /// the concurrent ones, and what that request costs is charged before the place is free: so
+    /// what goes over the budget is at most one request for each place.
     pub(crate) fn check_budget(&self) -> Result<(), AccessError> {
         let Some(budget) = &self.budget else {
             return Ok(());
@@ -125,8 +127,9 @@ pub(super) fn enter(limit: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(limit).try_acquire_owned().ok()
 }
 
-/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So the last ones may go over, and
-/// this is why a rate limiter, which only grants beforehand, does not serve here. The first spending opens a window.
+/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So
+/// the last ones may go over, and this is why a rate limiter, which only grants beforehand, does
+/// not serve here. The first spending opens a window.
 struct Budget {
     tokens: u64,
     window: Duration,

@@ -36,7 +36,8 @@ impl Callers {
         }
     }
 
-    /// The caller of that name. Meant for where connections and lists of names begin, not for every request.
+    /// The caller of that name. Meant for where connections and lists of names begin, not for every
+    /// request.
     pub(crate) fn named(&self, name: &str) -> Caller {
         // No code panics while it holds the lock.
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! One connection: bytes with or without TLS, who is at the other end, and the times by which somebody must have been let in and by which
-//! it must have ended.
+//! One connection: bytes with or without TLS, who is at the other end, and the times by which
+//! somebody must have been let in and by which it must have ended.
 
 use std::{future::Future as _, pin::Pin, sync::Arc, task::Context, time::Duration};
 
@@ -18,7 +18,8 @@ use super::{
     unread_responses::UnreadResponses,
 };
 
-/// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
+/// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many
+/// of each connection bound all of them.
 const HEALTH_CALLS: usize = 8;
 
 /// What the requests of a connection share. In the extensions of each of them.
@@ -69,8 +70,9 @@ pub(crate) struct Lifetime {
     is_proven: bool,
     /// Its place is given to another.
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// When to look whether answers wait too long. Nothing less than the end of the connection frees them: the stream of an answer whose
-    /// client gives it no window waits within the library, which asks nobody.
+    /// When to look whether answers wait too long. Nothing less than the end of the connection
+    /// frees them: the stream of an answer whose client gives it no window waits within the
+    /// library, which asks nobody.
     patrol: Pin<Box<Sleep>>,
     made: Instant,
     #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]

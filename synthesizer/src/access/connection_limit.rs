@@ -1,5 +1,6 @@
-//! How many connections there are, in all and of each client address. Where places are short, the connections that are nobody's make
-//! room: the oldest of the address that has most of them. So whoever opens many only takes places from themselves.
+//! How many connections there are, in all and of each client address. Where places are short, the
+//! connections that are nobody's make room: the oldest of the address that has most of them. So
+//! whoever opens many only takes places from themselves.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -76,7 +77,8 @@ impl ConnectionLimit {
         })
     }
 
-    /// Whether there is a place for `address`, be it another's that is nobody's. Either way somebody is refused where there is none.
+    /// Whether there is a place for `address`, be it another's that is nobody's. Either way
+    /// somebody is refused where there is none.
     fn make_room(&self, taken: &mut Taken, address: IpAddr) -> bool {
         let now = Instant::now();
         let of_address = taken.of.get(&address).map_or(0, BTreeMap::len);

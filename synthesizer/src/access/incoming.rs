@@ -1,4 +1,5 @@
-//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody waits for another's.
+//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody
+//! waits for another's.
 
 use std::{io, sync::Arc, time::Duration};
 

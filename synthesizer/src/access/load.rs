@@ -1,5 +1,6 @@
-//! How much is held of requests, in bytes: a bound for all, and a share of each caller. Taken when a message says how long it is, before
-//! it is decoded, and given back when nothing that was made of it is held any more.
+//! How much is held of requests, in bytes: a bound for all, and a share of each caller. Taken when
+//! a message says how long it is, before it is decoded, and given back when nothing that was made
+//! of it is held any more.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::AccessError;
 
-/// How often a byte of a message is held at most: decoded, in a prompt, and in what is sent to the provider.
+/// How often a byte of a message is held at most: decoded, in a prompt, and in what is sent to the
+/// provider.
 pub(crate) const COPIES: u64 = 3;
 /// The unit that is counted. Less than one is one.
 const UNIT: u64 = 1024;

@@ -1,5 +1,6 @@
-//! Who may call, and how much: TLS, certificates, bearer tokens, limits of connections and of callers. Decides before a message is read;
-//! knows nothing of what a call does. What it turns away is [`AccessError`]; how gRPC says that is `error`'s business.
+//! Who may call, and how much: TLS, certificates, bearer tokens, limits of connections and of
+//! callers. Decides before a message is read; knows nothing of what a call does. What it turns away
+//! is [`AccessError`]; how gRPC says that is `error`'s business.
 
 mod body_timeout;
 pub(crate) mod caller;
@@ -51,7 +52,8 @@ pub use self::{
     tokens::TokensError,
 };
 
-/// Health is for those who have no credentials: load balancers and probes. It says nothing that a refused connection would not.
+/// Health is for those who have no credentials: load balancers and probes. It says nothing that a
+/// refused connection would not.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The one call whose client may take its time: people use it.
 const REFLECTION: &str = "/grpc.reflection.";
@@ -156,8 +158,8 @@ impl Access {
         })
     }
 
-    /// The request, which must arrive in time and for whose message there must be room; else it fails as `refuse` says. Puts its [`Load`]
-    /// into the extensions.
+    /// The request, which must arrive in time and for whose message there must be room; else it
+    /// fails as `refuse` says. Puts its [`Load`] into the extensions.
     pub(crate) fn receive(
         &self,
         mut request: Request<Body>,

@@ -1,4 +1,5 @@
-//! The server's side of TLS: what is made of certificate, key and authorities, and whom a client's certificate names.
+//! The server's side of TLS: what is made of certificate, key and authorities, and whom a client's
+//! certificate names.
 
 use std::sync::Arc;
 
@@ -92,7 +93,8 @@ fn config(
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some(pem) => {
-            // Without a certificate the handshake succeeds all the same: a token may follow, and a refusal in gRPC says why.
+            // Without a certificate the handshake succeeds all the same: a token may follow, and a
+            // refusal in gRPC says why.
             let verifier = WebPkiClientVerifier::builder_with_provider(roots(pem)?, provider)
                 .allow_unauthenticated()
                 .build()
@@ -131,8 +133,9 @@ fn certificates(
     Ok(found)
 }
 
-/// Whom a certificate names, and by what kind of name: its first URI (as SPIFFE has it) as `uri:NAME`, else its first DNS name as `dns:NAME`,
-/// else its common name as `cn:NAME`. The certificate must have been verified.
+/// Whom a certificate names, and by what kind of name: its first URI (as SPIFFE has it) as
+/// `uri:NAME`, else its first DNS name as `dns:NAME`, else its common name as `cn:NAME`. The
+/// certificate must have been verified.
 pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;

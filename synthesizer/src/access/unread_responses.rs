@@ -1,4 +1,5 @@
-//! The answers of one connection that wait for their client to read on. Knows since when; what follows from it is `connection`'s business.
+//! The answers of one connection that wait for their client to read on. Knows since when; what
+//! follows from it is `connection`'s business.
 
 use std::{
     collections::HashMap,
@@ -10,7 +11,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The answers that wait, by number. A connection has few of them, and they are looked through seldom.
+/// The answers that wait, by number. A connection has few of them, and they are looked through
+/// seldom.
 #[derive(Default)]
 pub(crate) struct UnreadResponses {
     last: AtomicU64,

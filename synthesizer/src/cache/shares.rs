@@ -1,5 +1,6 @@
-//! Which caller holds how much of the cache, and what has to go for something new: of the caller that holds most, what was not used for
-//! longest. One caller alone may fill it; two that want all of it hold half each.
+//! Which caller holds how much of the cache, and what has to go for something new: of the caller
+//! that holds most, what was not used for longest. One caller alone may fill it; two that want all
+//! of it hold half each.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,5 @@
-//! The Messages API, <https://docs.anthropic.com/en/api/messages>. The fixed part is marked for the provider's prompt cache.
+//! The Messages API, <https://docs.anthropic.com/en/api/messages>. The fixed part is marked for the
+//! provider's prompt cache.
 
 use langop_proto::v1::Usage;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -60,7 +61,8 @@ impl Wire for Anthropic {
 
     fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
         partial.usage = usage(&body["usage"]).unwrap_or_default();
-        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no message")?;
+        let answer: Answer =
+            serde_json::from_value(body).map_err(|_| "not a message of the Messages API")?;
         partial.text = content::text(&answer.content);
         partial.finish = Some(finish(answer.stop_reason.as_deref()));
         partial.model = answer.model;
@@ -68,8 +70,8 @@ impl Wire for Anthropic {
     }
 
     fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
-        let event: Event =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no event of a message")?;
+        let event: Event = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than message events")?;
         match event {
             Event::MessageStart { message } => {
                 partial.model = message.model;

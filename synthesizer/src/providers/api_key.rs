@@ -1,4 +1,5 @@
-//! Where the API key comes from. A file is read for every request, so that a rotated key is used at once.
+//! Where the API key comes from. A file is read for every request, so that a rotated key is used at
+//! once.
 
 use std::path::PathBuf;
 

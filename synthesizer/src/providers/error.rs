@@ -46,7 +46,8 @@ pub enum ProviderError {
         /// The path asked.
         path: String,
     },
-    /// Another status that a second try would not change: this request is refused, others may not be.
+    /// Another status that a second try would not change: this request is refused, others may not
+    /// be.
     #[error("the provider refuses this request (HTTP {status}{}); others may be answered", also(.kind))]
     Refused {
         /// The HTTP status.
@@ -86,7 +87,8 @@ pub enum ProviderError {
         /// The provider's short name of the error.
         kind: Option<String>,
     },
-    /// An answer that came piece by piece broke off. Not tried again: what came was paid for, and people have seen it coming.
+    /// An answer that came piece by piece broke off. Not tried again: what came was paid for, and
+    /// people have seen it coming.
     #[error("the provider's answer broke off{}", named(.kind))]
     BrokeOff {
         /// The provider's short name of the error.
@@ -182,7 +184,9 @@ impl ProviderError {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The endpoint is no URL.
-    #[error("SYNTHESIS_ENDPOINT is no http or https URL; write for example http://localhost:11434")]
+    #[error(
+        "SYNTHESIS_ENDPOINT is not an http or https URL; write for example http://localhost:11434"
+    )]
     Endpoint,
     /// The key cannot be in a header.
     #[error(

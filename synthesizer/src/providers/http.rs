@@ -1,5 +1,6 @@
-//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the answer's size, retries. The
-//! formats are the wires' business. Logs statuses and times, never keys, prompts or answers.
+//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the
+//! answer's size, retries. The formats are the wires' business. Logs statuses and times, never
+//! keys, prompts or answers.
 
 use std::{
     future::Future,
@@ -282,7 +283,7 @@ impl<W: Wire> HttpProvider<W> {
         let body = read(response, MAX_ANSWER).await?;
         partial.size = body.len();
         let body = serde_json::from_slice(&body)
-            .map_err(|_| ProviderError::unreadable("it is no JSON"))?;
+            .map_err(|_| ProviderError::unreadable("the response is not valid JSON"))?;
         if let Some(error) = refusal::in_answer(&body, asked) {
             return Err(error);
         }

@@ -1,7 +1,7 @@
 //! Who answers prompts: one trait, three HTTP APIs behind it, and the built-in rules.
 //!
-//! Knows the APIs' formats and failures; not what a prompt says or what its answer is good for. Never
-//! logs a key, a prompt or an answer.
+//! Knows the APIs' formats and failures; not what a prompt says or what its answer is good for.
+//! Never logs a key, a prompt or an answer.
 
 mod anthropic;
 mod api;

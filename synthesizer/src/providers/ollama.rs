@@ -21,7 +21,8 @@ pub(super) const API: Api = Api {
     versioned: Versioned::ByUs,
 };
 
-/// The least context asked for: the server's default is smaller than the prompt, and it cuts silently.
+/// The least context asked for: the server's default is smaller than the prompt, and it cuts
+/// silently.
 const CONTEXT_TOKENS: u32 = 32 * 1024;
 
 pub(super) struct Ollama;
@@ -50,7 +51,7 @@ impl Wire for Ollama {
 
     fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
         partial.usage = usage(&body);
-        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no chat answer")?;
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "not a chat response")?;
         partial.text = content::text(&answer.message.content);
         partial.finish = Some(answer.finish());
         partial.model = answer.model;
@@ -60,8 +61,8 @@ impl Wire for Ollama {
     /// Each line of a stream is an answer of its own; the last one has the counts.
     fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         let usage = usage(&event);
-        let piece: Answer =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no chat answer")?;
+        let piece: Answer = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than chat responses")?;
         partial
             .text
             .push_str(&content::text(&piece.message.content));

@@ -1,4 +1,5 @@
-//! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any server that speaks it.
+//! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any
+//! server that speaks it.
 
 use langop_proto::v1::Usage;
 use reqwest::{Url, header::HeaderMap};
@@ -74,8 +75,7 @@ impl Wire for OpenAi {
 
     fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
         partial.usage = usage(&body["usage"]).unwrap_or_default();
-        let answer: Answer =
-            serde_json::from_value(body).map_err(|_| "it is no chat completion")?;
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "not a chat completion")?;
         let choice = answer
             .choices
             .into_iter()
@@ -90,8 +90,8 @@ impl Wire for OpenAi {
     fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         // Once at the end, or with each piece, then of all so far.
         partial.usage = usage(&event["usage"]).unwrap_or(partial.usage);
-        let chunk: Chunk =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no chat completion")?;
+        let chunk: Chunk = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than chat completions")?;
         partial.model = partial.model.take().or(chunk.model);
         if let Some(choice) = chunk.choices.into_iter().next() {
             let delta = choice.delta.unwrap_or_default();

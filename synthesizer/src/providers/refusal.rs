@@ -1,5 +1,6 @@
-//! What a provider's error means, wherever it is: in the body of a status, in that of a success, or in a stream. Pure. Repeats the
-//! provider's short names of errors and never its prose, which may quote the key or the prompt.
+//! What a provider's error means, wherever it is: in the body of a status, in that of a success, or
+//! in a stream. Pure. Repeats the provider's short names of errors and never its prose, which may
+//! quote the key or the prompt.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Answers that arrive piece by piece, as server-sent events or as lines of JSON, put together into what a whole answer would have
-//! been. Bounded like whole answers; tells how far it is, never what it says.
+//! Answers that arrive piece by piece, as server-sent events or as lines of JSON, put together into
+//! what a whole answer would have been. Bounded like whole answers; tells how far it is, never what
+//! it says.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ const MAX_BODY: usize = 8 * MAX_ANSWER;
 /// Least time between two reports: people cannot read faster.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the same.
+/// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the
+/// same.
 pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -29,7 +31,8 @@ pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("event-stream") || kind.contains("ndjson"))
 }
 
-/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener` hears how long it is by then.
+/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener`
+/// hears how long it is by then.
 pub(super) async fn read<W: Wire>(
     wire: &W,
     mut response: Response,
@@ -82,7 +85,7 @@ fn absorb<W: Wire>(
         return Ok(());
     }
     let event: Value = serde_json::from_slice(data)
-        .map_err(|_| ProviderError::unreadable("a piece of it is no JSON"))?;
+        .map_err(|_| ProviderError::unreadable("the response stream contains invalid JSON"))?;
     if let Some(error) = refusal::in_answer(&event, asked) {
         let kind = refusal::short_name(&event, asked.key);
         return Err(interrupted(error, kind, partial));
@@ -91,8 +94,8 @@ fn absorb<W: Wire>(
         .map_err(ProviderError::unreadable)
 }
 
-/// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names of events, comments and blank
-/// lines carry nothing that the data does not say again.
+/// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names
+/// of events, comments and blank lines carry nothing that the data does not say again.
 fn data(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii();
     match line.strip_prefix(b"data:") {
@@ -113,7 +116,8 @@ fn broke_off(error: ProviderError, partial: &PartialCompletion) -> ProviderError
     }
 }
 
-/// The provider gave up, or went away without a word: before the text began, that is an error like any other.
+/// The provider gave up, or went away without a word: before the text began, that is an error like
+/// any other.
 fn interrupted(
     error: ProviderError,
     kind: Option<String>,

@@ -21,7 +21,8 @@ const HEAVIEST: u64 = COPIES * langop_proto::limits::MESSAGE as u64;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Who may call")]
 pub struct AccessSettings {
-    /// PEM file with the server's certificate chain: serve gRPC with TLS. Read again when it changes
+    /// PEM file with the server's certificate chain: serve gRPC with TLS. Read again when it
+    /// changes
     #[arg(
         long,
         env = "LANGOP_TLS_CERT",
@@ -39,7 +40,8 @@ pub struct AccessSettings {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// PEM file with the authorities that sign client certificates: a caller is whom its certificate names. Read again when it changes
+    /// PEM file with the authorities that sign client certificates: a caller is whom its
+    /// certificate names. Read again when it changes
     #[arg(
         long,
         env = "LANGOP_TLS_CLIENT_CA",
@@ -48,8 +50,8 @@ pub struct AccessSettings {
     )]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// Names of the certificates that are meant, where not all of those authorities are (comma list), each as a certificate's first name says
-    /// it: uri:NAME, else dns:NAME, else cn:NAME
+    /// Names of the certificates that are meant, where not all of those authorities are (comma
+    /// list), each as a certificate's first name says it: uri:NAME, else dns:NAME, else cn:NAME
     #[arg(
         long,
         env = "LANGOP_TLS_CLIENT_NAMES",
@@ -60,21 +62,24 @@ pub struct AccessSettings {
     )]
     pub tls_client_names: Vec<String>,
 
-    /// File of bearer tokens, one "name:SHA-256 of the token in hex" a line, # for comments: a caller is whom its token names. Read again
-    /// when it changes
+    /// File of bearer tokens, one "name:SHA-256 of the token in hex" a line, # for comments: a
+    /// caller is whom its token names. Read again when it changes
     #[arg(long, env = "LANGOP_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
 
-    /// Serve gRPC without TLS on an address that is not loopback: whoever is on the way reads along, tokens too
+    /// Serve gRPC without TLS on an address that is not loopback: whoever is on the way reads
+    /// along, tokens too
     #[arg(long, env = "LANGOP_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
 
-    /// Serve gRPC to callers without credentials on an address that is not loopback: whoever reaches it spends your tokens
+    /// Serve gRPC to callers without credentials on an address that is not loopback: whoever
+    /// reaches it spends your tokens
     #[arg(long, env = "LANGOP_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
 
-    /// Names of callers that may speak for accounts (comma list), as token:NAME, certificate:dns:NAME or anonymous: the metadata langop-account of
-    /// their calls, in which the operator names the namespace, is a caller of its own with limits, cache and turns of its own
+    /// Names of callers that may speak for accounts (comma list), as token:NAME,
+    /// certificate:dns:NAME or anonymous: the metadata langop-account of their calls, in which the
+    /// operator names the namespace, is a caller of its own with limits, cache and turns of its own
     #[arg(
         long,
         env = "LANGOP_TRUSTED_CALLERS",
@@ -88,7 +93,8 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_RELOAD_INTERVAL", default_value = "10s", value_name = "DURATION", value_parser = duration)]
     pub reload_interval: Duration,
 
-    /// Longest time a new connection may take until a call is let in, its TLS handshake included. Health without credentials is none
+    /// Longest time a new connection may take until a call is let in, its TLS handshake included.
+    /// Health without credentials is none
     #[arg(long, env = "LANGOP_HANDSHAKE_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = duration)]
     pub handshake_timeout: Duration,
 
@@ -96,12 +102,13 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_RECEIVE_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = duration)]
     pub receive_timeout: Duration,
 
-    /// Longest time a client may take to read on where an answer is ready for it; then its connection is closed
+    /// Longest time a client may take to read on where an answer is ready for it; then its
+    /// connection is closed
     #[arg(long, env = "LANGOP_SEND_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
     pub send_timeout: Duration,
 
-    /// Most connections at a time. Beyond, the oldest one that is nobody's is closed, without a call that was let in for a minute; else the
-    /// new one
+    /// Most connections at a time. Beyond, the oldest one that is nobody's is closed, without a
+    /// call that was let in for a minute; else the new one
     #[arg(long, env = "LANGOP_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
@@ -117,8 +124,8 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_MAX_CALLS_PER_CALLER", default_value_t = 1024, value_name = "COUNT", value_parser = value_parser!(u32).range(1..))]
     pub max_calls_per_caller: u32,
 
-    /// Most bytes that are held of all requests at a time, the answers being made for them included. Each byte of a request counts three times,
-    /// as which it may be held
+    /// Most bytes that are held of all requests at a time, the answers being made for them
+    /// included. Each byte of a request counts three times, as which it may be held
     #[arg(long, env = "LANGOP_MAX_HELD_BYTES", default_value_t = 256 << 20, value_name = "BYTES", value_parser = value_parser!(u64).range(HEAVIEST..))]
     pub max_held_bytes: u64,
 
@@ -126,7 +133,8 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_MAX_HELD_BYTES_PER_CALLER", default_value_t = 64 << 20, value_name = "BYTES", value_parser = value_parser!(u64).range(HEAVIEST..))]
     pub max_held_bytes_per_caller: u64,
 
-    /// Most requests of one caller in a minute, so many at once and then evenly; 0: any number. Each replica counts for itself
+    /// Most requests of one caller in a minute, so many at once and then evenly; 0: any number.
+    /// Each replica counts for itself
     #[arg(
         long,
         env = "LANGOP_CALLER_REQUESTS_PER_MINUTE",
@@ -135,9 +143,10 @@ pub struct AccessSettings {
     )]
     pub caller_requests_per_minute: u32,
 
-    /// LLM tokens, sent and received, that one caller may spend per window; 0: any number. Cached answers are free. What an LLM
-    /// request costs is known after it, so those under way when the budget is spent, LANGOP_MAX_LLM_REQUESTS at most, may go over. Each
-    /// replica counts for itself
+    /// LLM tokens, sent and received, that one caller may spend per window; 0: any number. Cached
+    /// answers are free. What an LLM request costs is known after it, so those under way when the
+    /// budget is spent, LANGOP_MAX_LLM_REQUESTS at most, may go over. Each replica counts for
+    /// itself
     #[arg(
         long,
         env = "LANGOP_CALLER_TOKENS",
@@ -152,7 +161,8 @@ pub struct AccessSettings {
 }
 
 impl AccessSettings {
-    /// Whether gRPC may be served on `address` like this: not readable for all, and not open to all, beyond loopback.
+    /// Whether gRPC may be served on `address` like this: not readable for all, and not open to
+    /// all, beyond loopback.
     pub fn check(&self, address: SocketAddr) -> Result<(), SettingsError> {
         if address.ip().is_loopback() {
             Ok(())

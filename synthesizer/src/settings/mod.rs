@@ -1,7 +1,9 @@
-//! Every setting of `langop-synthesizer`, each with one name: a flag and the environment variable that means the same.
+//! Every setting of `langop-synthesizer`, each with one name: a flag and the environment variable
+//! that means the same.
 //!
-//! An empty environment variable counts as unset. The API key has no flag, because flags are visible to every process of
-//! the machine. Reads the environment once, at start; only the key's file is read again, by the provider.
+//! An empty environment variable counts as unset. The API key has no flag, because flags are
+//! visible to every process of the machine. Reads the environment once, at start; only the key's
+//! file is read again, by the provider.
 
 #![expect(
     clippy::doc_markdown,
@@ -27,9 +29,10 @@ pub const API_KEY_VARIABLE: &str = "SYNTHESIS_API_KEY";
 
 /// Turns plain language into validated agent code, over gRPC.
 ///
-/// Without SYNTHESIS_MODEL synthesis is disabled: code can be validated, everything else answers FAILED_PRECONDITION.
-/// The provider's key comes from SYNTHESIS_API_KEY or from the file named by SYNTHESIS_API_KEY_FILE. Traces go to
-/// OTEL_EXPORTER_OTLP_ENDPOINT, by the standard OTEL_* variables.
+/// Without SYNTHESIS_MODEL synthesis is disabled: code can be validated, everything else answers
+/// FAILED_PRECONDITION. The provider's key comes from SYNTHESIS_API_KEY or from the file named by
+/// SYNTHESIS_API_KEY_FILE. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT, by the standard OTEL_*
+/// variables.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "langop-synthesizer", version)]
 pub struct Settings {
@@ -41,7 +44,8 @@ pub struct Settings {
     #[arg(long, env = "LANGOP_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
     pub admin_listen: SocketAddr,
 
-    /// The model to ask, as the provider names it; unset: synthesis is disabled (the provider template needs none)
+    /// The model to ask, as the provider names it; unset: synthesis is disabled (the provider
+    /// template needs none)
     #[arg(
         long = "synthesis-model",
         env = "SYNTHESIS_MODEL",
@@ -49,7 +53,8 @@ pub struct Settings {
     )]
     pub model: Option<String>,
 
-    /// Who answers; openai is any server that speaks its chat completions, template is the built-in rules without an LLM
+    /// Who answers; openai is any server that speaks its chat completions, template is the built-in
+    /// rules without an LLM
     #[arg(
         long = "synthesis-provider",
         env = "SYNTHESIS_PROVIDER",
@@ -57,8 +62,9 @@ pub struct Settings {
     )]
     pub provider: Option<ProviderKind>,
 
-    /// Base URL of the provider, as its own SDKs mean it: openai asks at URL/chat/completions (at /v1/chat/completions where URL has no
-    /// path), anthropic at URL/v1/messages, ollama at URL/api/chat; a full URL and a query are kept. Unset: the vendor's own, for ollama
+    /// Base URL of the provider, as its own SDKs mean it: openai asks at URL/chat/completions (at
+    /// /v1/chat/completions where URL has no path), anthropic at URL/v1/messages, ollama at
+    /// URL/api/chat; a full URL and a query are kept. Unset: the vendor's own, for ollama
     /// localhost:11434
     #[arg(
         long = "synthesis-endpoint",
@@ -67,7 +73,8 @@ pub struct Settings {
     )]
     pub endpoint: Option<String>,
 
-    /// Send the API key to an endpoint that is neither https nor on loopback: whoever is on the way reads it
+    /// Send the API key to an endpoint that is neither https nor on loopback: whoever is on the way
+    /// reads it
     #[arg(long = "synthesis-allow-plaintext", env = "SYNTHESIS_ALLOW_PLAINTEXT")]
     pub allow_plaintext_key: bool,
 
@@ -109,7 +116,8 @@ pub struct Settings {
           value_parser = clap::value_parser!(u16).range(1..))]
     pub max_llm_requests: u16,
 
-    /// Most bytes of one request for code that reach the prompt: instructions, tools with their operations, models, persona and previous code
+    /// Most bytes of one request for code that reach the prompt: instructions, tools with their
+    /// operations, models, persona and previous code
     #[arg(
         long,
         env = "LANGOP_MAX_PROMPT_BYTES",
@@ -131,7 +139,8 @@ pub struct Settings {
     )]
     pub llm_retries: u16,
 
-    /// Time before the first of those; each further one waits twice as long, or as long as Retry-After says
+    /// Time before the first of those; each further one waits twice as long, or as long as
+    /// Retry-After says
     #[arg(long, env = "LANGOP_LLM_RETRY_DELAY", default_value = "500ms", value_name = "DURATION", value_parser = duration)]
     pub llm_retry_delay: Duration,
 
@@ -139,8 +148,9 @@ pub struct Settings {
     #[arg(long, env = "LANGOP_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
 
-    /// What is logged: a level, or directives such as langop_synthesizer=debug. Lines name the spans they are in from debug on, or where
-    /// a directive names a span; without, warnings about a request name it by the fields request, agent, namespace and traceparent
+    /// What is logged: a level, or directives such as langop_synthesizer=debug. Lines name the
+    /// spans they are in from debug on, or where a directive names a span; without, warnings about
+    /// a request name it by the fields request, agent, namespace and traceparent
     #[arg(
         long,
         env = "LANGOP_LOG",
@@ -198,7 +208,8 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Reads the command line and the environment; ends the process on `--help` and on what cannot be read.
+    /// Reads the command line and the environment; ends the process on `--help` and on what cannot
+    /// be read.
     pub fn load() -> Self {
         let command = Self::command().mut_args(without_empty_variable);
         let mut matches = command.get_matches();

@@ -1,4 +1,5 @@
-//! A persona condensed without an LLM: its fields as plain text, shortened at the end of a sentence.
+//! A persona condensed without an LLM: its fields as plain text, shortened at the end of a
+//! sentence.
 
 use crate::text::{one_line, says_something};
 
@@ -46,7 +47,8 @@ fn sentence(text: &str, longest: usize) -> Option<String> {
     says_something(&text).then(|| if is_closed { text } else { format!("{text}.") })
 }
 
-/// `text` on one line and at most `longest` bytes, cut after the last whole sentence, else after the last whole word.
+/// `text` on one line and at most `longest` bytes, cut after the last whole sentence, else after
+/// the last whole word.
 fn cut(text: &str, longest: usize) -> String {
     let line = one_line(text);
     if line.len() <= longest {

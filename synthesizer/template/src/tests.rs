@@ -128,7 +128,8 @@ fn hostile_text_stays_text() {
     }
 }
 
-/// The time it takes grows with the text and not faster: a caller must not be able to stop everybody else.
+/// The time it takes grows with the text and not faster: a caller must not be able to stop
+/// everybody else.
 #[test]
 fn the_longest_texts_take_seconds_at_most() {
     for pattern in [

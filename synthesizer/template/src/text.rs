@@ -1,4 +1,5 @@
-//! Takes instructions apart into sentences, as people and Markdown write them. Pure; knows nothing of schedules or tools.
+//! Takes instructions apart into sentences, as people and Markdown write them. Pure; knows nothing
+//! of schedules or tools.
 
 /// One sentence, bullet or heading, on one line and without Markdown marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,8 @@ pub(crate) fn sentences(text: &str) -> Vec<Sentence> {
     sentences
 }
 
-/// `text` on one line, at most `longest` characters, cut with an ellipsis. Without control characters.
+/// `text` on one line, at most `longest` characters, cut with an ellipsis. Without control
+/// characters.
 pub(crate) fn clip(text: &str, longest: usize) -> String {
     let line = one_line(text);
     if line.chars().count() <= longest {
@@ -185,7 +187,8 @@ fn plain(text: &str) -> String {
     one_line(&text.replace("**", "").replace("__", ""))
 }
 
-/// Splits one line at full stops, question and exclamation marks, but not inside quotes and not after abbreviations.
+/// Splits one line at full stops, question and exclamation marks, but not inside quotes and not
+/// after abbreviations.
 fn split(line: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut start = 0;

@@ -1,5 +1,6 @@
-//! Several replicas behind one pool: they answer as one cache, and whichever of them stops, is killed or closes an old connection, no
-//! request is lost and nothing is made again that need not be.
+//! Several replicas behind one pool: they answer as one cache, and whichever of them stops, is
+//! killed or closes an old connection, no request is lost and nothing is made again that need not
+//! be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -144,7 +145,8 @@ async fn ask_within(time: Duration, pool: &Pool, key: usize) -> Result<(), Statu
     Ok(())
 }
 
-/// Asks `count` times, all keys in turn; `watch` sees how many answers there are. Gives the failures.
+/// Asks `count` times, all keys in turn; `watch` sees how many answers there are. Gives the
+/// failures.
 async fn storm(pool: &Pool, count: usize, watch: impl Fn(usize)) -> Vec<Status> {
     let answers = AtomicUsize::new(0);
     stream::iter(0..count)
@@ -308,7 +310,8 @@ async fn a_replica_told_to_stop_loses_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_connections_are_closed_without_a_trace() {
-    // Long beside what a request takes on a busy machine: one that meets five ends in a row passes its replica over, and rightly.
+    // Long beside what a request takes on a busy machine: one that meets five ends in a row passes
+    // its replica over, and rightly.
     const AGE: Duration = Duration::from_secs(1);
     let llm = FakeLlm::start([Act::Say(GOOD)]).await;
     let flags = ["--max-connection-age=1s"];

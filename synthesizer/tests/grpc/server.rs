@@ -1,4 +1,5 @@
-//! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be open to all.
+//! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be
+//! open to all.
 
 use std::{sync::Arc, time::Duration};
 
@@ -118,7 +119,8 @@ async fn reflection_answers_in_its_older_version_too() {
     assert!(services.any(|service| service.name == SERVICE_NAME));
 }
 
-/// A client without the .proto can make every message: the file of each service is there, and all files that it needs.
+/// A client without the .proto can make every message: the file of each service is there, and all
+/// files that it needs.
 #[tokio::test]
 async fn reflection_answers_with_every_file_that_a_service_needs() {
     let server = TestServer::start(disabled()).await;

@@ -21,7 +21,8 @@ struct Finding {
 }
 
 impl Findings {
-    /// Whether there are so many that most will not be returned, and costly hints are not worth making.
+    /// Whether there are so many that most will not be returned, and costly hints are not worth
+    /// making.
     pub(super) fn are_many(&self) -> bool {
         self.found.len() > 4 * MAX_DIAGNOSTICS
     }
@@ -64,7 +65,8 @@ impl Findings {
         });
     }
 
-    /// The answer: at most [`MAX_DIAGNOSTICS`], errors before warnings where some must go, in the order of the code.
+    /// The answer: at most [`MAX_DIAGNOSTICS`], errors before warnings where some must go, in the
+    /// order of the code.
     pub(super) fn finish(
         mut self,
         source: &Source<'_>,

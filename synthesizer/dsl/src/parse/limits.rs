@@ -7,8 +7,9 @@ use super::scan;
 use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span};
 
-/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing shorter nests the parser. What
-/// is allowed takes at most 50 ms to check; the worst found in a million tries took half of that.
+/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing
+/// shorter nests the parser. What is allowed takes at most 50 ms to check; the worst found in a
+/// million tries took half of that.
 const MAX_OTHER_BYTES: usize = 8 * 1024;
 
 /// Deepest nesting of brackets and blocks, values included.
@@ -56,7 +57,7 @@ fn is_measured(code: &str, findings: &mut Findings) -> bool {
     let is_short = rest.len() + operators.count() <= MAX_OTHER_BYTES;
     if !is_short {
         let message = format!(
-            "from here on there is too much to check that is no plain text: {} bytes",
+            "too much that is not plain text follows: {} bytes",
             rest.len()
         );
         let hint = "write fewer and plainer statements, texts in plain quotes without interpolation, and close every quote".to_owned();

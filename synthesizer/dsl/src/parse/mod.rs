@@ -1,8 +1,10 @@
-//! The front end: agent code in, a definition or diagnostics out. Never panics, never runs code, bounded in time.
+//! The front end: agent code in, a definition or diagnostics out. Never panics, never runs code,
+//! bounded in time.
 //!
-//! Whitelist: every node of the Ruby syntax tree is read by the one place that allows it, or diagnosed. Here is the entry
-//! and the order of the checks; `characters` looks at the text, `agent`, `steps` and `values` read, `call` takes calls apart, `graph`
-//! checks dependencies, `params` what a tool is given.
+//! Whitelist: every node of the Ruby syntax tree is read by the one place that allows it, or
+//! diagnosed. Here is the entry and the order of the checks; `characters` looks at the text,
+//! `agent`, `steps` and `values` read, `call` takes calls apart, `graph` checks dependencies,
+//! `params` what a tool is given.
 
 mod agent;
 mod call;
@@ -45,7 +47,8 @@ struct Reader<'a> {
     effort: schema::Effort,
 }
 
-/// Parses `code`, which may use what `offer` holds; its schedule must fire within five years of `now`.
+/// Parses `code`, which may use what `offer` holds; its schedule must fire within five years of
+/// `now`.
 pub fn parse(code: &str, offer: &Offer, now: Timestamp) -> Parsed {
     let source = Source::new(code);
     let mut findings = Findings::default();
@@ -167,7 +170,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Diagnoses spaces that Ruby takes for letters; whether there are any. In texts and comments they are what people see.
+    /// Diagnoses spaces that Ruby takes for letters; whether there are any. In texts and comments
+    /// they are what people see.
     fn unicode_spaces(&mut self, ruby: &ParseResult<'_>) -> bool {
         let code = self.source.code();
         let mut spaces = code

@@ -1,6 +1,8 @@
-//! Schedules: the one cron dialect, used for code and for the Kubernetes `spec.schedule`, and durations.
+//! Schedules: the one cron dialect, used for code and for the Kubernetes `spec.schedule`, and
+//! durations.
 //!
-//! The dialect is a subset of what Kubernetes accepts (robfig/cron `ParseStandard`), and means the same there. `cron` reads expressions, `occurrence` finds times, `duration` reads `5m`.
+//! The dialect is a subset of what Kubernetes accepts (robfig/cron `ParseStandard`), and means the
+//! same there. `cron` reads expressions, `occurrence` finds times, `duration` reads `5m`.
 
 mod cron;
 mod duration;

@@ -1,5 +1,5 @@
-//! The gRPC calls, over a pool of replicas. Everything that can go wrong with one becomes a [`CallError`]; how it is shown is `failure`'s
-//! business.
+//! The gRPC calls, over a pool of replicas. Everything that can go wrong with one becomes a
+//! [`CallError`]; how it is shown is `failure`'s business.
 
 use std::{cell::RefCell, error::Error as _, time::Duration};
 

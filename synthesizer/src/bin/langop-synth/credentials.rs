@@ -1,11 +1,13 @@
-//! Whom to trust and who one is, as flags and environment. What they mean is `langop_client::credentials`.
+//! Whom to trust and who one is, as flags and environment. What they mean is
+//! `langop_client::credentials`.
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use langop_client::credentials::{self, Credentials};
 
-// Not of `PathBuf`, which clap does not let be empty: manifests often set a variable to nothing where they mean not to set it.
+// Not of `PathBuf`, which clap does not let be empty: manifests often set a variable to nothing
+// where they mean not to set it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who asks")]
 pub(crate) struct CredentialArgs {

@@ -1,4 +1,5 @@
-//! Files and flags into requests. Bounded: a file larger than any message is refused before it is read into one.
+//! Files and flags into requests. Bounded: a file larger than any message is refused before it is
+//! read into one.
 
 mod manifest;
 mod tool_file;

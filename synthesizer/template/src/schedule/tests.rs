@@ -10,7 +10,8 @@ fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
-/// The schedule in short: `every 5m`, a cron with its zone, `-` for nothing said, `?` and why for an honest absence.
+/// The schedule in short: `every 5m`, a cron with its zone, `-` for nothing said, `?` and why for
+/// an honest absence.
 fn said(text: &str) -> String {
     match read(&sentences(text), now()) {
         Timing::At(schedule) => in_short(schedule),
@@ -33,7 +34,8 @@ fn in_short(schedule: Schedule) -> String {
     }
 }
 
-/// The schedule in short of the agent that is written from the text, as who runs it reads it; `-` for none.
+/// The schedule in short of the agent that is written from the text, as who runs it reads it; `-`
+/// for none.
 fn arrives(text: &str) -> String {
     let code = answer(text, &Offer::default(), now());
     let parsed = parse(&code, &Offer::default(), now());
