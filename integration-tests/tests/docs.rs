@@ -15,7 +15,7 @@ use langop_integration_tests::workspace_root;
 
 /// A page, and the folders that its paths may begin in.
 const PAGES: &[(&str, &[&str])] = &[
-    ("ARCHITECTURE.md", &[""]),
+    ("ARCHITECTURE.md", &["", "operator/src", "synthesizer/src"]),
     ("CONTRIBUTING.md", &["", "integration-tests/tests"]),
     ("SECURITY.md", &[""]),
     ("docs/threat-model.md", &[""]),
