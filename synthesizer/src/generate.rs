@@ -151,6 +151,7 @@ pub async fn answer(
         model: llm.identity.model.clone(),
     };
     report(progress, Event::PromptReady(ready));
+    let deadline = started + llm.timeout;
     let work = Work {
         llm,
         parsing,
@@ -158,11 +159,9 @@ pub async fn answer(
         request,
         progress,
         delivery,
-        deadline: started + llm.timeout,
+        deadline,
     };
-    let options = request.options.as_ref();
-    let repairs = options.and_then(|options| options.max_repairs);
-    let last = 1 + repairs.unwrap_or(limits::REPAIRS);
+    let last = 1 + work.max_repairs();
     let mut messages = vec![first];
     let mut usage = Usage::default();
     let mut attempt = 1;
@@ -205,6 +204,12 @@ struct Checked {
 }
 
 impl Work<'_> {
+    fn max_repairs(&self) -> u32 {
+        let options = self.request.options.as_ref();
+        let repairs = options.and_then(|options| options.max_repairs);
+        repairs.unwrap_or(limits::REPAIRS)
+    }
+
     /// Asks once and checks what comes; adds to `usage` what it cost.
     async fn attempt(
         &self,

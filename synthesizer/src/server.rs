@@ -185,26 +185,13 @@ async fn serve_grpc(
     health
         .set_service_status(SERVICE_NAME, ServingStatus::Serving)
         .await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
     let newest = reflection().build_v1().map_err(ServeError::Reflection)?;
     // Tools in wide use ask for this one only.
     let older = reflection()
         .build_v1alpha()
         .map_err(ServeError::Reflection)?;
-    let (interval, timeout) = KEEPALIVE;
-    let router = Server::builder()
+    let router = server(settings)
         .layer(rpc)
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .http2_max_header_list_size(HEADERS)
-        .http2_keepalive_interval(Some(interval))
-        .http2_keepalive_timeout(Some(timeout))
-        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard
-        // one.
-        .max_connection_age(settings.max_connection_age)
         .add_service(service)
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health.clone(),
@@ -224,6 +211,25 @@ async fn serve_grpc(
             Ok(())
         }
     }
+}
+
+/// The server, and what a connection may do.
+fn server(settings: &Settings) -> Server {
+    let (interval, timeout) = KEEPALIVE;
+    Server::builder()
+        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(interval))
+        .http2_keepalive_timeout(Some(timeout))
+        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later, hard
+        // one.
+        .max_connection_age(settings.max_connection_age)
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and

@@ -172,31 +172,11 @@ impl<'a> Reading<'a> {
 
     /// `None` if the match is none after all.
     fn spec(&mut self, found: &Captures<'_>) -> Option<Result<Spec, Reason>> {
-        let mut spec = Spec::default();
         let group = |name| found.name(name).map(|group| group.as_str());
-        if let Some(seconds) = group("seconds") {
-            spec.interval = seconds.parse().ok();
-        }
-        if let Some(hours) = group("hours") {
-            spec.interval = Some(number(hours).map_or(HOUR / 2, |hours| u64::from(hours) * HOUR));
-        }
-        if let Some(unit) = group("unit") {
-            let (count, nth) = (group("count"), group("nth"));
-            match every(
-                unit,
-                nth.map_or(1, |nth| number(nth).unwrap_or(2)),
-                count.map(times),
-            ) {
-                Ok(how_often) => spec = how_often,
-                Err(reason) => return Some(Err(reason)),
-            }
-        }
-        if let Some(minute) = group("minute") {
-            spec.minute = minute_of_hour(minute);
-            if spec.minute.is_none() {
-                return Some(Err(Reason::BareHour));
-            }
-        }
+        let mut spec = match how_often(found) {
+            Ok(spec) => spec,
+            Err(reason) => return Some(Err(reason)),
+        };
         if let Some(days) = group("days") {
             spec.weekdays = Some(weekdays(days));
         }
@@ -258,7 +238,8 @@ impl<'a> Reading<'a> {
             return Some(Ok(spec));
         }
         if let Some(zone) = group("zone") {
-            spec.zone = Some(self.is_zone(zone).then(|| zone[1..].to_owned())?);
+            let name = zone.strip_prefix('/').filter(|name| self.is_zone(name))?;
+            spec.zone = Some(name.to_owned());
             return Some(Ok(spec));
         }
         match self.zone() {
@@ -289,14 +270,10 @@ impl<'a> Reading<'a> {
         let rest = rest.strip_prefix(", ").unwrap_or(rest);
         let token = rest.split(' ').next().unwrap_or_default();
         let end = self.place.text.len() - rest.len() + token.len() + 1;
-        if token.starts_with('/') {
+        if let Some(name) = token.strip_prefix('/') {
             self.end = end;
-            let is_zone = self.is_zone(token);
-            return if is_zone {
-                Ok(Some(token[1..].to_owned()))
-            } else {
-                Err(Reason::TimeZone)
-            };
+            let zone = self.is_zone(name).then(|| Some(name.to_owned()));
+            return zone.ok_or(Reason::TimeZone);
         }
         if matches!(token, "utc" | "gmt") {
             let offset = rest[token.len()..].trim_start();
@@ -324,11 +301,32 @@ impl<'a> Reading<'a> {
         Ok(None)
     }
 
-    /// Whether `token` is the exact IANA name of a time zone after a slash.
-    fn is_zone(&self, token: &str) -> bool {
-        let zone = token.strip_prefix('/');
-        CronSchedule::parse("0 0 * * *", zone, self.place.now).is_ok()
+    /// Whether `name` is the exact IANA name of a time zone.
+    fn is_zone(&self, name: &str) -> bool {
+        CronSchedule::parse("0 0 * * *", Some(name), self.place.now).is_ok()
     }
+}
+
+/// How often: an interval, a period with a count, the minute of an hour.
+fn how_often(found: &Captures<'_>) -> Result<Spec, Reason> {
+    let group = |name| found.name(name).map(|group| group.as_str());
+    let mut spec = match group("unit") {
+        Some(unit) => {
+            let nth = group("nth").map_or(1, |nth| number(nth).unwrap_or(2));
+            every(unit, nth, group("count").map(times))?
+        }
+        None => Spec::default(),
+    };
+    if let Some(seconds) = group("seconds") {
+        spec.interval = seconds.parse().ok();
+    }
+    if let Some(hours) = group("hours") {
+        spec.interval = Some(number(hours).map_or(HOUR / 2, |hours| u64::from(hours) * HOUR));
+    }
+    if let Some(minute) = group("minute") {
+        spec.minute = Some(minute_of_hour(minute).ok_or(Reason::BareHour)?);
+    }
+    Ok(spec)
 }
 
 /// Whether a time stands here.

@@ -72,7 +72,7 @@ pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
         let since = std::mem::replace(&mut end_of_last, piece.end);
         match relevance(&text, &piece, since) {
             Relevance::Kept if piece.is_zone() => {
-                reading.zone = piece.says.ok().and_then(|spec| spec.zone)
+                reading.zone = piece.says.ok().and_then(|spec| spec.zone);
             }
             Relevance::Kept => kept.push(piece),
             Relevance::Excluded => reading.exclude(&piece),
@@ -212,7 +212,7 @@ fn stands_alone(text: &str, pieces: &[Piece], piece: &Piece) -> bool {
     let times = piece
         .spec()
         .and_then(|spec| spec.times.as_ref())
-        .map_or(0, |times| times.len());
+        .map_or(0, std::collections::BTreeSet::len);
     piece.strength == Strength::Loose
         && if piece.is_weekday() {
             leads || beside(Piece::names_a_time)

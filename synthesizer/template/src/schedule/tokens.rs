@@ -96,25 +96,9 @@ fn written(found: &Captures<'_>, is_after_at: bool) -> Option<String> {
     } else if let Some(ordinal) = number("ordinal") {
         format!("°{ordinal}")
     } else if let (Some(whole), Some(fraction)) = (number("whole"), get("fraction")) {
-        // "at 8.30"
-        let is_time = is_after_at && fraction.len() == 2;
-        match (
-            is_time.then(|| clock(whole, number("fraction")?)).flatten(),
-            fraction,
-        ) {
-            (Some(time), _) => time,
-            (None, "5") => format!("#{whole}½"),
-            _ => other(),
-        }
+        decimal(whole, fraction, is_after_at).unwrap_or_else(other)
     } else if let Some(digits) = get("number") {
-        match digits.parse::<u32>() {
-            // "at 0830"
-            Ok(time) if is_after_at && digits.len() == 4 => {
-                clock(time / 100, time % 100).unwrap_or_else(|| format!("#{time}"))
-            }
-            Ok(number) if digits.len() <= 9 => format!("#{number}"),
-            _ => other(),
-        }
+        whole_number(digits, is_after_at).unwrap_or_else(other)
     } else if let Some(tens) = get("tens") {
         let ones = get("ones")
             .and_then(|ones| place(ones, ONES))
@@ -133,6 +117,22 @@ fn written(found: &Captures<'_>, is_after_at: bool) -> Option<String> {
             _ => other(),
         }
     })
+}
+
+/// `1.5`, or after "at" a time such as `8.30`.
+fn decimal(whole: u32, fraction: &str, is_after_at: bool) -> Option<String> {
+    let is_time = is_after_at && fraction.len() == 2;
+    let minute = fraction.parse().ok().filter(|_| is_time);
+    let time = minute.and_then(|minute| clock(whole, minute));
+    time.or_else(|| (fraction == "5").then(|| format!("#{whole}½")))
+}
+
+/// `5`, or after "at" a time such as `0830`.
+fn whole_number(digits: &str, is_after_at: bool) -> Option<String> {
+    let number: u32 = digits.parse().ok().filter(|_| digits.len() <= 9)?;
+    let is_time = is_after_at && digits.len() == 4;
+    let time = is_time.then(|| clock(number / 100, number % 100)).flatten();
+    Some(time.unwrap_or_else(|| format!("#{number}")))
 }
 
 /// `Mon/Wed/Fri` is a list, `Europe/Berlin` a name.
