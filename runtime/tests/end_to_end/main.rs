@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod asked;
 mod habits;
 mod model;
 mod objectives;
