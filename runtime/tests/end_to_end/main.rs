@@ -13,4 +13,5 @@ mod model;
 mod objectives;
 mod peer;
 mod restarts;
+mod traces;
 mod workflows;
