@@ -151,13 +151,7 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
 /// The agent, with all that it was given; and a run to go on with is kept for [`resident`].
 fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Resident, Failure> {
     let code = code::load(&environment, Timestamp::now())?;
-    let client = reqwest::Client::builder()
-        .connect_timeout(CONNECT)
-        .pool_max_idle_per_host(IDLE)
-        .pool_idle_timeout(IDLE_TIME)
-        .redirect(same_origin())
-        .build()
-        .map_err(|error| configuration(format!("there is no HTTP client: {error}")))?;
+    let client = http_client()?;
     let (checkpoint, saved) = match &environment.workspace {
         Some(workspace) => Checkpoint::open(
             workspace,
@@ -177,6 +171,25 @@ fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Re
         checkpoint,
     };
     Ok(resident::Resident { agent, saved })
+}
+
+/// The one client of tools and models. An image made from scratch may hold no certificates: then nobody is trusted, which is as good for
+/// plain HTTP.
+fn http_client() -> Result<reqwest::Client, Failure> {
+    let builder = || {
+        reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(IDLE)
+            .pool_idle_timeout(IDLE_TIME)
+            .redirect(same_origin())
+    };
+    builder()
+        .build()
+        .or_else(|error| {
+            tracing::warn!(%error, "there are no certificates, so https cannot be spoken");
+            builder().tls_certs_only([]).build()
+        })
+        .map_err(|error| configuration(format!("there is no HTTP client: {error}")))
 }
 
 /// Redirects that keep method and body, to the same origin.

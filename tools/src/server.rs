@@ -1,10 +1,10 @@
 //! Serves a toolbox over Streamable HTTP in both eras of the protocol, without sessions: any replica answers any request.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, io, os::fd::AsFd as _, sync::Arc};
 
 use axum::{Router, routing::get};
 use rmcp::{
-    ErrorData, RoleServer, ServerHandler,
+    ErrorData, RoleServer, ServerHandler, ServiceExt as _,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode,
         Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
@@ -42,6 +42,15 @@ const ORIGINS: [&str; 6] = [
 struct Handler<T> {
     toolbox: Arc<T>,
     operations: Arc<Vec<Tool>>,
+}
+
+impl<T: Toolbox> Handler<T> {
+    fn new(toolbox: T) -> Self {
+        Self {
+            operations: Arc::new(toolbox.operations()),
+            toolbox: Arc::new(toolbox),
+        }
+    }
 }
 
 impl<T> Clone for Handler<T> {
@@ -118,11 +127,7 @@ impl<T: Toolbox> ServerHandler for Handler<T> {
 
 /// The routes: MCP at `path`, `/livez` and `/readyz`.
 pub fn router<T: Toolbox>(toolbox: T, path: &str, end: CancellationToken) -> Router {
-    let handler = Handler {
-        operations: Arc::new(toolbox.operations()),
-        toolbox: Arc::new(toolbox),
-    };
-    serve_handler(handler, path, end)
+    serve_handler(Handler::new(toolbox), path, end)
 }
 
 /// As [`router`], for any MCP handler.
@@ -149,11 +154,31 @@ pub fn serve_handler<H: ServerHandler + Clone>(
         .route_service(path, service)
 }
 
-/// Serves until SIGTERM or SIGINT; calls in flight may end.
-pub async fn serve<T: Toolbox>(toolbox: T, listen: &Listen) -> io::Result<()> {
-    let end = CancellationToken::new();
-    let router = router(toolbox, &listen.path, end.clone());
-    serve_router(router, listen, end).await
+/// What a tool's program does with its toolbox: serves it over HTTP, or over its standard streams if its one argument is `--stdio`.
+///
+/// # Errors
+/// If an argument or a setting is wrong, or the port cannot be used.
+pub async fn run<T: Toolbox>(toolbox: T) -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => {
+            let listen = Listen::from_environment()?;
+            let end = CancellationToken::new();
+            let router = router(toolbox, &listen.path, end.clone());
+            Ok(serve_router(router, &listen, end).await?)
+        }
+        [one] if one == "--stdio" => serve_stdio(toolbox).await,
+        _ => Err("the only argument is --stdio; settings are environment variables".into()),
+    }
+}
+
+/// Serves over the standard streams until the input ends.
+async fn serve_stdio<T: Toolbox>(toolbox: T) -> Result<(), Box<dyn std::error::Error>> {
+    let input = tokio::fs::File::from_std(io::stdin().as_fd().try_clone_to_owned()?.into());
+    let output = tokio::fs::File::from_std(io::stdout().as_fd().try_clone_to_owned()?.into());
+    let running = Handler::new(toolbox).serve((input, output)).await?;
+    running.waiting().await?;
+    Ok(())
 }
 
 /// Serves `router` until a signal, which cancels `end` once no call is in flight any more.
@@ -179,7 +204,7 @@ pub async fn serve_router(
     Ok(())
 }
 
-/// Logs as JSON lines on standard output, by `LANGOP_LOG`.
+/// Logs as JSON lines on standard error, by `LANGOP_LOG`: standard output may be the protocol's.
 pub fn log() {
     let directives = crate::settings::text("LANGOP_LOG").unwrap_or_else(|| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::new(directives);
@@ -187,6 +212,7 @@ pub fn log() {
     let _ = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
+        .with_writer(io::stderr)
         .with_env_filter(filter)
         .try_init();
 }

@@ -17,6 +17,8 @@ use rmcp::{
     },
 };
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::{failure::Trouble, session::SessionClient};
 
 /// A server that we can call.
@@ -58,8 +60,16 @@ impl ClientHandler for Caller {
     }
 }
 
-/// Connects to the server at `url`, in whichever era it speaks.
+/// Connects to the server at `url`, in whichever era it speaks. In a task of its own: the tasks of a connection belong to the span in
+/// which they begin, and it would be open as long as the connection.
 pub(super) async fn connect(http: &SessionClient, url: &Url) -> Result<Connection, Trouble> {
+    let (http, url) = (http.clone(), url.clone());
+    let task = tokio::spawn(async move { negotiate(&http, &url).await });
+    let negotiated = AbortOnDropHandle::new(task).await;
+    negotiated.unwrap_or_else(|_| Err(Trouble::NotSent("negotiating broke off".to_owned())))
+}
+
+async fn negotiate(http: &SessionClient, url: &Url) -> Result<Connection, Trouble> {
     let auto = ClientLifecycleMode::Auto {
         preferred_versions: vec![ProtocolVersion::V_2026_07_28],
         legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),

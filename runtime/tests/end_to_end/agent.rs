@@ -115,9 +115,8 @@ impl Agent {
 
     pub(crate) fn start(&self) -> Running<'_> {
         let log = fs::File::create(self.path("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_langop-agent"))
-            .env_clear()
-            .envs(self.variables.iter().cloned())
+        let child = self
+            .command(&[])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -125,6 +124,16 @@ impl Agent {
             .spawn()
             .unwrap();
         Running { agent: self, child }
+    }
+
+    /// The program with its environment.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_langop-agent"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.variables.iter().cloned());
+        command
     }
 
     /// Runs it to its end.
@@ -180,7 +189,7 @@ impl Running<'_> {
 pub(crate) async fn until(what: &str, mut is: impl FnMut() -> bool) {
     let waited = timeout(LONGEST, async {
         while !is() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
     assert!(waited.await.is_ok(), "waited in vain until {what}");

@@ -7,9 +7,11 @@
 )]
 
 mod agent;
+mod asked;
 mod habits;
 mod model;
 mod objectives;
 mod peer;
 mod restarts;
+mod traces;
 mod workflows;

@@ -65,16 +65,18 @@ async fn a_call_that_may_have_happened_is_not_made_again() {
     );
 }
 
-/// Kills the agent after random times, again and again, until a run ends. Every step is done once, or the run says that it does not know.
+/// Kills the agent once its tools have heard so much, again and again, until a run ends. Every step is done once, or the run says that it
+/// does not know.
 #[tokio::test]
 async fn no_step_is_done_twice_whenever_it_is_killed() {
-    for seed in 0..12_u64 {
+    for seed in 0..16 {
+        let era = if seed % 2 == 0 {
+            Era::Modern
+        } else {
+            Era::LegacyTypeScript
+        };
         let peer = Peer::start(Habits {
-            era: if seed % 2 == 0 {
-                Era::Modern
-            } else {
-                Era::LegacyTypeScript
-            },
+            era,
             ..Habits::default()
         })
         .await;
@@ -82,28 +84,31 @@ async fn no_step_is_done_twice_whenever_it_is_killed() {
             .tools(&[("peer", peer.address), ("slow", peer.address)])
             .with_workspace()
             .with("AGENT_MODE", "autonomous");
-        for attempt in 0.. {
+        for attempt in 0..100 {
+            // From the first word of a connection to beyond the last call.
+            let enough = peer.seen().len() + 1 + (seed * 7 + attempt * 3) % 11;
             let running = agent.start();
-            // From before the first step to beyond the last.
-            let wait = std::time::Duration::from_millis(40 + (seed * 37 + attempt * 23) % 160);
-            tokio::time::sleep(wait).await;
+            let has_ended = || running_log(&agent).contains("the run ended");
+            until("there is a time to kill it", || {
+                peer.seen().len() >= enough || has_ended()
+            })
+            .await;
             running.kill().await;
-            let log = running_log(&agent);
-            if log.contains("the run ended") {
+            if running_log(&agent).contains("the run ended") {
                 break;
             }
-            assert!(attempt < 100, "it never ends: {log}");
         }
-        let mut texts: Vec<String> = peer
-            .effects()
+        let log = running_log(&agent);
+        assert!(log.contains("the run ended"), "seed {seed}: {log}");
+        let texts = peer.effects();
+        let mut texts: Vec<String> = texts
             .iter()
             .map(|effect| effect["text"].to_string())
             .collect();
         texts.sort();
         let count = texts.len();
         texts.dedup();
-        assert_eq!(texts.len(), count, "seed {seed}: done twice");
-        let log = running_log(&agent);
+        assert_eq!(texts.len(), count, "seed {seed}: done twice: {log}");
         let is_honest = count == 4 || log.contains("outcome-unknown");
         assert!(is_honest, "seed {seed}: {count} steps, {log}");
     }

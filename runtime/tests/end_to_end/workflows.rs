@@ -75,6 +75,24 @@ async fn a_condition_that_does_not_hold_skips_its_step() {
 }
 
 #[tokio::test]
+async fn an_image_without_certificates_is_good_enough_for_plain_http() {
+    let peer = Peer::start(Habits::default()).await;
+    let agent = Agent::new(
+        r#"
+  workflow do
+    step "Record" do
+      use_tool "peer", action: "record", params: { text: "x" }
+    end
+  end"#,
+    )
+    .tools(&[("peer", peer.address)])
+    .with("SSL_CERT_FILE", "/dev/null")
+    .with("SSL_CERT_DIR", "/nowhere");
+    let left = agent.run().await;
+    assert_eq!(left.code, Some(0), "{}", left.log);
+}
+
+#[tokio::test]
 async fn a_tool_that_says_it_failed_fails_the_run_in_clean_words() {
     let peer = Peer::start(Habits::default()).await;
     let agent = Agent::new(

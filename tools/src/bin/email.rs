@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use langop_tools::{
     email::{Email, Settings},
     server,
-    settings::Listen,
 };
 
 #[tokio::main]
@@ -24,7 +23,5 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is already installed")?;
-    let listen = Listen::from_environment()?;
-    let email = Email::new(Settings::from_environment()?)?;
-    Ok(server::serve(email, &listen).await?)
+    server::run(Email::new(Settings::from_environment()?)?).await
 }

@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use langop_tools::{
-    filesystem::Filesystem,
-    server,
-    settings::{self, Listen},
-};
+use langop_tools::{filesystem::Filesystem, server, settings};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,10 +17,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let listen = Listen::from_environment()?;
     let root = settings::text("WORKSPACE_PATH").map_or_else(|| "/workspace".into(), PathBuf::from);
     let files = Filesystem::open(&root).map_err(|error| {
         format!("WORKSPACE_PATH cannot be opened: {error}; name a folder that is there")
     })?;
-    Ok(server::serve(files, &listen).await?)
+    server::run(files).await
 }

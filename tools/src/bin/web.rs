@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use langop_tools::{server, settings::Listen, web::Web};
+use langop_tools::{server, web::Web};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,6 +20,5 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is already installed")?;
-    let listen = Listen::from_environment()?;
-    Ok(server::serve(Web::from_environment()?, &listen).await?)
+    server::run(Web::from_environment()?).await
 }
