@@ -1,4 +1,5 @@
-//! Compiles the .proto with protox (no protoc needed) and keeps its descriptors for the reflection service.
+//! Compiles the .proto with protox (no protoc needed) and keeps its descriptors for the reflection
+//! service.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

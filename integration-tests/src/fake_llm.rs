@@ -57,8 +57,17 @@ pub enum Reply {
     Truncated,
     /// 200, of the right shape, with a text of so many bytes.
     Huge(usize),
-    /// 200 with something that is no JSON.
+    /// 200 with something that is not JSON.
     Garbage,
+    /// This status and JSON body, whatever shape the request asked for.
+    Json {
+        /// HTTP status.
+        code: u16,
+        /// Value of the `Retry-After` header, if there is to be one.
+        retry_after: Option<&'static str>,
+        /// The body.
+        body: Value,
+    },
 }
 
 impl Reply {
@@ -271,8 +280,23 @@ async fn respond(shared: &Shared, api: Api, model: &str, mut reply: Reply) -> Re
             Reply::Truncated => return truncated(api, model),
             Reply::Huge(bytes) => return success(api, model, &"x".repeat(bytes)),
             Reply::Garbage => return (StatusCode::OK, "<html>this is no JSON {{{").into_response(),
+            Reply::Json {
+                code,
+                retry_after,
+                body,
+            } => return json(code, retry_after, body),
         }
     }
+}
+
+fn json(code: u16, retry_after: Option<&'static str>, body: Value) -> Response {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(body)).into_response();
+    if let Some(value) = retry_after {
+        let value = header::HeaderValue::from_static(value);
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
 }
 
 fn fenced(code: &str) -> String {

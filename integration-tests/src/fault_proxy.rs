@@ -42,14 +42,14 @@ const HOP: [HeaderName; 5] = [
 /// documentation (RFC 5737), and of as many bytes.
 pub const LOOPBACK: &str = "192.0.2.1";
 
-/// The label of what [`Weather::Raced`] makes.
+/// The label of what [`FaultMode::Raced`] makes.
 pub const FOREIGN: &str = "langop.test/foreign";
 
 /// What the proxy does to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum FaultMode {
     /// Nothing.
-    Calm,
+    None,
     /// Random faults, so often.
     Storm(Rates),
     /// Every request whose path contains this is cut before it reaches the server, watches under way too. The empty text: all of them.
@@ -71,7 +71,7 @@ struct Shared {
     server: String,
     upstream: reqwest::Client,
     via: HeaderValue,
-    weather: Mutex<Weather>,
+    mode: Mutex<FaultMode>,
     random: Mutex<Random>,
     tally: Mutex<Tally>,
     /// To all watches under way.
@@ -86,7 +86,7 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts one before this cluster's API server, in calm weather. `name` is added to the user agent of every request, so that the audit
+    /// Starts one before this cluster's API server, in calm mode. `name` is added to the user agent of every request, so that the audit
     /// log tells apart programs that use one account; `seed` decides all faults to come.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl FaultProxy {
             server,
             upstream,
             via: HeaderValue::from_str(name).context("the name cannot stand in a header")?,
-            weather: Mutex::new(Weather::Calm),
+            mode: Mutex::new(FaultMode::None),
             random: Mutex::new(Random::new(seed)),
             tally: Mutex::default(),
             orders: broadcast::Sender::new(16),
@@ -130,20 +130,20 @@ impl FaultProxy {
         &self.url
     }
 
-    /// Changes the weather for all requests that begin from now on, and for watches under way.
-    pub fn set(&self, weather: Weather) {
-        if let Weather::Cut(part) = weather {
+    /// Changes the mode for all requests that begin from now on, and for watches under way.
+    pub fn set(&self, mode: FaultMode) {
+        if let FaultMode::Cut(part) = mode {
             self.order(Order {
                 end: End::Cut,
                 paths_with: part,
             });
         }
-        *lock(&self.shared.weather) = weather;
+        *lock(&self.shared.mode) = mode;
     }
 
-    /// What it is now; [`Weather::CutAfter`] and [`Weather::Writes`] become [`Weather::Cut`].
-    pub fn weather(&self) -> Weather {
-        lock(&self.shared.weather).clone()
+    /// What it is now; [`FaultMode::CutAfter`] and [`FaultMode::Writes`] become [`FaultMode::Cut`].
+    pub fn mode(&self) -> FaultMode {
+        lock(&self.shared.mode).clone()
     }
 
     /// Tells every watch under way that its resource version has expired (410), and ends it.
@@ -169,7 +169,7 @@ impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.listener.abort();
         // Connections are tasks of their own: their watches end, and new requests are cut.
-        self.set(Weather::Cut(""));
+        self.set(FaultMode::Cut(""));
     }
 }
 
@@ -229,29 +229,29 @@ fn seen(bytes: Bytes, path: &str) -> Bytes {
 
 /// Decides, and counts what is decided.
 fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
-    let mut weather = lock(&shared.weather);
-    let plan = match &mut *weather {
-        Weather::Storm(rates) => faults::plan(rates, &mut lock(&shared.random), nature),
-        Weather::Cut(part) if path.contains(*part) => Fault::CutBefore.into(),
-        Weather::CutAfter(part) if nature.is_write() && path.contains(*part) => {
-            *weather = cut_everything(shared);
+    let mut mode = lock(&shared.mode);
+    let plan = match &mut *mode {
+        FaultMode::Storm(rates) => faults::plan(rates, &mut lock(&shared.random), nature),
+        FaultMode::Cut(part) if path.contains(*part) => Fault::CutBefore.into(),
+        FaultMode::CutAfter(part) if nature.is_write() && path.contains(*part) => {
+            *mode = cut_everything(shared);
             Fault::CutAfter.into()
         }
-        Weather::Writes(left) if nature.is_write() && !path.contains("/leases") => {
+        FaultMode::Writes(left) if nature.is_write() && !path.contains("/leases") => {
             if let Some(fewer) = left.checked_sub(1) {
                 *left = fewer;
                 Plan::default()
             } else {
-                *weather = cut_everything(shared);
+                *mode = cut_everything(shared);
                 Fault::CutBefore.into()
             }
         }
-        Weather::Calm
-        | Weather::Broken(..)
-        | Weather::Cut(_)
-        | Weather::CutAfter(_)
-        | Weather::Raced(_)
-        | Weather::Writes(_) => Plan::default(),
+        FaultMode::None
+        | FaultMode::Broken(..)
+        | FaultMode::Cut(_)
+        | FaultMode::CutAfter(_)
+        | FaultMode::Raced(_)
+        | FaultMode::Writes(_) => Plan::default(),
     };
     if let Some(fault) = plan.fault {
         *lock(&shared.tally).entry(fault.name()).or_default() += 1;
@@ -260,8 +260,8 @@ fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
 }
 
 fn broken(shared: &Shared, nature: Nature, path: &str) -> Option<Response> {
-    match *lock(&shared.weather) {
-        Weather::Broken(part, words) if nature.is_write() && path.contains(part) => {
+    match *lock(&shared.mode) {
+        FaultMode::Broken(part, words) if nature.is_write() && path.contains(part) => {
             Some(status(500, "InternalError", words))
         }
         _ => None,
@@ -269,7 +269,7 @@ fn broken(shared: &Shared, nature: Nature, path: &str) -> Option<Response> {
 }
 
 fn is_raced(shared: &Shared, nature: Nature, path: &str) -> bool {
-    matches!(*lock(&shared.weather), Weather::Raced(part) if nature == Nature::Update && path.contains(part))
+    matches!(*lock(&shared.mode), FaultMode::Raced(part) if nature == Nature::Update && path.contains(part))
 }
 
 /// Makes the object that a request is about to apply, as one of somebody else: without owner, and labelled [`FOREIGN`].
@@ -299,14 +299,14 @@ async fn race(shared: &Shared, path: &str, headers: &HeaderMap, body: &Bytes) {
     }
 }
 
-/// Ends all watches; the weather that lets nothing through.
-fn cut_everything(shared: &Shared) -> Weather {
+/// Ends all watches; the mode that lets nothing through.
+fn cut_everything(shared: &Shared) -> FaultMode {
     // An error says that no watch is under way.
     let _ = shared.orders.send(Order {
         end: End::Cut,
         paths_with: "",
     });
-    Weather::Cut("")
+    FaultMode::Cut("")
 }
 
 /// The answer to a request that does not reach the server.

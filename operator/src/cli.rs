@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use k8s_openapi::jiff::SignedDuration;
-use langop_proto::tls;
+use langop_client::credentials;
 
 /// Turns plain language into agents that run on Kubernetes.
 #[derive(Debug, Parser)]
@@ -43,24 +43,23 @@ pub struct RunArgs {
         value_name = "TARGET"
     )]
     pub synthesizer_target: SynthesizerTarget,
-    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for
-    /// https
-    #[arg(long, env = tls::CA, value_name = "FILE")]
+    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
+    #[arg(long, env = credentials::CA, value_name = "FILE")]
     pub synthesizer_ca: Option<String>,
     /// PEM file with the operator's own certificate for the synthesizer
-    #[arg(long, env = tls::CERT, value_name = "FILE")]
+    #[arg(long, env = credentials::CERT, value_name = "FILE")]
     pub synthesizer_cert: Option<String>,
     /// PEM file with the private key of that certificate
-    #[arg(long, env = tls::KEY, value_name = "FILE")]
+    #[arg(long, env = credentials::KEY, value_name = "FILE")]
     pub synthesizer_key: Option<String>,
     /// Name in the synthesizer's certificate, where it is not the host of its URL
-    #[arg(long, env = tls::SERVER_NAME, value_name = "NAME")]
+    #[arg(long, env = credentials::SERVER_NAME, value_name = "NAME")]
     pub synthesizer_server_name: Option<String>,
     /// File with the operator's bearer token for the synthesizer
-    #[arg(long, env = tls::TOKEN_FILE, value_name = "FILE")]
+    #[arg(long, env = credentials::TOKEN_FILE, value_name = "FILE")]
     pub synthesizer_token_file: Option<String>,
     /// Send that token without TLS beyond loopback, where whoever is on the way reads it
-    #[arg(long, env = tls::ALLOW_PLAINTEXT)]
+    #[arg(long, env = credentials::ALLOW_PLAINTEXT)]
     pub synthesizer_allow_plaintext: bool,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters;
     /// without it everywhere
@@ -213,6 +212,45 @@ pub struct RunArgs {
         value_name = "NAMES"
     )]
     pub refused_namespaces: Vec<String>,
+    /// Base URL of the OTLP collector that agents send their traces to; without it they send none. Agents reach only what the next
+    /// four name
+    #[arg(long, env = "LANGOP_AGENT_OTLP_ENDPOINT", value_name = "URL")]
+    pub agent_otlp_endpoint: Option<String>,
+    /// How agents speak to it
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_PROTOCOL",
+        default_value = "http/protobuf",
+        value_name = "http/protobuf|grpc"
+    )]
+    pub agent_otlp_protocol: OtlpProtocol,
+    /// Labels (KEY=VALUE, comma list) of the namespace of the collector; these and those of its pods, or addresses
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_NAMESPACE_LABELS",
+        value_delimiter = ',',
+        value_name = "LABELS"
+    )]
+    pub agent_otlp_namespace_labels: Vec<String>,
+    /// Labels (KEY=VALUE, comma list) of the pods of the collector
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_POD_LABELS",
+        value_delimiter = ',',
+        value_name = "LABELS"
+    )]
+    pub agent_otlp_pod_labels: Vec<String>,
+    /// Addresses of the collector (comma list), where it is no pod
+    #[arg(
+        long,
+        env = "LANGOP_AGENT_OTLP_CIDRS",
+        value_delimiter = ',',
+        value_name = "CIDRS"
+    )]
+    pub agent_otlp_cidrs: Vec<String>,
+    /// Port of the collector's pods, where it is not the URL's: policies see pods, not Services
+    #[arg(long, env = "LANGOP_AGENT_OTLP_PORT", value_name = "PORT")]
+    pub agent_otlp_port: Option<u16>,
     /// Labels (KEY=VALUE, comma list) of the namespace of the DNS servers
     #[arg(
         long,
@@ -284,6 +322,17 @@ pub enum SynthesizerTarget {
     Pods,
     /// Its own.
     Service,
+}
+
+/// The protocols of OTLP, by OpenTelemetry's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP, by default at port 4318.
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// gRPC, by default at port 4317.
+    #[value(name = "grpc")]
+    Grpc,
 }
 
 /// How log lines look.

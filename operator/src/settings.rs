@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use langop_api::{cluster::AgentEgress, policy::Protocol};
+use langop_client::credentials::Credentials;
 use langop_desired::{
     agent::timing::check_zone,
     policy,
-    settings::{Dns, IpFamily, Settings as BuildSettings},
+    settings::{Dns, IpFamily, Settings as BuildSettings, Telemetry},
 };
-use langop_proto::tls::Credentials;
 
-use crate::cli::{self, DefaultEgress, LogFormat, RunArgs, SynthesizerTarget};
+use crate::cli::{self, DefaultEgress, LogFormat, OtlpProtocol, RunArgs, SynthesizerTarget};
 
 /// Checked settings of `run`.
 #[derive(Clone, Debug)]
@@ -119,6 +119,16 @@ pub enum SettingsError {
         "LANGOP_DNS_NAMESPACE_LABELS and LANGOP_DNS_POD_LABELS go together: set both, or set both empty and LANGOP_DNS_CIDRS"
     )]
     HalfOfDns,
+    /// The collector's address.
+    #[error(
+        "LANGOP_AGENT_OTLP_ENDPOINT '{0}' cannot be used: write http://HOST:PORT or https://HOST:PORT, for example http://otel-collector.observability.svc:4318"
+    )]
+    AgentOtlp(String),
+    /// A collector that no agent could reach.
+    #[error(
+        "LANGOP_AGENT_OTLP_ENDPOINT needs to know who answers there, because agents reach only what is named: set LANGOP_AGENT_OTLP_NAMESPACE_LABELS and LANGOP_AGENT_OTLP_POD_LABELS, or LANGOP_AGENT_OTLP_CIDRS"
+    )]
+    AgentOtlpPeer,
     /// What may be a label of a pod.
     #[error(
         "LANGOP_POD_LABEL_PREFIXES '{0}' cannot be used: write a key such as example.com/team, or a prefix that ends in '/' such as example.com/; not langop.io/ or all of app.kubernetes.io/, by which policies select"
@@ -191,6 +201,9 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         refused_namespaces: list(&args.refused_namespaces)
             .map(namespace)
             .collect::<Result<_, _>>()?,
+        agent_telemetry: present(args.agent_otlp_endpoint.clone())
+            .map(|url| agent_telemetry(&url, args))
+            .transpose()?,
     })
 }
 
@@ -206,6 +219,38 @@ fn dns(args: &RunArgs) -> Result<Dns, SettingsError> {
         Ok(dns)
     } else {
         Err(SettingsError::HalfOfDns)
+    }
+}
+
+fn agent_telemetry(url: &str, args: &RunArgs) -> Result<Telemetry, SettingsError> {
+    let bad = || SettingsError::AgentOtlp(url.to_owned());
+    let parsed: http::Uri = url.trim().parse().map_err(|_| bad())?;
+    let by_scheme = match parsed.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(bad()),
+    };
+    if parsed.host().is_none_or(str::is_empty) {
+        return Err(bad());
+    }
+    let port = args.agent_otlp_port.or(parsed.port_u16());
+    let telemetry = Telemetry {
+        endpoint: url.trim().to_owned(),
+        protocol: match args.agent_otlp_protocol {
+            OtlpProtocol::HttpProtobuf => "http/protobuf".to_owned(),
+            OtlpProtocol::Grpc => "grpc".to_owned(),
+        },
+        namespace_labels: labels(&args.agent_otlp_namespace_labels)?,
+        pod_labels: labels(&args.agent_otlp_pod_labels)?,
+        cidrs: cidrs("LANGOP_AGENT_OTLP_CIDRS", &args.agent_otlp_cidrs)?,
+        port: port.unwrap_or(by_scheme).into(),
+    };
+    let by_labels =
+        [&telemetry.namespace_labels, &telemetry.pod_labels].map(|labels| !labels.is_empty());
+    match by_labels {
+        [true, true] => Ok(telemetry),
+        [false, false] if !telemetry.cidrs.is_empty() => Ok(telemetry),
+        _ => Err(SettingsError::AgentOtlpPeer),
     }
 }
 
@@ -467,6 +512,49 @@ mod tests {
             settings(&[]).unwrap().build.default_egress,
             AgentEgress::Deny
         );
+    }
+
+    #[test]
+    fn a_collector_is_told_of_where_agents_may_reach_it() {
+        let url = "http://otel.observability.svc:4318";
+        let labels = [
+            "--agent-otlp-endpoint",
+            url,
+            "--agent-otlp-namespace-labels",
+            "kubernetes.io/metadata.name=observability",
+            "--agent-otlp-pod-labels",
+            "app=otel",
+        ];
+        let collector = settings(&labels).unwrap().build.agent_telemetry.unwrap();
+        assert_eq!(
+            (
+                collector.endpoint.as_str(),
+                collector.protocol.as_str(),
+                collector.port
+            ),
+            (url, "http/protobuf", 4318)
+        );
+        let addresses = [
+            "--agent-otlp-endpoint",
+            "https://otel.example.org",
+            "--agent-otlp-protocol",
+            "grpc",
+            "--agent-otlp-cidrs",
+            "203.0.113.7/32",
+        ];
+        let collector = settings(&addresses).unwrap().build.agent_telemetry.unwrap();
+        assert_eq!((collector.protocol.as_str(), collector.port), ("grpc", 443));
+
+        for (given, expected) in [
+            (&labels[..2], SettingsError::AgentOtlpPeer),
+            (&labels[..4], SettingsError::AgentOtlpPeer),
+            (
+                &["--agent-otlp-endpoint", "otel:4318"],
+                SettingsError::AgentOtlp("otel:4318".into()),
+            ),
+        ] {
+            assert_eq!(settings(given).unwrap_err(), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Places shared fairly between groups of those who want one: namespaces, callers. The groups take turns, so that one with a long queue
-//! holds up nobody else's single member, and no group holds the last quarter of the places.
+//! Places shared fairly between groups of those who want one: namespaces, callers. The groups take
+//! turns, so that one with a long queue holds up nobody else's single member, and no group holds
+//! the last quarter of the places.
 //!
 //! [`Queue`] decides and waits for nothing; [`Places`] waits.
 
@@ -26,7 +27,8 @@ pub struct Queue<G> {
 }
 
 impl<G: Clone + Eq + Hash> Queue<G> {
-    /// A queue for so many places, one at least. Of four places or more, a quarter is always another group's.
+    /// A queue for so many places, one at least. Of four places or more, a quarter is always
+    /// another group's.
     pub fn new(places: usize) -> Self {
         let places = places.max(1);
         Self {

@@ -1,7 +1,9 @@
-//! Traces over OTLP where the standard `OTEL_*` variables name a receiver: gRPC or HTTP, in the clear or by TLS with the authorities of the
-//! system or of a file. Whatever is wrong with them is a warning: no program of ours stops for want of traces.
+//! Traces over OTLP where the standard `OTEL_*` variables name a receiver: gRPC or HTTP, in the
+//! clear or by TLS with the authorities of the system or of a file. Whatever is wrong with them is
+//! a warning: no program of ours stops for want of traces.
 //!
-//! The HTTP client is hyper and not reqwest, because the operator's closure must hold nothing that could reach an LLM.
+//! The HTTP client is hyper and not reqwest, because the operator's closure must hold nothing that
+//! could reach an LLM.
 
 use std::{env, fmt, fs, io, sync::Arc, time::Duration};
 
@@ -71,8 +73,8 @@ const CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
 const CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
 
 impl Traces {
-    /// Traces of `service` by the variables of the environment; off where they name no receiver or say so. Must be called within the runtime,
-    /// in which the exporter sends.
+    /// Traces of `service` by the variables of the environment; off where they name no receiver or
+    /// say so. Must be called within the runtime, in which the exporter sends.
     pub fn from_environment(service: &'static str) -> Self {
         let made = is_wanted().then(|| provider(service));
         let (provider, problem) = match made {
@@ -88,7 +90,8 @@ impl Traces {
         self.provider.as_ref()
     }
 
-    /// Logs what keeps traces from being sent. Apart, because logs are set up after the traces that are a part of them.
+    /// Logs what keeps traces from being sent. Apart, because logs are set up after the traces that
+    /// are a part of them.
     pub fn warn(&self) {
         if let Some(problem) = &self.problem {
             tracing::warn!(
@@ -106,7 +109,8 @@ impl Drop for Traces {
     }
 }
 
-/// A variable that is set to something, the one of traces before the one of all signals; and its name.
+/// A variable that is set to something, the one of traces before the one of all signals; and its
+/// name.
 fn variable(general: &str) -> Option<(String, String)> {
     let traces = general.replace("_OTLP_", "_OTLP_TRACES_");
     [traces, general.to_owned()].into_iter().find_map(|name| {
@@ -255,7 +259,8 @@ fn certificates((variable, pem): &File) -> Result<Vec<CertificateDer<'static>>, 
         .map_err(|error| Problem::Pem(variable.clone(), error))
 }
 
-/// Sends over HTTP/1.1, on the program's runtime: the exporter has a thread of its own, without one. Follows no redirect.
+/// Sends over HTTP/1.1, on the program's runtime: the exporter has a thread of its own, without
+/// one. Follows no redirect.
 struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,

@@ -1,5 +1,6 @@
-//! The checked definition, between the wire and the language crate. Structure only: what arrives must be a definition that
-//! the language can say, but whether its schedule fires is for whoever has a clock.
+//! The checked definition, between the wire and the language crate. Structure only: what arrives
+//! must be a definition that the language can say, but whether its schedule fires is for whoever
+//! has a clock.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub enum DefinitionError {
         source: serde_json::Error,
     },
     /// JSON that is no value of the language.
-    #[error("the definition's `{field}` is no value of the agent language")]
+    #[error("the definition's `{field}` has a value outside the agent language")]
     Value {
         /// Which field.
         field: &'static str,

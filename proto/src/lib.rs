@@ -1,18 +1,12 @@
-//! `langop.synthesis.v1`: generated types, and what every side of the treaty must do in the same way — pass trace
-//! context, compute the routing key, translate the checked definition.
+//! `langop.synthesis.v1`: generated types, and what every side of the contract must do in the same
+//! way: compute the routing key, translate the checked definition.
 //!
-//! Must not depend on Kubernetes or on an HTTP client for LLMs: operator and synthesizer both link this crate.
+//! Must not depend on Kubernetes or on an HTTP client for LLMs: operator and synthesizer both link
+//! this crate.
 
 pub mod definition;
-#[cfg(feature = "client")]
-pub mod endpoint;
 pub mod limits;
-#[cfg(feature = "client")]
-pub mod pool;
 pub mod routing;
-#[cfg(feature = "client")]
-pub mod tls;
-pub mod trace;
 
 /// Generated from `langop/synthesis/v1/synthesis.proto`.
 #[allow(
@@ -29,13 +23,19 @@ pub mod v1 {
 /// The descriptors of the .proto, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
-/// Metadata of a call with the account it is made for, a namespace: heeded where the caller may speak for accounts.
+/// Metadata of a call with the account it is made for, a namespace: heeded where the caller may
+/// speak for accounts.
 pub const ACCOUNT: &str = "langop-account";
 
 /// `ErrorInfo.domain` of every error of this service.
 pub const ERROR_DOMAIN: &str = "langop.io";
 
-/// `ErrorInfo.reason` where the provider refuses one request, say for its length or by its filter: nothing about any other.
+/// `ErrorInfo.reason` of a replica that is about to stop: the request is whole and belongs
+/// elsewhere.
+pub const DRAINING: &str = "DRAINING";
+
+/// `ErrorInfo.reason` where the provider refuses one request, say for its length or by its filter:
+/// nothing about any other.
 pub const PROVIDER_REFUSED_REQUEST: &str = "PROVIDER_REFUSED_REQUEST";
 
 /// The service's full name, as health checks and spans use it.

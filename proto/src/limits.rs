@@ -1,4 +1,5 @@
-//! The sizes the .proto states, once: whoever checks a request uses these. Units are bytes of UTF-8 unless said otherwise.
+//! The sizes the .proto states, once: whoever checks a request uses these. Units are bytes of UTF-8
+//! unless said otherwise.
 
 /// Longest `instructions`.
 pub const INSTRUCTIONS: usize = 32 * 1024;
@@ -22,5 +23,6 @@ pub const ITEMS: usize = 64;
 pub const DIAGNOSTICS: usize = 50;
 /// Most repairs of one request (a count).
 pub const REPAIRS: u32 = 2;
-/// Longest gRPC message: a request with every field at its limit would be larger, and nobody means one.
+/// Longest gRPC message: a request with every field at its limit would be larger, and nobody means
+/// one.
 pub const MESSAGE: usize = 4 * 1024 * 1024;

@@ -1,22 +1,25 @@
-//! The request's own part of the cache key, and the routing key by which clients choose a replica. Requests that are equal under the
-//! first are so under the second, so they meet in one cache. Neither holds the agent's name or namespace.
+//! The request's own part of the cache key, and the routing key by which clients choose a replica.
+//! Requests that are equal under the first are so under the second, so they meet in one cache.
+//! Neither holds the agent's name or namespace.
 
+use langop_dsl::hash::canonical_json;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::v1::{DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool};
 
-/// SHA-256 over the canonical JSON of what [`canonical`] keeps, without the code that ran before: that holds the agent's name, which
-/// only a parser can take out, and what is asked for tells requests apart well enough to spread them.
+/// SHA-256 over the canonical JSON of what [`canonical`] keeps, without the code that ran before:
+/// that holds the agent's name, which only a parser can take out, and what is asked for tells
+/// requests apart well enough to spread them.
 pub fn routing_key(request: &SynthesizeRequest) -> [u8; 32] {
     let mut canonical = canonical(request);
     canonical["previous"] = Value::Null;
-    // serde_json's maps are sorted by key (no `preserve_order`), so equal values have equal bytes.
-    Sha256::digest(canonical.to_string().as_bytes()).into()
+    Sha256::digest(canonical_json(&canonical)).into()
 }
 
-/// What of a request reaches the prompt, in one canonical form: tools and models by name, line ends as LF. The code that ran before is
-/// as it came; the synthesizer gives it a placeholder's name first.
+/// What of a request reaches the prompt, in one canonical form: tools and models by name, line ends
+/// as LF. The code that ran before is as it came; the synthesizer gives it a placeholder's name
+/// first.
 pub fn canonical(request: &SynthesizeRequest) -> Value {
     let mut tools: Vec<&Tool> = request.tools.iter().collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -38,7 +41,7 @@ pub fn canonical(request: &SynthesizeRequest) -> Value {
 /// The same for a persona to condense: SHA-256 over the canonical JSON of its fields.
 pub fn persona_key(request: &DistillPersonaRequest) -> [u8; 32] {
     let canonical = json!(request.persona.as_ref().map(persona));
-    Sha256::digest(canonical.to_string().as_bytes()).into()
+    Sha256::digest(canonical_json(&canonical)).into()
 }
 
 /// Line ends as LF, so that the same text saved on another system is the same text.

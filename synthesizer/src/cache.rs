@@ -1,9 +1,12 @@
-//! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age; knows nothing of LLMs.
+//! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age;
+//! knows nothing of LLMs.
 //!
-//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it: whoever is left, or comes
-//! back, gets it. Failures are never kept, and whoever waited for one gets it too. Where room is short, the caller that holds most gives
-//! way ([`shares`]), so that nobody's answers push out all others'.
+//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it:
+//! whoever is left, or comes back, gets it. Failures are never kept, and whoever waited for one
+//! gets it too. Where room is short, the caller that holds most gives way ([`shares`]), so that
+//! nobody's answers push out all others'.
 
+mod key;
 mod shares;
 
 use std::{
@@ -20,12 +23,9 @@ use tokio::sync::broadcast;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+pub use self::key::Key;
 use self::shares::Shares;
-use crate::{
-    caller::{Caller, Errand},
-    error::{Failure, SynthesisError},
-    key::RequestKey,
-};
+use crate::error::{Failure, SynthesisError};
 
 /// Most events of one piece of work that a slow listener may lag behind before it misses some.
 const EVENT_BACKLOG: usize = 64;
@@ -40,24 +40,6 @@ pub trait Entry: Send + Sync + 'static {
     fn origin(&self) -> &str;
 }
 
-/// A request of a caller. Callers never see each other's entries.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Whose.
-    pub caller: Caller,
-    /// What.
-    pub request: RequestKey,
-}
-
-impl From<&Errand> for Key {
-    fn from(errand: &Errand) -> Self {
-        Self {
-            caller: errand.caller.clone(),
-            request: errand.request,
-        }
-    }
-}
-
 /// Where work reports its progress; nobody needs to listen.
 pub type Progress = broadcast::Sender<Event>;
 
@@ -66,23 +48,23 @@ pub enum Found<V> {
     /// An answer.
     Entry(Arc<V>),
     /// Work that this request started.
-    Started(Flight<V>),
+    Started(InFlight<V>),
     /// Work that another request started.
-    Joined(Flight<V>),
+    Joined(InFlight<V>),
 }
 
 /// What work comes to.
-pub type Landing<V> = Result<Landed<V>, Failure>;
+pub type WorkResult<V> = Result<Completed<V>, Failure>;
 
 /// A value, and where it came from.
-pub struct Landed<V> {
+pub struct Completed<V> {
     /// The value.
     pub value: Arc<V>,
     /// Whether it was already there when the work began, because other work had just ended.
     pub was_there: bool,
 }
 
-impl<V> Clone for Landed<V> {
+impl<V> Clone for Completed<V> {
     fn clone(&self) -> Self {
         Self {
             value: Arc::clone(&self.value),
@@ -92,11 +74,11 @@ impl<V> Clone for Landed<V> {
 }
 
 /// Work under way.
-pub struct Flight<V> {
+pub struct InFlight<V> {
     /// What it reports from now on.
     pub events: broadcast::Receiver<Event>,
     /// What it comes to.
-    pub landing: Shared<BoxFuture<'static, Landing<V>>>,
+    pub result: Shared<BoxFuture<'static, WorkResult<V>>>,
     /// The span it is part of: that of the request which started it. Invalid without tracing.
     pub origin: SpanContext,
 }
@@ -104,7 +86,7 @@ pub struct Flight<V> {
 struct Active<V> {
     origin: SpanContext,
     progress: Progress,
-    landing: Shared<BoxFuture<'static, Landing<V>>>,
+    result: Shared<BoxFuture<'static, WorkResult<V>>>,
 }
 
 /// The cache.
@@ -136,7 +118,8 @@ impl<V: Entry> Cache<V> {
         }
     }
 
-    /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part of `span`.
+    /// The entry of `key`, else the work for it: what is under way, or `work`, started now as part
+    /// of `span`.
     pub async fn find<W, F>(self: &Arc<Self>, key: Key, span: Span, work: W) -> Found<V>
     where
         W: FnOnce(Progress) -> F + Send + 'static,
@@ -158,50 +141,51 @@ impl<V: Entry> Cache<V> {
     {
         let mut active = self.lock();
         if let Some(under_way) = active.get(&key) {
-            return Found::Joined(Flight {
+            return Found::Joined(InFlight {
                 events: under_way.progress.subscribe(),
-                landing: under_way.landing.clone(),
+                result: under_way.result.clone(),
                 origin: under_way.origin.clone(),
             });
         }
         let (progress, events) = broadcast::channel(EVENT_BACKLOG);
         let origin = span.context().span().span_context().clone();
-        // The task removes itself from `active`, for which it needs the lock held here: it cannot be too early.
+        // The task removes itself from `active`, for which it needs the lock held here: it cannot
+        // be too early.
         let task = tokio::spawn(
             Arc::clone(self)
-                .fly(key.clone(), progress.clone(), work)
+                .run(key.clone(), progress.clone(), work)
                 .instrument(span),
         );
-        let landing =
+        let result =
             task.map(|joined| joined.unwrap_or_else(|_| Err(SynthesisError::Internal.into())));
-        let landing = landing.boxed().shared();
+        let result = result.boxed().shared();
         active.insert(
             key,
             Active {
                 origin: origin.clone(),
                 progress,
-                landing: landing.clone(),
+                result: result.clone(),
             },
         );
-        Found::Started(Flight {
+        Found::Started(InFlight {
             events,
-            landing,
+            result,
             origin,
         })
     }
 
-    async fn fly<W, F>(self: Arc<Self>, key: Key, progress: Progress, work: W) -> Landing<V>
+    async fn run<W, F>(self: Arc<Self>, key: Key, progress: Progress, work: W) -> WorkResult<V>
     where
         W: FnOnce(Progress) -> F,
         F: Future<Output = Result<V, Failure>>,
     {
-        let _leave = Leave {
+        let _guard = ActiveGuard {
             cache: &self,
             key: &key,
         };
         // Other work may have ended between the look into the entries and the one into the active.
         if let Some(value) = self.entries.get(&key).await {
-            return Ok(Landed {
+            return Ok(Completed {
                 value,
                 was_there: true,
             });
@@ -213,7 +197,7 @@ impl<V: Entry> Cache<V> {
             }
             self.entries.insert(key.clone(), Arc::clone(&value)).await;
         }
-        Ok(Landed {
+        Ok(Completed {
             value,
             was_there: false,
         })
@@ -231,12 +215,12 @@ fn weight(value: &impl Entry) -> u32 {
 }
 
 /// Ends the work's entry among the active, also when it panics.
-struct Leave<'a, V: Entry> {
+struct ActiveGuard<'a, V: Entry> {
     cache: &'a Cache<V>,
     key: &'a Key,
 }
 
-impl<V: Entry> Drop for Leave<'_, V> {
+impl<V: Entry> Drop for ActiveGuard<'_, V> {
     fn drop(&mut self) {
         self.cache.lock().remove(self.key);
     }
@@ -245,7 +229,7 @@ impl<V: Entry> Drop for Leave<'_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{Identity, ProviderKind};
+    use crate::{access::Caller, identity::Identity, key::RequestKey, settings::ProviderKind};
     use langop_proto::v1::Persona;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::oneshot;
@@ -295,12 +279,12 @@ mod tests {
             calls.fetch_add(1, Ordering::SeqCst);
             result
         };
-        let (kind, flight) = match cache.find(key(caller), Span::none(), work).await {
+        let (kind, in_flight) = match cache.find(key(caller), Span::none(), work).await {
             Found::Entry(_) => return "entry",
-            Found::Started(flight) => ("started", flight),
-            Found::Joined(flight) => ("joined", flight),
+            Found::Started(in_flight) => ("started", in_flight),
+            Found::Joined(in_flight) => ("joined", in_flight),
         };
-        if flight.landing.await.is_ok() {
+        if in_flight.result.await.is_ok() {
             kind
         } else {
             "failed"
@@ -342,10 +326,10 @@ mod tests {
                 ..key("greedy")
             };
             let work = |_| async { Ok(Text("good")) };
-            let Found::Started(flight) = cache.find(key, Span::none(), work).await else {
+            let Found::Started(in_flight) = cache.find(key, Span::none(), work).await else {
                 panic!("not started")
             };
-            assert!(flight.landing.await.is_ok());
+            assert!(in_flight.result.await.is_ok());
         }
         assert_eq!(
             run(&cache, "modest", &calls, Ok(Text("good"))).await,
@@ -373,20 +357,20 @@ mod tests {
         };
         drop(first);
         go.send(()).unwrap();
-        assert_eq!(second.landing.await.unwrap().value.0, "good");
+        assert_eq!(second.result.await.unwrap().value.0, "good");
     }
 
     #[tokio::test]
     async fn a_panic_is_a_failure_and_the_next_may_try() {
         let cache = cache();
-        let Found::Started(flight) = cache
+        let Found::Started(in_flight) = cache
             .find(key("a"), Span::none(), |_| async { panic!("a bug") })
             .await
         else {
             panic!("not started")
         };
         assert!(matches!(
-            *flight.landing.await.err().unwrap().error,
+            *in_flight.result.await.err().unwrap().error,
             SynthesisError::Internal
         ));
         assert_eq!(

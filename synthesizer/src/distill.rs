@@ -1,33 +1,26 @@
-//! `DistillPersona`: condenses a persona by the LLM, with the same cache and single flight as agents.
+//! Condenses a persona by the LLM. Knows no cache.
 
-use std::sync::Arc;
-
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
-    v1::{DistillPersonaRequest, DistillPersonaResponse, Persona, SynthesisOutcome, Usage},
+    limits,
+    v1::{Persona, Usage},
 };
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
 
 use crate::{
-    access::Load,
-    cache::{Entry, Key},
-    caller::{Caller, Errand},
+    cache::Entry,
     error::Failure,
-    generate,
-    key::{RequestKey, sha256_hex},
-    pipeline::{self, Engine, Synthesizer},
+    llm::Llm,
     prompt,
-    providers::{Chat, Finish, Message, ProviderError, Role, Task},
-    request,
+    providers::{CallContext, Chat, Finish, Message, ProviderError, Role, Task},
 };
 
 /// A condensed persona.
 pub struct Distilled {
-    text: String,
-    usage: Usage,
-    model: String,
-    traceparent: String,
+    pub(crate) text: String,
+    pub(crate) usage: Usage,
+    pub(crate) model: String,
+    pub(crate) traceparent: String,
 }
 
 impl Entry for Distilled {
@@ -44,81 +37,34 @@ impl Entry for Distilled {
     }
 }
 
-impl Synthesizer {
-    /// Answers a request, or fails at `deadline`.
-    pub async fn distill(
-        &self,
-        caller: &Caller,
-        load: Load,
-        request: DistillPersonaRequest,
-        deadline: Instant,
-    ) -> Result<DistillPersonaResponse, Failure> {
-        let persona = request::check_distill(request)?;
-        let engine = Arc::clone(self.engine()?);
-        let key = RequestKey::of_persona(&persona, &engine.identity);
-        let span = pipeline::cache_span(key, prompt::persona::version());
-        let worker = Arc::clone(&engine);
-        let errand = Errand {
-            caller: caller.clone(),
-            request: key,
-            agent: None,
-            load,
-        };
-        let key = Key::from(&errand);
-        let work = move |_| async move {
-            let _pass = errand.caller.account().begin_work()?;
-            distill(&worker, &errand, &persona).await
-        };
-        let found = engine
-            .personas
-            .find(key, Span::current(), work)
-            .instrument(span.clone())
-            .await;
-        engine.observe(&span, &found);
-        let ready = pipeline::ready(found, deadline).await?;
-        let is_own = ready.outcome == SynthesisOutcome::Generated;
-        Ok(DistillPersonaResponse {
-            distilled_prompt: ready.value.text.clone(),
-            hash: sha256_hex(ready.value.text.as_bytes()),
-            usage: Some(if is_own {
-                ready.value.usage
-            } else {
-                Usage::default()
-            }),
-            model: ready.value.model.clone(),
-            provider: engine.identity.provider.to_string(),
-            outcome: ready.outcome.into(),
-        })
-    }
-}
-
-async fn distill(
-    engine: &Engine,
-    errand: &Errand,
+/// Asks the LLM to condense `persona`.
+pub async fn distill(
+    llm: &Llm,
+    call: &CallContext,
     persona: &Persona,
 ) -> Result<Distilled, Failure> {
-    let _in_flight = engine.metrics.in_flight();
-    let prompt = generate::prompt_span(engine, prompt::persona::version());
+    let _in_flight = llm.metrics.in_flight();
+    let prompt = llm.prompt_span(prompt::persona::version());
     let messages = [prompt.in_scope(|| Message {
         role: Role::User,
         text: prompt::persona::user(persona),
     })];
     drop(prompt);
-    let (task, deadline) = (Task::Distill(persona), Instant::now() + engine.timeout);
+    let (task, deadline) = (Task::Distill(persona), Instant::now() + llm.timeout);
     let chat = Chat {
         system: prompt::persona::SYSTEM,
         messages: &messages,
         task,
-        errand,
+        call,
         attempt: 1,
         deadline,
         listener: None,
     };
-    let completion = match engine.provider.chat(chat).await {
+    let completion = match llm.provider.chat(chat).await {
         Ok(completion) => completion,
-        Err(error) => return Err(generate::unanswered(engine, error, Usage::default())),
+        Err(error) => return Err(llm.unanswered(error, Usage::default())),
     };
-    engine.metrics.tokens(&engine.identity, completion.usage);
+    llm.metrics.tokens(&llm.identity, completion.usage);
     let text = bounded(completion.text.trim());
     if text.is_empty() {
         let error = ProviderError::unreadable(match completion.finish {

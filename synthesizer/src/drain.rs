@@ -1,4 +1,5 @@
-//! The orderly end of a replica: whether new calls are taken, and which are still under way. Knows neither gRPC nor what a call does.
+//! The orderly end of a replica: whether new calls are taken, and which are still under way. Knows
+//! neither gRPC nor what a call does.
 
 use tokio_util::{
     sync::CancellationToken,
@@ -16,16 +17,17 @@ pub struct Drain {
 
 /// A call under way, for as long as it is held.
 #[must_use = "the call counts as over when this is dropped"]
-pub struct Place(#[expect(dead_code, reason = "held, not read")] TaskTrackerToken);
+pub struct CallGuard(#[expect(dead_code, reason = "held, not read")] TaskTrackerToken);
 
 impl Drain {
     /// A place for a new call.
     ///
     /// # Errors
     /// Once the drain has begun: the call belongs to another replica.
-    pub fn enter(&self) -> Result<Place, SynthesisError> {
-        // Counted before the look: whoever waits for the last call either sees this one or has refused it.
-        let place = Place(self.calls.token());
+    pub fn enter(&self) -> Result<CallGuard, SynthesisError> {
+        // Counted before the look: whoever waits for the last call either sees this one or has
+        // refused it.
+        let place = CallGuard(self.calls.token());
         if self.begun.is_cancelled() {
             return Err(SynthesisError::Draining);
         }

@@ -1,14 +1,15 @@
-//! What can go wrong with a request, and the one place that says so to clients: [`SynthesisError::to_status`].
+//! What can go wrong with a request, and the one place that says so to clients:
+//! [`SynthesisError::to_status`].
 //!
 //! No error holds a key, a prompt or an answer.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use langop_proto::{ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, pool, v1::Usage};
+use langop_proto::{DRAINING, ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, v1::Usage};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::{access::Denied, providers::ProviderError};
+use crate::{access::AccessError, providers::ProviderError};
 
 /// Most fields a `BadRequest` names: details travel in trailers, which must stay under 4 KiB.
 const MAX_VIOLATIONS: usize = 10;
@@ -41,7 +42,7 @@ pub enum SynthesisError {
     Draining,
     /// The caller may not, or not now.
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(#[from] AccessError),
     /// The provider did not answer as it should.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -116,7 +117,7 @@ impl SynthesisError {
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-            Self::Draining => (Code::Unavailable, pool::DRAINING),
+            Self::Draining => (Code::Unavailable, DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
             Self::Denied(denied) => denial(*denied),
             Self::Provider(error) => provider_failure(error),
@@ -139,22 +140,22 @@ impl SynthesisError {
     }
 }
 
-fn denial(denied: Denied) -> (Code, &'static str) {
+fn denial(denied: AccessError) -> (Code, &'static str) {
     match denied {
-        Denied::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
-        Denied::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
-        Denied::ShortToken => (Code::Unauthenticated, "TOKEN_TOO_SHORT"),
-        Denied::UnlistedCertificate => (Code::Unauthenticated, "CERTIFICATE_NOT_LISTED"),
-        Denied::AccountUnreadable => (Code::InvalidArgument, "ACCOUNT_UNREADABLE"),
-        Denied::TooMuchHeld => (Code::ResourceExhausted, "TOO_MUCH_HELD"),
-        Denied::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
-        Denied::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
-        Denied::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
-        Denied::BudgetSpent { .. } => (Code::ResourceExhausted, "TOKEN_BUDGET_SPENT"),
-        Denied::TooManyCalls | Denied::TooManyHealthCalls => {
+        AccessError::NoCredentials => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+        AccessError::UnknownToken => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
+        AccessError::ShortToken => (Code::Unauthenticated, "TOKEN_TOO_SHORT"),
+        AccessError::UnlistedCertificate => (Code::Unauthenticated, "CERTIFICATE_NOT_LISTED"),
+        AccessError::AccountUnreadable => (Code::InvalidArgument, "ACCOUNT_UNREADABLE"),
+        AccessError::TooMuchHeld => (Code::ResourceExhausted, "TOO_MUCH_HELD"),
+        AccessError::NotBearer => (Code::Unauthenticated, "CREDENTIALS_UNREADABLE"),
+        AccessError::NamelessCertificate => (Code::Unauthenticated, "CERTIFICATE_NAMELESS"),
+        AccessError::TooManyRequests { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
+        AccessError::BudgetSpent { .. } => (Code::ResourceExhausted, "TOKEN_BUDGET_SPENT"),
+        AccessError::TooManyCalls | AccessError::TooManyHealthCalls => {
             (Code::ResourceExhausted, "TOO_MANY_CALLS")
         }
-        Denied::Busy => (Code::ResourceExhausted, "SERVER_BUSY"),
+        AccessError::Busy => (Code::ResourceExhausted, "SERVER_BUSY"),
     }
 }
 
@@ -183,21 +184,22 @@ fn provider_failure(error: &ProviderError) -> (Code, &'static str) {
     }
 }
 
-fn retry_after(denied: Denied) -> Option<Duration> {
+fn retry_after(denied: AccessError) -> Option<Duration> {
     match denied {
-        Denied::TooManyRequests { retry_after } | Denied::BudgetSpent { retry_after } => {
+        AccessError::TooManyRequests { retry_after } | AccessError::BudgetSpent { retry_after } => {
             Some(retry_after)
         }
-        Denied::TooManyCalls | Denied::TooMuchHeld | Denied::TooManyHealthCalls | Denied::Busy => {
-            Some(SOON)
-        }
-        Denied::NoCredentials
-        | Denied::UnknownToken
-        | Denied::ShortToken
-        | Denied::NotBearer
-        | Denied::AccountUnreadable
-        | Denied::UnlistedCertificate
-        | Denied::NamelessCertificate => None,
+        AccessError::TooManyCalls
+        | AccessError::TooMuchHeld
+        | AccessError::TooManyHealthCalls
+        | AccessError::Busy => Some(SOON),
+        AccessError::NoCredentials
+        | AccessError::UnknownToken
+        | AccessError::ShortToken
+        | AccessError::NotBearer
+        | AccessError::AccountUnreadable
+        | AccessError::UnlistedCertificate
+        | AccessError::NamelessCertificate => None,
     }
 }
 

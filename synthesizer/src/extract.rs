@@ -1,5 +1,5 @@
-//! Finds the code in an answer. Models are told to answer with one fence; this is for when they do not. Pure: it chooses
-//! among what is there and changes no line of it.
+//! Finds the code in an answer. Models are told to answer with one fence; this is for when they do
+//! not. Pure: it chooses among what is there and changes no line of it.
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
@@ -8,9 +8,10 @@ const THOUGHTS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</
 
 /// The code in `answer`, with LF line ends and one at its end; `None` if there is none.
 ///
-/// What the model thought aloud is no answer. Of several fences that hold a whole agent the last counts: the earlier ones are
-/// drafts, repeated questions and what it corrects itself about. Where none is whole, lines from the `require` to the agent's
-/// `end` without a fence, or around one that the code itself holds; else the longest piece there is, for the checker to judge.
+/// What the model thought aloud is no answer. Of several fences that hold a whole agent the last
+/// counts: the earlier ones are drafts, repeated questions and what it corrects itself about. Where
+/// none is whole, lines from the `require` to the agent's `end` without a fence, or around one that
+/// the code itself holds; else the longest piece there is, for the checker to judge.
 pub fn code(answer: &str) -> Option<String> {
     let answer = langop_proto::routing::normalise(answer);
     let answer = without_thoughts(answer.trim_start_matches('\u{feff}'))?;
@@ -74,7 +75,8 @@ fn is_whole(text: &str) -> bool {
         && holds_agent(text)
 }
 
-/// From the last `require` at the start of a line to the last `end` that is a line, with an agent between them.
+/// From the last `require` at the start of a line to the last `end` that is a line, with an agent
+/// between them.
 fn unfenced(answer: &str) -> Option<&str> {
     let from = &answer[last_require(answer)?..];
     let end = lines_with_offsets(from)
@@ -84,7 +86,8 @@ fn unfenced(answer: &str) -> Option<&str> {
     Some(&from[..end]).filter(|code| holds_agent(code))
 }
 
-/// Code without a fence whose end is missing: an answer that was cut off, or that starts with the agent.
+/// Code without a fence whose end is missing: an answer that was cut off, or that starts with the
+/// agent.
 fn cut_off(answer: &str) -> Option<String> {
     let start = if let Some(start) = last_require(answer) {
         start
@@ -138,7 +141,8 @@ enum Kind {
     Indented,
 }
 
-/// The blocks of code in order. Fences that are indented so far that they make one block count as what they look like.
+/// The blocks of code in order. Fences that are indented so far that they make one block count as
+/// what they look like.
 fn fences(answer: &str) -> Vec<Fence> {
     let mut fences = Vec::new();
     for (kind, block) in blocks(answer) {

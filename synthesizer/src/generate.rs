@@ -1,13 +1,15 @@
-//! Makes one answer: prompt → LLM → extract → validate → render, or repair. Asks a provider and reports progress; knows no cache.
+//! Makes one answer: prompt → LLM → extract → validate → render, or repair. Asks a provider and
+//! reports progress; knows no cache.
 //!
-//! What an LLM wrote is read and then left behind: the code of an answer is rendered from what was understood, so that nothing can be
-//! in it that another reader understands otherwise.
+//! What an LLM wrote is read and then left behind: the code of an answer is rendered from what was
+//! understood, so that nothing can be in it that another reader understands otherwise.
 
 use std::time::Duration;
 
 use langop_dsl::{Offer, RenameError};
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
+    limits,
     v1::{
         AgentDefinition, Diagnostic, PromptReady, Repairing, SynthesizeRequest, TokensReceived,
         Usage, Validating, synthesize_stream_response::Event,
@@ -18,19 +20,20 @@ use tracing::{Span, field};
 
 use crate::{
     cache::{Entry, Progress},
-    caller::Errand,
     diagnostics::{self, NO_CODE, TRUNCATED, WITHHELD},
     error::{Failure, SynthesisError},
-    extract, offer,
-    pipeline::Engine,
+    extract,
+    llm::{Llm, sum},
+    offer,
+    parsing::Pool,
     prompt::{self, PLACEHOLDER},
-    providers::{Chat, Completion, Finish, Message, ProviderError, Role, Task},
+    providers::{CallContext, Chat, Completion, Finish, Message, ProviderError, Role, Task},
 };
 
 /// An answer, under the placeholder's name.
 pub struct Answer {
     /// The code, if it is valid.
-    pub code: Option<Renamable>,
+    pub code: Option<CodeTemplate>,
     /// The code for people to see, if it is invalid; else empty.
     pub refused_code: String,
     /// What it says, if it is valid.
@@ -51,7 +54,7 @@ pub struct Answer {
 
 impl Entry for Answer {
     fn weight(&self) -> usize {
-        let code = self.code.as_ref().map_or(0, Renamable::len);
+        let code = self.code.as_ref().map_or(0, CodeTemplate::len);
         let definition = self
             .definition
             .as_ref()
@@ -61,7 +64,8 @@ impl Entry for Answer {
             .iter()
             .map(prost::Message::encoded_len)
             .sum();
-        // Strings of a decoded message are allocations of their own, so it holds about twice its encoded size.
+        // Strings of a decoded message are allocations of their own, so it holds about twice its
+        // encoded size.
         size_of::<Self>()
             + code
             + 2 * (definition + diagnostics)
@@ -80,12 +84,12 @@ impl Entry for Answer {
 }
 
 /// Valid code, cut where its agent's name is: naming it anew needs no parser.
-pub struct Renamable {
+pub struct CodeTemplate {
     before: String,
     after: String,
 }
 
-impl Renamable {
+impl CodeTemplate {
     fn new(code: &str) -> Result<Self, RenameError> {
         let name = langop_dsl::agent_name_span(code)?;
         Ok(Self {
@@ -104,7 +108,8 @@ impl Renamable {
     }
 }
 
-/// How an answer comes from the provider. Whoever joins work that another one started gets what that one asked for.
+/// How an answer comes from the provider. Whoever joins work that another one started gets what
+/// that one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// At once when it is complete.
@@ -114,9 +119,9 @@ pub enum Delivery {
 }
 
 /// What the checker says of an answer.
-enum Verdict {
+enum CheckResult {
     Valid {
-        code: Renamable,
+        code: CodeTemplate,
         definition: Box<AgentDefinition>,
         diagnostics: Vec<Diagnostic>,
     },
@@ -128,69 +133,135 @@ enum Verdict {
 
 /// Makes the answer to a request in the form of [`prompt::normalise`].
 pub async fn answer(
-    engine: &Engine,
-    errand: &Errand,
+    llm: &Llm,
+    parsing: &Pool,
+    call: &CallContext,
     request: &SynthesizeRequest,
     progress: &Progress,
     delivery: Delivery,
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let _in_flight = engine.metrics.in_flight();
-    let first = prompt_span(engine, prompt::version()).in_scope(|| Message {
+    let _in_flight = llm.metrics.in_flight();
+    let first = llm.prompt_span(prompt::version()).in_scope(|| Message {
         role: Role::User,
         text: prompt::user(request),
     });
-    report(
+    let ready = PromptReady {
+        request_hash: call.request.to_hex(),
+        model: llm.identity.model.clone(),
+    };
+    report(progress, Event::PromptReady(ready));
+    let deadline = started + llm.timeout;
+    let work = Work {
+        llm,
+        parsing,
+        call,
+        request,
         progress,
-        Event::PromptReady(PromptReady {
-            request_hash: errand.request.to_hex(),
-            model: engine.identity.model.clone(),
-        }),
-    );
+        delivery,
+        deadline,
+    };
+    let last = 1 + work.max_repairs();
     let mut messages = vec![first];
     let mut usage = Usage::default();
-    let last = 1 + request
-        .options
-        .as_ref()
-        .and_then(|options| options.max_repairs)
-        .unwrap_or(limits::REPAIRS);
     let mut attempt = 1;
-    let listener = listener(progress.clone());
     loop {
-        let (task, deadline) = (Task::Synthesize(request), started + engine.timeout);
-        let chat = Chat {
-            system: prompt::SYSTEM,
-            messages: &messages,
-            task,
-            errand,
-            attempt,
-            deadline,
-            listener: (delivery == Delivery::Live).then_some(&listener),
-        };
-        let completion = match engine.provider.chat(chat).await {
-            Ok(completion) => completion,
-            Err(error) => return Err(unanswered(engine, error, usage)),
-        };
-        engine.metrics.tokens(&engine.identity, completion.usage);
-        usage = sum(usage, completion.usage);
-        listener(completion.text.len());
-        report(progress, Event::Validating(Validating { attempt }));
-        let (model, may_help) = (completion.model.clone(), may_help(&completion));
-        let offer = offer::of(&request.tools, &request.models);
-        let checked = engine
-            .parsing
-            .run(&errand.caller, move || check(&completion, &offer, attempt));
-        let checked = checked.await.map_err(Failure::from);
-        let verdict = checked
-            .and_then(|checked| checked.map_err(|error| unnamed(errand, &error)))
-            .map_err(|failure| Failure { usage, ..failure })?;
-        let (code, diagnostics) = match verdict {
-            Verdict::Invalid { code, diagnostics } if attempt < last && may_help => {
+        let checked = work.attempt(&messages, attempt, &mut usage).await;
+        let Checked {
+            result,
+            model,
+            may_help,
+        } = checked.map_err(|failure| Failure { usage, ..failure })?;
+        let (code, diagnostics) = match result {
+            CheckResult::Invalid { code, diagnostics } if attempt < last && may_help => {
                 (code, diagnostics)
             }
-            verdict => return Ok(finish(verdict, usage, model, attempt, started)),
+            result => return Ok(finish(result, usage, model, attempt, started)),
         };
-        engine.metrics.repair();
+        work.next_prompt(&mut messages, code, diagnostics, attempt);
+        attempt += 1;
+    }
+}
+
+/// One request on its way through the LLM.
+struct Work<'a> {
+    llm: &'a Llm,
+    parsing: &'a Pool,
+    call: &'a CallContext,
+    request: &'a SynthesizeRequest,
+    progress: &'a Progress,
+    delivery: Delivery,
+    deadline: Instant,
+}
+
+/// A checked completion.
+struct Checked {
+    result: CheckResult,
+    /// The model, as the provider names it.
+    model: String,
+    /// Whether the model may do better if it is told what is wrong.
+    may_help: bool,
+}
+
+impl Work<'_> {
+    fn max_repairs(&self) -> u32 {
+        let options = self.request.options.as_ref();
+        let repairs = options.and_then(|options| options.max_repairs);
+        repairs.unwrap_or(limits::REPAIRS)
+    }
+
+    /// Asks once and checks what comes; adds to `usage` what it cost.
+    async fn attempt(
+        &self,
+        messages: &[Message],
+        attempt: u32,
+        usage: &mut Usage,
+    ) -> Result<Checked, Failure> {
+        let listener = listener(self.progress.clone());
+        let chat = Chat {
+            system: prompt::SYSTEM,
+            messages,
+            task: Task::Synthesize(self.request),
+            call: self.call,
+            attempt,
+            deadline: self.deadline,
+            listener: (self.delivery == Delivery::Live).then_some(&listener),
+        };
+        let completion = match self.llm.provider.chat(chat).await {
+            Ok(completion) => completion,
+            Err(error) => {
+                let failure = self.llm.unanswered(error, *usage);
+                *usage = failure.usage;
+                return Err(failure);
+            }
+        };
+        self.llm
+            .metrics
+            .tokens(&self.llm.identity, completion.usage);
+        *usage = sum(*usage, completion.usage);
+        listener(completion.text.len());
+        report(self.progress, Event::Validating(Validating { attempt }));
+        let (model, may_help) = (completion.model.clone(), may_help(&completion));
+        let offer = offer::of(&self.request.tools, &self.request.models);
+        let check = move || check(&completion, &offer, attempt);
+        let checked = self.parsing.run(&self.call.caller, check).await;
+        let result = checked?.map_err(|error| unnamed(self.call, &error))?;
+        Ok(Checked {
+            result,
+            model,
+            may_help,
+        })
+    }
+
+    /// What to say to the model next: its refused code, and what is wrong with it.
+    fn next_prompt(
+        &self,
+        messages: &mut Vec<Message>,
+        code: Option<String>,
+        diagnostics: Vec<Diagnostic>,
+        attempt: u32,
+    ) {
+        self.llm.metrics.repair();
         messages.truncate(1);
         messages.push(Message {
             role: Role::Assistant,
@@ -200,25 +271,13 @@ pub async fn answer(
             role: Role::User,
             text: prompt::repair(&diagnostics),
         });
-        report(
-            progress,
-            Event::Repairing(Repairing {
-                attempt,
-                diagnostics,
-                refused_code: shown(code),
-            }),
-        );
-        attempt += 1;
+        let repairing = Repairing {
+            attempt,
+            diagnostics,
+            refused_code: displayed(code),
+        };
+        report(self.progress, Event::Repairing(repairing));
     }
-}
-
-/// The span in which a prompt is made.
-pub(crate) fn prompt_span(engine: &Engine, version: &'static str) -> Span {
-    tracing::info_span!(
-        "langop.synthesis.prompt",
-        langop.synthesis.prompt_version = version,
-        gen_ai.request.model = engine.identity.model,
-    )
 }
 
 /// Tells how much of an answer there is.
@@ -229,22 +288,12 @@ fn listener(progress: Progress) -> impl Fn(usize) + Send + Sync {
     }
 }
 
-/// What has been spent is counted, on this attempt too.
-pub(crate) fn unanswered(engine: &Engine, error: ProviderError, before: Usage) -> Failure {
-    let spent = error.usage();
-    engine.metrics.tokens(&engine.identity, spent);
-    Failure {
-        usage: sum(before, spent),
-        ..error.into()
-    }
-}
-
 /// The checker accepts only code whose name can be replaced, so this is a bug.
-fn unnamed(errand: &Errand, error: &RenameError) -> Failure {
+fn unnamed(call: &CallContext, error: &RenameError) -> Failure {
     tracing::error!(
-        request = errand.request.to_hex(),
-        agent = errand.agent(),
-        namespace = errand.namespace(),
+        request = call.request.to_hex(),
+        agent = call.agent(),
+        namespace = call.namespace(),
         traceparent = trace::current_traceparent(),
         "valid code cannot be renamed: {error}"
     );
@@ -256,40 +305,26 @@ fn report(progress: &Progress, event: Event) {
     let _ = progress.send(event);
 }
 
-/// The sum of what two calls cost.
-pub fn sum(a: Usage, b: Usage) -> Usage {
-    Usage {
-        input_tokens: a.input_tokens.saturating_add(b.input_tokens),
-        output_tokens: a.output_tokens.saturating_add(b.output_tokens),
-        cache_read_input_tokens: a
-            .cache_read_input_tokens
-            .saturating_add(b.cache_read_input_tokens),
-        cache_creation_input_tokens: a
-            .cache_creation_input_tokens
-            .saturating_add(b.cache_creation_input_tokens),
-    }
-}
-
 /// What people see of refused code.
-fn shown(code: Option<String>) -> String {
+fn displayed(code: Option<String>) -> String {
     code.filter(|code| code.len() <= limits::REFUSED_CODE)
         .unwrap_or_default()
 }
 
 fn finish(
-    verdict: Verdict,
+    result: CheckResult,
     usage: Usage,
     model: String,
     attempts: u32,
     started: Instant,
 ) -> Answer {
-    let (code, refused_code, definition, diagnostics) = match verdict {
-        Verdict::Valid {
+    let (code, refused_code, definition, diagnostics) = match result {
+        CheckResult::Valid {
             code,
             definition,
             diagnostics,
         } => (Some(code), String::new(), Some(*definition), diagnostics),
-        Verdict::Invalid { code, diagnostics } => (None, shown(code), None, diagnostics),
+        CheckResult::Invalid { code, diagnostics } => (None, displayed(code), None, diagnostics),
     };
     let traceparent = trace::current_traceparent().unwrap_or_default();
     Answer {
@@ -305,14 +340,14 @@ fn finish(
     }
 }
 
-fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict, RenameError> {
+fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<CheckResult, RenameError> {
     let code = tracing::info_span!(
         "langop.synthesis.extract",
         langop.synthesis.attempt = attempt
     )
     .in_scope(|| extract::code(&prompt::without_echo(&completion.text)));
     let Some(code) = code else {
-        return Ok(Verdict::Invalid {
+        return Ok(CheckResult::Invalid {
             code: None,
             diagnostics: no_code(completion),
         });
@@ -325,7 +360,11 @@ fn check(completion: &Completion, offer: &Offer, attempt: u32) -> Result<Verdict
     span.in_scope(|| validate(code, completion, offer))
 }
 
-fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verdict, RenameError> {
+fn validate(
+    code: String,
+    completion: &Completion,
+    offer: &Offer,
+) -> Result<CheckResult, RenameError> {
     let now = jiff::Timestamp::now();
     let parsed = langop_dsl::parse(&code, offer, now);
     let mut findings = diagnostics::to_wire(parsed.diagnostics);
@@ -333,7 +372,7 @@ fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verd
         // First, because it explains the others.
         findings.splice(0..0, truncated(completion));
         findings.truncate(limits::DIAGNOSTICS);
-        return Ok(Verdict::Invalid {
+        return Ok(CheckResult::Invalid {
             code: Some(code),
             diagnostics: findings,
         });
@@ -346,27 +385,28 @@ fn validate(code: String, completion: &Completion, offer: &Offer) -> Result<Verd
             "the code is longer than 128 KiB",
             "write a shorter agent",
         );
-        return Ok(Verdict::Invalid {
+        return Ok(CheckResult::Invalid {
             code: None,
             diagnostics: vec![finding],
         });
     }
-    let code = Renamable::new(&rendered)?;
-    // Findings have places, and those are places in the code that is returned: what was only clumsy is gone from it.
+    let code = CodeTemplate::new(&rendered)?;
+    // Findings have places, and those are places in the code that is returned: what was only clumsy
+    // is gone from it.
     let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, offer, now).diagnostics);
     Span::current().record(
         "langop.synthesis.code_hash",
         crate::key::sha256_hex(rendered.as_bytes()),
     );
-    Ok(Verdict::Valid {
+    Ok(CheckResult::Valid {
         code,
         definition: Box::new(definition.into()),
         diagnostics,
     })
 }
 
-/// Whether the model may do better if it is told what is wrong. An answer that was paid for and withheld, or thought about until the
-/// limit, is the same the next time.
+/// Whether the model may do better if it is told what is wrong. An answer that was paid for and
+/// withheld, or thought about until the limit, is the same the next time.
 fn may_help(completion: &Completion) -> bool {
     completion.finish == Finish::Complete || !completion.text.trim().is_empty()
 }
@@ -414,14 +454,14 @@ mod tests {
     #[test]
     fn renaming_by_cutting_is_renaming_by_the_language() {
         let code = "require 'language_operator'\n# agent 'x'\nagent \"whatever\" do\n  objectives ['agent']\nend\n";
-        let renamed = Renamable::new(code).unwrap().named("mailer-2");
+        let renamed = CodeTemplate::new(code).unwrap().named("mailer-2");
         assert_eq!(renamed, langop_dsl::rename(code, "mailer-2").unwrap());
     }
     #[test]
     fn refused_code_is_shown_whole_or_not_at_all() {
         let longest = "x".repeat(limits::REFUSED_CODE);
-        assert_eq!(shown(Some(longest.clone())), longest);
-        assert_eq!(shown(Some(longest + "x")), "");
-        assert_eq!(shown(None), "");
+        assert_eq!(displayed(Some(longest.clone())), longest);
+        assert_eq!(displayed(Some(longest + "x")), "");
+        assert_eq!(displayed(None), "");
     }
 }

@@ -1,19 +1,21 @@
 //! The synthesizer: plain language in, validated agent code out, over gRPC.
 //!
-//! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on disk, and never runs the
-//! code it makes. Modules are public for the tests and benchmarks of this workspace; the interface of the crate is [`serve`].
+//! Stands between its callers and an LLM provider. Knows nothing of Kubernetes, keeps nothing on
+//! disk, and never runs the code it makes. Modules are public for the tests and benchmarks of this
+//! workspace; the interface of the crate is [`serve`].
 
 pub mod access;
 pub mod admin;
 pub mod cache;
-pub mod caller;
 pub mod diagnostics;
 pub mod distill;
 pub mod drain;
 pub mod error;
 pub mod extract;
 pub mod generate;
+pub mod identity;
 pub mod key;
+pub mod llm;
 pub mod metrics;
 pub mod offer;
 mod parsing;

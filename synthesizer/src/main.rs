@@ -25,7 +25,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let settings = Settings::load();
-    // Once for the process, before anything speaks TLS: with two providers in the build rustls would not choose.
+    // Once for the process, before anything speaks TLS: with two providers in the build rustls
+    // would not choose.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a TLS provider is already installed"))?;

@@ -13,7 +13,7 @@ use tonic::Code;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::providers::{Completion, Identity, ProviderError};
+use crate::identity::Identity;
 
 /// Upper bounds in seconds; a synthesis ends at 120 s by default.
 const BUCKETS: [f64; 13] = [
@@ -62,34 +62,6 @@ pub enum LlmOutcome {
 }
 
 impl LlmOutcome {
-    /// What `result` was.
-    pub fn of(result: &Result<Completion, ProviderError>) -> Self {
-        match result {
-            Ok(_) => Self::Success,
-            Err(ProviderError::RateLimited { .. }) => Self::RateLimited,
-            Err(
-                ProviderError::Server { .. }
-                | ProviderError::Failed { .. }
-                | ProviderError::BrokeOff { source: None, .. },
-            ) => Self::ServerError,
-            Err(ProviderError::Transport(_) | ProviderError::BrokeOff { .. }) => Self::Transport,
-            Err(ProviderError::TimedOut { .. }) => Self::Timeout,
-            Err(ProviderError::Unreadable { .. } | ProviderError::TooLarge { .. }) => {
-                Self::Unreadable
-            }
-            Err(
-                ProviderError::Denied(_)
-                | ProviderError::KeyUnreadable(_)
-                | ProviderError::KeyUnusable
-                | ProviderError::NoQuota { .. }
-                | ProviderError::WrongEndpoint { .. }
-                | ProviderError::KeyRefused { .. }
-                | ProviderError::ModelNotFound { .. }
-                | ProviderError::Refused { .. },
-            ) => Self::Refused,
-        }
-    }
-
     /// The value of label and span attribute.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -283,9 +255,9 @@ impl Metrics {
     }
 
     /// An answer is being made until the guard is dropped.
-    pub fn in_flight(&self) -> InFlight {
+    pub fn in_flight(&self) -> InFlightGauge {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlightGauge(self.in_flight.clone())
     }
 
     /// Tokens were spent.
@@ -360,9 +332,9 @@ impl Metrics {
 }
 
 /// Lowers the gauge when dropped.
-pub struct InFlight(Gauge);
+pub struct InFlightGauge(Gauge);
 
-impl Drop for InFlight {
+impl Drop for InFlightGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

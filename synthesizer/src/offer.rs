@@ -18,8 +18,7 @@ fn tool(tool: &Tool) -> OfferedTool {
     }
 }
 
-/// What this operation offers.
-pub fn operation(operation: &ToolOperation) -> OfferedOperation {
+fn operation(operation: &ToolOperation) -> OfferedOperation {
     OfferedOperation {
         name: operation.name.clone(),
         input_schema: serde_json::from_str(&operation.input_schema).unwrap_or_default(),

@@ -1,12 +1,13 @@
-//! Work that keeps a processor busy, such as parsing what others wrote: on threads of its own, as many at a time as there are processors,
-//! and the callers take turns. So it delays neither the network nor another caller.
+//! Work that keeps a processor busy, such as parsing what others wrote: on threads of its own, as
+//! many at a time as there are processors, and the callers take turns. So it delays neither the
+//! network nor another caller.
 
 use std::{num::NonZero, thread};
 
 use langop_program::fair::Places;
 use tracing::Span;
 
-use crate::{caller::Caller, error::SynthesisError};
+use crate::{access::caller::Caller, error::SynthesisError};
 
 /// The threads.
 #[derive(Clone)]

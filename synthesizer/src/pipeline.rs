@@ -1,14 +1,16 @@
-//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of work → answer under
-//! the request's own name. `generate` and `distill` do the work; who asks and how is `service`'s business.
+//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of
+//! work → answer under the request's own name. `generate` and `distill` do the work; who asks and
+//! how is `service`'s business.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use langop_dsl::instructions;
+use langop_dsl::{hash::sha256_hex, instructions};
+use langop_program::trace;
 use langop_proto::{
-    limits, trace,
+    limits,
     v1::{
-        SynthesisOutcome, SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest,
-        ValidateCodeResponse,
+        DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome, SynthesizeRequest,
+        SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,
     },
 };
 use opentelemetry::trace::SpanContext;
@@ -17,19 +19,20 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    access::Load,
-    cache::{Cache, Entry, Flight, Found, Key, Landed},
-    caller::{Caller, Errand},
+    access::{Caller, Load},
+    cache::{Cache, Completed, Entry, Found, InFlight, Key},
     diagnostics,
-    distill::Distilled,
+    distill::{self, Distilled},
     error::{Failure, SynthesisError},
     generate::{self, Answer, Delivery},
-    key::{RequestKey, sha256_hex},
+    identity::Identity,
+    key::RequestKey,
+    llm::Llm,
     metrics::{CacheResult, Metrics},
     offer,
     parsing::Pool,
     prompt,
-    providers::{self, BuildError, Identity, Provider},
+    providers::{self, BuildError, CallContext, Provider},
     request,
     settings::Settings,
 };
@@ -45,15 +48,12 @@ pub struct Synthesizer {
     metrics: Arc<Metrics>,
 }
 
-/// What exists only where synthesis is not disabled.
-pub struct Engine {
-    pub(crate) identity: Identity,
-    pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) timeout: Duration,
-    pub(crate) parsing: Pool,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) answers: Arc<Cache<Answer>>,
-    pub(crate) personas: Arc<Cache<Distilled>>,
+/// What exists only where synthesis is not disabled: the LLM, and what it has answered.
+struct Engine {
+    llm: Llm,
+    parsing: Pool,
+    answers: Arc<Cache<Answer>>,
+    personas: Arc<Cache<Distilled>>,
 }
 
 /// A request whose answer is there or on its way.
@@ -93,11 +93,13 @@ impl Synthesizer {
         let answers = settings.cache_bytes - personas;
         let parsing = Pool::default();
         let engine = Engine {
-            identity,
-            provider,
-            timeout: settings.request_timeout,
+            llm: Llm {
+                identity,
+                provider,
+                timeout: settings.request_timeout,
+                metrics: Arc::clone(&metrics),
+            },
             parsing: parsing.clone(),
-            metrics: Arc::clone(&metrics),
             answers: Arc::new(Cache::new(answers, settings.cache_ttl)),
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
@@ -111,15 +113,16 @@ impl Synthesizer {
 
     /// Who answers; `None`: synthesis is disabled.
     pub fn identity(&self) -> Option<&Identity> {
-        self.engine.as_deref().map(|engine| &engine.identity)
+        self.engine.as_deref().map(|engine| &engine.llm.identity)
     }
 
-    pub(crate) fn engine(&self) -> Result<&Arc<Engine>, SynthesisError> {
+    fn engine(&self) -> Result<&Arc<Engine>, SynthesisError> {
         self.engine.as_ref().ok_or(SynthesisError::Disabled)
     }
 
-    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever asks again, and holds `load` as long as
-    /// its own time; how much there is of it is bounded by the caller's account.
+    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever
+    /// asks again, and holds `load` as long as its own time; how much there is of it is bounded by
+    /// the caller's account.
     pub async fn synthesize(
         &self,
         caller: &Caller,
@@ -166,14 +169,14 @@ impl Synthesizer {
         }
         let request = prompt::normalise(request);
         let instructions_hash = instructions::hash(&request.instructions);
-        let key = RequestKey::of_synthesis(&request, &engine.identity);
-        let errand = Errand {
+        let key = RequestKey::of_synthesis(&request, &engine.llm.identity);
+        let call = CallContext {
             caller: caller.clone(),
             request: key,
             agent: Some(agent),
             load,
         };
-        let found = engine.find(errand, request, delivery).await;
+        let found = engine.find(call, request, delivery).await;
         Ok(Pending {
             engine,
             found,
@@ -181,6 +184,52 @@ impl Synthesizer {
             instructions_hash,
             key,
             started,
+        })
+    }
+
+    /// Answers a request, or fails at `deadline`.
+    pub async fn distill(
+        &self,
+        caller: &Caller,
+        load: Load,
+        request: DistillPersonaRequest,
+        deadline: Instant,
+    ) -> Result<DistillPersonaResponse, Failure> {
+        let persona = request::check_distill(request)?;
+        let engine = Arc::clone(self.engine()?);
+        let key = RequestKey::of_persona(&persona, &engine.llm.identity);
+        let span = cache_span(key, prompt::persona::version());
+        let worker = Arc::clone(&engine);
+        let call = CallContext {
+            caller: caller.clone(),
+            request: key,
+            agent: None,
+            load,
+        };
+        let key = cache_key(&call);
+        let work = move |_| async move {
+            let _pass = call.caller.quota().begin_work()?;
+            distill::distill(&worker.llm, &call, &persona).await
+        };
+        let found = engine
+            .personas
+            .find(key, Span::current(), work)
+            .instrument(span.clone())
+            .await;
+        engine.observe(&span, &found);
+        let ready = ready(found, deadline).await?;
+        let is_own = ready.outcome == SynthesisOutcome::Generated;
+        Ok(DistillPersonaResponse {
+            distilled_prompt: ready.value.text.clone(),
+            hash: sha256_hex(ready.value.text.as_bytes()),
+            usage: Some(if is_own {
+                ready.value.usage
+            } else {
+                Usage::default()
+            }),
+            model: ready.value.model.clone(),
+            provider: engine.llm.identity.provider.to_string(),
+            outcome: ready.outcome.into(),
         })
     }
 
@@ -211,16 +260,24 @@ impl Synthesizer {
 impl Engine {
     async fn find(
         self: &Arc<Self>,
-        errand: Errand,
+        call: CallContext,
         request: SynthesizeRequest,
         delivery: Delivery,
     ) -> Found<Answer> {
-        let span = cache_span(errand.request, prompt::version());
+        let span = cache_span(call.request, prompt::version());
         let engine = Arc::clone(self);
-        let key = Key::from(&errand);
+        let key = cache_key(&call);
         let work = move |progress| async move {
-            let _pass = errand.caller.account().begin_work()?;
-            generate::answer(&engine, &errand, &request, &progress, delivery).await
+            let _pass = call.caller.quota().begin_work()?;
+            generate::answer(
+                &engine.llm,
+                &engine.parsing,
+                &call,
+                &request,
+                &progress,
+                delivery,
+            )
+            .await
         };
         let found = self
             .answers
@@ -231,23 +288,32 @@ impl Engine {
         found
     }
 
-    /// Counts what the cache had, and links `span` to the trace in which that was made, or is being made.
-    pub(crate) fn observe<V: Entry>(&self, span: &Span, found: &Found<V>) {
+    /// Counts what the cache had, and links `span` to the trace in which that was made, or is being
+    /// made.
+    fn observe<V: Entry>(&self, span: &Span, found: &Found<V>) {
         let (result, origin) = match found {
             Found::Entry(value) => (CacheResult::Hit, trace::span_context(value.origin())),
             Found::Started(_) => (CacheResult::Miss, None),
-            Found::Joined(flight) => (CacheResult::Coalesced, Some(flight.origin.clone())),
+            Found::Joined(in_flight) => (CacheResult::Coalesced, Some(in_flight.origin.clone())),
         };
         if let Some(origin) = origin.filter(SpanContext::is_valid) {
             span.add_link(origin);
         }
         span.record("langop.synthesis.cache.result", result.as_str());
-        self.metrics.cache_request(result);
+        self.llm.metrics.cache_request(result);
+    }
+}
+
+/// What a call is kept under.
+fn cache_key(call: &CallContext) -> Key {
+    Key {
+        caller: call.caller.clone(),
+        request: call.request,
     }
 }
 
 /// The span of a look into the cache.
-pub(crate) fn cache_span(key: RequestKey, prompt_version: &'static str) -> Span {
+fn cache_span(key: RequestKey, prompt_version: &'static str) -> Span {
     tracing::info_span!(
         "langop.synthesis.cache",
         langop.synthesis.request_hash = key.to_hex(),
@@ -257,30 +323,27 @@ pub(crate) fn cache_span(key: RequestKey, prompt_version: &'static str) -> Span 
 }
 
 /// What was found, once it is there.
-pub(crate) struct Ready<V> {
-    pub(crate) value: Arc<V>,
+struct Ready<V> {
+    value: Arc<V>,
     /// CACHED, COALESCED, or GENERATED if this request paid for it.
-    pub(crate) outcome: SynthesisOutcome,
+    outcome: SynthesisOutcome,
 }
 
 /// Waits for what was found, until `deadline`.
-pub(crate) async fn ready<V: Entry>(
-    found: Found<V>,
-    deadline: Instant,
-) -> Result<Ready<V>, Failure> {
-    let land = async |flight: Flight<V>| -> Result<Landed<V>, Failure> {
-        timeout_at(deadline, flight.landing)
+async fn ready<V: Entry>(found: Found<V>, deadline: Instant) -> Result<Ready<V>, Failure> {
+    let wait = async |in_flight: InFlight<V>| -> Result<Completed<V>, Failure> {
+        timeout_at(deadline, in_flight.result)
             .await
             .map_err(|_| SynthesisError::DeadlineExceeded)?
     };
     let (value, outcome) = match found {
         Found::Entry(value) => (value, SynthesisOutcome::Cached),
-        Found::Joined(flight) => (
-            land(flight).await.map_err(Failure::of_another)?.value,
+        Found::Joined(in_flight) => (
+            wait(in_flight).await.map_err(Failure::of_another)?.value,
             SynthesisOutcome::Coalesced,
         ),
-        Found::Started(flight) => {
-            let Landed { value, was_there } = land(flight).await?;
+        Found::Started(in_flight) => {
+            let Completed { value, was_there } = wait(in_flight).await?;
             if !was_there {
                 let outcome = SynthesisOutcome::Generated;
                 return Ok(Ready { value, outcome });
@@ -296,10 +359,10 @@ pub(crate) async fn ready<V: Entry>(
 
 impl Pending {
     /// The work under way; `None` where the answer is already there.
-    pub fn flight(&mut self) -> Option<&mut Flight<Answer>> {
+    pub fn in_flight(&mut self) -> Option<&mut InFlight<Answer>> {
         match &mut self.found {
             Found::Entry(_) => None,
-            Found::Started(flight) | Found::Joined(flight) => Some(flight),
+            Found::Started(in_flight) | Found::Joined(in_flight) => Some(in_flight),
         }
     }
 
@@ -315,12 +378,12 @@ impl Pending {
         } = self;
         let response = ready(found, deadline).await.map(|ready| {
             let mut response = respond(&ready, &name);
-            response.provider = engine.identity.provider.to_string();
+            response.provider = engine.llm.identity.provider.to_string();
             response.request_hash = key.to_hex();
             response.instructions_hash = instructions_hash;
             response
         });
-        engine.metrics.synthesis(
+        engine.llm.metrics.synthesis(
             response.as_ref().ok().map(SynthesizeResponse::outcome),
             started.elapsed(),
         );

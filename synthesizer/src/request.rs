@@ -1,4 +1,5 @@
-//! Whether a request can succeed at all: sizes, names, counts. Pure; each finding names the field by its path.
+//! Whether a request can succeed at all: sizes, names, counts. Pure; each finding names the field
+//! by its path.
 
 use std::collections::HashSet;
 
@@ -14,7 +15,8 @@ use tonic_types::FieldViolation;
 
 use crate::error::SynthesisError;
 
-/// Checks a `SynthesizeRequest` against the limits of the .proto, and of all that reaches the prompt against `longest_prompt`, in bytes.
+/// Checks a `SynthesizeRequest` against the limits of the .proto, and of all that reaches the
+/// prompt against `longest_prompt`, in bytes.
 pub fn check_synthesize(
     request: &SynthesizeRequest,
     longest_prompt: usize,

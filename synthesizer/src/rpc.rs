@@ -1,5 +1,6 @@
-//! A tower layer around every gRPC call: the server span, child of the caller's, the counter of calls by method and code, and
-//! the door: `access` says whether the call is let in. Sees headers and trailers only, never a message.
+//! A tower layer around every gRPC call: the server span, child of the caller's, the counter of
+//! calls by method and code, and the door: `access` says whether the call is let in. Sees headers
+//! and trailers only, never a message.
 
 use std::{
     pin::Pin,
@@ -9,7 +10,7 @@ use std::{
 
 use futures::future::{BoxFuture, Either, ready};
 use http::{HeaderMap, Request, Response};
-use langop_proto::trace;
+use langop_program::trace;
 use tonic::{
     Code, Status,
     body::Body,
@@ -20,12 +21,13 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    access::{Access, Answer, Denied, Link, Ticket},
+    access::{Access, AccessError, Authorization, ConnectionInfo, UnreadResponse},
     error::Failure,
     metrics::{Metrics, code_name},
 };
 
-/// The methods served: path, and label of the metric. Everything else is `other`, so that clients cannot make labels.
+/// The methods served: path, and label of the metric. Everything else is `other`, so that clients
+/// cannot make labels.
 const METHODS: [(&str, &str); 8] = [
     (
         "/langop.synthesis.v1.SynthesisService/Synthesize",
@@ -113,7 +115,7 @@ where
             ticket: None,
             is_over: false,
         };
-        let link = request.extensions().get::<Link>().cloned();
+        let link = request.extensions().get::<ConnectionInfo>().cloned();
         let response = match self.access.admit(&mut request) {
             Ok(ticket) => {
                 call.ticket = Some(ticket);
@@ -132,7 +134,7 @@ where
     }
 }
 
-fn refusal(denied: Denied) -> Status {
+fn refusal(denied: AccessError) -> Status {
     Failure::from(denied).to_status()
 }
 
@@ -169,9 +171,9 @@ struct Call {
     method: &'static str,
     span: Span,
     metrics: Arc<Metrics>,
-    /// Held until the last byte of the answer is on its way, so that slow readers count, too; `access` ends the connection of those that
-    /// are too slow.
-    ticket: Option<Ticket>,
+    /// Held until the last byte of the answer is on its way, so that slow readers count, too;
+    /// `access` ends the connection of those that are too slow.
+    ticket: Option<Authorization>,
     is_over: bool,
 }
 
@@ -217,11 +219,12 @@ fn is_server_error(code: Code) -> bool {
     )
 }
 
-/// A body whose trailers are read as they pass, and which tells whose turn it is: the library asks for a piece once the client has room.
+/// A body whose trailers are read as they pass, and which tells whose turn it is: the library asks
+/// for a piece once the client has room.
 struct Observed {
     body: Body,
     call: Call,
-    answer: Option<Answer>,
+    answer: Option<UnreadResponse>,
 }
 
 impl HttpBody for Observed {

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use langop_client::watched::LoadError;
 use langop_proto::{
     FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
 };
@@ -15,12 +16,13 @@ use tonic_health::{
 };
 
 use crate::{
-    access::{Access, Incoming, LoadError},
+    access::{Access, Incoming, TlsError, TokensError},
     admin,
     drain::Drain,
+    identity::Identity,
     metrics::Metrics,
     pipeline::Synthesizer,
-    providers::{BuildError, Identity},
+    providers::BuildError,
     rpc::RpcLayer,
     service::Service,
     settings::{Settings, SettingsError},
@@ -30,7 +32,8 @@ use crate::{
 const CALLS_PER_CONNECTION: u32 = 1024;
 /// Longest metadata of a call, in bytes.
 const HEADERS: u32 = 16 * 1024;
-/// How often a silent client is asked whether it is still there, and how long it may take to say so.
+/// How often a silent client is asked whether it is still there, and how long it may take to say
+/// so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Added to the time of the work when waiting for it: its own error says more than "too late".
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
@@ -68,9 +71,12 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The files of TLS or tokens cannot be used.
+    /// The tokens file cannot be used.
     #[error(transparent)]
-    Access(#[from] LoadError),
+    Tokens(#[from] LoadError<TokensError>),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] LoadError<TlsError>),
     /// The provider cannot be made.
     #[error(transparent)]
     Provider(#[from] BuildError),
@@ -99,7 +105,8 @@ pub enum ServeError {
 
 /// Serves until `shutdown` is cancelled, then finishes what is under way.
 ///
-/// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under way get their time.
+/// Health turns to `NOT_SERVING` first, new calls are refused with UNAVAILABLE, and the calls under
+/// way get their time.
 pub async fn serve(
     settings: Settings,
     listeners: Listeners,
@@ -178,25 +185,13 @@ async fn serve_grpc(
     health
         .set_service_status(SERVICE_NAME, ServingStatus::Serving)
         .await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
     let newest = reflection().build_v1().map_err(ServeError::Reflection)?;
     // Tools in wide use ask for this one only.
     let older = reflection()
         .build_v1alpha()
         .map_err(ServeError::Reflection)?;
-    let (interval, timeout) = KEEPALIVE;
-    let router = Server::builder()
+    let router = server(settings)
         .layer(rpc)
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .http2_max_header_list_size(HEADERS)
-        .http2_keepalive_interval(Some(interval))
-        .http2_keepalive_timeout(Some(timeout))
-        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later hard one.
-        .max_connection_age(settings.max_connection_age)
         .add_service(service)
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health.clone(),
@@ -218,8 +213,28 @@ async fn serve_grpc(
     }
 }
 
-/// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and ends the watches of health, which
-/// would otherwise keep their connections open. Connections are closed after it: until then whoever comes hears where he stands.
+/// The server, and what a connection may do.
+fn server(settings: &Settings) -> Server {
+    let (interval, timeout) = KEEPALIVE;
+    Server::builder()
+        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(interval))
+        .http2_keepalive_timeout(Some(timeout))
+        // No max_connection_age_grace: in tonic 0.14 it replaces the graceful end by a later, hard
+        // one.
+        .max_connection_age(settings.max_connection_age)
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and
+/// ends the watches of health, which would otherwise keep their connections open. Connections are
+/// closed after it: until then whoever comes hears where he stands.
 async fn finish(drain: &Drain, mut health: HealthReporter) {
     for service in SERVICES {
         health

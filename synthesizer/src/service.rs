@@ -1,5 +1,5 @@
-//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin: what a request means is
-//! `pipeline`'s business.
+//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin:
+//! what a request means is `pipeline`'s business.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +17,9 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    access::Load,
-    cache::Flight,
-    caller::Caller,
-    drain::{Drain, Place},
+    access::{Caller, Load},
+    cache::InFlight,
+    drain::{CallGuard, Drain},
     error::{Failure, SynthesisError},
     generate::{Answer, Delivery},
     pipeline::{Pending, Synthesizer},
@@ -37,7 +36,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Answers by `synthesizer`, each request within `longest`, and no new ones once the drain has begun.
+    /// Answers by `synthesizer`, each request within `longest`, and no new ones once the drain has
+    /// begun.
     pub fn new(synthesizer: Arc<Synthesizer>, longest: Duration, drain: Drain) -> Self {
         Self {
             synthesizer,
@@ -47,7 +47,7 @@ impl Service {
     }
 
     /// Held until the call is over; nobody is let in once the replica drains.
-    fn enter(&self) -> Result<Place, Status> {
+    fn enter(&self) -> Result<CallGuard, Status> {
         self.drain
             .enter()
             .map_err(|error| Failure::from(error).to_status())
@@ -102,11 +102,11 @@ impl SynthesisService for Service {
             .await
             .map_err(|failure| failure.to_status())?;
         let (events, stream) = mpsc::channel(STREAM_BUFFER);
-        let narration = async move {
+        let streaming = async move {
             let _place = place;
-            narrate(pending, deadline, events).await;
+            stream_events(pending, deadline, events).await;
         };
-        tokio::spawn(narration.instrument(Span::current()));
+        tokio::spawn(streaming.instrument(Span::current()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -141,9 +141,9 @@ impl SynthesisService for Service {
 type Events = mpsc::Sender<Result<SynthesizeStreamResponse, Status>>;
 
 /// Sends the events of a request and its end; stops early when the client is gone.
-async fn narrate(mut pending: Pending, deadline: Instant, events: Events) {
-    if let Some(flight) = pending.flight() {
-        while let Some(event) = next_event(flight, deadline).await {
+async fn stream_events(mut pending: Pending, deadline: Instant, events: Events) {
+    if let Some(in_flight) = pending.in_flight() {
+        while let Some(event) = next_event(in_flight, deadline).await {
             if send(&events, event).await.is_err() {
                 return;
             }
@@ -160,9 +160,9 @@ async fn narrate(mut pending: Pending, deadline: Instant, events: Events) {
 }
 
 /// The next event; `None` once the work or the time is over.
-async fn next_event(flight: &mut Flight<Answer>, deadline: Instant) -> Option<Event> {
+async fn next_event(in_flight: &mut InFlight<Answer>, deadline: Instant) -> Option<Event> {
     loop {
-        match timeout_at(deadline, flight.events.recv()).await.ok()? {
+        match timeout_at(deadline, in_flight.events.recv()).await.ok()? {
             Ok(event) => return Some(event),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return None,
@@ -177,8 +177,9 @@ async fn send(events: &Events, event: Event) -> Result<(), ()> {
         .map_err(|_| ())
 }
 
-/// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over HTTP/2). A little is taken off,
-/// so that our answer, which has details, comes before the transport's, which has none.
+/// The caller's `grpc-timeout`: at most eight digits and a unit (the gRPC specification over
+/// HTTP/2). A little is taken off, so that our answer, which has details, comes before the
+/// transport's, which has none.
 fn deadline_of(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

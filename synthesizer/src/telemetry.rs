@@ -1,5 +1,5 @@
-//! Logs on standard error, and traces to an OTLP collector where the standard OTEL_* variables name one. The one place
-//! that sets process-wide telemetry.
+//! Logs on standard error, and traces to an OTLP collector where the standard OTEL_* variables name
+//! one. The one place that sets process-wide telemetry.
 
 use std::io;
 
@@ -31,7 +31,8 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
-/// Sets up logs and traces, whose last spans are sent when the result is dropped. Needs a tokio runtime, in which the exporter sends.
+/// Sets up logs and traces, whose last spans are sent when the result is dropped. Needs a tokio
+/// runtime, in which the exporter sends.
 pub fn init(settings: &Settings) -> Result<Traces, TelemetryError> {
     let filter = lines(&settings.log)?;
     let format = tracing_subscriber::fmt::layer().with_writer(io::stderr);
@@ -58,9 +59,10 @@ pub fn init(settings: &Settings) -> Result<Traces, TelemetryError> {
     Ok(exported)
 }
 
-/// What is logged. Lines name the spans they are in only for those who look closely, or who ask for lines by their span: to make and
-/// format spans for lines that are never written costs more than the rest of a cache hit. So lines of other levels that are about a
-/// request must name it themselves.
+/// What is logged. Lines name the spans they are in only for those who look closely, or who ask for
+/// lines by their span: to make and format spans for lines that are never written costs more than
+/// the rest of a cache hit. So lines of other levels that are about a request must name it
+/// themselves.
 fn lines<S: Subscriber>(
     directives: &str,
 ) -> Result<impl Filter<S> + Send + Sync + 'static, ParseError> {

@@ -1,4 +1,5 @@
-//! The command-line client against a real synthesizer with the built-in rules: standard output, messages and exit codes.
+//! The command-line client against a real synthesizer with the built-in rules: standard output,
+//! messages and exit codes.
 
 #![expect(
     clippy::unwrap_used,
@@ -190,7 +191,8 @@ fn replicas_stand_in_for_each_other() {
     let address = server.endpoint.trim_start_matches("http://");
     let port = address.rsplit(':').next().unwrap();
     for endpoints in [
-        // A list, in which nobody answers at the others; a flag for each; a name that may stand for several addresses.
+        // A list, in which nobody answers at the others; a flag for each; a name that may stand for
+        // several addresses.
         vec![format!(
             "--endpoint=http://127.0.0.1:1,{address},127.0.0.1:2"
         )],

@@ -334,6 +334,9 @@ pub struct LanguageAgentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_execution_result: Option<String>,
+    /// Tokens that its runs spent at models, as its runtime reports them. Nothing if it reports none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// What still exists and is counted above, so that each run is counted exactly once, also
     /// across restarts: uids of ended Jobs, and `POD-UID:RESTARTS` of long-running agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -446,6 +449,52 @@ pub struct StoredRevision {
     /// SHA-256 of all data of its ConfigMap.
     #[schemars(length(max = 64))]
     pub hash: String,
+}
+
+/// Tokens that runs spent, summed when each of them is counted. While a container keeps crashing only the runs that are seen ending are.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Since the agent was made.
+    pub total: RunTokens,
+    /// On the day of the last run that spent any. It stands until a run on another day ends.
+    pub today: DayUsage,
+}
+
+/// Tokens of one day.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DayUsage {
+    /// The day, in UTC: `2026-11-29`.
+    #[schemars(length(max = 10))]
+    pub date: String,
+    /// Spent on it.
+    #[serde(flatten)]
+    pub tokens: RunTokens,
+}
+
+/// Tokens of runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunTokens {
+    /// Sent, those from the provider's cache among them.
+    pub input: i64,
+    /// Received.
+    pub output: i64,
+    /// Sent and found in the provider's cache.
+    pub cached_input: i64,
+}
+
+impl RunTokens {
+    /// Both together; no sum overflows.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached_input: self.cached_input.saturating_add(other.cached_input),
+        }
+    }
 }
 
 /// Tokens spent.

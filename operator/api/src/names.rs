@@ -127,6 +127,14 @@ pub mod env {
     pub const AGENT_TIMEOUT: &str = "AGENT_TIMEOUT";
     /// Where the generated code is mounted; set only with code.
     pub const AGENT_CODE_PATH: &str = "AGENT_CODE_PATH";
+    /// Where traces go, where an administrator names a collector; OpenTelemetry's own name, as the next three.
+    pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    /// `http/protobuf` or `grpc`.
+    pub const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    /// The agent's name.
+    pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+    /// Its namespace.
+    pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
     /// The instructions the active code was synthesized from, or the spec's where there is no code.
     pub const INSTRUCTIONS: &str = "INSTRUCTIONS";
     /// The port the container listens on.

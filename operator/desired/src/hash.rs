@@ -1,34 +1,12 @@
-//! SHA-256 over canonical JSON, and the content hashes of what an agent is given.
-//!
-//! Canonical: no white space, keys of objects sorted by bytes. Two values are equal exactly if
-//! their canonical texts are.
+//! The content hashes of what an agent is given: SHA-256 over canonical JSON.
 
 use langop_api::{LanguagePersonaSpec, persona::Distilled};
+pub use langop_dsl::hash::{of_json, sha256_hex};
+pub(crate) use langop_dsl::hash::{write_canonical, write_text};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::references::{ModelView, ToolView};
-
-/// SHA-256 in lower-case hexadecimal digits.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
-}
-
-/// Hash of a value's canonical JSON. A value that cannot be JSON (a map whose keys are no strings)
-/// counts as null.
-pub fn of_json(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or(Value::Null);
-    let mut text = Vec::new();
-    write_canonical(&value, &mut text);
-    sha256_hex(&text)
-}
 
 /// Hash of the tools an agent is given: name, URL and mode of each, in order.
 pub fn tools(tools: &[ToolView]) -> String {
@@ -85,66 +63,9 @@ pub fn persona<'a>(content: impl Into<PersonaContent<'a>>) -> String {
     of_json(&content.into())
 }
 
-/// Appends a value's canonical JSON.
-pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            write_sequence(out, *b"{}", entries, |out, (key, value)| {
-                write_text(key, out);
-                out.push(b':');
-                write_canonical(value, out);
-            });
-        }
-        Value::Array(items) => {
-            write_sequence(out, *b"[]", items, |out, item| write_canonical(item, out));
-        }
-        Value::String(text) => write_text(text, out),
-        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Null => out.extend_from_slice(b"null"),
-    }
-}
-
-fn write_sequence<T>(
-    out: &mut Vec<u8>,
-    brackets: [u8; 2],
-    items: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut Vec<u8>, T),
-) {
-    out.push(brackets[0]);
-    for (index, item) in items.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(brackets[1]);
-}
-
-/// Appends a string as JSON has it.
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
-    #[expect(clippy::expect_used, reason = "neither a string nor a Vec can fail")]
-    serde_json::to_writer(out, text).expect("a string is always JSON");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn known_answers() {
-        assert_eq!(
-            sha256_hex(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert_eq!(
-            of_json(&json!({"b": [1, null], "a": "\n"})),
-            sha256_hex(br#"{"a":"\n","b":[1,null]}"#)
-        );
-    }
 
     #[test]
     fn a_persona_and_its_snapshot_have_one_hash() {

@@ -2,6 +2,7 @@
 //! generated code, no env, no template: at ten thousand agents the difference is gigabytes.
 
 use k8s_openapi::jiff::Timestamp;
+use langop_api::agent::RunTokens;
 use langop_dsl::{AgentDefinition, Constraints, Mode, Schedule};
 
 /// The child kinds the operator watches.
@@ -223,9 +224,20 @@ pub struct Termination {
     pub exit_code: i32,
     /// When, RFC 3339.
     pub ended: Option<String>,
-    /// Its termination message, else the reason the kubelet gives (`OOMKilled`, `Error`); at most
-    /// 256 bytes.
+    /// The first line of its termination message, else the reason the kubelet gives
+    /// (`OOMKilled`, `Error`); at most 256 bytes.
     pub message: Option<String>,
+    /// The account that its runtime gives of the run, if it gives one.
+    pub report: Option<RunReport>,
+}
+
+/// What a runtime says of a run, by its own word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Whether it was not due, and nothing was done.
+    pub is_skipped: bool,
+    /// What it spent.
+    pub tokens: RunTokens,
 }
 
 /// A stored revision of an agent's code.

@@ -26,19 +26,43 @@ pub(crate) use never::is_special;
 /// name nobody or no port.
 pub fn dns_rule(settings: &Settings) -> Option<NetworkPolicyEgressRule> {
     let dns = &settings.dns;
+    let ports = dns.ports.iter();
+    let ports = ports.map(|(number, protocol)| port(*number, *protocol));
+    servers_rule(
+        &dns.namespace_labels,
+        &dns.pod_labels,
+        &dns.cidrs,
+        ports.collect(),
+    )
+}
+
+/// The collector that agents send their traces to, if there is one.
+pub(crate) fn telemetry_rule(settings: &Settings) -> Option<NetworkPolicyEgressRule> {
+    let collector = settings.agent_telemetry.as_ref()?;
+    servers_rule(
+        &collector.namespace_labels,
+        &collector.pod_labels,
+        &collector.cidrs,
+        vec![port(collector.port, Protocol::TCP)],
+    )
+}
+
+/// Servers that an administrator names by the labels of their pods, by their addresses, or by both.
+fn servers_rule(
+    namespace_labels: &BTreeMap<String, String>,
+    pod_labels: &BTreeMap<String, String>,
+    cidrs: &[String],
+    ports: Vec<NetworkPolicyPort>,
+) -> Option<NetworkPolicyEgressRule> {
     // Half a name would open the port to whoever has the other half.
-    let named = !dns.namespace_labels.is_empty() && !dns.pod_labels.is_empty();
-    let pods = named.then(|| NetworkPolicyPeer {
-        namespace_selector: Some(selector(dns.namespace_labels.clone())),
-        pod_selector: Some(selector(dns.pod_labels.clone())),
+    let is_named = !namespace_labels.is_empty() && !pod_labels.is_empty();
+    let pods = is_named.then(|| NetworkPolicyPeer {
+        namespace_selector: Some(selector(namespace_labels.clone())),
+        pod_selector: Some(selector(pod_labels.clone())),
         ip_block: None,
     });
-    let addresses = dns.cidrs.iter().map(|range| block(range.clone(), &[]));
+    let addresses = cidrs.iter().map(|range| block(range.clone(), &[]));
     let peers: Vec<_> = pods.into_iter().chain(addresses).collect();
-    let ports = dns.ports.iter();
-    let ports: Vec<_> = ports
-        .map(|(number, protocol)| port(*number, *protocol))
-        .collect();
     (!peers.is_empty() && !ports.is_empty()).then_some(NetworkPolicyEgressRule {
         to: Some(peers),
         ports: Some(ports),

@@ -286,6 +286,9 @@ impl Making<'_> {
     /// Nobody comes in: its sidecars answer the agent beside them.
     fn agent(&mut self, references: &References, own: &[EgressRule]) {
         self.references(references);
+        self.reach
+            .egress
+            .extend(policy::telemetry_rule(self.settings));
         self.rules("spec.egress", own);
         for tool in references.tools.iter().filter(|tool| tool.is_sidecar()) {
             let before = self.reach.egress.len();

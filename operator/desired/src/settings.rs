@@ -45,6 +45,25 @@ pub struct Settings {
     /// Namespaces that no LanguageCluster may use, beside `default`, `kube-*` and the operator's
     /// own.
     pub refused_namespaces: Vec<String>,
+    /// Where agents send their traces; `None`: nowhere.
+    pub agent_telemetry: Option<Telemetry>,
+}
+
+/// A collector of traces, as agents are told of it and as their policies let them reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Its base URL: the text of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub endpoint: String,
+    /// The text of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    pub protocol: String,
+    /// Labels of its namespace; these and those of its pods, or none of both.
+    pub namespace_labels: BTreeMap<String, String>,
+    /// Labels of its pods.
+    pub pod_labels: BTreeMap<String, String>,
+    /// Its addresses, where it is no pod.
+    pub cidrs: Vec<String>,
+    /// The TCP port of its pods or addresses.
+    pub port: i32,
 }
 
 /// The first family of the cluster's pod addresses: the one that probes and Services use.
@@ -112,6 +131,7 @@ impl Default for Settings {
             never_cidrs: Vec::new(),
             default_egress: AgentEgress::Deny,
             refused_namespaces: Vec::new(),
+            agent_telemetry: None,
         }
     }
 }

@@ -85,6 +85,7 @@ impl Workload {
             spec: Some(ServiceSpec {
                 type_: Some("ClusterIP".to_owned()),
                 selector: Some(meta::selector(self.component, &self.owner.name)),
+                session_affinity: self.session_affinity(),
                 ports: Some(vec![ServicePort {
                     name: Some("http".to_owned()),
                     port: self.port,
@@ -96,6 +97,13 @@ impl Workload {
             }),
             status: None,
         }
+    }
+
+    /// Sessions of MCP before 2026-07-28 live in one pod: with several, a client must come back to the one it began with. Where the
+    /// number is left to others there may be several.
+    fn session_affinity(&self) -> Option<String> {
+        let may_be_several = self.replicas.is_none_or(|number| number > 1);
+        (self.component == Component::Tool && may_be_several).then(|| "ClientIP".to_owned())
     }
 }
 

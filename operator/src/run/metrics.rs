@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 use kube::ResourceExt as _;
 use langop_api::{
     LanguageAgent,
-    agent::{AgentPhase, Tokens},
+    agent::{AgentPhase, RunTokens, Tokens},
 };
 use prometheus_client::{
     encoding::{
@@ -215,14 +215,15 @@ impl Metrics {
         agents: impl Iterator<Item = &'a LanguageAgent>,
     ) -> Result<String, std::fmt::Error> {
         let mut counts = PHASES.map(|phase| (phase, 0_i64));
-        let mut tokens = BTreeMap::new();
+        let (mut syntheses, mut runs) = (BTreeMap::new(), BTreeMap::new());
         for agent in agents {
             let phase = agent.status.as_ref().and_then(|status| status.phase);
             counts
                 .iter_mut()
                 .filter(|(listed, _)| Some(*listed) == phase)
                 .for_each(|(_, count)| *count += 1);
-            add_tokens(&mut tokens, agent);
+            add_syntheses(&mut syntheses, agent);
+            add_runs(&mut runs, agent);
         }
         for (phase, count) in counts {
             self.agents
@@ -233,13 +234,13 @@ impl Metrics {
         }
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
-        encode_registry(&mut text, &tokens_registry(tokens))?;
+        encode_registry(&mut text, &tokens_registry(syntheses, runs))?;
         encode_eof(&mut text)?;
         Ok(text)
     }
 }
 
-fn add_tokens(sums: &mut BTreeMap<String, Tokens>, agent: &LanguageAgent) {
+fn add_syntheses(sums: &mut BTreeMap<String, Tokens>, agent: &LanguageAgent) {
     let info = agent.status.as_ref();
     let info = info.and_then(|status| status.synthesis_info.as_ref());
     if let Some(spent) = info.and_then(|info| info.tokens) {
@@ -250,25 +251,51 @@ fn add_tokens(sums: &mut BTreeMap<String, Tokens>, agent: &LanguageAgent) {
     }
 }
 
+fn add_runs(sums: &mut BTreeMap<String, RunTokens>, agent: &LanguageAgent) {
+    let status = agent.status.as_ref();
+    if let Some(usage) = status.and_then(|status| status.usage.as_ref()) {
+        let sum = sums.entry(agent.namespace().unwrap_or_default());
+        let sum = sum.or_default();
+        *sum = sum.plus(usage.total);
+    }
+}
+
 /// Made anew each time, so that a namespace without agents is not shown for ever.
-fn tokens_registry(sums: BTreeMap<String, Tokens>) -> Registry {
-    let gauges = Family::<TokenLabels, Gauge>::default();
-    for (namespace, Tokens { input, output }) in sums {
-        for (type_, number) in [("input", input), ("output", output)] {
-            let labels = TokenLabels {
-                namespace: namespace.clone(),
-                r#type: Text(type_),
-            };
-            gauges.get_or_create(&labels).set(number);
-        }
+fn tokens_registry(
+    syntheses: BTreeMap<String, Tokens>,
+    runs: BTreeMap<String, RunTokens>,
+) -> Registry {
+    let of_syntheses = Family::<TokenLabels, Gauge>::default();
+    for (namespace, sum) in syntheses {
+        set(&of_syntheses, &namespace, "input", sum.input);
+        set(&of_syntheses, &namespace, "output", sum.output);
+    }
+    let of_runs = Family::<TokenLabels, Gauge>::default();
+    for (namespace, sum) in runs {
+        set(&of_runs, &namespace, "input", sum.input);
+        set(&of_runs, &namespace, "output", sum.output);
+        set(&of_runs, &namespace, "cached_input", sum.cached_input);
     }
     let mut registry = Registry::default();
     registry.register(
         "langop_agent_synthesis_tokens",
         "Tokens that the code of the LanguageAgents that exist has cost so far, by their statuses",
-        gauges,
+        of_syntheses,
+    );
+    registry.register(
+        "langop_agent_run_tokens",
+        "Tokens that the runs of the LanguageAgents that exist have spent so far, by their statuses",
+        of_runs,
     );
     registry
+}
+
+fn set(gauges: &Family<TokenLabels, Gauge>, namespace: &str, type_: &'static str, number: i64) {
+    let labels = TokenLabels {
+        namespace: namespace.to_owned(),
+        r#type: Text(type_),
+    };
+    gauges.get_or_create(&labels).set(number);
 }
 
 const PHASES: [AgentPhase; 5] = [
@@ -329,6 +356,8 @@ mod tests {
             agent("a", "Running", Some((100, 50))),
             agent("a", "Running", Some((30, 7))),
             agent("b", "Pending", None),
+            that_ran("a", 11),
+            that_ran("a", 22),
         ];
         let text = metrics.render(agents.iter()).unwrap();
         for line in [
@@ -336,10 +365,12 @@ mod tests {
             "langop_synthesis_duration_seconds_count{outcome=\"made\"} 1",
             "langop_api_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
             "langop_synthesis_in_flight 3",
-            "langop_agents{phase=\"Running\"} 2",
+            "langop_agents{phase=\"Running\"} 4",
             "langop_agents{phase=\"Failed\"} 0",
             "langop_agent_synthesis_tokens{namespace=\"a\",type=\"input\"} 130",
             "langop_agent_synthesis_tokens{namespace=\"a\",type=\"output\"} 57",
+            "langop_agent_run_tokens{namespace=\"a\",type=\"input\"} 33",
+            "langop_agent_run_tokens{namespace=\"a\",type=\"cached_input\"} 2",
             "trace_id=\"0af7651916cd43dd8448eb211c80319c\"",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
@@ -355,6 +386,16 @@ mod tests {
         let text = metrics.render(free.iter()).unwrap();
         assert!(!text.contains("gone") && !text.contains("free"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    fn that_ran(namespace: &str, input: i64) -> LanguageAgent {
+        let tokens = serde_json::json!({"input": input, "output": 3, "cachedInput": 1});
+        let mut today = tokens.clone();
+        today["date"] = "2026-11-29".into();
+        let mut agent = agent(namespace, "Running", None);
+        let usage = serde_json::json!({"total": tokens, "today": today});
+        agent.status.as_mut().unwrap().usage = Some(serde_json::from_value(usage).unwrap());
+        agent
     }
 
     fn agent(namespace: &str, phase: &str, tokens: Option<(i64, i64)>) -> LanguageAgent {

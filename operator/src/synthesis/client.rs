@@ -7,12 +7,13 @@ use std::{
 };
 
 use kube::Client;
-use langop_proto::{
-    ACCOUNT, SERVICE_NAME, limits,
+use langop_client::{
+    credentials::Bearer,
     pool::{Address, Pool},
-    routing,
-    tls::Bearer,
-    trace,
+};
+use langop_program::trace;
+use langop_proto::{
+    ACCOUNT, SERVICE_NAME, limits, routing,
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         synthesis_service_client::SynthesisServiceClient,

@@ -18,10 +18,10 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use langop_proto::{
+use langop_client::{
+    credentials::{Credentials, CredentialsError},
     endpoint::{endpoint, replica},
     pool::Address,
-    tls::{Credentials, CredentialsError},
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use langop_proto::{SERVICE_NAME, pool::Address, tls::Bearer};
+use langop_client::{credentials::Bearer, pool::Address};
+use langop_proto::SERVICE_NAME;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic_health::pb::{

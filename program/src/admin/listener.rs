@@ -1,23 +1,19 @@
-//! The connections of the admin server: a bounded number, each for a bounded time, so that whoever sends half a request, or none, holds
-//! nothing for long. Those who ask at intervals connect anew. Knows nothing of what is served.
+//! The connections of the admin server: a bounded number, each for a bounded time, so that whoever
+//! sends half a request, or none, holds nothing for long. Those who ask at intervals connect anew.
+//! Knows nothing of what is served.
 
 use std::{
-    future::Future as _,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+    future::Future as _, io, net::SocketAddr, pin::Pin, sync::Arc, task::Context, time::Duration,
 };
 
 use axum::serve::Listener;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
+
+use crate::timed_io::{TimedIo, Timing};
 
 /// Most connections at a time; more are closed at once. A kubelet and a few scrapers need one each.
 const MOST: usize = 64;
@@ -31,11 +27,19 @@ pub(super) struct Bounded {
     longest: Duration,
 }
 
-/// A connection. Reading and writing fail once its time is over.
-pub(super) struct Connection {
-    stream: TcpStream,
-    end: Pin<Box<Sleep>>,
+/// A connection, for a bounded time.
+pub(super) type Connection = TimedIo<TcpStream, End>;
+
+/// The end of a connection, which has a place until then.
+pub(super) struct End {
+    sleep: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Timing for End {
+    fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl Bounded {
@@ -61,58 +65,17 @@ impl Listener for Bounded {
             // axum's, which waits and tries again where the system has no socket for us.
             let (stream, address) = Listener::accept(&mut self.listener).await;
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                let connection = Connection {
-                    stream,
-                    end: Box::pin(sleep(self.longest)),
+                let end = End {
+                    sleep: Box::pin(sleep(self.longest)),
                     _place: place,
                 };
-                return (connection, address);
+                return (TimedIo::new(stream, end), address);
             }
         }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-}
-
-impl Connection {
-    fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.in_time(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

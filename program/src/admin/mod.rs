@@ -1,5 +1,5 @@
-//! The admin port: HTTP for kubelets and Prometheus over a bounded number of connections, each for a bounded time. What is served is the
-//! program's business.
+//! The admin port: HTTP for kubelets and Prometheus over a bounded number of connections, each for
+//! a bounded time. What is served is the program's business.
 
 mod listener;
 
@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::listener::Bounded;
 
-/// How long answers may take once the server is to end. They are made at once, and who sends half a request must not keep it.
+/// How long answers may take once the server is to end. They are made at once, and who sends half a
+/// request must not keep it.
 const END: Duration = Duration::from_secs(1);
 /// How long after a page of metrics the next one is made.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,8 +50,8 @@ pub fn metrics<E>(page: Result<impl Into<Bytes>, E>) -> Response {
     }
 }
 
-/// A page that takes work to make: made at most once a second, however often it is asked for. Whoever asks sooner waits, and gets a page
-/// that is not older than the question.
+/// A page that takes work to make: made at most once a second, however often it is asked for.
+/// Whoever asks sooner waits, and gets a page that is not older than the question.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<Option<(Instant, Bytes)>>);
 

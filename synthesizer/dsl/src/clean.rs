@@ -1,7 +1,8 @@
-//! Texts of others as people may be shown them: nothing in them moves a cursor, reorders what stands beside it, or hides.
+//! Texts of others as people may be shown them: nothing in them moves a cursor, reorders what
+//! stands beside it, or hides.
 
-/// `text` on one line, with a space for every character that is not seen or that changes how others are seen: control characters,
-/// line ends included, and those of [`is_hidden`].
+/// `text` on one line, with a space for every character that is not seen or that changes how others
+/// are seen: control characters, line ends included, and those of [`is_hidden`].
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.chars()

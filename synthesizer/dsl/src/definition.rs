@@ -1,6 +1,8 @@
-//! What agent code says once checked: names resolved, schedules parsed. The operator trusts this and never the code.
+//! What agent code says once checked: names resolved, schedules parsed. The operator trusts this
+//! and never the code.
 //!
-//! JSON is camelCase and stable, because it is stored as `definition.json` and hashed. Types only; no checking of code.
+//! JSON is camelCase and stable, because it is stored as `definition.json` and hashed. Types only;
+//! no checking of code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// Largest `max_iterations` accepted.
 pub const MAX_ITERATIONS: u32 = 10_000;
 
-/// The key of the JSON object that stands for a step's result: `{"$result": "STEP"}`. No literal object may use it.
+/// The key of the JSON object that stands for a step's result: `{"$result": "STEP"}`. No literal
+/// object may use it.
 pub const RESULT_KEY: &str = "$result";
 
 /// One agent, checked.
@@ -41,7 +44,8 @@ pub struct AgentDefinition {
 }
 
 impl AgentDefinition {
-    /// The mode the code asks for: the one it names, else scheduled if it has a schedule, else autonomous.
+    /// The mode the code asks for: the one it names, else scheduled if it has a schedule, else
+    /// autonomous.
     pub fn effective_mode(&self) -> Mode {
         self.mode.unwrap_or(if self.schedule.is_some() {
             Mode::Scheduled
@@ -148,8 +152,9 @@ pub enum Action {
     UseTool {
         /// The resolved name, as offered.
         tool: String,
-        /// The operation, as offered; absent only where the tool does not tell its operations, and then it is the tool's only one.
-        /// With `tool` it is all that a runtime may call for this step.
+        /// The operation, as offered; absent only where the tool does not tell its operations, and
+        /// then it is the tool's only one. With `tool` it is all that a runtime may call for this
+        /// step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<String>,
         /// The operation's parameters.
@@ -184,8 +189,8 @@ impl Action {
 
 /// A literal, or the result of an earlier step.
 ///
-/// JSON: a literal is itself and a result is `{"$result": "STEP"}`. That is unambiguous because no literal object may
-/// have the key [`RESULT_KEY`].
+/// JSON: a literal is itself and a result is `{"$result": "STEP"}`. That is unambiguous because no
+/// literal object may have the key [`RESULT_KEY`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "serde_json::Value", try_from = "serde_json::Value")]
 pub enum Value {
@@ -193,7 +198,8 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A 64-bit signed integer, or a float below 10^15 of at most 15 digits, which JSON keeps exactly.
+    /// A 64-bit signed integer, or a float below 10^15 of at most 15 digits, which JSON keeps
+    /// exactly.
     Number(serde_json::Number),
     /// A string without NUL.
     String(String),

@@ -1,4 +1,5 @@
-//! What is wrong with code, where, and what to write instead. Stable identifiers; no rule lives here.
+//! What is wrong with code, where, and what to write instead. Stable identifiers; no rule lives
+//! here.
 
 use std::fmt;
 
@@ -98,7 +99,8 @@ codes! {
     UnicodeSpace = "unicode-space",
     /// More than [`crate::MAX_CODE_BYTES`], or too much of what is clearly no code of the language.
     TooLarge = "too-large",
-    /// Values nested deeper than [`crate::MAX_VALUE_DEPTH`], or brackets and blocks deeper than any value is.
+    /// Values nested deeper than [`crate::MAX_VALUE_DEPTH`], or brackets and blocks deeper than any
+    /// value is.
     TooDeep = "too-deep",
     /// Ruby, but not of the agent language.
     OutsideLanguage = "outside-language",

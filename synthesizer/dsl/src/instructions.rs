@@ -1,9 +1,7 @@
-//! What counts as the same instructions: the text with its line ends normalised, and its hash. Operator and synthesizer both
-//! use this, so that their hashes agree.
+//! What counts as the same instructions: the text with its line ends normalised, and its hash.
+//! Operator and synthesizer both use this, so that their hashes agree.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
+use crate::hash::sha256_hex;
 
 /// Line ends (CRLF, CR) as LF: the same text saved on another system is the same text.
 pub fn normalise(text: &str) -> String {
@@ -12,13 +10,7 @@ pub fn normalise(text: &str) -> String {
 
 /// SHA-256 of the normalised text, lower-case hex.
 pub fn hash(text: &str) -> String {
-    let digest = Sha256::digest(normalise(text).as_bytes());
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    sha256_hex(normalise(text).as_bytes())
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! The agent language: what checked agent code says ([`AgentDefinition`]), the one schedule dialect, and names.
+//! The agent language: what checked agent code says ([`AgentDefinition`]), the one schedule
+//! dialect, and names.
 //!
-//! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out, and renaming by position.
-//! The crate runs no agent code, does no I/O and reads no clock: whoever needs "now" passes it.
+//! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out,
+//! and renaming by position. The crate runs no agent code, does no I/O and reads no clock: whoever
+//! needs "now" passes it.
 
 mod clean;
 mod definition;
+pub mod hash;
 pub mod instructions;
 mod names;
 mod render;

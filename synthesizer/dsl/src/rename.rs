@@ -27,7 +27,7 @@ pub enum RenameError {
         found: usize,
     },
     /// The name is computed, or an unusual literal.
-    #[error("the agent's name is no plain string; write it as `agent 'my-agent' do`")]
+    #[error("the agent's name is not a plain string; write it as `agent 'my-agent' do`")]
     NotPlain,
     /// The parser could not run.
     #[error("the Ruby parser could not run")]
@@ -83,7 +83,8 @@ pub(crate) fn is_agent_call(call: &CallNode<'_>) -> bool {
     call.receiver().is_none() && call.name().as_slice() == b"agent"
 }
 
-/// The content of a string in plain quotes: the only spelling whose bytes can be replaced by any legal name.
+/// The content of a string in plain quotes: the only spelling whose bytes can be replaced by any
+/// legal name.
 pub(crate) fn plain_name_span(node: &Node<'_>) -> Option<Span> {
     let string = node.as_string_node()?;
     let opening = string.opening_loc()?;

@@ -1,7 +1,9 @@
-//! Prints a definition as agent code, canonically: what is stored and run. Reading what it prints gives the same definition back.
+//! Prints a definition as agent code, canonically: what is stored and run. Reading what it prints
+//! gives the same definition back.
 //!
-//! Whatever a definition holds, Ruby reads texts, numbers and statements of the language in it and nothing else: this is what keeps
-//! those who run the code from running anything but the definition.
+//! Whatever a definition holds, Ruby reads texts, numbers and statements of the language in it and
+//! nothing else: this is what keeps those who run the code from running anything but the
+//! definition.
 
 use std::fmt::Write as _;
 
@@ -9,7 +11,8 @@ use crate::clean::is_hidden;
 use crate::definition::{Action, AgentDefinition, Constraints, Schedule, Step, Value};
 use crate::schedule::format_duration;
 
-/// The agent code that says `definition`. To be read again it must be one that checked code can give: legal name, schedule and steps.
+/// The agent code that says `definition`. To be read again it must be one that checked code can
+/// give: legal name, schedule and steps.
 pub fn render(definition: &AgentDefinition) -> String {
     let sections = [
         head(definition),

@@ -1,13 +1,15 @@
-//! Code as text with positions, and the one place that runs the Ruby parser. Knows nothing of the agent language.
+//! Code as text with positions, and the one place that runs the Ruby parser. Knows nothing of the
+//! agent language.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ruby_prism::{Location, Options, ParseResult, parse_with_options};
 
-/// Stack for parsing. prism recurses up to 10,000 levels deep (`PRISM_DEPTH_MAXIMUM`) before it gives up with a diagnostic; an
-/// unoptimised build was measured to take 4 to 8 MiB for that, more than the 2 MiB of a usual thread. Only what is touched
-/// becomes memory; ordinary code touches a few pages.
+/// Stack for parsing. prism recurses up to 10,000 levels deep (`PRISM_DEPTH_MAXIMUM`) before it
+/// gives up with a diagnostic; an unoptimised build was measured to take 4 to 8 MiB for that, more
+/// than the 2 MiB of a usual thread. Only what is touched becomes memory; ordinary code touches a
+/// few pages.
 const STACK_BYTES: usize = 64 << 20;
 
 /// The parser got no stack, or died.
@@ -15,8 +17,9 @@ const STACK_BYTES: usize = 64 << 20;
 #[error("the Ruby parser could not run")]
 pub(crate) struct ParserUnavailable;
 
-/// Parses `code` and hands the result to `read`, on a stack that no nesting overflows. The stack is of its own but the thread
-/// is not: starting one was measured to cost as much as parsing 200 lines.
+/// Parses `code` and hands the result to `read`, on a stack that no nesting overflows. The stack is
+/// of its own but the thread is not: starting one was measured to cost as much as parsing 200
+/// lines.
 pub(crate) fn with_ruby<T>(
     code: &str,
     read: impl FnOnce(&ParseResult<'_>) -> T,

@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::account::{Account, Limits};
-use crate::caller::Caller;
+use super::{
+    caller::Caller,
+    caller_quota::{CallerQuota, Limits},
+};
 
 /// Most callers with an account of their own.
 const MOST: usize = 10_000;
@@ -15,9 +17,9 @@ const MOST: usize = 10_000;
 pub(crate) struct Callers {
     limits: Limits,
     most: usize,
-    accounts: Mutex<HashMap<Box<str>, Arc<Account>>>,
+    accounts: Mutex<HashMap<Box<str>, Arc<CallerQuota>>>,
     /// Of those for whom there is no place.
-    shared: Arc<Account>,
+    shared: Arc<CallerQuota>,
 }
 
 impl Callers {
@@ -30,26 +32,27 @@ impl Callers {
             limits,
             most,
             accounts: Mutex::default(),
-            shared: Arc::new(Account::new(limits)),
+            shared: Arc::new(CallerQuota::new(limits)),
         }
     }
 
-    /// The caller of that name. Meant for where connections and lists of names begin, not for every request.
+    /// The caller of that name. Meant for where connections and lists of names begin, not for every
+    /// request.
     pub(crate) fn named(&self, name: &str) -> Caller {
         // No code panics while it holds the lock.
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(name) {
-            return Caller::with_account(name, Arc::clone(account));
+            return Caller::with_quota(name, Arc::clone(account));
         }
         if accounts.len() >= self.most {
             accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_unused());
         }
         if accounts.len() >= self.most {
-            return Caller::with_account(name, Arc::clone(&self.shared));
+            return Caller::with_quota(name, Arc::clone(&self.shared));
         }
-        let account = Arc::new(Account::new(self.limits));
+        let account = Arc::new(CallerQuota::new(self.limits));
         accounts.insert(name.into(), Arc::clone(&account));
-        Caller::with_account(name, account)
+        Caller::with_quota(name, account)
     }
 }
 
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
 
     fn same(a: &Caller, b: &Caller) -> bool {
-        std::ptr::eq(a.account(), b.account())
+        std::ptr::eq(a.quota(), b.quota())
     }
 
     #[test]
@@ -78,7 +81,7 @@ mod tests {
         assert!(same(&a, &callers.named("a")));
         let spender = callers.named("spender");
         assert!(!same(&a, &spender));
-        spender.account().charge(Usage {
+        spender.quota().charge(Usage {
             input_tokens: 10,
             ..Usage::default()
         });
@@ -91,7 +94,7 @@ mod tests {
             "a place is free again when nobody uses it"
         );
         assert!(
-            callers.named("spender").account().begin_work().is_err(),
+            callers.named("spender").quota().begin_work().is_err(),
             "a spent budget is not forgotten"
         );
     }

@@ -1,42 +1,39 @@
-//! One connection: bytes with or without TLS, who is at the other end, and the times by which somebody must have been let in and by which
-//! it must have ended.
+//! One connection: bytes with or without TLS, who is at the other end, and the times by which
+//! somebody must have been let in and by which it must have ended.
 
-use std::{
-    future::Future as _,
-    io::{self, IoSlice},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future as _, pin::Pin, sync::Arc, task::Context, time::Duration};
 
+use langop_program::timed_io::{TimedIo, Timing};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::Semaphore,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::{either::Either, sync::WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::{account::Gate, answers::Answers, slots::Slot, standing::Standing};
-use crate::caller::Caller;
+use super::{
+    caller::Caller, connection_limit::ConnectionPermit, standing::Standing,
+    unread_responses::UnreadResponses,
+};
 
-/// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many of each connection bound all of them.
-const HEALTH_CALLS: u32 = 8;
+/// Most calls of the health service at a time. They need no credentials, and a watch lasts: so many
+/// of each connection bound all of them.
+const HEALTH_CALLS: usize = 8;
 
 /// What the requests of a connection share. In the extensions of each of them.
 #[derive(Clone)]
-pub(crate) struct Link {
-    pub(super) peer: Peer,
+pub(crate) struct ConnectionInfo {
+    pub(super) peer: PeerIdentity,
     pub(super) standing: Arc<Standing>,
-    pub(super) health: Arc<Gate>,
-    pub(crate) answers: Arc<Answers>,
+    pub(super) health: Arc<Semaphore>,
+    pub(crate) answers: Arc<UnreadResponses>,
 }
 
 /// Who is at the other end, as far as the connection tells.
 #[derive(Clone)]
-pub(super) enum Peer {
+pub(super) enum PeerIdentity {
     /// Whom a verified certificate names.
     Certified(Caller),
     /// Somebody with a verified certificate without a usable name.
@@ -48,10 +45,10 @@ pub(super) enum Peer {
 }
 
 /// Bytes, with or without TLS.
-pub(super) enum Bytes {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// A connection. Reading and writing fail once it is late.
+pub(crate) type Connection = TimedIo<Stream, Lifetime>;
 
 /// How long a connection may take.
 #[derive(Clone, Copy)]
@@ -64,35 +61,39 @@ pub(super) struct Times {
     pub(super) sending: Duration,
 }
 
-/// A connection. Reading and writing fail once it is late.
-pub(crate) struct Connection {
-    bytes: Bytes,
-    link: Link,
+/// How long a connection may live, and what its requests share.
+pub(crate) struct Lifetime {
+    link: ConnectionInfo,
     times: Times,
     /// When a call must have been let in, and after that its end.
     deadline: Pin<Box<Sleep>>,
     is_proven: bool,
     /// Its place is given to another.
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// When to look whether answers wait too long. Nothing less than the end of the connection frees them: the stream of an answer whose
-    /// client gives it no window waits within the library, which asks nobody.
+    /// When to look whether answers wait too long. Nothing less than the end of the connection
+    /// frees them: the stream of an answer whose client gives it no window waits within the
+    /// library, which asks nobody.
     patrol: Pin<Box<Sleep>>,
     made: Instant,
     #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
-    slot: Slot,
+    slot: ConnectionPermit,
 }
 
-impl Connection {
-    /// One that was made at `made`.
-    pub(super) fn new(bytes: Bytes, peer: Peer, slot: Slot, made: Instant, times: Times) -> Self {
-        let link = Link {
+impl Lifetime {
+    /// Of a connection that was made at `made`.
+    pub(super) fn new(
+        peer: PeerIdentity,
+        slot: ConnectionPermit,
+        made: Instant,
+        times: Times,
+    ) -> Self {
+        let link = ConnectionInfo {
             peer,
             standing: Arc::clone(&slot.standing),
-            health: Arc::new(Gate::new(HEALTH_CALLS)),
+            health: Arc::new(Semaphore::new(HEALTH_CALLS)),
             answers: Arc::default(),
         };
         Self {
-            bytes,
             link,
             times,
             deadline: Box::pin(sleep_until(made + times.handshake)),
@@ -104,23 +105,8 @@ impl Connection {
         }
     }
 
-    /// Asked wherever its task may wait: a client that does not read keeps it in writing.
-    fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut is_late = self.is_over(cx) || self.lost.as_mut().poll(cx).is_ready();
-        while !is_late && self.patrol.as_mut().poll(cx).is_ready() {
-            let (now, longest) = (Instant::now(), self.times.sending);
-            let oldest = self.link.answers.oldest();
-            is_late = oldest.is_some_and(|since| now.duration_since(since) >= longest);
-            self.patrol.as_mut().reset(now + longest / 2);
-        }
-        if is_late {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-
     /// Whether nobody was let in by the time they should have been, or it is old.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_old(&mut self, cx: &mut Context<'_>) -> bool {
         while self.deadline.as_mut().poll(cx).is_ready() {
             if self.is_proven || !self.link.standing.was_used() {
                 return true;
@@ -132,80 +118,30 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Link;
+impl Timing for Lifetime {
+    fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut is_over = self.is_old(cx) || self.lost.as_mut().poll(cx).is_ready();
+        while !is_over && self.patrol.as_mut().poll(cx).is_ready() {
+            let (now, longest) = (Instant::now(), self.times.sending);
+            let oldest = self.link.answers.oldest();
+            is_over = oldest.is_some_and(|since| now.duration_since(since) >= longest);
+            self.patrol.as_mut().reset(now + longest / 2);
+        }
+        is_over
+    }
+}
 
-    fn connect_info(&self) -> Link {
+impl Connected for Lifetime {
+    type ConnectInfo = ConnectionInfo;
+
+    fn connect_info(&self) -> ConnectionInfo {
         self.link.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Bytes::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
-            Bytes::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Bytes::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.bytes {
-            Bytes::Plain(stream) => stream.is_write_vectored(),
-            Bytes::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Bytes::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(cx)?;
-        match &mut self.bytes {
-            Bytes::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Bytes::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io;
 
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -213,7 +149,7 @@ mod tests {
         time::timeout,
     };
 
-    use super::{super::slots::Slots, *};
+    use super::{super::connection_limit::ConnectionLimit, *};
 
     const TIMES: Times = Times {
         handshake: Duration::from_millis(100),
@@ -227,9 +163,11 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, client) = tokio::join!(listener.accept(), client);
         let (stream, address) = accepted.unwrap();
-        let slot = Slots::new(1, 1, Arc::default()).take(address.ip()).unwrap();
-        let bytes = Bytes::Plain(stream);
-        let connection = Connection::new(bytes, Peer::Unknown, slot, Instant::now(), TIMES);
+        let slot = ConnectionLimit::new(1, 1, Arc::default())
+            .take(address.ip())
+            .unwrap();
+        let lifetime = Lifetime::new(PeerIdentity::Unknown, slot, Instant::now(), TIMES);
+        let connection = TimedIo::new(Either::Left(stream), lifetime);
         (connection, client.unwrap())
     }
 
@@ -257,9 +195,9 @@ mod tests {
     #[tokio::test]
     async fn ends_when_its_place_is_given_to_another() {
         let (mut connection, client) = pair().await;
-        connection.times.longest = 10 * NEVER;
+        connection.timing().times.longest = 10 * NEVER;
         let _call = connection.connect_info().standing.begin();
-        let lost = connection.slot.lost.clone();
+        let lost = connection.timing().slot.lost.clone();
         let (read, ()) = tokio::join!(timeout(NEVER, connection.read_u8()), async {
             lost.cancel();
         });
@@ -291,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn ends_when_an_answer_waits_too_long() {
         let (mut connection, mut client) = pair().await;
-        connection.times.longest = 10 * NEVER;
+        connection.timing().times.longest = 10 * NEVER;
         let _call = connection.connect_info().standing.begin();
         client.write_all(b"P").await.unwrap();
         let answer = connection.connect_info().answers.begin();

@@ -1,7 +1,10 @@
-//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody waits for another's.
+//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody
+//! waits for another's.
 
 use std::{io, sync::Arc, time::Duration};
 
+use langop_client::watched::Watched;
+use langop_program::timed_io::TimedIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -9,13 +12,13 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::either::Either;
 
 use super::{
     callers::Callers,
-    connection::{Bytes, Connection, Peer, Times},
-    slots::{Slot, Slots},
+    connection::{Connection, Lifetime, PeerIdentity, Stream, Times},
+    connection_limit::{ConnectionLimit, ConnectionPermit},
     tls,
-    watched::Watched,
 };
 use crate::metrics::Refusal;
 
@@ -31,7 +34,7 @@ type Opened = mpsc::Sender<io::Result<Connection>>;
 
 /// What a connection goes through before it is served.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     pub(super) tls: Option<Arc<Watched<ServerConfig>>>,
     pub(super) callers: Arc<Callers>,
     /// The names of certificates that are meant; none: all of the authorities.
@@ -40,13 +43,22 @@ pub(super) struct Door {
 }
 
 /// Takes connections until the result is dropped.
-pub(super) fn start(listener: TcpListener, door: Door, slots: Arc<Slots>) -> Incoming {
+pub(super) fn start(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    slots: Arc<ConnectionLimit>,
+) -> Incoming {
     let (opened, incoming) = mpsc::channel(BACKLOG);
-    tokio::spawn(accept(listener, door, slots, opened));
+    tokio::spawn(accept(listener, acceptor, slots, opened));
     ReceiverStream::new(incoming)
 }
 
-async fn accept(listener: TcpListener, door: Door, slots: Arc<Slots>, opened: Opened) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    slots: Arc<ConnectionLimit>,
+    opened: Opened,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -58,7 +70,7 @@ async fn accept(listener: TcpListener, door: Door, slots: Arc<Slots>, opened: Op
                     tokio::spawn(open(
                         stream,
                         slot,
-                        door.clone(),
+                        acceptor.clone(),
                         Arc::clone(&slots),
                         opened.clone(),
                     ));
@@ -83,16 +95,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, opened: Opened) {
+async fn open(
+    stream: TcpStream,
+    slot: ConnectionPermit,
+    acceptor: Acceptor,
+    slots: Arc<ConnectionLimit>,
+    opened: Opened,
+) {
     let made = Instant::now();
-    let handshake = door.handshake(stream, made + door.times.handshake);
+    let handshake = acceptor.handshake(stream, made + acceptor.times.handshake);
     // Who lost the place was counted by whoever got it.
     let Some(handshake) = slot.lost.run_until_cancelled(handshake).await else {
         return;
     };
     match handshake {
-        Ok((bytes, peer)) => {
-            let connection = Connection::new(bytes, peer, slot, made, door.times);
+        Ok((stream, peer)) => {
+            let lifetime = Lifetime::new(peer, slot, made, acceptor.times);
+            let connection = TimedIo::new(stream, lifetime);
             // Nobody takes it once the server stops.
             let _ = opened.send(Ok(connection)).await;
         }
@@ -103,28 +122,36 @@ async fn open(stream: TcpStream, slot: Slot, door: Door, slots: Arc<Slots>, open
     }
 }
 
-impl Door {
-    async fn handshake(&self, stream: TcpStream, deadline: Instant) -> io::Result<(Bytes, Peer)> {
+impl Acceptor {
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        deadline: Instant,
+    ) -> io::Result<(Stream, PeerIdentity)> {
         // Small messages, each of which somebody waits for.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return Ok((Bytes::Plain(stream), Peer::Unknown));
+            return Ok((Either::Left(stream), PeerIdentity::Unknown));
         };
         let accept = TlsAcceptor::from(tls.get()).accept(stream);
         let stream = timeout_at(deadline, accept).await??;
         let peer = self.peer(&stream);
-        Ok((Bytes::Tls(Box::new(stream)), peer))
+        Ok((Either::Right(Box::new(stream)), peer))
     }
 
-    fn peer(&self, stream: &TlsStream<TcpStream>) -> Peer {
+    fn peer(&self, stream: &TlsStream<TcpStream>) -> PeerIdentity {
         let (_, session) = stream.get_ref();
         let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else {
-            return Peer::Unknown;
+            return PeerIdentity::Unknown;
         };
         match tls::name(certificate) {
-            Some(name) if !self.listed.is_empty() && !self.listed.contains(&name) => Peer::Unlisted,
-            Some(name) => Peer::Certified(self.callers.named(&format!("certificate:{name}"))),
-            None => Peer::Nameless,
+            Some(name) if !self.listed.is_empty() && !self.listed.contains(&name) => {
+                PeerIdentity::Unlisted
+            }
+            Some(name) => {
+                PeerIdentity::Certified(self.callers.named(&format!("certificate:{name}")))
+            }
+            None => PeerIdentity::Nameless,
         }
     }
 }

@@ -1,15 +1,17 @@
-//! How much is held of requests, in bytes: a bound for all, and a share of each caller. Taken when a message says how long it is, before
-//! it is decoded, and given back when nothing that was made of it is held any more.
+//! How much is held of requests, in bytes: a bound for all, and a share of each caller. Taken when
+//! a message says how long it is, before it is decoded, and given back when nothing that was made
+//! of it is held any more.
 
 use std::sync::{Arc, OnceLock};
 
 use langop_proto::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Denied;
+use super::error::AccessError;
 
-/// How often a byte of a message is held at most: decoded, in a prompt, and in what is sent to the provider.
-pub(super) const COPIES: u64 = 3;
+/// How often a byte of a message is held at most: decoded, in a prompt, and in what is sent to the
+/// provider.
+pub(crate) const COPIES: u64 = 3;
 /// The unit that is counted. Less than one is one.
 const UNIT: u64 = 1024;
 
@@ -40,15 +42,15 @@ impl Scale {
 
 impl Load {
     /// A message of so many bytes begins to arrive, of a caller with the scale `own`.
-    pub(super) fn take(&self, message: u32, all: &Scale, own: &Scale) -> Result<(), Denied> {
+    pub(super) fn take(&self, message: u32, all: &Scale, own: &Scale) -> Result<(), AccessError> {
         // One that is too long is refused unread.
         if usize::try_from(message).is_ok_and(|bytes| bytes > limits::MESSAGE) {
             return Ok(());
         }
         let units = (u64::from(message) * COPIES).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let own = own.take(units).ok_or(Denied::TooMuchHeld)?;
-        let all = all.take(units).ok_or(Denied::Busy)?;
+        let own = own.take(units).ok_or(AccessError::TooMuchHeld)?;
+        let all = all.take(units).ok_or(AccessError::Busy)?;
         // A call has one message; of another, the library reads nothing.
         let _ = self.0.set([all, own]);
         Ok(())
@@ -71,9 +73,9 @@ mod tests {
             load.take(bytes, &all, own).map(|()| load)
         };
         let first = take(&a, 2 << 10).unwrap();
-        assert_eq!(take(&a, 2 << 10).err(), Some(Denied::TooMuchHeld));
+        assert_eq!(take(&a, 2 << 10).err(), Some(AccessError::TooMuchHeld));
         let second = take(&b, 2 << 10).unwrap();
-        assert_eq!(take(&a, 1).err(), Some(Denied::Busy));
+        assert_eq!(take(&a, 1).err(), Some(AccessError::Busy));
         let copy = first.clone();
         drop(first);
         assert!(take(&a, 1).is_err(), "it is held still");

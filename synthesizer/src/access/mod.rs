@@ -1,55 +1,59 @@
-//! Who may call, and how much: TLS, certificates, bearer tokens, limits of connections and of callers. Decides before a message is read;
-//! knows nothing of what a call does. What it turns away is [`Denied`]; how gRPC says that is `error`'s business.
+//! Who may call, and how much: TLS, certificates, bearer tokens, limits of connections and of
+//! callers. Decides before a message is read; knows nothing of what a call does. What it turns away
+//! is [`AccessError`]; how gRPC says that is `error`'s business.
 
-mod account;
-mod answers;
-mod arrival;
+mod body_timeout;
+pub(crate) mod caller;
+pub(crate) mod caller_quota;
 mod callers;
 mod connection;
-mod denied;
+mod connection_limit;
+pub(crate) mod error;
 mod incoming;
-mod load;
-mod settings;
-mod slots;
+pub(crate) mod load;
 mod standing;
 mod tls;
 mod tokens;
-mod watched;
+mod unread_responses;
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, header::AUTHORIZATION};
+use langop_client::watched::{LoadError, Watched};
 use langop_proto::ACCOUNT;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tonic::{Status, body::Body};
 
 use self::{
-    account::{Gate, Pass},
-    arrival::Arrival,
+    body_timeout::BodyTimeout,
     callers::Callers,
-    connection::{Peer, Times},
-    incoming::Door,
+    connection::{PeerIdentity, Times},
+    connection_limit::ConnectionLimit,
+    incoming::Acceptor,
     load::Scale,
-    slots::Slots,
     standing::InUse,
     tokens::Tokens,
-    watched::Watched,
 };
-use crate::{caller::Caller, metrics::Metrics};
+use crate::{metrics::Metrics, settings::AccessSettings};
 
-pub(crate) use self::{answers::Answer, connection::Link, incoming::Incoming};
+pub(crate) use self::{
+    connection::ConnectionInfo, incoming::Incoming, unread_responses::UnreadResponse,
+};
 
 pub use self::{
-    account::{Account, Limits},
-    denied::Denied,
+    caller::Caller,
+    caller_quota::{CallerQuota, Limits},
+    error::AccessError,
     load::Load,
-    settings::AccessSettings,
     tls::TlsError,
     tokens::TokensError,
-    watched::LoadError,
 };
 
-/// Health is for those who have no credentials: load balancers and probes. It says nothing that a refused connection would not.
+/// Health is for those who have no credentials: load balancers and probes. It says nothing that a
+/// refused connection would not.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The one call whose client may take its time: people use it.
 const REFLECTION: &str = "/grpc.reflection.";
@@ -67,7 +71,7 @@ pub struct Access {
     callers: Arc<Callers>,
     /// Names of the callers that may speak for accounts.
     trusted: Vec<String>,
-    calls: Arc<Gate>,
+    calls: Arc<Semaphore>,
     bytes: Scale,
     receive_timeout: Duration,
 }
@@ -75,21 +79,21 @@ pub struct Access {
 /// A call that was let in, for as long as it is held.
 #[must_use]
 #[expect(dead_code, reason = "held, not read")]
-pub(crate) struct Ticket {
-    passes: [Option<Pass>; 2],
+pub(crate) struct Authorization {
+    passes: [Option<OwnedSemaphorePermit>; 2],
     in_use: Option<InUse>,
 }
 
 impl Access {
     /// Access as `settings` have it, with the tokens as they are in their file.
-    pub async fn new(settings: &AccessSettings) -> Result<Self, LoadError> {
+    pub async fn new(settings: &AccessSettings) -> Result<Self, LoadError<TokensError>> {
         let callers = Arc::new(Callers::new(settings.limits()));
         let tokens = match &settings.tokens_file {
             None => None,
             Some(file) => {
                 let callers = Arc::clone(&callers);
                 let files = vec![file.clone()];
-                let read = move |contents: &[Vec<u8>]| Ok(Tokens::parse(&contents[0], &callers)?);
+                let read = move |contents: &[Vec<u8>]| Tokens::parse(&contents[0], &callers);
                 Some(Watched::start(files, settings.reload_interval, read).await?)
             }
         };
@@ -98,7 +102,7 @@ impl Access {
             tokens,
             callers,
             trusted: settings.trusted_callers.clone(),
-            calls: Arc::new(Gate::new(settings.max_calls)),
+            calls: caller_quota::concurrency_limit(settings.max_calls),
             bytes: Scale::new(settings.max_held_bytes),
             receive_timeout: settings.receive_timeout,
         })
@@ -111,8 +115,8 @@ impl Access {
         settings: &AccessSettings,
         longest: Duration,
         metrics: Arc<Metrics>,
-    ) -> Result<Incoming, LoadError> {
-        let door = Door {
+    ) -> Result<Incoming, LoadError<TlsError>> {
+        let acceptor = Acceptor {
             tls: tls::watch(settings).await?,
             callers: Arc::clone(&self.callers),
             listed: settings.tls_client_names.clone().into(),
@@ -122,44 +126,44 @@ impl Access {
                 sending: settings.send_timeout,
             },
         };
-        let slots = Slots::new(
+        let slots = ConnectionLimit::new(
             settings.max_connections,
             settings.max_connections_per_address,
             metrics,
         );
-        Ok(incoming::start(listener, door, slots))
+        Ok(incoming::start(listener, acceptor, slots))
     }
 
     /// Lets a call in, and puts its [`Caller`] into the request's extensions.
-    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Ticket, Denied> {
+    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Authorization, AccessError> {
         let identified = self.identify(request);
-        let link = request.extensions().get::<Link>();
+        let link = request.extensions().get::<ConnectionInfo>();
         // Whoever asks for health without credentials uses the connection, and it stays nobody's.
         let in_use = || link.map(|link| link.standing.begin());
         if request.uri().path().starts_with(HEALTH) {
-            let pass = link.and_then(|link| link.health.enter());
-            return Ok(Ticket {
-                passes: [Some(pass.ok_or(Denied::TooManyHealthCalls)?), None],
+            let pass = link.and_then(|link| caller_quota::enter(&link.health));
+            return Ok(Authorization {
+                passes: [Some(pass.ok_or(AccessError::TooManyHealthCalls)?), None],
                 in_use: identified.ok().and_then(|_| in_use()),
             });
         }
         let caller = self.account(identified?, request.headers())?;
-        let own = caller.account().begin_call()?;
-        let pass = self.calls.enter().ok_or(Denied::Busy)?;
+        let own = caller.quota().begin_call()?;
+        let pass = caller_quota::enter(&self.calls).ok_or(AccessError::Busy)?;
         let in_use = in_use();
         request.extensions_mut().insert(caller);
-        Ok(Ticket {
+        Ok(Authorization {
             passes: [Some(pass), Some(own)],
             in_use,
         })
     }
 
-    /// The request, which must arrive in time and for whose message there must be room; else it fails as `refuse` says. Puts its [`Load`]
-    /// into the extensions.
+    /// The request, which must arrive in time and for whose message there must be room; else it
+    /// fails as `refuse` says. Puts its [`Load`] into the extensions.
     pub(crate) fn receive(
         &self,
         mut request: Request<Body>,
-        refuse: fn(Denied) -> Status,
+        refuse: fn(AccessError) -> Status,
     ) -> Request<Body> {
         if request.uri().path().starts_with(REFLECTION) {
             return request;
@@ -170,17 +174,17 @@ impl Access {
         let all = self.bytes.clone();
         let take = move |message| match caller {
             Some(caller) => {
-                let held = caller.account().hold(&load, message, &all);
+                let held = caller.quota().hold(&load, message, &all);
                 held.map_err(refuse)
             }
             // A question about health.
             None => Ok(()),
         };
-        request.map(|body| Body::new(Arrival::new(body, self.receive_timeout, take)))
+        request.map(|body| Body::new(BodyTimeout::new(body, self.receive_timeout, take)))
     }
 
     /// The account that a trusted caller speaks for; everybody else is their own.
-    fn account(&self, caller: Caller, headers: &HeaderMap) -> Result<Caller, Denied> {
+    fn account(&self, caller: Caller, headers: &HeaderMap) -> Result<Caller, AccessError> {
         let Some(account) = headers.get(ACCOUNT) else {
             return Ok(caller);
         };
@@ -193,44 +197,48 @@ impl Access {
                 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         let account = account.to_str().ok().filter(is_name);
-        let account = account.ok_or(Denied::AccountUnreadable)?;
+        let account = account.ok_or(AccessError::AccountUnreadable)?;
         let name = format!("{}/{account}", caller.name());
         Ok(self.callers.named(&name))
     }
 
     /// A token wins over a certificate: who sends one means it.
-    fn identify<B>(&self, request: &Request<B>) -> Result<Caller, Denied> {
+    fn identify<B>(&self, request: &Request<B>) -> Result<Caller, AccessError> {
         if let Some(anonymous) = &self.anonymous {
             return Ok(anonymous.clone());
         }
         if let Some(tokens) = &self.tokens
             && let Some(token) = bearer(request.headers())?
         {
-            return tokens.get().find(token).ok_or(Denied::UnknownToken);
+            return tokens.get().find(token).ok_or(AccessError::UnknownToken);
         }
-        match request.extensions().get().map(|link: &Link| &link.peer) {
-            Some(Peer::Certified(caller)) => Ok(caller.clone()),
-            Some(Peer::Nameless) => Err(Denied::NamelessCertificate),
-            Some(Peer::Unlisted) => Err(Denied::UnlistedCertificate),
-            Some(Peer::Unknown) | None => Err(Denied::NoCredentials),
+        match request
+            .extensions()
+            .get()
+            .map(|link: &ConnectionInfo| &link.peer)
+        {
+            Some(PeerIdentity::Certified(caller)) => Ok(caller.clone()),
+            Some(PeerIdentity::Nameless) => Err(AccessError::NamelessCertificate),
+            Some(PeerIdentity::Unlisted) => Err(AccessError::UnlistedCertificate),
+            Some(PeerIdentity::Unknown) | None => Err(AccessError::NoCredentials),
         }
     }
 }
 
 /// The bearer token of RFC 6750, if there is any authorization.
-fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, AccessError> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
     let (scheme, token) = value
         .as_bytes()
         .split_at_checked(b"bearer ".len())
-        .ok_or(Denied::NotBearer)?;
+        .ok_or(AccessError::NotBearer)?;
     let token = token.trim_ascii();
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        Err(Denied::NotBearer)
+        Err(AccessError::NotBearer)
     } else if token.len() < SHORTEST_TOKEN {
-        Err(Denied::ShortToken)
+        Err(AccessError::ShortToken)
     } else {
         Ok(Some(token))
     }
@@ -256,10 +264,10 @@ mod tests {
             assert_eq!(read(&value), Ok(Some(token.into())), "{value}");
         }
         for value in ["Bearer ", "Bearer    ", "Bearer abcdefghijklmno"] {
-            assert_eq!(read(value), Err(Denied::ShortToken), "{value}");
+            assert_eq!(read(value), Err(AccessError::ShortToken), "{value}");
         }
         for value in ["", "Basic abc", "abc", "Bearer", "Bearerabc"] {
-            assert_eq!(read(value), Err(Denied::NotBearer), "{value}");
+            assert_eq!(read(value), Err(AccessError::NotBearer), "{value}");
         }
         assert_eq!(bearer(&HeaderMap::new()), Ok(None));
     }

@@ -1,4 +1,5 @@
-//! Whether somebody who was let in uses a connection. What follows from it is the business of `connection` and `slots`.
+//! Whether somebody who was let in uses a connection. What follows from it is the business of
+//! `connection` and `slots`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,9 @@
-//! The server's side of TLS: what is made of certificate, key and authorities, and whom a client's certificate names.
+//! The server's side of TLS: what is made of certificate, key and authorities, and whom a client's
+//! certificate names.
 
 use std::sync::Arc;
 
+use langop_client::watched::{LoadError, Watched};
 use tokio_rustls::rustls::{
     self, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -13,7 +15,7 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use super::{AccessSettings, LoadError, Watched};
+use crate::settings::AccessSettings;
 
 /// The protocol of gRPC, as ALPN has it.
 const ALPN: &[u8] = b"h2";
@@ -56,7 +58,7 @@ pub enum TlsError {
 /// The configuration of the newest files; `None` without TLS.
 pub(super) async fn watch(
     settings: &AccessSettings,
-) -> Result<Option<Arc<Watched<ServerConfig>>>, LoadError> {
+) -> Result<Option<Arc<Watched<ServerConfig>>>, LoadError<TlsError>> {
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
         return Ok(None);
     };
@@ -64,7 +66,7 @@ pub(super) async fn watch(
     files.extend(settings.tls_client_ca.clone());
     let read = |contents: &[Vec<u8>]| {
         let authorities = contents.get(2).map(Vec::as_slice);
-        Ok(config(&contents[0], &contents[1], authorities)?)
+        config(&contents[0], &contents[1], authorities)
     };
     Ok(Some(
         Watched::start(files, settings.reload_interval, read).await?,
@@ -91,7 +93,8 @@ fn config(
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some(pem) => {
-            // Without a certificate the handshake succeeds all the same: a token may follow, and a refusal in gRPC says why.
+            // Without a certificate the handshake succeeds all the same: a token may follow, and a
+            // refusal in gRPC says why.
             let verifier = WebPkiClientVerifier::builder_with_provider(roots(pem)?, provider)
                 .allow_unauthenticated()
                 .build()
@@ -130,8 +133,9 @@ fn certificates(
     Ok(found)
 }
 
-/// Whom a certificate names, and by what kind of name: its first URI (as SPIFFE has it) as `uri:NAME`, else its first DNS name as `dns:NAME`,
-/// else its common name as `cn:NAME`. The certificate must have been verified.
+/// Whom a certificate names, and by what kind of name: its first URI (as SPIFFE has it) as
+/// `uri:NAME`, else its first DNS name as `dns:NAME`, else its common name as `cn:NAME`. The
+/// certificate must have been verified.
 pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;

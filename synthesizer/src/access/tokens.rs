@@ -1,10 +1,10 @@
-//! Bearer tokens by name, from a file that holds only their hashes. A token is random and long, so one SHA-256 is enough.
+//! Bearer tokens by name, from a file that holds only their hashes. A token is random and long, so
+//! one SHA-256 is enough.
 
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::callers::Callers;
-use crate::caller::Caller;
+use super::{caller::Caller, callers::Callers};
 
 /// Most lines that name a token: each call compares with all of them.
 const MOST: usize = 1000;
@@ -39,8 +39,8 @@ pub enum TokensError {
 }
 
 impl Tokens {
-    /// Reads lines of `name:hash`, blank lines and comments. A name may have several, of which any will do, so that a token can be
-    /// replaced without a gap.
+    /// Reads lines of `name:hash`, blank lines and comments. A name may have several, of which any
+    /// will do, so that a token can be replaced without a gap.
     pub(super) fn parse(file: &[u8], callers: &Callers) -> Result<Self, TokensError> {
         let text = std::str::from_utf8(file).map_err(|_| TokensError::Text)?;
         let mut tokens = Vec::new();
@@ -93,9 +93,9 @@ fn entry(line: &str) -> Option<(&str, Hash)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::Limits;
+    use super::super::caller_quota::Limits;
     use super::*;
-    use crate::key::sha256_hex;
+    use langop_dsl::hash::sha256_hex;
 
     fn parse(text: &str) -> Result<Tokens, TokensError> {
         let limits = Limits {

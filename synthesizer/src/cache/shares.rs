@@ -1,13 +1,14 @@
-//! Which caller holds how much of the cache, and what has to go for something new: of the caller that holds most, what was not used for
-//! longest. One caller alone may fill it; two that want all of it hold half each.
+//! Which caller holds how much of the cache, and what has to go for something new: of the caller
+//! that holds most, what was not used for longest. One caller alone may fill it; two that want all
+//! of it hold half each.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::Key;
-use crate::{caller::Caller, key::RequestKey};
+use super::key::Key;
+use crate::{access::caller::Caller, key::RequestKey};
 
 /// What is kept, by caller.
 pub(super) struct Shares {
@@ -120,7 +121,7 @@ mod tests {
     use langop_proto::v1::Persona;
 
     use super::*;
-    use crate::providers::{Identity, ProviderKind};
+    use crate::{identity::Identity, settings::ProviderKind};
 
     fn key(caller: &str, name: &str) -> Key {
         let identity = Identity {

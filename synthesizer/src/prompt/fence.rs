@@ -1,9 +1,10 @@
-//! Keeps data apart from what we say: each piece between tags that carry an id which no piece holds, so that no content can
-//! close its own tag or open another. The id is made from the content, so that equal requests give equal prompts.
+//! Keeps data apart from what we say: each piece between tags that carry an id which no piece
+//! holds, so that no content can close its own tag or open another. The id is made from the
+//! content, so that equal requests give equal prompts.
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use crate::key::sha256_hex;
+use langop_dsl::hash::sha256_hex;
 
 /// Hex digits of an id.
 const DIGITS: usize = 12;
@@ -35,7 +36,8 @@ pub(super) fn message(pieces: &[Piece<'_>]) -> String {
     text
 }
 
-/// Digits that no piece holds. Who writes a piece cannot know them: they depend on all pieces, that one included.
+/// Digits that no piece holds. Who writes a piece cannot know them: they depend on all pieces, that
+/// one included.
 fn id(pieces: &[Piece<'_>]) -> String {
     let mut hash = sha256_hex(
         pieces
@@ -62,8 +64,9 @@ fn is_held(id: &str, pieces: &[Piece<'_>]) -> bool {
     })
 }
 
-/// Code in a Markdown fence longer than any run of backticks inside, so that the code cannot close it (`CommonMark` 4.5). For
-/// what stands as the model's own answer, which is to look as answers do.
+/// Code in a Markdown fence longer than any run of backticks inside, so that the code cannot close
+/// it (`CommonMark` 4.5). For what stands as the model's own answer, which is to look as answers
+/// do.
 pub(super) fn markdown(code: &str) -> String {
     let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

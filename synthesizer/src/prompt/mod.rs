@@ -1,8 +1,8 @@
 //! What the LLM is told. Pure text; the agent's name and namespace never get in.
 //!
-//! The fixed part is `system.md`, the language reference. The variable part is data from the request, each piece between tags
-//! that no content can close (see `fence`). A request must be in the form of [`normalise`] first, so that equal keys give
-//! equal prompts.
+//! The fixed part is `system.md`, the language reference. The variable part is data from the
+//! request, each piece between tags that no content can close (see `fence`). A request must be in
+//! the form of [`normalise`] first, so that equal keys give equal prompts.
 
 mod fence;
 pub mod persona;
@@ -15,8 +15,8 @@ use langop_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::key::sha256_hex;
 use fence::Piece;
+use langop_dsl::hash::sha256_hex;
 
 /// The name every agent has until it leaves the pipeline.
 pub const PLACEHOLDER: &str = "agent";
@@ -24,10 +24,12 @@ pub const PLACEHOLDER: &str = "agent";
 /// The fixed part: the language reference with worked examples.
 pub const SYSTEM: &str = include_str!("system.md");
 
-/// Raised when [`user`] or [`repair`] say the same things in another way; the text of `system.md` counts by itself.
+/// Raised when [`user`] or [`repair`] say the same things in another way; the text of `system.md`
+/// counts by itself.
 const FORMAT: &str = "2";
 
-/// Longest code that is sent back for repair, in bytes; what is longer is no sloppy agent but no agent.
+/// Longest code that is sent back for repair, in bytes; what is longer is no sloppy agent but no
+/// agent.
 const MAX_REPAIRED_CODE: usize = 32 * 1024;
 
 /// Names this prompt in keys, spans and logs: 12 hex digits that change with its text.
@@ -40,8 +42,8 @@ fn version_of(fixed_part: &str) -> String {
     sha256_hex(format!("{FORMAT}\n{fixed_part}").as_bytes())[..12].to_owned()
 }
 
-/// Brings a request into the one form that prompt and key are made from: line ends as LF, tools and models by name, the
-/// previous code under the placeholder.
+/// Brings a request into the one form that prompt and key are made from: line ends as LF, tools and
+/// models by name, the previous code under the placeholder.
 pub fn normalise(mut request: SynthesizeRequest) -> SynthesizeRequest {
     request.instructions = routing::normalise(&request.instructions);
     request.tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -50,7 +52,8 @@ pub fn normalise(mut request: SynthesizeRequest) -> SynthesizeRequest {
     request
 }
 
-/// Code that cannot be renamed is no code to keep anything of, and would carry the agent's name into the prompt.
+/// Code that cannot be renamed is no code to keep anything of, and would carry the agent's name
+/// into the prompt.
 fn normalise_previous(previous: &PreviousCode) -> Option<PreviousCode> {
     let code = langop_dsl::rename(&routing::normalise(&previous.code), PLACEHOLDER).ok()?;
     Some(PreviousCode {
@@ -96,7 +99,8 @@ pub fn without_echo(answer: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands for an invalid answer in the conversation: its code alone, so that prose cannot grow from turn to turn.
+/// What stands for an invalid answer in the conversation: its code alone, so that prose cannot grow
+/// from turn to turn.
 pub fn own_answer(code: Option<&str>) -> String {
     match code {
         Some(code) if code.len() <= MAX_REPAIRED_CODE => fence::markdown(code),
@@ -105,7 +109,8 @@ pub fn own_answer(code: Option<&str>) -> String {
     }
 }
 
-/// Asks for a correction. Findings quote the answer, which may quote the request, so they are data, too.
+/// Asks for a correction. Findings quote the answer, which may quote the request, so they are data,
+/// too.
 pub fn repair(findings: &[Diagnostic]) -> String {
     let mut text = String::new();
     for Diagnostic {

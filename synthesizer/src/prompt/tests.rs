@@ -1,4 +1,5 @@
-//! The prompt held to what it promises: data stays data, the reference is the language, and the fixed part is affordable.
+//! The prompt held to what it promises: data stays data, the reference is the language, and the
+//! fixed part is affordable.
 
 use std::collections::BTreeSet;
 
@@ -347,7 +348,8 @@ fn hinted(code: &str) -> Vec<String> {
     words.collect()
 }
 
-/// The language says itself what it has: each hint about something unknown lists what may stand there.
+/// The language says itself what it has: each hint about something unknown lists what may stand
+/// there.
 #[test]
 fn it_teaches_every_word_of_the_language() {
     let unknown = |place: &str| hinted(&place.replace('?', "zzz"));
@@ -401,8 +403,9 @@ fn it_teaches_every_word_of_the_language() {
     }
 }
 
-/// Three bytes a token is more than it takes: of two public tokenizers of 100 and 200 thousand words each takes 4.0 bytes a
-/// token here, and a vocabulary that needs a third more tokens for the same text still stays below.
+/// Three bytes a token is more than it takes: of two public tokenizers of 100 and 200 thousand
+/// words each takes 4.0 bytes a token here, and a vocabulary that needs a third more tokens for the
+/// same text still stays below.
 #[test]
 fn the_fixed_part_stays_affordable() {
     const MOST_TOKENS: usize = 3000;

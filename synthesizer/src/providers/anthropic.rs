@@ -1,4 +1,5 @@
-//! The Messages API, <https://docs.anthropic.com/en/api/messages>. The fixed part is marked for the provider's prompt cache.
+//! The Messages API, <https://docs.anthropic.com/en/api/messages>. The fixed part is marked for the
+//! provider's prompt cache.
 
 use langop_proto::v1::Usage;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -7,11 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, PartialCompletion, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -23,11 +24,11 @@ pub(super) const API: Api = Api {
 
 pub(super) struct Anthropic;
 
-impl http::Wire for Anthropic {
+impl Wire for Anthropic {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        if let Some(key) = key.and_then(|key| http::secret("", key)) {
+        if let Some(key) = key.and_then(|key| wire::secret("", key)) {
             headers.insert(HeaderName::from_static("x-api-key"), key);
         }
         headers
@@ -58,37 +59,38 @@ impl http::Wire for Anthropic {
         body
     }
 
-    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
-        draft.usage = usage(&body["usage"]).unwrap_or_default();
-        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no message")?;
-        draft.text = content::text(&answer.content);
-        draft.finish = Some(finish(answer.stop_reason.as_deref()));
-        draft.model = answer.model;
+    fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
+        partial.usage = usage(&body["usage"]).unwrap_or_default();
+        let answer: Answer =
+            serde_json::from_value(body).map_err(|_| "not a message of the Messages API")?;
+        partial.text = content::text(&answer.content);
+        partial.finish = Some(finish(answer.stop_reason.as_deref()));
+        partial.model = answer.model;
         Ok(())
     }
 
-    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
-        let event: Event =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no event of a message")?;
+    fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
+        let event: Event = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than message events")?;
         match event {
             Event::MessageStart { message } => {
-                draft.model = message.model;
-                draft.usage = usage(&message.usage).unwrap_or_default();
+                partial.model = message.model;
+                partial.usage = usage(&message.usage).unwrap_or_default();
             }
             Event::ContentBlockStart {
                 content_block: piece,
             }
             | Event::ContentBlockDelta { delta: piece } => {
-                draft.text.push_str(&content::text(&piece));
+                partial.text.push_str(&content::text(&piece));
             }
             Event::MessageDelta { delta, usage } => {
-                draft.finish = Some(finish(delta.stop_reason.as_deref()));
+                partial.finish = Some(finish(delta.stop_reason.as_deref()));
                 // Of all so far; what was sent is known from the start.
                 if let Some(tokens) = usage["output_tokens"].as_u64() {
-                    draft.usage.output_tokens = tokens;
+                    partial.usage.output_tokens = tokens;
                 }
             }
-            Event::MessageStop => draft.is_over = true,
+            Event::MessageStop => partial.is_over = true,
             Event::Other => {}
         }
         Ok(())

@@ -1,10 +1,11 @@
-//! Where the API key comes from. A file is read for every request, so that a rotated key is used at once.
+//! Where the API key comes from. A file is read for every request, so that a rotated key is used at
+//! once.
 
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{BuildError, ProviderError};
+use super::error::{BuildError, ProviderError};
 use crate::settings::Settings;
 
 pub(super) enum ApiKey {

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// The text of a message's content: a string, or a list of pieces of which some are text. What a model thought is none.
+/// The text of a message's content: a string, or a list of pieces of which some are text. What a
+/// model thought is none.
 pub(super) fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),

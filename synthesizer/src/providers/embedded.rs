@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use langop_proto::v1::Usage;
 
 use super::{
-    Chat, Completion, Finish, Provider, ProviderError, ProviderKind, Task, template::Template,
+    api::{Chat, Completion, Finish, Provider, Task},
+    error::ProviderError,
 };
+use crate::{offer, settings::provider::ProviderKind};
 
 pub(super) struct Embedded;
 
@@ -23,8 +25,17 @@ impl Provider for Embedded {
             langop.synthesis.attempt = chat.attempt,
         );
         let text = span.in_scope(|| match chat.task {
-            Task::Synthesize(request) => Template::answer(request, Timestamp::now()),
-            Task::Distill(persona) => Template::distill(persona),
+            Task::Synthesize(request) => {
+                let offer = offer::of(&request.tools, &request.models);
+                langop_template::answer(&request.instructions, &offer, Timestamp::now())
+            }
+            Task::Distill(persona) => langop_template::distill(&langop_template::Persona {
+                name: &persona.name,
+                description: &persona.description,
+                system_prompt: &persona.system_prompt,
+                tone: &persona.tone,
+                language: &persona.language,
+            }),
         });
         let completion = Completion {
             text,

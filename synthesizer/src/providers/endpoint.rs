@@ -23,7 +23,8 @@ pub(super) enum Versioned {
     ByUs,
 }
 
-/// The URL to ask. `base` may be a full one already, may end with a slash and may have a query; all of these are respected.
+/// The URL to ask. `base` may be a full one already, may end with a slash and may have a query; all
+/// of these are respected.
 pub(super) fn url(api: &Api, base: Option<&str>) -> Option<Url> {
     let mut url = Url::parse(base.unwrap_or(api.home).trim()).ok()?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -46,7 +47,8 @@ pub(super) fn url(api: &Api, base: Option<&str>) -> Option<Url> {
     Some(url)
 }
 
-/// A path that ends like the API's is a full one, but a proxy's own name may end alike: `/chat` alone is no `/api/chat`.
+/// A path that ends like the API's is a full one, but a proxy's own name may end alike: `/chat`
+/// alone is no `/api/chat`.
 fn is_versioned_path(api: &Api, base: &str) -> bool {
     let before = base.strip_suffix(api.path).unwrap_or(base);
     match api.versioned {

@@ -1,8 +1,8 @@
-//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the answer's size, retries. The
-//! formats are the wires' business. Logs statuses and times, never keys, prompts or answers.
+//! Sends calls over HTTP: one client, a bound on concurrent requests, time-outs, a bound on the
+//! answer's size, retries. The formats are the wires' business. Logs statuses and times, never
+//! keys, prompts or answers.
 
 use std::{
-    collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     time::{Duration, Instant as StdInstant},
@@ -10,36 +10,32 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use langop_program::fair::Places;
-use langop_proto::{trace, v1::Usage};
+use langop_program::{fair::Places, trace};
+use langop_proto::v1::Usage;
 use opentelemetry::{Array, Value};
-use reqwest::{
-    Response, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
-    redirect,
-};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::{Response, Url, header::CONTENT_TYPE, redirect};
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    BuildError, Chat, Completion, Finish, Identity, Provider, ProviderError,
+    api::{Chat, Completion, Finish, Provider},
     api_key::ApiKey,
+    error::{BuildError, ProviderError},
     parameters::{self, Optional},
     refusal::{self, Asked},
-    retry,
-    stream::{self, Draft},
+    retry, stream,
     usage::{self, Measured, Trust},
+    wire::{Ask, MAX_ANSWER, PartialCompletion, Refused, Wire, too_large, transport},
 };
 use crate::{
-    caller::Caller,
+    access::caller::Caller,
+    identity::Identity,
     metrics::{LlmOutcome, Metrics},
     settings::{ReasoningEffort, Settings},
 };
 
-/// Largest answer read; a completion of the longest length by default is a hundredth of it.
-pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest answer read to name an error.
 const MAX_ERROR_ANSWER: usize = 64 * 1024;
 /// Time to connect, before the request's own deadline.
@@ -47,54 +43,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest name of a model that is taken over from an answer, in bytes.
 const LONGEST_MODEL: usize = 128;
-
-/// The format of one API. Pure.
-pub(super) trait Wire: Send + Sync {
-    /// Headers beside content type; the key's is marked sensitive by the caller of [`secret`].
-    fn headers(&self, key: Option<&SecretString>) -> HeaderMap;
-    /// The parameters of a body that it can do without.
-    fn optional(&self) -> &'static [Optional];
-    /// The body of a call; asks for a stream exactly where somebody listens.
-    fn body(&self, ask: Ask<'_>) -> serde_json::Value;
-    /// Takes the answer of a whole body, what it cost first. An error says what is missing.
-    fn answer(&self, draft: &mut Draft, body: serde_json::Value) -> Result<(), &'static str>;
-    /// Adds one event of a stream to what arrived before it. An error says what is wrong with it.
-    fn absorb(&self, draft: &mut Draft, event: serde_json::Value) -> Result<(), &'static str>;
-}
-
-/// What a body is made from.
-#[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
-    pub(super) chat: Chat<'a>,
-    pub(super) model: &'a str,
-    pub(super) max_tokens: u32,
-    pub(super) effort: Option<&'static str>,
-    refused: &'a Refused,
-}
-
-/// Parameters that the server has refused.
-type Refused = BTreeSet<&'static str>;
-
-impl Ask<'_> {
-    /// Whether the server has not refused this parameter so far.
-    pub(super) fn may_say(&self, parameter: &str) -> bool {
-        !self.refused.contains(parameter)
-    }
-}
-
-/// A header that holds a key; `None` if the key cannot be in a header at all.
-pub(super) fn secret(prefix: &str, key: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose_secret())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// The key as a bearer token, if there is one.
-pub(super) fn bearer(key: Option<&SecretString>) -> HeaderMap {
-    key.and_then(|key| secret("Bearer ", key))
-        .map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]))
-        .unwrap_or_default()
-}
 
 /// What all wires share.
 pub(super) struct Client {
@@ -246,9 +194,9 @@ impl<W: Wire> HttpProvider<W> {
     fn warn(&self, chat: Chat<'_>, what: &str, error: &ProviderError) {
         tracing::warn!(
             provider = %self.client.identity.provider,
-            request = chat.errand.request.to_hex(),
-            agent = chat.errand.agent(),
-            namespace = chat.errand.namespace(),
+            request = chat.call.request.to_hex(),
+            agent = chat.call.agent(),
+            namespace = chat.call.namespace(),
             traceparent = trace::current_traceparent(),
             "LLM request {what}: {error}"
         );
@@ -256,15 +204,15 @@ impl<W: Wire> HttpProvider<W> {
 
     /// One request, with its span, metric, price and place among the concurrent ones.
     async fn observed(&self, chat: Chat<'_>) -> Result<Completion, ProviderError> {
-        let place = self.client.places.take(chat.errand.caller.clone());
+        let place = self.client.places.take(chat.call.caller.clone());
         let _place = within(chat.deadline, place).await?;
-        let account = chat.errand.caller.account();
+        let account = chat.call.caller.quota();
         // Others may have spent it while this one waited for its place.
         account.check_budget()?;
         let span = self.span(chat);
         let started = StdInstant::now();
         let result = self.request(chat).instrument(span.clone()).await;
-        let outcome = LlmOutcome::of(&result);
+        let outcome = outcome_of(&result);
         self.client
             .metrics
             .llm_request(&self.client.identity, outcome, started.elapsed());
@@ -291,7 +239,7 @@ impl<W: Wire> HttpProvider<W> {
             .headers(self.wire.headers(key.as_ref()))
             .header(CONTENT_TYPE, "application/json")
             .body(text);
-        let mut draft = Draft::default();
+        let mut partial = PartialCompletion::default();
         let asked = client.asked(key.as_ref());
         let answer = within(chat.deadline, async {
             let response = request.send().await.map_err(transport)?;
@@ -300,28 +248,28 @@ impl<W: Wire> HttpProvider<W> {
             }
             match chat.listener {
                 Some(listener) if stream::is_streamed(response.headers()) => {
-                    stream::read(&self.wire, response, listener, &asked, &mut draft).await
+                    stream::read(&self.wire, response, listener, &asked, &mut partial).await
                 }
-                _ => self.whole(response, &asked, &mut draft).await,
+                _ => self.whole(response, &asked, &mut partial).await,
             }
         });
         let answer = answer.await.and_then(|answer| answer);
         let measured = Measured {
             sent,
-            received: draft.size,
-            text: draft.text.len(),
+            received: partial.size,
+            text: partial.text.len(),
             limit: client.max_tokens,
         };
         match answer {
             Ok(finish) => Ok(Completion {
-                usage: client.settle(draft.usage, measured),
-                model: model_name(draft.model.as_deref().unwrap_or(asked.model)),
-                text: draft.text,
+                usage: client.settle(partial.usage, measured),
+                model: model_name(partial.model.as_deref().unwrap_or(asked.model)),
+                text: partial.text,
                 finish,
             }),
             // Of an answer that never began nobody knows that it is paid for.
-            Err(error) if draft.size == 0 => Err(error),
-            Err(error) => Err(error.after(client.settle(draft.usage, measured))),
+            Err(error) if partial.size == 0 => Err(error),
+            Err(error) => Err(error.after(client.settle(partial.usage, measured))),
         }
     }
 
@@ -330,19 +278,19 @@ impl<W: Wire> HttpProvider<W> {
         &self,
         response: Response,
         asked: &Asked<'_>,
-        draft: &mut Draft,
+        partial: &mut PartialCompletion,
     ) -> Result<Finish, ProviderError> {
         let body = read(response, MAX_ANSWER).await?;
-        draft.size = body.len();
+        partial.size = body.len();
         let body = serde_json::from_slice(&body)
-            .map_err(|_| ProviderError::unreadable("it is no JSON"))?;
+            .map_err(|_| ProviderError::unreadable("the response is not valid JSON"))?;
         if let Some(error) = refusal::in_answer(&body, asked) {
             return Err(error);
         }
         self.wire
-            .answer(draft, body)
+            .answer(partial, body)
             .map_err(ProviderError::unreadable)?;
-        Ok(draft.finish.unwrap_or(Finish::Complete))
+        Ok(partial.finish.unwrap_or(Finish::Complete))
     }
 
     fn span(&self, chat: Chat<'_>) -> Span {
@@ -383,6 +331,34 @@ async fn refusal(response: Response, sent: &[Optional], asked: &Asked<'_>) -> Pr
     error
 }
 
+/// How a request ended.
+fn outcome_of(result: &Result<Completion, ProviderError>) -> LlmOutcome {
+    match result {
+        Ok(_) => LlmOutcome::Success,
+        Err(ProviderError::RateLimited { .. }) => LlmOutcome::RateLimited,
+        Err(
+            ProviderError::Server { .. }
+            | ProviderError::Failed { .. }
+            | ProviderError::BrokeOff { source: None, .. },
+        ) => LlmOutcome::ServerError,
+        Err(ProviderError::Transport(_) | ProviderError::BrokeOff { .. }) => LlmOutcome::Transport,
+        Err(ProviderError::TimedOut { .. }) => LlmOutcome::Timeout,
+        Err(ProviderError::Unreadable { .. } | ProviderError::TooLarge { .. }) => {
+            LlmOutcome::Unreadable
+        }
+        Err(
+            ProviderError::Denied(_)
+            | ProviderError::KeyUnreadable(_)
+            | ProviderError::KeyUnusable
+            | ProviderError::NoQuota { .. }
+            | ProviderError::WrongEndpoint { .. }
+            | ProviderError::KeyRefused { .. }
+            | ProviderError::ModelNotFound { .. }
+            | ProviderError::Refused { .. },
+        ) => LlmOutcome::Refused,
+    }
+}
+
 fn record(span: &Span, result: &Result<Completion, ProviderError>, outcome: LlmOutcome) {
     let Ok(completion) = result else {
         span.record("otel.status_code", "ERROR");
@@ -419,16 +395,6 @@ async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Pr
         .map_err(|_| ProviderError::TimedOut {
             usage: Usage::default(),
         })
-}
-
-/// The URL may hold credentials, so it stays out of errors.
-pub(super) fn transport(error: reqwest::Error) -> ProviderError {
-    ProviderError::Transport(error.without_url())
-}
-
-pub(super) fn too_large(limit: usize) -> ProviderError {
-    let usage = Usage::default();
-    ProviderError::TooLarge { limit, usage }
 }
 
 /// The body, never more than `limit` bytes of it in memory.

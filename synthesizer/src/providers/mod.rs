@@ -1,13 +1,16 @@
 //! Who answers prompts: one trait, three HTTP APIs behind it, and the built-in rules.
 //!
-//! Knows the APIs' formats and failures; not what a prompt says or what its answer is good for. Never logs a key, a prompt or
-//! an answer.
+//! Knows the APIs' formats and failures; not what a prompt says or what its answer is good for.
+//! Never logs a key, a prompt or an answer.
 
 mod anthropic;
+mod api;
 mod api_key;
+mod call;
 mod content;
 mod embedded;
 mod endpoint;
+mod error;
 mod http;
 mod ollama;
 mod openai;
@@ -15,296 +18,18 @@ mod parameters;
 mod refusal;
 mod retry;
 mod stream;
-pub mod template;
 mod usage;
+mod wire;
 
-use std::{io, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use langop_proto::v1::{Persona, SynthesizeRequest, Usage};
-use serde_json::{Value, json};
-use tokio::time::Instant;
-
-pub use crate::settings::ProviderKind;
-use crate::{
-    access::Denied,
-    caller::Errand,
-    metrics::Metrics,
-    settings::{Settings, SettingsError},
+pub use self::{
+    api::{Chat, Completion, Finish, Listener, Message, Provider, Role, Task},
+    call::CallContext,
+    error::{BuildError, ProviderError},
 };
-
-/// Who answers, as far as it decides what the answer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The API.
-    pub provider: ProviderKind,
-    /// The model, as the provider names it.
-    pub model: String,
-}
-
-/// One call: the fixed part, the conversation, and what it is about.
-#[derive(Clone, Copy)]
-pub struct Chat<'a> {
-    /// The fixed part of the prompt.
-    pub system: &'a str,
-    /// The conversation; the last message is the user's.
-    pub messages: &'a [Message],
-    /// What the prompt says, for a provider that does not read prompts.
-    pub task: Task<'a>,
-    /// For whom it is made.
-    pub errand: &'a Errand,
-    /// 1 for the first answer to a request, 2 for its first repair.
-    pub attempt: u32,
-    /// When the answer is of no use any more.
-    pub deadline: Instant,
-    /// Who wants to hear how the answer grows; none: it may come as a whole.
-    pub listener: Option<&'a Listener>,
-}
-
-impl Chat<'_> {
-    /// The conversation for an API to which the fixed part is its first message.
-    fn turns(&self) -> Vec<Value> {
-        let system = json!({"role": "system", "content": self.system});
-        let turns = self
-            .messages
-            .iter()
-            .map(|message| json!({"role": message.role, "content": message.text}));
-        std::iter::once(system).chain(turns).collect()
-    }
-}
-
-/// Hears the length in bytes of what has arrived of an answer.
-pub type Listener = dyn Fn(usize) + Send + Sync;
-
-/// What a call is about.
-#[derive(Debug, Clone, Copy)]
-pub enum Task<'a> {
-    /// An agent is to be written.
-    Synthesize(&'a SynthesizeRequest),
-    /// A persona is to be condensed.
-    Distill(&'a Persona),
-}
-
-/// One turn of a conversation.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// Whose turn it is.
-    pub role: Role,
-    /// What was said.
-    pub text: String,
-}
-
-/// Whose turn it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Ours.
-    User,
-    /// The model's.
-    Assistant,
-}
-
-/// An answer.
-#[derive(Debug, Clone)]
-pub struct Completion {
-    /// What the model said.
-    pub text: String,
-    /// The model that said it, as the provider names it.
-    pub model: String,
-    /// What it cost.
-    pub usage: Usage,
-    /// Whether it was done.
-    pub finish: Finish,
-}
-
-/// Why an answer ends where it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// The model was done.
-    Complete,
-    /// It reached the limit on its length.
-    Truncated,
-    /// The provider's filter, or the model, keeps the answer back.
-    Withheld,
-}
-
-/// Why there is no answer. Never holds a key or content.
-#[derive(Debug, thiserror::Error)]
-pub enum ProviderError {
-    /// The key's file cannot be read.
-    #[error("the file named by SYNTHESIS_API_KEY_FILE cannot be read")]
-    KeyUnreadable(#[source] io::Error),
-    /// What the key's file holds cannot be in a header.
-    #[error(
-        "the file named by SYNTHESIS_API_KEY_FILE holds no API key; write the key alone into it, without spaces or quotes"
-    )]
-    KeyUnusable,
-    /// 401 or 403.
-    #[error("the provider refuses the API key (HTTP {status}{}); check SYNTHESIS_API_KEY", also(.kind))]
-    KeyRefused {
-        /// The HTTP status.
-        status: u16,
-        /// The provider's short name of the error.
-        kind: Option<String>,
-    },
-    /// 404.
-    #[error(
-        "the provider does not know the model `{model}`, or nothing answers at the path {path} of its endpoint; check SYNTHESIS_MODEL \
-         and SYNTHESIS_ENDPOINT"
-    )]
-    ModelNotFound {
-        /// The model asked for.
-        model: String,
-        /// The path asked.
-        path: String,
-    },
-    /// A redirect, or a status that says that this is no place for such requests.
-    #[error(
-        "nothing takes requests at the path {path} of the provider's endpoint (HTTP {status}); check SYNTHESIS_ENDPOINT"
-    )]
-    WrongEndpoint {
-        /// The HTTP status.
-        status: u16,
-        /// The path asked.
-        path: String,
-    },
-    /// Another status that a second try would not change: this request is refused, others may not be.
-    #[error("the provider refuses this request (HTTP {status}{}); others may be answered", also(.kind))]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// The provider's short name of the error.
-        kind: Option<String>,
-        /// The one parameter it is about, if the request can do without it.
-        parameter: Option<&'static str>,
-    },
-    /// Money is needed, not time.
-    #[error("the account at the provider has no money or quota left{}; add some there", named(.kind))]
-    NoQuota {
-        /// The provider's short name of the error.
-        kind: Option<String>,
-    },
-    /// 429, also after the retries.
-    #[error("the provider's rate limit is used up{}", named(.kind))]
-    RateLimited {
-        /// When to come back, if it said so.
-        retry_after: Option<Duration>,
-        /// The provider's short name of the error.
-        kind: Option<String>,
-    },
-    /// 5xx, also after the retries.
-    #[error("the provider failed (HTTP {status}{})", also(.kind))]
-    Server {
-        /// The HTTP status.
-        status: u16,
-        /// When to come back, if it said so.
-        retry_after: Option<Duration>,
-        /// The provider's short name of the error.
-        kind: Option<String>,
-    },
-    /// It gave up before the answer began, also after the retries.
-    #[error("the provider failed before it answered{}", named(.kind))]
-    Failed {
-        /// The provider's short name of the error.
-        kind: Option<String>,
-    },
-    /// An answer that came piece by piece broke off. Not tried again: what came was paid for, and people have seen it coming.
-    #[error("the provider's answer broke off{}", named(.kind))]
-    BrokeOff {
-        /// The provider's short name of the error.
-        kind: Option<String>,
-        /// What it had cost by then, as far as the provider said so.
-        usage: Usage,
-        /// The connection's error, if it was that.
-        #[source]
-        source: Option<reqwest::Error>,
-    },
-    /// The connection could not be made or broke, also after the retries.
-    #[error("the provider cannot be reached, or its answer broke off")]
-    Transport(#[source] reqwest::Error),
-    /// The deadline passed.
-    #[error("the provider took too long")]
-    TimedOut {
-        /// What it had cost by then, as far as the provider said so.
-        usage: Usage,
-    },
-    /// Not what this API answers.
-    #[error("the provider's answer is unreadable: {what}")]
-    Unreadable {
-        /// What is wrong with it.
-        what: &'static str,
-        /// What it had cost by then, as far as the provider said so.
-        usage: Usage,
-    },
-    /// More than anybody means.
-    #[error("the provider's answer is larger than {limit} bytes")]
-    TooLarge {
-        /// The bound in bytes.
-        limit: usize,
-        /// What it had cost by then, as far as the provider said so.
-        usage: Usage,
-    },
-    /// Who pays may not spend more. Nothing was asked.
-    #[error(transparent)]
-    Denied(#[from] Denied),
-}
-
-#[expect(
-    clippy::ref_option,
-    reason = "thiserror hands out references to fields"
-)]
-fn named(kind: &Option<String>) -> String {
-    kind.as_ref()
-        .map(|kind| format!(" ({kind})"))
-        .unwrap_or_default()
-}
-
-#[expect(
-    clippy::ref_option,
-    reason = "thiserror hands out references to fields"
-)]
-fn also(kind: &Option<String>) -> String {
-    kind.as_ref()
-        .map(|kind| format!(", {kind}"))
-        .unwrap_or_default()
-}
-
-impl ProviderError {
-    /// What was spent on an answer that did not come, as far as it is known.
-    pub fn usage(&self) -> Usage {
-        match self {
-            Self::BrokeOff { usage, .. }
-            | Self::TimedOut { usage }
-            | Self::Unreadable { usage, .. }
-            | Self::TooLarge { usage, .. } => *usage,
-            _ => Usage::default(),
-        }
-    }
-
-    /// An answer that is none.
-    pub fn unreadable(what: &'static str) -> Self {
-        let usage = Usage::default();
-        Self::Unreadable { what, usage }
-    }
-
-    /// The same, after the provider said that so much was spent.
-    fn after(mut self, spent: Usage) -> Self {
-        if let Self::BrokeOff { usage, .. }
-        | Self::TimedOut { usage }
-        | Self::Unreadable { usage, .. }
-        | Self::TooLarge { usage, .. } = &mut self
-        {
-            *usage = spent;
-        }
-        self
-    }
-}
-
-/// Somebody who answers prompts.
-pub trait Provider: Send + Sync {
-    /// Answers one call, with its own retries, before the call's deadline.
-    fn chat<'a>(&'a self, chat: Chat<'a>) -> BoxFuture<'a, Result<Completion, ProviderError>>;
-}
+pub use crate::{identity::Identity, settings::ProviderKind};
+use crate::{metrics::Metrics, settings::Settings};
 
 /// Makes the provider that `identity` names.
 pub fn build(
@@ -330,23 +55,4 @@ pub fn build(
             client(url(&ollama::API)?)?,
         )),
     })
-}
-
-/// Why a provider cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The endpoint is no URL.
-    #[error("SYNTHESIS_ENDPOINT is no http or https URL; write for example http://localhost:11434")]
-    Endpoint,
-    /// The key cannot be in a header.
-    #[error(
-        "{0} holds no API key that can be sent: it is empty, or it has spaces, quotes or other signs that no key has; write the key alone"
-    )]
-    Key(&'static str),
-    /// The HTTP client does not start.
-    #[error("the HTTP client cannot be made")]
-    Client(#[source] reqwest::Error),
-    /// The settings contradict each other.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, PartialCompletion, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -21,14 +21,15 @@ pub(super) const API: Api = Api {
     versioned: Versioned::ByUs,
 };
 
-/// The least context asked for: the server's default is smaller than the prompt, and it cuts silently.
+/// The least context asked for: the server's default is smaller than the prompt, and it cuts
+/// silently.
 const CONTEXT_TOKENS: u32 = 32 * 1024;
 
 pub(super) struct Ollama;
 
-impl http::Wire for Ollama {
+impl Wire for Ollama {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        http::bearer(key)
+        wire::bearer(key)
     }
 
     fn optional(&self) -> &'static [Optional] {
@@ -48,27 +49,29 @@ impl http::Wire for Ollama {
         body
     }
 
-    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
-        draft.usage = usage(&body);
-        let answer: Answer = serde_json::from_value(body).map_err(|_| "it is no chat answer")?;
-        draft.text = content::text(&answer.message.content);
-        draft.finish = Some(answer.finish());
-        draft.model = answer.model;
+    fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
+        partial.usage = usage(&body);
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "not a chat response")?;
+        partial.text = content::text(&answer.message.content);
+        partial.finish = Some(answer.finish());
+        partial.model = answer.model;
         Ok(())
     }
 
     /// Each line of a stream is an answer of its own; the last one has the counts.
-    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+    fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         let usage = usage(&event);
-        let piece: Answer =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no chat answer")?;
-        draft.text.push_str(&content::text(&piece.message.content));
+        let piece: Answer = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than chat responses")?;
+        partial
+            .text
+            .push_str(&content::text(&piece.message.content));
         if piece.done {
-            draft.finish = Some(piece.finish());
-            draft.usage = usage;
-            draft.is_over = true;
+            partial.finish = Some(piece.finish());
+            partial.usage = usage;
+            partial.is_over = true;
         }
-        draft.model = piece.model.or(draft.model.take());
+        partial.model = piece.model.or(partial.model.take());
         Ok(())
     }
 }

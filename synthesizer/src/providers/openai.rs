@@ -1,4 +1,5 @@
-//! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any server that speaks it.
+//! Chat completions, <https://platform.openai.com/docs/api-reference/chat>, of the vendor or of any
+//! server that speaks it.
 
 use langop_proto::v1::Usage;
 use reqwest::{Url, header::HeaderMap};
@@ -7,11 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finish, content,
+    api::Finish,
+    content,
     endpoint::{Api, Versioned},
-    http::{self, Ask},
     parameters::Optional,
-    stream::Draft,
+    wire::{self, Ask, PartialCompletion, Wire},
 };
 
 pub(super) const API: Api = Api {
@@ -40,9 +41,9 @@ impl OpenAi {
     }
 }
 
-impl http::Wire for OpenAi {
+impl Wire for OpenAi {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap {
-        http::bearer(key)
+        wire::bearer(key)
     }
 
     fn optional(&self) -> &'static [Optional] {
@@ -72,32 +73,31 @@ impl http::Wire for OpenAi {
         body
     }
 
-    fn answer(&self, draft: &mut Draft, body: Value) -> Result<(), &'static str> {
-        draft.usage = usage(&body["usage"]).unwrap_or_default();
-        let answer: Answer =
-            serde_json::from_value(body).map_err(|_| "it is no chat completion")?;
+    fn answer(&self, partial: &mut PartialCompletion, body: Value) -> Result<(), &'static str> {
+        partial.usage = usage(&body["usage"]).unwrap_or_default();
+        let answer: Answer = serde_json::from_value(body).map_err(|_| "not a chat completion")?;
         let choice = answer
             .choices
             .into_iter()
             .next()
             .ok_or("it holds no choice")?;
-        draft.finish = Some(finish(choice.finish_reason.as_deref()));
-        draft.text = choice.message.text();
-        draft.model = answer.model;
+        partial.finish = Some(finish(choice.finish_reason.as_deref()));
+        partial.text = choice.message.text();
+        partial.model = answer.model;
         Ok(())
     }
 
-    fn absorb(&self, draft: &mut Draft, event: Value) -> Result<(), &'static str> {
+    fn absorb(&self, partial: &mut PartialCompletion, event: Value) -> Result<(), &'static str> {
         // Once at the end, or with each piece, then of all so far.
-        draft.usage = usage(&event["usage"]).unwrap_or(draft.usage);
-        let chunk: Chunk =
-            serde_json::from_value(event).map_err(|_| "a piece of it is no chat completion")?;
-        draft.model = draft.model.take().or(chunk.model);
+        partial.usage = usage(&event["usage"]).unwrap_or(partial.usage);
+        let chunk: Chunk = serde_json::from_value(event)
+            .map_err(|_| "the stream contains something other than chat completions")?;
+        partial.model = partial.model.take().or(chunk.model);
         if let Some(choice) = chunk.choices.into_iter().next() {
             let delta = choice.delta.unwrap_or_default();
-            draft.text.push_str(&delta.text());
+            partial.text.push_str(&delta.text());
             if let Some(reason) = choice.finish_reason {
-                draft.finish = Some(finish(Some(&reason)));
+                partial.finish = Some(finish(Some(&reason)));
             }
         }
         Ok(())

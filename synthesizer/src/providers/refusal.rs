@@ -1,12 +1,13 @@
-//! What a provider's error means, wherever it is: in the body of a status, in that of a success, or in a stream. Pure. Repeats the
-//! provider's short names of errors and never its prose, which may quote the key or the prompt.
+//! What a provider's error means, wherever it is: in the body of a status, in that of a success, or
+//! in a stream. Pure. Repeats the provider's short names of errors and never its prose, which may
+//! quote the key or the prompt.
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::ProviderError;
+use super::error::ProviderError;
 
 /// Longest short name of an error, in bytes.
 const LONGEST_NAME: usize = 64;

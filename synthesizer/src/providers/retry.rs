@@ -6,7 +6,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::ProviderError;
+use super::error::ProviderError;
 
 /// Longest pause that is believed to be meant.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -22,7 +22,8 @@ pub(super) fn delays(first: Duration, count: u16) -> impl Iterator<Item = Durati
         .build()
 }
 
-/// What Retry-After says, an hour at most: seconds, or an HTTP date (RFC 9110, 10.2.3). A date that is past means now.
+/// What Retry-After says, an hour at most: seconds, or an HTTP date (RFC 9110, 10.2.3). A date that
+/// is past means now.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

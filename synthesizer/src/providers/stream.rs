@@ -1,9 +1,9 @@
-//! Answers that arrive piece by piece, as server-sent events or as lines of JSON, put together into what a whole answer would have
-//! been. Bounded like whole answers; tells how far it is, never what it says.
+//! Answers that arrive piece by piece, as server-sent events or as lines of JSON, put together into
+//! what a whole answer would have been. Bounded like whole answers; tells how far it is, never what
+//! it says.
 
 use std::time::{Duration, Instant};
 
-use langop_proto::v1::Usage;
 use reqwest::{
     Response,
     header::{CONTENT_TYPE, HeaderMap},
@@ -11,9 +11,10 @@ use reqwest::{
 use serde_json::Value;
 
 use super::{
-    Finish, Listener, ProviderError,
-    http::{MAX_ANSWER, Wire, too_large, transport},
+    api::{Finish, Listener},
+    error::ProviderError,
     refusal::{self, Asked},
+    wire::{MAX_ANSWER, PartialCompletion, Wire, too_large, transport},
 };
 
 /// Largest body: each piece of an answer comes in an envelope many times its size.
@@ -21,21 +22,8 @@ const MAX_BODY: usize = 8 * MAX_ANSWER;
 /// Least time between two reports: people cannot read faster.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What has arrived of an answer.
-#[derive(Debug, Default)]
-pub(super) struct Draft {
-    pub(super) text: String,
-    pub(super) model: Option<String>,
-    pub(super) usage: Usage,
-    /// Why it ends, once that is known.
-    pub(super) finish: Option<Finish>,
-    /// Whether the provider said that nothing follows.
-    pub(super) is_over: bool,
-    /// Bytes of it, its envelope included.
-    pub(super) size: usize,
-}
-
-/// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the same.
+/// Whether a body comes in pieces. Some servers do not know streams, and answer as a whole all the
+/// same.
 pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -43,48 +31,49 @@ pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("event-stream") || kind.contains("ndjson"))
 }
 
-/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener` hears how long it is by then.
+/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener`
+/// hears how long it is by then.
 pub(super) async fn read<W: Wire>(
     wire: &W,
     mut response: Response,
     listener: &Listener,
     asked: &Asked<'_>,
-    draft: &mut Draft,
+    partial: &mut PartialCompletion,
 ) -> Result<Finish, ProviderError> {
     let mut lines = Lines::default();
     let mut reported: Option<Instant> = None;
-    while !draft.is_over {
+    while !partial.is_over {
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(error) => return Err(broke_off(transport(error), draft)),
+            Err(error) => return Err(broke_off(transport(error), partial)),
         };
-        draft.size += chunk.len();
+        partial.size += chunk.len();
         lines.push(&chunk);
         while let Some(line) = lines.next() {
-            absorb(wire, draft, &line, asked)?;
+            absorb(wire, partial, &line, asked)?;
         }
-        if draft.size > MAX_BODY || lines.unfinished() + draft.text.len() > MAX_ANSWER {
+        if partial.size > MAX_BODY || lines.unfinished() + partial.text.len() > MAX_ANSWER {
             return Err(too_large(MAX_ANSWER));
         }
         let is_due = reported.is_none_or(|last| last.elapsed() >= PAUSE);
-        if is_due && !draft.text.is_empty() {
-            listener(draft.text.len());
+        if is_due && !partial.text.is_empty() {
+            listener(partial.text.len());
             reported = Some(Instant::now());
         }
     }
-    if !draft.is_over {
-        absorb(wire, draft, &lines.rest(), asked)?;
+    if !partial.is_over {
+        absorb(wire, partial, &lines.rest(), asked)?;
     }
     // Some servers end a stream without a reason.
-    let done = draft.is_over.then_some(Finish::Complete);
-    let none = || interrupted(ProviderError::Failed { kind: None }, None, draft);
-    draft.finish.or(done).ok_or_else(none)
+    let done = partial.is_over.then_some(Finish::Complete);
+    let none = || interrupted(ProviderError::Failed { kind: None }, None, partial);
+    partial.finish.or(done).ok_or_else(none)
 }
 
 fn absorb<W: Wire>(
     wire: &W,
-    draft: &mut Draft,
+    partial: &mut PartialCompletion,
     line: &[u8],
     asked: &Asked<'_>,
 ) -> Result<(), ProviderError> {
@@ -92,20 +81,21 @@ fn absorb<W: Wire>(
         return Ok(());
     };
     if data == b"[DONE]" {
-        draft.is_over = true;
+        partial.is_over = true;
         return Ok(());
     }
     let event: Value = serde_json::from_slice(data)
-        .map_err(|_| ProviderError::unreadable("a piece of it is no JSON"))?;
+        .map_err(|_| ProviderError::unreadable("the response stream contains invalid JSON"))?;
     if let Some(error) = refusal::in_answer(&event, asked) {
         let kind = refusal::short_name(&event, asked.key);
-        return Err(interrupted(error, kind, draft));
+        return Err(interrupted(error, kind, partial));
     }
-    wire.absorb(draft, event).map_err(ProviderError::unreadable)
+    wire.absorb(partial, event)
+        .map_err(ProviderError::unreadable)
 }
 
-/// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names of events, comments and blank
-/// lines carry nothing that the data does not say again.
+/// What a line carries: the data of a server-sent event, or the line itself where it is JSON. Names
+/// of events, comments and blank lines carry nothing that the data does not say again.
 fn data(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii();
     match line.strip_prefix(b"data:") {
@@ -115,25 +105,30 @@ fn data(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// The connection broke: before the text began, all can be asked again.
-fn broke_off(error: ProviderError, draft: &Draft) -> ProviderError {
+fn broke_off(error: ProviderError, partial: &PartialCompletion) -> ProviderError {
     match error {
-        ProviderError::Transport(source) if !draft.text.is_empty() => ProviderError::BrokeOff {
+        ProviderError::Transport(source) if !partial.text.is_empty() => ProviderError::BrokeOff {
             kind: None,
-            usage: draft.usage,
+            usage: partial.usage,
             source: Some(source),
         },
         error => error,
     }
 }
 
-/// The provider gave up, or went away without a word: before the text began, that is an error like any other.
-fn interrupted(error: ProviderError, kind: Option<String>, draft: &Draft) -> ProviderError {
-    if draft.text.is_empty() {
+/// The provider gave up, or went away without a word: before the text began, that is an error like
+/// any other.
+fn interrupted(
+    error: ProviderError,
+    kind: Option<String>,
+    partial: &PartialCompletion,
+) -> ProviderError {
+    if partial.text.is_empty() {
         return error;
     }
     ProviderError::BrokeOff {
         kind,
-        usage: draft.usage,
+        usage: partial.usage,
         source: None,
     }
 }
@@ -225,11 +220,11 @@ mod tests {
             ),
         ];
         for (wire, events) in wires {
-            let mut draft = Draft::default();
+            let mut partial = PartialCompletion::default();
             for event in events {
-                wire.absorb(&mut draft, event).unwrap();
+                wire.absorb(&mut partial, event).unwrap();
             }
-            assert_eq!(draft.text, "abc");
+            assert_eq!(partial.text, "abc");
         }
     }
 

@@ -1,4 +1,5 @@
-//! The bounded, repeatable share of fuzzing what finds code in answers; the unbounded share is `synthesizer/fuzz/run extract`.
+//! The bounded, repeatable share of fuzzing what finds code in answers; the unbounded share is
+//! `synthesizer/fuzz/run extract`.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,10 +1,10 @@
-//! What must hold for any answer, as a function that panics where it does not: for the test here and for the fuzzer's target,
-//! which hands in the function because it includes only that module.
+//! What must hold for any answer, as a function that panics where it does not: for the test here
+//! and for the fuzzer's target, which hands in the function because it includes only that module.
 
 use std::time::{Duration, Instant};
 
-/// The code found is text of the answer and nothing else, ends with one line end, is found again in a fence of its own, and
-/// all that in time.
+/// The code found is text of the answer and nothing else, ends with one line end, is found again in
+/// a fence of its own, and all that in time.
 pub(crate) fn extract(answer: &[u8], code: fn(&str) -> Option<String>) {
     const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
     let Ok(answer) = std::str::from_utf8(answer) else {
@@ -35,7 +35,8 @@ fn plain(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Without the empty lines and byte order marks before it, of which extraction takes away some each time.
+/// Without the empty lines and byte order marks before it, of which extraction takes away some each
+/// time.
 fn start(code: &str) -> String {
     plain(code.trim_start_matches(['\u{feff}', '\n']))
 }

@@ -1,13 +1,14 @@
-//! Who may call, through real gRPC: each refusal and each acceptance, and files that change under a running server.
+//! Who may call, through real gRPC: each refusal and each acceptance, and files that change under a
+//! running server.
 
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
+use langop_client::credentials::{self, Bearer, Credentials};
 use langop_proto::{
     ACCOUNT,
-    tls::{self, Bearer, Credentials},
     v1::{SynthesisOutcome, ValidateCodeRequest, synthesis_service_client::SynthesisServiceClient},
 };
 use langop_synthesizer::{
@@ -69,14 +70,16 @@ async fn validate(client: &mut Known) -> Result<(), Status> {
     answer.await.map(|_| ())
 }
 
-/// What one call with `credentials` on a new connection comes to: `OK`, the reason of a refusal, or `no connection`.
+/// What one call with `credentials` on a new connection comes to: `OK`, the reason of a refusal, or
+/// `no connection`.
 async fn attempt(server: &TestServer, credentials: &Credentials) -> String {
     let Ok(mut client) = connect(server, credentials).await else {
         return "no connection".to_owned();
     };
     match validate(&mut client).await {
         Ok(()) => "OK".to_owned(),
-        // With TLS 1.3 the server refuses a certificate after the client's side of the handshake is over.
+        // With TLS 1.3 the server refuses a certificate after the client's side of the handshake is
+        // over.
         Err(status) if reason(&status).is_empty() => "no connection".to_owned(),
         Err(status) => {
             assert_eq!(status.code(), Code::Unauthenticated, "{status}");
@@ -280,7 +283,8 @@ async fn certificates_are_replaced_without_a_restart() {
     let mut open = connect(&server, &old_client).await.unwrap();
     validate(&mut open).await.unwrap();
 
-    // One file after the other: in between, certificate and key do not belong together, and the former pair stays.
+    // One file after the other: in between, certificate and key do not belong together, and the
+    // former pair stays.
     new.server(&files);
     until(&server, &mixed, "OK").await;
     files.write("clients.pem", &new.pem());
@@ -369,9 +373,12 @@ async fn the_command_line_says_who_asks_by_the_names_of_all_clients() {
             .arg(format!("--endpoint=https://{}", server.grpc))
             .arg("validate")
             .arg(&code)
-            .env(tls::CA, trusted.ca.as_ref().unwrap())
-            .env(tls::SERVER_NAME, trusted.server_name.as_ref().unwrap())
-            .env(tls::TOKEN_FILE, token_file.unwrap_or(Path::new("")));
+            .env(credentials::CA, trusted.ca.as_ref().unwrap())
+            .env(
+                credentials::SERVER_NAME,
+                trusted.server_name.as_ref().unwrap(),
+            )
+            .env(credentials::TOKEN_FILE, token_file.unwrap_or(Path::new("")));
         let output = program.output().await.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), text)

@@ -1,4 +1,5 @@
-//! An HTTP server that speaks the three LLM APIs and misbehaves on demand; [`streaming`] has the answers that come piece by piece.
+//! An HTTP server that speaks the three LLM APIs and misbehaves on demand; [`streaming`] has the
+//! answers that come piece by piece.
 
 mod streaming;
 
@@ -38,7 +39,8 @@ pub(crate) enum Act {
     SayCut(&'static str),
     /// Answers with this text once a permit is given.
     SayAfter(Arc<Semaphore>, &'static str),
-    /// Answers with one half of this text at once, as far as it streams, and with the other once a permit is given.
+    /// Answers with one half of this text at once, as far as it streams, and with the other once a
+    /// permit is given.
     SayHalfThen(Arc<Semaphore>, &'static str),
     /// Answers as a whole whoever asks for a stream.
     SayWhole(&'static str),

@@ -1,4 +1,5 @@
-//! A rude LLM: each habit that servers have, for each API that knows it, and what it comes to for the caller: code, tokens, words.
+//! A rude LLM: each habit that servers have, for each API that knows it, and what it comes to for
+//! the caller: code, tokens, words.
 
 use langop_proto::v1::{SynthesisOutcome, SynthesizeResponse};
 use langop_synthesizer::settings::{ReasoningEffort, Settings};
@@ -135,7 +136,8 @@ fn habit(
     }
 }
 
-/// Two retries, where they may help, and two repairs. What is slow, cut or huge is among the failures of `providers` and `streaming`.
+/// Two retries, where they may help, and two repairs. What is slow, cut or huge is among the
+/// failures of `providers` and `streaming`.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn habits() -> Vec<Habit> {
     use Cost::{Said, Sane, Unknown};

@@ -1,5 +1,5 @@
-//! The cache key against the prompt: whatever changes the prompt changes the key, and the agent's name changes neither, nor the
-//! routing key, which equal requests share.
+//! The cache key against the prompt: whatever changes the prompt changes the key, and the agent's
+//! name changes neither, nor the routing key, which equal requests share.
 
 use langop_proto::{
     routing::routing_key,

@@ -1,4 +1,5 @@
-//! How much callers may do, through real gRPC: rate, budget, calls at a time, connections, and clients that take their time.
+//! How much callers may do, through real gRPC: rate, budget, calls at a time, connections, and
+//! clients that take their time.
 
 use std::{
     future::ready,
@@ -197,7 +198,8 @@ async fn until_calls(llm: &FakeLlm, calls: usize) {
     assert!(asked.is_ok(), "the LLM was asked {} times", llm.calls());
 }
 
-/// The operator asks 500 times for one namespace, nothing is answered, and then it asks once for another.
+/// The operator asks 500 times for one namespace, nothing is answered, and then it asks once for
+/// another.
 #[tokio::test]
 async fn an_account_that_asks_much_holds_up_no_other() {
     // What one account may have under way of sixteen places.
@@ -419,7 +421,8 @@ async fn connections_are_bounded_in_all() {
 /// What a client of HTTP/2 says first: the preface and settings without any.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// As many as there are places, of as many addresses as it takes, each of which greets and says no more.
+/// As many as there are places, of as many addresses as it takes, each of which greets and says no
+/// more.
 async fn greeters(server: &TestServer) -> Vec<TcpStream> {
     let mut silent = Vec::new();
     for index in 0..1024 {

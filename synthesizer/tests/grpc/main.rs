@@ -1,5 +1,5 @@
-//! The synthesizer through real gRPC, against an HTTP server that speaks the LLM APIs. One binary, one folder: the modules
-//! share the harness, and `logs` sees what all of them log.
+//! The synthesizer through real gRPC, against an HTTP server that speaks the LLM APIs. One binary,
+//! one folder: the modules share the harness, and `logs` sees what all of them log.
 
 #![expect(
     clippy::unwrap_used,

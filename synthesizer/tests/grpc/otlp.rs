@@ -1,4 +1,5 @@
-//! An OTLP collector over gRPC or HTTP, in the clear or by TLS, that keeps the spans it gets, and writes traces down for people to read.
+//! An OTLP collector over gRPC or HTTP, in the clear or by TLS, that keeps the spans it gets, and
+//! writes traces down for people to read.
 
 use std::{
     fmt::Write as _,
@@ -210,8 +211,9 @@ fn show(value: Option<&AnyValue>) -> String {
     }
 }
 
-/// The spans of `trace` as a tree in the order of their start: name, kind, status and links, and their attributes below them.
-/// What differs from run to run is masked, what the library adds to each span is left out.
+/// The spans of `trace` as a tree in the order of their start: name, kind, status and links, and
+/// their attributes below them. What differs from run to run is masked, what the library adds to
+/// each span is left out.
 pub(crate) fn tree(spans: &[Span], trace: u128, parent: u64) -> String {
     let spans: Vec<&Span> = spans
         .iter()

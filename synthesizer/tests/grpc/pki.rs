@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use langop_proto::tls::Credentials;
-use langop_synthesizer::key::sha256_hex;
+use langop_client::credentials::Credentials;
+use langop_dsl::hash::sha256_hex;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
     SanType,

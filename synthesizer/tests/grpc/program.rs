@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use langop_proto::{tls::Credentials, v1::synthesis_service_client::SynthesisServiceClient};
+use langop_client::credentials::Credentials;
+use langop_proto::v1::synthesis_service_client::SynthesisServiceClient;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tonic::transport::Channel;
@@ -27,7 +28,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with `provider` at a fake LLM, logging what `filter` says, and waits until it serves.
+    /// Starts it with `provider` at a fake LLM, logging what `filter` says, and waits until it
+    /// serves.
     pub(crate) async fn start(
         provider: &str,
         llm: &FakeLlm,
@@ -110,7 +112,8 @@ impl Program {
         fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// Asks it to stop and waits until it has. Connections to it must be closed before, or it waits for them.
+    /// Asks it to stop and waits until it has. Connections to it must be closed before, or it waits
+    /// for them.
     pub(crate) async fn stop(&mut self) -> ExitStatus {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").arg(id).status().unwrap().success());

@@ -75,7 +75,8 @@ async fn a_good_answer() {
     }
 }
 
-/// What the provider may keep is what comes before the mark, byte by byte: the fixed part, whatever the request and the attempt.
+/// What the provider may keep is what comes before the mark, byte by byte: the fixed part, whatever
+/// the request and the attempt.
 #[tokio::test]
 async fn the_fixed_part_is_marked_for_the_prompt_cache() {
     let llm = FakeLlm::start([Act::Say(BAD), Act::Say(GOOD)]).await;

@@ -1,5 +1,6 @@
-//! Several replicas behind one pool: they answer as one cache, and whichever of them stops, is killed or closes an old connection, no
-//! request is lost and nothing is made again that need not be.
+//! Several replicas behind one pool: they answer as one cache, and whichever of them stops, is
+//! killed or closes an old connection, no request is lost and nothing is made again that need not
+//! be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,8 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use langop_proto::{pool::Pool, routing::routing_key};
+use langop_client::pool::Pool;
+use langop_proto::routing::routing_key;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status, transport::Endpoint};
@@ -143,7 +145,8 @@ async fn ask_within(time: Duration, pool: &Pool, key: usize) -> Result<(), Statu
     Ok(())
 }
 
-/// Asks `count` times, all keys in turn; `watch` sees how many answers there are. Gives the failures.
+/// Asks `count` times, all keys in turn; `watch` sees how many answers there are. Gives the
+/// failures.
 async fn storm(pool: &Pool, count: usize, watch: impl Fn(usize)) -> Vec<Status> {
     let answers = AtomicUsize::new(0);
     stream::iter(0..count)
@@ -307,13 +310,15 @@ async fn a_replica_told_to_stop_loses_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_connections_are_closed_without_a_trace() {
-    const AGE: Duration = Duration::from_millis(200);
+    // Long beside what a request takes on a busy machine: one that meets five ends in a row passes
+    // its replica over, and rightly.
+    const AGE: Duration = Duration::from_secs(1);
     let llm = FakeLlm::start([Act::Say(GOOD)]).await;
-    let flags = ["--max-connection-age=200ms"];
+    let flags = ["--max-connection-age=1s"];
     let replicas = [(); 2].map(|()| Program::start_with(&llm, &flags));
     let pool = pool(replicas.iter().map(|replica| replica.endpoint.as_str()));
     let started = Instant::now();
-    while started.elapsed() < 10 * AGE {
+    while started.elapsed() < 5 * AGE {
         let failures = storm(&pool, 5 * KEYS, |_| {}).await;
         assert!(failures.is_empty(), "{failures:?}");
     }

@@ -1,8 +1,9 @@
-//! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be open to all.
+//! What every gRPC server has: health, reflection, metrics, an orderly end, and a refusal to be
+//! open to all.
 
 use std::{sync::Arc, time::Duration};
 
-use langop_proto::{SERVICE_NAME, pool::DRAINING};
+use langop_proto::{DRAINING, SERVICE_NAME};
 use langop_synthesizer::{
     Listeners, ServeError, serve,
     settings::{Settings, SettingsError},
@@ -118,7 +119,8 @@ async fn reflection_answers_in_its_older_version_too() {
     assert!(services.any(|service| service.name == SERVICE_NAME));
 }
 
-/// A client without the .proto can make every message: the file of each service is there, and all files that it needs.
+/// A client without the .proto can make every message: the file of each service is there, and all
+/// files that it needs.
 #[tokio::test]
 async fn reflection_answers_with_every_file_that_a_service_needs() {
     let server = TestServer::start(disabled()).await;

@@ -1,4 +1,5 @@
-//! Answers that come piece by piece: progress while they come, and what becomes of those that do not come to their end.
+//! Answers that come piece by piece: progress while they come, and what becomes of those that do
+//! not come to their end.
 
 use std::{sync::Arc, time::Duration};
 

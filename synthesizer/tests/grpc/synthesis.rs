@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use langop_dsl::hash::sha256_hex;
 use langop_proto::v1::{
     AgentMode, DistillPersonaRequest, Persona, SynthesisOutcome, SynthesizeOptions,
     SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest, Tool, Usage,
     ValidateCodeRequest, synthesize_stream_response::Event,
 };
-use langop_synthesizer::{key::sha256_hex, settings::Settings};
+use langop_synthesizer::settings::Settings;
 use tokio::sync::Semaphore;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;

@@ -1,4 +1,5 @@
-//! What the program tells of itself: spans, links, errors and metrics by their names, and nothing of what it is told.
+//! What the program tells of itself: spans, links, errors and metrics by their names, and nothing
+//! of what it is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,8 +1,10 @@
-//! What the pipeline makes of recorded answers: `answers/` has good, sloppy and hostile ones as the bytes that came, a snapshot
-//! beside each says what was extracted, what was found wrong with it, and what the caller gets.
+//! What the pipeline makes of recorded answers: `answers/` has good, sloppy and hostile ones as the
+//! bytes that came, a snapshot beside each says what was extracted, what was found wrong with it,
+//! and what the caller gets.
 //!
-//! Answers to one request follow each other after a line of [`NEXT`], for the repairs. The file of an answer that its length
-//! limit cut off ends with `.cut.md`. A line of [`PROMPT`] stands for the fixed part of the prompt.
+//! Answers to one request follow each other after a line of [`NEXT`], for the repairs. The file of
+//! an answer that its length limit cut off ends with `.cut.md`. A line of [`PROMPT`] stands for the
+//! fixed part of the prompt.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -22,8 +24,8 @@ use langop_proto::v1::{
     SynthesizeResponse, Tool, ToolOperation, synthesize_stream_response::Event,
 };
 use langop_synthesizer::{
+    access::Caller,
     access::Load,
-    caller::Caller,
     extract,
     generate::Delivery,
     metrics::Metrics,
@@ -85,7 +87,7 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
         .begin(&caller, Load::default(), request, Delivery::Live)
         .await;
     let mut pending = begun.unwrap();
-    let mut events = pending.flight().unwrap().events.resubscribe();
+    let mut events = pending.in_flight().unwrap().events.resubscribe();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     let response = pending.response(deadline).await.unwrap();
     let mut sent_back = Vec::new();

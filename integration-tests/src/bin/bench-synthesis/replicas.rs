@@ -8,10 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, stream};
+use langop_client::pool::Pool;
 use langop_integration_tests::{FakeLlm, Synthesizer};
-use langop_proto::{
-    pool::Pool, routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient,
-};
+use langop_proto::{routing::routing_key, v1::synthesis_service_client::SynthesisServiceClient};
 use serde_json::Value;
 use tokio::time::Instant;
 use tonic::transport::Endpoint;

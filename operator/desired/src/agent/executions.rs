@@ -9,13 +9,16 @@
 //! A container that keeps crashing is counted in strides: each count is a write, and a crash loop
 //! has no end.
 
-use std::collections::HashSet;
+use std::{cmp::Ordering, collections::HashSet};
 
 use k8s_openapi::jiff::Timestamp;
-use langop_api::{LanguageAgentStatus, agent::MAX_COUNTED_EXECUTIONS};
+use langop_api::{
+    LanguageAgentStatus,
+    agent::{DayUsage, MAX_COUNTED_EXECUTIONS, RunTokens, Usage},
+};
 
 use super::ObservedAgent;
-use crate::observed::{Facts, JobFacts, Observed, PodFacts, Termination};
+use crate::observed::{Facts, JobFacts, Observed, PodFacts, RunReport, Termination};
 
 /// How an execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,15 @@ struct Ended {
     times: i64,
     when: Option<String>,
     result: String,
+    report: Option<RunReport>,
+}
+
+impl Ended {
+    /// Whether it was a run at all: one that was not due did nothing.
+    fn is_execution(&self) -> bool {
+        let is_skipped = self.report.is_some_and(|report| report.is_skipped);
+        !(is_skipped && self.outcome == Outcome::Succeeded)
+    }
 }
 
 /// Brings the counts up to date with what is observed.
@@ -94,7 +106,29 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Ti
     status.counted_executions.sort_unstable();
     ended.sort_by(|a, b| a.when.cmp(&b.when));
     for execution in ended {
-        add(status, execution);
+        if let Some(report) = execution.report {
+            spend(status, report.tokens, execution.when.as_deref(), now);
+        }
+        if execution.is_execution() {
+            add(status, execution);
+        }
+    }
+}
+
+/// Adds what a run spent, to the day on which it ended.
+fn spend(status: &mut LanguageAgentStatus, tokens: RunTokens, when: Option<&str>, now: Timestamp) {
+    if tokens == RunTokens::default() {
+        return;
+    }
+    let ended: Timestamp = when.and_then(|when| when.parse().ok()).unwrap_or(now);
+    let date = ended.strftime("%F").to_string();
+    let usage = status.usage.get_or_insert_with(Usage::default);
+    usage.total = usage.total.plus(tokens);
+    // RFC 3339: the order of texts is the order of days.
+    match date.cmp(&usage.today.date) {
+        Ordering::Less => {}
+        Ordering::Equal => usage.today.tokens = usage.today.tokens.plus(tokens),
+        Ordering::Greater => usage.today = DayUsage { date, tokens },
     }
 }
 
@@ -185,6 +219,7 @@ fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
         times: 1,
         when: facts.ended.or_else(|| Some(job.created.clone())),
         result: result(outcome, termination, facts.message.as_deref()),
+        report: termination.and_then(|termination| termination.report),
     }
 }
 
@@ -199,6 +234,7 @@ fn of_container(facts: &PodFacts, times: i64) -> Ended {
         times,
         when: termination.and_then(|termination| termination.ended.clone()),
         result: result(outcome, termination, None),
+        report: termination.and_then(|termination| termination.report),
     }
 }
 

@@ -163,7 +163,27 @@ impl Template<'_> {
             all.push(env::value(variables::AGENT_CODE_PATH, path));
         }
         all.extend(self.instructions());
+        all.extend(self.telemetry());
         all
+    }
+
+    /// OpenTelemetry's own variables, but for those that the user sets.
+    fn telemetry(&self) -> Vec<EnvVar> {
+        let Some(collector) = &self.settings.agent_telemetry else {
+            return Vec::new();
+        };
+        let attributes = format!(
+            "k8s.namespace.name={},service.namespace={}",
+            self.agent.namespace, self.agent.namespace
+        );
+        let mut variables = vec![
+            env::value(variables::OTEL_ENDPOINT, &collector.endpoint),
+            env::value(variables::OTEL_PROTOCOL, &collector.protocol),
+            env::value(variables::OTEL_SERVICE_NAME, &self.agent.name),
+            env::value(variables::OTEL_RESOURCE_ATTRIBUTES, attributes),
+        ];
+        variables.retain(|ours| self.run.env.iter().all(|theirs| theirs.name != ours.name));
+        variables
     }
 
     fn max_iterations(&self) -> Option<String> {

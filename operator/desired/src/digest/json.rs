@@ -3,9 +3,6 @@
 
 use serde_json::Value;
 
-/// Longest text kept of how a container or a Job ended, in bytes.
-const MAX_ENDING_MESSAGE: usize = 256;
-
 pub(super) fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     object.get(field)?.as_str()
 }
@@ -39,17 +36,4 @@ pub(super) fn condition<'a>(live: &'a Value, type_: &str) -> Option<&'a Value> {
     conditions
         .iter()
         .find(|condition| text(condition, "type") == Some(type_))
-}
-
-/// What is said of how a container or a Job ended, in a status, too: at most [`MAX_ENDING_MESSAGE`]
-/// bytes.
-pub(super) fn ending_message(ended: &Value) -> Option<String> {
-    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
-    let mut message = langop_dsl::clean(message);
-    let mut end = message.len().min(MAX_ENDING_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
-    Some(message)
 }

@@ -17,6 +17,7 @@ mod extract;
 mod json;
 mod pod;
 mod reduce;
+mod report;
 mod sole;
 
 use langop_api::names::annotations;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::json::{condition, ending_message, integer, owned_text, pointed_text, text};
+use super::{
+    json::{condition, integer, owned_text, pointed_text, text},
+    report::{ending_message, run_report},
+};
 use crate::{
     backoff,
     observed::{PodFacts, PodProblem, Termination},
@@ -62,6 +65,7 @@ fn last_termination(status: &Value) -> Option<Termination> {
         exit_code: integer(ended.get("exitCode")),
         ended: owned_text(ended, "finishedAt"),
         message: ending_message(ended),
+        report: run_report(ended),
     })
 }
 

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::{
     extract,
-    json::{condition, count, ending_message, integer, is_true, owned_text, pointed_text, text},
+    json::{condition, count, integer, is_true, owned_text, pointed_text, text},
     pod,
+    report::ending_message,
     sole::{self, SHARED},
 };
 use crate::hash;

@@ -44,6 +44,23 @@ fn a_tool_with_a_service_of_its_own() {
 }
 
 #[test]
+fn a_client_of_several_pods_comes_back_to_the_one_it_began_with() {
+    let affinity = |spec: &Value| {
+        let service = children(spec).services.remove(0);
+        service.spec.unwrap().session_affinity
+    };
+    for (replicas, expected) in [
+        (json!(1), None),
+        (json!(0), None),
+        (json!(2), Some("ClientIP")),
+        (Value::Null, Some("ClientIP")),
+    ] {
+        let spec = json!({"image": "x", "replicas": replicas});
+        assert_eq!(affinity(&spec).as_deref(), expected, "{replicas}");
+    }
+}
+
+#[test]
 fn what_is_not_named_is_closed() {
     let rules = |spec: &Value| {
         let policy = children(spec).network_policies.remove(0);

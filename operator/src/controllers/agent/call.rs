@@ -105,7 +105,7 @@ async fn make(
     };
     drop(room);
     let took = started.elapsed();
-    let traceparent = langop_proto::trace::current_traceparent();
+    let traceparent = langop_program::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
     answer::judge(response, &name, instructions, offered, took, now())

@@ -164,7 +164,7 @@ impl Reader<'_> {
         let name = self.text(node, "the agent's name")?;
         let span = Span::from(node.location());
         if plain_name_span(node).is_none() {
-            let message = "the agent's name is no plain string".to_owned();
+            let message = "the agent's name is not a plain string".to_owned();
             self.findings.error(
                 span,
                 DiagnosticCode::BadName,

@@ -1,6 +1,8 @@
-//! Takes a call apart: one positional argument at most, keywords by name, and a block; anything else is diagnosed.
+//! Takes a call apart: one positional argument at most, keywords by name, and a block; anything
+//! else is diagnosed.
 //!
-//! Every statement of the language is such a call; what the parts must be is decided by whoever asked for the call.
+//! Every statement of the language is such a call; what the parts must be is decided by whoever
+//! asked for the call.
 
 use std::collections::BTreeMap;
 
@@ -171,7 +173,7 @@ impl Reader<'_> {
             .as_symbol_node()
             .map(|key| String::from_utf8_lossy(key.unescaped()).into_owned())
         else {
-            return self.outside(&pair.key(), "a key that is no name", &usage(shape));
+            return self.outside(&pair.key(), "a key that is not a name", &usage(shape));
         };
         let Some(known) = shape.keywords.iter().copied().find(|known| *known == name) else {
             let meant = words::nearest(&name, shape.keywords.iter().copied());
@@ -251,7 +253,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether it is `name …`: no receiver, no assignment. (`a.b`, `a&.b`, `a[b]`, `!a` and operators have a receiver.)
+/// Whether it is `name …`: no receiver, no assignment. (`a.b`, `a&.b`, `a[b]`, `!a` and operators
+/// have a receiver.)
 pub(super) fn is_plain(call: &CallNode<'_>) -> bool {
     call.receiver().is_none() && call.call_operator_loc().is_none() && call.equal_loc().is_none()
 }

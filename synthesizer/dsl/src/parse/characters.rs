@@ -1,16 +1,18 @@
-//! Which characters code may be written in: those that every reader, person or program, sees as the same. Looks at no syntax.
+//! Which characters code may be written in: those that every reader, person or program, sees as the
+//! same. Looks at no syntax.
 //!
-//! Ruby ends a program at some control characters, obeys switches on lines that begin with `#!`, and reads the file in another
-//! encoding if a comment says so; people do not see what has no width and are misled by what turns the direction of text. What
-//! is stored is rendered from the definition and holds none of these; they are refused so that what people check is what it says.
+//! Ruby ends a program at some control characters, obeys switches on lines that begin with `#!`,
+//! and reads the file in another encoding if a comment says so; people do not see what has no width
+//! and are misled by what turns the direction of text. What is stored is rendered from the
+//! definition and holds none of these; they are refused so that what people check is what it says.
 
 use super::findings::Findings;
 use crate::clean::is_hidden;
 use crate::diagnostic::DiagnosticCode;
 use crate::source::Span;
 
-/// Whether `code` holds no character that is refused wherever it stands. A line that begins with `#!` is diagnosed, too, but
-/// does not keep the rest from being read.
+/// Whether `code` holds no character that is refused wherever it stands. A line that begins with
+/// `#!` is diagnosed, too, but does not keep the rest from being read.
 pub(super) fn check(code: &str, findings: &mut Findings) -> bool {
     script_lines(code, findings);
     let mut is_plain = true;
@@ -119,8 +121,8 @@ pub(super) fn not_a_space(start: usize, c: char, findings: &mut Findings) {
     findings.error(of_character(start, c), rule, message, hint);
 }
 
-/// Whether Ruby could read `comment`, if it is on one of the first two lines, as one that names an encoding. It takes several
-/// forms, and more than it documents; all hold this word.
+/// Whether Ruby could read `comment`, if it is on one of the first two lines, as one that names an
+/// encoding. It takes several forms, and more than it documents; all hold this word.
 pub(super) fn may_name_encoding(comment: &str) -> bool {
     comment.to_ascii_lowercase().contains("coding")
 }

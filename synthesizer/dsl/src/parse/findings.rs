@@ -1,7 +1,6 @@
 //! Collects findings and turns them into the bounded, ordered list that is returned.
 
-use super::Parsed;
-use super::limits::MAX_DIAGNOSTICS;
+use super::parsed::{MAX_DIAGNOSTICS, Parsed};
 use crate::definition::AgentDefinition;
 use crate::diagnostic::{Diagnostic, DiagnosticCode, Severity};
 use crate::source::{Source, Span};
@@ -22,7 +21,8 @@ struct Finding {
 }
 
 impl Findings {
-    /// Whether there are so many that most will not be returned, and costly hints are not worth making.
+    /// Whether there are so many that most will not be returned, and costly hints are not worth
+    /// making.
     pub(super) fn are_many(&self) -> bool {
         self.found.len() > 4 * MAX_DIAGNOSTICS
     }
@@ -65,7 +65,8 @@ impl Findings {
         });
     }
 
-    /// The answer: at most [`MAX_DIAGNOSTICS`], errors before warnings where some must go, in the order of the code.
+    /// The answer: at most [`MAX_DIAGNOSTICS`], errors before warnings where some must go, in the
+    /// order of the code.
     pub(super) fn finish(
         mut self,
         source: &Source<'_>,

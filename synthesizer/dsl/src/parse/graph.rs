@@ -1,10 +1,10 @@
-//! Checks the dependencies of steps: names, cycles, and that results come from steps that ran before. Bounded in time and
-//! stack however many steps there are.
+//! Checks the dependencies of steps: names, cycles, and that results come from steps that ran
+//! before. Bounded in time and stack however many steps there are.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::findings::Findings;
-use super::limits::MAX_DIAGNOSTICS;
+use super::parsed::MAX_DIAGNOSTICS;
 use super::steps::StepDraft;
 use super::words;
 use crate::diagnostic::DiagnosticCode;
@@ -99,8 +99,8 @@ enum Visit {
     Done,
 }
 
-/// The steps in an order in which each comes after those it depends on; none if there are cycles. Depth-first search without
-/// recursion; each edge back to an open step closes one cycle.
+/// The steps in an order in which each comes after those it depends on; none if there are cycles.
+/// Depth-first search without recursion; each edge back to an open step closes one cycle.
 fn order(steps: &[StepDraft], edges: &[Vec<usize>], findings: &mut Findings) -> Option<Vec<usize>> {
     let mut visits = vec![Visit::New; steps.len()];
     let mut order = Vec::with_capacity(steps.len());

@@ -1,23 +1,15 @@
-//! What is refused before any parsing, and the bounds of the language.
+//! What is refused before any parsing.
 
-use super::Parsed;
 use super::characters;
 use super::findings::Findings;
+use super::parsed::{MAX_CODE_BYTES, Parsed};
 use super::scan;
 use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span};
 
-/// Largest code in bytes: what the code ConfigMap holds.
-pub const MAX_CODE_BYTES: usize = 128 * 1024;
-
-/// Most diagnostics returned.
-pub const MAX_DIAGNOSTICS: usize = 50;
-
-/// Deepest nesting of arrays and hashes in a value.
-pub const MAX_VALUE_DEPTH: usize = 32;
-
-/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing shorter nests the parser. What
-/// is allowed takes at most 50 ms to check; the worst found in a million tries took half of that.
+/// Most bytes of what is not plain code of the language, unary operators counted twice: nothing
+/// shorter nests the parser. What is allowed takes at most 50 ms to check; the worst found in a
+/// million tries took half of that.
 const MAX_OTHER_BYTES: usize = 8 * 1024;
 
 /// Deepest nesting of brackets and blocks, values included.
@@ -65,7 +57,7 @@ fn is_measured(code: &str, findings: &mut Findings) -> bool {
     let is_short = rest.len() + operators.count() <= MAX_OTHER_BYTES;
     if !is_short {
         let message = format!(
-            "from here on there is too much to check that is no plain text: {} bytes",
+            "too much that is not plain text follows: {} bytes",
             rest.len()
         );
         let hint = "write fewer and plainer statements, texts in plain quotes without interpolation, and close every quote".to_owned();

@@ -1,8 +1,10 @@
-//! The front end: agent code in, a definition or diagnostics out. Never panics, never runs code, bounded in time.
+//! The front end: agent code in, a definition or diagnostics out. Never panics, never runs code,
+//! bounded in time.
 //!
-//! Whitelist: every node of the Ruby syntax tree is read by the one place that allows it, or diagnosed. Here is the entry
-//! and the order of the checks; `characters` looks at the text, `agent`, `steps` and `values` read, `call` takes calls apart, `graph`
-//! checks dependencies, `params` what a tool is given.
+//! Whitelist: every node of the Ruby syntax tree is read by the one place that allows it, or
+//! diagnosed. Here is the entry and the order of the checks; `characters` looks at the text,
+//! `agent`, `steps` and `values` read, `call` takes calls apart, `graph` checks dependencies,
+//! `params` what a tool is given.
 
 mod agent;
 mod call;
@@ -12,6 +14,7 @@ mod graph;
 mod limits;
 mod offer;
 mod params;
+mod parsed;
 mod scan;
 mod schedule;
 mod schema;
@@ -23,26 +26,17 @@ mod words;
 use jiff::Timestamp;
 use ruby_prism::ParseResult;
 
-pub use limits::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH};
 pub use offer::{Offer, OfferedOperation, OfferedTool};
+pub use parsed::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Parsed};
 
 use crate::definition::AgentDefinition;
-use crate::diagnostic::{Diagnostic, DiagnosticCode};
+use crate::diagnostic::DiagnosticCode;
 use crate::source::{Source, Span, with_ruby};
 use findings::Findings;
 use texts::Texts;
 
 /// Most syntax errors read. The parser may report several per byte.
 const MOST_SYNTAX_ERRORS: usize = 4 * MAX_DIAGNOSTICS;
-
-/// What came of parsing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parsed {
-    /// Present exactly when no diagnostic is an error.
-    pub definition: Option<AgentDefinition>,
-    /// In the order of the code, at most [`MAX_DIAGNOSTICS`]; errors are kept before warnings.
-    pub diagnostics: Vec<Diagnostic>,
-}
 
 /// What the readers share: the code, what it may use, and what was found.
 struct Reader<'a> {
@@ -53,7 +47,8 @@ struct Reader<'a> {
     effort: schema::Effort,
 }
 
-/// Parses `code`, which may use what `offer` holds; its schedule must fire within five years of `now`.
+/// Parses `code`, which may use what `offer` holds; its schedule must fire within five years of
+/// `now`.
 pub fn parse(code: &str, offer: &Offer, now: Timestamp) -> Parsed {
     let source = Source::new(code);
     let mut findings = Findings::default();
@@ -175,7 +170,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Diagnoses spaces that Ruby takes for letters; whether there are any. In texts and comments they are what people see.
+    /// Diagnoses spaces that Ruby takes for letters; whether there are any. In texts and comments
+    /// they are what people see.
     fn unicode_spaces(&mut self, ruby: &ParseResult<'_>) -> bool {
         let code = self.source.code();
         let mut spaces = code

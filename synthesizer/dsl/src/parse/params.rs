@@ -1,5 +1,6 @@
-//! Checks a call of a tool against what the tool offers: which operation, and with which parameters. Code may do nothing beyond
-//! that, so that the steps of a definition name all that an agent may call.
+//! Checks a call of a tool against what the tool offers: which operation, and with which
+//! parameters. Code may do nothing beyond that, so that the steps of a definition name all that an
+//! agent may call.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,8 @@ use crate::diagnostic::DiagnosticCode;
 use crate::source::Span;
 
 impl Reader<'_> {
-    /// The operation of `tool` that a call with these parts means by `action`; none where the tool does not tell its operations,
-    /// or after a finding.
+    /// The operation of `tool` that a call with these parts means by `action`; none where the tool
+    /// does not tell its operations, or after a finding.
     pub(super) fn operation<'o>(
         &mut self,
         tool: &'o OfferedTool,
@@ -106,7 +107,8 @@ impl Reader<'_> {
     }
 }
 
-/// Where the parameter is written in which the misfit is: its name if that is what is wrong, else its value.
+/// Where the parameter is written in which the misfit is: its name if that is what is wrong, else
+/// its value.
 fn place_of(params: &Node<'_>, misfit: &Misfit) -> Option<Span> {
     let elements = params.as_hash_node()?.elements();
     let pair = elements

@@ -1,12 +1,13 @@
-//! Measures code before the Ruby parser sees it, because the parser's time grows with the square of what is nested: tells
-//! plain code of the language, whose texts may be long, from everything else, which must be short. Decides no rule of the
-//! language.
+//! Measures code before the Ruby parser sees it, because the parser's time grows with the square of
+//! what is nested: tells plain code of the language, whose texts may be long, from everything else,
+//! which must be short. Decides no rule of the language.
 //!
-//! One pass over the bytes. It knows few kinds of token and stops at the first that it does not know for certain, so that
-//! what it takes for the inside of a text cannot be code to the parser: then all from there on counts as other Ruby.
+//! One pass over the bytes. It knows few kinds of token and stops at the first that it does not
+//! know for certain, so that what it takes for the inside of a text cannot be code to the parser:
+//! then all from there on counts as other Ruby.
 
-/// Words that may stand before a text. None can become a local variable in plain code without `=>`, after which `<<` would
-/// be an operator and no heredoc.
+/// Words that may stand before a text. None can become a local variable in plain code without `=>`,
+/// after which `<<` would be an operator and no heredoc.
 const STATEMENTS: [&str; 12] = [
     "agent",
     "ask",
@@ -22,10 +23,12 @@ const STATEMENTS: [&str; 12] = [
     "workflow",
 ];
 
-/// Longest number that is plain. No float needs more, and the parser's time grows with the square of it.
+/// Longest number that is plain. No float needs more, and the parser's time grows with the square
+/// of it.
 const LONGEST_NUMBER: usize = 512;
 
-/// Most tokens that are plain, line ends not counted: a statement of a usual length for each line of the largest code.
+/// Most tokens that are plain, line ends not counted: a statement of a usual length for each line
+/// of the largest code.
 const MOST_TOKENS: usize = 32 * 1024;
 
 const LITERALS: [&str; 3] = ["true", "false", "nil"];
@@ -88,7 +91,8 @@ struct Scan<'a> {
     has_arrow: bool,
     /// Opened on this line; its text starts on the next.
     heredoc: Option<Heredoc<'a>>,
-    /// What closes the brackets and blocks that are open, the innermost last: the first byte of `end` or a bracket.
+    /// What closes the brackets and blocks that are open, the innermost last: the first byte of
+    /// `end` or a bracket.
     open: Vec<u8>,
     deepest: usize,
     too_deep: Option<usize>,
@@ -356,7 +360,8 @@ impl<'a> Scan<'a> {
         ends.then_some(())
     }
 
-    /// The lines up to the one that holds only the terminator. One that nearly does is not known for certain.
+    /// The lines up to the one that holds only the terminator. One that nearly does is not known
+    /// for certain.
     fn heredoc_text(&mut self, heredoc: Heredoc<'_>) -> Option<()> {
         while self.at < self.bytes.len() {
             let line = self.take_while(|byte| byte != b'\n');
@@ -392,7 +397,8 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-/// Whether a line of a heredoc interpolates nothing and has no escape that could reach into the next line.
+/// Whether a line of a heredoc interpolates nothing and has no escape that could reach into the
+/// next line.
 fn is_plain_line(line: &[u8]) -> bool {
     let mut bytes = line.iter().copied().peekable();
     while let Some(byte) = bytes.next() {

@@ -1,4 +1,5 @@
-//! Reads `schedule`: either `every:`, or `cron:` with an optional `time_zone:`. What they may say is decided elsewhere.
+//! Reads `schedule`: either `every:`, or `cron:` with an optional `time_zone:`. What they may say
+//! is decided elsewhere.
 
 use ruby_prism::{CallNode, Node};
 

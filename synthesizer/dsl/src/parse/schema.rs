@@ -1,9 +1,10 @@
-//! Checks parameters against the JSON Schema of an operation: the keywords that say which parameters there are and what they may
-//! be. Pure and bounded; knows no code.
+//! Checks parameters against the JSON Schema of an operation: the keywords that say which
+//! parameters there are and what they may be. Pure and bounded; knows no code.
 //!
-//! Own code because no validator knows a value that is not there yet: the result of a step fits every schema. Schemas are
-//! tenants' text, so nothing is fetched, no pattern is run (regular expressions of others cost what they like), and a schema
-//! that cannot be understood, or costs too much, refuses nothing: the tool itself has the last word. Of `oneOf` one must fit, as of
+//! Own code because no validator knows a value that is not there yet: the result of a step fits
+//! every schema. Schemas are tenants' text, so nothing is fetched, no pattern is run (regular
+//! expressions of others cost what they like), and a schema that cannot be understood, or costs too
+//! much, refuses nothing: the tool itself has the last word. Of `oneOf` one must fit, as of
 //! `anyOf`; `not`, conditions, `format` and `pattern` are left to the tool.
 
 use std::collections::BTreeMap;
@@ -272,8 +273,8 @@ impl Check<'_> {
         }
     }
 
-    /// A name that the schema does not have. Where it leaves others open, one that is nearly a known one, which is not given, is
-    /// that one misspelled.
+    /// A name that the schema does not have. Where it leaves others open, one that is nearly a
+    /// known one, which is not given, is that one misspelled.
     fn unknown(
         &mut self,
         name: &str,
@@ -392,7 +393,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Whether they are the same JSON, as far as is known by now. Costs no more than the smaller of the two.
+/// Whether they are the same JSON, as far as is known by now. Costs no more than the smaller of the
+/// two.
 fn same(value: &Value, json: &Json) -> bool {
     match (value, json) {
         (Value::Result { .. }, _) | (Value::Null, Json::Null) => true,

@@ -1,4 +1,5 @@
-//! Reads a step and its one action, and resolves the names of tools and models. Dependencies are checked in `graph`.
+//! Reads a step and its one action, and resolves the names of tools and models. Dependencies are
+//! checked in `graph`.
 
 use std::collections::BTreeSet;
 

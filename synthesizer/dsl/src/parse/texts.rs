@@ -1,4 +1,5 @@
-//! Where the texts and comments of code are: what stands there is words, not syntax. Knows nothing of the agent language.
+//! Where the texts and comments of code are: what stands there is words, not syntax. Knows nothing
+//! of the agent language.
 
 use ruby_prism::{
     Location, ParseResult, RegularExpressionNode, StringNode, SymbolNode, Visit, XStringNode,

@@ -1,11 +1,12 @@
-//! Reads literals and `result(…)` references. Strings are plain text: nothing is interpolated or computed.
+//! Reads literals and `result(…)` references. Strings are plain text: nothing is interpolated or
+//! computed.
 
 use std::collections::BTreeMap;
 
 use ruby_prism::{CallNode, Integer, Node, NodeList};
 
 use super::call::{Part, Shape, is_plain, name_of};
-use super::limits::MAX_VALUE_DEPTH;
+use super::parsed::MAX_VALUE_DEPTH;
 use super::{Reader, words};
 use crate::definition::{RESULT_KEY, Value};
 use crate::diagnostic::DiagnosticCode;
@@ -312,14 +313,15 @@ impl Reader<'_> {
     }
 }
 
-/// Appends the text of a string literal, of several side by side, or of a heredoc; false if anything in it is computed.
+/// Appends the text of a string literal, of several side by side, or of a heredoc; false if
+/// anything in it is computed.
 fn collect_text(node: &Node<'_>, bytes: &mut Vec<u8>) -> bool {
     if let Some(string) = node.as_string_node() {
         bytes.extend_from_slice(string.unescaped());
         return true;
     }
-    // Strings side by side are parts too, and may be heredocs or multi-line strings with parts of their own; the parser
-    // nests them no deeper.
+    // Strings side by side are parts too, and may be heredocs or multi-line strings with parts of
+    // their own; the parser nests them no deeper.
     node.as_interpolated_string_node().is_some_and(|string| {
         string
             .parts()
@@ -349,8 +351,8 @@ pub(super) fn to_i64(integer: &Integer<'_>) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
-/// The float, if every reader of JSON reads it back as the same. Read from the text, because Ruby's notation is Rust's but for
-/// underscores.
+/// The float, if every reader of JSON reads it back as the same. Read from the text, because Ruby's
+/// notation is Rust's but for underscores.
 fn float(text: &str) -> Option<serde_json::Number> {
     let float = text.replace('_', "").parse().ok()?;
     survives_json(float)
@@ -358,8 +360,9 @@ fn float(text: &str) -> Option<serde_json::Number> {
         .flatten()
 }
 
-/// Whether it is below 10^15 and at most 15 digits times a power of ten from -22 on. What is printed of it is then a quotient
-/// of two exact floats, so that even readers that just divide, as `serde_json` does by default, come to the same float.
+/// Whether it is below 10^15 and at most 15 digits times a power of ten from -22 on. What is
+/// printed of it is then a quotient of two exact floats, so that even readers that just divide, as
+/// `serde_json` does by default, come to the same float.
 fn survives_json(float: f64) -> bool {
     const MOST_DIGITS: usize = 15;
     const LEAST_POWER: i32 = -22;

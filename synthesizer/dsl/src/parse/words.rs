@@ -1,4 +1,5 @@
-//! The words of diagnostics: what a piece of Ruby is called, clipped quotes, and near misses. No rule lives here.
+//! The words of diagnostics: what a piece of Ruby is called, clipped quotes, and near misses. No
+//! rule lives here.
 
 use ruby_prism::Node;
 

@@ -1,11 +1,12 @@
 //! Reads the cron dialect into sets of values. Pure text; knows no time and no zone.
 //!
-//! Source of the rules: Kubernetes validates `CronJob.spec.schedule` with robfig/cron v3 `ParseStandard`. Everything
-//! accepted here is accepted there with the same meaning. Stricter than robfig on purpose: no `@macros`, `TZ=` or `?`; no
-//! `N/step` (robfig reads `5/15` as `5-59/15`, other crons refuse it); no step larger than the range it steps over; no
-//! empty list items, signs, or `*-5`.
+//! Source of the rules: Kubernetes validates `CronJob.spec.schedule` with robfig/cron v3
+//! `ParseStandard`. Everything accepted here is accepted there with the same meaning. Stricter than
+//! robfig on purpose: no `@macros`, `TZ=` or `?`; no `N/step` (robfig reads `5/15` as `5-59/15`,
+//! other crons refuse it); no step larger than the range it steps over; no empty list items, signs,
+//! or `*-5`.
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// A checked expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,8 @@ pub(super) struct Fields {
 pub(super) struct Field {
     /// Bit n is set if the field holds n.
     bits: u64,
-    /// Whether it is `*` in the sense of robfig: then it does not take part in the "either day" rule.
+    /// Whether it is `*` in the sense of robfig: then it does not take part in the "either day"
+    /// rule.
     pub(super) star: bool,
 }
 
@@ -70,7 +72,8 @@ impl Fields {
         })
     }
 
-    /// Whether some year has a day that matches. Cheap, and spares the search for days that do not exist.
+    /// Whether some year has a day that matches. Cheap, and spares the search for days that do not
+    /// exist.
     pub(super) fn has_a_day(&self) -> bool {
         if !self.day_of_week.star {
             return true;
@@ -326,7 +329,7 @@ impl Rule {
                 self.min, self.max, self.names[0]
             )
         };
-        self.error(&format!("has {}, which is no value", quoted(text)), &advice)
+        self.error(&format!("has the invalid value {}", quoted(text)), &advice)
     }
 
     fn error(&self, problem: &str, advice: &str) -> ScheduleError {

@@ -1,8 +1,9 @@
-//! Durations such as `5m` and `1h30m`, in whole seconds, and the cron that says exactly the same as one.
+//! Durations such as `5m` and `1h30m`, in whole seconds, and the cron that says exactly the same as
+//! one.
 
 use std::fmt::Write as _;
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// Longest duration: 366 days. The shortest is one second.
 pub const MAX_DURATION_SECONDS: u64 = 366 * DAY;
@@ -17,13 +18,14 @@ const UNITS: [(char, u64); 4] = [('d', DAY), ('h', HOUR), ('m', MINUTE), ('s', 1
 const ADVICE: &str =
     "write whole numbers with d, h, m or s, largest first, such as `5m`, `1h30m` or `2d`";
 
-/// Reads `45s`, `90m`, `1h30m` or `2d` into seconds, 1 to [`MAX_DURATION_SECONDS`]. Each unit at most once, largest first.
+/// Reads `45s`, `90m`, `1h30m` or `2d` into seconds, 1 to [`MAX_DURATION_SECONDS`]. Each unit at
+/// most once, largest first.
 pub fn parse_duration(text: &str) -> Result<u64, ScheduleError> {
     let seconds =
-        total(text).ok_or_else(|| error(format!("{} is no duration", quoted(text)), ADVICE))?;
+        total(text).ok_or_else(|| error(format!("invalid duration {}", quoted(text)), ADVICE))?;
     match seconds {
         0 => Err(error(
-            format!("{} is no time at all", quoted(text)),
+            format!("{} is not longer than zero", quoted(text)),
             "write at least `1s`",
         )),
         1..=MAX_DURATION_SECONDS => Ok(seconds),
@@ -70,8 +72,9 @@ pub fn format_duration(seconds: u64) -> String {
     text
 }
 
-/// The cron that fires at exactly this distance, for ever: minutes that divide an hour, hours that divide a day, one day
-/// and one week. None for anything else (`90m`, anything with seconds). Exact in a zone without clock changes.
+/// The cron that fires at exactly this distance, for ever: minutes that divide an hour, hours that
+/// divide a day, one day and one week. None for anything else (`90m`, anything with seconds). Exact
+/// in a zone without clock changes.
 pub fn cron_for_every(seconds: u64) -> Option<String> {
     let stepped = |step: u64| {
         if step == 1 {

@@ -1,73 +1,15 @@
-//! Schedules: the one cron dialect, used for code and for the Kubernetes `spec.schedule`, and durations.
+//! Schedules: the one cron dialect, used for code and for the Kubernetes `spec.schedule`, and
+//! durations.
 //!
-//! The dialect is a subset of what Kubernetes accepts (robfig/cron `ParseStandard`), and means the same there. Here is the
-//! error and nothing else; `cron` reads expressions, `occurrence` finds times, `duration` reads `5m`.
+//! The dialect is a subset of what Kubernetes accepts (robfig/cron `ParseStandard`), and means the
+//! same there. `cron` reads expressions, `occurrence` finds times, `duration` reads `5m`.
 
 mod cron;
 mod duration;
+mod error;
 mod occurrence;
 mod zone;
 
 pub use duration::{MAX_DURATION_SECONDS, cron_for_every, format_duration, parse_duration};
+pub use error::{ScheduleError, ScheduleErrorKind};
 pub use occurrence::CronSchedule;
-
-/// Why a schedule or duration is refused, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; {advice}")]
-pub struct ScheduleError {
-    kind: ScheduleErrorKind,
-    problem: String,
-    advice: String,
-}
-
-/// What sort of thing is wrong with a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScheduleErrorKind {
-    /// The cron expression is outside the dialect.
-    Cron,
-    /// The cron expression is well formed but does not fire within five years.
-    NeverFires,
-    /// The time zone is no IANA name.
-    TimeZone,
-    /// The duration is none or out of bounds.
-    Duration,
-}
-
-impl ScheduleError {
-    fn new(kind: ScheduleErrorKind, problem: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            kind,
-            problem: problem.into(),
-            advice: advice.into(),
-        }
-    }
-
-    /// What sort of thing is wrong.
-    pub fn kind(&self) -> ScheduleErrorKind {
-        self.kind
-    }
-
-    /// What is wrong, without advice.
-    pub fn problem(&self) -> &str {
-        &self.problem
-    }
-
-    /// What to write instead.
-    pub fn advice(&self) -> &str {
-        &self.advice
-    }
-}
-
-/// `text` in backquotes for a message, cut where it is long and without control characters.
-fn quoted(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    format!("`{shown}`")
-}

@@ -1,9 +1,10 @@
 //! A checked cron schedule in its zone, and when it fires next. The time is given, never read.
 //!
-//! croner searches the pattern on the wall clock; the zone is applied here, so that a clock change does what it does in
-//! Kubernetes (robfig/cron): a time that the clock skips does not fire, one that it repeats fires twice. Compared with robfig
-//! on random expressions and zones, the times differ only around the half-hour change of `Australia/Lord_Howe`, where robfig,
-//! which steps by whole hours, leaves out a day.
+//! croner searches the pattern on the wall clock; the zone is applied here, so that a clock change
+//! does what it does in Kubernetes (robfig/cron): a time that the clock skips does not fire, one
+//! that it repeats fires twice. Compared with robfig on random expressions and zones, the times
+//! differ only around the half-hour change of `Australia/Lord_Howe`, where robfig, which steps by
+//! whole hours, leaves out a day.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -12,8 +13,8 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 use super::cron::Fields;
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 use super::zone::time_zone;
-use super::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// A schedule must fire within this many years.
 const HORIZON_YEARS: i32 = 5;
@@ -21,7 +22,8 @@ const HORIZON_YEARS: i32 = 5;
 /// How far back on the wall clock a search starts: further than any clock is set back today.
 const LONGEST_FOLD_HOURS: i32 = 3;
 
-/// Bound on one search; the longest known (a day of minutes in a repeated or skipped range) needs under 2,000.
+/// Bound on one search; the longest known (a day of minutes in a repeated or skipped range) needs
+/// under 2,000.
 const MAX_CANDIDATES: usize = 10_000;
 
 /// A cron expression of the dialect, with its zone.
@@ -34,8 +36,9 @@ pub struct CronSchedule {
 }
 
 impl CronSchedule {
-    /// Checks `expression` and `time_zone` (an IANA name; absent: UTC, as a cluster has it by default), and that the
-    /// schedule fires within five years of `now`. Errors say what to write instead.
+    /// Checks `expression` and `time_zone` (an IANA name; absent: UTC, as a cluster has it by
+    /// default), and that the schedule fires within five years of `now`. Errors say what to write
+    /// instead.
     pub fn parse(
         expression: &str,
         time_zone: Option<&str>,
@@ -75,7 +78,8 @@ impl CronSchedule {
         self.time_zone_name.as_deref()
     }
 
-    /// The first time strictly after `after` at which it fires; none if there is none that can be represented.
+    /// The first time strictly after `after` at which it fires; none if there is none that can be
+    /// represented.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let mut wall = self
             .time_zone
@@ -119,8 +123,8 @@ fn horizon(now: Timestamp) -> Timestamp {
         .map_or(Timestamp::MAX, |end| end.timestamp())
 }
 
-/// Hands croner lists of numbers only, so that nothing of its wider dialect can apply; `*` is kept because it decides
-/// whether day of month and day of week are alternatives.
+/// Hands croner lists of numbers only, so that nothing of its wider dialect can apply; `*` is kept
+/// because it decides whether day of month and day of week are alternatives.
 fn compile(fields: &Fields) -> Result<Cron, ScheduleError> {
     let pattern = [
         &fields.minute,

@@ -1,8 +1,9 @@
-//! Time zones by IANA name from the bundled database, so that the answer is the same on every machine.
+//! Time zones by IANA name from the bundled database, so that the answer is the same on every
+//! machine.
 
 use jiff::tz::TimeZone;
 
-use super::{ScheduleError, ScheduleErrorKind, quoted};
+use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// The zone of an exact IANA name. Case matters, because it does for Kubernetes.
 pub(super) fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
@@ -19,7 +20,7 @@ fn unknown(name: &str, meant: Option<&str>) -> ScheduleError {
     let problem = if name.is_empty() {
         "the time zone is empty".to_owned()
     } else {
-        format!("{} is no IANA time zone", quoted(name))
+        format!("unknown IANA time zone {}", quoted(name))
     };
     let advice = format!(
         "write a name such as `{}`, or leave it out",

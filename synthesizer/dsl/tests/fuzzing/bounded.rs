@@ -1,5 +1,5 @@
-//! Tries an oracle on a committed corpus and on a fixed number of changed inputs: the same on every machine. A small stand-in
-//! for a fuzzer, guided by nothing but its dictionary.
+//! Tries an oracle on a committed corpus and on a fixed number of changed inputs: the same on every
+//! machine. A small stand-in for a fuzzer, guided by nothing but its dictionary.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -35,7 +35,8 @@ impl Random {
     }
 }
 
-/// Calls `oracle` with each input of `folder`'s corpus of that name and with `count` more, changed with words of `dictionary`.
+/// Calls `oracle` with each input of `folder`'s corpus of that name and with `count` more, changed
+/// with words of `dictionary`.
 pub(crate) fn holds(
     folder: &Path,
     corpus: &str,

@@ -1,5 +1,5 @@
-//! What an answer costs, as processor time of the thread: however busy the machine is, that says the same of the code. Must not be
-//! asked about work that other threads do.
+//! What an answer costs, as processor time of the thread: however busy the machine is, that says
+//! the same of the code. Must not be asked about work that other threads do.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use rustix::time::{ClockId, clock_gettime};
 /// Most that any input may cost.
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 
-/// The answer, and what it cost. Where that was too much, the best of a few more tries counts: caches are shared, too.
+/// The answer, and what it cost. Where that was too much, the best of a few more tries counts:
+/// caches are shared, too.
 pub(crate) fn effort<T>(answer: impl Fn() -> T) -> (T, Duration) {
     let once = || {
         let before = spent();

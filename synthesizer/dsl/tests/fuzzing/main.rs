@@ -1,5 +1,5 @@
-//! The bounded, repeatable share of fuzzing: the committed corpora of the fuzzer and inputs made of them, against the fuzzer's
-//! own oracles. The unbounded share is `synthesizer/fuzz/run`.
+//! The bounded, repeatable share of fuzzing: the committed corpora of the fuzzer and inputs made of
+//! them, against the fuzzer's own oracles. The unbounded share is `synthesizer/fuzz/run`.
 #![cfg(feature = "parse")]
 #![expect(
     clippy::panic,

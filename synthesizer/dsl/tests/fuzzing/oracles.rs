@@ -1,5 +1,5 @@
-//! What must hold for any input, as functions that panic where it does not. The tests here and the fuzzer's targets call the
-//! same ones. Knows nothing of where inputs come from.
+//! What must hold for any input, as functions that panic where it does not. The tests here and the
+//! fuzzer's targets call the same ones. Knows nothing of where inputs come from.
 
 #[path = "effort.rs"]
 mod effort;
@@ -37,7 +37,8 @@ pub(crate) fn definition(code: &[u8]) -> Option<AgentDefinition> {
     read(code).definition
 }
 
-/// Code is answered in time with a definition or errors, at places that exist; a definition says all that the code says.
+/// Code is answered in time with a definition or errors, at places that exist; a definition says
+/// all that the code says.
 pub(crate) fn parse(code: &[u8]) {
     let parsed = in_time(|| read(code));
     assert!(parsed.diagnostics.len() <= MAX_DIAGNOSTICS);
@@ -134,7 +135,8 @@ fn says_the_same(definition: &AgentDefinition, code: &str) {
     }
 }
 
-/// A renamed agent has the new name, all other bytes as before, and is as valid as before. Back again it is the same.
+/// A renamed agent has the new name, all other bytes as before, and is as valid as before. Back
+/// again it is the same.
 pub(crate) fn renamed(code: &[u8]) {
     let Ok(code) = std::str::from_utf8(code) else {
         return;
@@ -165,8 +167,8 @@ pub(crate) fn renamed(code: &[u8]) {
     }
 }
 
-/// A schedule (first line; the second is its zone) fires within five years, when its fields say so and not before, and is
-/// the same when read again.
+/// A schedule (first line; the second is its zone) fires within five years, when its fields say so
+/// and not before, and is the same when read again.
 pub(crate) fn cron(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else {
         return;
@@ -213,7 +215,8 @@ pub(crate) fn cron(input: &[u8]) {
     }
 }
 
-/// The first minute after `last` whose wall clock the fields match, tried one by one near `last`, else `next` if they match.
+/// The first minute after `last` whose wall clock the fields match, tried one by one near `last`,
+/// else `next` if they match.
 fn next_minute(expression: &str, zone: &TimeZone, last: Timestamp, next: Timestamp) -> Timestamp {
     const MOST_MINUTES: i64 = 300;
     assert!(next > last && next.as_second() % 60 == 0, "{next}");
@@ -275,7 +278,8 @@ fn item_has(item: &str, value: i64, low: i64, high: i64, names: &str) -> bool {
     (first..=last).contains(&value) && (value - first) % number(step) == 0
 }
 
-/// A duration is written back as what is read as the same, and its cron, if there is one, fires at that distance.
+/// A duration is written back as what is read as the same, and its cron, if there is one, fires at
+/// that distance.
 pub(crate) fn duration(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;

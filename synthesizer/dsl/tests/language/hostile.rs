@@ -1,4 +1,5 @@
-//! Input made to hurt: nesting, size, many findings. Every one is answered, in bounded stack and size.
+//! Input made to hurt: nesting, size, many findings. Every one is answered, in bounded stack and
+//! size.
 
 #[path = "../fuzzing/effort.rs"]
 pub(super) mod effort;
@@ -139,7 +140,8 @@ fn brackets_and_blocks_nest_only_so_deep() {
     }
 }
 
-/// What is taken for text must be text to the parser too, or code could hide in it from the bound on other Ruby.
+/// What is taken for text must be text to the parser too, or code could hide in it from the bound
+/// on other Ruby.
 #[test]
 fn nothing_hides_in_text() {
     let hidden = "not ".repeat(4_000);

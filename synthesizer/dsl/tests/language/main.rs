@@ -1,5 +1,5 @@
-//! The agent language: what is accepted and what it means, how agents are named; in the modules what is refused, hostile
-//! input, and printing.
+//! The agent language: what is accepted and what it means, how agents are named; in the modules
+//! what is refused, hostile input, and printing.
 #![cfg(feature = "parse")]
 #![expect(
     clippy::panic,

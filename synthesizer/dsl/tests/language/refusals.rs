@@ -1,4 +1,5 @@
-//! What is refused, with rule, place and advice: the table in refusals.txt, and findings taken together.
+//! What is refused, with rule, place and advice: the table in refusals.txt, and findings taken
+//! together.
 
 use langop_dsl::{DiagnosticCode, MAX_DIAGNOSTICS, parse_bytes};
 
@@ -257,7 +258,8 @@ fn many_findings_are_cut_but_keep_an_error() {
     );
 }
 
-/// Each with the rule it breaks; where it is put is a line of its own, a comment, a text, and a text of several lines.
+/// Each with the rule it breaks; where it is put is a line of its own, a comment, a text, and a
+/// text of several lines.
 #[test]
 fn characters_that_mislead_are_refused_wherever_they_stand() {
     let rules = [

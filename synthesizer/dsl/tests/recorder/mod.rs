@@ -1,5 +1,5 @@
-//! Runs rendered code with the system's Ruby, which only notes what it is told, and compares: a reader of our own cannot show that
-//! others read the same.
+//! Runs rendered code with the system's Ruby, which only notes what it is told, and compares: a
+//! reader of our own cannot show that others read the same.
 
 #![expect(clippy::print_stderr, reason = "what is left out must be seen")]
 
@@ -11,8 +11,8 @@ use std::{env, fs};
 use langop_dsl::{AgentDefinition, render};
 use serde_json::{Value, json};
 
-/// Asserts that Ruby notes exactly these definitions in what is rendered of them. Where there is no Ruby it says so, except in CI,
-/// where that is a failure.
+/// Asserts that Ruby notes exactly these definitions in what is rendered of them. Where there is no
+/// Ruby it says so, except in CI, where that is a failure.
 pub(crate) fn notes_what_is_defined(definitions: &[AgentDefinition]) {
     assert!(definitions.len() >= 20, "too few to show anything");
     let folder = tempfile::tempdir().unwrap();

@@ -27,8 +27,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "langop-synth", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Address of the synthesizer: a URL, or host:port. Several, as a list or by repeating the flag, or a host with several addresses:
-    /// its replicas; each request has one that knows it best, and the others stand in
+    /// Address of the synthesizer: a URL, or host:port. Several, as a list or by repeating the
+    /// flag, or a host with several addresses: its replicas; each request has one that knows it
+    /// best, and the others stand in
     #[arg(
         long = "endpoint",
         global = true,
@@ -86,12 +87,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SynthesizeArgs {
-    /// File with the instructions, or files with a LanguageAgent as kubectl applies it (YAML or JSON); - is standard input. Tools, models
-    /// and a persona that stand in the same files are offered with all that these say of them
+    /// File with the instructions, or files with a LanguageAgent as kubectl applies it (YAML or
+    /// JSON); - is standard input. Tools, models and a persona that stand in the same files are
+    /// offered with all that these say of them
     #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Name of the agent; of several in a manifest, the one to take [default: the manifest's, else my-agent]
+    /// Name of the agent; of several in a manifest, the one to take [default: the manifest's, else
+    /// my-agent]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
@@ -114,7 +117,8 @@ pub(crate) struct SynthesizeArgs {
     #[arg(long, default_value = "")]
     pub(crate) variant: String,
 
-    /// How often invalid code is sent back with its diagnostics, 0 to 2; unset: the synthesizer's default
+    /// How often invalid code is sent back with its diagnostics, 0 to 2; unset: the synthesizer's
+    /// default
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_repairs: Option<u32>,
 
@@ -167,7 +171,8 @@ pub(crate) struct OfferArgs {
     #[arg(long = "tool", value_name = "NAME[=DESCRIPTION]", value_parser = pair)]
     pub(crate) tools: Vec<Pair>,
 
-    /// JSON file with more tools: [{"name", "description", "operations": [{"name", "description", "inputSchema"}]}]
+    /// JSON file with more tools: [{"name", "description", "operations": [{"name", "description",
+    /// "inputSchema"}]}]
     #[arg(long, value_name = "FILE")]
     pub(crate) tools_file: Option<PathBuf>,
 

@@ -1,13 +1,14 @@
-//! The gRPC calls, over a pool of replicas. Everything that can go wrong with one becomes a [`CallError`]; how it is shown is `failure`'s
-//! business.
+//! The gRPC calls, over a pool of replicas. Everything that can go wrong with one becomes a
+//! [`CallError`]; how it is shown is `failure`'s business.
 
 use std::{cell::RefCell, error::Error as _, time::Duration};
 
-use langop_proto::{
-    limits,
+use langop_client::{
+    credentials::{Bearer, Credentials},
     pool::Pool,
-    routing,
-    tls::{Bearer, Credentials},
+};
+use langop_proto::{
+    limits, routing,
     v1::{
         DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
         SynthesizeStreamRequest, ValidateCodeRequest, ValidateCodeResponse,

@@ -1,36 +1,38 @@
-//! Whom to trust and who one is, as flags and environment. What they mean is `langop_proto::tls`.
+//! Whom to trust and who one is, as flags and environment. What they mean is
+//! `langop_client::credentials`.
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
-use langop_proto::tls::{self, Credentials};
+use langop_client::credentials::{self, Credentials};
 
-// Not of `PathBuf`, which clap does not let be empty: manifests often set a variable to nothing where they mean not to set it.
+// Not of `PathBuf`, which clap does not let be empty: manifests often set a variable to nothing
+// where they mean not to set it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who asks")]
 pub(crate) struct CredentialArgs {
     /// PEM file of the authorities that an https synthesizer's certificate must come from
-    #[arg(long, global = true, env = tls::CA, value_name = "FILE")]
+    #[arg(long, global = true, env = credentials::CA, value_name = "FILE")]
     ca: Option<OsString>,
 
     /// PEM file with your certificate
-    #[arg(long, global = true, env = tls::CERT, value_name = "FILE")]
+    #[arg(long, global = true, env = credentials::CERT, value_name = "FILE")]
     cert: Option<OsString>,
 
     /// PEM file with the private key of that certificate
-    #[arg(long, global = true, env = tls::KEY, value_name = "FILE")]
+    #[arg(long, global = true, env = credentials::KEY, value_name = "FILE")]
     key: Option<OsString>,
 
     /// Name in the synthesizer's certificate, where it is not the host of its URL
-    #[arg(long, global = true, env = tls::SERVER_NAME, value_name = "NAME")]
+    #[arg(long, global = true, env = credentials::SERVER_NAME, value_name = "NAME")]
     server_name: Option<String>,
 
     /// File with your bearer token
-    #[arg(long, global = true, env = tls::TOKEN_FILE, value_name = "FILE")]
+    #[arg(long, global = true, env = credentials::TOKEN_FILE, value_name = "FILE")]
     token_file: Option<OsString>,
 
     /// Send that token without TLS beyond loopback, where whoever is on the way reads it
-    #[arg(long, global = true, env = tls::ALLOW_PLAINTEXT)]
+    #[arg(long, global = true, env = credentials::ALLOW_PLAINTEXT)]
     allow_plaintext: bool,
 }
 

@@ -1,5 +1,6 @@
-//! Diagnostics as a compiler prints them, by the renderer that rustc's own output comes from. Pure; nothing that is printed can move the
-//! terminal's cursor. The text is coloured: whoever writes it removes that where it is not wanted.
+//! Diagnostics as a compiler prints them, by the renderer that rustc's own output comes from. Pure;
+//! nothing that is printed can move the terminal's cursor. The text is coloured: whoever writes it
+//! removes that where it is not wanted.
 
 use std::ops::Range;
 
@@ -15,7 +16,8 @@ pub(crate) struct Source<'a> {
     pub(crate) code: Option<&'a str>,
 }
 
-/// All of them, each with its place, the line, what is marked, and what to write instead; a blank line after each.
+/// All of them, each with its place, the line, what is marked, and what to write instead; a blank
+/// line after each.
 pub(crate) fn render(diagnostics: &[Diagnostic], source: Source<'_>) -> String {
     let name = clean(source.name);
     let code = source.code.map(visible);

@@ -1,11 +1,12 @@
-//! What people write as an address, into the endpoints of a pool. A host name that stands for several addresses is several replicas.
+//! What people write as an address, into the endpoints of a pool. A host name that stands for
+//! several addresses is several replicas.
 
 use std::{io, net::IpAddr};
 
 use http::Uri;
-use langop_proto::{
+use langop_client::{
+    credentials::{Credentials, CredentialsError},
     endpoint::{endpoint, replica},
-    tls::{Credentials, CredentialsError},
 };
 use tokio::net::lookup_host;
 use tonic::transport::Endpoint;
@@ -13,7 +14,7 @@ use tonic::transport::Endpoint;
 /// Why an address leads nowhere.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
-    #[error("{0} is no address of a synthesizer; write for example http://127.0.0.1:50051")]
+    #[error("invalid address of a synthesizer: {0}; write for example http://127.0.0.1:50051")]
     Illegal(String),
     #[error("the host of {endpoint} has no address")]
     Unknown {

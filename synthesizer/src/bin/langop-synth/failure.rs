@@ -1,4 +1,5 @@
-//! What went wrong, for people: the error, its reason and fields, and what to do next. The one place that knows exit codes.
+//! What went wrong, for people: the error, its reason and fields, and what to do next. The one
+//! place that knows exit codes.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -143,7 +144,7 @@ fn help(code: Code, details: &ErrorDetails) -> Option<String> {
         Code::ResourceExhausted => again("a limit is used up"),
         Code::Unavailable => again("the synthesizer or its provider cannot be reached now"),
         Code::DeadlineExceeded | Code::Cancelled => "allow more time by --timeout, or try again".to_owned(),
-        Code::Unimplemented => "what answers at this endpoint is no synthesizer of this version; --endpoint names another one".to_owned(),
+        Code::Unimplemented => "this endpoint is not a synthesizer of this version; name another one with --endpoint".to_owned(),
         Code::Unauthenticated | Code::PermissionDenied => "this synthesizer does not let you in like this; say who you are by --token-file, or by --cert and --key".to_owned(),
         _ => return None,
     })

@@ -1,6 +1,8 @@
-//! Files and flags into requests. Bounded: a file larger than any message is refused before it is read into one.
+//! Files and flags into requests. Bounded: a file larger than any message is refused before it is
+//! read into one.
 
 mod manifest;
+mod tool_file;
 
 use std::{
     fs::File,
@@ -12,12 +14,15 @@ use langop_proto::{
     limits,
     v1::{
         AgentRef, DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeOptions,
-        SynthesizeRequest, Tool, ToolOperation, ValidateCodeRequest,
+        SynthesizeRequest, Tool, ValidateCodeRequest,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use self::manifest::{Manifest, ManifestError, Objects};
+use self::{
+    manifest::{Manifest, ManifestError, Objects},
+    tool_file::ToolFile,
+};
 use crate::args::{DistillArgs, OfferArgs, Pair, SynthesizeArgs, ValidateArgs};
 
 /// The agent's name where nothing says another one.
@@ -206,56 +211,6 @@ fn tools(offer: &OfferArgs) -> Result<Vec<Tool>, InputError> {
         tools.extend(json::<Vec<ToolFile>>(path)?.into_iter().map(Tool::from));
     }
     Ok(tools)
-}
-
-/// A tool as it stands in a file.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ToolFile {
-    name: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    operations: Vec<OperationFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OperationFile {
-    name: String,
-    #[serde(default)]
-    description: String,
-    /// A JSON Schema.
-    #[serde(default)]
-    input_schema: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl From<ToolFile> for Tool {
-    fn from(file: ToolFile) -> Self {
-        Self {
-            name: file.name,
-            description: file.description,
-            operations: file
-                .operations
-                .into_iter()
-                .map(ToolOperation::from)
-                .collect(),
-        }
-    }
-}
-
-impl From<OperationFile> for ToolOperation {
-    fn from(file: OperationFile) -> Self {
-        let input_schema = file
-            .input_schema
-            .map(|schema| serde_json::Value::Object(schema).to_string())
-            .unwrap_or_default();
-        Self {
-            name: file.name,
-            description: file.description,
-            input_schema,
-        }
-    }
 }
 
 /// A persona as it stands in a file.

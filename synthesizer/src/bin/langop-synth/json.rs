@@ -1,5 +1,5 @@
-//! Answers as JSON: the fields of the .proto in camelCase, none left out; durations in seconds, enums by their short names, the
-//! definition as the language crate writes it. Pure.
+//! Answers as JSON: the fields of the .proto in camelCase, none left out; durations in seconds,
+//! enums by their short names, the definition as the language crate writes it. Pure.
 
 use langop_dsl::AgentDefinition;
 use langop_proto::v1::{
@@ -83,7 +83,8 @@ fn outcome(outcome: SynthesisOutcome) -> &'static str {
     )
 }
 
-/// An enum's name without the prefix that all of its names share, which ends where `unspecified` does.
+/// An enum's name without the prefix that all of its names share, which ends where `unspecified`
+/// does.
 fn short(name: &'static str, unspecified: &'static str) -> &'static str {
     let prefix = unspecified.trim_end_matches("UNSPECIFIED");
     name.strip_prefix(prefix).unwrap_or(name)

@@ -1,7 +1,9 @@
-//! `langop-synth`: a synthesizer from the command line. Owns the process: arguments, streams and the exit code.
+//! `langop-synth`: a synthesizer from the command line. Owns the process: arguments, streams and
+//! the exit code.
 //!
-//! `input` makes requests, `endpoints` finds the replicas, `call` asks them, `progress`, `report`, `diagnostics`, `json` and `failure` say
-//! what comes of it; only this file prints. No LLM and no Kubernetes: everything is behind the synthesizer.
+//! `input` makes requests, `endpoints` finds the replicas, `call` asks them, `progress`, `report`,
+//! `diagnostics`, `json` and `failure` say what comes of it; only this file prints. No LLM and no
+//! Kubernetes: everything is behind the synthesizer.
 
 mod args;
 mod call;
@@ -209,7 +211,8 @@ fn separate() {
     }
 }
 
-/// What people read, in colours where they are wanted. There is nowhere to say that it cannot be written.
+/// What people read, in colours where they are wanted. There is nowhere to say that it cannot be
+/// written.
 fn tell(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }

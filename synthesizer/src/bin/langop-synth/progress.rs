@@ -1,4 +1,5 @@
-//! What people see while they wait: on a terminal one line that changes, elsewhere a line for each step. Pure.
+//! What people see while they wait: on a terminal one line that changes, elsewhere a line for each
+//! step. Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The answers that come piece by piece: server-sent events of two APIs, lines of JSON of the third.
+//! The answers that come piece by piece: server-sent events of two APIs, lines of JSON of the
+//! third.
 
 use std::{convert::Infallible, io};
 

@@ -7,6 +7,7 @@ use crate::{
     agent::build::WorkloadAction,
     children::{Children, Prepared},
     policy::evaluate::{Party, address, allows, neighbour, stranger},
+    settings::Telemetry,
 };
 use k8s_openapi::{
     api::core::v1::{Container, EnvVar, PodSpec},
@@ -197,6 +198,46 @@ fn a_sidecars_egress_is_the_agents_and_a_reference_that_is_gone_closes_its_rule(
         text(&world.build().children, "MCP_SERVERS").as_deref(),
         Some("[]")
     );
+}
+
+#[test]
+fn agents_are_told_of_a_collector_and_may_reach_it_and_a_users_own_word_wins() {
+    let mut world = World::of_spec(&json!({"instructions": "Look"}));
+    world.store(&json!({}));
+    assert_eq!(text(&world.build().children, "OTEL_SERVICE_NAME"), None);
+    world.settings.agent_telemetry = Some(Telemetry {
+        endpoint: "http://otel.observability.svc:4318".into(),
+        protocol: "http/protobuf".into(),
+        namespace_labels: [("team".into(), "watch".into())].into(),
+        pod_labels: [("app".into(), "otel".into())].into(),
+        cidrs: vec!["203.0.113.7/32".into()],
+        port: 4318,
+    });
+    let children = world.build().children;
+    for (name, expected) in [
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://otel.observability.svc:4318",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_SERVICE_NAME", "scout"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "k8s.namespace.name=wood,service.namespace=wood",
+        ),
+    ] {
+        assert_eq!(text(&children, name).as_deref(), Some(expected));
+    }
+    let opens = |to: &str, port| allows(&children.network_policies[0], &address(to), "TCP", port);
+    assert!(opens("203.0.113.7", 4318));
+    assert!(!opens("203.0.113.7", 4317) && !opens("203.0.113.8", 4318));
+
+    world.patch(&json!({"env": [{"name": "OTEL_SERVICE_NAME", "value": "mine"}]}));
+    let children = world.build().children;
+    let env = agent_container(&children).env.unwrap();
+    let mut named = env.iter().filter(|one| one.name == "OTEL_SERVICE_NAME");
+    assert_eq!(named.next().unwrap().value.as_deref(), Some("mine"));
+    assert!(named.next().is_none());
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use langop_api::{
     LanguageAgentStatus,
-    agent::{AgentPhase, MAX_COUNTED_EXECUTIONS},
+    agent::{AgentPhase, MAX_COUNTED_EXECUTIONS, RunTokens},
 };
 use serde_json::json;
 
 use super::{status::running, *};
-use crate::observed::Termination;
+use crate::observed::{RunReport, Termination};
 
 fn ended(succeeded: bool, at: &str) -> JobFacts {
     JobFacts {
@@ -93,6 +93,7 @@ fn the_result_has_exit_code_and_termination_message() {
             exit_code,
             ended: None,
             message: Some(text.into()),
+            report: None,
         };
         world.observed.jobs = vec![job(
             "uid-Job",
@@ -120,6 +121,7 @@ fn a_long_running_agents_container_ends_are_counted_once() {
             exit_code,
             ended: Some("2026-03-01T09:00:00Z".into()),
             message: None,
+            report: None,
         });
         vec![pod(
             "ReplicaSet",
@@ -260,4 +262,85 @@ fn what_there_is_no_room_to_remember_waits_to_be_counted() {
     let last = world.status_after(&later, None);
     assert_eq!(counts(&last), (Some(1027 + 1 + 7), 1024));
     assert_eq!(world.status_after(&last, None), last);
+}
+
+/// A world whose run ended as its runtime says.
+fn reported(world: &mut World, uid: &str, at: &str, report: RunReport) {
+    let termination = Termination {
+        message: Some("done".into()),
+        report: Some(report),
+        ..Termination::default()
+    };
+    let facts = PodFacts {
+        phase: "Succeeded".into(),
+        last_termination: Some(termination),
+        ..PodFacts::default()
+    };
+    world.observed.jobs = vec![job(uid, ended(true, at))];
+    world.observed.pods = vec![pod(uid.trim_start_matches("uid-"), facts)];
+}
+
+fn tokens(input: i64, output: i64, cached_input: i64) -> RunTokens {
+    RunTokens {
+        input,
+        output,
+        cached_input,
+    }
+}
+
+#[test]
+fn tokens_of_runs_are_summed_once_in_all_and_for_the_day() {
+    let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
+    let spent = |tokens| RunReport {
+        is_skipped: false,
+        tokens,
+    };
+    let runs = [
+        ("uid-a", "2026-03-01T09:00:00Z", tokens(100, 10, 1)),
+        ("uid-b", "2026-03-01T21:00:00Z", tokens(200, 20, 2)),
+        ("uid-c", "2026-03-02T09:00:00Z", tokens(1, 2, 3)),
+        ("uid-d", "2026-03-02T21:00:00Z", tokens(0, 0, 0)),
+        // Heard of late.
+        ("uid-e", "2026-03-01T23:00:00Z", tokens(1000, 0, 0)),
+    ];
+    let sums = [
+        ("2026-03-01", tokens(100, 10, 1), tokens(100, 10, 1)),
+        ("2026-03-01", tokens(300, 30, 3), tokens(300, 30, 3)),
+        ("2026-03-02", tokens(1, 2, 3), tokens(301, 32, 6)),
+        ("2026-03-02", tokens(1, 2, 3), tokens(301, 32, 6)),
+        ("2026-03-02", tokens(1, 2, 3), tokens(1301, 32, 6)),
+    ];
+    let mut status = world.status();
+    assert_eq!(status.usage, None);
+    for ((uid, at, run), (date, today, total)) in runs.into_iter().zip(sums) {
+        reported(&mut world, uid, at, spent(run));
+        status = world.status_after(&status, None);
+        let usage = status.usage.clone().unwrap();
+        assert_eq!(usage.today.date, date, "{uid}");
+        assert_eq!((usage.today.tokens, usage.total), (today, total), "{uid}");
+        assert_eq!(world.status_after(&status, None), status, "{uid} again");
+    }
+}
+
+#[test]
+fn a_run_that_was_not_due_is_no_execution() {
+    let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
+    let skipped = RunReport {
+        is_skipped: true,
+        tokens: RunTokens::default(),
+    };
+    reported(&mut world, "uid-a", "2026-03-01T09:00:00Z", skipped);
+    let status = world.status();
+    assert_eq!(
+        (
+            status.execution_count,
+            status.last_execution_result.as_deref()
+        ),
+        (None, None)
+    );
+    assert_eq!(
+        status.counted_executions,
+        ["uid-a"],
+        "it is not judged again"
+    );
 }

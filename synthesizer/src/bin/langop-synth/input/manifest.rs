@@ -1,11 +1,12 @@
-//! Kubernetes manifests into the parts of a request: the agent, and what the same file says of the tools, models and the persona it
-//! names. Pure; reads the few fields a request needs and passes over all others. Knows no cluster.
+//! Kubernetes manifests into the parts of a request: the agent, and what the same file says of the
+//! tools, models and the persona it names. Pure; reads the few fields a request needs and passes
+//! over all others. Knows no cluster.
 
 use langop_proto::v1::{Model, Persona, Tool};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::ToolFile;
+use super::tool_file::ToolFile;
 
 /// Our kinds' group.
 const GROUP: &str = "langop.io/";
@@ -26,7 +27,7 @@ pub(super) struct Manifest {
 /// Why a manifest gives no request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    #[error("it is no YAML that can be read; a line of --- comes between two objects")]
+    #[error("invalid YAML; separate two objects by a line of ---")]
     Yaml(#[source] Box<serde_saphyr::Error>),
     #[error(
         "it holds something without a kind; instructions in plain words come from one file alone"
@@ -47,8 +48,8 @@ pub(crate) enum ManifestError {
     OtherAgents { name: String, found: Vec<String> },
 }
 
-/// Whether a text is a manifest of our kinds, alone, among others or in a List, as YAML or JSON: it begins as such, and somewhere names
-/// our group.
+/// Whether a text is a manifest of our kinds, alone, among others or in a List, as YAML or JSON: it
+/// begins as such, and somewhere names our group.
 pub(super) fn is_manifest(text: &str) -> bool {
     let mut lines = text
         .lines()

@@ -1,0 +1,19 @@
+//! What people and their tools rely on, shown on a real control plane: rights that are exactly those used, executions that are counted
+//! once, conditions that are true to the pods, tokens that add up, and what an agent may cost the API server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "helpers of tests are tests, too"
+)]
+
+mod admission;
+mod conditions;
+mod executions;
+mod gates;
+mod history;
+mod kubelet;
+mod rbac;
+mod tokens;

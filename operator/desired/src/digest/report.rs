@@ -1,0 +1,119 @@
+//! What a container leaves in its termination message: a first line for people and, from a runtime that keeps to our contract, a second
+//! one with its account of the run in JSON. All of it is the container's own word, so each part is bounded and nothing else is read.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::json::text;
+use crate::observed::{RunReport, RunTokens};
+
+/// Longest text kept of how a container or a Job ended, in bytes.
+const MAX_MESSAGE: usize = 256;
+/// The most tokens of a kind that one run may say it spent: more than any model can give in the time of a run.
+const MAX_TOKENS: i64 = 1_000_000_000_000;
+/// Version of the account that is understood.
+const VERSION: i64 = 1;
+
+/// The first line of what is said of how a container or a Job ended, else the reason: at most [`MAX_MESSAGE`] bytes.
+pub(super) fn ending_message(ended: &Value) -> Option<String> {
+    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
+    let mut message = langop_dsl::clean(message.lines().next().unwrap_or_default());
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    Some(message)
+}
+
+/// The account in the second line. The kubelet keeps the tail of a message that is too long, so a line that is no account counts as none.
+pub(super) fn run_report(ended: &Value) -> Option<RunReport> {
+    let line = text(ended, "message")?.lines().nth(1)?;
+    let account: Account = serde_json::from_str(line).ok()?;
+    (account.v == VERSION).then(|| RunReport {
+        is_skipped: account.outcome == "skipped",
+        tokens: RunTokens {
+            input: account.tokens.input.clamp(0, MAX_TOKENS),
+            output: account.tokens.output.clamp(0, MAX_TOKENS),
+            cached_input: account.tokens.cached_input.clamp(0, MAX_TOKENS),
+        },
+    })
+}
+
+#[derive(Deserialize)]
+struct Account {
+    v: i64,
+    #[serde(default)]
+    outcome: String,
+    #[serde(default)]
+    tokens: Tokens,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Tokens {
+    input: i64,
+    output: i64,
+    cached_input: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ended(message: &str) -> Value {
+        json!({"exitCode": 0, "reason": "Completed", "message": message})
+    }
+
+    #[test]
+    fn the_first_line_is_for_people_and_the_second_is_the_account() {
+        let ended = ended(
+            "sent 3 mails\n{\"v\":1,\"outcome\":\"succeeded\",\"tokens\":{\"input\":1234,\"output\":88,\"cachedInput\":5,\"missing\":2}}",
+        );
+        assert_eq!(ending_message(&ended).as_deref(), Some("sent 3 mails"));
+        let report = run_report(&ended).unwrap();
+        assert!(!report.is_skipped);
+        let RunTokens {
+            input,
+            output,
+            cached_input,
+        } = report.tokens;
+        assert_eq!((input, output, cached_input), (1234, 88, 5));
+    }
+
+    #[test]
+    fn a_run_that_was_not_due_says_so() {
+        let report = run_report(&ended("not due\n{\"v\":1,\"outcome\":\"skipped\"}")).unwrap();
+        assert!(report.is_skipped);
+        assert_eq!(report.tokens, RunTokens::default());
+    }
+
+    #[test]
+    fn what_is_no_account_counts_as_none() {
+        for message in [
+            "",
+            "one line",
+            "a\nb",
+            "a\n{\"v\":2,\"tokens\":{\"input\":7}}",
+            "a\n{\"tokens\":{\"input\":7}}",
+            "a\n{\"v\":1,\"tokens\":{\"input\":\"7\"}}",
+            "{\"v\":1,\"tokens\":{\"input\":7}}",
+        ] {
+            assert_eq!(run_report(&ended(message)), None, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn an_absurd_account_is_bounded() {
+        let message = format!(
+            "a\n{{\"v\":1,\"tokens\":{{\"input\":{},\"output\":-9}}}}",
+            i64::MAX
+        );
+        let tokens = run_report(&ended(&message)).unwrap().tokens;
+        assert_eq!((tokens.input, tokens.output), (MAX_TOKENS, 0));
+        let long = ended(&"ä".repeat(1000));
+        assert_eq!(ending_message(&long).unwrap().len(), MAX_MESSAGE);
+    }
+}

@@ -1,0 +1,85 @@
+//! What is answered on PORT whatever the agent does: health and metrics. Reads state; changes none.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use langop_program::admin;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Whether environment and code are good. Tools and models are no condition: they may come later.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on they are.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone)]
+struct Health {
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
+}
+
+/// Takes the port.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves `router` until `end` is cancelled; what is in flight then is dropped with its caller's run.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    end: CancellationToken,
+) -> io::Result<()> {
+    tokio::select! {
+        served = async { axum::serve(listener, router).await } => served,
+        () = end.cancelled() => Ok(()),
+    }
+}
+
+/// `/livez`, `/readyz` (503 before it is ready and once `stopping` is cancelled) and `/metrics`.
+pub fn router(readiness: Readiness, metrics: Arc<Metrics>, stopping: CancellationToken) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(page))
+        .with_state(Health {
+            readiness,
+            metrics,
+            stopping,
+        })
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    if health.stopping.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if health.readiness.0.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    }
+}
+
+async fn page(State(health): State<Health>) -> Response {
+    admin::metrics(health.metrics.encode())
+}

@@ -1,0 +1,263 @@
+//! The commands: from the process's environment to its exit code. Here files, signals and standard streams meet the rest.
+
+use std::{env, io, os::fd::AsFd, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use langop_program::admin;
+use tokio::{
+    fs::File,
+    io::BufReader,
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkpoint::Checkpoint,
+    code,
+    env::{Environment, Served},
+    http::{self, Readiness},
+    mcp::tools::Tools,
+    metrics::Metrics,
+    model::client::Models,
+    outcome::{Failure, Reason},
+    resident,
+    run::{Agent, conversation},
+    serve,
+    telemetry::{self, LogTo},
+    termination,
+    termination::Report,
+};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Idle connections kept for each server.
+const IDLE: usize = 2;
+/// How long they are kept: shorter than servers do.
+const IDLE_TIME: Duration = Duration::from_secs(15);
+
+/// `langop-agent check`: environment and code, without network.
+pub fn check() -> u8 {
+    let checked = environment().and_then(|environment| {
+        let code = code::load(&environment, Timestamp::now())?;
+        code::check_offered(&code.definition, &environment)?;
+        Ok(code)
+    });
+    match checked {
+        Ok(code) => {
+            say(&format!(
+                "the code of '{}' is good: {} steps, {} objectives",
+                code.definition.name,
+                code.definition.steps.len(),
+                code.definition.objectives.len()
+            ));
+            0
+        }
+        Err(failure) => {
+            complain(&failure);
+            failure.reason.exit_code()
+        }
+    }
+}
+
+/// `langop-agent run`.
+pub async fn run() -> u8 {
+    let began = Instant::now();
+    let environment = match environment() {
+        Ok(environment) => environment,
+        Err(failure) => return give_up(&failure, &termination_log()),
+    };
+    let log = environment.settings.termination_log.clone();
+    match run_with(environment, began).await {
+        Ok(report) => {
+            tell(&log, &report);
+            report.exit_code()
+        }
+        Err(failure) => give_up(&failure, &log),
+    }
+}
+
+/// `langop-agent chat`: a person at a terminal speaks to the loop.
+pub async fn chat() -> u8 {
+    let talked = async {
+        let environment = environment()?;
+        install_tls()?;
+        let log = env::var("LANGOP_LOG").unwrap_or_else(|_| "warn".to_owned());
+        let _traces = telemetry::init(&log, LogTo::Error)?;
+        let stopping = CancellationToken::new();
+        cancel_on_signal(stopping.clone())?;
+        let resident = agent(environment, Arc::default())?;
+        let input = BufReader::new(stream(io::stdin())?);
+        conversation::talk(&resident.agent, stopping, input, stream(io::stdout())?).await
+    };
+    match talked.await {
+        Ok(()) => 0,
+        Err(failure) => {
+            complain(&failure);
+            failure.reason.exit_code()
+        }
+    }
+}
+
+/// A standard stream as a file.
+fn stream(standard: impl AsFd) -> Result<File, Failure> {
+    let owned = standard.as_fd().try_clone_to_owned();
+    owned
+        .map(|owned| File::from_std(owned.into()))
+        .map_err(|error| configuration(format!("there is nobody to talk to: {error}")))
+}
+
+/// Once for the process, before anything speaks TLS: with two providers in the build rustls would not choose.
+fn install_tls() -> Result<(), Failure> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| configuration("a TLS provider is already installed"))
+}
+
+async fn run_with(environment: Environment, began: Instant) -> Result<Report, Failure> {
+    install_tls()?;
+    let _traces = telemetry::init(&environment.settings.log, LogTo::Output)?;
+    let stopping = CancellationToken::new();
+    cancel_on_signal(stopping.clone())?;
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Readiness::default();
+    let listener = http::bind(environment.listen).await.map_err(|error| {
+        configuration(format!(
+            "PORT {} cannot be used: {error}",
+            environment.listen.port()
+        ))
+    })?;
+    let mut router = http::router(readiness.clone(), Arc::clone(&metrics), stopping.clone());
+    let end = CancellationToken::new();
+    let agent = Arc::new(agent(environment, metrics)?);
+    let offers = &agent.agent.environment.settings.serve;
+    if offers.contains(&Served::Mcp) {
+        router = router.merge(serve::router(&agent, stopping.clone()));
+    }
+    // Runs take longer than an admin server lets a connection live.
+    let server = if offers.is_empty() {
+        tokio::spawn(admin::serve(listener, router, end.clone()))
+    } else {
+        tokio::spawn(http::serve(listener, router, end.clone()))
+    };
+    readiness.set();
+    let report = resident::run(&agent, began, stopping).await;
+    end.cancel();
+    // It ends within a second; what it says then is of no interest.
+    let _ = server.await;
+    Ok(report)
+}
+
+/// The agent, with all that it was given; and a run to go on with is kept for [`resident`].
+fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Resident, Failure> {
+    let code = code::load(&environment, Timestamp::now())?;
+    let client = http_client()?;
+    let (checkpoint, saved) = match &environment.workspace {
+        Some(workspace) => Checkpoint::open(
+            workspace,
+            &environment.name,
+            &code.hash,
+            Arc::clone(&metrics),
+        ),
+        None => (Checkpoint::none(Arc::clone(&metrics)), None),
+    };
+    let max_tokens = environment.settings.max_tokens;
+    let agent = Agent {
+        tools: Tools::new(client.clone(), environment.tools.clone()),
+        models: Models::new(client, environment.models.clone(), max_tokens),
+        environment,
+        code,
+        metrics,
+        checkpoint,
+    };
+    Ok(resident::Resident { agent, saved })
+}
+
+/// The one client of tools and models. An image made from scratch may hold no certificates: then nobody is trusted, which is as good for
+/// plain HTTP.
+fn http_client() -> Result<reqwest::Client, Failure> {
+    let builder = || {
+        reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(IDLE)
+            .pool_idle_timeout(IDLE_TIME)
+            .redirect(same_origin())
+    };
+    builder()
+        .build()
+        .or_else(|error| {
+            tracing::warn!(%error, "there are no certificates, so https cannot be spoken");
+            builder().tls_certs_only([]).build()
+        })
+        .map_err(|error| configuration(format!("there is no HTTP client: {error}")))
+}
+
+/// Redirects that keep method and body, to the same origin.
+fn same_origin() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let keeps = matches!(attempt.status().as_u16(), 307 | 308);
+        let is_same = attempt
+            .previous()
+            .last()
+            .is_some_and(|previous| previous.origin() == attempt.url().origin());
+        if keeps && is_same && attempt.previous().len() < 5 {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
+
+fn environment() -> Result<Environment, Failure> {
+    Environment::read(&|name| env::var(name).ok()).map_err(|error| configuration(error.to_string()))
+}
+
+fn configuration(message: impl Into<String>) -> Failure {
+    Failure::new(Reason::Configuration, message)
+}
+
+fn termination_log() -> std::path::PathBuf {
+    env::var_os("LANGOP_TERMINATION_LOG").map_or_else(|| "/dev/termination-log".into(), Into::into)
+}
+
+/// Ends before a run began.
+fn give_up(failure: &Failure, log: &std::path::Path) -> u8 {
+    complain(failure);
+    let report = Report::of_failure(failure);
+    tell(log, &report);
+    report.exit_code()
+}
+
+fn tell(log: &std::path::Path, report: &Report) {
+    if let Err(error) = termination::write(log, &report.message()) {
+        tracing::warn!(%error, "the termination message could not be written");
+    }
+}
+
+fn cancel_on_signal(stopping: CancellationToken) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| configuration(format!("no signals: {error}")));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: nothing new starts, calls in flight get 20 s");
+        stopping.cancel();
+    });
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the command is for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the failure may come before there are logs"
+)]
+fn complain(failure: &Failure) {
+    eprintln!("langop-agent: {}: {failure}", failure.reason);
+}

@@ -1,0 +1,66 @@
+//! Logs as JSON lines on standard output, and traces to an OTLP collector where the standard OTEL_* variables name one. The one place
+//! that sets process-wide telemetry.
+
+use std::io;
+
+use langop_program::telemetry::Traces;
+use opentelemetry::trace::TracerProvider as _;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry,
+    filter::{FilterFn, LevelFilter},
+    fmt::writer::BoxMakeWriter,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::outcome::{Failure, Reason};
+
+/// `service.name` unless `OTEL_SERVICE_NAME` says otherwise.
+const SERVICE_NAME: &str = "langop-agent";
+
+/// Where logs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// Standard output, as Kubernetes collects it.
+    Output,
+    /// Standard error, because a person reads the output.
+    Error,
+}
+
+/// Sets up logs by `directives`, and traces, whose last spans are sent when the result is dropped. Needs a tokio runtime.
+///
+/// # Errors
+/// If the directives cannot be read.
+pub fn init(directives: &str, to: LogTo) -> Result<Traces, Failure> {
+    let filter = EnvFilter::try_new(directives).map_err(|_| {
+        let message = "LANGOP_LOG cannot be read: write a level such as info, or directives such as langop_runtime=debug";
+        Failure::new(Reason::Configuration, message)
+    })?;
+    let logs = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_writer(match to {
+            LogTo::Output => BoxMakeWriter::new(io::stdout),
+            LogTo::Error => BoxMakeWriter::new(io::stderr),
+        })
+        .with_filter(filter);
+    let exported = Traces::from_environment(SERVICE_NAME);
+    let traces = exported.provider().map(|provider| {
+        let layer =
+            tracing_opentelemetry::layer::<Registry>().with_tracer(provider.tracer(SERVICE_NAME));
+        // Spans of the libraries, the exporter's own among them, would never end.
+        layer
+            .with_filter(FilterFn::new(|metadata| {
+                metadata.is_span() && metadata.target().starts_with("langop")
+            }))
+            .with_filter(LevelFilter::INFO)
+    });
+    tracing_subscriber::registry()
+        .with(traces)
+        .with(logs)
+        .try_init()
+        .map_err(|_| Failure::new(Reason::Configuration, "telemetry is already set up"))?;
+    exported.warn();
+    Ok(exported)
+}

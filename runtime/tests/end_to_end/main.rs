@@ -1,0 +1,17 @@
+//! The real `langop-agent` as a process, against real MCP servers and a scripted model, all on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod agent;
+mod asked;
+mod habits;
+mod model;
+mod objectives;
+mod peer;
+mod restarts;
+mod traces;
+mod workflows;

@@ -1,0 +1,162 @@
+//! What survives kill -9, signals and deadlines: nothing is done twice.
+
+use serde_json::json;
+
+use super::{
+    agent::{Agent, text, until},
+    peer::{Era, Habits, Peer},
+};
+
+const CHAIN: &str = r#"
+  workflow do
+    step "A" do
+      use_tool "peer", action: "record", params: { text: "a" }
+    end
+    step "B" do
+      use_tool "peer", action: "record", params: { text: "b" }
+    end
+    step "C" do
+      use_tool "slow", action: "record", params: { text: result("A") }
+    end
+    step "D" do
+      use_tool "peer", action: "record", params: { text: "d" }
+    end
+  end
+"#;
+
+fn chain() -> String {
+    CHAIN
+        .replace(r#"step "C" do"#, r#"step "C", depends_on: ["A", "B"] do"#)
+        .replace(r#"step "D" do"#, r#"step "D", depends_on: "C" do"#)
+}
+
+/// Kills the agent while C is under way, whose tool has taken the call or not.
+#[tokio::test]
+async fn a_call_that_may_have_happened_is_not_made_again() {
+    let peer = Peer::start(Habits::default()).await;
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let agent = Agent::new(&chain())
+        .tools(&[("peer", peer.address), ("slow", slow.address)])
+        .with_workspace()
+        .with("AGENT_MODE", "autonomous");
+    let running = agent.start();
+    until("C is called", || slow.effects().len() == 1).await;
+    running.kill().await;
+    let state = text(&agent.workspace().join(".langop/test-agent/state.json"));
+    assert!(state.contains(r#""intents":{"C""#), "{state}");
+
+    let running = agent.start();
+    until("the run has ended", || {
+        running.log().contains("outcome-unknown")
+    })
+    .await;
+    running.signal("-TERM");
+    let left = running.end().await;
+    assert_eq!(slow.effects().len(), 1, "not called again");
+    assert_eq!(peer.effects(), [json!({"text": "a"}), json!({"text": "b"})]);
+    assert!(
+        left.log.contains("may or may not have happened"),
+        "{}",
+        left.log
+    );
+}
+
+/// Kills the agent once its tools have heard so much, again and again, until a run ends. Every step is done once, or the run says that it
+/// does not know.
+#[tokio::test]
+async fn no_step_is_done_twice_whenever_it_is_killed() {
+    for seed in 0..16 {
+        let era = if seed % 2 == 0 {
+            Era::Modern
+        } else {
+            Era::LegacyTypeScript
+        };
+        let peer = Peer::start(Habits {
+            era,
+            ..Habits::default()
+        })
+        .await;
+        let agent = Agent::new(&chain())
+            .tools(&[("peer", peer.address), ("slow", peer.address)])
+            .with_workspace()
+            .with("AGENT_MODE", "autonomous");
+        for attempt in 0..100 {
+            // From the first word of a connection to beyond the last call.
+            let enough = peer.seen().len() + 1 + (seed * 7 + attempt * 3) % 11;
+            let running = agent.start();
+            let has_ended = || running_log(&agent).contains("the run ended");
+            until("there is a time to kill it", || {
+                peer.seen().len() >= enough || has_ended()
+            })
+            .await;
+            running.kill().await;
+            if running_log(&agent).contains("the run ended") {
+                break;
+            }
+        }
+        let log = running_log(&agent);
+        assert!(log.contains("the run ended"), "seed {seed}: {log}");
+        let texts = peer.effects();
+        let mut texts: Vec<String> = texts
+            .iter()
+            .map(|effect| effect["text"].to_string())
+            .collect();
+        texts.sort();
+        let count = texts.len();
+        texts.dedup();
+        assert_eq!(texts.len(), count, "seed {seed}: done twice: {log}");
+        let is_honest = count == 4 || log.contains("outcome-unknown");
+        assert!(is_honest, "seed {seed}: {count} steps, {log}");
+    }
+}
+
+fn running_log(agent: &Agent) -> String {
+    text(&agent.log_path())
+}
+
+#[tokio::test]
+async fn a_job_starts_anew_and_a_signal_in_a_run_is_143() {
+    let peer = Peer::start(Habits::default()).await;
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let agent = Agent::new(&chain())
+        .tools(&[("peer", peer.address), ("slow", slow.address)])
+        .with_workspace();
+    let running = agent.start();
+    until("C is called", || slow.effects().len() == 1).await;
+    running.kill().await;
+    let running = agent.start();
+    until("C is called again, by another run", || {
+        slow.effects().len() == 2
+    })
+    .await;
+    running.signal("-TERM");
+    let left = running.end().await;
+    assert_eq!(left.code, Some(143), "{}", left.log);
+    assert_eq!(left.json["outcome"], "stopped");
+    assert!(left.log.contains("it is abandoned"), "{}", left.log);
+}
+
+#[tokio::test]
+async fn the_deadline_is_exit_5() {
+    let slow = Peer::start(Habits {
+        hangs_on: Some("record"),
+        ..Habits::default()
+    })
+    .await;
+    let body = "  workflow do\n step 'Slow' do\n use_tool 'slow', action: 'record'\n end\n end";
+    let agent = Agent::new(body)
+        .tools(&[("slow", slow.address)])
+        .with("AGENT_TIMEOUT", "2s");
+    let left = agent.run().await;
+    assert_eq!(left.code, Some(5), "{}", left.log);
+    assert_eq!(left.json["reason"], "time-limit");
+    until("the server sees that nobody waits", || slow.left() == 1).await;
+}
