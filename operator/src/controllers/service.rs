@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use langop_desired::{
     agent::ClusterView,
     children::{Applied, Children, Prepared},

@@ -30,7 +30,7 @@ use crate::{
     error::chain,
     leader::{
         fence::Fence,
-        lease::{self, LeaseState, ObservedLease},
+        lease::{LeaseState, ObservedLease},
     },
 };
 

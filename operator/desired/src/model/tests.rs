@@ -198,7 +198,6 @@ fn what_cannot_be_carried_out_is_said() {
         query.reason == Reason::InvalidSpec && query.message.contains("query"),
         "{query}"
     );
-    let good = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
     let crossed = json!({"provider": "openai", "model": "m", "endpoint": "http://x", "resources": {"requests": {"cpu": "x"}}});
     assert_eq!(refused(&crossed).reason, Reason::InvalidSpec);
 }

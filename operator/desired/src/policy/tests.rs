@@ -333,7 +333,7 @@ fn what_cannot_be_expressed_is_an_error_that_says_what_to_write() {
         ),
         (
             "{cidr: 300.0.113.0/24, ports: [{port: 80}]}",
-            "no address range",
+            "invalid address range",
         ),
         (
             "{cidr: 203.0.113.0/24, except: [10.0.0.0/8], ports: [{port: 80}]}",

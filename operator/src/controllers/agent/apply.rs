@@ -102,9 +102,9 @@ async fn end_other_mode(
     let Some(old) = old.as_ref().filter(|old| !old.deleting) else {
         return Ok(());
     };
-    let new = Key::new(new, &agent.namespace, &agent.name);
-    let conflict = ctx.writer.conflict_at(&agent.owner, &[new], absent);
-    if let Some(conflict) = conflict.await? {
+    let new = [Key::new(new, &agent.namespace, &agent.name)];
+    let looking = ctx.writer.conflict_at(&agent.owner, &new, absent);
+    if let Some(conflict) = looking.await? {
         return Err(conflict.into());
     }
     ctx.writer

@@ -136,6 +136,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
     let mut pods = labelled(ChildKind::Pod);
     pods.retain(|pod| is_pod_of(pod, name, &jobs));
     let revisions = ctx
+        .cache
         .index
         .controlled_by(uid)
         .into_iter()

@@ -82,7 +82,7 @@ fn faults_of_the_spec_say_what_to_write_instead() {
         (
             json!({"egress": [{"cidr": "999.0.113.0/24", "ports": [{"port": 1}]}]}),
             Reason::InvalidSpec,
-            "no address range",
+            "invalid address range",
         ),
     ] {
         let mut all = json!({"image": "own"});
