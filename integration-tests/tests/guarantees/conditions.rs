@@ -14,17 +14,14 @@ use kube::{
     Api, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use langop_api::{LanguageAgent, LanguageClient, names::labels};
+use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguageTool, names::labels};
 use langop_integration_tests::{audit, programs::OperatorBuilder, wait};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    executions, history, kubelet,
-    world::{
-        MODEL, Model, SOON, TOOL, TestEnv, Tool, agent_yaml, code, condition, is, is_current,
-        is_ready,
-    },
+use crate::{executions, history, kubelet};
+use langop_integration_tests::env::{
+    MODEL, SOON, TOOL, TestEnv, agent_yaml, code, condition, is, is_current, is_ready,
 };
 
 /// Waits until the agent is not Ready for this cause, and still reconciling, as kstatus has it.
@@ -177,11 +174,11 @@ async fn what_agents_use_is_not_ready_after_a_crash_until_it_has_run_for_a_while
     env.until("chat", of_client).await;
     // The status is there: it was Ready.
     tokio::join!(
-        stumbles(&env, labels::TOOL, "mail", |tool: &Tool| {
+        stumbles(&env, labels::TOOL, "mail", |tool: &LanguageTool| {
             let status = tool.status.as_ref().unwrap();
             (&status.conditions, status.ready_replicas)
         }),
-        stumbles(&env, labels::MODEL, "brain", |model: &Model| {
+        stumbles(&env, labels::MODEL, "brain", |model: &LanguageModel| {
             let status = model.status.as_ref().unwrap();
             (&status.conditions, status.ready_replicas)
         }),
@@ -209,8 +206,8 @@ async fn a_secret_that_pods_lack_is_named_until_it_is_there() {
     // The key of a model is such a Secret.
     let pod = pod_of(&env, labels::MODEL, "brain").await;
     kubelet::waits(&env, &pod, waiting(), None).await;
-    let conditions = |model: &Model| model.status.clone().unwrap_or_default().conditions;
-    let says = |model: &Model| {
+    let conditions = |model: &LanguageModel| model.status.clone().unwrap_or_default().conditions;
+    let says = |model: &LanguageModel| {
         let mut conditions = conditions(model).into_iter();
         let ready = conditions.find(|condition| condition.type_ == "Ready");
         ready.is_some_and(|ready| causes.iter().all(|cause| ready.message.contains(cause)))
@@ -218,8 +215,10 @@ async fn a_secret_that_pods_lack_is_named_until_it_is_there() {
     let model = env.until("brain", says).await;
     assert!(!is_ready(&conditions(&model)));
     replace(&env, &pod).await;
-    env.until("brain", |model: &Model| is_ready(&conditions(model)))
-        .await;
+    env.until("brain", |model: &LanguageModel| {
+        is_ready(&conditions(model))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -13,10 +13,8 @@ use langop_integration_tests::{run_dir, wait};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{
-    kubelet,
-    world::{SOON, TestEnv},
-};
+use crate::kubelet;
+use langop_integration_tests::env::{SOON, TestEnv};
 
 /// An agent that runs once a year, so that all runs are the test's own.
 pub(crate) async fn scheduled(env: &TestEnv, name: &str, more: &str) {

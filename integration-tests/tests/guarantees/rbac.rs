@@ -28,10 +28,8 @@ use langop_integration_tests::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    admission,
-    world::{SOON, mounted_code},
-};
+use crate::admission;
+use langop_integration_tests::env::{SOON, mounted_code};
 
 const NAMESPACE: &str = "office";
 /// The roles that deploy/rbac.yaml binds to the operator.

@@ -8,10 +8,8 @@ use langop_integration_tests::{
     wait,
 };
 
-use crate::{
-    history,
-    world::{SOON, TestEnv, agent_yaml, code},
-};
+use crate::history;
+use langop_integration_tests::env::{SOON, TestEnv, agent_yaml, code};
 
 fn spent(syntheses: u64) -> Tokens {
     let times = |tokens: u64| i64::try_from(tokens * syntheses).unwrap();
