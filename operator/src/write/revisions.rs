@@ -84,7 +84,7 @@ impl Writer {
                 self.adopt_revision(owner, code, live).await?;
             }
             Err(error) if is_too_large(&error) => {
-                let why = "the generated code is larger than the API server stores in one object, and what runs goes on; ask for a smaller agent";
+                let why = "the generated code is larger than the API server stores in one object; the running code is unchanged: ask for a smaller agent";
                 return Err(StoreError::TooLarge(why.to_owned()));
             }
             Err(error) => {

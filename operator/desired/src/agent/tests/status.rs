@@ -35,6 +35,15 @@ impl World {
         failure: Option<&str>,
         now: Timestamp,
     ) -> LanguageAgentStatus {
+        self.status_and_summary(previous, failure, now).0
+    }
+
+    fn status_and_summary(
+        &self,
+        previous: &LanguageAgentStatus,
+        failure: Option<&str>,
+        now: Timestamp,
+    ) -> (LanguageAgentStatus, Summary) {
         let built = self.build();
         status(&StatusInput {
             previous,
@@ -47,12 +56,28 @@ impl World {
             observed: &self.observed,
             now,
         })
-        .0
     }
 
     pub(super) fn status(&self) -> LanguageAgentStatus {
         self.status_after(&LanguageAgentStatus::default(), None)
     }
+}
+
+#[test]
+fn the_summary_is_what_the_conditions_show() {
+    let mut world = World::of_spec(&json!({"instructions": "mail me"}));
+    world.patch(&json!({"synthesis": {"revision": 7}}));
+    let before = LanguageAgentStatus::default();
+    let (status, summary) = world.status_and_summary(&before, None, now());
+    let Summary::Stalled(reason, message) = summary else {
+        panic!("not stalled: {summary:?}")
+    };
+    assert_eq!(reason, Reason::RevisionNotFound);
+    let stalled = conditions::find(&status.conditions, types::STALLED).unwrap();
+    assert_eq!(
+        (stalled.reason.as_str(), &stalled.message),
+        (reason.as_str(), &message)
+    );
 }
 
 /// `Type=Status/Reason` of all conditions.
