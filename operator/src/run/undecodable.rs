@@ -100,8 +100,8 @@ async fn write<K: Stored>(
     }
 }
 
-/// How long to wait before it is seen whether there is room now: nobody tells when others become
-/// smaller.
+/// How long to wait before checking whether there is room now: nothing triggers it when others
+/// shrink.
 const ROOM_RECHECK: Duration = Duration::from_mins(5);
 
 /// Whether an object for which its namespace had no room has some now; then the store has it.
