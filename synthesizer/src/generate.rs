@@ -27,7 +27,7 @@ use crate::{
     offer,
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
-    providers::{CallContext, Chat, Completion, Finish, Message, ProviderError, Role, Task},
+    providers::{CallContext, Chat, Completion, Finish, Message, Role, Task},
 };
 
 /// An answer, under the placeholder's name.
@@ -396,7 +396,7 @@ fn validate(
     let diagnostics = diagnostics::to_wire(langop_dsl::parse(&rendered, offer, now).diagnostics);
     Span::current().record(
         "langop.synthesis.code_hash",
-        crate::key::sha256_hex(rendered.as_bytes()),
+        langop_dsl::hash::sha256_hex(rendered.as_bytes()),
     );
     Ok(CheckResult::Valid {
         code,

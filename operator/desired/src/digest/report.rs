@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::text;
-use crate::observed::{RunReport, RunTokens};
+use crate::observed::RunReport;
+use langop_api::agent::RunTokens;
 
 /// Longest text kept of how a container or a Job ended, in bytes.
 const MAX_MESSAGE: usize = 256;
