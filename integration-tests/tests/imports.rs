@@ -293,9 +293,10 @@ fn collect(tokens: &[Token], folder: &Path, module: &Module, sources: &mut Sourc
         match (keyword.as_str(), opening) {
             ("mod", Sign(';')) => {
                 // The fixtures have no files.
-                let tokens = match folder.is_relative() {
-                    true => Vec::new(),
-                    false => parse(&file_of(&folder)),
+                let tokens = if folder.is_relative() {
+                    Vec::new()
+                } else {
+                    parse(&file_of(&folder))
                 };
                 collect(&tokens, &folder, &child, sources);
                 at += 3;
