@@ -43,7 +43,8 @@ pub struct RunArgs {
         value_name = "TARGET"
     )]
     pub synthesizer_target: SynthesizerTarget,
-    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for https
+    /// PEM file of the authorities that the synthesizer's certificate must come from; needed for
+    /// https
     #[arg(long, env = credentials::CA, value_name = "FILE")]
     pub synthesizer_ca: Option<String>,
     /// PEM file with the operator's own certificate for the synthesizer
@@ -212,8 +213,8 @@ pub struct RunArgs {
         value_name = "NAMES"
     )]
     pub refused_namespaces: Vec<String>,
-    /// Base URL of the OTLP collector that agents send their traces to; without it they send none. Agents reach only what the next
-    /// four name
+    /// Base URL of the OTLP collector that agents send their traces to; without it they send none.
+    /// Agents reach only what the next four name
     #[arg(long, env = "LANGOP_AGENT_OTLP_ENDPOINT", value_name = "URL")]
     pub agent_otlp_endpoint: Option<String>,
     /// How agents speak to it
@@ -224,7 +225,8 @@ pub struct RunArgs {
         value_name = "http/protobuf|grpc"
     )]
     pub agent_otlp_protocol: OtlpProtocol,
-    /// Labels (KEY=VALUE, comma list) of the namespace of the collector; these and those of its pods, or addresses
+    /// Labels (KEY=VALUE, comma list) of the namespace of the collector; these and those of its
+    /// pods, or addresses
     #[arg(
         long,
         env = "LANGOP_AGENT_OTLP_NAMESPACE_LABELS",

@@ -5,9 +5,9 @@ use kube::runtime::watcher;
 use langop_desired::conditions::{Invalid, Summary};
 
 /// Why a reconcile failed. None of these touch conditions at once: they say nothing about the
-/// resource, only that the API server could not be asked or told; the reconcile is tried again with
-/// growing pauses, and told of in conditions when that takes too long. A child that is *refused* is
-/// no failure of the reconcile but an outcome, see [`Refusal`].
+/// resource, only that the API server could not be reached; the reconcile is tried again with
+/// growing pauses, and reported in conditions when that takes too long. A child that is *refused*
+/// is no failure of the reconcile but an outcome, see [`Refusal`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("cannot {act}")]
@@ -71,7 +71,7 @@ impl ReconcileError {
 pub(crate) enum Stopped {
     /// The object cannot be carried out as things are; its status says so.
     Blocked(Summary),
-    /// The API server could not be asked or told; the reconcile is tried again.
+    /// The API server could not be reached; the reconcile is tried again.
     Failed(ReconcileError),
 }
 
@@ -93,7 +93,7 @@ impl From<ReconcileError> for Stopped {
     }
 }
 
-/// The API server refuses an object for good reasons; somebody must act.
+/// The API server rejects an object for good reasons; a person must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) String);
 

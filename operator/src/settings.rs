@@ -207,7 +207,7 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
     })
 }
 
-/// Both labels or none: half a name would open the port to whoever has the other half.
+/// Both labels or none: one alone would open the port to all pods that carry it.
 fn dns(args: &RunArgs) -> Result<Dns, SettingsError> {
     let dns = Dns {
         namespace_labels: labels(&args.dns_namespace_labels)?,

@@ -334,7 +334,8 @@ pub struct LanguageAgentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_execution_result: Option<String>,
-    /// Tokens that its runs spent at models, as its runtime reports them. Nothing if it reports none.
+    /// Tokens that its runs spent at models, as its runtime reports them. Nothing if it reports
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What still exists and is counted above, so that each run is counted exactly once, also
@@ -451,7 +452,8 @@ pub struct StoredRevision {
     pub hash: String,
 }
 
-/// Tokens that runs spent, summed when each of them is counted. While a container keeps crashing only the runs that are seen ending are.
+/// Tokens that runs spent, summed when each of them is counted. While a container keeps crashing
+/// only the runs that are seen ending are.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {

@@ -127,7 +127,8 @@ pub mod env {
     pub const AGENT_TIMEOUT: &str = "AGENT_TIMEOUT";
     /// Where the generated code is mounted; set only with code.
     pub const AGENT_CODE_PATH: &str = "AGENT_CODE_PATH";
-    /// Where traces go, where an administrator names a collector; OpenTelemetry's own name, as the next three.
+    /// Where traces go, where an administrator names a collector; OpenTelemetry's own name, as the
+    /// next three.
     pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     /// `http/protobuf` or `grpc`.
     pub const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";

@@ -99,8 +99,8 @@ impl Workload {
         }
     }
 
-    /// Sessions of MCP before 2026-07-28 live in one pod: with several, a client must come back to the one it began with. Where the
-    /// number is left to others there may be several.
+    /// Sessions of MCP before 2026-07-28 live in one pod: with several, a client must come back to
+    /// the one it began with. Where the number is left to others there may be several.
     fn session_affinity(&self) -> Option<String> {
         let may_be_several = self.replicas.is_none_or(|number| number > 1);
         (self.component == Component::Tool && may_be_several).then(|| "ClientIP".to_owned())

@@ -52,7 +52,7 @@ impl Budget {
         true
     }
 
-    /// What somebody is told whose object has no room.
+    /// The error of an object that has no room.
     pub(crate) fn refusal(&self) -> String {
         format!(
             "the objects of its namespace take more than the {} MiB that the operator holds of one: make them smaller or fewer, or have LANGOP_NAMESPACE_MEBIBYTES raised",

@@ -39,7 +39,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Empty, with so many bytes for the objects of each namespace.
+    /// Empty, with this many bytes for the objects of each namespace.
     pub(crate) fn new(namespace_bytes: u64, triggers: Triggers) -> Self {
         Self {
             stores: Stores::new(namespace_bytes),
@@ -78,8 +78,8 @@ impl Cache {
     }
 
     /// Stores the response to our own status write. The caller knows what it wrote, but the
-    /// response may also carry a change that somebody else made after `written` was read. The watch
-    /// will not deliver that change again, because the response is newer.
+    /// response may also carry a change that another client made after `written` was read. The
+    /// watch will not deliver that change again, because the response is newer.
     pub(crate) fn upsert_own_write<K: Stored>(&self, mut response: Guard<K>, written: &K) {
         // What is written is as the store has it.
         objects::strip(&mut response);
@@ -153,7 +153,7 @@ impl Cache {
     }
 
     /// Stores a live child: from a watch, or from the response to one of our own writes, which
-    /// affects nobody but its writer.
+    /// affects only its writer.
     pub(crate) fn upsert_child(&self, kind: ChildKind, object: DynamicObject) -> index::Change {
         let version = object.metadata.resource_version.clone();
         match digest::reduce_object(kind, object) {

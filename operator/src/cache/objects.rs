@@ -218,7 +218,7 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Empty, with so many bytes for the objects of each namespace.
+    /// Empty, with this many bytes for the objects of each namespace.
     pub(crate) fn new(namespace_bytes: u64) -> Self {
         let budget = Arc::new(Budget::new(namespace_bytes));
         Self {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use kube::ResourceExt as _;
-use langop_api::{LanguageCluster, cluster::AgentCounts};
+use langop_api::{
+    LanguageCluster,
+    cluster::{AgentCounts, PodSecurity},
+};
 use langop_desired::{
     children::{Children, Prepared},
     cluster::{self, NamespaceUse},
@@ -46,14 +49,9 @@ impl Reconciled for LanguageCluster {
             cluster::validate(&self, &ctx.settings.build)
         })?;
         let namespace_use = steps.check(Step::Decide, || decide(ctx, &self, live.as_deref()))?;
-        let (namespace, children) = steps.compute(Step::Build, || {
-            let namespace = cluster::build_namespace(&valid, namespace_use);
-            (namespace, cluster::build(&valid))
-        });
-        let foreign = live
-            .as_deref()
-            .filter(|_| namespace_use == NamespaceUse::AdoptLabelled)
-            .map(cluster::enforced);
+        let namespace = cluster::build_namespace(&valid, namespace_use);
+        let children = steps.compute(Step::Build, || cluster::build(&valid));
+        let foreign = foreign_level(live.as_deref(), namespace_use);
         // Nothing is written before the namespace is certainly ours.
         let applying = async {
             ctx.writer.apply_namespace(&namespace, live).await?;
@@ -71,10 +69,7 @@ impl Reconciled for LanguageCluster {
         }
         publish(ctx, steps, &*self, effects).await;
         let done = Done::of(effects.changed, None);
-        Ok(match counted.again {
-            Some(again) => done.requeue_after(again),
-            None => done,
-        })
+        Ok(counted.again.into_iter().fold(done, Done::requeue_after))
     }
 
     fn interrupted(&self, _ctx: &Context, summary: Summary) -> Option<Self::Status> {
@@ -100,6 +95,12 @@ fn decide(
     let all = ctx.cache.stores.clusters.list(None);
     let others = all.iter().filter_map(|other| other.0.as_ref().ok());
     cluster::decide(object, others, live)
+}
+
+/// The Pod Security level in effect, where it is another manager's.
+fn foreign_level(live: Option<&Observed>, namespace_use: NamespaceUse) -> Option<PodSecurity> {
+    live.filter(|_| namespace_use == NamespaceUse::AdoptLabelled)
+        .map(cluster::enforced)
 }
 
 /// Agents to be shown, and when to look again if that is not the whole truth.

@@ -262,7 +262,7 @@ fn request(persona: &LanguagePersona) -> DistillPersonaRequest {
 
 fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Effects) {
     match outcome {
-        // The first snapshot updates nobody.
+        // No agent uses anything before the first snapshot.
         Distillation::Distilled(_) if snapshot(persona).is_some() => {
             let note = "distilling the persona again; agents using it will roll once";
             effects.normal(Reason::PersonaUpdated, note);

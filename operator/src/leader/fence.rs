@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-/// Shared by whoever leads and whoever writes. Open at first: for those that need no leadership.
+/// Shared by the leader election and the client. Open at first, for processes without election.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fence(Arc<Mutex<Gate>>);
 

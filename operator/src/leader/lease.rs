@@ -27,7 +27,7 @@ pub(crate) struct ObservedLease {
 /// Whose the Lease is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LeaseState {
-    /// Ours, or nobody's any more: write [`ObservedLease::held`].
+    /// Ours, or expired: write [`ObservedLease::held`].
     Available,
     Held,
 }
@@ -73,7 +73,7 @@ impl ObservedLease {
         }
     }
 
-    /// The record that makes it nobody's.
+    /// The record that releases it.
     pub(crate) fn released(&self) -> LeaseSpec {
         LeaseSpec {
             lease_transitions: self.record.lease_transitions,

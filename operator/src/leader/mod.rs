@@ -71,12 +71,12 @@ impl Leadership {
         }
     }
 
-    /// Until the Lease is ours. An error means that nobody tries any more.
+    /// Until the Lease is ours. An error means that the election has ended.
     pub(crate) async fn gained(&mut self) -> Result<(), watch::error::RecvError> {
         self.is_leader.wait_for(|leader| *leader).await.map(|_| ())
     }
 
-    /// Until the Lease is no longer ours, or nobody renews it.
+    /// Until the Lease is no longer ours, or is no longer renewed.
     pub(crate) async fn lost(&mut self) {
         // Both mean the same: we must stop.
         let _ = self.is_leader.wait_for(|leader| !*leader).await;
@@ -105,7 +105,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Ends when told to stop, or when the Lease was ours and is no longer.
+    /// Ends when stopped, or when the Lease was ours and is no longer.
     async fn run(mut self, stop: CancellationToken) {
         loop {
             let begun = Instant::now();
@@ -168,7 +168,7 @@ impl Candidate {
         let seen = ObservedLease::now(record, self.seen.take(), now);
         let state = seen.state(&self.identity, now);
         let ours = seen.held(&self.identity, Timestamp::now());
-        // Kept even if the write fails: the time for which nobody has renewed it goes on.
+        // Kept even if the write fails: the time since its last renewal goes on.
         self.seen = Some(seen);
         if state == LeaseState::Available {
             self.replace(live, ours).await?;
@@ -188,7 +188,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// All that was under way has ended: somebody else may begin at once.
+    /// All reconciles have ended: another process may begin at once.
     async fn give_back(&mut self) {
         let Some(until) = self.until else { return };
         self.fence.close();

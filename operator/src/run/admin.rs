@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// Serves until told to stop.
+/// Serves until stopped.
 pub(crate) async fn serve(
     address: SocketAddr,
     ctx: Arc<Context>,

@@ -1,6 +1,6 @@
 //! What is counted, and how it is shown. Labels come from enums, never from the text of an error or
-//! the name of an object. One exception: tokens are summed by namespace, for whoever shares out the
-//! costs; there are as many as the operator works in.
+//! the name of an object. One exception: tokens are summed by namespace, to share out the costs;
+//! there are as many as the operator works in.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -209,7 +209,7 @@ impl Metrics {
             .inc();
     }
 
-    /// The text of `/metrics`. Agents, and what they cost, are counted when somebody asks.
+    /// The text of `/metrics`. Agents, and what they cost, are counted on request.
     pub(crate) fn render<'a>(
         &self,
         agents: impl Iterator<Item = &'a LanguageAgent>,
@@ -260,7 +260,7 @@ fn add_runs(sums: &mut BTreeMap<String, RunTokens>, agent: &LanguageAgent) {
     }
 }
 
-/// Made anew each time, so that a namespace without agents is not shown for ever.
+/// Built on each request, so that a namespace without agents disappears.
 fn tokens_registry(
     syntheses: BTreeMap<String, Tokens>,
     runs: BTreeMap<String, RunTokens>,

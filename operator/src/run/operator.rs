@@ -85,8 +85,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 /// Reconciles under way have this long to end.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// Waits for leadership and for a complete picture, reconciles until told to stop, and gives
-/// leadership back.
+/// Waits for leadership and for complete caches, reconciles until stopped, and gives leadership
+/// back.
 async fn work(
     ctx: Arc<Context>,
     queues: Queues,
@@ -138,7 +138,7 @@ async fn lead(ctx: &Context, fence: Fence, stop: &CancellationToken) -> anyhow::
     Ok(Lead::Elected(leadership))
 }
 
-/// Runs all controllers until told to stop, and until what is under way has ended.
+/// Runs all controllers until stopped, and until reconciles in progress have ended.
 async fn reconcile(ctx: &Arc<Context>, queues: Queues, stop: &CancellationToken) {
     if stop
         .run_until_cancelled(ctx.readiness.wait())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use langop_desired::{policy, settings::Settings};
 
-/// Where a pod is told whom to ask for names.
+/// A pod's resolvers.
 const FILE: &str = "/etc/resolv.conf";
 
 /// Says what may be missing.

@@ -88,7 +88,7 @@ pub(crate) trait Reconciled: Stored {
     }
 }
 
-/// Runs until told to stop, and lets reconciles under way end.
+/// Runs until stopped, and lets reconciles in progress end.
 pub(crate) async fn run<K: Reconciled>(
     ctx: Arc<Context>,
     queue: UnboundedReceiver<Target>,

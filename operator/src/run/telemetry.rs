@@ -29,7 +29,7 @@ pub(crate) fn install(settings: &Settings) -> anyhow::Result<Traces> {
         };
     let exported = Traces::from_environment("langop-operator");
     let traces = exported.provider().map(|provider| {
-        // Our own spans only: those of libraries would be roots of traces nobody asked for.
+        // Our own spans only: those of libraries would be roots of unwanted traces.
         let ours =
             filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("langop"))
                 .and(LevelFilter::INFO);

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
+    Api,
     api::{DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
@@ -68,27 +69,39 @@ pub(crate) async fn report<K: Stored>(
     if before == after {
         return Ok(stalled());
     }
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "uid": metadata.uid},
-        "status": after,
-    });
-    let params = PatchParams::apply(managers::STATUS).force();
-    match api.patch_status(&name, &params, &Patch::Apply(&body)).await {
-        Ok(_) => {}
-        // The API server itself may refuse whatever is written to such an object.
-        Err(error) if !matches!(classify(&error), Class::Transient) => {
-            tracing::warn!(%error, "the status of an unreadable object cannot be written");
-        }
-        Err(error) => return Err(ReconcileError::api(act(), error)),
-    }
+    write::<K>(&api, metadata, &after)
+        .await
+        .map_err(|error| ReconcileError::api(act(), error))?;
     effects.warning(Reason::Undecodable, message);
     Ok(stalled())
 }
 
-/// How long to wait before it is seen whether there is room now: nobody tells when others become
-/// smaller.
+async fn write<K: Stored>(
+    api: &Api<DynamicObject>,
+    metadata: &ObjectMeta,
+    status: &Value,
+) -> kube::Result<()> {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "uid": metadata.uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(managers::STATUS).force();
+    match api.patch_status(name, &params, &Patch::Apply(&body)).await {
+        Ok(_) => Ok(()),
+        // The API server itself may refuse whatever is written to such an object.
+        Err(error) if !matches!(classify(&error), Class::Transient) => {
+            tracing::warn!(%error, "the status of an unreadable object cannot be written");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How long to wait before checking whether there is room now: nothing triggers it when others
+/// shrink.
 const ROOM_RECHECK: Duration = Duration::from_mins(5);
 
 /// Whether an object for which its namespace had no room has some now; then the store has it.

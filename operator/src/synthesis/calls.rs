@@ -76,7 +76,7 @@ impl Synthesis {
         }
     }
 
-    /// Waits for room for a question of so many bytes. It is free again when what is returned is
+    /// Waits for room for a request of this many bytes. It is free again when the permit is
     /// dropped.
     pub(crate) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM_KIB);

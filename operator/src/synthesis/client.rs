@@ -29,7 +29,7 @@ use crate::synthesis::{
     health,
 };
 
-/// The server has this much longer than the deadline it was told, for the answer's way back.
+/// How much longer the client waits than the deadline it sends, for the way of the response.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The synthesizer, whose connections are made when first needed.
 pub(crate) struct Synthesizer {
@@ -56,7 +56,7 @@ impl Synthesizer {
         }
     }
 
-    /// Follows the replicas, and the news that the synthesizer is back, for ever. `on_recovery` is
+    /// Follows the replicas and the recovery of the synthesizer, without end. `on_recovery` is
     /// called whenever calls that failed may be tried again.
     pub(crate) async fn follow(&self, replicas: Replicas, client: Client, on_recovery: impl Fn()) {
         let note_recovery = || {

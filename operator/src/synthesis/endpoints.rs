@@ -89,7 +89,7 @@ impl Replicas {
         self.addresses.subscribe()
     }
 
-    /// Follows `EndpointSlice`s and files for ever. `on_added` is called when there is a replica
+    /// Follows `EndpointSlice`s and files without end. `on_added` is called when there is a replica
     /// that was not there before, once they had been listed.
     pub(crate) async fn follow(mut self, client: Client, on_added: impl Fn()) {
         let mut found = match &self.settings.service {

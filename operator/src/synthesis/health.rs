@@ -39,7 +39,7 @@ fn channel(addresses: &watch::Receiver<Vec<Address>>) -> Option<Channel> {
 }
 
 async fn listen(channel: Channel, bearer: &Bearer, health: &mut Health, on_recovery: &impl Fn()) {
-    // Needs no credentials, but a connection on which nobody says who they are does not last.
+    // Needs no credentials, but unauthenticated connections do not last.
     let mut client = HealthClient::with_interceptor(channel, bearer.clone());
     let request = HealthCheckRequest {
         service: SERVICE_NAME.to_owned(),

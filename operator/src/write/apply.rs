@@ -103,9 +103,9 @@ impl Writer {
         Ok(first)
     }
 
-    /// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which
-    /// belongs to nobody: one write for a namespace. Answers why it could not. One of that name
-    /// that is not labelled as ours, and so is not watched, is left alone.
+    /// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which has
+    /// no owner: one write for a namespace. Returns why it could not. One of that name that is not
+    /// labelled as ours, and so is not watched, is left alone.
     async fn baseline(&self, namespace: &str) -> Result<Option<String>, ReconcileError> {
         let desired = digest::desired(&reach::baseline(namespace));
         let key = Key::new(ChildKind::NetworkPolicy, namespace, reach::BASELINE);
@@ -173,7 +173,7 @@ impl Writer {
         let mut is_reclaimed = is_shared && self.reclaim(item, Extent::Beside).await?;
         loop {
             match self.apply(item, force).await? {
-                // The other half of a one-of may be of nobody but who wrote the first.
+                // Both halves of a one-of must have the same field manager.
                 Err(_) if is_shared && !is_reclaimed => {
                     is_reclaimed = true;
                     if !self.reclaim(item, Extent::All).await? {

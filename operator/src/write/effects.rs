@@ -1,4 +1,4 @@
-//! What one reconcile has done so far: it is counted, and told in events, however the reconcile
+//! What one reconcile has done so far: counted, and published as events, however the reconcile
 //! ends.
 
 use langop_api::condition::Reason;

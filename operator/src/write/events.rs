@@ -22,7 +22,7 @@ use langop_api::condition::Reason;
 
 use crate::error::{bounded, chain};
 
-/// Whether an event is good news or calls for somebody.
+/// Whether an event needs attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
     Normal,

@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer:
-/// somebody may take them.
+/// others may take them.
 #[derive(Debug, Default)]
 pub(crate) struct KnownAbsent(BTreeSet<Key>);
 
 impl Writer {
-    /// The live object of that name. What the index does not know is asked for: it may be somebody
-    /// else's, which a forced apply would take over without a word.
+    /// The live object of that name. A name that the index does not know is looked up: the object
+    /// may have another owner, and a forced apply would silently take it over.
     pub(crate) async fn get_live(
         &self,
         absent: &mut KnownAbsent,

@@ -18,7 +18,7 @@ use crate::{
 /// What keeps us from writing a resource's children.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnershipConflict {
-    /// Names that somebody else's objects have.
+    /// Names of objects with other owners.
     Conflict(Vec<Taken>),
     /// A child of a former object of the same name is still being removed.
     Former(ChildKind, String),
@@ -80,7 +80,7 @@ pub(crate) fn owner<K: LangopKind>(object: &K) -> Result<Owner, ReconcileError> 
 pub(crate) struct Taken {
     kind: ChildKind,
     name: String,
-    /// Kind and name of whoever controls it.
+    /// Kind and name of its controller.
     controller: Option<(String, String)>,
 }
 

@@ -65,8 +65,8 @@ impl Writer {
     }
 
     /// Keeps in order what a resource still has that is being deleted and cannot go, because a
-    /// finalizer of somebody holds it: `closing` is corrected where it exists, and what runs pods
-    /// runs none. Nothing is made. Whether anything was written.
+    /// foreign finalizer holds it: `closing` is corrected where it exists, and what runs pods runs
+    /// none. Nothing is made. Whether anything was written.
     pub(crate) async fn wind_down(
         &self,
         owner: &Owner,

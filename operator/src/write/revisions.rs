@@ -245,7 +245,7 @@ mod tests {
         };
         assert!(is_too_large(&error(422, "FieldValueTooLong")));
         assert!(is_too_large(&error(413, "")));
-        // Admission policies and quotas: somebody may change them.
+        // Admission policies and quotas: a person may change them.
         assert!(!is_too_large(&error(422, "FieldValueInvalid")));
         assert!(!is_too_large(&error(403, "")));
     }

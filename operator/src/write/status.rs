@@ -144,7 +144,7 @@ const ANNOUNCED: [Reason; 3] = [
     Reason::ValidationFailed,
 ];
 
-/// An event when a resource begins to need somebody, or needs them for another reason.
+/// An event when a resource stalls, or stalls for another reason.
 fn tell_stall<K: Stored>(previous: Option<&K::Status>, status: &K::Status, effects: &mut Effects) {
     let stall = |status: &K::Status| {
         conditions::find(K::conditions(status), types::STALLED)

@@ -73,7 +73,7 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Ti
             continue;
         };
         if !before.contains(&job.uid) {
-            if room == 0 || pods_of(job, observed).any(is_behind) {
+            if room == 0 || observed.pods_of(job).any(is_behind) {
                 continue;
             }
             room -= 1;
@@ -188,16 +188,6 @@ fn job_outcome(job: &Observed) -> Option<Outcome> {
     })
 }
 
-fn pods_of<'a>(
-    job: &'a Observed,
-    observed: &'a ObservedAgent,
-) -> impl Iterator<Item = &'a Observed> {
-    observed.pods.iter().map(|pod| &**pod).filter(|pod| {
-        let controller = pod.controller.as_ref();
-        controller.is_some_and(|controller| controller.uid == job.uid)
-    })
-}
-
 /// A pod that seems to run although its Job has ended: how it ended is on its way to us, and the
 /// count waits for that. One that is being deleted may be long about it.
 fn is_behind(pod: &Observed) -> bool {
@@ -210,7 +200,7 @@ fn is_behind(pod: &Observed) -> bool {
 
 fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
     let facts = job_facts(job).cloned().unwrap_or_default();
-    let termination = pods_of(job, observed).find_map(|pod| match &pod.facts {
+    let termination = observed.pods_of(job).find_map(|pod| match &pod.facts {
         Facts::Pod(facts) => facts.last_termination.as_ref(),
         _ => None,
     });

@@ -111,6 +111,14 @@ impl ObservedAgent {
         runner.created >= self.since
     }
 
+    /// The pods of one of its Jobs.
+    pub(crate) fn pods_of<'a>(&'a self, job: &'a Observed) -> impl Iterator<Item = &'a Observed> {
+        self.pods.iter().map(|pod| &**pod).filter(|pod| {
+            let controller = pod.controller.as_ref();
+            controller.is_some_and(|controller| controller.uid == job.uid)
+        })
+    }
+
     /// What is known of its Deployment.
     pub(crate) fn deployment_facts(&self) -> Option<&DeploymentFacts> {
         match &self.deployment.as_ref()?.facts {

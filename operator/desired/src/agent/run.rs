@@ -142,8 +142,8 @@ pub(super) fn pods_of<'a>(
     job: &'a Observed,
     observed: &'a ObservedAgent,
 ) -> impl Iterator<Item = &'a PodFacts> {
-    observed.pods.iter().filter_map(|pod| match &pod.facts {
-        Facts::Pod(facts) if pod.controller.as_ref()?.uid == job.uid => Some(facts),
+    observed.pods_of(job).filter_map(|pod| match &pod.facts {
+        Facts::Pod(facts) => Some(facts),
         _ => None,
     })
 }

@@ -1,5 +1,5 @@
-//! What is said of an agent. Pure: from the status before, what was decided, and what is observed
-//! after the apply. Equal states give equal statuses, so nothing is written where nothing happened.
+//! The status of an agent. Pure: from the previous status, the decision, and what is observed after
+//! the apply. Equal states give equal statuses, so nothing is written where nothing happened.
 
 mod condition;
 mod input;

@@ -1,5 +1,6 @@
-//! What a container leaves in its termination message: a first line for people and, from a runtime that keeps to our contract, a second
-//! one with its account of the run in JSON. All of it is the container's own word, so each part is bounded and nothing else is read.
+//! What a container leaves in its termination message: a first line for people and, from a runtime
+//! that keeps to our contract, a second one with its account of the run in JSON. All of it is the
+//! container's own word, so each part is bounded and nothing else is read.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,12 +11,14 @@ use langop_api::agent::RunTokens;
 
 /// Longest text kept of how a container or a Job ended, in bytes.
 const MAX_MESSAGE: usize = 256;
-/// The most tokens of a kind that one run may say it spent: more than any model can give in the time of a run.
+/// The most tokens of a kind that one run may say it spent: more than any model can give in the
+/// time of a run.
 const MAX_TOKENS: i64 = 1_000_000_000_000;
 /// Version of the account that is understood.
 const VERSION: i64 = 1;
 
-/// The first line of what is said of how a container or a Job ended, else the reason: at most [`MAX_MESSAGE`] bytes.
+/// The first line of what is said of how a container or a Job ended, else the reason: at most
+/// [`MAX_MESSAGE`] bytes.
 pub(super) fn ending_message(ended: &Value) -> Option<String> {
     let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
     let mut message = langop_dsl::clean(message.lines().next().unwrap_or_default());
@@ -27,7 +30,8 @@ pub(super) fn ending_message(ended: &Value) -> Option<String> {
     Some(message)
 }
 
-/// The account in the second line. The kubelet keeps the tail of a message that is too long, so a line that is no account counts as none.
+/// The account in the second line. The kubelet keeps the tail of a message that is too long, so a
+/// line that is no account counts as none.
 pub(super) fn run_report(ended: &Value) -> Option<RunReport> {
     let line = text(ended, "message")?.lines().nth(1)?;
     let account: Account = serde_json::from_str(line).ok()?;

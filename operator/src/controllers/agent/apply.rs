@@ -60,7 +60,7 @@ pub(super) async fn apply(
     if let Ok(children) = &children {
         end_superseded(ctx, &children.cron_jobs, observed, effects).await?;
     }
-    // From here on things are only told, but for a call, which begins when it is recorded.
+    // The rest is only status and events, except for a call, which begins when it is recorded.
     if !effects.applied.is_empty() && plan.call.is_none() {
         ctx.priority.yield_to_writers().await;
     }
@@ -80,8 +80,8 @@ pub(super) async fn apply(
     }
 }
 
-/// The workload of the other mode ends with its pods before ours is made, unless somebody else has
-/// the name that ours is to have.
+/// Ends the workload of the other mode with its pods before ours is created, unless the name of
+/// ours has another owner.
 async fn end_other_mode(
     ctx: &Context,
     agent: &ValidatedAgent,

@@ -57,7 +57,7 @@ pub(super) async fn context<'a>(
     let spec = &agent.spec;
     let mut observed = observed(ctx, agent);
     if is_new(&observed) && has_workspace(agent) {
-        // One that was kept, or somebody else's: validation decides.
+        // It was kept, or has another owner: validation decides.
         let key = Key::new(
             ChildKind::PersistentVolumeClaim,
             &namespace,
@@ -161,7 +161,7 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
 /// What keeps the agent from its children's names, if anything. Names that the index does not know
 /// are asked for only of an agent that has nothing yet, before anything is spent on it; later ones
 /// are asked for before each creation. At names that it has no use for (now), only what is left of
-/// a former agent is an obstacle: somebody else may have them.
+/// a former agent is an obstacle: others may use them.
 async fn names_are_free(
     ctx: &Context,
     owner: &Owner,

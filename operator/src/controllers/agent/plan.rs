@@ -30,6 +30,17 @@ pub(super) struct Plan {
     pub(super) call: Option<Call>,
 }
 
+impl Plan {
+    fn without_call(decision: Decision, info: SynthesisInfo) -> Self {
+        Self {
+            decision,
+            info,
+            failure: None,
+            call: None,
+        }
+    }
+}
+
 /// Decides.
 pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -> Plan {
     let uid = &agent.owner.uid;
@@ -45,46 +56,48 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
         &ctx.synthesis_backoff(),
         now(),
     );
-    let as_is = |decision, info| Plan {
-        decision,
-        info,
-        failure: None,
-        call: None,
-    };
-    if let Decision::Activate { code } = &decision {
-        let mut info = info;
-        let next = code::next_revision(revisions, &info);
-        known::record(&mut info, revisions, code, next);
-        return as_is(decision, info);
+    match &decision {
+        Decision::Activate { code } => {
+            let mut info = info;
+            let next = code::next_revision(revisions, &info);
+            known::record(&mut info, revisions, code, next);
+            Plan::without_call(decision, info)
+        }
+        Decision::Synthesize { .. } if ctx.synthesis.synthesizer.is_none() => {
+            disabled(ctx, agent, info, decision.code().cloned())
+        }
+        Decision::Synthesize { variant, .. } => {
+            let variant = variant.clone();
+            ask(ctx, agent, decision, info, variant)
+        }
+        _ => Plan::without_call(decision, info),
     }
-    let Decision::Synthesize {
-        variant, current, ..
-    } = &decision
-    else {
-        return as_is(decision, info);
-    };
-    if ctx.synthesis.synthesizer.is_none() {
-        return disabled(ctx, agent, info, decision.code().cloned());
-    }
+}
+
+/// A call, unless it has to wait for longer than the back-off says.
+fn ask(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    decision: Decision,
+    info: SynthesisInfo,
+    variant: Option<String>,
+) -> Plan {
+    let current = decision.code().cloned();
     let about = InFlight::of(agent);
+    let uid = &agent.owner.uid;
     if let Some(pause) = ctx.synthesis.retry_after(uid, &about.question()) {
-        // Longer than the back-off says.
-        let decision = Decision::BackingOff {
-            due: due(now(), pause),
-            current: current.clone(),
-        };
-        return as_is(decision, info);
+        let due = due(now(), pause);
+        return Plan::without_call(Decision::BackingOff { due, current }, info);
     }
-    let call = Call {
-        about,
-        variant: variant.clone(),
-        current: current.clone(),
-    };
     Plan {
         info: attempt::started(&info, agent, Some(ctx.attestor.key())),
         decision,
         failure: None,
-        call: Some(call),
+        call: Some(Call {
+            about,
+            variant,
+            current,
+        }),
     }
 }
 

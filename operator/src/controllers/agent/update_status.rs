@@ -29,7 +29,7 @@ pub(super) struct Told {
     pub(super) observed: ObservedAgent,
 }
 
-/// Writes the status if it changed. An answer that is told in it is acknowledged, and never taken
+/// Writes the status if it changed. An answer that it contains is acknowledged, and never taken
 /// again.
 pub(super) async fn update_status(
     ctx: &Context,
