@@ -3,8 +3,8 @@
 //! [`Credentials::bearer`] intercepts each call.
 //!
 //! A token's file is read for every call, so that a replaced token is used at once. The files of
-//! TLS are read when an endpoint is secured: who runs for long secures its endpoints anew from time
-//! to time.
+//! TLS are read when an endpoint is secured: a long-running client secures its endpoints again from
+//! time to time.
 
 use std::{
     fs, io,
@@ -32,10 +32,10 @@ pub const SERVER_NAME: &str = "LANGOP_SYNTHESIZER_SERVER_NAME";
 /// File with a bearer token.
 pub const TOKEN_FILE: &str = "LANGOP_SYNTHESIZER_TOKEN_FILE";
 
-/// Send a token without TLS beyond loopback, where whoever is on the way reads it.
+/// Send a token without TLS beyond loopback, where anyone on the network path can read it.
 pub const ALLOW_PLAINTEXT: &str = "LANGOP_SYNTHESIZER_ALLOW_PLAINTEXT";
 
-/// Whom to trust, and who one is. Empty: plaintext, and nobody.
+/// Whom to trust, and the client's own identity. Empty: plaintext, without an identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// [`CA`].
@@ -69,7 +69,7 @@ pub enum CredentialsError {
     /// One of two.
     #[error("{CERT} and {KEY} go together; set both or none")]
     Half,
-    /// An https endpoint, and nobody to trust.
+    /// An https endpoint without authorities to trust.
     #[error("{0} needs to know whom to trust; set {CA}")]
     NoAuthority(String),
     /// Credentials of TLS, and an endpoint without it.
@@ -79,7 +79,7 @@ pub enum CredentialsError {
     Plaintext(String),
     /// A token, and an endpoint to which it would travel in the clear.
     #[error(
-        "{0} has no TLS and is not on loopback, so whoever is on the way reads the token of {TOKEN_FILE}; write https://, or set \
+        "{0} has no TLS and is not on loopback, so anyone on the network path can read the token of {TOKEN_FILE}; write https://, or set \
          {ALLOW_PLAINTEXT}=true if the network already keeps others out"
     )]
     TokenInPlaintext(String),
@@ -110,7 +110,7 @@ impl Credentials {
                 .ok_or_else(|| CredentialsError::NoAuthority(uri.to_string()))?;
             return endpoint.tls_config(tls).map_err(CredentialsError::Tls);
         }
-        // Else somebody who asked for TLS would speak without it.
+        // Otherwise a client that asked for TLS would silently speak without it.
         if self.ca.is_some() || self.certificate.is_some() || self.server_name.is_some() {
             return Err(CredentialsError::Plaintext(uri.to_string()));
         }
@@ -121,7 +121,7 @@ impl Credentials {
     /// Whether a token, if there is one, may be sent to `url`.
     ///
     /// # Errors
-    /// If it could be read on the way and nobody said that it may.
+    /// If it could be read on the way and that is not allowed explicitly.
     pub fn check_token(&self, url: &str) -> Result<(), CredentialsError> {
         if self.token_file.is_some() && is_readable(url) && !self.allow_plaintext {
             return Err(CredentialsError::TokenInPlaintext(url.to_owned()));

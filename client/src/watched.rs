@@ -190,7 +190,7 @@ mod tests {
                     tokio::time::sleep(interval).await;
                 }
             };
-            let minute = Duration::from_secs(60);
+            let minute = Duration::from_mins(1);
             tokio::time::timeout(minute, follows).await.expect(expected);
         }
     }

@@ -1,6 +1,6 @@
 //! Places shared fairly between groups of those who want one: namespaces, callers. The groups take
-//! turns, so that one with a long queue holds up nobody else's single member, and no group holds
-//! the last quarter of the places.
+//! turns, so that a group with a long queue does not hold up the single member of another, and no
+//! group holds the last quarter of the places.
 //!
 //! [`Queue`] decides and waits for nothing; [`Places`] waits.
 
@@ -27,7 +27,7 @@ pub struct Queue<G> {
 }
 
 impl<G: Clone + Eq + Hash> Queue<G> {
-    /// A queue for so many places, one at least. Of four places or more, a quarter is always
+    /// A queue for `places` places, at least one. Of four places or more, a quarter is always
     /// another group's.
     pub fn new(places: usize) -> Self {
         let places = places.max(1);
@@ -53,7 +53,7 @@ impl<G: Clone + Eq + Hash> Queue<G> {
         self.last
     }
 
-    /// Gives a place to whoever is next, if there is one for them.
+    /// Gives a free place to the next in line.
     pub fn serve(&mut self) -> Option<u64> {
         if self.taken >= self.places {
             return None;
@@ -125,7 +125,8 @@ impl<G: Clone + Eq + Hash> Places<G> {
         })))
     }
 
-    /// A place for one of `group`, once it is its turn. Whoever stops waiting leaves the queue.
+    /// A place for one of `group`, once it is its turn. A caller that stops waiting leaves the
+    /// queue.
     pub async fn take(&self, group: G) -> Place<G> {
         let (call, called) = oneshot::channel();
         let number = {
@@ -155,7 +156,7 @@ impl<G: Clone + Eq + Hash> State<G> {
     fn call_next(&mut self) {
         while let Some(number) = self.queue.serve() {
             if let Some(call) = self.called.remove(&number) {
-                // Whoever stopped listening gives the place back when it is dropped.
+                // A caller that stopped listening returns the place when it is dropped.
                 let _ = call.send(());
             }
         }

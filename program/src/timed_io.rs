@@ -1,5 +1,5 @@
 //! A connection whose reading and writing fail once its time is over, however its peer behaves.
-//! When that is, is the business of whoever serves it.
+//! The server decides when that is.
 
 use std::{
     io::{self, IoSlice},

@@ -1,10 +1,10 @@
 //! Answers kept by key, and at most one piece of work per key at a time. Bounded by bytes and age;
 //! knows nothing of LLMs.
 //!
-//! Work runs in a task of its own, so a caller that goes away takes nobody's answer with it:
-//! whoever is left, or comes back, gets it. Failures are never kept, and whoever waited for one
-//! gets it too. Where room is short, the caller that holds most gives way ([`shares`]), so that
-//! nobody's answers push out all others'.
+//! Work runs in its own task, so a caller that disconnects does not cancel it for the others, or
+//! for itself when it comes back. Failures are never kept, and every caller that waited for one
+//! gets it. Where room is short, the caller that holds most gives way ([`shares`]), so that one
+//! caller's answers cannot push out all others.
 
 mod key;
 mod shares;
@@ -40,7 +40,7 @@ pub trait Entry: Send + Sync + 'static {
     fn origin(&self) -> &str;
 }
 
-/// Where work reports its progress; nobody needs to listen.
+/// Where work reports its progress; listeners are optional.
 pub type Progress = broadcast::Sender<Event>;
 
 /// What the cache has for a key.

@@ -25,8 +25,7 @@ impl Drain {
     /// # Errors
     /// Once the drain has begun: the call belongs to another replica.
     pub fn enter(&self) -> Result<CallGuard, SynthesisError> {
-        // Counted before the look: whoever waits for the last call either sees this one or has
-        // refused it.
+        // Counted before the check: `finished` either sees this call or the call was refused.
         let place = CallGuard(self.calls.token());
         if self.begun.is_cancelled() {
             return Err(SynthesisError::Draining);

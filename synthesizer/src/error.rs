@@ -17,9 +17,9 @@ const MAX_VIOLATIONS: usize = 10;
 const MAX_VIOLATION_TEXT: usize = 120;
 /// How soon to come back when it is only too much at the moment.
 const SOON: Duration = Duration::from_secs(1);
-/// How soon to come back where nobody said.
+/// When to retry if the provider did not say.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
-/// How soon to look whether somebody has paid.
+/// When to check whether the account has been paid.
 const UNPAID: Duration = Duration::from_mins(10);
 
 /// Why there is no answer.
@@ -68,7 +68,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What a caller is told that did not spend the tokens itself.
+    /// The failure for a caller that did not spend the tokens itself.
     #[must_use]
     pub fn of_another(self) -> Self {
         Self {

@@ -83,7 +83,7 @@ impl Entry for Answer {
     }
 }
 
-/// Valid code, cut where its agent's name is: naming it anew needs no parser.
+/// Valid code, cut where its agent's name is: renaming it needs no parser.
 pub struct CodeTemplate {
     before: String,
     after: String,
@@ -108,8 +108,8 @@ impl CodeTemplate {
     }
 }
 
-/// How an answer comes from the provider. Whoever joins work that another one started gets what
-/// that one asked for.
+/// How an answer comes from the provider. A request that joins the work of another gets it as that
+/// one asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// At once when it is complete.
@@ -300,7 +300,7 @@ fn unnamed(call: &CallContext, error: &RenameError) -> Failure {
     SynthesisError::Internal.into()
 }
 
-/// Nobody may be listening.
+/// There may be no listener.
 fn report(progress: &Progress, event: Event) {
     let _ = progress.send(event);
 }

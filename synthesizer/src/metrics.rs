@@ -27,7 +27,7 @@ pub enum CacheResult {
     Hit,
     /// Nothing.
     Miss,
-    /// Somebody's equal request, under way.
+    /// An equal request in progress.
     Coalesced,
 }
 

@@ -34,7 +34,7 @@ impl Pool {
         let place = self.0.take(caller.clone()).await;
         let span = Span::current();
         let done = tokio::task::spawn_blocking(move || {
-            // Held by the thread: it goes on when nobody waits for it any more.
+            // Held by the thread: it goes on when no caller waits for it any more.
             let _place = place;
             span.in_scope(work)
         });

@@ -120,9 +120,9 @@ impl Synthesizer {
         self.engine.as_ref().ok_or(SynthesisError::Disabled)
     }
 
-    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for whoever
-    /// asks again, and holds `load` as long as its own time; how much there is of it is bounded by
-    /// the caller's account.
+    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for the next
+    /// equal request, and holds `load` as long as its own time; how much there is of it is bounded
+    /// by the caller's account.
     pub async fn synthesize(
         &self,
         caller: &Caller,

@@ -161,7 +161,7 @@ fn server_span(path: &'static str, headers: &HeaderMap) -> Span {
         langop.synthesis.code_hash = field::Empty,
     );
     let parent = trace::extract_from(headers);
-    // Fails only where no OpenTelemetry layer listens, and then nobody misses the parent.
+    // Fails only where no OpenTelemetry layer listens, and then the parent is not needed.
     let _ = span.set_parent(parent);
     span
 }

@@ -131,7 +131,7 @@ pub async fn serve(
     settings.access.announce(address);
     if settings.exposes_key() {
         tracing::warn!(
-            "SYNTHESIS_ALLOW_PLAINTEXT: whoever is on the way to SYNTHESIS_ENDPOINT reads the API key"
+            "SYNTHESIS_ALLOW_PLAINTEXT: anyone on the network path to SYNTHESIS_ENDPOINT can read the API key"
         );
     }
     let drained = CancellationToken::new();
@@ -234,7 +234,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 
 /// The end, in order: says `NOT_SERVING`, then refuses new calls, waits for those under way, and
 /// ends the watches of health, which would otherwise keep their connections open. Connections are
-/// closed after it: until then whoever comes hears where he stands.
+/// closed after it: until then new calls get an answer.
 async fn finish(drain: &Drain, mut health: HealthReporter) {
     for service in SERVICES {
         health

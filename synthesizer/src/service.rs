@@ -46,7 +46,7 @@ impl Service {
         }
     }
 
-    /// Held until the call is over; nobody is let in once the replica drains.
+    /// Held until the call is over; no call is accepted once the replica drains.
     fn enter(&self) -> Result<CallGuard, Status> {
         self.drain
             .enter()

@@ -26,7 +26,7 @@ pub enum TelemetryError {
         "LANGOP_LOG cannot be read; write a level such as info, or directives such as langop_synthesizer=debug"
     )]
     Filter(#[from] ParseError),
-    /// Somebody else was first.
+    /// A subscriber is already set.
     #[error("telemetry is already set up")]
     Twice(#[from] TryInitError),
 }

@@ -34,7 +34,7 @@ impl From<Endpoint> for Address {
 /// All replicas, as they come and go.
 pub(super) struct Replicas {
     addresses: watch::Receiver<Vec<Address>>,
-    /// Whether nobody can change the addresses any more, and their last word is heard.
+    /// Whether the sender of the addresses is gone and the last ones are known.
     is_final: bool,
     known: BTreeMap<String, Replica>,
 }

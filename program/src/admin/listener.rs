@@ -1,6 +1,6 @@
-//! The connections of the admin server: a bounded number, each for a bounded time, so that whoever
-//! sends half a request, or none, holds nothing for long. Those who ask at intervals connect anew.
-//! Knows nothing of what is served.
+//! The connections of the admin server: a bounded number, each for a bounded time, so that a client
+//! that sends half a request, or none, does not hold resources for long. Clients that poll
+//! reconnect. Knows nothing of what is served.
 
 use std::{
     future::Future as _, io, net::SocketAddr, pin::Pin, sync::Arc, task::Context, time::Duration,

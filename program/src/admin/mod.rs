@@ -51,12 +51,12 @@ pub fn metrics<E>(page: Result<impl Into<Bytes>, E>) -> Response {
 }
 
 /// A page that takes work to make: made at most once a second, however often it is asked for.
-/// Whoever asks sooner waits, and gets a page that is not older than the question.
+/// An earlier request waits, and gets a page that is not older than the request.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<Option<(Instant, Bytes)>>);
 
 impl Seldom {
-    /// The page, made by `make` unless somebody else's came after this question.
+    /// The page, made by `make` unless another request had one made after this one began.
     pub async fn page<E>(&self, make: impl FnOnce() -> Result<String, E>) -> Result<Bytes, E> {
         let asked = Instant::now();
         let mut latest = self.0.lock().await;

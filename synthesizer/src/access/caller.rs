@@ -1,5 +1,5 @@
-//! Who asks. Answers are cached per caller, so that nobody learns from the speed of an answer what
-//! another one asked, and each caller's limits are its own.
+//! Who asks. Answers are cached per caller, so that the speed of an answer does not reveal what
+//! another caller asked, and each caller's limits are its own.
 
 use std::{
     fmt,
@@ -20,12 +20,12 @@ struct Known {
 }
 
 impl Caller {
-    /// Somebody the server knows by `name`, without limits.
+    /// The caller of that name, without limits.
     pub fn named(name: &str) -> Self {
         Self::with_quota(name, Arc::default())
     }
 
-    /// Somebody the server knows by `name`, within the limits of `account`.
+    /// The caller of that name, within the limits of `quota`.
     pub fn with_quota(name: &str, quota: Arc<CallerQuota>) -> Self {
         let name = name.into();
         Self(Arc::new(Known { name, quota }))

@@ -77,7 +77,8 @@ impl CallerQuota {
         enter(&self.calls).ok_or(AccessError::TooManyCalls)
     }
 
-    /// A message of so many bytes begins to arrive. The work that it leads to holds the load, too.
+    /// A message of `message` bytes begins to arrive. The work that it leads to holds the load,
+    /// too.
     pub(super) fn hold(&self, load: &Load, message: u32, all: &Scale) -> Result<(), AccessError> {
         load.take(message, all, &self.bytes)
     }
@@ -116,7 +117,7 @@ impl CallerQuota {
     }
 }
 
-/// A semaphore of `limit` permits, as far as one can have so many.
+/// A semaphore of `limit` permits, or of the most it can have.
 pub(super) fn concurrency_limit(limit: u32) -> Arc<Semaphore> {
     let permits = usize::try_from(limit).unwrap_or(usize::MAX);
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
@@ -127,8 +128,8 @@ pub(super) fn enter(limit: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(limit).try_acquire_owned().ok()
 }
 
-/// Tokens per window, paid for afterwards, because nobody knows before what an answer will cost. So
-/// the last ones may go over, and this is why a rate limiter, which only grants beforehand, does
+/// Tokens per window, paid for afterwards, because the cost of an answer is known only afterwards.
+/// So the last ones may go over, and this is why a rate limiter, which only grants beforehand, does
 /// not serve here. The first spending opens a window.
 struct Budget {
     tokens: u64,

@@ -36,11 +36,11 @@ pub(crate) struct ConnectionInfo {
 pub(super) enum PeerIdentity {
     /// Whom a verified certificate names.
     Certified(Caller),
-    /// Somebody with a verified certificate without a usable name.
+    /// A verified certificate without a usable name.
     Nameless,
-    /// Somebody with a verified certificate that is not among those meant.
+    /// A verified certificate whose name is not listed.
     Unlisted,
-    /// Somebody without a certificate.
+    /// No certificate.
     Unknown,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Lifetime {
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When to look whether answers wait too long. Nothing less than the end of the connection
     /// frees them: the stream of an answer whose client gives it no window waits within the
-    /// library, which asks nobody.
+    /// library, which polls nothing.
     patrol: Pin<Box<Sleep>>,
     made: Instant,
     #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
@@ -105,7 +105,7 @@ impl Lifetime {
         }
     }
 
-    /// Whether nobody was let in by the time they should have been, or it is old.
+    /// Whether no call was authorized in time, or the connection is too old.
     fn is_old(&mut self, cx: &mut Context<'_>) -> bool {
         while self.deadline.as_mut().poll(cx).is_ready() {
             if self.is_proven || !self.link.standing.was_used() {

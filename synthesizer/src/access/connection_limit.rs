@@ -1,6 +1,6 @@
-//! How many connections there are, in all and of each client address. Where places are short, the
-//! connections that are nobody's make room: the oldest of the address that has most of them. So
-//! whoever opens many only takes places from themselves.
+//! How many connections there are, in all and of each client address. Where places are short, idle
+//! connections make room: the oldest of the address that has most of them. So a client that opens
+//! many displaces only its own.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -77,8 +77,8 @@ impl ConnectionLimit {
         })
     }
 
-    /// Whether there is a place for `address`, be it another's that is nobody's. Either way
-    /// somebody is refused where there is none.
+    /// Whether there is a place for `address`, if need be that of an idle connection. Either way a
+    /// connection is refused where there is none.
     fn make_room(&self, taken: &mut Taken, address: IpAddr) -> bool {
         let now = Instant::now();
         let of_address = taken.of.get(&address).map_or(0, BTreeMap::len);
@@ -115,22 +115,22 @@ impl Taken {
         self.last
     }
 
-    /// The address that has most of the connections that are nobody's.
+    /// The address that has most of the idle connections.
     fn busiest(&self, now: Instant) -> Option<IpAddr> {
-        let nobodys = |places: &BTreeMap<u64, Place>| {
+        let idle = |places: &BTreeMap<u64, Place>| {
             let places = places.values();
-            places.filter(|it| it.standing.is_nobodys(now)).count()
+            places.filter(|it| it.standing.is_idle(now)).count()
         };
-        let addresses = self.of.iter().map(|(of, places)| (nobodys(places), *of));
+        let addresses = self.of.iter().map(|(of, places)| (idle(places), *of));
         let busiest = addresses.filter(|(count, _)| *count > 0).max();
         busiest.map(|(_, address)| address)
     }
 
-    /// Ends the oldest connection of an address that is nobody's, if there is one.
+    /// Ends the oldest idle connection of an address, if there is one.
     fn end_oldest(&mut self, address: IpAddr, now: Instant) -> bool {
         let places = self.of.get(&address).into_iter().flatten();
         let oldest = places
-            .filter(|(_, place)| place.standing.is_nobodys(now))
+            .filter(|(_, place)| place.standing.is_idle(now))
             .map(|(number, place)| (*number, place.lost.clone()))
             .next();
         let Some((number, lost)) = oldest else {

@@ -1,11 +1,11 @@
-//! Why somebody may not call, or not now. How gRPC says it is `error`'s business.
+//! Why a call is not allowed, or not now. How gRPC says it is `error`'s business.
 
 use std::time::Duration;
 
 /// Why a call is turned away before it costs anything. No text holds a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
-    /// Nobody knows who asks.
+    /// No credentials.
     #[error(
         "credentials are missing; send the metadata `authorization: Bearer TOKEN`, or present a client certificate"
     )]
@@ -23,12 +23,12 @@ pub enum AccessError {
     /// Something other than a bearer token.
     #[error("the authorization metadata cannot be read; write `authorization: Bearer TOKEN`")]
     NotBearer,
-    /// A trusted certificate that names nobody.
+    /// A trusted certificate without a usable name.
     #[error(
         "the client certificate names nobody; give it a URI or DNS subject alternative name, or a common name, of at most 256 bytes"
     )]
     NamelessCertificate,
-    /// A trusted certificate of somebody who is not meant.
+    /// A trusted certificate whose name is not listed.
     #[error("the client certificate's name is not in the synthesizer's LANGOP_TLS_CLIENT_NAMES")]
     UnlistedCertificate,
     /// An account that is no name.

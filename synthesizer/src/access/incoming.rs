@@ -1,5 +1,5 @@
-//! Takes connections: a place for each, then its handshake in a task of its own, so that nobody
-//! waits for another's.
+//! Takes connections: a place for each, then its handshake in a task of its own, so that no
+//! connection waits for another's handshake.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -104,7 +104,7 @@ async fn open(
 ) {
     let made = Instant::now();
     let handshake = acceptor.handshake(stream, made + acceptor.times.handshake);
-    // Who lost the place was counted by whoever got it.
+    // A lost permit was counted when it was given to another connection.
     let Some(handshake) = slot.lost.run_until_cancelled(handshake).await else {
         return;
     };
@@ -112,7 +112,7 @@ async fn open(
         Ok((stream, peer)) => {
             let lifetime = Lifetime::new(peer, slot, made, acceptor.times);
             let connection = TimedIo::new(stream, lifetime);
-            // Nobody takes it once the server stops.
+            // The receiver is gone once the server stops.
             let _ = opened.send(Ok(connection)).await;
         }
         Err(error) => {
@@ -128,7 +128,7 @@ impl Acceptor {
         stream: TcpStream,
         deadline: Instant,
     ) -> io::Result<(Stream, PeerIdentity)> {
-        // Small messages, each of which somebody waits for.
+        // Messages are small, and each is awaited.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             return Ok((Either::Left(stream), PeerIdentity::Unknown));

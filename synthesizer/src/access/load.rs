@@ -41,7 +41,7 @@ impl Scale {
 }
 
 impl Load {
-    /// A message of so many bytes begins to arrive, of a caller with the scale `own`.
+    /// A message of `message` bytes begins to arrive, from a caller with the scale `own`.
     pub(super) fn take(&self, message: u32, all: &Scale, own: &Scale) -> Result<(), AccessError> {
         // One that is too long is refused unread.
         if usize::try_from(message).is_ok_and(|bytes| bytes > limits::MESSAGE) {

@@ -65,7 +65,7 @@ const LONGEST_ACCOUNT: usize = 253;
 
 /// Lets calls in, or not.
 pub struct Access {
-    /// Set where nobody has to say who they are.
+    /// Set where callers need no credentials.
     anonymous: Option<Caller>,
     tokens: Option<Arc<Watched<Tokens>>>,
     callers: Arc<Callers>,
@@ -138,7 +138,7 @@ impl Access {
     pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Authorization, AccessError> {
         let identified = self.identify(request);
         let link = request.extensions().get::<ConnectionInfo>();
-        // Whoever asks for health without credentials uses the connection, and it stays nobody's.
+        // A health call without credentials uses the connection, which stays idle all the same.
         let in_use = || link.map(|link| link.standing.begin());
         if request.uri().path().starts_with(HEALTH) {
             let pass = link.and_then(|link| caller_quota::enter(&link.health));
@@ -202,7 +202,7 @@ impl Access {
         Ok(self.callers.named(&name))
     }
 
-    /// A token wins over a certificate: who sends one means it.
+    /// A bearer token takes precedence over a client certificate.
     fn identify<B>(&self, request: &Request<B>) -> Result<Caller, AccessError> {
         if let Some(anonymous) = &self.anonymous {
             return Ok(anonymous.clone());

@@ -1,4 +1,4 @@
-//! Whether somebody who was let in uses a connection. What follows from it is the business of
+//! Whether authorized calls use a connection. What follows from it is the business of
 //! `connection` and `slots`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ struct State {
 pub(super) struct InUse(Arc<Standing>);
 
 impl Standing {
-    /// A call of somebody who said who they are, or need not.
+    /// An authorized call begins.
     pub(super) fn begin(self: &Arc<Self>) -> InUse {
         self.state().calls += 1;
         InUse(Arc::clone(self))
@@ -36,8 +36,8 @@ impl Standing {
         state.calls > 0 || state.used.is_some()
     }
 
-    /// Whether it is nobody's: no call was ever let in, or none for a while.
-    pub(super) fn is_nobodys(&self, now: Instant) -> bool {
+    /// Whether it is idle: no call was ever authorized, or none for a while.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
         let state = self.state();
         state.calls == 0
             && state
@@ -64,17 +64,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_nobodys_before_the_first_call_and_a_while_after_the_last() {
+    fn is_idle_before_the_first_call_and_a_while_after_the_last() {
         let standing = Arc::new(Standing::default());
         let now = Instant::now();
-        assert!(standing.is_nobodys(now) && !standing.was_used());
+        assert!(standing.is_idle(now) && !standing.was_used());
         let (one, other) = (standing.begin(), standing.begin());
         drop(one);
         let late = now + 10 * IDLE;
-        assert!(!standing.is_nobodys(late), "a call may take long");
+        assert!(!standing.is_idle(late), "a call may take long");
         drop(other);
         let ended = Instant::now();
-        assert!(!standing.is_nobodys(ended) && standing.was_used());
-        assert!(standing.is_nobodys(ended + IDLE) && standing.was_used());
+        assert!(!standing.is_idle(ended) && standing.was_used());
+        assert!(standing.is_idle(ended + IDLE) && standing.was_used());
     }
 }

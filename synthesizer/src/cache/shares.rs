@@ -65,7 +65,7 @@ impl Shares {
         gone
     }
 
-    /// Somebody got it.
+    /// An entry was used.
     pub(super) fn used(&self, key: &Key) {
         let mut held = self.held();
         held.last += 1;

@@ -1,4 +1,4 @@
-//! What the LLM is told. Pure text; the agent's name and namespace never get in.
+//! What the LLM is asked. Pure text; the agent's name and namespace never get in.
 //!
 //! The fixed part is `system.md`, the language reference. The variable part is data from the
 //! request, each piece between tags that no content can close (see `fence`). A request must be in

@@ -93,7 +93,7 @@ pub enum Finish {
     Withheld,
 }
 
-/// Somebody who answers prompts.
+/// Answers prompts.
 pub trait Provider: Send + Sync {
     /// Answers one call, with its own retries, before the call's deadline.
     fn chat<'a>(&'a self, chat: Chat<'a>) -> BoxFuture<'a, Result<Completion, ProviderError>>;

@@ -16,7 +16,7 @@ pub struct CallContext {
     pub request: RequestKey,
     /// The agent it is for; a persona is for many.
     pub agent: Option<AgentRef>,
-    /// What is held of the request, until the work for it is done, whoever waits for that.
+    /// What is held of the request, until the work for it is done.
     pub load: Load,
 }
 

@@ -107,7 +107,8 @@ impl Client {
         }
     }
 
-    /// What counts of what the provider said it cost. Doubt is told once: it is the server's habit.
+    /// What counts of what the provider said it cost. Doubt is logged once: it is how the server
+    /// always behaves.
     fn settle(&self, said: Usage, measured: Measured) -> Usage {
         let (usage, trust) = usage::settle(said, measured);
         let (provider, model) = (self.identity.provider, &self.identity.model);
@@ -267,7 +268,7 @@ impl<W: Wire> HttpProvider<W> {
                 text: partial.text,
                 finish,
             }),
-            // Of an answer that never began nobody knows that it is paid for.
+            // An answer that never began may not have been paid for.
             Err(error) if partial.size == 0 => Err(error),
             Err(error) => Err(error.after(client.settle(partial.usage, measured))),
         }

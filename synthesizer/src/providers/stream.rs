@@ -31,8 +31,8 @@ pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("event-stream") || kind.contains("ndjson"))
 }
 
-/// Reads an answer to its end into an empty draft, which stays with whoever gives up; `listener`
-/// hears how long it is by then.
+/// Reads an answer to its end into an empty draft, which the caller keeps if it gives up;
+/// `listener` hears how long it is by then.
 pub(super) async fn read<W: Wire>(
     wire: &W,
     mut response: Response,

@@ -21,7 +21,7 @@ pub(super) trait Wire: Send + Sync {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap;
     /// The parameters of a body that it can do without.
     fn optional(&self) -> &'static [Optional];
-    /// The body of a call; asks for a stream exactly where somebody listens.
+    /// The body of a call; asks for a stream exactly where there is a listener.
     fn body(&self, ask: Ask<'_>) -> serde_json::Value;
     /// Takes the answer of a whole body, what it cost first. An error says what is missing.
     fn answer(

@@ -67,8 +67,8 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
 
-    /// Serve gRPC without TLS on an address that is not loopback: whoever is on the way reads
-    /// along, tokens too
+    /// Serve gRPC without TLS on an address that is not loopback: anyone on the network path can
+    /// read everything, tokens too
     #[arg(long, env = "LANGOP_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
 
@@ -107,8 +107,8 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_SEND_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
     pub send_timeout: Duration,
 
-    /// Most connections at a time. Beyond, the oldest one that is nobody's is closed, without a
-    /// call that was let in for a minute; else the new one
+    /// Most connections at a time. Beyond, the oldest idle one is closed, which has had no
+    /// authorized call for a minute; else the new one
     #[arg(long, env = "LANGOP_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
@@ -133,7 +133,7 @@ pub struct AccessSettings {
     #[arg(long, env = "LANGOP_MAX_HELD_BYTES_PER_CALLER", default_value_t = 64 << 20, value_name = "BYTES", value_parser = value_parser!(u64).range(HEAVIEST..))]
     pub max_held_bytes_per_caller: u64,
 
-    /// Most requests of one caller in a minute, so many at once and then evenly; 0: any number.
+    /// Most requests of one caller in a minute: as a burst, and then evenly; 0: any number.
     /// Each replica counts for itself
     #[arg(
         long,
@@ -198,11 +198,11 @@ impl AccessSettings {
         [
             (
                 plaintext,
-                "LANGOP_ALLOW_PLAINTEXT: whoever is on the way reads along",
+                "LANGOP_ALLOW_PLAINTEXT: anyone on the network path can read everything",
             ),
             (
                 anonymous,
-                "LANGOP_ALLOW_ANONYMOUS: whoever reaches this address spends your tokens",
+                "LANGOP_ALLOW_ANONYMOUS: anyone who reaches this address can spend your tokens",
             ),
         ]
         .into_iter()

@@ -20,7 +20,7 @@ pub enum SettingsError {
     TwoKeys,
     /// The key in the clear.
     #[error(
-        "SYNTHESIS_ENDPOINT is http and not on loopback, so whoever is on the way reads the API key; write https://, or set \
+        "SYNTHESIS_ENDPOINT is http and not on loopback, so anyone on the network path can read the API key; write https://, or set \
          SYNTHESIS_ALLOW_PLAINTEXT=true if the network already keeps others out"
     )]
     KeyInPlaintext,
@@ -30,7 +30,7 @@ pub enum SettingsError {
          LANGOP_ALLOW_PLAINTEXT=true if the network already keeps others out"
     )]
     Plaintext(SocketAddr),
-    /// TLS beyond loopback, and nobody has to say who they are.
+    /// TLS beyond loopback, and callers need no credentials.
     #[error(
         "{0} is not a loopback address and callers need no credentials; set LANGOP_TLS_CLIENT_CA or LANGOP_TOKENS_FILE, or \
          LANGOP_ALLOW_ANONYMOUS=true if the network already keeps others out"

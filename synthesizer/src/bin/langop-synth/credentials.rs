@@ -31,7 +31,7 @@ pub(crate) struct CredentialArgs {
     #[arg(long, global = true, env = credentials::TOKEN_FILE, value_name = "FILE")]
     token_file: Option<OsString>,
 
-    /// Send that token without TLS beyond loopback, where whoever is on the way reads it
+    /// Send that token without TLS beyond loopback, where anyone on the network path can read it
     #[arg(long, global = true, env = credentials::ALLOW_PLAINTEXT)]
     allow_plaintext: bool,
 }
