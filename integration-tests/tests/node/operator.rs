@@ -52,8 +52,9 @@ async fn pod_of(ns: &TestNamespace, kind: &str, name: &str) -> Pod {
         match &pods[..] {
             [pod] => Ok(pod.clone()),
             pods => {
-                let agents = ns.api::<LanguageAgent>().list(&ListParams::default());
-                let status = agents.await?.items.pop().and_then(|agent| agent.status);
+                let agents = ns.api::<LanguageAgent>();
+                let mut agents = agents.list(&ListParams::default()).await?.items;
+                let status = agents.pop().and_then(|agent| agent.status);
                 Err(anyhow::anyhow!("{} ready pods; {status:?}", pods.len()))
             }
         }
