@@ -39,9 +39,10 @@ impl ClusterArgs {
 }
 
 /// What pods of the cluster run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Nodes {
     /// kwok plays the kubelet: pods become Ready and Jobs complete, but no container runs.
+    #[default]
     Simulated,
     /// A real kubelet, or at least nobody says otherwise.
     Real,

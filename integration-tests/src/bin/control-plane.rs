@@ -5,20 +5,24 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use langop_integration_tests::Nodes;
 use langop_integration_tests::alias;
 use langop_integration_tests::control_plane::binaries::{self, Extra};
+use langop_integration_tests::control_plane::node::{self, init};
 use langop_integration_tests::control_plane::supervisor::{self, Owner};
 use langop_integration_tests::control_plane::{Options, Ready, report};
 use langop_integration_tests::workspace_root;
 
-/// A real Kubernetes control plane on loopback, with pods simulated by kwok, until Ctrl-C.
+/// A real Kubernetes control plane on this machine, until Ctrl-C; its pods are simulated, or run on a real node.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
     command: Option<Act>,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Subcommand)]
@@ -38,6 +42,9 @@ enum Act {
         #[command(flatten)]
         options: Options,
     },
+    /// Be the first process of a real node, in namespaces made for it.
+    #[command(hide = true)]
+    Node,
     /// Run a command until it ends or stdin is closed.
     #[command(hide = true)]
     Guard {
@@ -57,7 +64,7 @@ enum Act {
 // One thread, since the kernel binds children to the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match act(Args::parse_from(alias::arguments()).command).await {
+    match act(Args::parse_from(alias::arguments())).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -66,9 +73,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn act(command: Option<Act>) -> Result<ExitCode> {
-    match command {
-        None => person().await?,
+async fn act(args: Args) -> Result<ExitCode> {
+    match args.command {
+        None => person(&args.options).await?,
+        Some(Act::Node) => init::run()?,
         Some(Act::Build { helm }) => build(if helm { &[Extra::Helm] } else { &[] }).await?,
         Some(Act::Serve { state, options }) => return Ok(serve(state, &options).await),
         Some(Act::Guard { command }) => {
@@ -88,11 +96,20 @@ fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }
 
-async fn person() -> Result<()> {
+async fn person(options: &Options) -> Result<()> {
+    if options.nodes == Nodes::Real
+        && let Some(problem) = node::unavailable().await?
+    {
+        bail!("{problem}");
+    }
     let state = workspace_root()?.join("target/control-plane");
-    supervisor::serve(&state, &Options::default(), Owner::Person, |ready| {
+    supervisor::serve(&state, options, Owner::Person, |ready| {
+        let pods = match options.nodes {
+            Nodes::Simulated => "pods are simulated by kwok",
+            Nodes::Real => "pods run on a real node",
+        };
         print(&format!(
-            "Ready at {}; pods are simulated by kwok. Ctrl-C ends it.",
+            "Ready at {}; {pods}. Ctrl-C ends it.",
             ready.server
         ))?;
         print(&format!(

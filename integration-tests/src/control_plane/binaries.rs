@@ -8,18 +8,22 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::go::{self, Module, Toolchain, say};
+use super::go::{self, Linking, Module, Toolchain, say};
 use crate::wait;
 
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 pub(crate) const ETCD: Module = Module {
     name: "etcd",
+    folder: "control-plane/etcd",
+    linking: Linking::Default,
     packages: &[("go.etcd.io/etcd/server/v3", "etcd")],
     usual: "half a minute",
 };
 pub(crate) const KUBERNETES: Module = Module {
     name: "kubernetes",
+    folder: "control-plane/kubernetes",
+    linking: Linking::Default,
     packages: &[
         ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
         (
@@ -33,11 +37,15 @@ pub(crate) const KUBERNETES: Module = Module {
 };
 pub(crate) const KWOK: Module = Module {
     name: "kwok",
+    folder: "control-plane/kwok",
+    linking: Linking::Default,
     packages: &[("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
     usual: "a minute",
 };
 const HELM: Module = Module {
     name: "helm",
+    folder: "control-plane/helm",
+    linking: Linking::Default,
     packages: &[("helm.sh/helm/v4/cmd/helm", "helm")],
     usual: "2 minutes",
 };
@@ -154,15 +162,9 @@ pub async fn helm() -> Result<PathBuf> {
     Ok(cache(&[&HELM]).await?.program("helm"))
 }
 
-/// The cache folder, holding the programs of `modules`.
+/// The control plane's cache folder, holding the programs of `modules`.
 async fn cache(modules: &[&Module]) -> Result<Cache> {
-    let all = [&ETCD, &KUBERNETES, &KWOK, &HELM];
-    let go = Toolchain::find(&all).await?;
-    let root = cache_folder("control-plane")?.join(key(&all, &go)?);
-    let cache = Cache {
-        bin: root.join("bin"),
-        root,
-    };
+    let cache = Cache::of("control-plane", &[&ETCD, &KUBERNETES, &KWOK, &HELM]).await?;
     if missing(&cache.bin, modules).is_empty() {
         return Ok(cache);
     }
@@ -179,6 +181,32 @@ async fn cache(modules: &[&Module]) -> Result<Cache> {
         go::build(module, &cache.bin, (nth + 1, wanted.len())).await?;
     }
     Ok(cache)
+}
+
+/// Folders that hold the programs of each module, building what is missing. Each module has a folder
+/// of its own, so that a change of one builds only that one again.
+///
+/// # Errors
+/// If a build is needed and Go is missing or too old, or the build fails.
+pub(crate) async fn folders_of(modules: &[&Module]) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::with_capacity(modules.len());
+    for (nth, module) in modules.iter().enumerate() {
+        let cache = Cache::of(&format!("node/{}", module.name), &[module]).await?;
+        if !missing(&cache.bin, &[module]).is_empty() {
+            let _lock = cache.lock().await?;
+            if !missing(&cache.bin, &[module]).is_empty() {
+                go::build(module, &cache.bin, (nth + 1, modules.len())).await?;
+            }
+        }
+        folders.push(cache.bin);
+    }
+    Ok(folders)
+}
+
+/// Whether the programs of a module need not be built any more.
+pub(crate) async fn is_built(module: &Module) -> Result<bool> {
+    let cache = Cache::of(&format!("node/{}", module.name), &[module]).await?;
+    Ok(missing(&cache.bin, &[module]).is_empty())
 }
 
 /// Names of the programs that `dir` lacks.
@@ -217,11 +245,10 @@ fn key(modules: &[&Module], go: &Toolchain) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(&go.identity);
     for module in modules {
-        for text in [
-            module.text("go.mod")?,
-            module.text("go.sum")?,
-            module.ldflags()?,
-        ] {
+        let flags = [module.ldflags()?]
+            .into_iter()
+            .chain(module.linking.identity());
+        for text in module.sources()?.into_iter().chain(flags) {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
@@ -237,6 +264,16 @@ struct Cache {
 }
 
 impl Cache {
+    /// The folder below `of` that belongs to the content of all of `modules`.
+    async fn of(of: &str, modules: &[&Module]) -> Result<Self> {
+        let go = Toolchain::find(modules).await?;
+        let root = cache_folder(of)?.join(key(modules, &go)?);
+        Ok(Self {
+            bin: root.join("bin"),
+            root,
+        })
+    }
+
     fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }

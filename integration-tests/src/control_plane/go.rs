@@ -1,4 +1,5 @@
-//! Builds programs from pinned Go modules (`integration-tests/control-plane/*`) and shows progress.
+//! Builds programs from pinned Go modules (`control-plane/*` and `node/*` of integration-tests) and
+//! shows progress.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,32 +14,83 @@ use super::process::{bound_command, tail};
 
 /// A Go module of ours, and the programs that its `tool` directives pin.
 pub(crate) struct Module {
-    /// Its folder below integration-tests/control-plane.
+    /// For messages, and for names in the cache.
     pub name: &'static str,
+    /// Its folder below integration-tests.
+    pub folder: &'static str,
     /// Main package and the name of the program it becomes.
     pub packages: &'static [(&'static str, &'static str)],
+    /// What the programs need from the system's C libraries.
+    pub linking: Linking,
     /// How long a cold build usually takes on two cores.
     pub usual: &'static str,
 }
 
-impl Module {
-    fn dir(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("control-plane")
-            .join(self.name)
+/// How a program may use C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linking {
+    /// As the installed Go does it by itself.
+    Default,
+    /// No C at all, so that the program runs in an image of its own.
+    Pure,
+    /// C libraries as part of the program; with these build tags.
+    StaticC(&'static str),
+}
+
+impl Linking {
+    fn cgo(self) -> Option<&'static str> {
+        match self {
+            Self::Default => None,
+            Self::Pure => Some("0"),
+            Self::StaticC(_) => Some("1"),
+        }
     }
 
-    /// The text of its `go.mod` or `go.sum`.
-    pub(crate) fn text(&self, file: &str) -> Result<String> {
+    /// What the cache's key has of it: nothing for the default, whose programs were there first.
+    pub(crate) fn identity(self) -> Option<String> {
+        let cgo = self.cgo()?;
+        Some(format!("CGO_ENABLED={cgo} -tags={}", self.tags()))
+    }
+
+    fn tags(self) -> &'static str {
+        match self {
+            Self::StaticC(tags) => tags,
+            Self::Default | Self::Pure => "",
+        }
+    }
+}
+
+impl Module {
+    fn dir(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder)
+    }
+
+    /// The text of all files that the programs are built from: `go.mod`, `go.sum` and Go sources of ours.
+    pub(crate) fn sources(&self) -> Result<Vec<String>> {
+        let dir = self.dir();
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let mut names = entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        names.retain(|name| ["mod", "sum", "go"].iter().any(|kind| is_of(name, kind)));
+        names.sort_unstable();
+        names.iter().map(|name| self.text(name)).collect()
+    }
+
+    fn text(&self, file: &str) -> Result<String> {
         let path = self.dir().join(file);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// What the linker is told. Without the version, kubectl, helm and kwok refuse or misread the server.
     pub(crate) fn ldflags(&self) -> Result<String> {
-        let strip = "-s -w".to_owned();
-        if self.name != "kubernetes" {
-            return Ok(strip);
+        let strip = match self.linking {
+            Linking::StaticC(_) => "-s -w -extldflags -static",
+            Linking::Default | Linking::Pure => "-s -w",
+        };
+        if !self.folder.ends_with("/kubernetes") {
+            return Ok(strip.to_owned());
         }
         let version = required_version(&self.text("go.mod")?, "k8s.io/kubernetes")?;
         let mut parts = version.trim_start_matches('v').split('.');
@@ -52,6 +104,11 @@ impl Module {
              -X k8s.io/client-go/pkg/version.gitVersion={version}"
         ))
     }
+}
+
+/// Whether a file's name ends in `.kind`.
+fn is_of(name: &str, kind: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, end)| end == kind)
 }
 
 /// The version a go.mod requires of a module.
@@ -167,6 +224,7 @@ pub(crate) async fn build(module: &Module, out: &Path, place: (usize, usize)) ->
             "-trimpath".into(),
             "-ldflags".into(),
             ldflags.clone(),
+            format!("-tags={}", module.linking.tags()),
             "-o".into(),
         ];
         let mut command = go(module)?;
@@ -208,6 +266,9 @@ fn go(module: &Module) -> Result<Command> {
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=readonly")
         .stdin(Stdio::null());
+    if let Some(cgo) = module.linking.cgo() {
+        command.env("CGO_ENABLED", cgo);
+    }
     Ok(command)
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::select_all;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -18,19 +19,21 @@ use tokio::task::JoinSet;
 
 use super::binaries::Binaries;
 use super::certificates::{Authority, Pair, service_account_keys};
+use super::node::{self, Programs, RealNode};
 use super::process::Process;
-use super::{Options, Ready, ports, storage};
+use super::storage::{self, Backing};
+use super::{Options, Ready, ReadyNode, ports};
 use crate::audit::AuditLog;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::kubeconfig::{self, Credentials};
-use crate::wait;
+use crate::{manifests, run_dir, wait};
 
 /// Until a part is Ready; machines under load need long.
 const READY: Duration = Duration::from_secs(90);
 /// It waits for its watches otherwise.
 const GRACE_OF_APISERVER: Duration = Duration::from_secs(3);
-/// The one Node, played by kwok.
-const NODE: &str = "kwok-0";
+/// The one Node, if it is played by kwok.
+const SIMULATED_NODE: &str = "kwok-0";
 
 /// A control plane that runs.
 pub(crate) struct Running {
@@ -44,8 +47,9 @@ pub(crate) struct Running {
 struct Parts {
     etcd: Process,
     apiserver: Process,
-    /// controller-manager, scheduler, kwok
+    /// controller-manager, scheduler, kwok if it plays the node
     clients: Vec<Process>,
+    node: Option<RealNode>,
 }
 
 impl Parts {
@@ -53,12 +57,14 @@ impl Parts {
         [&self.etcd, &self.apiserver]
             .into_iter()
             .chain(&self.clients)
+            .chain(self.node.as_ref().map(RealNode::process))
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Process> {
         [&mut self.etcd, &mut self.apiserver]
             .into_iter()
             .chain(&mut self.clients)
+            .chain(self.node.as_mut().map(RealNode::process_mut))
     }
 }
 
@@ -81,26 +87,38 @@ impl Running {
     }
 
     /// An API server whose etcd is gone does not end, so it goes first, after its clients.
-    pub(crate) async fn stop(self) {
+    ///
+    /// # Errors
+    /// If the machine cannot be put in order after a real node.
+    pub(crate) async fn stop(self) -> Result<()> {
         let Parts {
             etcd,
             apiserver,
             clients,
+            node,
         } = self.parts;
         let stops = clients
             .into_iter()
             .map(|part| part.stop(Duration::from_secs(2)));
         futures::future::join_all(stops).await;
+        let undone = match node {
+            Some(node) => node.stop().await,
+            None => Ok(()),
+        };
         apiserver.stop(GRACE_OF_APISERVER).await;
         etcd.stop(Duration::from_secs(2)).await;
         // Large and useless without its server; the logs stay. A failure leaves a folder to the next claim.
         let _ = fs::remove_dir_all(self.files.etcd_data);
+        undone
     }
 }
 
 /// Starts everything below `state` and waits until all of it is Ready.
+///
+/// `programs` are those of a real node, if there is to be one.
 pub(crate) async fn launch(
     binaries: &Binaries,
+    programs: Option<Programs>,
     state: &Path,
     options: &Options,
 ) -> Result<Running> {
@@ -108,52 +126,79 @@ pub(crate) async fn launch(
     // The parts have a working folder of their own in mind when they read relative paths.
     let state = &std::path::absolute(state)?;
     let files = Files::write(state, options)?;
-    let mut etcd = start_etcd(binaries, &files)?;
-    ready_or_failed(&mut etcd, http_ok(&format!("{}/health", files.etcd_url))).await?;
-    let mut apiserver = start_apiserver(binaries, &files)?;
-    ready_or_failed(&mut apiserver, api_ready(&files)).await?;
-    let mut controllers = start_controller_manager(binaries, &files)?;
-    let scheduler = start_scheduler(binaries, &files)?;
-    create_node(&files).await?;
-    let mut kwok = start_kwok(binaries, &files)?;
-    ready_or_failed(&mut kwok, node_ready(&files)).await?;
-    ready_or_failed(&mut controllers, controllers_ready(&files)).await?;
-    let client = files.admin()?.client().await?;
-    storage::create_class(&client).await?;
-    // Aborted when what it belongs to is dropped; an error is the API server's end, which is told of elsewhere.
-    let mut provisioner = JoinSet::new();
-    provisioner.spawn(storage::provision(client));
-    let mut parts = Parts {
-        etcd,
-        apiserver,
-        clients: vec![controllers, scheduler, kwok],
-    };
-    let scheduler = &mut parts.clients[1];
-    ready_or_failed(
-        scheduler,
-        http_ok(&format!(
-            "https://127.0.0.1:{}/readyz",
-            files.scheduler_port
-        )),
-    )
-    .await?;
-    let ready = Ready {
+    let mut ready = Ready {
         kubeconfig: files.kubeconfig("admin"),
         audit_log: files.audit_log.clone(),
         server: files.server.clone(),
         kubectl: binaries.kubectl.clone(),
         logs: files.logs.clone(),
-        pids: parts
-            .all()
-            .map(|part| (part.name().to_owned(), part.pid()))
-            .collect(),
+        pids: Vec::new(),
+        node: None,
     };
+    // First, since the API server listens on its link, and it has much to do until it needs the server.
+    let node = match programs {
+        Some(programs) => {
+            let (ctr, probe) = (programs.ctr.clone(), programs.probe.clone());
+            let node = RealNode::start(programs, state, &files.logs).await?;
+            let init = node.init();
+            ready.node = Some(ReadyNode { init, ctr, probe });
+            Some(node)
+        }
+        None => None,
+    };
+    let parts = start_parts(binaries, &files, node).await?;
+    ready.pids = parts
+        .all()
+        .map(|part| (part.name().to_owned(), part.pid()))
+        .collect();
+    let client = files.admin()?.client().await?;
+    storage::create_class(&client).await?;
+    // Aborted when what it belongs to is dropped; an error is the API server's end, which is told of elsewhere.
+    let mut provisioner = JoinSet::new();
+    provisioner.spawn(storage::provision(client, files.backing()));
     Ok(Running {
         ready,
         parts,
         _provisioner: provisioner,
         binaries: binaries.clone(),
         files,
+    })
+}
+
+/// Starts the processes, and waits until each is Ready.
+async fn start_parts(
+    binaries: &Binaries,
+    files: &Files,
+    mut node: Option<RealNode>,
+) -> Result<Parts> {
+    let mut etcd = start_etcd(binaries, files)?;
+    ready_or_failed(&mut etcd, http_ok(&format!("{}/health", files.etcd_url))).await?;
+    let mut apiserver = start_apiserver(binaries, files)?;
+    ready_or_failed(&mut apiserver, api_ready(files)).await?;
+    let controllers = start_controller_manager(binaries, files)?;
+    let scheduler = start_scheduler(binaries, files)?;
+    let mut clients = vec![controllers, scheduler];
+    if let Some(node) = &mut node {
+        node.join().await?;
+        let ready = async {
+            install_dns(files).await?;
+            node_ready(files, node::NAME).await?;
+            dns_ready(files).await
+        };
+        ready_or_failed(node.process_mut(), ready).await?;
+    } else {
+        create_node(files).await?;
+        clients.push(start_kwok(binaries, files)?);
+        ready_or_failed(&mut clients[2], node_ready(files, SIMULATED_NODE)).await?;
+    }
+    ready_or_failed(&mut clients[0], controllers_ready(files)).await?;
+    let scheduler_url = format!("https://127.0.0.1:{}/readyz", files.scheduler_port);
+    ready_or_failed(&mut clients[1], http_ok(&scheduler_url)).await?;
+    Ok(Parts {
+        etcd,
+        apiserver,
+        clients,
+        node,
     })
 }
 
@@ -194,22 +239,30 @@ struct Files {
     etcd_url: String,
     etcd_peer_url: String,
     server: String,
+    server_address: &'static str,
     server_port: u16,
     scheduler_port: u16,
+    nodes: Nodes,
 }
 
 impl Files {
     fn write(state: &Path, options: &Options) -> Result<Self> {
         let [etcd, etcd_peer, server_port, scheduler_port] = ports::free()?;
+        let server_address = match options.nodes {
+            Nodes::Simulated => "127.0.0.1",
+            Nodes::Real => node::MACHINE,
+        };
         let this = Self {
             logs: state.join("logs"),
             etcd_data: state.join("etcd"),
             audit_log: state.join("audit.log"),
             etcd_url: format!("http://127.0.0.1:{etcd}"),
             etcd_peer_url: format!("http://127.0.0.1:{etcd_peer}"),
-            server: format!("https://127.0.0.1:{server_port}"),
+            server: format!("https://{server_address}:{server_port}"),
+            server_address,
             server_port,
             scheduler_port,
+            nodes: options.nodes,
             state: state.to_path_buf(),
         };
         fs::create_dir_all(&this.logs)?;
@@ -229,22 +282,21 @@ impl Files {
                 "kubernetes.default.svc",
                 "127.0.0.1",
                 "10.0.0.1",
+                node::MACHINE,
             ])?,
         )?;
         let (private, public) = service_account_keys()?;
         self.private("service-account.key", &private)?;
         self.private("service-account.pub", &public)?;
-        // Users of their own, so that the audit log tells them apart.
-        let masters = Some("system:masters");
-        let users = [
-            ("admin", "admin", masters),
-            ("controller-manager", "system:kube-controller-manager", None),
-            ("scheduler", "system:kube-scheduler", None),
-            ("kwok", "kwok", masters),
-        ];
+        if self.nodes == Nodes::Real {
+            let names = [node::NAME, node::ADDRESS];
+            self.pair("kubelet", &authority.server(&names)?)?;
+            let masters = Some("system:masters");
+            self.pair("kubelet-client", &authority.client("apiserver", masters)?)?;
+        }
         let cluster = kubeconfig::cluster(&self.server, &ca.certificate);
-        for (file, user, group) in users {
-            let Pair { certificate, key } = authority.client(user, group)?;
+        for (file, user, group) in self.users() {
+            let Pair { certificate, key } = authority.client(&user, group)?;
             let credentials = Credentials::Certificate {
                 certificate: &certificate,
                 key: &key,
@@ -252,6 +304,41 @@ impl Files {
             kubeconfig::write(&self.kubeconfig(file), &cluster, &credentials)?;
         }
         Ok(())
+    }
+
+    /// The kubeconfigs, and the user and group of each: users of their own, so that the audit log
+    /// tells them apart.
+    fn users(&self) -> Vec<(&'static str, String, Option<&'static str>)> {
+        let masters = Some("system:masters");
+        let mut users = vec![
+            ("admin", "admin".to_owned(), masters),
+            (
+                "controller-manager",
+                "system:kube-controller-manager".to_owned(),
+                None,
+            ),
+            ("scheduler", "system:kube-scheduler".to_owned(), None),
+        ];
+        match self.nodes {
+            Nodes::Simulated => users.push(("kwok", "kwok".to_owned(), masters)),
+            Nodes::Real => users.extend([
+                (
+                    "kubelet",
+                    format!("system:node:{}", node::NAME),
+                    Some("system:nodes"),
+                ),
+                ("kube-proxy", "system:kube-proxy".to_owned(), None),
+                ("netpold", "netpold".to_owned(), masters),
+            ]),
+        }
+        users
+    }
+
+    fn backing(&self) -> Backing {
+        match self.nodes {
+            Nodes::Simulated => Backing::Nothing,
+            Nodes::Real => Backing::Node(self.state.clone()),
+        }
     }
 
     fn kubeconfig(&self, user: &str) -> PathBuf {
@@ -285,7 +372,7 @@ impl Files {
     fn admin(&self) -> Result<Cluster> {
         Cluster::started(
             self.kubeconfig("admin"),
-            Nodes::Simulated,
+            self.nodes,
             AuditLog::at(&self.audit_log),
         )
     }
@@ -326,12 +413,13 @@ fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
     let fixed = flags([
         format!("--etcd-servers={}", files.etcd_url),
         format!("--secure-port={}", files.server_port),
-        "--bind-address=127.0.0.1".to_owned(),
+        format!("--bind-address={}", files.server_address),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
+        format!("--service-cluster-ip-range={}", node::SERVICES),
         "--authorization-mode=RBAC,Node".to_owned(),
         // As strict platforms have it (OpenShift): whoever makes an object that blocks its owner's deletion must have a right to that.
-        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
+        "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement"
+            .to_owned(),
         "--allow-privileged=true".to_owned(),
         // One file without rotation: the default begins a new one at 100 MB, and counts would be wrong.
         "--audit-log-maxsize=0".to_owned(),
@@ -347,10 +435,20 @@ fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
         files.file_flag("service-account-key-file", "service-account.pub"),
         files.file_flag("service-account-signing-key-file", "service-account.key"),
     ];
+    // To the kubelet, for logs of containers and commands in them.
+    let of_kubelet = [
+        OsString::from("--kubelet-preferred-address-types=InternalIP"),
+        files.file_flag("kubelet-certificate-authority", "ca.crt"),
+        files.file_flag("kubelet-client-certificate", "kubelet-client.crt"),
+        files.file_flag("kubelet-client-key", "kubelet-client.key"),
+    ];
+    let of_kubelet = of_kubelet
+        .into_iter()
+        .filter(|_| files.nodes == Nodes::Real);
     Process::spawn(
         "kube-apiserver",
         &binaries.kube_apiserver,
-        fixed.chain(paths),
+        fixed.chain(paths).chain(of_kubelet),
         &files.logs,
     )
 }
@@ -364,6 +462,8 @@ fn start_controller_manager(binaries: &Binaries, files: &Files) -> Result<Proces
         "--use-service-account-credentials".to_owned(),
         "--controllers=*".to_owned(),
         "--secure-port=0".to_owned(),
+        // How soon a node that became Ready is given pods.
+        "--node-monitor-period=1s".to_owned(),
     ]);
     let paths = [
         path_flag("kubeconfig", &files.kubeconfig("controller-manager")),
@@ -454,16 +554,16 @@ async fn create_node(files: &Files) -> Result<()> {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": NODE,
+            "name": SIMULATED_NODE,
             "annotations": {"kwok.x-k8s.io/node": "fake"},
-            "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux", "type": "kwok"},
+            "labels": {"kubernetes.io/hostname": SIMULATED_NODE, "kubernetes.io/os": "linux", "type": "kwok"},
         },
         "status": {"allocatable": room, "capacity": room},
     });
     let nodes: Api<Node> = Api::all(files.admin()?.client().await?);
     nodes
         .patch(
-            NODE,
+            SIMULATED_NODE,
             &PatchParams::apply(crate::USER_AGENT),
             &Patch::Apply(node),
         )
@@ -471,9 +571,9 @@ async fn create_node(files: &Files) -> Result<()> {
     Ok(())
 }
 
-async fn node_ready(files: &Files) -> Result<()> {
+async fn node_ready(files: &Files, name: &str) -> Result<()> {
     let nodes: Api<Node> = Api::all(files.admin()?.client().await?);
-    wait::object(nodes, NODE, READY, |node| {
+    wait::object(nodes, name, READY, |node| {
         let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
             // Taken away by controller-manager some time after; until then nothing is scheduled.
@@ -487,5 +587,25 @@ async fn node_ready(files: &Files) -> Result<()> {
 async fn controllers_ready(files: &Files) -> Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(files.admin()?.client().await?, "default");
     wait::object(accounts, "default", READY, |_| true).await?;
+    Ok(())
+}
+
+/// Creates what a real node's cluster has beyond the API server.
+async fn install_dns(files: &Files) -> Result<()> {
+    let client = files.admin()?.client().await?;
+    let path = run_dir::workspace_root()?.join("integration-tests/node/cluster.yaml");
+    for object in manifests::read(&path)? {
+        manifests::apply(&client, &object, "kube-system").await?;
+    }
+    Ok(())
+}
+
+async fn dns_ready(files: &Files) -> Result<()> {
+    let deployments = Api::namespaced(files.admin()?.client().await?, "kube-system");
+    wait::object(deployments, "coredns", READY, |dns: &Deployment| {
+        let status = dns.status.as_ref();
+        status.and_then(|status| status.available_replicas) == Some(1)
+    })
+    .await?;
     Ok(())
 }

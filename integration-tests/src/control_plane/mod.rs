@@ -1,5 +1,5 @@
-//! A real control plane for tests: etcd, kube-apiserver, controller-manager, scheduler, and kwok in
-//! place of a kubelet, on loopback, with a CA of its own.
+//! A real control plane for tests: etcd, kube-apiserver, controller-manager and scheduler, with a CA
+//! of its own; and kwok in place of a kubelet, on loopback, or a real node ([`node`]).
 //!
 //! It is owned by a process of its own, `control-plane serve`, which tears it down when the
 //! process that asked for it goes away, in whatever way: see [`supervisor`]. This file owns the
@@ -9,6 +9,7 @@ pub mod binaries;
 mod certificates;
 mod go;
 mod launch;
+pub mod node;
 pub(crate) mod ports;
 mod process;
 mod storage;
@@ -22,6 +23,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -35,6 +37,9 @@ pub struct Options {
     /// Log the writes of this user with their bodies, for [`AuditLog::each_recorded`] (default: nobody's).
     #[arg(long, value_name = "USER")]
     pub audit_bodies_of: Vec<String>,
+    /// What pods run on; a real node needs Linux and root, and there is one at a time on a machine.
+    #[arg(long, value_enum, default_value_t)]
+    pub nodes: Nodes,
 }
 
 /// What a started control plane says of itself, once all of it is Ready.
@@ -53,6 +58,20 @@ pub struct Ready {
     pub logs: PathBuf,
     /// The processes of its parts by name.
     pub pids: Vec<(String, u32)>,
+    /// The real node, if there is one.
+    pub node: Option<ReadyNode>,
+}
+
+/// How to enter a real node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadyNode {
+    /// Its first process, whose namespaces are the node's.
+    pub init: u32,
+    /// The client of its containerd.
+    pub ctr: PathBuf,
+    /// The program that tests run in pods; see integration-tests/node/probe.
+    pub probe: PathBuf,
 }
 
 /// The one line that `control-plane serve` prints.
@@ -129,16 +148,51 @@ impl ControlPlane {
     pub async fn start_with(state: &Path, options: Options) -> Result<Self> {
         let program = programs::locate("control-plane")?;
         let state = state.to_path_buf();
+        let nodes = options.nodes;
         let start = move || Supervisor::start(&program, &state, &options);
         let (supervisor, ready) = tokio::task::spawn_blocking(start).await??;
         let audit = AuditLog::at(&ready.audit_log);
-        let cluster = Cluster::started(ready.kubeconfig.clone(), Nodes::Simulated, audit)?;
+        let cluster = Cluster::started(ready.kubeconfig.clone(), nodes, audit)?;
         Ok(Self {
             cluster,
             ready,
             supervisor,
             crds: OnceCell::new(),
         })
+    }
+
+    /// The one with a real node that all tests of this process share; `None` if this machine cannot
+    /// run one, which is said on stderr.
+    ///
+    /// # Panics
+    /// If it cannot be started; and if this machine cannot run one although `CI` is set.
+    #[expect(
+        clippy::panic,
+        reason = "no test can go on without its control plane, and the reason is said once here"
+    )]
+    pub async fn shared_with_real_node() -> Option<&'static Self> {
+        static SHARED: OnceCell<Result<Option<ControlPlane>, String>> = OnceCell::const_new();
+        let shared = SHARED.get_or_init(|| async {
+            Self::start_with_real_node()
+                .await
+                .map_err(|error| format!("{error:#}"))
+        });
+        match shared.await {
+            Ok(control_plane) => control_plane.as_ref(),
+            Err(error) => panic!("no control plane with a real node: {error}"),
+        }
+    }
+
+    async fn start_with_real_node() -> Result<Option<Self>> {
+        if !node::is_available().await {
+            return Ok(None);
+        }
+        let options = Options {
+            nodes: Nodes::Real,
+            ..Options::default()
+        };
+        let state = run_dir::run_dir()?.join("control-plane");
+        Self::start_with(&state, options).await.map(Some)
     }
 
     /// Where its parts are.
@@ -234,10 +288,13 @@ impl Supervisor {
             .audit_bodies_of
             .iter()
             .flat_map(|user| ["--audit-bodies-of", user]);
+        let nodes = options.nodes.to_possible_value();
+        let nodes = nodes.context("nodes without a name")?;
         let mut child = Command::new(program)
             .arg("serve")
             .arg("--state")
             .arg(state)
+            .args(["--nodes", nodes.get_name()])
             .args(bodies)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 /// A command that runs `program` so that the kernel kills it when this process dies.
 ///
@@ -44,17 +44,26 @@ impl Process {
         args: impl IntoIterator<Item = OsString>,
         logs: &Path,
     ) -> Result<Self> {
+        let mut command = bound_command(program)?;
+        command.args(args).stdin(Stdio::null());
+        Self::spawn_command(name, command, logs)
+    }
+
+    /// Starts a [`bound_command`] with both outputs going to `<logs>/<name>.log`.
+    pub(crate) fn spawn_command(
+        name: &'static str,
+        mut command: Command,
+        logs: &Path,
+    ) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         // A part that is started again goes on with its log.
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
-        let child = bound_command(program)?
-            .args(args)
-            .stdin(Stdio::null())
+        let child = command
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .with_context(|| format!("cannot run {}", program.display()))?;
+            .with_context(|| format!("cannot run {name}"))?;
         let pid = child
             .id()
             .with_context(|| format!("{name} ended at once"))?;
@@ -72,6 +81,11 @@ impl Process {
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The write end of its standard input, if its command was given a pipe; the first time only.
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Waits until it ends by itself, which none of them should.

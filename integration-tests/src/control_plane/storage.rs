@@ -1,5 +1,9 @@
-//! Plays the storage provisioner: where a cloud would make a disk for a claim, this makes a `PersistentVolume` that nobody mounts. Without
-//! it a pod with a workspace would never be scheduled. Owns the `StorageClass` and the volumes, nothing else.
+//! Plays the storage provisioner: where a cloud would make a disk for a claim, this makes a
+//! `PersistentVolume`, with a folder behind it if there is a real node to mount it. Without it a pod
+//! with a workspace would never be scheduled. Owns the `StorageClass` and the volumes, nothing else.
+
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -12,7 +16,43 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt as _, watcher},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::node;
+
+/// Folder of the volumes of a real node, below the state folder.
+const VOLUMES: &str = "node/volumes";
+
+/// What is behind a volume.
+#[derive(Clone, Debug)]
+pub(super) enum Backing {
+    /// Nothing: nobody mounts it.
+    Nothing,
+    /// A folder below this state folder, on the real node.
+    Node(PathBuf),
+}
+
+impl Backing {
+    /// The part of a volume's spec that says where it is.
+    fn source(&self, name: &str) -> Result<Value> {
+        let Self::Node(state) = self else {
+            return Ok(json!({"hostPath": {"path": "/nowhere"}}));
+        };
+        let folder = format!("{VOLUMES}/{name}");
+        fs::create_dir_all(state.join(&folder))
+            .with_context(|| format!("cannot make the folder of volume {name}"))?;
+        // Not `hostPath`, which no `fsGroup` applies to.
+        let affinity = json!({
+            "key": "kubernetes.io/hostname",
+            "operator": "In",
+            "values": [node::NAME],
+        });
+        Ok(json!({
+            "local": {"path": node::home(&folder)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [affinity]}]}},
+        }))
+    }
+}
 
 /// Name of the class and of its provisioner.
 const CLASS: &str = "langop-tests";
@@ -36,7 +76,7 @@ pub(super) async fn create_class(client: &Client) -> Result<()> {
 }
 
 /// Makes a volume for each claim of the class, for ever.
-pub(super) async fn provision(client: Client) -> Result<()> {
+pub(super) async fn provision(client: Client, backing: Backing) -> Result<()> {
     let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
     let volumes: Api<PersistentVolume> = Api::all(client);
     let mut changes = watcher(claims, watcher::Config::default())
@@ -46,7 +86,7 @@ pub(super) async fn provision(client: Client) -> Result<()> {
     while let Some(claim) = changes.try_next().await? {
         let spec = claim.spec.clone().unwrap_or_default();
         if spec.storage_class_name.as_deref() == Some(CLASS) && spec.volume_name.is_none() {
-            create_volume(&volumes, &claim).await?;
+            create_volume(&volumes, &claim, &backing).await?;
         }
     }
     Ok(())
@@ -55,10 +95,11 @@ pub(super) async fn provision(client: Client) -> Result<()> {
 async fn create_volume(
     volumes: &Api<PersistentVolume>,
     claim: &PersistentVolumeClaim,
+    backing: &Backing,
 ) -> Result<()> {
     let spec = claim.spec.clone().unwrap_or_default();
     let name = format!("pvc-{}", claim.uid().unwrap_or_default());
-    let volume = json!({
+    let mut volume = json!({
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {"name": name},
@@ -74,9 +115,13 @@ async fn create_volume(
                 "name": claim.name_any(),
                 "uid": claim.uid(),
             },
-            "hostPath": {"path": "/nowhere"},
         },
     });
+    if let (Some(spec), Value::Object(source)) =
+        (volume["spec"].as_object_mut(), backing.source(&name)?)
+    {
+        spec.extend(source);
+    }
     let params = PatchParams::apply(crate::USER_AGENT).force();
     volumes
         .patch(&name, &params, &Patch::Apply(volume))

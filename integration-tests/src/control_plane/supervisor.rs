@@ -18,8 +18,10 @@ use rustix::process::{Pid, Signal, getppid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::node::Programs;
 use super::process::{bound_command, terminate};
 use super::{Options, Ready, binaries, launch};
+use crate::cluster::Nodes;
 use crate::wait;
 
 /// The signal to restart the API server.
@@ -51,7 +53,11 @@ pub async fn serve(
     let _lock = claim(state).await?;
     let bring_up = async {
         let binaries = binaries::locate().await?;
-        Box::pin(launch::launch(&binaries, state, options)).await
+        let programs = match options.nodes {
+            Nodes::Simulated => None,
+            Nodes::Real => Some(Programs::locate().await?),
+        };
+        Box::pin(launch::launch(&binaries, programs, state, options)).await
     };
     let mut running = tokio::select! {
         running = bring_up => running?,
@@ -66,8 +72,8 @@ pub async fn serve(
             _ = restart.recv() => running.restart_apiserver().await.map(|()| Next::Restarted),
         };
     }
-    running.stop().await;
-    outcome.map(drop)
+    let stopped = running.stop().await;
+    outcome.and(stopped)
 }
 
 /// What came after the control plane was Ready.

@@ -86,6 +86,7 @@ async fn control_plane(name: &str) -> Result<ControlPlane> {
     progress(&format!("starting the {name}'s API server and controllers"));
     let options = Options {
         audit_bodies_of: vec![OPERATOR.to_owned()],
+        ..Options::default()
     };
     ControlPlane::start_with(&run_dir()?.join(name), options).await
 }

@@ -1,0 +1,339 @@
+//! Container images without an engine: one layer of files and a configuration, written as a tar
+//! archive that containerd, Docker and Podman can import.
+//!
+//! The archive is an OCI image layout with Docker's `manifest.json` beside it. The same files and
+//! configuration always make the same bytes. It reads and writes files, and runs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tar::{Builder, EntryType, Header};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// As times of all files and of the image: whoever builds it later makes the same bytes.
+const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+/// An image to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    name: String,
+    /// Path in the image, without the leading slash: where its content is, and its mode.
+    files: BTreeMap<String, (PathBuf, u32)>,
+    entrypoint: Vec<String>,
+    env: Vec<String>,
+    user: Option<String>,
+}
+
+impl Image {
+    /// An empty image of this name, with a tag: `localhost/probe:1`.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a program: the file `source` as `path`, executable by everybody.
+    #[must_use]
+    pub fn program(self, path: &str, source: &Path) -> Self {
+        self.file(path, source, 0o755)
+    }
+
+    /// Adds the file `source` as `path`, owned by root. Folders are made as needed.
+    #[must_use]
+    pub fn file(mut self, path: &str, source: &Path, mode: u32) -> Self {
+        let path = path.trim_start_matches('/').to_owned();
+        self.files.insert(path, (source.to_path_buf(), mode));
+        self
+    }
+
+    /// What its containers run unless a pod says otherwise.
+    #[must_use]
+    pub fn entrypoint(mut self, words: &[&str]) -> Self {
+        self.entrypoint = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Who its containers run as unless a pod says otherwise: `65532:65532`.
+    #[must_use]
+    pub fn user(mut self, user: &str) -> Self {
+        self.user = Some(user.to_owned());
+        self
+    }
+
+    /// Its name with the tag.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes the archive; it appears whole or not at all.
+    ///
+    /// # Errors
+    /// If the name has no tag, a source cannot be read, or the archive cannot be written.
+    pub fn write(&self, archive: &Path) -> Result<()> {
+        let (_, tag) = self.name.rsplit_once(':').unwrap_or_default();
+        ensure!(
+            !tag.is_empty() && !tag.contains('/'),
+            "image name '{0}' has no tag: write for example {0}:1",
+            self.name
+        );
+        let temporary = archive.with_extension("tar.new");
+        let file = File::create(&temporary)
+            .with_context(|| format!("cannot write {}", temporary.display()))?;
+        let mut tar = Builder::new(BufWriter::new(file));
+        for (path, content) in self.layout(tag)? {
+            append(&mut tar, &path, &content, 0o644)?;
+        }
+        tar.into_inner()?.flush()?;
+        fs::rename(&temporary, archive)
+            .with_context(|| format!("cannot write {}", archive.display()))
+    }
+
+    /// The files of the archive.
+    fn layout(&self, tag: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut blobs = Vec::new();
+        let layer = Blob::add(&mut blobs, LAYER, self.layer()?);
+        let config = self.config(&layer);
+        let config = Blob::add(&mut blobs, CONFIG, serde_json::to_vec(&config)?);
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.descriptor(),
+            "layers": [layer.descriptor()],
+        });
+        let docker =
+            json!([{"Config": config.path(), "RepoTags": [self.name], "Layers": [layer.path()]}]);
+        let manifest = Blob::add(&mut blobs, MANIFEST, serde_json::to_vec(&manifest)?);
+        let mut entry = manifest.descriptor();
+        entry["annotations"] = json!({
+            "io.containerd.image.name": self.name,
+            "org.opencontainers.image.ref.name": tag,
+        });
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let mut files = vec![
+            (
+                "oci-layout".to_owned(),
+                br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
+            ),
+            ("index.json".to_owned(), serde_json::to_vec(&index)?),
+            ("manifest.json".to_owned(), serde_json::to_vec(&docker)?),
+        ];
+        files.append(&mut blobs);
+        Ok(files)
+    }
+
+    fn config(&self, layer: &Blob) -> Value {
+        json!({
+            "created": EPOCH,
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {
+                "Entrypoint": self.entrypoint,
+                "Env": self.env,
+                "User": self.user.as_deref().unwrap_or_default(),
+                "WorkingDir": "/",
+            },
+            "rootfs": {"type": "layers", "diff_ids": [layer.digest()]},
+        })
+    }
+
+    /// The tar archive of its files, folders first.
+    fn layer(&self) -> Result<Vec<u8>> {
+        let mut tar = Builder::new(Vec::new());
+        for folder in folders(self.files.keys()) {
+            let mut header = header(0, 0o755, EntryType::Directory);
+            tar.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
+        }
+        for (path, (source, mode)) in &self.files {
+            let content =
+                fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
+            append(&mut tar, path, &content, *mode)?;
+        }
+        Ok(tar.into_inner()?)
+    }
+}
+
+/// Content that is named by its digest.
+struct Blob {
+    media_type: &'static str,
+    sha256: String,
+    size: usize,
+}
+
+impl Blob {
+    fn add(blobs: &mut Vec<(String, Vec<u8>)>, media_type: &'static str, content: Vec<u8>) -> Self {
+        let digest = Sha256::digest(&content);
+        let this = Self {
+            media_type,
+            sha256: digest
+                .iter()
+                .fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
+            size: content.len(),
+        };
+        blobs.push((this.path(), content));
+        this
+    }
+
+    fn path(&self) -> String {
+        format!("blobs/sha256/{}", self.sha256)
+    }
+
+    fn digest(&self) -> String {
+        format!("sha256:{}", self.sha256)
+    }
+
+    fn descriptor(&self) -> Value {
+        json!({"mediaType": self.media_type, "digest": self.digest(), "size": self.size})
+    }
+}
+
+/// All folders that lead to the paths, each before those in it.
+fn folders<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<&'a str> {
+    let ends = paths.flat_map(|path| path.match_indices('/').map(move |(at, _)| &path[..at]));
+    ends.collect()
+}
+
+fn append(
+    tar: &mut Builder<impl std::io::Write>,
+    path: &str,
+    content: &[u8],
+    mode: u32,
+) -> Result<()> {
+    let mut header = header(u64::try_from(content.len())?, mode, EntryType::Regular);
+    tar.append_data(&mut header, path, content)
+        .with_context(|| format!("cannot archive {path}"))
+}
+
+fn header(size: u64, mode: u32, kind: EntryType) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+/// This machine's architecture, as Go names it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn image(dir: &Path) -> Image {
+        fs::write(dir.join("program"), "#!").unwrap();
+        Image::new("localhost/thing:2")
+            .program("/usr/bin/thing", &dir.join("program"))
+            .file("/etc/thing", &dir.join("program"), 0o644)
+            .entrypoint(&["/usr/bin/thing", "serve"])
+            .user("65532:65532")
+    }
+
+    fn entries(archive: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
+        let mut archive = tar::Archive::new(archive);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            (path, entry.header().mode().unwrap(), content)
+        });
+        entries.collect()
+    }
+
+    fn parsed(entries: &[(String, u32, Vec<u8>)], path: &str) -> Value {
+        let (_, _, content) = entries.iter().find(|(name, _, _)| name == path).unwrap();
+        serde_json::from_slice(content).unwrap()
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one.tar"), dir.path().join("two.tar"));
+        image(dir.path()).write(&one).unwrap();
+        // Other times of the source.
+        let file = File::options().write(true).open(dir.path().join("program"));
+        file.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        image(dir.path()).write(&two).unwrap();
+        assert_eq!(fs::read(one).unwrap(), fs::read(two).unwrap());
+    }
+
+    #[test]
+    fn descriptors_lead_from_the_index_to_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("thing.tar");
+        image(dir.path()).write(&archive).unwrap();
+        let files = entries(&fs::read(archive).unwrap());
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().unwrap();
+            format!("blobs/{}", digest.replace(':', "/"))
+        };
+        let index = parsed(&files, "index.json");
+        let entry = &index["manifests"][0];
+        assert_eq!(
+            entry["annotations"]["io.containerd.image.name"],
+            "localhost/thing:2"
+        );
+        let manifest = parsed(&files, &blob(entry));
+        let config = parsed(&files, &blob(&manifest["config"]));
+        assert_eq!(config["config"]["Entrypoint"][1], "serve");
+        assert_eq!(
+            config["rootfs"]["diff_ids"][0],
+            manifest["layers"][0]["digest"]
+        );
+        let docker = parsed(&files, "manifest.json");
+        assert_eq!(docker[0]["Config"], blob(&manifest["config"]));
+        let layer = blob(&manifest["layers"][0]);
+        let (_, _, layer) = files.iter().find(|(name, _, _)| *name == layer).unwrap();
+        let names: Vec<_> = entries(layer)
+            .into_iter()
+            .map(|(name, mode, _)| format!("{name} {mode:o}"))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "etc/ 755",
+                "usr/ 755",
+                "usr/bin/ 755",
+                "etc/thing 644",
+                "usr/bin/thing 755"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_without_tag_is_refused_with_advice() {
+        let error = Image::new("localhost:5000/thing")
+            .write(Path::new("/nowhere"))
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("localhost:5000/thing:1"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Looks into containers of a real node: runs commands in them, and brings images to them.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::process::Command;
+
+use crate::control_plane::{ControlPlane, ReadyNode, node};
+use crate::image::Image;
+use crate::run_dir;
+
+/// How a command in a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Its exit code; 1 also if the command could not be run.
+    pub code: i32,
+    /// What it wrote, stdout before stderr.
+    pub output: String,
+}
+
+/// Exit codes of `probe get` and `probe dial`; see integration-tests/node/probe.
+pub mod exit {
+    /// The other side answered.
+    pub const ANSWERED: i32 = 0;
+    /// Nobody answered in time: the packets were dropped.
+    pub const TIMED_OUT: i32 = 10;
+    /// The packets arrived where nobody listens.
+    pub const REFUSED: i32 = 11;
+    /// Something else went wrong, for example a file could not be written.
+    pub const FAILED: i32 = 13;
+}
+
+impl ControlPlane {
+    /// Runs a command in a pod's first container, as `kubectl exec` does.
+    ///
+    /// # Errors
+    /// If kubectl cannot be run, or is killed.
+    pub async fn exec(&self, namespace: &str, pod: &str, command: &[&str]) -> Result<Executed> {
+        let mut kubectl = Command::new(&self.ready().kubectl);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(&self.ready().kubeconfig)
+            .args(["--namespace", namespace, "exec", pod, "--"])
+            .args(command)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        executed(kubectl).await
+    }
+
+    /// Runs the node's `probe` with these words on the node itself, outside of pods: no policy applies.
+    ///
+    /// # Errors
+    /// If the nodes are simulated, or the probe cannot be run.
+    pub async fn probe_on_node(&self, words: &[&str]) -> Result<Executed> {
+        let node = self.real_node()?;
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &node.init.to_string(), "--net", "--"])
+            .arg(&node.probe)
+            .args(words)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        executed(command).await
+    }
+
+    /// Makes an image known to the real node, under its name; pods need no pull.
+    ///
+    /// # Errors
+    /// If the nodes are simulated, the image cannot be written, or containerd refuses it.
+    pub async fn import(&self, image: &Image) -> Result<()> {
+        let node = self.real_node()?;
+        let folder = tempfile::tempdir_in(run_dir::run_dir()?)?;
+        let archive = folder.path().join("image.tar");
+        let (written, to) = (image.clone(), archive.clone());
+        tokio::task::spawn_blocking(move || written.write(&to)).await??;
+        let output = node::import_command(node)
+            .stdin(File::open(&archive)?)
+            .output()
+            .await
+            .context("cannot run nsenter")?;
+        ensure!(
+            output.status.success(),
+            "containerd refuses image {}: {}",
+            image.name(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// An image of the node's `probe`, which runs it with these words.
+    ///
+    /// # Errors
+    /// If the nodes are simulated.
+    pub fn probe_image(&self, name: &str, words: &[&str]) -> Result<Image> {
+        let entrypoint = [&["/probe"], words].concat();
+        Ok(Image::new(name)
+            .program("/probe", &self.real_node()?.probe)
+            .entrypoint(&entrypoint))
+    }
+
+    fn real_node(&self) -> Result<&ReadyNode> {
+        let node = self.ready().node.as_ref();
+        node.context("the nodes of this control plane are simulated; start it with Nodes::Real")
+    }
+}
+
+async fn executed(mut command: Command) -> Result<Executed> {
+    let output = command.output().await.context("cannot run a command")?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Executed {
+        code: output.status.code().context("a command was killed")?,
+        output: String::from_utf8_lossy(&text).into_owned(),
+    })
+}
