@@ -1,9 +1,10 @@
 #!/bin/sh
 # Builds langop-agent and the tool servers as static binaries for images made from scratch, and prints where they are.
 #
-# The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which the kubelet mounts; the linker's
-# warning about getaddrinfo is about other sources of names. --target keeps the flag away from build scripts and macros, which must be
-# dynamic. Takes further arguments for cargo, such as --offline.
+# The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which
+# the kubelet mounts; the linker's warning about getaddrinfo is about other sources of names.
+# --target keeps the flag away from build scripts and macros, which must be dynamic.
+# Takes further arguments for cargo, such as --offline.
 set -eu
 cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"

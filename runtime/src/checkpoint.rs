@@ -1,6 +1,6 @@
-//! What survives the process: the state of the run under way, in the workspace. Written whole to another file, synced, renamed, synced;
-//! a lock held for the life of the process keeps a second replica away. Whatever is wrong with it is a warning: no run ends for want
-//! of a checkpoint.
+//! What survives the process: the state of the run under way, in the workspace. Written whole to
+//! another file, synced, renamed, synced; a lock held for the life of the process keeps a second
+//! replica away. Whatever is wrong with it is a warning: no run ends for want of a checkpoint.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,8 @@ pub struct Saved {
     pub steps: Vec<StepRecord>,
     /// The messages of a loop.
     pub messages: Vec<Message>,
-    /// Calls that were about to be made, by step or call, and have no result. None of them may be made again.
+    /// Calls that were about to be made, by step or call, and have no result. None of them may be
+    /// made again.
     pub intents: BTreeMap<String, Intent>,
     /// In which words it ended; none while it is under way.
     pub ended: Option<String>,
@@ -123,7 +124,8 @@ impl Checkpoint {
         self.update(|current| *current = saved);
     }
 
-    /// Changes the state and writes it. When this returns it is on the disk, or a warning was logged.
+    /// Changes the state and writes it. When this returns it is on the disk, or a warning was
+    /// logged.
     pub fn update(&self, change: impl FnOnce(&mut Saved)) {
         let mut saved = self.saved();
         change(&mut saved);

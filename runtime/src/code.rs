@@ -1,5 +1,6 @@
-//! What the agent is to do: the mounted code, parsed by the one parser of the language and compared with the definition beside it, or
-//! the bare instructions. Judging is pure; one function reads files.
+//! What the agent is to do: the mounted code, parsed by the one parser of the language and compared
+//! with the definition beside it, or the bare instructions. Judging is pure; one function reads
+//! files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -189,8 +190,8 @@ fn offered_by(environment: &Environment) -> Offer {
     }
 }
 
-/// What must have been offered to the code that gave this definition: then the same code gives the same names again, whatever the
-/// environment holds today.
+/// What must have been offered to the code that gave this definition: then the same code gives the
+/// same names again, whatever the environment holds today.
 fn offered_to(definition: &AgentDefinition) -> Offer {
     let mut tools: BTreeMap<&str, Option<BTreeSet<&str>>> = BTreeMap::new();
     for step in &definition.steps {

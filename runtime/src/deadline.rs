@@ -16,7 +16,8 @@ impl Deadline {
     /// No end.
     pub const NEVER: Self = Self(None);
 
-    /// The end of a run of at most `timeout` that began at `start`: less 10 s or a tenth of it, whichever is less.
+    /// The end of a run of at most `timeout` that began at `start`: less 10 s or a tenth of it,
+    /// whichever is less.
     pub fn of_run(start: Instant, timeout: Option<Duration>) -> Self {
         let usable = |timeout: Duration| timeout.saturating_sub(MOST_RESERVE.min(timeout / 10));
         Self(timeout.map(|timeout| start + usable(timeout)))

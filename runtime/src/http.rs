@@ -45,7 +45,8 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves `router` until `end` is cancelled; what is in flight then is dropped with its caller's run.
+/// Serves `router` until `end` is cancelled; what is in flight then is dropped with its caller's
+/// run.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

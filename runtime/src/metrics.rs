@@ -1,4 +1,5 @@
-//! The runtime's metrics. Labels come from enums and from the names in the environment only, so their number is bounded.
+//! The runtime's metrics. Labels come from enums and from the names in the environment only, so
+//! their number is bounded.
 
 use std::{fmt, time::Duration};
 

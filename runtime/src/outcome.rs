@@ -1,4 +1,5 @@
-//! How a run ended: the outcome, its reason and the exit code of the process. The one table of them; pure.
+//! How a run ended: the outcome, its reason and the exit code of the process. The one table of
+//! them; pure.
 
 use std::fmt;
 
@@ -29,7 +30,8 @@ impl Outcome {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $id:literal, $code:literal;)+) => {
-        /// Why a run failed. The identifiers are stable: they are in termination messages, logs and metrics.
+        /// Why a run failed. The identifiers are stable: they are in termination messages, logs and
+        /// metrics.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
             $($(#[$doc])+ $name,)+

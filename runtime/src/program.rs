@@ -1,4 +1,5 @@
-//! The commands: from the process's environment to its exit code. Here files, signals and standard streams meet the rest.
+//! The commands: from the process's environment to its exit code. Here files, signals and standard
+//! streams meet the rest.
 
 use std::{env, io, os::fd::AsFd, sync::Arc, time::Duration};
 
@@ -107,7 +108,8 @@ fn stream(standard: impl AsFd) -> Result<File, Failure> {
         .map_err(|error| configuration(format!("there is nobody to talk to: {error}")))
 }
 
-/// Once for the process, before anything speaks TLS: with two providers in the build rustls would not choose.
+/// Once for the process, before anything speaks TLS: with two providers in the build rustls would
+/// not choose.
 fn install_tls() -> Result<(), Failure> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -173,8 +175,8 @@ fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Re
     Ok(resident::Resident { agent, saved })
 }
 
-/// The one client of tools and models. An image made from scratch may hold no certificates: then nobody is trusted, which is as good for
-/// plain HTTP.
+/// The one client of tools and models. An image made from scratch may hold no certificates: then
+/// nobody is trusted, which is as good for plain HTTP.
 fn http_client() -> Result<reqwest::Client, Failure> {
     let builder = || {
         reqwest::Client::builder()

@@ -1,5 +1,5 @@
-//! Randomness: identities and jitter. Seeded by the system through the standard library's hasher; nothing here guards a secret that is
-//! worth more than a run.
+//! Randomness: identities and jitter. Seeded by the system through the standard library's hasher;
+//! nothing here guards a secret that is worth more than a run.
 
 use std::{
     hash::{BuildHasher as _, RandomState},

@@ -1,4 +1,5 @@
-//! Run after run: once for a Job, else staying. Decides when the next one begins (pure: [`pause`]) and when the process gives up.
+//! Run after run: once for a Job, else staying. Decides when the next one begins (pure: [`pause`])
+//! and when the process gives up.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const REST: Duration = Duration::from_mins(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_mins(15);
-/// So many failed runs in a row end the process, so that the operator counts them and the kubelet backs off.
+/// So many failed runs in a row end the process, so that the operator counts them and the kubelet
+/// backs off.
 const MOST_FAILURES: u32 = 3;
 
 /// An agent, and what its checkpoint held when the process began.

@@ -1,5 +1,6 @@
-//! The agent as a tool of others, where a setting says so: one MCP operation, `ask`, which is a run. Bounded in number, refused where
-//! it would come back to itself, and cancelled when its caller goes.
+//! The agent as a tool of others, where a setting says so: one MCP operation, `ask`, which is a
+//! run. Bounded in number, refused where it would come back to itself, and cancelled when its
+//! caller goes.
 
 use std::{sync::Arc, time::Duration};
 

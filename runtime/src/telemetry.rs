@@ -1,5 +1,5 @@
-//! Logs as JSON lines on standard output, and traces to an OTLP collector where the standard OTEL_* variables name one. The one place
-//! that sets process-wide telemetry.
+//! Logs as JSON lines on standard output, and traces to an OTLP collector where the standard OTEL_*
+//! variables name one. The one place that sets process-wide telemetry.
 
 use std::io;
 
@@ -27,7 +27,8 @@ pub enum LogTo {
     Error,
 }
 
-/// Sets up logs by `directives`, and traces, whose last spans are sent when the result is dropped. Needs a tokio runtime.
+/// Sets up logs by `directives`, and traces, whose last spans are sent when the result is dropped.
+/// Needs a tokio runtime.
 ///
 /// # Errors
 /// If the directives cannot be read.

@@ -1,5 +1,6 @@
-//! The termination message: line 1 in words for people, line 2 JSON for the operator. Built by pure code, and written once, at the
-//! end: a message written half-way would hide `OOMKilled`, because the kubelet shows a message before a reason.
+//! The termination message: line 1 in words for people, line 2 JSON for the operator. Built by pure
+//! code, and written once, at the end: a message written half-way would hide `OOMKilled`, because
+//! the kubelet shows a message before a reason.
 
 use std::{io, path::Path};
 
@@ -169,7 +170,8 @@ struct Json<'a> {
     traceparent: Option<&'a str>,
 }
 
-/// `text` on one line, without characters that are not seen, in at most `limit` bytes, three of which may be an ellipsis.
+/// `text` on one line, without characters that are not seen, in at most `limit` bytes, three of
+/// which may be an ellipsis.
 pub fn quote(text: &str, limit: usize) -> String {
     let text = clean(text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -181,7 +183,8 @@ pub fn quote(text: &str, limit: usize) -> String {
     format!("{}{ellipsis}", &text[..end])
 }
 
-/// Writes `message` over what is in `path`. A file that is not there is no error: then nobody asks for the message.
+/// Writes `message` over what is in `path`. A file that is not there is no error: then nobody asks
+/// for the message.
 pub fn write(path: &Path, message: &str) -> io::Result<()> {
     use std::io::Write as _;
     let opened = std::fs::OpenOptions::new()

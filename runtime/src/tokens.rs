@@ -1,4 +1,5 @@
-//! Sums of the tokens that models say they used. Nothing is estimated: an answer without usage is counted as missing. Pure.
+//! Sums of the tokens that models say they used. Nothing is estimated: an answer without usage is
+//! counted as missing. Pure.
 
 use std::ops::AddAssign;
 

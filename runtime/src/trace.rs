@@ -22,7 +22,8 @@ pub fn current_traceparent() -> Option<String> {
     })
 }
 
-/// Makes `traceparent` the parent of `span`. One that cannot be read is ignored, as the standard says.
+/// Makes `traceparent` the parent of `span`. One that cannot be read is ignored, as the standard
+/// says.
 pub fn set_parent(span: &Span, traceparent: Option<&str>) {
     if let Some(parent) = traceparent.and_then(parse) {
         // Fails only without tracing, and then there is nothing to connect.

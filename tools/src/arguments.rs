@@ -1,4 +1,5 @@
-//! Arguments of callers, read into types. What is wrong is told by the field's name, never by its value, which may be anything.
+//! Arguments of callers, read into types. What is wrong is told by the field's name, never by its
+//! value, which may be anything.
 
 use rmcp::model::JsonObject;
 use serde::de::DeserializeOwned;

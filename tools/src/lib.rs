@@ -1,7 +1,8 @@
 //! Reference MCP tool servers, and the adapter that serves stdio servers over HTTP.
 //!
-//! A tool is a [`toolbox::Toolbox`]: operations and what they do. [`server`] serves one in both eras of the protocol; [`arguments`]
-//! reads what callers send. [`filesystem`], [`web`] and [`email`] are the tools, [`adapter`] serves somebody else's.
+//! A tool is a [`toolbox::Toolbox`]: operations and what they do. [`server`] serves one in both
+//! eras of the protocol; [`arguments`] reads what callers send. [`filesystem`], [`web`] and
+//! [`email`] are the tools, [`adapter`] serves somebody else's.
 
 pub mod adapter;
 pub mod arguments;

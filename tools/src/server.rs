@@ -1,4 +1,5 @@
-//! Serves a toolbox over Streamable HTTP in both eras of the protocol, without sessions: any replica answers any request.
+//! Serves a toolbox over Streamable HTTP in both eras of the protocol, without sessions: any
+//! replica answers any request.
 
 use std::{borrow::Cow, io, os::fd::AsFd as _, sync::Arc};
 
@@ -26,7 +27,8 @@ use crate::{
     toolbox::{Call, Toolbox},
 };
 
-/// How long a list of operations is fresh, in milliseconds: it never changes while the process lives.
+/// How long a list of operations is fresh, in milliseconds: it never changes while the process
+/// lives.
 const LIST_TTL_MS: u64 = 300_000;
 /// Callers on this machine; those within a cluster send no Origin.
 const ORIGINS: [&str; 6] = [
@@ -139,7 +141,8 @@ pub fn serve_handler<H: ServerHandler + Clone>(
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        // In a cluster the Host is the Service's name; who may connect is the network policy's business.
+        // In a cluster the Host is the Service's name; who may connect is the network policy's
+        // business.
         .disable_allowed_hosts()
         .with_allowed_origins(ORIGINS)
         .with_cancellation_token(end);
@@ -154,7 +157,8 @@ pub fn serve_handler<H: ServerHandler + Clone>(
         .route_service(path, service)
 }
 
-/// What a tool's program does with its toolbox: serves it over HTTP, or over its standard streams if its one argument is `--stdio`.
+/// What a tool's program does with its toolbox: serves it over HTTP, or over its standard streams
+/// if its one argument is `--stdio`.
 ///
 /// # Errors
 /// If an argument or a setting is wrong, or the port cannot be used.

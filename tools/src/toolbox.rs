@@ -1,4 +1,5 @@
-//! What a tool is to the server: its operations, and a way to call them. Knows nothing of the protocol beyond its types.
+//! What a tool is to the server: its operations, and a way to call them. Knows nothing of the
+//! protocol beyond its types.
 
 use std::{future::Future, sync::Arc};
 

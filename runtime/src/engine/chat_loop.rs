@@ -1,6 +1,7 @@
-//! The loop of a model that pursues objectives with tools, as a state machine: [`ChatLoop::start_next`] says what to start,
-//! [`ChatLoop::answered`] and [`ChatLoop::called`] take what came of it. Every call of a model gets exactly one answer, whatever is
-//! wrong with it; the loop itself does nothing.
+//! The loop of a model that pursues objectives with tools, as a state machine:
+//! [`ChatLoop::start_next`] says what to start, [`ChatLoop::answered`] and [`ChatLoop::called`]
+//! take what came of it. Every call of a model gets exactly one answer, whatever is wrong with it;
+//! the loop itself does nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,7 +205,8 @@ impl ChatLoop {
         self.plan(&calls);
     }
 
-    /// The messages are longer than the model can read: asks once more with fewer results. False if there are none to leave out.
+    /// The messages are longer than the model can read: asks once more with fewer results. False if
+    /// there are none to leave out.
     pub fn shorten(&mut self) -> bool {
         self.is_asking = false;
         let bytes: usize = self.messages.iter().map(Message::size).sum();
@@ -268,7 +270,8 @@ impl ChatLoop {
         self.ended.as_ref().filter(|_| self.active() == 0)
     }
 
-    /// Calls that only read run together; any other waits for those before it and holds up those after it.
+    /// Calls that only read run together; any other waits for those before it and holds up those
+    /// after it.
     fn start_calls(&mut self) -> Vec<Start> {
         let mut starts = Vec::new();
         let mut active = 0;
@@ -390,7 +393,8 @@ impl ChatLoop {
         });
     }
 
-    /// Once every call is answered: the answers in the order of the calls, so that equal turns are equal.
+    /// Once every call is answered: the answers in the order of the calls, so that equal turns are
+    /// equal.
     fn close_turn(&mut self) {
         let is_answered = |(_, state): &(String, CallState)| *state == CallState::Answered;
         if !self.calls.iter().all(is_answered) {
@@ -431,7 +435,8 @@ impl ChatLoop {
         }
     }
 
-    /// Leaves out the oldest results until the conversation is no longer than `bytes`. Whether any was left out.
+    /// Leaves out the oldest results until the conversation is no longer than `bytes`. Whether any
+    /// was left out.
     fn forget(&mut self, bytes: usize) -> bool {
         let mut size: usize = self.messages.iter().map(Message::size).sum();
         let mut has_forgotten = false;

@@ -1,4 +1,5 @@
-//! Operations of tools as functions that a model may call. Names are mapped there and back by a table, never by splitting them. Pure.
+//! Operations of tools as functions that a model may call. Names are mapped there and back by a
+//! table, never by splitting them. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! Which step waits for which: what the code says, the textual order of steps without dependency, and the textual order of steps of
-//! one tool as far as the others allow it. Pure, and never a circle.
+//! Which step waits for which: what the code says, the textual order of steps without dependency,
+//! and the textual order of steps of one tool as far as the others allow it. Pure, and never a
+//! circle.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,8 @@ use langop_dsl::{Action, Step};
 pub(super) struct Order {
     /// Which steps each waits for.
     pub(super) waits_for: Vec<Vec<usize>>,
-    /// Which steps each depends on, directly or not, in textual order: those whose results it may see.
+    /// Which steps each depends on, directly or not, in textual order: those whose results it may
+    /// see.
     pub(super) ancestors: Vec<Vec<usize>>,
 }
 

@@ -1,5 +1,5 @@
-//! The words in which models are asked. Pure. Results of steps and tools are data: they stand between tags with an id that nobody who
-//! wrote them can know, and models are told so.
+//! The words in which models are asked. Pure. Results of steps and tools are data: they stand
+//! between tags with an id that nobody who wrote them can know, and models are told so.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! What steps give, in both forms, and how a value of the definition becomes a parameter of a tool. Pure.
+//! What steps give, in both forms, and how a value of the definition becomes a parameter of a tool.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +56,8 @@ pub fn cut(text: &str, limit: usize) -> String {
     format!("{}{note}", &text[..end])
 }
 
-/// The arguments of a call: literals as they are, results in the form that the property of `schema` wants. `schema` is the
-/// operation's live input schema, if it could be had.
+/// The arguments of a call: literals as they are, results in the form that the property of `schema`
+/// wants. `schema` is the operation's live input schema, if it could be had.
 pub fn arguments<'r>(
     params: &BTreeMap<String, Value>,
     schema: Option<&Json>,

@@ -1,4 +1,5 @@
-//! Reads the answer to a condition. Pure: the first word decides, and what is neither YES nor NO decides nothing.
+//! Reads the answer to a condition. Pure: the first word decides, and what is neither YES nor NO
+//! decides nothing.
 
 /// The answer to a condition; none if it is neither YES nor NO.
 pub fn read(answer: &str) -> Option<bool> {

@@ -1,5 +1,6 @@
-//! A workflow as a state machine: [`Workflow::start_next`] says what to start, [`Workflow::record`] takes what came of it. Bounded: at most
-//! so many works at once, and so many answers of models. Does nothing itself.
+//! A workflow as a state machine: [`Workflow::start_next`] says what to start, [`Workflow::record`]
+//! takes what came of it. Bounded: at most so many works at once, and so many answers of models.
+//! Does nothing itself.
 
 use langop_dsl::{Action, AgentDefinition, Step, Value};
 use serde::{Deserialize, Serialize};
@@ -176,7 +177,8 @@ impl Workflow {
         }
     }
 
-    /// Goes on where `records` ended, with so many answers of models used. Records of other steps are of no use.
+    /// Goes on where `records` ended, with so many answers of models used. Records of other steps
+    /// are of no use.
     pub fn resume(&mut self, records: Vec<StepRecord>, iterations: u32) {
         self.iterations = iterations;
         for record in records {
@@ -207,7 +209,8 @@ impl Workflow {
         self.steps.iter().zip(&self.nodes).map(record).collect()
     }
 
-    /// What to start now, in textual order. Each is under way until [`Workflow::record`] takes what came of it.
+    /// What to start now, in textual order. Each is under way until [`Workflow::record`] takes what
+    /// came of it.
     pub fn start_next(&mut self) -> Vec<Start> {
         let mut orders = Vec::new();
         self.skip_needy();
@@ -309,12 +312,14 @@ impl Workflow {
         self.nodes[index].result()
     }
 
-    /// What a model sees for a question: name and result of each ancestor that has one, in textual order.
+    /// What a model sees for a question: name and result of each ancestor that has one, in textual
+    /// order.
     pub fn context(&self, step: usize) -> Vec<(&str, &StepResult)> {
         self.results_of(self.order.ancestors[step].iter().copied())
     }
 
-    /// What a model sees for a condition: as for a question; for a step without dependency the results of all finished steps.
+    /// What a model sees for a condition: as for a question; for a step without dependency the
+    /// results of all finished steps.
     pub fn judging_context(&self, step: usize) -> Vec<(&str, &StepResult)> {
         if self.steps[step].depends_on.is_empty() {
             self.results_of(0..self.steps.len())

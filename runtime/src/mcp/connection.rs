@@ -1,5 +1,5 @@
-//! Negotiates with a server: 2026-07-28 first, then the handshake of 2025-11-25. No capability is declared, so that no conforming
-//! server can ask this client for anything.
+//! Negotiates with a server: 2026-07-28 first, then the handshake of 2025-11-25. No capability is
+//! declared, so that no conforming server can ask this client for anything.
 
 use std::{sync::Arc, time::Duration};
 
@@ -60,8 +60,9 @@ impl ClientHandler for Caller {
     }
 }
 
-/// Connects to the server at `url`, in whichever era it speaks. In a task of its own: the tasks of a connection belong to the span in
-/// which they begin, and it would be open as long as the connection.
+/// Connects to the server at `url`, in whichever era it speaks. In a task of its own: the tasks of
+/// a connection belong to the span in which they begin, and it would be open as long as the
+/// connection.
 pub(super) async fn connect(http: &SessionClient, url: &Url) -> Result<Connection, Trouble> {
     let (http, url) = (http.clone(), url.clone());
     let task = tokio::spawn(async move { negotiate(&http, &url).await });

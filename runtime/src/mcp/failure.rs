@@ -1,4 +1,5 @@
-//! What came back instead of a result, and what follows from it: whether to try again, and the reason if that does not help. Pure.
+//! What came back instead of a result, and what follows from it: whether to try again, and the
+//! reason if that does not help. Pure.
 
 use std::{error::Error as _, time::Duration};
 
@@ -63,7 +64,8 @@ pub enum Repeat {
 }
 
 impl Trouble {
-    /// What may be done about it. `is_harmless`: by the server's word the operation may be called again.
+    /// What may be done about it. `is_harmless`: by the server's word the operation may be called
+    /// again.
     pub fn repeat(&self, is_harmless: bool) -> Repeat {
         match self {
             Self::UnknownOperation(_) | Self::HeaderMismatch => Repeat::AfterList,

@@ -16,7 +16,8 @@ pub struct ToolOutput {
     pub is_error: bool,
 }
 
-/// Texts joined by line ends; a link as its URI; of anything else its type and size. A result of structure alone is its JSON.
+/// Texts joined by line ends; a link as its URI; of anything else its type and size. A result of
+/// structure alone is its JSON.
 pub fn read(result: CallToolResult) -> ToolOutput {
     let blocks: Vec<String> = result.content.iter().map(block).collect();
     let text = match &result.structured_content {

@@ -1,6 +1,8 @@
-//! The HTTP client under MCP, with one correction. A legacy server that lost our session should answer 404, and then rmcp initialises
-//! anew; servers of the TypeScript SDK answer 400 and an error of the code -32000 or -32600. Such an answer may also come from a tool,
-//! so the session is tried by a ping: only if that is refused too is the session called expired, and nothing was done twice.
+//! The HTTP client under MCP, with one correction. A legacy server that lost our session should
+//! answer 404, and then rmcp initialises anew; servers of the TypeScript SDK answer 400 and an
+//! error of the code -32000 or -32600. Such an answer may also come from a tool, so the session is
+//! tried by a ping: only if that is refused too is the session called expired, and nothing was done
+//! twice.
 
 use std::{collections::HashMap, sync::Arc};
 

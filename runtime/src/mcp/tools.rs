@@ -1,15 +1,11 @@
-//! Calls tools: connects when first needed, lists, calls, and repeats what may be repeated. What may not is told as it is.
+//! Calls tools: connects when first needed, lists, calls, and repeats what may be repeated. What
+//! may not is told as it is.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rmcp::{
-    RoleClient,
-    model::{
-        CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest,
-        InputRequiredResult, ListToolsRequest, PaginatedRequestParams, RequestId,
-        RequestMetaObject, ServerResult, Tool,
-    },
-    service::{Peer, PeerRequestOptions},
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, ClientRequest, InputRequiredResult, ListToolsRequest,
+    PaginatedRequestParams, RequestMetaObject, ServerResult, Tool,
 };
 use serde_json::{Map, Value as Json};
 use tokio::{
@@ -21,7 +17,9 @@ use tracing::Instrument as _;
 use super::{
     connection::{Connection, connect},
     failure::{Repeat, Trouble},
+    operation::{Operation, resolve, unknown},
     output::{self, ToolOutput},
+    request::{CallIdentity, meta, send},
     session::SessionClient,
 };
 use crate::{
@@ -29,13 +27,9 @@ use crate::{
     env::Endpoint,
     metrics::Metrics,
     outcome::{Failure, Reason},
-    random, trace,
+    random,
 };
 
-/// Longest time without progress.
-const CALL: Duration = Duration::from_mins(2);
-/// Longest time in all.
-const CALL_IN_ALL: Duration = Duration::from_mins(10);
 /// How long a list is fresh where the server does not say.
 const LIST: Duration = Duration::from_mins(1);
 /// How long a server is waited for.
@@ -70,32 +64,6 @@ struct Listed {
     until: Instant,
 }
 
-/// An operation of a tool.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Operation {
-    /// As the server calls it.
-    pub name: String,
-    /// Its live input schema, if it could be had.
-    pub schema: Option<Json>,
-    /// By the server's word it changes nothing.
-    pub is_read_only: bool,
-    /// By the server's word it may be called again.
-    pub is_harmless: bool,
-}
-
-/// What a call says of itself in `_meta`.
-#[derive(Debug, Clone)]
-pub struct CallIdentity<'a> {
-    /// The run.
-    pub run: &'a str,
-    /// Equal on repeats.
-    pub key: String,
-    /// Agents through which this run was called, this one last.
-    pub path: &'a [String],
-    /// Where there is no span of our own.
-    pub traceparent: Option<&'a str>,
-}
-
 impl Tools {
     /// Over `http`, which brings the connect timeout.
     pub fn new(http: reqwest::Client, endpoints: Vec<Endpoint>) -> Self {
@@ -125,8 +93,9 @@ impl Tools {
             .map_err(|trouble| trouble.into_failure(tool, "tools/list"))
     }
 
-    /// The operation that `action` means: of that name, else the only one of that name but for case and separators; without a name the
-    /// only one there is. Where the list cannot be had, the name is taken as it is.
+    /// The operation that `action` means: of that name, else the only one of that name but for case
+    /// and separators; without a name the only one there is. Where the list cannot be had, the name
+    /// is taken as it is.
     pub async fn operation(
         &self,
         tool: &str,
@@ -236,9 +205,6 @@ impl Tools {
                 Ok(ServerResult::InputRequiredResult(wanted)) => {
                     rounds += 1;
                     params.request_state = Some(state_alone(wanted, rounds)?);
-                }
-                Ok(ServerResult::CreateTaskResult(_)) => {
-                    return Err(Trouble::Protocol("it hands out a task unasked".to_owned()));
                 }
                 Ok(_) => {
                     return Err(Trouble::Protocol(
@@ -393,55 +359,6 @@ fn is_worth_waiting(trouble: &Trouble) -> bool {
     )
 }
 
-impl Operation {
-    /// What a server says of it.
-    pub fn of(tool: &Tool) -> Self {
-        let hints = tool.annotations.as_ref();
-        let is_read_only = hints
-            .and_then(|hints| hints.read_only_hint)
-            .unwrap_or(false);
-        let is_idempotent = hints
-            .and_then(|hints| hints.idempotent_hint)
-            .unwrap_or(false);
-        Self {
-            name: tool.name.to_string(),
-            schema: Some(tool.schema_as_json_value()),
-            is_read_only,
-            is_harmless: is_read_only || is_idempotent,
-        }
-    }
-}
-
-fn resolve<'l>(list: &'l [Tool], action: Option<&str>) -> Option<&'l Tool> {
-    let Some(action) = action else {
-        return match list {
-            [only] => Some(only),
-            _ => None,
-        };
-    };
-    if let Some(equal) = list.iter().find(|tool| tool.name == action) {
-        return Some(equal);
-    }
-    let plain = |name: &str| name.to_lowercase().replace(['-', '.'], "_");
-    let mut alike = list
-        .iter()
-        .filter(|tool| plain(&tool.name) == plain(action));
-    match (alike.next(), alike.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
-    }
-}
-
-fn unknown(tool: &str, action: Option<&str>, list: &[Tool]) -> Failure {
-    let names: Vec<_> = list.iter().map(|tool| &*tool.name).take(10).collect();
-    let names = names.join(", ");
-    let message = match action {
-        Some(action) => format!("the tool '{tool}' has no operation '{action}'; it has {names}"),
-        None => format!("the tool '{tool}' has several operations; name one of {names}"),
-    };
-    Failure::new(Reason::UnknownOperation, message)
-}
-
 /// The state to send back, if that is all the server wants.
 fn state_alone(wanted: InputRequiredResult, rounds: u32) -> Result<String, Trouble> {
     let asks = wanted
@@ -457,113 +374,5 @@ fn state_alone(wanted: InputRequiredResult, rounds: u32) -> Result<String, Troub
         None => Err(Trouble::Protocol(
             "it wants input and does not say which".to_owned(),
         )),
-    }
-}
-
-fn meta(identity: &CallIdentity<'_>) -> RequestMetaObject {
-    let mut meta = RequestMetaObject::new();
-    meta.insert("io.langop/run".to_owned(), identity.run.into());
-    meta.insert(
-        "io.langop/idempotency-key".to_owned(),
-        identity.key.clone().into(),
-    );
-    if !identity.path.is_empty() {
-        meta.insert("io.langop/path".to_owned(), identity.path.to_vec().into());
-    }
-    let traceparent = trace::current_traceparent();
-    if let Some(traceparent) = traceparent.as_deref().or(identity.traceparent) {
-        meta.insert("traceparent".to_owned(), traceparent.into());
-    }
-    meta
-}
-
-async fn send(
-    connection: &Connection,
-    request: ClientRequest,
-    meta: RequestMetaObject,
-    deadline: Deadline,
-) -> Result<ServerResult, Trouble> {
-    let options = PeerRequestOptions::with_timeout(deadline.left(CALL))
-        .with_meta(meta)
-        .reset_timeout_on_progress()
-        .with_max_total_timeout(deadline.left(CALL_IN_ALL));
-    let handle = connection
-        .peer()
-        .send_request_with_option(request, options)
-        .await
-        .map_err(|error| Trouble::of_call(&error))?;
-    tracing::Span::current().record("jsonrpc.request.id", handle.id.to_string());
-    let guard = CancelOnDrop {
-        peer: handle.peer.clone(),
-        id: Some(handle.id.clone()),
-    };
-    let answered = handle.await_response().await;
-    guard.disarm();
-    answered.map_err(|error| {
-        if let rmcp::ServiceError::McpError(error) = &error {
-            tracing::Span::current().record("rpc.response.status_code", error.code.0);
-        }
-        Trouble::of_call(&error)
-    })
-}
-
-/// Tells the server when nobody waits for the answer any more. In the modern era this closes the stream, which is the cancellation.
-struct CancelOnDrop {
-    peer: Peer<RoleClient>,
-    id: Option<RequestId>,
-}
-
-impl CancelOnDrop {
-    fn disarm(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let peer = self.peer.clone();
-        runtime.spawn(async move {
-            let params = CancelledNotificationParam::new(
-                Some(id),
-                Some("the run no longer waits for it".to_owned()),
-            );
-            // Whoever cannot be told has gone.
-            let _ = peer.notify_cancelled(params).await;
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tools(names: &[&'static str]) -> Vec<Tool> {
-        let tool = |name: &&'static str| Tool::new(*name, "", Map::new());
-        names.iter().map(tool).collect()
-    }
-
-    #[test]
-    fn an_operation_is_found_by_name_and_never_guessed() {
-        let list = tools(&["list_files", "read-file", "read.file", "Send"]);
-        let found = |action| resolve(&list, action).map(|tool| tool.name.to_string());
-        assert_eq!(found(Some("list_files")).as_deref(), Some("list_files"));
-        assert_eq!(found(Some("List.Files")).as_deref(), Some("list_files"));
-        assert_eq!(found(Some("send")).as_deref(), Some("Send"));
-        assert_eq!(found(Some("read_file")), None, "two are alike");
-        assert_eq!(found(Some("list")), None);
-        assert_eq!(found(None), None);
-        assert_eq!(
-            resolve(&tools(&["only"]), None).map(|tool| &*tool.name),
-            Some("only")
-        );
-        let failure = unknown("fs", Some("x"), &list);
-        assert!(
-            failure.message.contains("list_files, read-file"),
-            "{failure}"
-        );
     }
 }

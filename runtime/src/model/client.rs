@@ -1,4 +1,5 @@
-//! Asks models over HTTP. Repeats what may get better, says what will not; within the deadline and the limit on tokens.
+//! Asks models over HTTP. Repeats what may get better, says what will not; within the deadline and
+//! the limit on tokens.
 
 use std::{
     sync::{
@@ -138,7 +139,8 @@ impl Models {
         }
     }
 
-    /// Asks the named model, which has no stand-in; without a name the first, and the next ones where it does not answer.
+    /// Asks the named model, which has no stand-in; without a name the first, and the next ones
+    /// where it does not answer.
     pub async fn ask(
         &self,
         name: Option<&str>,

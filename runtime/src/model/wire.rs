@@ -1,5 +1,6 @@
-//! Chat completions as they are written and read: the common denominator of the servers that speak this API. Pure types and reading;
-//! what servers leave out or write otherwise is accepted here and nowhere else.
+//! Chat completions as they are written and read: the common denominator of the servers that speak
+//! this API. Pure types and reading; what servers leave out or write otherwise is accepted here and
+//! nowhere else.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};

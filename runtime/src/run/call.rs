@@ -1,4 +1,5 @@
-//! A call of a tool within a run: the intent on disk before the effect, the call, the result in a bounded form.
+//! A call of a tool within a run: the intent on disk before the effect, the call, the result in a
+//! bounded form.
 
 use std::{fs, io, sync::atomic::Ordering};
 
@@ -9,15 +10,13 @@ use crate::{
     checkpoint::Intent,
     code::sha256_hex,
     engine::results::{MAX_TEXT_BYTES, cut},
-    mcp::{
-        output::ToolOutput,
-        tools::{CallIdentity, Operation},
-    },
+    mcp::{operation::Operation, output::ToolOutput, request::CallIdentity},
     outcome::Failure,
 };
 
 impl Run<'_> {
-    /// Calls `operation` of `tool`. `which` names the step or call: it is the same when the call is made again by another process.
+    /// Calls `operation` of `tool`. `which` names the step or call: it is the same when the call is
+    /// made again by another process.
     pub(super) async fn call(
         &self,
         which: &str,

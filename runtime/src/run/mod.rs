@@ -1,5 +1,5 @@
-//! One run: the orders of the engine carried out, and a report of how it ended. `workflow` drives steps, `objectives` the
-//! loop of a model with tools; here is what both share.
+//! One run: the orders of the engine carried out, and a report of how it ended. `workflow` drives
+//! steps, `objectives` the loop of a model with tools; here is what both share.
 
 mod call;
 pub mod conversation;
@@ -70,7 +70,8 @@ pub struct Request {
     pub message: Option<String>,
     /// A run to go on with.
     pub resumed: Option<Saved>,
-    /// Whether it is the run that the checkpoint is of; runs that somebody asks for may be several at once.
+    /// Whether it is the run that the checkpoint is of; runs that somebody asks for may be several
+    /// at once.
     pub is_remembered: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Drives the loop of a model with tools: keeps the functions fresh, starts what the engine orders, hands back what came of it.
+//! Drives the loop of a model with tools: keeps the functions fresh, starts what the engine orders,
+//! hands back what came of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use crate::{
         functions::{Functions, Offered},
         prompt::{Circumstances, Speaker},
     },
-    mcp::tools::Operation,
+    mcp::operation::Operation,
     metrics::Purpose,
     model::{
         client::ModelError,
@@ -27,7 +28,8 @@ use crate::{
 
 /// How long a tool that does not answer is left alone.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Longest time to look whether a tool that did not answer does so now; a tenth of it is waited for a connection.
+/// Longest time to look whether a tool that did not answer does so now; a tenth of it is waited for
+/// a connection.
 const LOOK: Duration = Duration::from_secs(20);
 /// Bytes of a token, roughly.
 const TOKEN_BYTES: usize = 4;

@@ -1,4 +1,5 @@
-//! Drives a workflow: starts what the engine orders, hands back what came of it, and ends by signal or deadline.
+//! Drives a workflow: starts what the engine orders, hands back what came of it, and ends by signal
+//! or deadline.
 
 use std::collections::BTreeMap;
 

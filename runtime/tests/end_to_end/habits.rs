@@ -1,4 +1,5 @@
-//! One workflow against servers of every habit that was met: the same result, and nothing done twice.
+//! One workflow against servers of every habit that was met: the same result, and nothing done
+//! twice.
 
 use serde_json::json;
 

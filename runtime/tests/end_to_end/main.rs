@@ -1,4 +1,5 @@
-//! The real `langop-agent` as a process, against real MCP servers and a scripted model, all on loopback.
+//! The real `langop-agent` as a process, against real MCP servers and a scripted model, all on
+//! loopback.
 
 #![expect(
     clippy::unwrap_used,

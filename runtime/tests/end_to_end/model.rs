@@ -1,4 +1,5 @@
-//! A model of the OpenAI shape that answers by a script, politely or not, and remembers what it was asked.
+//! A model of the OpenAI shape that answers by a script, politely or not, and remembers what it was
+//! asked.
 
 use std::{
     collections::VecDeque,
@@ -44,7 +45,12 @@ pub(crate) fn says(text: &str) -> Reply {
 
 impl Model {
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(0, replies).await
+    }
+
+    /// At a port that is known before.
+    pub(crate) async fn start_at(port: u16, replies: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(Script {
             replies: replies.into_iter().collect(),

@@ -1,4 +1,5 @@
-//! MCP servers with the habits that real ones have. Written by hand, so that they can be as rude as those.
+//! MCP servers with the habits that real ones have. Written by hand, so that they can be as rude as
+//! those.
 
 use std::{
     net::SocketAddr,
@@ -97,7 +98,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn start(habits: Habits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(0, habits).await
+    }
+
+    /// At a port that is known before.
+    pub(crate) async fn start_at(port: u16, habits: Habits) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let memory = Arc::new(Mutex::new(Memory::default()));
         let router = Router::new()

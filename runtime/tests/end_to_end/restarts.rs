@@ -65,8 +65,8 @@ async fn a_call_that_may_have_happened_is_not_made_again() {
     );
 }
 
-/// Kills the agent once its tools have heard so much, again and again, until a run ends. Every step is done once, or the run says that it
-/// does not know.
+/// Kills the agent once its tools have heard so much, again and again, until a run ends. Every step
+/// is done once, or the run says that it does not know.
 #[tokio::test]
 async fn no_step_is_done_twice_whenever_it_is_killed() {
     for seed in 0..16 {

@@ -1,7 +1,9 @@
-//! One trace from whoever starts the agent to its tools, as a collector gets it. Contents are never in it.
+//! One trace from whoever starts the agent to its tools, as a collector gets it. Contents are never
+//! in it.
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::{Arc, Mutex},
 };
 
@@ -19,7 +21,15 @@ use super::{
     peer::{Habits, Peer},
 };
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one trace, looked at from all sides")]
 async fn steps_questions_and_calls_are_one_trace_without_contents() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,12 +77,6 @@ async fn steps_questions_and_calls_are_one_trace_without_contents() {
         .collect();
     let all = format!("{spans:?}");
     assert!(!all.contains("s3cret"), "{all}");
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
     let by_name: BTreeMap<_, _> = spans
         .iter()
         .map(|span| (span.name.as_str(), span))

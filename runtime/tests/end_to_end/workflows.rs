@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    agent::{Agent, text, until},
+    agent::{Agent, free_port, text, until},
     model::{Model, Reply, says},
     peer::{self, Habits, Peer},
 };
@@ -193,7 +193,7 @@ async fn health_is_answered_and_a_signal_between_runs_is_no_failure() {
 
 #[tokio::test]
 async fn a_tool_that_is_not_there_is_exit_7_and_a_model_exit_6() {
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], super::agent::free_port()));
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let agent = Agent::new(
         r#"
   workflow do
@@ -220,4 +220,37 @@ async fn a_tool_that_is_not_there_is_exit_7_and_a_model_exit_6() {
     let left = agent.run().await;
     assert_eq!(left.code, Some(6), "{}", left.log);
     assert_eq!(model.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_model_and_a_tool_that_come_later_are_waited_for() {
+    let [model_port, peer_port] = [free_port(), free_port()];
+    let at = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let agent = Agent::new(
+        r#"
+  workflow do
+    step "Ask" do
+      ask "Why?"
+    end
+    step "Record", depends_on: "Ask" do
+      use_tool "peer", action: "record", params: { text: result("Ask") }
+    end
+  end"#,
+    )
+    .tools(&[("peer", at(peer_port))])
+    .model(at(model_port));
+    let running = agent.start();
+    until("the model was asked in vain", || {
+        running.log().contains("asking again")
+    })
+    .await;
+    let _model = Model::start_at(model_port, [says("because")]).await;
+    until("the answer is there", || {
+        running.log().contains("step: done")
+    })
+    .await;
+    let peer = Peer::start_at(peer_port, Habits::default()).await;
+    let left = running.end().await;
+    assert_eq!(left.code, Some(0), "{}", left.log);
+    assert_eq!(peer.effects(), [json!({"text": "because"})]);
 }

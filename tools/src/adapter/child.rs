@@ -1,5 +1,6 @@
-//! The stdio server as a process: started, spoken to, started again when it dies, and given up when it dies at once again and again.
-//! Its standard error is this process's log; signals are passed on to it.
+//! The stdio server as a process: started, spoken to, started again when it dies, and given up when
+//! it dies at once again and again. Its standard error is this process's log; signals are passed on
+//! to it.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ use rmcp::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    process::Command,
+    process::{ChildStdin, ChildStdout, Command},
     sync::{Mutex, watch},
     time::{Instant, sleep, timeout},
 };
@@ -155,7 +156,8 @@ impl Child {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the server alive until [`Child::end`], or until it has died at once too often; then the last exit status.
+    /// Keeps the server alive until [`Child::end`], or until it has died at once too often; then
+    /// the last exit status.
     ///
     /// # Errors
     /// If there is no such program.
@@ -203,6 +205,30 @@ impl Child {
         else {
             return Err(io::Error::other("the server has no standard streams"));
         };
+        let spoken = tokio::select! {
+            status = process.wait() => return status,
+            spoken = self.speak(stdin, stdout) => spoken,
+        };
+        let _service = match spoken {
+            Ok(service) => {
+                tracing::info!("the server speaks");
+                let speaking = State::Speaking(service.peer().clone(), pid);
+                self.state.send_replace(speaking);
+                Some(service)
+            }
+            Err(why) => {
+                tracing::warn!("the server does not speak MCP: {why}");
+                self.state.send_replace(State::Silent(why, Some(pid)));
+                // A server that cannot be spoken to is of no use.
+                process.start_kill()?;
+                None
+            }
+        };
+        process.wait().await
+    }
+
+    /// Negotiates, or says why that failed.
+    async fn speak(&self, stdin: ChildStdin, stdout: ChildStdout) -> Result<Service, String> {
         let lifecycle = ClientLifecycleMode::Auto {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
@@ -210,34 +236,15 @@ impl Child {
         let caller = Caller {
             relays: Arc::clone(&self.relays),
         };
-        let speaking = timeout(
-            START,
-            serve_client_with_lifecycle(caller, (stdout, stdin), lifecycle),
-        );
-        let service: Option<Service> = tokio::select! {
-            status = process.wait() => return status,
-            spoken = speaking => match spoken {
-                Ok(Ok(service)) => Some(service),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "the server does not speak MCP");
-                    self.state.send_replace(State::Silent("it answers wrongly".to_owned(), Some(pid)));
-                    None
-                }
-                Err(_) => {
-                    self.state.send_replace(State::Silent("it does not answer".to_owned(), Some(pid)));
-                    None
-                }
-            },
-        };
-        if let Some(service) = &service {
-            tracing::info!("the server speaks");
-            self.state
-                .send_replace(State::Speaking(service.peer().clone(), pid));
-        } else {
-            // A server that cannot be spoken to is of no use.
-            process.start_kill()?;
+        let speaking = serve_client_with_lifecycle(caller, (stdout, stdin), lifecycle);
+        match timeout(START, speaking).await {
+            Ok(Ok(service)) => Ok(service),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "negotiating failed");
+                Err("it answers wrongly".to_owned())
+            }
+            Err(_) => Err("it does not answer".to_owned()),
         }
-        process.wait().await
     }
 
     /// Passes `signal` on and waits for the end; what does not end is killed.

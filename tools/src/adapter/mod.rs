@@ -1,5 +1,6 @@
-//! Serves a stdio MCP server over HTTP: it is the one client of that server, and any number of clients are its. Whatever era the two
-//! sides speak, rmcp translates. [`child`] keeps the server alive; here its operations are passed on.
+//! Serves a stdio MCP server over HTTP: it is the one client of that server, and any number of
+//! clients are its. Whatever era the two sides speak, rmcp translates. [`child`] keeps the server
+//! alive; here its operations are passed on.
 
 pub mod child;
 

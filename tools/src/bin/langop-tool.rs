@@ -1,4 +1,5 @@
-//! `langop-tool -- COMMAND ARG…`: serves a stdio MCP server over HTTP, in both eras of the protocol.
+//! `langop-tool -- COMMAND ARG…`: serves a stdio MCP server over HTTP, in both eras of the
+//! protocol.
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 

@@ -1,5 +1,6 @@
-//! Remembers for a day which messages were sent, by their idempotency keys, in files of a folder. A key is on disk before its message
-//! is sent: whoever finds it there without an end knows that nobody knows.
+//! Remembers for a day which messages were sent, by their idempotency keys, in files of a folder. A
+//! key is on disk before its message is sent: whoever finds it there without an end knows that
+//! nobody knows.
 
 use std::{
     fmt::Write as _,

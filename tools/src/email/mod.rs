@@ -1,5 +1,5 @@
-//! The email tool: sends messages over SMTP. A message is sent once for each idempotency key, also where the call is repeated; to whom
-//! may be sent is the administrator's word.
+//! The email tool: sends messages over SMTP. A message is sent once for each idempotency key, also
+//! where the call is repeated; to whom may be sent is the administrator's word.
 
 mod keys;
 mod settings;

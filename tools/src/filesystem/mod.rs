@@ -1,5 +1,5 @@
-//! The filesystem tool: text files below one root. Paths cannot leave it, by `..` or by links, because every one is opened below an
-//! open folder and never from the root of the system.
+//! The filesystem tool: text files below one root. Paths cannot leave it, by `..` or by links,
+//! because every one is opened below an open folder and never from the root of the system.
 
 mod path;
 mod search;

@@ -1,4 +1,5 @@
-//! Which path a caller means. Pure; that it cannot leave the root by links is the business of whoever opens it.
+//! Which path a caller means. Pure; that it cannot leave the root by links is the business of
+//! whoever opens it.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Finds lines in text files below a folder. Bounded in files, bytes, depth and matches; links are not followed.
+//! Finds lines in text files below a folder. Bounded in files, bytes, depth and matches; links are
+//! not followed.
 
 use std::{io::Read as _, path::Path};
 

@@ -1,4 +1,5 @@
-//! Which addresses may be fetched from. Pure: whoever resolves a name asks here for each address it got.
+//! Which addresses may be fetched from. Pure: whoever resolves a name asks here for each address it
+//! got.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -102,7 +103,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    // Only 2000::/3 is in use; of it not Teredo and other protocols' (2001:0::/23), nor documentation.
+    // Only 2000::/3 is in use; of it not Teredo and other protocols' (2001:0::/23), nor
+    // documentation.
     first & 0xe000 == 0x2000
         && !(first == 0x2001 && second < 0x200)
         && !(first == 0x2001 && second == 0xdb8)

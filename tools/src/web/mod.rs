@@ -1,5 +1,6 @@
-//! The web tool: fetches pages as text, and searches where a search engine is set. Addresses that are not public are refused after a
-//! name is resolved, on every hop, so that no name and no redirect leads into the cluster.
+//! The web tool: fetches pages as text, and searches where a search engine is set. Addresses that
+//! are not public are refused after a name is resolved, on every hop, so that no name and no
+//! redirect leads into the cluster.
 
 pub mod address;
 
@@ -73,7 +74,8 @@ enum Hop {
 }
 
 impl Web {
-    /// By `WEB_ALLOWED_ADDRESSES` (addresses and CIDRs that are not public and may be fetched from) and `SEARCH_ENDPOINT` (`SearXNG`).
+    /// By `WEB_ALLOWED_ADDRESSES` (addresses and CIDRs that are not public and may be fetched from)
+    /// and `SEARCH_ENDPOINT` (`SearXNG`).
     ///
     /// # Errors
     /// What is wrong with a setting.
@@ -224,34 +226,26 @@ impl Web {
             .json()
             .await
             .map_err(|_| ToolError::new("the search engine's answer is no JSON"))?;
-        let hits = body["results"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let field = |hit: &Json, name: &str| hit[name].as_str().unwrap_or_default().to_owned();
-        let hits: Vec<Json> = hits
-            .iter()
-            .take(limit)
-            .map(|hit| {
-                json!({"title": field(hit, "title"), "url": field(hit, "url"), "text": field(hit, "content")})
-            })
-            .collect();
-        let lines: Vec<String> = hits
-            .iter()
-            .map(|hit| {
-                format!(
-                    "{}\n{}\n{}",
-                    field(hit, "title"),
-                    field(hit, "url"),
-                    field(hit, "text")
-                )
-            })
-            .collect();
-        Ok(Output::structured(
-            lines.join("\n\n"),
-            json!({"results": hits}),
-        ))
+        Ok(hits(&body, limit))
     }
+}
+
+/// What a search engine found, of `SearXNG`'s JSON.
+fn hits(body: &Json, limit: usize) -> Output {
+    let found = body["results"].as_array().map(Vec::as_slice);
+    let field = |hit: &Json, name: &str| hit[name].as_str().unwrap_or_default().to_owned();
+    let hits: Vec<[String; 3]> = found
+        .unwrap_or_default()
+        .iter()
+        .take(limit)
+        .map(|hit| ["title", "url", "content"].map(|name| field(hit, name)))
+        .collect();
+    let lines: Vec<String> = hits.iter().map(|hit| hit.join("\n")).collect();
+    let results: Json = hits
+        .iter()
+        .map(|[title, url, text]| json!({"title": title, "url": url, "text": text}))
+        .collect();
+    Output::structured(lines.join("\n\n"), json!({"results": results}))
 }
 
 /// HTML as Markdown, other texts as they are.
@@ -317,7 +311,8 @@ fn failed(error: &reqwest::Error) -> ToolError {
     })
 }
 
-/// Resolves names, and keeps only addresses that may be connected to: what is connected to is what was checked.
+/// Resolves names, and keeps only addresses that may be connected to: what is connected to is what
+/// was checked.
 #[derive(Debug)]
 struct Guard(Arc<Allowed>);
 

@@ -58,7 +58,8 @@ fn chat() -> ChatLoop {
     ChatLoop::new(begin(), functions(), LIMITS)
 }
 
-/// Each id of each message of the model has exactly one answer after it, before anything else is said.
+/// Each id of each message of the model has exactly one answer after it, before anything else is
+/// said.
 fn check(messages: &[Message]) -> Result<(), TestCaseError> {
     let mut rest = messages;
     while let [message, tail @ ..] = rest {

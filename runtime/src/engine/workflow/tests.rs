@@ -50,7 +50,8 @@ const LIMITS: Limits = Limits {
     iterations: 1000,
 };
 
-/// Steps whose dependencies are any earlier ones in a random order of the text, so that they also point down the text.
+/// Steps whose dependencies are any earlier ones in a random order of the text, so that they also
+/// point down the text.
 fn workflows() -> impl Strategy<Value = Vec<Step>> {
     let raw = (
         prop::option::weighted(0.7, 0..3usize),
@@ -63,7 +64,8 @@ fn workflows() -> impl Strategy<Value = Vec<Step>> {
     )
         .prop_map(|(raw, turn)| {
             let count = raw.len();
-            // A rank for each place in the text; dependencies go from higher to lower rank, so that there is no circle.
+            // A rank for each place in the text; dependencies go from higher to lower rank, so that
+            // there is no circle.
             let turn = turn.index(count);
             let rank = |index: usize| (index + turn) % count;
             let by_rank: BTreeMap<usize, usize> =
