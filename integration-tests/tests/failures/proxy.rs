@@ -171,9 +171,9 @@ async fn after_so_many_writes_everything_is_cut() {
     through.create("one").await.unwrap();
     through.maps.get("one").await.unwrap();
     through.create("two").await.unwrap();
-    assert_eq!(through.proxy.weather(), FaultMode::Writes(0));
+    assert_eq!(through.proxy.mode(), FaultMode::Writes(0));
     assert_eq!(code(through.create("three").await), None);
-    assert_eq!(through.proxy.weather(), FaultMode::Cut(""));
+    assert_eq!(through.proxy.mode(), FaultMode::Cut(""));
     assert!(through.maps.get("one").await.is_err());
     assert!(!through.exists("three").await);
 }

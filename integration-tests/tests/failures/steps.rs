@@ -28,7 +28,7 @@ async fn killed_at_each_write(
         act(env, step).await;
         // Either the write after that many is cut, or the operator needs no more.
         let is_cut = wait::until("a cut, or the end of its work", SOON, async || {
-            match env.proxy.weather() {
+            match env.proxy.mode() {
                 FaultMode::Cut(_) => Some(true),
                 _ => env.wrong().await.is_empty().then_some(false),
             }

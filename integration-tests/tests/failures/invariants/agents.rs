@@ -36,7 +36,7 @@ impl Snapshot {
             .as_ref()
             .and_then(|synthesis| synthesis.revision);
         if let Some(pinned) = pinned {
-            let stored = self.revisions(agent).find(|map| revision(map) == pinned);
+            let stored = self.codes(agent).find(|map| revision(map) == pinned);
             return stored.map_or(Course::NotStored, Course::Runs);
         }
         // Older code does not take the place of what is lost.
@@ -44,7 +44,7 @@ impl Snapshot {
             .status
             .as_ref()
             .and_then(|status| status.synthesis_info.as_ref()?.revision);
-        let newest = self.revisions(agent).max_by_key(|map| revision(map));
+        let newest = self.codes(agent).max_by_key(|map| revision(map));
         newest
             .filter(|map| Some(revision(map)) >= ran)
             .map_or(Course::Waits, Course::Runs)
@@ -104,7 +104,7 @@ impl Snapshot {
                     .synthesis
                     .as_ref()
                     .map_or(10, |synthesis| synthesis.revision_history_limit);
-                let stored = self.revisions(agent).count();
+                let stored = self.codes(agent).count();
                 findings.unless(i32::try_from(stored).unwrap() <= limit, || {
                     format!("{name} has {stored} revisions, of at most {limit}")
                 });
