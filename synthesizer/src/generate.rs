@@ -132,7 +132,7 @@ enum CheckResult {
 }
 
 /// Makes the answer to a request in the form of [`prompt::normalise`].
-pub async fn answer(
+pub(crate) async fn answer(
     llm: &Llm,
     parsing: &Pool,
     call: &CallContext,
