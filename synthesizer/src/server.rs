@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use langop_client::watched::LoadError;
 use langop_proto::{
     FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
 };
@@ -16,7 +15,7 @@ use tonic_health::{
 };
 
 use crate::{
-    access::{Access, Incoming, TlsError, TokensError},
+    access::{Access, FilesError, Incoming},
     admin,
     drain::Drain,
     identity::Identity,
@@ -71,12 +70,9 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The tokens file cannot be used.
+    /// The files of TLS or tokens cannot be used.
     #[error(transparent)]
-    Tokens(#[from] LoadError<TokensError>),
-    /// The files of TLS cannot be used.
-    #[error(transparent)]
-    Tls(#[from] LoadError<TlsError>),
+    Access(#[from] FilesError),
     /// The provider cannot be made.
     #[error(transparent)]
     Provider(#[from] BuildError),

@@ -63,6 +63,17 @@ const SHORTEST_TOKEN: usize = 16;
 /// Longest name of an account, in bytes; that of a namespace is shorter.
 const LONGEST_ACCOUNT: usize = 253;
 
+/// Why the files of TLS or tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The tokens file.
+    #[error(transparent)]
+    Tokens(#[from] LoadError<TokensError>),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] LoadError<TlsError>),
+}
+
 /// Lets calls in, or not.
 pub struct Access {
     /// Set where callers need no credentials.
@@ -86,7 +97,7 @@ pub(crate) struct Authorization {
 
 impl Access {
     /// Access as `settings` have it, with the tokens as they are in their file.
-    pub async fn new(settings: &AccessSettings) -> Result<Self, LoadError<TokensError>> {
+    pub async fn new(settings: &AccessSettings) -> Result<Self, FilesError> {
         let callers = Arc::new(Callers::new(settings.limits()));
         let tokens = match &settings.tokens_file {
             None => None,
@@ -115,7 +126,7 @@ impl Access {
         settings: &AccessSettings,
         longest: Duration,
         metrics: Arc<Metrics>,
-    ) -> Result<Incoming, LoadError<TlsError>> {
+    ) -> Result<Incoming, FilesError> {
         let acceptor = Acceptor {
             tls: tls::watch(settings).await?,
             callers: Arc::clone(&self.callers),

@@ -429,7 +429,7 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::wire::secret, *};
 
     #[test]
     fn a_model_is_named_shortly_and_in_visible_signs() {

@@ -6,9 +6,6 @@ use std::sync::LazyLock;
 use langop_dsl::{Constraints, MAX_DURATION_SECONDS, MAX_ITERATIONS};
 use regex::Regex;
 
-use crate::schedule::tokens::tokens;
-use crate::text::Sentence;
-
 const ITERATIONS: &str = concat!(
     r"(?:^| )(?:(?:at most|no more than|not more than|up to|(?:a )?maximum of|maximum|max) ",
     r"#(?P<before>\d+) (?:iterations?|rounds?|turns?)",
@@ -29,21 +26,18 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The bounds that `sentences` name; of two different ones neither.
-pub(crate) fn read(sentences: &[Sentence]) -> Constraints {
-    let texts: Vec<String> = sentences
-        .iter()
-        .map(|sentence| tokens(&sentence.text))
-        .collect();
+/// The bounds that sentences name, written as [`crate::schedule::tokens`] does; of two different
+/// ones neither.
+pub(crate) fn read(sentences: &[String]) -> Constraints {
     let [iterations, timeout] = PATTERNS.as_slice() else {
         return Constraints::default();
     };
-    let iterations = only(&texts, iterations, &["before", "after"]);
+    let iterations = only(sentences, iterations, &["before", "after"]);
     Constraints {
         max_iterations: iterations
             .and_then(|most| u32::try_from(most).ok())
             .filter(|most| (1..=MAX_ITERATIONS).contains(most)),
-        timeout_seconds: only(&texts, timeout, &["seconds", "unit"])
+        timeout_seconds: only(sentences, timeout, &["seconds", "unit"])
             .filter(|seconds| (1..=MAX_DURATION_SECONDS).contains(seconds)),
     }
 }
@@ -68,7 +62,7 @@ fn only(texts: &[String], pattern: &Regex, groups: &[&str]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::sentences;
+    use crate::{schedule::tokens::tokens, text::sentences};
 
     #[test]
     fn reads_clear_bounds_only() {
@@ -99,7 +93,9 @@ mod tests {
                 max_iterations,
                 timeout_seconds,
             };
-            assert_eq!(read(&sentences(text)), expected, "{text}");
+            let sentences = sentences(text);
+            let tokens: Vec<String> = sentences.iter().map(|s| tokens(&s.text)).collect();
+            assert_eq!(read(&tokens), expected, "{text}");
         }
     }
 }

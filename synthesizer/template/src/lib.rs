@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use langop_dsl::{Action, AgentDefinition, Offer, Step, render};
 
 pub use persona::{Persona, distill};
-use schedule::Timing;
+use schedule::{Timing, tokens::tokens};
 use text::{Role, Sentence, clip};
 
 /// The name in the code; whoever asked writes the agent's own in its place.
@@ -36,7 +36,8 @@ const NOTHING_SAID: &str = "Follow the instructions";
 /// schedule, if it has one, fires within five years of `now`.
 pub fn answer(instructions: &str, offer: &Offer, now: Timestamp) -> String {
     let sentences = text::sentences(instructions);
-    let timing = schedule::read(&sentences, now);
+    let tokens: Vec<String> = sentences.iter().map(|s| tokens(&s.text)).collect();
+    let timing = schedule::read(&sentences, &tokens, now);
     let objectives = objectives(&sentences);
     let definition = AgentDefinition {
         name: NAME.to_owned(),
@@ -44,7 +45,7 @@ pub fn answer(instructions: &str, offer: &Offer, now: Timestamp) -> String {
         mode: None,
         steps: steps(&objectives, offer),
         objectives,
-        constraints: bounds::read(&sentences),
+        constraints: bounds::read(&tokens),
         schedule: match timing {
             Timing::At(schedule) => Some(schedule),
             Timing::Unsaid | Timing::Unclear(_) => None,

@@ -31,30 +31,34 @@ pub(crate) enum Timing {
     Unclear(&'static str),
 }
 
-/// Reads the schedule; `now` decides whether one still fires.
-pub(crate) fn read(sentences: &[Sentence], now: Timestamp) -> Timing {
-    match said(sentences, now) {
+/// Reads the schedule of sentences and their tokens; `now` decides whether one still fires.
+pub(crate) fn read(sentences: &[Sentence], tokens: &[String], now: Timestamp) -> Timing {
+    match said(sentences, tokens, now) {
         Ok(Some(schedule)) => Timing::At(schedule),
         Ok(None) => Timing::Unsaid,
         Err(reason) => Timing::Unclear(reason.explanation()),
     }
 }
 
-fn said(sentences: &[Sentence], now: Timestamp) -> Result<Option<Schedule>, Reason> {
+fn said(
+    sentences: &[Sentence],
+    tokens: &[String],
+    now: Timestamp,
+) -> Result<Option<Schedule>, Reason> {
     let literals = sentences
         .iter()
         .filter_map(|sentence| literal(&sentence.text, now));
     let schedule = match agreed(literals)? {
         Some(literal) => Some(literal),
-        None => in_words(sentences, now)?,
+        None => in_words(tokens, now)?,
     };
     schedule.map(|schedule| checked(schedule, now)).transpose()
 }
 
-fn in_words(sentences: &[Sentence], now: Timestamp) -> Result<Option<Schedule>, Reason> {
-    let readings: Vec<_> = sentences
+fn in_words(tokens: &[String], now: Timestamp) -> Result<Option<Schedule>, Reason> {
+    let readings: Vec<_> = tokens
         .iter()
-        .map(|sentence| sentence::read(&sentence.text, now))
+        .map(|text| sentence::read(text, now))
         .collect();
     let mut recurring: Option<Spec> = None;
     for says in readings

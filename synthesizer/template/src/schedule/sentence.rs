@@ -7,7 +7,7 @@ use super::grammar::Strength;
 use super::meaning::{self, Piece, Place, first_word, starts_clause};
 use super::relevance::{Relevance, relevance, words_before};
 use super::spec::{Period, Reason, Set, Spec};
-use super::tokens::{is_one_of, tokens};
+use super::tokens::is_one_of;
 
 /// What one sentence says.
 #[derive(Debug, Default)]
@@ -56,10 +56,9 @@ impl Piece {
     }
 }
 
-/// Reads one sentence.
-pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
-    let text = tokens(sentence);
-    let found = find(&text, now);
+/// Reads one sentence, of which `text` are the tokens.
+pub(super) fn read(text: &str, now: Timestamp) -> Reading {
+    let found = find(text, now);
     let mut reading = Reading::default();
     if found.len() > MAX_PIECES {
         reading.recurring = Some(Err(Reason::Conflict));
@@ -70,7 +69,7 @@ pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
     for piece in found {
         // a negation before the piece before this one has been used up by that one
         let since = std::mem::replace(&mut end_of_last, piece.end);
-        match relevance(&text, &piece, since) {
+        match relevance(text, &piece, since) {
             Relevance::Kept if piece.is_zone() => {
                 reading.zone = piece.says.ok().and_then(|spec| spec.zone);
             }
@@ -80,7 +79,7 @@ pub(super) fn read(sentence: &str, now: Timestamp) -> Reading {
             Relevance::Dropped => {}
         }
     }
-    reading.combine(&text, &kept);
+    reading.combine(text, &kept);
     reading
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use langop_dsl::{Offer, Schedule, format_duration, parse};
 
-use super::{Timing, read};
+use super::{Timing, read, tokens::tokens};
 use crate::{answer, text::sentences};
 
 fn now() -> Timestamp {
@@ -13,7 +13,9 @@ fn now() -> Timestamp {
 /// The schedule in short: `every 5m`, a cron with its zone, `-` for nothing said, `?` and why for
 /// an honest absence.
 fn said(text: &str) -> String {
-    match read(&sentences(text), now()) {
+    let sentences = sentences(text);
+    let tokens: Vec<String> = sentences.iter().map(|s| tokens(&s.text)).collect();
+    match read(&sentences, &tokens, now()) {
         Timing::At(schedule) => in_short(schedule),
         Timing::Unsaid => "-".to_owned(),
         Timing::Unclear(why) => format!("?{why}"),
