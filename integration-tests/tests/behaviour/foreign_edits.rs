@@ -351,7 +351,7 @@ spec: {image: 'registry.example/chat:1', toolRefs: [{name: mail}]}
         (
             "an affinity",
             Way::Patch,
-            json!({"spec": {"sessionAffinity": "ClientIP"}}),
+            json!({"spec": {"sessionAffinity": "None"}}),
         ),
     ];
     put_back(&env, "v1/Service", "mail", service).await;
