@@ -3,13 +3,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
 
 use super::go::{self, Linking, Module, Toolchain, say};
-use crate::wait;
+use crate::{programs, wait};
 
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
@@ -154,17 +156,31 @@ pub async fn build(extras: &[Extra]) -> Result<Binaries> {
     Ok(Binaries::of(&cache.bin, cache.program("kwok"), stages))
 }
 
-/// `helm`, from the cache, building it if need be.
+/// `helm`, from the cache. It is built by the program `control-plane` if need be: a process that is
+/// not that program cannot bind `go` to its own end.
 ///
 /// # Errors
 /// If a build is needed and Go is missing or too old, or the build fails.
 pub async fn helm() -> Result<PathBuf> {
-    Ok(cache(&[&HELM]).await?.program("helm"))
+    let cache = Cache::of_control_plane().await?;
+    if !missing(&cache.bin, &[&HELM]).is_empty() {
+        let mut build = Command::new(programs::locate("control-plane")?);
+        // Progress goes to stderr, as that of all builds.
+        build
+            .args(["build", "--helm"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let status = build.status().await.context("cannot run control-plane")?;
+        if !status.success() {
+            bail!("`control-plane build --helm` ended with {status}: see its output above");
+        }
+    }
+    Ok(cache.program("helm"))
 }
 
 /// The control plane's cache folder, holding the programs of `modules`.
 async fn cache(modules: &[&Module]) -> Result<Cache> {
-    let cache = Cache::of("control-plane", &[&ETCD, &KUBERNETES, &KWOK, &HELM]).await?;
+    let cache = Cache::of_control_plane().await?;
     if missing(&cache.bin, modules).is_empty() {
         return Ok(cache);
     }
@@ -264,6 +280,10 @@ struct Cache {
 }
 
 impl Cache {
+    async fn of_control_plane() -> Result<Self> {
+        Self::of("control-plane", &[&ETCD, &KUBERNETES, &KWOK, &HELM]).await
+    }
+
     /// The folder below `of` that belongs to the content of all of `modules`.
     async fn of(of: &str, modules: &[&Module]) -> Result<Self> {
         let go = Toolchain::find(modules).await?;
