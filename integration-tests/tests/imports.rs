@@ -65,9 +65,9 @@ fn no_crate_has_an_import_circle() {
         let known = known.map_or(&[][..], |(_, sizes)| sizes);
         if sizes != known {
             let _ = writeln!(wrong, "{name}: circles of {sizes:?}, not {known:?} modules");
-            circles
-                .iter()
-                .for_each(|circle| describe(circle, &imports, &mut wrong));
+            for circle in &circles {
+                describe(circle, &imports, &mut wrong);
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -121,7 +121,7 @@ async fn every_command_of_living_with_agents_does_what_the_readme_says() {
 }
 
 async fn looks_closely(env: &TestEnv, why: &str, active: &str, revisions: &str) {
-    let shown = types(&env, [why]).await;
+    let shown = types(env, [why]).await;
     for expected in [
         "Ready=True AsDesired: 1 of 1 pods are ready\n",
         "Synthesized=True SynthesisSucceeded: ",
@@ -129,10 +129,10 @@ async fn looks_closely(env: &TestEnv, why: &str, active: &str, revisions: &str) 
     ] {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
     }
-    let codes = codes(&env).await;
-    assert_eq!(types(&env, [active]).await, codes[1]);
+    let codes = codes(env).await;
+    assert_eq!(types(env, [active]).await, codes[1]);
 
-    let shown = types(&env, [revisions]).await;
+    let shown = types(env, [revisions]).await;
     let rows: Vec<Vec<&str>> = shown
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -147,18 +147,18 @@ async fn looks_closely(env: &TestEnv, why: &str, active: &str, revisions: &str) 
 }
 
 async fn chooses_code(env: &TestEnv, [pin, unpin, anew]: [&str; 3]) {
-    types(&env, [pin]).await;
-    until_mounted(&env, 0).await;
+    types(env, [pin]).await;
+    until_mounted(env, 0).await;
     env.instruct(AGENT, "report most").await;
     env.settled().await;
     assert_eq!(env.calls().await, (2, 0), "nothing is made meanwhile");
     env.instruct(AGENT, "report more").await;
-    types(&env, [unpin]).await;
-    until_mounted(&env, 1).await;
+    types(env, [unpin]).await;
+    until_mounted(env, 1).await;
     assert_eq!(env.calls().await, (2, 0));
 
     env.llm.reply(code("third"));
-    types(&env, [anew]).await;
+    types(env, [anew]).await;
     let is_third = |agent: &LanguageAgent| {
         let info = agent
             .status
@@ -167,16 +167,16 @@ async fn chooses_code(env: &TestEnv, [pin, unpin, anew]: [&str; 3]) {
         info.and_then(|info| info.revision) == Some(3)
     };
     env.until(AGENT, is_third).await;
-    until_mounted(&env, 2).await;
+    until_mounted(env, 2).await;
     assert_eq!(env.calls().await, (3, 0));
 }
 
 async fn sleeps_and_wakes(env: &TestEnv, suspend: &str, resume: &str) {
-    types(&env, [suspend]).await;
-    until_replicas(&env, 0).await;
-    assert_eq!(codes(&env).await.len(), 3, "everything else is kept");
-    types(&env, [resume]).await;
-    until_replicas(&env, 1).await;
+    types(env, [suspend]).await;
+    until_replicas(env, 0).await;
+    assert_eq!(codes(env).await.len(), 3, "everything else is kept");
+    types(env, [resume]).await;
+    until_replicas(env, 1).await;
     env.until_ready(AGENT).await;
 }
 

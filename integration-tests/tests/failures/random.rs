@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(400);
 #[tokio::test]
 async fn whatever_goes_wrong_the_end_state_is_the_one_that_the_specs_say() {
     let runs = futures::stream::iter(settings::seeds())
-        .map(|seed| async move { (seed, caught(run(seed)).await) });
+        .map(|seed| async move { (seed, Box::pin(caught(run(seed))).await) });
     let mut runs = std::pin::pin!(runs.buffer_unordered(settings::jobs()));
     let (mut good, mut bad) = (0_u32, Vec::new());
     while let Some((seed, outcome)) = runs.next().await {

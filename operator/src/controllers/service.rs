@@ -80,7 +80,7 @@ pub(super) struct Surroundings<References> {
 }
 
 /// What a status is made from.
-pub(super) struct StatusInput<'a, K: Service + ?Sized> {
+pub(super) struct StatusInput<'a, K: Service> {
     pub(super) references: &'a K::References,
     /// The resource, if its spec can be carried out.
     pub(super) valid: Option<&'a K::Validated>,

@@ -173,7 +173,7 @@ impl Drop for Counted {
 /// Calls of one kind; `About` says what a call was made for, so that an answer to an older question
 /// is known as such.
 pub(crate) struct Calls<About, Answer> {
-    calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
+    by_uid: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     /// Namespaces take turns.
     places: Places<String>,
     in_flight: Arc<InFlightGauge>,
@@ -222,14 +222,14 @@ where
 {
     fn new(places: Places<String>, in_flight: Arc<InFlightGauge>) -> Self {
         Self {
-            calls: Arc::default(),
+            by_uid: Arc::default(),
             places,
             in_flight,
         }
     }
 
     pub(crate) fn state(&self, uid: &str) -> CallState<About, Answer> {
-        match lock(&self.calls).get(uid) {
+        match lock(&self.by_uid).get(uid) {
             None => CallState::Idle,
             // One that ended without an answer panicked; as if it had never been.
             Some(Call::Running { task, .. }) if task.is_finished() => CallState::Idle,
@@ -248,13 +248,13 @@ where
         call: impl Future<Output = Answer> + Send + 'static,
         then: impl FnOnce() + Send + 'static,
     ) {
-        let mut calls = lock(&self.calls);
+        let mut calls = lock(&self.by_uid);
         if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
             return;
         }
         let counted = self.in_flight.add();
         let (places, namespace) = (self.places.clone(), namespace.to_owned());
-        let (answered, key, asked) = (self.calls.clone(), uid.to_owned(), about.clone());
+        let (answered, key, asked) = (self.by_uid.clone(), uid.to_owned(), about.clone());
         let task = tokio::spawn(async move {
             let ending = CompletionGuard {
                 calls: answered,
@@ -277,14 +277,14 @@ where
 
     /// The answer has been dealt with.
     pub(crate) fn acknowledge(&self, uid: &str) {
-        let mut calls = lock(&self.calls);
+        let mut calls = lock(&self.by_uid);
         if matches!(calls.get(uid), Some(Call::Done { .. })) {
             calls.remove(uid);
         }
     }
 
     fn forget(&self, uid: &str) {
-        if let Some(Call::Running { task, .. }) = lock(&self.calls).remove(uid) {
+        if let Some(Call::Running { task, .. }) = lock(&self.by_uid).remove(uid) {
             task.abort();
         }
     }
