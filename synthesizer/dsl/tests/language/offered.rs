@@ -178,7 +178,7 @@ fn many_calls_with_costly_schemas_are_checked_in_bounded_time() {
         tools: vec![tool("t", &[("o", costly)])],
         models: vec![],
     };
-    let many: Vec<String> = (0..1_200)
+    let many: Vec<String> = (0..600)
         .map(|number| format!("step '{number}' do use_tool 't', params: {{ x: -1 }} end"))
         .collect();
     let code = steps(&many.join("\n"));
