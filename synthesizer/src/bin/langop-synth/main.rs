@@ -181,9 +181,7 @@ fn page(command: Option<&str>) -> Result<Vec<u8>, Failure> {
     let found = match command {
         None => program,
         Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
-            Failure::Usage(format!(
-                "there is no command {name}; see langop-synth --help"
-            ))
+            Failure::Usage(format!("unknown command {name}; see langop-synth --help"))
         })?,
     };
     let mut page = Vec::new();

@@ -33,7 +33,7 @@ pub(crate) enum ManifestError {
         "it holds something without a kind; instructions in plain words come from one file alone"
     )]
     NoObject,
-    #[error("{kind} {name} is not written as that kind is")]
+    #[error("{kind} {name} is not valid")]
     Object {
         kind: String,
         name: String,
@@ -424,8 +424,8 @@ spec: {systemPrompt: Be brief., tone: dry}
                 None,
                 "no LanguageAgent; kinds found: LanguageTool, ",
             ),
-            (&wrong, None, "LanguageAgent reporter is not written"),
-            ("apiVersion: [langop.io/v1", None, "no YAML"),
+            (&wrong, None, "LanguageAgent reporter is not valid"),
+            ("apiVersion: [langop.io/v1", None, "invalid YAML"),
             ("Every day, tell a joke.", None, "without a kind"),
         ] {
             let error = read(text, name).unwrap_err().to_string();
