@@ -86,20 +86,32 @@ fn sources(program: &str) -> &'static [&'static str] {
             "operator/src",
             "operator/api/src",
             "operator/desired/src",
+            "client/src",
+            "program/src",
             "proto",
             "synthesizer/dsl/src",
         ],
         "langop-certificates" => &["certificates/src"],
-        "langop-synthesizer" => &["synthesizer/src", "proto", "synthesizer/dsl/src"],
+        "langop-synthesizer" => &[
+            "synthesizer/src",
+            "synthesizer/template/src",
+            "client/src",
+            "program/src",
+            "proto",
+            "synthesizer/dsl/src",
+        ],
         _ => &[],
     }
 }
 
-/// A source below `folder` that changed after `built`.
+/// A source below `folder` that changed after `built`. What editors and snapshot tests leave beside sources is hidden, and is none.
 fn newer(folder: &Path, built: SystemTime) -> Option<PathBuf> {
     let of_others = ["tests", "tests.rs", "bin"];
     let entries = fs::read_dir(folder).ok()?.flatten();
-    let entries = entries.filter(|entry| !of_others.iter().any(|name| entry.file_name() == *name));
+    let entries = entries.filter(|entry| {
+        let name = entry.file_name();
+        !of_others.iter().any(|other| name == **other) && !name.as_encoded_bytes().starts_with(b".")
+    });
     entries.map(|entry| entry.path()).find_map(|path| {
         if path.is_dir() {
             return newer(&path, built);
