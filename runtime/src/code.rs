@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     fs, io,
     path::Path,
 };
@@ -12,9 +11,8 @@ use std::{
 use jiff::Timestamp;
 use langop_dsl::{
     Action, AgentDefinition, Constraints, MAX_CODE_BYTES, Offer, OfferedOperation, OfferedTool,
-    Severity, parse_bytes,
+    Severity, hash::sha256_hex, parse_bytes,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     env::Environment,
@@ -120,17 +118,6 @@ pub fn needs_model(definition: &AgentDefinition) -> bool {
         step.only_if.is_some() || matches!(step.action, Action::Ask { .. })
     };
     definition.steps.is_empty() || definition.steps.iter().any(asks)
-}
-
-/// SHA-256 in lower-case hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 fn invalid(message: String) -> Failure {

@@ -9,12 +9,15 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::AgentPhase};
-use langop_integration_tests::{run_dir, wait};
+use langop_integration_tests::{
+    env::{SOON, TestEnv},
+    run_dir, wait,
+};
+use langop_runtime::{outcome::Outcome, termination::Report, tokens::Tokens};
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::kubelet;
-use langop_integration_tests::env::{SOON, TestEnv};
 
 /// An agent that runs once a year, so that all runs are the test's own.
 pub(crate) async fn scheduled(env: &TestEnv, name: &str, more: &str) {
@@ -158,6 +161,53 @@ async fn the_last_result_is_the_exit_code_and_the_termination_message() {
         assert!(status.last_execution_time.is_some());
     }
     assert_eq!(settled_counts(&env, "teller").await, (2, 1, 1));
+}
+
+/// As the runtime ends a run.
+fn account(outcome: Outcome, message: &str, tokens: Tokens) -> String {
+    let report = Report {
+        outcome,
+        reason: None,
+        message: message.to_owned(),
+        step: None,
+        run: "r".to_owned(),
+        code_hash: String::new(),
+        iterations: 1,
+        tool_calls: 1,
+        tokens,
+        duration_ms: 1,
+        skipped: Vec::new(),
+        resumed: false,
+        traceparent: String::new(),
+    };
+    report.message()
+}
+
+/// What the runtime writes is what the operator reads, and the API server keeps.
+#[tokio::test]
+async fn what_the_runtime_says_of_a_run_is_in_the_status() {
+    let env = TestEnv::new("accounts").await;
+    scheduled(&env, "payer", ", nodeSelector: {tests/room: nowhere}").await;
+    let tokens = Tokens {
+        input: 1000,
+        output: 50,
+        cached_input: 600,
+        missing: 1,
+    };
+    for (nth, job) in ["first", "second"].into_iter().enumerate() {
+        run_now(&env, "payer", job).await;
+        let pod = pod_of(&env, job).await;
+        let message = account(Outcome::Succeeded, "42 mails sent", tokens);
+        kubelet::ended(&env, &pod, 0, &message).await;
+        let times = i64::try_from(nth + 1).unwrap();
+        let agent = until_counted(&env, "payer", (times, times, 0)).await;
+        let status = agent.status.unwrap();
+        let result = status.last_execution_result.as_deref();
+        assert_eq!(result, Some("Succeeded: 42 mails sent"));
+        let total = status.usage.unwrap().total;
+        let spent = (total.input, total.output, total.cached_input);
+        assert_eq!(spent, (1000 * times, 50 * times, 600 * times));
+    }
 }
 
 #[tokio::test]

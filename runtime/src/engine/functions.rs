@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use langop_dsl::hash::sha256_hex;
 use serde_json::{Value as Json, json};
 
-use crate::{code::sha256_hex, model::wire::Function};
+use crate::model::wire::Function;
 
 /// Longest name that models' servers take.
 const MAX_NAME: usize = 64;

@@ -3,12 +3,12 @@
 
 use std::{fs, io, sync::atomic::Ordering};
 
+use langop_dsl::hash::sha256_hex;
 use serde_json::{Map, Value as Json};
 
-use super::Run;
+use super::state::Run;
 use crate::{
     checkpoint::Intent,
-    code::sha256_hex,
     engine::results::{MAX_TEXT_BYTES, cut},
     mcp::{operation::Operation, output::ToolOutput, request::CallIdentity},
     outcome::Failure,

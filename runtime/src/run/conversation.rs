@@ -3,7 +3,10 @@
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{Agent, Request, Run, objectives};
+use super::{
+    objectives,
+    state::{Agent, Request, Run},
+};
 use crate::{
     code,
     deadline::Deadline,

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value as Json;
 use tokio::time::{Instant, sleep};
 
-use super::{Agent, Ended, GRACE, Run, now_in_words};
+use super::state::{Agent, Ended, GRACE, Run, now_in_words};
 use crate::{
     engine::{
         chat_loop::{ChatLoop, End, Limits, Planned, Start},

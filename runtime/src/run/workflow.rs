@@ -8,7 +8,7 @@ use langop_dsl::{Action, Value};
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
-use super::{Ended, GRACE, Run, now_in_words};
+use super::state::{Ended, GRACE, Run, now_in_words};
 use crate::{
     engine::{
         prompt::Speaker,
