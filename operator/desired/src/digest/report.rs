@@ -2,12 +2,12 @@
 //! that keeps to our contract, a second one with its account of the run in JSON. All of it is the
 //! container's own word, so each part is bounded and nothing else is read.
 
+use langop_api::agent::RunTokens;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::text;
 use crate::observed::RunReport;
-use langop_api::agent::RunTokens;
 
 /// Longest text kept of how a container or a Job ended, in bytes.
 const MAX_MESSAGE: usize = 256;
@@ -17,11 +17,12 @@ const MAX_TOKENS: i64 = 1_000_000_000_000;
 /// Version of the account that is understood.
 const VERSION: i64 = 1;
 
-/// The first line of what is said of how a container or a Job ended, else the reason: at most
-/// [`MAX_MESSAGE`] bytes.
+/// The first line of what is said of how a container or a Job ended that is not blank, else the
+/// reason: at most [`MAX_MESSAGE`] bytes.
 pub(super) fn ending_message(ended: &Value) -> Option<String> {
-    let message = text(ended, "message").or_else(|| text(ended, "reason"))?;
-    let mut message = langop_dsl::clean(message.lines().next().unwrap_or_default());
+    let mut lines = text(ended, "message").unwrap_or_default().lines();
+    let line = lines.find(|line| !line.trim().is_empty());
+    let mut message = langop_dsl::clean(line.or_else(|| text(ended, "reason"))?);
     let mut end = message.len().min(MAX_MESSAGE);
     while !message.is_char_boundary(end) {
         end -= 1;
@@ -38,11 +39,15 @@ pub(super) fn run_report(ended: &Value) -> Option<RunReport> {
     (account.v == VERSION).then(|| RunReport {
         is_skipped: account.outcome == "skipped",
         tokens: RunTokens {
-            input: account.tokens.input.clamp(0, MAX_TOKENS),
-            output: account.tokens.output.clamp(0, MAX_TOKENS),
-            cached_input: account.tokens.cached_input.clamp(0, MAX_TOKENS),
+            input: bounded(account.tokens.input),
+            output: bounded(account.tokens.output),
+            cached_input: bounded(account.tokens.cached_input),
         },
     })
+}
+
+fn bounded(count: i128) -> i64 {
+    i64::try_from(count.max(0)).map_or(MAX_TOKENS, |count| count.min(MAX_TOKENS))
 }
 
 #[derive(Deserialize)]
@@ -54,12 +59,13 @@ struct Account {
     tokens: Tokens,
 }
 
+/// Wider than what a runtime counts in, so that no count of its is unreadable.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Tokens {
-    input: i64,
-    output: i64,
-    cached_input: i64,
+    input: i128,
+    output: i128,
+    cached_input: i128,
 }
 
 #[cfg(test)]
@@ -111,13 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_say_nothing() {
+        let said = |message: &str| ending_message(&ended(message));
+        assert_eq!(said("\n \ndisk full\n").as_deref(), Some("disk full"));
+        assert_eq!(said(" \n").as_deref(), Some("Completed"));
+        assert_eq!(said("").as_deref(), Some("Completed"));
+    }
+
+    #[test]
     fn an_absurd_account_is_bounded() {
-        let message = format!(
-            "a\n{{\"v\":1,\"tokens\":{{\"input\":{},\"output\":-9}}}}",
-            i64::MAX
-        );
-        let tokens = run_report(&ended(&message)).unwrap().tokens;
-        assert_eq!((tokens.input, tokens.output), (MAX_TOKENS, 0));
+        for most in [u64::MAX, i64::MAX.unsigned_abs()] {
+            let message = format!("a\n{{\"v\":1,\"tokens\":{{\"input\":{most},\"output\":-9}}}}");
+            let tokens = run_report(&ended(&message)).unwrap().tokens;
+            assert_eq!((tokens.input, tokens.output), (MAX_TOKENS, 0));
+        }
         let long = ended(&"ä".repeat(1000));
         assert_eq!(ending_message(&long).unwrap().len(), MAX_MESSAGE);
     }
