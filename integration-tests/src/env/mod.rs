@@ -64,6 +64,13 @@ impl<K> Namespaced for K where
 {
 }
 
+/// An operator of this namespace alone, which logs what helps to understand a failure.
+pub fn operator(cp: &ControlPlane, ns: &TestNamespace) -> OperatorBuilder {
+    Operator::builder(cp)
+        .namespaces(&[ns.name()])
+        .env("LANGOP_LOG", "info,langop_operator=debug")
+}
+
 /// All parts of one test. They end when it is dropped.
 pub struct TestEnv {
     /// Where the namespace is.
@@ -121,10 +128,7 @@ impl TestEnv {
         synthesizer: Synthesizer,
         choose: impl FnOnce(OperatorBuilder) -> OperatorBuilder,
     ) -> Self {
-        let builder = Operator::builder(cp)
-            .namespaces(&[ns.name()])
-            .env("LANGOP_LOG", "info,langop_operator=debug");
-        let operator = choose(builder).start().await.unwrap();
+        let operator = choose(operator(cp, &ns)).start().await.unwrap();
         Self {
             cp,
             ns,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
 use kube::{ResourceExt, api::DeleteParams};
 use langop_api::{LanguageAgent, LanguagePersona, persona::PersonaPhase};
-use langop_integration_tests::{Reply, fake_llm::LlmRequest};
-use serde_json::json;
-
-use langop_integration_tests::env::{
-    TOOL, TestEnv, code, condition, is, mounted_code, revision, rollouts,
+use langop_integration_tests::{
+    Reply,
+    env::{TOOL, TestEnv, code, condition, is, mounted_code, revision, rollouts},
+    fake_llm::LlmRequest,
 };
+use serde_json::json;
 
 /// Waits until this revision is active and the agent Ready with it.
 async fn until_revision(env: &TestEnv, agent: &str, number: i64) -> LanguageAgent {

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use langop_api::LanguageAgent;
-use langop_integration_tests::{ControlPlane, TestNamespace, manifests, workspace_root};
+use langop_integration_tests::{
+    ControlPlane, TestNamespace,
+    env::{MODEL, TOOL, TestEnv, agent_yaml, condition, is},
+    manifests, workspace_root,
+};
 use serde_json::json;
-
-use langop_integration_tests::env::{MODEL, TOOL, TestEnv, agent_yaml, condition, is};
 
 fn fixtures(folder: &str) -> Vec<(String, String)> {
     let folder = workspace_root()

@@ -4,10 +4,11 @@
 use k8s_openapi::api::{apps::v1::Deployment, networking::v1::NetworkPolicy};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguagePersona, LanguageTool};
-use langop_integration_tests::touch;
+use langop_integration_tests::{
+    env::{TestEnv, is_ready},
+    touch,
+};
 use serde_json::{Value, json};
-
-use langop_integration_tests::env::{TestEnv, is_ready};
 
 const FAMILY: &str = include_str!("../../fixtures/family.yaml");
 

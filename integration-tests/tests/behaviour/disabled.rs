@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_api::LanguagePersona;
-use langop_integration_tests::{FakeLlm, Operator, Synthesizer};
-
-use langop_integration_tests::env::{TestEnv, agent_yaml, condition, env_value, is, mounted_code};
+use langop_integration_tests::{
+    FakeLlm, Operator, Synthesizer,
+    env::{TestEnv, agent_yaml, condition, env_value, is, mounted_code},
+};
 
 /// An image of its own that could also run code, if there were any.
 const BOTH: &str = "

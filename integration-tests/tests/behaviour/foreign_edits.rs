@@ -5,10 +5,11 @@ use kube::{
     Api,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
-use langop_integration_tests::wait;
+use langop_integration_tests::{
+    env::{SOON, TestEnv},
+    wait,
+};
 use serde_json::{Value, json};
-
-use langop_integration_tests::env::{SOON, TestEnv};
 
 /// How somebody edits.
 #[derive(Clone, Copy, Debug)]

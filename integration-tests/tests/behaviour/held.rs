@@ -4,10 +4,11 @@
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob, networking::v1::NetworkPolicy};
 use kube::api::DeleteParams;
 use langop_api::{LanguageAgent, LanguageTool};
-use langop_integration_tests::wait;
+use langop_integration_tests::{
+    env::{SOON, TestEnv},
+    wait,
+};
 use serde_json::{Value, json};
-
-use langop_integration_tests::env::{SOON, TestEnv};
 
 fn held() -> Value {
     json!({"metadata": {"finalizers": ["langop.test/held"]}})

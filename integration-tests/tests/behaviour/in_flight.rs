@@ -5,11 +5,10 @@ use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, agent::Tokens, names::INSTRUCTIONS_KEY};
 use langop_integration_tests::{
     Mark, Reply,
+    env::{SOON, TestEnv, code, is, is_current, mounted_code, rollouts},
     fake_llm::{INPUT_TOKENS, OUTPUT_TOKENS},
     wait,
 };
-
-use langop_integration_tests::env::{SOON, TestEnv, code, is, is_current, mounted_code, rollouts};
 
 /// An agent that walks the dog, and of which nothing is still to be written or told.
 async fn with_walker(env: &TestEnv) -> Mark {

@@ -3,12 +3,11 @@
 use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
 use kube::api::ListParams;
 use langop_api::{LanguageAgent, names::CODE_KEY};
-use langop_integration_tests::{Mark, Reply};
-use serde_json::json;
-
-use langop_integration_tests::env::{
-    TestEnv, code, condition, is, mounted_code, revision, rollouts,
+use langop_integration_tests::{
+    Mark, Reply,
+    env::{TestEnv, code, condition, is, mounted_code, revision, rollouts},
 };
+use serde_json::json;
 
 #[tokio::test]
 async fn a_change_makes_new_code_once_and_a_return_makes_none() {

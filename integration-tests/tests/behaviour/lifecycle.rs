@@ -11,10 +11,12 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use langop_api::LanguageAgent;
-use langop_integration_tests::{Reply, wait};
+use langop_integration_tests::{
+    Reply,
+    env::{SOON, TestEnv, agent_yaml, condition, is},
+    wait,
+};
 use serde_json::json;
-
-use langop_integration_tests::env::{SOON, TestEnv, agent_yaml, condition, is};
 
 #[tokio::test]
 async fn a_deleted_agent_leaves_nothing_but_its_kept_workspace_which_is_found_again() {

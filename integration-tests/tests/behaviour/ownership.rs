@@ -8,12 +8,11 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use langop_api::{LanguageAgent, LanguageTool};
-use langop_integration_tests::wait;
-use serde_json::json;
-
-use langop_integration_tests::env::{
-    MODEL, SOON, TOOL, TestEnv, agent_yaml, condition, is, is_current,
+use langop_integration_tests::{
+    env::{MODEL, SOON, TOOL, TestEnv, agent_yaml, condition, is, is_current},
+    wait,
 };
+use serde_json::json;
 
 const FOREIGN: &str = "
 apiVersion: apps/v1

@@ -5,11 +5,12 @@ use std::{fs, iter};
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob, core::v1::ConfigMap};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, names::CODE_KEY};
-use langop_integration_tests::{manifests, run_dir, workspace_root};
+use langop_integration_tests::{
+    env::{TestEnv, code, mounted_code},
+    manifests, run_dir, workspace_root,
+};
 use serde_json::json;
 use tokio::process::Command;
-
-use langop_integration_tests::env::{TestEnv, code, mounted_code};
 
 const AGENT: &str = "daily-report";
 

@@ -4,11 +4,10 @@
 use langop_api::{LanguageAgent, agent::Tokens};
 use langop_integration_tests::{
     FakeLlm, Reply, Synthesizer,
+    env::{TestEnv, condition},
     fake_llm::{AGENT, INPUT_TOKENS, LlmRequest, OUTPUT_TOKENS},
 };
 use serde_json::{Value, json};
-
-use langop_integration_tests::env::{TestEnv, condition};
 
 /// What a provider says in its errors: it may repeat what was sent, so it is in no status.
 const PROSE: &str = "prose of the provider";

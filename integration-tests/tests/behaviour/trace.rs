@@ -1,8 +1,10 @@
 //! One trace from the operator's reconcile to the LLM call, seen by an OTLP receiver.
 
-use langop_integration_tests::{FakeLlm, OtlpReceiver, Synthesizer, otlp};
-
-use langop_integration_tests::env::{MODEL, SOON, TOOL, TestEnv, agent_yaml};
+use langop_integration_tests::{
+    FakeLlm, OtlpReceiver, Synthesizer,
+    env::{MODEL, SOON, TOOL, TestEnv, agent_yaml},
+    otlp,
+};
 
 /// An environment whose operator and synthesizer send their spans to `otlp`.
 async fn traced_world(otlp: &OtlpReceiver) -> TestEnv {

@@ -7,10 +7,11 @@ use k8s_openapi::api::{
 };
 use kube::api::DeleteParams;
 use langop_api::LanguageAgent;
-use langop_integration_tests::wait;
+use langop_integration_tests::{
+    env::{TestEnv, agent_yaml, condition, is_current},
+    wait,
+};
 use serde_json::json;
-
-use langop_integration_tests::env::{TestEnv, agent_yaml, condition, is_current};
 
 type Claim = PersistentVolumeClaim;
 

@@ -13,8 +13,8 @@ use kube::{
 };
 use langop_api::{LanguageAgent, LanguageCluster, LanguagePersona, names::labels};
 use langop_integration_tests::{
-    ControlPlane, FakeLlm, FaultMode, FaultProxy, Operator, Synthesizer, TestEnv, TestNamespace,
-    audit, manifests, metrics,
+    ControlPlane, FakeLlm, FaultMode, FaultProxy, Synthesizer, TestEnv, TestNamespace, audit, env,
+    manifests, metrics,
     programs::{LeaderElection, OperatorBuilder},
     run_dir, touch, wait,
 };
@@ -66,7 +66,7 @@ impl DerefMut for FaultEnv {
 }
 
 impl FaultEnv {
-    /// All parts up, in calm weather; `seed` decides the proxy's faults and how long the LLM takes.
+    /// All parts up, without faults; `seed` decides the proxy's faults and how long the LLM takes.
     pub(crate) async fn new(prefix: &str, seed: u64) -> Self {
         Self::on(ControlPlane::shared().await, prefix, seed).await
     }
@@ -156,7 +156,7 @@ impl FaultEnv {
         self.apply_spec("LanguageAgent", name, &agent).await;
     }
 
-    /// Waits until everything is as the specs say and nothing is to be tried again; the operator must be up and the weather calm.
+    /// Waits until everything is as the specs say and nothing is to be tried again; the operator must be up and no faults be made.
     pub(crate) async fn until_converged(&self) {
         let converged = wait::until("the end state that the specs say", SOON, async || {
             let wrong = self.wrong().await;
@@ -312,10 +312,7 @@ pub(crate) fn operator(
     ns: &TestNamespace,
     synthesizer: &Synthesizer,
 ) -> OperatorBuilder {
-    let operator = Operator::builder(cp)
-        .namespaces(&[ns.name()])
-        .env("LANGOP_LOG", "info,langop_operator=debug");
-    hasty(operator, synthesizer.grpc_url())
+    hasty(env::operator(cp, ns), synthesizer.grpc_url())
 }
 
 fn hasty(operator: OperatorBuilder, synthesizer: &str) -> OperatorBuilder {

@@ -40,7 +40,7 @@ enum Way {
     Delete,
 }
 
-/// One deed: to which child, what and how.
+/// One write: to which child, what and how.
 #[derive(Debug)]
 pub(crate) struct ForeignWrite {
     kind: Kind,

@@ -83,7 +83,7 @@ fn code(result: kube::Result<ConfigMap>) -> Option<u16> {
 }
 
 #[tokio::test]
-async fn calm_weather_is_invisible_but_for_the_user_agent() {
+async fn a_proxy_without_faults_is_invisible_but_for_the_user_agent() {
     let through = Through::new("calm").await;
     let mark = through.cp.audit().unwrap().mark().unwrap();
     through.create("a").await.unwrap();

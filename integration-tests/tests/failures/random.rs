@@ -115,7 +115,7 @@ async fn run(seed: u64) -> String {
     )
 }
 
-/// Programs that die and come back, and the weather that changes.
+/// Programs that die and come back, and faults that change.
 struct Fate {
     random: Random,
     rates: Rates,

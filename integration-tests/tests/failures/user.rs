@@ -81,7 +81,7 @@ impl User {
             26 if self.random.chance(500) => self.delete(env, "LanguageClient", CLIENT).await,
             26 => self.delete_code(env).await,
             27 if env.frame.is_some() => self.change_the_frame(env).await,
-            _ => self.meddle(env).await,
+            _ => self.write_to_children(env).await,
         }
     }
 
@@ -305,9 +305,9 @@ impl User {
     }
 
     /// Somebody else puts their hands on what the operator made.
-    async fn meddle(&mut self, env: &FaultEnv) {
+    async fn write_to_children(&mut self, env: &FaultEnv) {
         let random = &mut self.random;
-        let deed = match random.below(6) {
+        let write = match random.below(6) {
             0..=2 => {
                 let agent = *random.pick(&AGENTS).unwrap();
                 let kinds = [Kind::Deployment, Kind::CronJob, Kind::NetworkPolicy];
@@ -328,8 +328,8 @@ impl User {
                 ForeignWrite::random(random, &kinds, CLIENT, labels::CLIENT, "client")
             }
         };
-        self.log.push(format!("{deed:?}"));
-        deed.commit(env).await;
+        self.log.push(format!("{write:?}"));
+        write.commit(env).await;
     }
 
     async fn put_model(&mut self, env: &FaultEnv) {

@@ -15,12 +15,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use langop_integration_tests::{
-    ControlPlane, TestNamespace, manifests, run_dir, wait, workspace_root,
+    ControlPlane, TestNamespace, env::SOON, manifests, run_dir, wait, workspace_root,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-
-use langop_integration_tests::env::SOON;
 
 const OPERATOR: &str = "system:serviceaccount:langop-system:langop-operator";
 

@@ -15,14 +15,16 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguageTool, names::labels};
-use langop_integration_tests::{audit, programs::OperatorBuilder, wait};
+use langop_integration_tests::{
+    audit,
+    env::{MODEL, SOON, TOOL, TestEnv, agent_yaml, code, condition, is, is_current, is_ready},
+    programs::OperatorBuilder,
+    wait,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{executions, history, kubelet};
-use langop_integration_tests::env::{
-    MODEL, SOON, TOOL, TestEnv, agent_yaml, code, condition, is, is_current, is_ready,
-};
 
 /// Waits until the agent is not Ready for this cause, and still reconciling, as kstatus has it.
 async fn until_in_trouble(env: &TestEnv, agent: &str, causes: &[&str]) {

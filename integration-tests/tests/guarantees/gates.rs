@@ -3,11 +3,12 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_api::LanguageTool;
 use langop_integration_tests::{
-    AuditEvent, FakeLlm, Reply, Synthesizer, audit, metrics::metric_value, wait,
+    AuditEvent, FakeLlm, Reply, Synthesizer, audit,
+    env::{MODEL, SOON, TOOL, TestEnv, agent_yaml, env_value},
+    metrics::metric_value,
+    wait,
 };
 use serde_json::json;
-
-use langop_integration_tests::env::{MODEL, SOON, TOOL, TestEnv, agent_yaml, env_value};
 
 /// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside.
 async fn writes_of(env: &TestEnv, name: &str, more: &str) -> Vec<AuditEvent> {

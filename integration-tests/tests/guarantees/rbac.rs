@@ -23,13 +23,16 @@ use kube::{
 use langop_api::{LanguageAgent, names::labels};
 use langop_integration_tests::{
     AuditLog, ControlPlane, FaultProxy, Filter, Operator, Synthesizer, audit,
-    fault_proxy::LOOPBACK, manifests, programs::LeaderElection, run_dir, wait, workspace_root,
+    env::{SOON, mounted_code},
+    fault_proxy::LOOPBACK,
+    manifests,
+    programs::LeaderElection,
+    run_dir, wait, workspace_root,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::admission;
-use langop_integration_tests::env::{SOON, mounted_code};
 
 const NAMESPACE: &str = "office";
 /// The roles that deploy/rbac.yaml binds to the operator.

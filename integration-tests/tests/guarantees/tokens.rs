@@ -3,13 +3,13 @@
 use kube::api::DeleteParams;
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::Tokens};
 use langop_integration_tests::{
+    env::{SOON, TestEnv, agent_yaml, code},
     fake_llm::{INPUT_TOKENS, OUTPUT_TOKENS},
     metrics::metric_value,
     wait,
 };
 
 use crate::history;
-use langop_integration_tests::env::{SOON, TestEnv, agent_yaml, code};
 
 fn spent(syntheses: u64) -> Tokens {
     let times = |tokens: u64| i64::try_from(tokens * syntheses).unwrap();
