@@ -214,7 +214,7 @@ pub struct RunArgs {
     )]
     pub refused_namespaces: Vec<String>,
     /// Base URL of the OTLP collector that agents send their traces to; without it they send none.
-    /// Agents reach only what the next four name
+    /// Agents may reach it only at what the labels or addresses below name
     #[arg(long, env = "LANGOP_AGENT_OTLP_ENDPOINT", value_name = "URL")]
     pub agent_otlp_endpoint: Option<String>,
     /// How agents speak to it
