@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use langop_dsl::{
-    Action, AgentDefinition, Constraints, Mode, NameError, Schedule, Step, Value, ValueError,
-    agent_name,
+    Action, AgentDefinition, Constraints, MAX_CRONS, Mode, NameError, Schedule, Step, Value,
+    ValueError, agent_name,
 };
 
 use crate::v1;
@@ -26,6 +26,9 @@ pub enum DefinitionError {
     /// A duration that is not a whole, positive number of seconds.
     #[error("the definition's `{0}` is not a positive number of whole seconds")]
     Duration(&'static str),
+    /// More cron expressions than an agent may have.
+    #[error("the definition's schedule has more than {MAX_CRONS} cron expressions")]
+    TooManyCrons,
     /// Text that should be JSON is not, or not the kind needed.
     #[error("the definition's `{field}` is not valid JSON")]
     Json {
@@ -101,14 +104,16 @@ impl From<Schedule> for v1::Schedule {
         match schedule {
             Schedule::Cron {
                 expression,
+                also,
                 time_zone,
             } => Self {
                 when: Some(When::Cron(expression)),
                 time_zone: time_zone.unwrap_or_default(),
+                also,
             },
             Schedule::Every { seconds } => Self {
                 when: Some(When::Every(seconds_to_wire(seconds))),
-                time_zone: String::new(),
+                ..Self::default()
             },
         }
     }
@@ -205,8 +210,12 @@ impl TryFrom<v1::Schedule> for Schedule {
 
     fn try_from(wire: v1::Schedule) -> Result<Self, Self::Error> {
         match wire.when.ok_or(DefinitionError::Missing("schedule.when"))? {
+            v1::schedule::When::Cron(_) if wire.also.len() >= MAX_CRONS => {
+                Err(DefinitionError::TooManyCrons)
+            }
             v1::schedule::When::Cron(expression) => Ok(Self::Cron {
                 expression,
+                also: wire.also,
                 time_zone: non_empty(wire.time_zone),
             }),
             v1::schedule::When::Every(every) => Ok(Self::Every {
@@ -294,6 +303,7 @@ mod tests {
             mode: Some(Mode::Scheduled),
             schedule: Some(Schedule::Cron {
                 expression: "0 9 * * *".to_owned(),
+                also: vec!["30 12 * * *".to_owned()],
                 time_zone: Some("UTC".to_owned()),
             }),
             objectives: vec!["o".to_owned()],
@@ -338,9 +348,23 @@ mod tests {
         }
     }
 
+    /// What an older reader makes of several crons: the first one.
+    #[test]
+    fn the_first_of_several_crons_is_where_the_only_one_was() {
+        let wire = v1::AgentDefinition::from(definition()).schedule.unwrap();
+        assert_eq!(
+            wire.when,
+            Some(v1::schedule::When::Cron("0 9 * * *".to_owned()))
+        );
+        assert_eq!(wire.also, ["30 12 * * *"]);
+    }
+
     #[test]
     fn what_is_no_definition_is_refused() {
-        let edits: [(&str, fn(&mut v1::AgentDefinition)); 7] = [
+        let edits: [(&str, fn(&mut v1::AgentDefinition)); 8] = [
+            ("more than 8", |d| {
+                d.schedule.as_mut().unwrap().also = vec!["0 1 * * *".to_owned(); 8];
+            }),
             ("name", |d| d.name = "A b".to_owned()),
             ("mode", |d| d.mode = 9),
             ("schedule.when", |d| {

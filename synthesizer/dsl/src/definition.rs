@@ -113,10 +113,14 @@ impl FromStr for Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Schedule {
-    /// At the times of a cron expression, see [`crate::CronSchedule`].
+    /// At the times of one or several cron expressions, see [`crate::CronSchedule`].
     Cron {
         /// Five fields: minute, hour, day of month, month, day of week 0-6.
         expression: String,
+        /// Further expressions, at most [`crate::MAX_CRONS`] with the first. A field of its own,
+        /// so that whoever knows only one expression still reads the first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<String>,
         /// IANA name; absent: the cluster's zone, UTC unless its administrator says otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         time_zone: Option<String>,
@@ -328,6 +332,7 @@ mod tests {
             mode: Some(Mode::Scheduled),
             schedule: Some(Schedule::Cron {
                 expression: "0 9 * * *".to_owned(),
+                also: vec!["30 12 * * *".to_owned()],
                 time_zone: Some("UTC".to_owned()),
             }),
             objectives: vec![],
@@ -339,7 +344,8 @@ mod tests {
         };
         let json = json!({
             "name": "a", "mode": "scheduled",
-            "schedule": {"cron": {"expression": "0 9 * * *", "timeZone": "UTC"}},
+            "schedule": {"cron": {"expression": "0 9 * * *", "also": ["30 12 * * *"],
+                "timeZone": "UTC"}},
             "steps": [
                 {"name": "Judge", "action": {"ask": {"prompt": "Why?", "model": "claude"}}},
                 {"name": "Send", "action": {"useTool": {"tool": "email-tool", "action": "send",

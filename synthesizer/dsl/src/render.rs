@@ -58,13 +58,24 @@ fn schedule_arguments(schedule: &Schedule) -> String {
         Schedule::Every { seconds } => format!("every: '{}'", format_duration(*seconds)),
         Schedule::Cron {
             expression,
-            time_zone: None,
-        } => format!("cron: {}", word(expression)),
-        Schedule::Cron {
-            expression,
-            time_zone: Some(zone),
-        } => format!("cron: {}, time_zone: {}", word(expression), word(zone)),
+            also,
+            time_zone,
+        } => {
+            let mut arguments = format!("cron: {}", crons(expression, also));
+            if let Some(zone) = time_zone {
+                append(&mut arguments, "time_zone", &word(zone));
+            }
+            arguments
+        }
     }
+}
+
+fn crons(first: &str, also: &[String]) -> String {
+    if also.is_empty() {
+        return word(first);
+    }
+    let all = std::iter::once(first).chain(also.iter().map(String::as_str));
+    list(all.map(word))
 }
 
 fn objectives(objectives: &[String]) -> String {

@@ -15,11 +15,16 @@ use crate::{
     children::{Children, Prepared},
     conditions::Invalid,
     observed::ChildKind,
+    runners::cron_job_names,
     settings::Settings,
 };
 
 /// What should become of the workload.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a reconcile, and it is nearly always the large one"
+)]
 pub enum Workload {
     /// Whatever runs goes on as it is.
     Keep,
@@ -146,23 +151,25 @@ fn add_workload(
     let Template { agent, run, .. } = template;
     match template.timing {
         Timing::Cron {
-            expression,
+            expressions,
             time_zone,
         } => {
-            let times = cron_job::Times {
-                expression,
-                time_zone: time_zone.as_deref(),
-            };
             let seconds = template.timeout().map(|timeout| timeout.seconds);
             let seconds = run.frame.run_seconds(seconds)?;
             let seconds = seconds.or(template.settings.run_timeout);
-            let pods = run.frame.hold(template.build(Some("Never")))?;
-            children
-                .cron_jobs
-                .push(cron_job::build(agent, run, &times, seconds, pods));
+            for (expression, name) in expressions.iter().zip(cron_job_names(&agent.name)) {
+                let times = cron_job::Times {
+                    name: &name,
+                    expression,
+                    time_zone: time_zone.as_deref(),
+                };
+                let pods = run.frame.hold(template.of_cron_job(expression))?;
+                let built = cron_job::build(agent, run, &times, seconds, pods);
+                children.cron_jobs.push(built);
+            }
         }
         Timing::Continuous | Timing::Every { .. } => {
-            let pods = run.frame.hold(template.build(None))?;
+            let pods = run.frame.hold(template.of_deployment())?;
             children.deployments.push(deployment::build(template, pods));
         }
     }

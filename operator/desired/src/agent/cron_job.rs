@@ -1,4 +1,4 @@
-//! The CronJob of an agent that runs at times.
+//! The CronJobs of an agent that runs at times: one for each cron expression.
 
 use k8s_openapi::{
     api::{
@@ -21,8 +21,9 @@ const STARTING_DEADLINE_SECONDS: i64 = 300;
 /// Ended Jobs that are kept, of each sort.
 const HISTORY: i32 = 3;
 
-/// When a CronJob fires.
+/// When a CronJob fires, and what it is called.
 pub(super) struct Times<'a> {
+    pub(super) name: &'a str,
     pub(super) expression: &'a str,
     pub(super) time_zone: Option<&'a str>,
 }
@@ -39,7 +40,7 @@ pub(super) fn build(
     let template_hash = run::template_hash(&template);
     CronJob {
         metadata: meta::object_meta(
-            &agent.name,
+            times.name,
             Some(&agent.namespace),
             Some(&agent.owner),
             labels.clone(),

@@ -32,7 +32,7 @@ pub fn outdated(
 fn is_all_that_runs(action: &WorkloadAction, observed: &ObservedAgent) -> bool {
     let rolled_out = match action {
         // The next run is made from it.
-        WorkloadAction::Apply(Timing::Cron { .. }) => observed.cron_job.is_some(),
+        WorkloadAction::Apply(Timing::Cron { .. }) => !observed.cron_jobs.is_empty(),
         WorkloadAction::Apply(Timing::Continuous | Timing::Every { .. }) => matches!(
             conditions::rollout(observed.deployment_facts(), PodProblems::default()),
             Summary::Ready(..)

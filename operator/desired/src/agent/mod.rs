@@ -86,8 +86,8 @@ impl ClusterView {
 pub struct ObservedAgent {
     /// The Deployment of its name.
     pub deployment: Option<Arc<Observed>>,
-    /// The CronJob of its name.
-    pub cron_job: Option<Arc<Observed>>,
+    /// Its CronJobs, in the order of their names.
+    pub cron_jobs: Vec<Arc<Observed>>,
     /// The NetworkPolicy of its name.
     pub network_policy: Option<Arc<Observed>>,
     /// The claim of its workspace's name, whoever controls it.
@@ -127,12 +127,31 @@ impl ObservedAgent {
         }
     }
 
-    /// What is known of its CronJob.
-    pub(crate) fn cron_job_facts(&self) -> Option<&CronJobFacts> {
-        match &self.cron_job.as_ref()?.facts {
-            Facts::CronJob(facts) => Some(facts),
-            _ => None,
-        }
+    /// What is known of its CronJobs.
+    pub(crate) fn cron_job_facts(&self) -> impl Iterator<Item = &CronJobFacts> {
+        self.cron_jobs
+            .iter()
+            .filter_map(|cron_job| cron_job_facts(cron_job))
+    }
+
+    /// What is known of the CronJob that made a Job; of the first one for a Job that none made.
+    pub(crate) fn cron_job_facts_of(&self, job: &Observed) -> Option<&CronJobFacts> {
+        let uid = job.controller.as_ref().map(|controller| &controller.uid);
+        let of_uid = self.cron_jobs.iter().find(|live| Some(&live.uid) == uid);
+        cron_job_facts(of_uid.or(self.cron_jobs.first())?)
+    }
+
+    /// How many runs are under way, as its CronJobs count them; none if it has no CronJob.
+    pub(crate) fn active_runs(&self) -> Option<i32> {
+        let active = self.cron_job_facts().map(|facts| facts.active);
+        (!self.cron_jobs.is_empty()).then(|| active.sum())
+    }
+}
+
+fn cron_job_facts(cron_job: &Observed) -> Option<&CronJobFacts> {
+    match &cron_job.facts {
+        Facts::CronJob(facts) => Some(facts),
+        _ => None,
     }
 }
 

@@ -38,24 +38,21 @@ pub fn superseded(
     observed: &ObservedAgent,
     now: Timestamp,
 ) -> Vec<Arc<Observed>> {
-    let (Some(cron_job), Some(live)) = (wanted.first(), observed.cron_job.as_ref()) else {
-        return Vec::new();
-    };
-    let template = cron_job.spec.job_template.metadata.as_ref();
-    let wanted = template
-        .and_then(|metadata| {
-            metadata
-                .annotations
-                .as_ref()?
-                .get(annotations::TEMPLATE_HASH)
-        })
-        .map(String::as_str);
     let is_superseded = |job: &&Arc<Observed>| {
         let controller = job.controller.as_ref();
-        is_under_way(job)
-            && controller.is_some_and(|controller| controller.uid == live.uid)
-            && made_for(job).is_some_and(|made| Some(made) != wanted)
-            && is_stuck(job, observed, now)
+        let maker = controller.and_then(|controller| {
+            let mut lives = observed.cron_jobs.iter();
+            lives.find(|live| live.uid == controller.uid)
+        });
+        let now_wanted = maker.and_then(|live| {
+            let mut wanted = wanted.iter();
+            wanted.find(|cron_job| cron_job.metadata.name.as_ref() == Some(&live.name))
+        });
+        now_wanted.is_some_and(|cron_job| {
+            is_under_way(job)
+                && made_for(job).is_some_and(|made| Some(made) != hash_in(cron_job))
+                && is_stuck(job, observed, now)
+        })
     };
     observed
         .jobs
@@ -63,6 +60,15 @@ pub fn superseded(
         .filter(is_superseded)
         .cloned()
         .collect()
+}
+
+/// Which pods the Jobs of a CronJob are made for.
+fn hash_in(cron_job: &CronJob) -> Option<&str> {
+    let metadata = cron_job.spec.job_template.metadata.as_ref()?;
+    let annotations = metadata.annotations.as_ref()?;
+    annotations
+        .get(annotations::TEMPLATE_HASH)
+        .map(String::as_str)
 }
 
 /// Which pods it was made for. Nobody knows of a Job that was made by hand without the note, so
@@ -128,7 +134,7 @@ pub(super) fn start_is_due(job: &Observed, observed: &ObservedAgent) -> Option<T
 /// From when on a run that is still under way keeps others from being made: the time after its own.
 /// None for a run made by hand, which holds nothing back, and while none is planned.
 pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
-    let cron_job = observed.cron_job_facts()?;
+    let cron_job = observed.cron_job_facts_of(job)?;
     if cron_job.suspended || cron_job.active == 0 || facts(job)?.by_hand {
         return None;
     }

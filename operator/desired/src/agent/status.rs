@@ -131,10 +131,7 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
 
 fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
     let problems = PodProblems::of(&observed.pods, now);
-    let (active, ready) = match (
-        observed.deployment_facts(),
-        observed.cron_job_facts().map(|facts| facts.active),
-    ) {
+    let (active, ready) = match (observed.deployment_facts(), observed.active_runs()) {
         (Some(facts), _) => (
             Some(facts.replicas),
             Some(problems.without(facts, facts.ready)),

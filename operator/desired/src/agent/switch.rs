@@ -22,11 +22,15 @@ pub(super) enum Predecessor {
 
 /// The remains of the other mode, if there are any.
 pub(super) fn predecessor(observed: &ObservedAgent, wanted: Workload) -> Option<Predecessor> {
-    let (other, kind, runner) = match wanted {
-        Workload::Deployment => (&observed.cron_job, ChildKind::CronJob, "Job"),
-        Workload::CronJob => (&observed.deployment, ChildKind::Deployment, "ReplicaSet"),
+    let (has_other, kind, runner) = match wanted {
+        Workload::Deployment => (!observed.cron_jobs.is_empty(), ChildKind::CronJob, "Job"),
+        Workload::CronJob => (
+            observed.deployment.is_some(),
+            ChildKind::Deployment,
+            "ReplicaSet",
+        ),
     };
-    if other.is_some() {
+    if has_other {
         return Some(Predecessor::Workload(kind));
     }
     observed

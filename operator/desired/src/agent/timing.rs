@@ -28,10 +28,10 @@ pub struct Requested {
 pub enum Timing {
     /// All the time, in a Deployment.
     Continuous,
-    /// As a CronJob.
+    /// As CronJobs, one for each expression.
     Cron {
-        /// Five fields.
-        expression: String,
+        /// Five fields each; at least one expression.
+        expressions: Vec<String>,
         /// IANA name; absent: the cluster's.
         time_zone: Option<String>,
     },
@@ -55,21 +55,18 @@ impl Timing {
     pub fn told(&self) -> Option<String> {
         match self {
             Self::Cron {
-                expression,
+                expressions,
                 time_zone,
-            } => Some(in_zone(expression, time_zone.as_deref())),
-            Self::Continuous | Self::Every { .. } => self.schedule(),
-        }
-    }
-
-    /// As in `AGENT_SCHEDULE`: the cron expression, or `every 90m`.
-    pub fn schedule(&self) -> Option<String> {
-        match self {
+            } => Some(in_zone(&expressions.join(", "), time_zone.as_deref())),
+            Self::Every { seconds } => Some(distance(*seconds)),
             Self::Continuous => None,
-            Self::Cron { expression, .. } => Some(expression.clone()),
-            Self::Every { seconds } => Some(format!("every {}", in_one_unit(*seconds))),
         }
     }
+}
+
+/// The fixed distance as in `AGENT_SCHEDULE`: `every 90m`.
+pub(super) fn distance(seconds: u64) -> String {
+    format!("every {}", in_one_unit(seconds))
 }
 
 /// A cron expression and the zone that its times are of, for people: `0 9 * * 1-5 (Europe/Berlin)`.
@@ -136,23 +133,24 @@ fn scheduled(requested: &Requested, code: Option<&CodeRequirements>) -> Result<T
     if let Some(expression) = &requested.schedule {
         // The code's zone belongs to the code's times.
         return Ok(Timing::Cron {
-            expression: expression.clone(),
+            expressions: vec![expression.clone()],
             time_zone: own_zone().or_else(default_zone),
         });
     }
     match code.and_then(|code| code.schedule.as_ref()) {
         Some(Schedule::Cron {
             expression,
+            also,
             time_zone,
         }) => Ok(Timing::Cron {
-            expression: expression.clone(),
+            expressions: std::iter::once(expression).chain(also).cloned().collect(),
             time_zone: own_zone()
                 .or_else(|| time_zone.clone())
                 .or_else(default_zone),
         }),
         Some(Schedule::Every { seconds }) => Ok(match cron_for_every(*seconds) {
             Some(expression) => Timing::Cron {
-                expression,
+                expressions: vec![expression],
                 time_zone: own_zone().or_else(default_zone),
             },
             None => Timing::Every { seconds: *seconds },
@@ -177,7 +175,7 @@ mod tests {
 
     fn cron(expression: &str, time_zone: Option<&str>) -> Timing {
         Timing::Cron {
-            expression: expression.into(),
+            expressions: expression.split(", ").map(Into::into).collect(),
             time_zone: time_zone.map(Into::into),
         }
     }
@@ -187,6 +185,7 @@ mod tests {
         let daily =
             code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
         let quarter = code(&json!({"every": {"seconds": 900}}));
+        let twice = code(&json!({"cron": {"expression": "15 8 * * *", "also": ["45 12 * * *"]}}));
         let odd = code(&json!({"every": {"seconds": 5400}}));
         let none = code(&json!(null));
         let user = |mode, schedule: Option<&str>, zone: Option<&str>| Requested {
@@ -206,6 +205,17 @@ mod tests {
                 user(None, None, None),
                 Some(&daily),
                 cron("0 7 * * *", Some("Europe/Berlin")),
+            ),
+            (
+                user(None, None, None),
+                Some(&twice),
+                cron("15 8 * * *, 45 12 * * *", None),
+            ),
+            // The user's one schedule takes the place of all of the code's.
+            (
+                user(None, Some("0 9 * * *"), None),
+                Some(&twice),
+                cron("0 9 * * *", None),
             ),
             (
                 user(None, None, Some("Asia/Tokyo")),
@@ -253,6 +263,7 @@ mod tests {
             code(&json!({"cron": {"expression": "0 7 * * *", "timeZone": "Europe/Berlin"}}));
         let nowhere = code(&json!({"cron": {"expression": "0 7 * * *"}}));
         let daily = code(&json!({"every": {"seconds": 86_400}}));
+        let twice = code(&json!({"cron": {"expression": "15 8 * * *", "also": ["45 12 * * *"]}}));
         let user = |schedule: Option<&str>, zone: Option<&str>, default: Option<&str>| Requested {
             schedule: schedule.map(Into::into),
             time_zone: zone.map(Into::into),
@@ -293,13 +304,14 @@ mod tests {
                 Some(&daily),
                 "0 0 * * * (America/Lima)",
             ),
+            (
+                user(None, None, lima),
+                Some(&twice),
+                "15 8 * * *, 45 12 * * * (America/Lima)",
+            ),
         ] {
             let timing = timing(&requested, definition).unwrap();
             assert_eq!(timing.told().as_deref(), Some(told));
-            assert!(
-                told.starts_with(timing.schedule().unwrap().as_str()),
-                "the environment has the cron alone"
-            );
         }
     }
 
@@ -339,7 +351,7 @@ mod tests {
             (45, "every 45s"),
             (90, "every 90s"),
         ] {
-            assert_eq!(Timing::Every { seconds }.schedule().as_deref(), Some(text));
+            assert_eq!(Timing::Every { seconds }.told().as_deref(), Some(text));
         }
     }
 }

@@ -441,8 +441,8 @@ fn default_zone(
         return settings.time_zone.clone();
     };
     if cluster.agent_egress.is_none() {
-        let live = context.observed.cron_job_facts();
-        return live.and_then(|live| live.time_zone.clone());
+        let mut lives = context.observed.cron_job_facts();
+        return lives.next().and_then(|live| live.time_zone.clone());
     }
     let zone = cluster.time_zone.as_deref();
     if let Some(Err(error)) = zone.map(check_zone) {

@@ -14,7 +14,7 @@ use langop_dsl::format_duration;
 use super::{
     claim_name,
     code::ActiveCode,
-    timing::Timing,
+    timing::{Timing, distance},
     validate::{RunSpec, Sidecar, Timeout, ValidatedAgent},
 };
 use crate::{
@@ -42,8 +42,26 @@ pub(super) struct Template<'a> {
 }
 
 impl Template<'_> {
-    /// The template. `restart_policy` is `Never` in Jobs.
-    pub(super) fn build(&self, restart_policy: Option<&'static str>) -> PodTemplateSpec {
+    /// The template of the pods of a Deployment, which stay.
+    pub(super) fn of_deployment(&self) -> PodTemplateSpec {
+        let schedule = match self.timing {
+            Timing::Every { seconds } => Some(distance(*seconds)),
+            Timing::Continuous | Timing::Cron { .. } => None,
+        };
+        self.build(schedule, None)
+    }
+
+    /// The template of the pods of the CronJob that fires by `expression`.
+    pub(super) fn of_cron_job(&self, expression: &str) -> PodTemplateSpec {
+        self.build(Some(expression.to_owned()), Some("Never"))
+    }
+
+    /// `schedule` is what `AGENT_SCHEDULE` says.
+    fn build(
+        &self,
+        schedule: Option<String>,
+        restart_policy: Option<&'static str>,
+    ) -> PodTemplateSpec {
         let run = self.run;
         let mut labels = meta::labels(Component::Agent, &self.agent.name);
         for (key, value) in &run.pod_labels {
@@ -51,7 +69,7 @@ impl Template<'_> {
             labels.entry(key.clone()).or_insert_with(|| value.0.clone());
         }
         let input = PodInput {
-            containers: vec![self.container()],
+            containers: vec![self.container(schedule)],
             init_containers: run
                 .sidecars
                 .iter()
@@ -78,7 +96,7 @@ impl Template<'_> {
         })
     }
 
-    fn container(&self) -> Container {
+    fn container(&self, schedule: Option<String>) -> Container {
         let code_mount = self.code.map(|_| VolumeMount {
             name: CODE_VOLUME.to_owned(),
             mount_path: names::CODE_MOUNT_PATH.to_owned(),
@@ -89,7 +107,7 @@ impl Template<'_> {
             name: CONTAINER.to_owned(),
             image: self.run.image.clone(),
             port: self.run.port,
-            env: self.env(),
+            env: self.env(schedule),
             user_env: env::user_env(&self.run.env),
             resources: self.run.resources.clone(),
             mounts: code_mount
@@ -133,7 +151,7 @@ impl Template<'_> {
     }
 
     /// The contract, in the order of its documentation.
-    fn env(&self) -> Vec<EnvVar> {
+    fn env(&self, schedule: Option<String>) -> Vec<EnvVar> {
         let mut all = env::given(&self.agent.references);
         all.push(env::value(variables::AGENT_NAME, &self.agent.name));
         all.push(env::value(
@@ -145,7 +163,7 @@ impl Template<'_> {
             self.timing.mode().as_str(),
         ));
         let optional = [
-            (variables::AGENT_SCHEDULE, self.timing.schedule()),
+            (variables::AGENT_SCHEDULE, schedule),
             (variables::AGENT_MAX_ITERATIONS, self.max_iterations()),
             (
                 variables::AGENT_TIMEOUT,

@@ -2,6 +2,8 @@
 //! applied, runs that cannot start any more are ended, and the code that runs gets the annotations
 //! of what is observed now.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::PropagationPolicy;
 use langop_api::condition::Reason;
@@ -13,7 +15,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     children::{self, Children, Prepared},
-    observed::ChildKind,
+    observed::{ChildKind, Facts, Observed},
 };
 
 use super::{announce, plan::Plan, record::Recorded};
@@ -44,7 +46,7 @@ pub(super) async fn apply(
     let Built { children, report } = built;
     let observed = &recorded.observed;
     end_other_mode(ctx, agent, observed, &report.action, absent).await?;
-    let keep = kept(agent, &children, &report.action);
+    let keep = kept(agent, &children, &report.action, observed);
     let writing = ctx.priority.begin();
     let children = ctx
         .writer
@@ -95,21 +97,24 @@ async fn end_other_mode(
     else {
         return Ok(());
     };
-    let (old, new) = match kind {
-        ChildKind::CronJob => (&observed.cron_job, ChildKind::Deployment),
-        _ => (&observed.deployment, ChildKind::CronJob),
+    let (olds, new) = match kind {
+        ChildKind::CronJob => (&observed.cron_jobs[..], ChildKind::Deployment),
+        _ => (observed.deployment.as_slice(), ChildKind::CronJob),
     };
-    let Some(old) = old.as_ref().filter(|old| !old.deleting) else {
+    let olds: Vec<_> = olds.iter().filter(|old| !old.deleting).collect();
+    if olds.is_empty() {
         return Ok(());
-    };
+    }
     let new = [Key::new(new, &agent.namespace, &agent.name)];
     let looking = ctx.writer.conflict_at(&agent.owner, &new, absent);
     if let Some(conflict) = looking.await? {
         return Err(conflict.into());
     }
-    ctx.writer
-        .delete(old, PropagationPolicy::Foreground)
-        .await?;
+    for old in olds {
+        ctx.writer
+            .delete(old, PropagationPolicy::Foreground)
+            .await?;
+    }
     Ok(())
 }
 
@@ -153,17 +158,30 @@ fn kept(
     agent: &ValidatedAgent,
     children: &Children<Prepared>,
     action: &WorkloadAction,
+    observed: &ObservedAgent,
 ) -> Vec<Key> {
     let key = |kind| Key::new(kind, &agent.namespace, &agent.name);
+    let cron_job =
+        |live: &Arc<Observed>| Key::new(ChildKind::CronJob, &agent.namespace, &live.name);
     let policy = children
         .network_policies
         .is_empty()
         .then(|| key(ChildKind::NetworkPolicy));
-    let workloads = match action {
-        WorkloadAction::Apply(_) => Vec::new(),
+    let workloads: Vec<Key> = match action {
+        // One that is too many goes once its run has ended: the run would go with it.
+        WorkloadAction::Apply(_) => {
+            let running = observed.cron_jobs.iter().filter(|live| has_run(live));
+            running.map(cron_job).collect()
+        }
         WorkloadAction::Keep | WorkloadAction::Switch { .. } => {
-            vec![key(ChildKind::Deployment), key(ChildKind::CronJob)]
+            let lives = observed.cron_jobs.iter().map(cron_job);
+            lives.chain([key(ChildKind::Deployment)]).collect()
         }
     };
     policy.into_iter().chain(workloads).collect()
+}
+
+/// Whether a run of a CronJob is under way.
+fn has_run(cron_job: &Observed) -> bool {
+    matches!(&cron_job.facts, Facts::CronJob(facts) if facts.active > 0)
 }

@@ -125,32 +125,32 @@ pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
             .is_some_and(|controller| controller.uid == *uid)
     };
     let child = |kind| ctx.cache.index.get(kind, namespace, name).filter(ours);
-    let cron_job = child(ChildKind::CronJob);
+    let own = ctx.cache.index.controlled_by(uid);
+    let of_kind = |kind| own.iter().filter(move |child| child.kind == kind).cloned();
+    let mut cron_jobs: Vec<_> = of_kind(ChildKind::CronJob).collect();
+    cron_jobs.sort_by(|one, other| one.name.cmp(&other.name));
     let labelled = |kind| {
         ctx.cache
             .index
             .labelled(labels::AGENT, namespace, name, kind)
     };
     let mut jobs = labelled(ChildKind::Job);
-    jobs.retain(|job| is_run_of(job, name, cron_job.as_deref()));
+    jobs.retain(|job| is_run_of(job, name, &cron_jobs));
     let mut pods = labelled(ChildKind::Pod);
     pods.retain(|pod| is_pod_of(pod, name, &jobs));
-    let revisions = ctx
-        .cache
-        .index
-        .controlled_by(uid)
-        .into_iter()
-        .filter(|child| matches!(child.facts, Facts::Code(_)));
+    let revisions = of_kind(ChildKind::ConfigMap)
+        .filter(|child| matches!(child.facts, Facts::Code(_)))
+        .collect();
     ObservedAgent {
         deployment: child(ChildKind::Deployment),
-        cron_job,
+        cron_jobs,
         network_policy: child(ChildKind::NetworkPolicy),
         claim: ctx.cache.index.get(
             ChildKind::PersistentVolumeClaim,
             namespace,
             &claim_name(name),
         ),
-        revisions: revisions.collect(),
+        revisions,
         pods,
         jobs,
         unknown_revisions: Vec::new(),
@@ -201,7 +201,7 @@ fn is_used(kind: ChildKind, context: &AgentContext<'_>) -> bool {
         (ChildKind::CronJob, Some(mode)) => mode == ExecutionMode::Scheduled,
         (ChildKind::Deployment, Some(mode)) => mode == ExecutionMode::Autonomous,
         (ChildKind::CronJob, None) => context.observed.deployment.is_none(),
-        (ChildKind::Deployment, None) => context.observed.cron_job.is_none(),
+        (ChildKind::Deployment, None) => context.observed.cron_jobs.is_empty(),
         // Whose a claim may be is decided by validation.
         (ChildKind::PersistentVolumeClaim, _) => false,
         _ => true,

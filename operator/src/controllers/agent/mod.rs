@@ -149,7 +149,7 @@ fn next_look(
         WorkloadAction::Switch {
             delete: Some(ChildKind::CronJob),
             ..
-        } => observed.cron_job.is_none(),
+        } => observed.cron_jobs.is_empty(),
         WorkloadAction::Switch {
             delete: Some(_), ..
         } => observed.deployment.is_none(),

@@ -1,13 +1,14 @@
-//! Reads `schedule`: either `every:`, or `cron:` with an optional `time_zone:`. What they may say
-//! is decided elsewhere.
+//! Reads `schedule`: either `every:`, or `cron:`, one expression or a list, with an optional
+//! `time_zone:`. What they may say is decided elsewhere.
 
 use ruby_prism::{CallNode, Node};
 
-use super::Reader;
 use super::call::{Part, Parts, Shape};
+use super::{Reader, words};
 use crate::definition::Schedule;
 use crate::diagnostic::DiagnosticCode;
-use crate::schedule::{CronSchedule, ScheduleError, ScheduleErrorKind, parse_duration};
+use crate::schedule::{CronSchedule, MAX_CRONS, ScheduleError, ScheduleErrorKind, parse_duration};
+use crate::source::Span;
 
 const SCHEDULE: Shape = Shape {
     usage: "`schedule every: '5m'` or `schedule cron: '0 9 * * 1-5', time_zone: 'Europe/Berlin'`",
@@ -79,7 +80,7 @@ impl Reader<'_> {
         }
         let text = self.text(node, what)?;
         parse_duration(&text)
-            .map_err(|error| self.schedule_error(node, &error))
+            .map_err(|error| self.schedule_error(node.location().into(), &error))
             .ok()
     }
 
@@ -89,33 +90,96 @@ impl Reader<'_> {
             .keywords
             .get("time_zone")
             .map(|keyword| &keyword.value);
-        let expression = self.text(cron, "`cron`");
+        let texts = self.crons(cron);
         let time_zone = match zone {
             Some(node) => Some(self.text(node, "`time_zone`")?),
             None => None,
         };
-        match CronSchedule::parse(&expression?, time_zone.as_deref(), self.now) {
-            Ok(schedule) => Some(Schedule::Cron {
-                expression: schedule.expression().to_owned(),
-                time_zone,
-            }),
-            Err(error) => {
-                let is_zone = error.kind() == ScheduleErrorKind::TimeZone;
-                self.schedule_error(zone.filter(|_| is_zone).unwrap_or(cron), &error);
+        let zone_span = zone.map(|node| Span::from(node.location()));
+        let mut schedules: Vec<CronSchedule> = Vec::new();
+        for (text, span) in texts? {
+            let schedule = CronSchedule::parse(&text, time_zone.as_deref(), self.now);
+            match schedule {
+                Ok(schedule) if schedules.iter().any(|known| known.fires_like(&schedule)) => {
+                    self.cron_twice(&text, span);
+                }
+                Ok(schedule) => schedules.push(schedule),
+                // the zone is one for all, so that once is enough
+                Err(error) if error.kind() == ScheduleErrorKind::TimeZone => {
+                    self.schedule_error(zone_span.unwrap_or(span), &error);
+                    return None;
+                }
+                Err(error) => self.schedule_error(span, &error),
+            }
+        }
+        let mut expressions = schedules
+            .into_iter()
+            .map(|schedule| schedule.expression().to_owned());
+        Some(Schedule::Cron {
+            expression: expressions.next()?,
+            also: expressions.collect(),
+            time_zone,
+        })
+    }
+
+    /// The expressions of `cron:`, one or a list, each with its place. One that is not a string was
+    /// diagnosed and is left out.
+    fn crons(&mut self, node: &Node<'_>) -> Option<Vec<(String, Span)>> {
+        let span = Span::from(node.location());
+        let Some(array) = node.as_array_node() else {
+            return Some(vec![(self.text(node, "`cron`")?, span)]);
+        };
+        let texts: Vec<(String, Span)> = array
+            .elements()
+            .iter()
+            .filter_map(|element| {
+                let text = self.text(&element, "a cron expression")?;
+                Some((text, element.location().into()))
+            })
+            .collect();
+        match array.elements().iter().count() {
+            0 => {
+                let message = "the list of cron expressions is empty".to_owned();
+                let hint = "write `schedule cron: ['0 9 * * 1-5', '30 13 * * 6']`".to_owned();
+                self.findings
+                    .error(span, DiagnosticCode::Empty, message, hint);
                 None
             }
+            count if count > MAX_CRONS => {
+                let message = format!(
+                    "the schedule has {count} cron expressions; at most {MAX_CRONS} are allowed"
+                );
+                let hint = "merge those that differ in one field only, such as `0 8,12,16 * * *`";
+                self.findings
+                    .error(span, DiagnosticCode::OutOfRange, message, hint.to_owned());
+                None
+            }
+            _ => Some(texts),
         }
     }
 
+    fn cron_twice(&mut self, text: &str, span: Span) {
+        let message = format!(
+            "the cron expression {} fires at the times of another",
+            words::code(text)
+        );
+        self.findings.error(
+            span,
+            DiagnosticCode::Duplicate,
+            message,
+            "keep one of them".to_owned(),
+        );
+    }
+
     /// The one place that turns a refused schedule or duration into a finding.
-    pub(super) fn schedule_error(&mut self, node: &Node<'_>, error: &ScheduleError) {
+    fn schedule_error(&mut self, span: Span, error: &ScheduleError) {
         let code = match error.kind() {
             ScheduleErrorKind::Cron | ScheduleErrorKind::NeverFires => DiagnosticCode::BadSchedule,
             ScheduleErrorKind::TimeZone => DiagnosticCode::BadTimeZone,
             ScheduleErrorKind::Duration => DiagnosticCode::BadDuration,
         };
         self.findings.error(
-            node.location().into(),
+            span,
             code,
             error.problem().to_owned(),
             error.advice().to_owned(),

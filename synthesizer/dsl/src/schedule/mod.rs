@@ -12,4 +12,4 @@ mod zone;
 
 pub use duration::{MAX_DURATION_SECONDS, cron_for_every, format_duration, parse_duration};
 pub use error::{ScheduleError, ScheduleErrorKind};
-pub use occurrence::CronSchedule;
+pub use occurrence::{CronSchedule, MAX_CRONS};

@@ -16,6 +16,9 @@ use super::cron::Fields;
 use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 use super::zone::time_zone;
 
+/// Most cron expressions of one agent: each is a CronJob of its own.
+pub const MAX_CRONS: usize = 8;
+
 /// A schedule must fire within this many years.
 const HORIZON_YEARS: i32 = 5;
 
@@ -32,6 +35,7 @@ pub struct CronSchedule {
     expression: String,
     time_zone_name: Option<String>,
     time_zone: TimeZone,
+    fields: Fields,
     cron: Cron,
 }
 
@@ -65,6 +69,7 @@ impl CronSchedule {
             time_zone_name: zone_name.map(str::to_owned),
             time_zone: zone,
             cron: compile(&fields)?,
+            fields,
         })
     }
 
@@ -76,6 +81,11 @@ impl CronSchedule {
     /// The IANA name given.
     pub fn time_zone(&self) -> Option<&str> {
         self.time_zone_name.as_deref()
+    }
+
+    /// Whether both fire at the same times of the wall clock, however they are spelled.
+    pub fn fires_like(&self, other: &Self) -> bool {
+        self.fields == other.fields
     }
 
     /// The first time strictly after `after` at which it fires; none if there is none that can be

@@ -80,9 +80,13 @@ fn schedule() -> impl Strategy<Value = Option<Schedule>> {
     prop_oneof![
         Just(None),
         (1..=MAX_DURATION_SECONDS).prop_map(|seconds| Some(Schedule::Every { seconds })),
-        (0..60, zone).prop_map(|(minute, time_zone)| {
+        (0..60, 0..8, zone).prop_map(|(minute, more, time_zone)| {
             Some(Schedule::Cron {
                 expression: format!("{minute} 9 * * mon-FRI"),
+                also: (0..more)
+                    .map(|day| format!("0 8 * * {day}"))
+                    .take(7)
+                    .collect(),
                 time_zone,
             })
         }),
@@ -140,6 +144,7 @@ fn whatever_a_definition_holds_stays_text() {
         mode: None,
         schedule: Some(Schedule::Cron {
             expression: hostile.to_owned(),
+            also: vec![],
             time_zone: Some(hostile.to_owned()),
         }),
         objectives: vec![hostile.to_owned()],

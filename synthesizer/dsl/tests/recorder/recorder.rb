@@ -24,12 +24,14 @@ def seconds(duration)
   duration.scan(/(\d+)([dhms])/).sum { |number, unit| number.to_i * units[unit] }
 end
 
-def schedule(every: nil, cron: nil, time_zone: nil)
+def schedule(every: nil, cron: nil, time_zone: nil, only: nil)
+  first, *also = [*cron]
   $agent['schedule'] =
     if every
       { 'every' => { 'seconds' => seconds(every) } }
     else
-      { 'cron' => { 'expression' => cron, 'timeZone' => time_zone }.compact }
+      { 'cron' => { 'expression' => first, 'also' => also.empty? ? nil : also, 'timeZone' => time_zone,
+                    'only' => only }.compact }
     end
 end
 

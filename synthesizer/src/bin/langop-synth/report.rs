@@ -173,8 +173,16 @@ fn when(schedule: Option<&Schedule>) -> String {
         .unwrap_or_default();
     match schedule.and_then(|schedule| schedule.when.as_ref()) {
         None => "runs continuously".to_owned(),
-        Some(When::Cron(cron)) if zone.is_empty() => format!("runs at {}", clean(cron)),
-        Some(When::Cron(cron)) => format!("runs at {} {zone}", clean(cron)),
+        Some(When::Cron(cron)) => {
+            let also = schedule.into_iter().flat_map(|schedule| &schedule.also);
+            let crons: Vec<String> = std::iter::once(cron)
+                .chain(also)
+                .map(|cron| clean(cron))
+                .collect();
+            format!("runs at {} {zone}", crons.join(", "))
+                .trim_end()
+                .to_owned()
+        }
         Some(When::Every(every)) => format!(
             "runs every {}",
             format_duration(u64::try_from(every.seconds).unwrap_or_default())
@@ -224,6 +232,7 @@ mod tests {
                 schedule: Some(Schedule {
                     when: Some(when),
                     time_zone: "Europe/Berlin".into(),
+                    also: vec!["30 13 * * 6".into()],
                 }),
                 objectives: vec!["one".into(), "two".into()],
                 ..AgentDefinition::default()
@@ -291,7 +300,7 @@ mod tests {
         insta::assert_snapshot!(synthesized(&response()), @r"
         repaired by claude-sonnet-4-5 (anthropic), 2 answers, 4.2 s
         1200 tokens in (1000 of them cached), 340 out
-        my-agent runs at 0 9 * * 1-5 Europe/Berlin: 2 objectives, 0 steps
+        my-agent runs at 0 9 * * 1-5, 30 13 * * 6 Europe/Berlin: 2 objectives, 0 steps
         code 0123456789ab
         trace 0af7651916cd43dd8448eb211c80319c
         ");
@@ -341,7 +350,7 @@ mod tests {
                 seconds: 5400,
                 nanos: 0,
             })),
-            time_zone: String::new(),
+            ..Schedule::default()
         };
         let definition = AgentDefinition {
             name: "x".into(),

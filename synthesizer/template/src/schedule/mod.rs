@@ -111,15 +111,18 @@ fn agreed<T: PartialEq>(
 fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
     if let Schedule::Cron {
         expression,
+        also,
         time_zone,
     } = &schedule
     {
-        let cron = CronSchedule::parse(expression, time_zone.as_deref(), now);
-        cron.map_err(|error| match error.kind() {
-            ScheduleErrorKind::NeverFires => Reason::NeverFires,
-            ScheduleErrorKind::TimeZone => Reason::TimeZone,
-            _ => Reason::BadCron,
-        })?;
+        for expression in std::iter::once(expression).chain(also) {
+            let cron = CronSchedule::parse(expression, time_zone.as_deref(), now);
+            cron.map_err(|error| match error.kind() {
+                ScheduleErrorKind::NeverFires => Reason::NeverFires,
+                ScheduleErrorKind::TimeZone => Reason::TimeZone,
+                _ => Reason::BadCron,
+            })?;
+        }
     }
     Ok(schedule)
 }
@@ -142,6 +145,7 @@ fn literal(sentence: &str, now: Timestamp) -> Option<Result<Schedule, Reason>> {
     Some(checked(
         Schedule::Cron {
             expression,
+            also: Vec::new(),
             time_zone,
         },
         now,

@@ -301,6 +301,7 @@ impl Spec {
         let weekdays = weekdays.map_or_else(|| "*".to_owned(), list);
         Schedule::Cron {
             expression: format!("{} {weekdays}", fields.join(" ")),
+            also: Vec::new(),
             time_zone: self.zone.clone(),
         }
     }

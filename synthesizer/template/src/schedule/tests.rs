@@ -27,12 +27,13 @@ fn in_short(schedule: Schedule) -> String {
         Schedule::Every { seconds } => format!("every {}", format_duration(seconds)),
         Schedule::Cron {
             expression,
-            time_zone: None,
-        } => expression,
-        Schedule::Cron {
-            expression,
-            time_zone: Some(zone),
-        } => format!("{expression} {zone}"),
+            also,
+            time_zone,
+        } => {
+            let crons: Vec<String> = std::iter::once(expression).chain(also).collect();
+            let zone = time_zone.map_or_else(String::new, |zone| format!(" {zone}"));
+            format!("{}{zone}", crons.join(" + "))
+        }
     }
 }
 

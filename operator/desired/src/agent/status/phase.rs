@@ -59,10 +59,7 @@ pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> A
 fn running(status: &LanguageAgentStatus, observed: &ObservedAgent) -> AgentPhase {
     let at_times = status.mode == Some(ExecutionMode::Scheduled) && observed.deployment.is_none();
     match (
-        at_times
-            && observed
-                .cron_job_facts()
-                .is_some_and(|facts| facts.active == 0),
+        at_times && observed.active_runs() == Some(0),
         Outcome::of_last(status),
     ) {
         (true, Some(Outcome::Succeeded)) => AgentPhase::Succeeded,

@@ -92,7 +92,7 @@ fn of_code(input: &StatusInput<'_>) -> Option<Summary> {
 }
 
 fn has_workload(observed: &ObservedAgent) -> bool {
-    observed.deployment.is_some() || observed.cron_job.is_some()
+    observed.deployment.is_some() || !observed.cron_jobs.is_empty()
 }
 
 fn of_workload(input: &StatusInput<'_>) -> Summary {
@@ -108,18 +108,18 @@ fn of_workload(input: &StatusInput<'_>) -> Summary {
             )
         }
         WorkloadAction::Apply(Timing::Cron { .. }) => of_cron_job(input),
-        WorkloadAction::Keep if input.observed.cron_job.is_some() => of_cron_job(input),
+        WorkloadAction::Keep if !input.observed.cron_jobs.is_empty() => of_cron_job(input),
         WorkloadAction::Apply(_) | WorkloadAction::Keep => of_deployment(input),
     }
 }
 
 fn of_cron_job(input: &StatusInput<'_>) -> Summary {
-    match input.observed.cron_job {
-        Some(_) => run::problem(input).unwrap_or_else(|| {
+    match input.observed.active_runs() {
+        Some(active) => run::problem(input).unwrap_or_else(|| {
             // By the same number that is told as active, so that the two change in one write.
-            let message = match input.observed.cron_job_facts().map(|facts| facts.active) {
-                Some(0) | None => "the next run is planned",
-                Some(_) => "a run is under way",
+            let message = match active {
+                0 => "the next run is planned",
+                _ => "a run is under way",
             };
             Summary::Ready(Reason::AsDesired, message.to_owned())
         }),

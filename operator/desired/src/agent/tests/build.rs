@@ -10,7 +10,10 @@ use crate::{
     settings::Telemetry,
 };
 use k8s_openapi::{
-    api::core::v1::{Container, EnvVar, PodSpec},
+    api::{
+        batch::v1::CronJob,
+        core::v1::{Container, EnvVar, PodSpec},
+    },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
@@ -365,6 +368,44 @@ fn an_agent_that_no_cron_describes_keeps_time_itself() {
 }
 
 #[test]
+fn each_cron_of_the_code_is_a_cron_job_that_differs_in_its_time_only() {
+    let mut world = World::of_spec(&json!({"instructions": "x", "suspend": true}));
+    let crons = json!({"expression": "15 8 * * 1-5", "also": ["45 12 * * 1-5"], "timeZone": "UTC"});
+    world.store(&json!({"schedule": {"cron": crons}}));
+    let children = world.build().children;
+    let named = |number: usize| {
+        let mut cron_job = children.cron_jobs[number].clone();
+        let name = cron_job.metadata.name.take().unwrap();
+        (name, std::mem::take(&mut cron_job.spec.schedule), cron_job)
+    };
+    let ((first, eight, mut one), (second, noon, other)) = (named(0), named(1));
+    assert_eq!((first.as_str(), second.as_str()), ("scout", "scout-2"));
+    assert_eq!(
+        (eight.as_str(), noon.as_str()),
+        ("15 8 * * 1-5", "45 12 * * 1-5")
+    );
+    assert_eq!(other.spec.time_zone.as_deref(), Some("UTC"));
+    assert_eq!(other.spec.suspend, Some(true));
+    let schedule_of = |cron_job: &CronJob| {
+        let pods = cron_job.spec.job_template.spec.as_ref().unwrap();
+        let env = pods.template.spec.as_ref().unwrap().containers[0]
+            .env
+            .clone();
+        let found = env
+            .unwrap()
+            .into_iter()
+            .find(|one| one.name == "AGENT_SCHEDULE");
+        found.unwrap().value.unwrap()
+    };
+    assert_eq!((schedule_of(&one), schedule_of(&other)), (eight, noon));
+    // Whoever looks for the pods of one and the other finds both by the agent's name.
+    assert_eq!(one.metadata.labels, other.metadata.labels);
+    one.spec.job_template = other.spec.job_template.clone();
+    assert_eq!(one, other);
+    assert_eq!(children.deployments.len(), 0);
+}
+
+#[test]
 fn replicas_are_written_only_when_set_or_suspended() {
     for (spec, replicas) in [
         (json!({"image": "own"}), None),
@@ -467,7 +508,7 @@ fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
         for object in there {
             match object.kind {
                 ChildKind::Deployment => world.observed.deployment = Some(object),
-                ChildKind::CronJob => world.observed.cron_job = Some(object),
+                ChildKind::CronJob => world.observed.cron_jobs = vec![object],
                 _ => world.observed.pods.push(object),
             }
         }

@@ -22,7 +22,7 @@ fn ended(succeeded: bool, at: &str) -> JobFacts {
 #[test]
 fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
     let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
-    world.observed.cron_job = Some(cron_job(0));
+    world.observed.cron_jobs = vec![cron_job(0)];
     let step = |world: &World, before: &LanguageAgentStatus| {
         let after = world.status_after(before, None);
         let counts = [
@@ -72,7 +72,7 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
         two.last_execution_time.as_deref(),
         Some("2026-03-01T10:00:00Z")
     );
-    world.observed.cron_job = Some(cron_job(1));
+    world.observed.cron_jobs = vec![cron_job(1)];
     assert_eq!(
         step(&world, &two).0.phase,
         Some(AgentPhase::Running),
@@ -83,7 +83,7 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
 #[test]
 fn the_result_has_exit_code_and_termination_message() {
     let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
-    world.observed.cron_job = Some(cron_job(0));
+    world.observed.cron_jobs = vec![cron_job(0)];
     for (exit_code, text, result) in [
         (3, "disk full", "Failed: exit code 3: disk full"),
         (0, "Completed", "Succeeded"),
@@ -227,7 +227,7 @@ fn a_run_is_counted_when_its_pod_tells_how_it_ended() {
 #[test]
 fn what_there_is_no_room_to_remember_waits_to_be_counted() {
     let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
-    world.observed.cron_job = Some(cron_job(0));
+    world.observed.cron_jobs = vec![cron_job(0)];
     let jobs = |numbers: std::ops::Range<usize>| {
         let ended = |number| {
             job(

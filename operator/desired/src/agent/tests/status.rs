@@ -668,7 +668,7 @@ fn what_cannot_be_read_is_named_and_the_agent_goes_on() {
         world.store(&json!({}));
         if at_times {
             world.patch(&json!({"schedule": "0 9 * * *"}));
-            world.observed.cron_job = Some(cron_job(0));
+            world.observed.cron_jobs = vec![cron_job(0)];
         } else {
             world.observed.deployment = Some(deployment(1));
         }
@@ -698,7 +698,7 @@ fn what_cannot_be_read_is_named_and_the_agent_goes_on() {
 fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     let mut world = World::of_spec(&json!({"instructions": "one", "schedule": "0 9 * * *"}));
     world.store(&json!({}));
-    world.observed.cron_job = Some(cron_job(1));
+    world.observed.cron_jobs = vec![cron_job(1)];
     let mut job = (*job("uid-Job", JobFacts::default())).clone();
     job.name = "scout-7".into();
     job.created = Timestamp::from_second(now().as_second() - seconds)
@@ -811,11 +811,11 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
 /// A run that fires each hour, made so many seconds ago.
 fn hourly(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     let mut world = run_under_way(seconds, pods);
-    world.observed.cron_job = Some(with_facts(CronJobFacts {
+    world.observed.cron_jobs = vec![with_facts(CronJobFacts {
         active: 1,
         schedule: "0 * * * *".into(),
         ..CronJobFacts::default()
-    }));
+    })];
     world
 }
 
@@ -870,15 +870,15 @@ fn a_run_that_others_wait_for_is_told_until_it_ends() {
     });
     by_hand.observed.jobs = vec![Arc::new(job)];
     let mut asleep = begun(7200);
-    asleep.observed.cron_job = Some(with_facts(CronJobFacts {
+    asleep.observed.cron_jobs = vec![with_facts(CronJobFacts {
         active: 1,
         schedule: "0 * * * *".into(),
         suspended: true,
         ..CronJobFacts::default()
-    }));
+    })];
     let mut ended = begun(7200);
     ended.observed.jobs = vec![];
-    ended.observed.cron_job = Some(cron_job(0));
+    ended.observed.cron_jobs = vec![cron_job(0)];
     for world in [by_hand, asleep, ended] {
         let after = world.status_after(&status, None);
         assert!(
@@ -887,6 +887,69 @@ fn a_run_that_others_wait_for_is_told_until_it_ends() {
             all(&after)
         );
     }
+}
+
+/// The second CronJob, with its own schedule.
+fn second(facts: CronJobFacts) -> Arc<Observed> {
+    let mut cron_job = (*with_facts(facts)).clone();
+    cron_job.name = "scout-2".into();
+    cron_job.uid = "uid-second".into();
+    Arc::new(cron_job)
+}
+
+#[test]
+fn several_cron_jobs_are_one_agent() {
+    let daily = CronJobFacts {
+        active: 1,
+        schedule: "0 6 * * *".into(),
+        ..CronJobFacts::default()
+    };
+    // Noon: the hourly run of 10:00 still goes, which holds back the first CronJob.
+    let mut world = hourly(7200, vec![working_pod()]);
+    world.observed.cron_jobs.push(second(daily.clone()));
+    let status = world.status();
+    assert_eq!(status.active_replicas, Some(2));
+    assert!(all(&status).contains(&"Reconciling=True/RunsSkipped".to_owned()));
+
+    // The same run, made by the one that fires once a day, holds nothing back yet.
+    let mut job = (*world.observed.jobs[0]).clone();
+    job.controller = Some(Controller {
+        kind: "CronJob".into(),
+        name: "scout-2".into(),
+        uid: "uid-second".into(),
+    });
+    world.observed.jobs = vec![Arc::new(job)];
+    let after = world.status_after(&status, None);
+    assert!(
+        all(&after).contains(&"Ready=True/AsDesired".to_owned()),
+        "{:?}",
+        all(&after)
+    );
+    assert_eq!(message(&after, types::READY), "a run is under way");
+
+    // Between runs, the last one's result is the agent's phase, whichever made it.
+    let idle = CronJobFacts { active: 0, ..daily };
+    let mut ended = JobFacts {
+        succeeded: Some(false),
+        ..JobFacts::default()
+    };
+    ended.ended = Some(now().to_string());
+    world.observed.cron_jobs = vec![cron_job(0), second(idle)];
+    world.observed.pods = vec![];
+    world.observed.jobs = vec![job_of_second(ended)];
+    let status = world.status();
+    assert_eq!(status.phase, Some(AgentPhase::Failed));
+    assert_eq!(status.execution_count, Some(1));
+}
+
+fn job_of_second(facts: JobFacts) -> Arc<Observed> {
+    let mut job = (*job("uid-of-second", facts)).clone();
+    job.controller = Some(Controller {
+        kind: "CronJob".into(),
+        name: "scout-2".into(),
+        uid: "uid-second".into(),
+    });
+    Arc::new(job)
 }
 
 #[test]
@@ -948,7 +1011,7 @@ fn a_run_that_never_started_ends_when_the_pods_that_are_wanted_change() {
         job.controller = Some(Controller {
             kind: "CronJob".into(),
             name: "scout".into(),
-            uid: world.observed.cron_job.as_ref().unwrap().uid.clone(),
+            uid: world.observed.cron_jobs[0].uid.clone(),
         });
         world.observed.jobs = vec![Arc::new(job.clone())];
         assert!(superseded(&world).is_empty(), "{what}: nothing has changed");
