@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use langop_dsl::{
-    Action, AgentDefinition, Constraints, MAX_CRONS, Mode, NameError, Schedule, Step, Value,
-    ValueError, agent_name,
+    Action, AgentDefinition, Calendar, Constraints, MAX_CRONS, Mode, NameError, Schedule,
+    ScheduleError, Step, Value, ValueError, agent_name,
 };
 
 use crate::v1;
@@ -29,6 +29,9 @@ pub enum DefinitionError {
     /// More cron expressions than an agent may have.
     #[error("the definition's schedule has more than {MAX_CRONS} cron expressions")]
     TooManyCrons,
+    /// Days that the language cannot say.
+    #[error("the definition's `only` is outside the agent language")]
+    Only(#[source] ScheduleError),
     /// Text that should be JSON is not, or not the kind needed.
     #[error("the definition's `{field}` is not valid JSON")]
     Json {
@@ -106,10 +109,12 @@ impl From<Schedule> for v1::Schedule {
                 expression,
                 also,
                 time_zone,
+                only,
             } => Self {
                 when: Some(When::Cron(expression)),
                 time_zone: time_zone.unwrap_or_default(),
                 also,
+                only: only.map(String::from).unwrap_or_default(),
             },
             Schedule::Every { seconds } => Self {
                 when: Some(When::Every(seconds_to_wire(seconds))),
@@ -217,6 +222,10 @@ impl TryFrom<v1::Schedule> for Schedule {
                 expression,
                 also: wire.also,
                 time_zone: non_empty(wire.time_zone),
+                only: non_empty(wire.only)
+                    .map(Calendar::try_from)
+                    .transpose()
+                    .map_err(DefinitionError::Only)?,
             }),
             v1::schedule::When::Every(every) => Ok(Self::Every {
                 seconds: seconds_from_wire("every", every)?,
@@ -305,6 +314,7 @@ mod tests {
                 expression: "0 9 * * *".to_owned(),
                 also: vec!["30 12 * * *".to_owned()],
                 time_zone: Some("UTC".to_owned()),
+                only: "last FRI".parse().ok(),
             }),
             objectives: vec!["o".to_owned()],
             steps: vec![
@@ -357,13 +367,17 @@ mod tests {
             Some(v1::schedule::When::Cron("0 9 * * *".to_owned()))
         );
         assert_eq!(wire.also, ["30 12 * * *"]);
+        assert_eq!(wire.only, "last FRI");
     }
 
     #[test]
     fn what_is_no_definition_is_refused() {
-        let edits: [(&str, fn(&mut v1::AgentDefinition)); 8] = [
+        let edits: [(&str, fn(&mut v1::AgentDefinition)); 9] = [
             ("more than 8", |d| {
                 d.schedule.as_mut().unwrap().also = vec!["0 1 * * *".to_owned(); 8];
+            }),
+            ("`only`", |d| {
+                d.schedule.as_mut().unwrap().only = "fifth MON".to_owned();
             }),
             ("name", |d| d.name = "A b".to_owned()),
             ("mode", |d| d.mode = 9),

@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use langop_dsl::{MAX_ITERATIONS, parse_duration};
+use langop_dsl::{MAX_ITERATIONS, ScheduleErrorKind, parse_duration};
 use reqwest::Url;
 use serde::Deserialize;
+
+use crate::due::DueDays;
 
 /// Answers of models in one run where nobody says otherwise.
 pub const DEFAULT_MAX_ITERATIONS: u32 = 25;
@@ -31,6 +33,8 @@ pub struct Environment {
     pub namespace: String,
     /// `AGENT_MODE` and `AGENT_SCHEDULE`.
     pub schedule: RunSchedule,
+    /// `AGENT_SCHEDULE_ONLY`, of an agent that a CronJob starts.
+    pub due_days: Option<DueDays>,
     /// `AGENT_MAX_ITERATIONS`.
     pub max_iterations: u32,
     /// `AGENT_TIMEOUT`.
@@ -168,6 +172,7 @@ impl Environment {
             name: text("AGENT_NAME").unwrap_or_else(|| "agent".to_owned()),
             namespace: text("AGENT_NAMESPACE").unwrap_or_default(),
             schedule,
+            due_days: due_days(schedule, &text)?,
             max_iterations: narrow(max_iterations).unwrap_or(DEFAULT_MAX_ITERATIONS),
             timeout: duration("AGENT_TIMEOUT", &text)?,
             code_path: text("AGENT_CODE_PATH").map(PathBuf::from),
@@ -284,6 +289,27 @@ fn schedule(mode: Option<&str>, schedule: Option<&str>) -> Result<RunSchedule, E
             "is unknown: write autonomous or scheduled, or leave it out for one run",
         )),
     }
+}
+
+/// The days on which a run has something to do. Whoever stays keeps time by a distance, and has no
+/// days.
+fn due_days(schedule: RunSchedule, text: Lookup<'_>) -> Result<Option<DueDays>, EnvironmentError> {
+    let variable = "AGENT_SCHEDULE_ONLY";
+    let Some(only) = text(variable).filter(|_| schedule == RunSchedule::Once { by_job: true })
+    else {
+        return Ok(None);
+    };
+    let (cron, zone) = (text("AGENT_SCHEDULE"), text("AGENT_TIME_ZONE"));
+    DueDays::new(only.trim(), cron.as_deref().map(str::trim), zone.as_deref())
+        .map(Some)
+        .map_err(|error| {
+            let variable = match error.kind() {
+                ScheduleErrorKind::TimeZone => "AGENT_TIME_ZONE",
+                ScheduleErrorKind::Calendar => variable,
+                _ => "AGENT_SCHEDULE",
+            };
+            EnvironmentError::new(variable, format!("is wrong: {error}"))
+        })
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@
 pub mod checkpoint;
 pub mod code;
 pub mod deadline;
+pub mod due;
 pub mod engine;
 pub mod env;
 pub mod http;

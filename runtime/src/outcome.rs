@@ -15,6 +15,8 @@ pub enum Outcome {
     Failed,
     /// A signal ended it.
     Stopped,
+    /// It was not due, and nothing was done.
+    Skipped,
 }
 
 impl Outcome {
@@ -24,6 +26,7 @@ impl Outcome {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::Skipped => "skipped",
         }
     }
 }

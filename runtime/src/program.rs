@@ -21,7 +21,7 @@ use crate::{
     mcp::tools::Tools,
     metrics::Metrics,
     model::client::Models,
-    outcome::{Failure, Reason},
+    outcome::{Failure, Outcome, Reason},
     resident,
     run::{Agent, conversation},
     serve,
@@ -119,6 +119,12 @@ fn install_tls() -> Result<(), Failure> {
 async fn run_with(environment: Environment, began: Instant) -> Result<Report, Failure> {
     install_tls()?;
     let _traces = telemetry::init(&environment.settings.log, LogTo::Output)?;
+    let due_days = environment.due_days.as_ref();
+    if let Some(why) = due_days.and_then(|days| days.not_due(Timestamp::now())) {
+        // Before code, port, tools and models: a day without work needs none of them.
+        tracing::info!(outcome = Outcome::Skipped.as_str(), "{why}");
+        return Ok(Report::not_due(why));
+    }
     let stopping = CancellationToken::new();
     cancel_on_signal(stopping.clone())?;
     let metrics = Arc::new(Metrics::default());

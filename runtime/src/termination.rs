@@ -72,6 +72,15 @@ impl Report {
         }
     }
 
+    /// Of a process that had nothing to do on this day.
+    pub fn not_due(why: String) -> Self {
+        Self {
+            outcome: Outcome::Skipped,
+            message: why,
+            ..Self::without_run()
+        }
+    }
+
     fn without_run() -> Self {
         Self {
             outcome: Outcome::Failed,
@@ -100,7 +109,7 @@ impl Report {
         let message = quote(&self.message, MAX_QUOTE_BYTES);
         let line = match (self.outcome, self.reason, &self.step) {
             (Outcome::Succeeded, _, _) if message.is_empty() => "done".to_owned(),
-            (Outcome::Succeeded, _, _) => message,
+            (Outcome::Succeeded | Outcome::Skipped, _, _) => message,
             (_, Some(reason), Some(step)) => {
                 format!("{reason} in step '{}': {message}", quote(step, 40))
             }

@@ -121,6 +121,11 @@ pub mod env {
     pub const AGENT_MODE: &str = "AGENT_MODE";
     /// The cron expression, or `every 90m` where the agent keeps time itself.
     pub const AGENT_SCHEDULE: &str = "AGENT_SCHEDULE";
+    /// The days on which a run has something to do, such as `last day of month`; set only where the
+    /// code names them. On the others a run should end at once, successfully.
+    pub const AGENT_SCHEDULE_ONLY: &str = "AGENT_SCHEDULE_ONLY";
+    /// The IANA name of the zone whose days they are; unset: UTC.
+    pub const AGENT_TIME_ZONE: &str = "AGENT_TIME_ZONE";
     /// Maximum LLM iterations per run.
     pub const AGENT_MAX_ITERATIONS: &str = "AGENT_MAX_ITERATIONS";
     /// Longest time of one run, e.g. `10m`.

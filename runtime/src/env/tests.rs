@@ -58,6 +58,35 @@ fn schedules() {
 }
 
 #[test]
+fn days_are_of_agents_that_a_cron_job_starts() {
+    let only = ("AGENT_SCHEDULE_ONLY", "first MON");
+    for (mode, schedule, has_days) in [
+        ("scheduled", "0 9 * * *", true),
+        ("scheduled", "", true),
+        ("scheduled", "every 90m", false),
+        ("autonomous", "", false),
+        ("", "0 9 * * *", false),
+    ] {
+        let given = [("AGENT_MODE", mode), ("AGENT_SCHEDULE", schedule), only];
+        let environment = read(&given).unwrap();
+        assert_eq!(
+            environment.due_days.is_some(),
+            has_days,
+            "{mode} {schedule}"
+        );
+        assert!(read(&given[..2]).unwrap().due_days.is_none());
+    }
+    for (wrong, value) in [
+        ("AGENT_SCHEDULE_ONLY", "fifth MON"),
+        ("AGENT_SCHEDULE", "0 25 * * *"),
+        ("AGENT_TIME_ZONE", "Mars/Base"),
+    ] {
+        let error = read(&[(wrong, value), ("AGENT_MODE", "scheduled"), only]);
+        assert_eq!(error.unwrap_err().variable, wrong);
+    }
+}
+
+#[test]
 fn faults_name_the_variable_and_what_to_write() {
     for (variable, value, said) in [
         ("MCP_SERVERS", "{}", "write for example"),

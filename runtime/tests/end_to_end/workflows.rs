@@ -118,6 +118,40 @@ async fn a_tool_that_says_it_failed_fails_the_run_in_clean_words() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_not_due_does_nothing_and_one_that_is_runs() {
+    let at_times = |agent: Agent, from: &str| {
+        agent
+            .with("AGENT_MODE", "scheduled")
+            .with("AGENT_SCHEDULE", "* * * * *")
+            .with("AGENT_SCHEDULE_ONLY", format!("every 2 weeks from {from}"))
+            .with("AGENT_TIME_ZONE", "Etc/UTC")
+    };
+    let body = "  objectives ['Report']";
+    let model = Model::start([says("reported")]).await;
+    let agent = at_times(Agent::new(body).with_workspace(), "2999-01-01").model(model.address);
+    let left = agent.run().await;
+    assert_eq!(left.code, Some(0), "{}", left.log);
+    assert!(left.line.starts_with("not due: "), "{}", left.line);
+    assert_eq!(left.json["outcome"], "skipped");
+    assert_eq!(left.json["tokens"]["input"], 0);
+    assert!(model.requests().is_empty(), "no model is asked");
+    assert!(!agent.workspace().join(".langop").exists(), "no run began");
+
+    // The day before counts too, whichever day it is by the time the agent runs.
+    let yesterday = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC);
+    let yesterday = yesterday.date().yesterday().unwrap().to_string();
+    let agent = at_times(Agent::new(body), &yesterday).model(model.address);
+    let left = agent.run().await;
+    assert_eq!(
+        (left.code, &*left.line),
+        (Some(0), "reported"),
+        "{}",
+        left.log
+    );
+    assert_eq!(left.json["outcome"], "succeeded");
+}
+
+#[tokio::test]
 async fn what_is_wrong_before_a_run_is_exit_3() {
     let body = "  objectives ['x']";
     let cases = [

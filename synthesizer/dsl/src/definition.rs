@@ -10,6 +10,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::schedule::Calendar;
+
 /// Largest `max_iterations` accepted.
 pub const MAX_ITERATIONS: u32 = 10_000;
 
@@ -124,6 +126,10 @@ pub enum Schedule {
         /// IANA name; absent: the cluster's zone, UTC unless its administrator says otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         time_zone: Option<String>,
+        /// The days on which a run has something to do, in that zone; absent: all on which an
+        /// expression fires. On the others a run ends at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Calendar>,
     },
     /// At a fixed distance.
     Every {
@@ -334,6 +340,7 @@ mod tests {
                 expression: "0 9 * * *".to_owned(),
                 also: vec!["30 12 * * *".to_owned()],
                 time_zone: Some("UTC".to_owned()),
+                only: Some(Calendar::LastDayOfMonth),
             }),
             objectives: vec![],
             steps: vec![step("Judge", ask), step("Send", use_tool)],
@@ -345,7 +352,7 @@ mod tests {
         let json = json!({
             "name": "a", "mode": "scheduled",
             "schedule": {"cron": {"expression": "0 9 * * *", "also": ["30 12 * * *"],
-                "timeZone": "UTC"}},
+                "timeZone": "UTC", "only": "last day of month"}},
             "steps": [
                 {"name": "Judge", "action": {"ask": {"prompt": "Why?", "model": "claude"}}},
                 {"name": "Send", "action": {"useTool": {"tool": "email-tool", "action": "send",

@@ -130,7 +130,7 @@ codes! {
     OutOfRange = "out-of-range",
     /// A hash key that is reserved.
     ReservedKey = "reserved-key",
-    /// The cron expression is illegal or never fires.
+    /// A cron expression, or the days of `only`, is illegal or never comes.
     BadSchedule = "bad-schedule",
     /// The duration is illegal.
     BadDuration = "bad-duration",

@@ -30,8 +30,8 @@ pub use definition::{
 pub use names::{MAX_NAME_LENGTH, NameError, agent_name};
 pub use render::render;
 pub use schedule::{
-    CronSchedule, MAX_CRONS, MAX_DURATION_SECONDS, ScheduleError, ScheduleErrorKind,
-    cron_for_every, format_duration, parse_duration,
+    Calendar, CronSchedule, MAX_CRONS, MAX_DURATION_SECONDS, ScheduleError, ScheduleErrorKind,
+    Which, cron_for_every, format_duration, parse_duration,
 };
 
 #[cfg(feature = "parse")]

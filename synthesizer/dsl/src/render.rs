@@ -60,10 +60,14 @@ fn schedule_arguments(schedule: &Schedule) -> String {
             expression,
             also,
             time_zone,
+            only,
         } => {
             let mut arguments = format!("cron: {}", crons(expression, also));
             if let Some(zone) = time_zone {
                 append(&mut arguments, "time_zone", &word(zone));
+            }
+            if let Some(only) = only {
+                append(&mut arguments, "only", &word(&only.to_string()));
             }
             arguments
         }

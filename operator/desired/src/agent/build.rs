@@ -153,6 +153,7 @@ fn add_workload(
         Timing::Cron {
             expressions,
             time_zone,
+            only: _,
         } => {
             let seconds = template.timeout().map(|timeout| timeout.seconds);
             let seconds = run.frame.run_seconds(seconds)?;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::agent::ExecutionMode;
-use langop_dsl::{CronSchedule, Mode, Schedule, ScheduleError, cron_for_every};
+use langop_dsl::{Calendar, CronSchedule, Mode, Schedule, ScheduleError, cron_for_every};
 
 use crate::{conditions::Invalid, observed::CodeRequirements};
 
@@ -34,6 +34,8 @@ pub enum Timing {
         expressions: Vec<String>,
         /// IANA name; absent: the cluster's.
         time_zone: Option<String>,
+        /// The days on which a run has something to do; absent: all.
+        only: Option<Calendar>,
     },
     /// In a Deployment that keeps time itself, because no cron says this distance exactly.
     Every {
@@ -57,7 +59,14 @@ impl Timing {
             Self::Cron {
                 expressions,
                 time_zone,
-            } => Some(in_zone(&expressions.join(", "), time_zone.as_deref())),
+                only,
+            } => {
+                let times = in_zone(&expressions.join(", "), time_zone.as_deref());
+                Some(match only {
+                    Some(only) => format!("{times}, only {only}"),
+                    None => times,
+                })
+            }
             Self::Every { seconds } => Some(distance(*seconds)),
             Self::Continuous => None,
         }
@@ -135,6 +144,7 @@ fn scheduled(requested: &Requested, code: Option<&CodeRequirements>) -> Result<T
         return Ok(Timing::Cron {
             expressions: vec![expression.clone()],
             time_zone: own_zone().or_else(default_zone),
+            only: None,
         });
     }
     match code.and_then(|code| code.schedule.as_ref()) {
@@ -142,16 +152,19 @@ fn scheduled(requested: &Requested, code: Option<&CodeRequirements>) -> Result<T
             expression,
             also,
             time_zone,
+            only,
         }) => Ok(Timing::Cron {
             expressions: std::iter::once(expression).chain(also).cloned().collect(),
             time_zone: own_zone()
                 .or_else(|| time_zone.clone())
                 .or_else(default_zone),
+            only: *only,
         }),
         Some(Schedule::Every { seconds }) => Ok(match cron_for_every(*seconds) {
             Some(expression) => Timing::Cron {
                 expressions: vec![expression],
                 time_zone: own_zone().or_else(default_zone),
+                only: None,
             },
             None => Timing::Every { seconds: *seconds },
         }),
@@ -177,6 +190,7 @@ mod tests {
         Timing::Cron {
             expressions: expression.split(", ").map(Into::into).collect(),
             time_zone: time_zone.map(Into::into),
+            only: None,
         }
     }
 
@@ -313,6 +327,26 @@ mod tests {
             let timing = timing(&requested, definition).unwrap();
             assert_eq!(timing.told().as_deref(), Some(told));
         }
+    }
+
+    #[test]
+    fn the_days_of_the_code_belong_to_its_times() {
+        let cron = json!({"expression": "0 9 * * *", "only": "last day of month"});
+        let monthly = code(&json!({ "cron": cron }));
+        let by_code = timing(&Requested::default(), Some(&monthly)).unwrap();
+        assert_eq!(
+            by_code.told().as_deref(),
+            Some("0 9 * * * (the cluster's zone), only last day of month")
+        );
+        let requested = Requested {
+            schedule: Some("0 9 1 * *".into()),
+            ..Requested::default()
+        };
+        let by_user = timing(&requested, Some(&monthly)).unwrap();
+        assert_eq!(
+            by_user.told().as_deref(),
+            Some("0 9 1 * * (the cluster's zone)")
+        );
     }
 
     #[test]

@@ -162,8 +162,11 @@ impl Template<'_> {
             variables::AGENT_MODE,
             self.timing.mode().as_str(),
         ));
+        let (only, time_zone) = self.only();
         let optional = [
             (variables::AGENT_SCHEDULE, schedule),
+            (variables::AGENT_SCHEDULE_ONLY, only),
+            (variables::AGENT_TIME_ZONE, time_zone),
             (variables::AGENT_MAX_ITERATIONS, self.max_iterations()),
             (
                 variables::AGENT_TIMEOUT,
@@ -183,6 +186,19 @@ impl Template<'_> {
         all.extend(self.instructions());
         all.extend(self.telemetry());
         all
+    }
+
+    /// The days on which a run has something to do, and the zone whose days they are. Without such
+    /// days neither is said, so that nothing rolls.
+    fn only(&self) -> (Option<String>, Option<String>) {
+        match self.timing {
+            Timing::Cron {
+                only: Some(only),
+                time_zone,
+                ..
+            } => (Some(only.to_string()), time_zone.clone()),
+            _ => (None, None),
+        }
     }
 
     /// OpenTelemetry's own variables, but for those that the user sets.

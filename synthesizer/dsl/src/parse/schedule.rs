@@ -1,5 +1,5 @@
 //! Reads `schedule`: either `every:`, or `cron:`, one expression or a list, with an optional
-//! `time_zone:`. What they may say is decided elsewhere.
+//! `time_zone:` and `only:`. What they may say is decided elsewhere.
 
 use ruby_prism::{CallNode, Node};
 
@@ -7,13 +7,15 @@ use super::call::{Part, Parts, Shape};
 use super::{Reader, words};
 use crate::definition::Schedule;
 use crate::diagnostic::DiagnosticCode;
-use crate::schedule::{CronSchedule, MAX_CRONS, ScheduleError, ScheduleErrorKind, parse_duration};
+use crate::schedule::{
+    Calendar, CronSchedule, MAX_CRONS, ScheduleError, ScheduleErrorKind, parse_duration,
+};
 use crate::source::Span;
 
 const SCHEDULE: Shape = Shape {
     usage: "`schedule every: '5m'` or `schedule cron: '0 9 * * 1-5', time_zone: 'Europe/Berlin'`",
     positional: Part::None,
-    keywords: &["every", "cron", "time_zone"],
+    keywords: &["every", "cron", "time_zone", "only"],
     block: Part::None,
 };
 
@@ -21,17 +23,20 @@ impl Reader<'_> {
     pub(super) fn schedule(&mut self, call: &CallNode<'_>) -> Option<Schedule> {
         let parts = self.parts(call, &SCHEDULE);
         let has = |keyword| parts.keywords.contains_key(keyword);
-        match (has("every"), has("cron"), has("time_zone")) {
+        let beside_every = ["time_zone", "only"]
+            .into_iter()
+            .find(|keyword| parts.keywords.contains_key(*keyword));
+        match (has("every"), has("cron"), beside_every) {
             (true, true, _) => self.conflict(
                 &parts,
                 "cron",
                 "`every:` and `cron:` exclude each other",
                 "keep one of them",
             ),
-            (true, false, true) => self.conflict(
+            (true, false, Some(keyword)) => self.conflict(
                 &parts,
-                "time_zone",
-                "`time_zone:` goes only with `cron:`",
+                keyword,
+                &format!("`{keyword}:` goes only with `cron:`"),
                 "remove it: `every:` is a distance in time",
             ),
             (false, false, _) => {
@@ -45,7 +50,7 @@ impl Reader<'_> {
                 );
                 None
             }
-            (true, false, false) => self.every(&parts.keywords.get("every")?.value),
+            (true, false, None) => self.every(&parts.keywords.get("every")?.value),
             (false, true, _) => self.cron(&parts),
         }
     }
@@ -85,20 +90,25 @@ impl Reader<'_> {
     }
 
     fn cron(&mut self, parts: &Parts<'_>) -> Option<Schedule> {
-        let cron = &parts.keywords.get("cron")?.value;
-        let zone = parts
-            .keywords
-            .get("time_zone")
-            .map(|keyword| &keyword.value);
-        let texts = self.crons(cron);
+        let given = |keyword| parts.keywords.get(keyword).map(|keyword| &keyword.value);
+        let zone = given("time_zone");
+        let texts = self.crons(given("cron")?);
         let time_zone = match zone {
             Some(node) => Some(self.text(node, "`time_zone`")?),
+            None => None,
+        };
+        let only = match given("only") {
+            Some(node) => Some(self.only(node)?),
             None => None,
         };
         let zone_span = zone.map(|node| Span::from(node.location()));
         let mut schedules: Vec<CronSchedule> = Vec::new();
         for (text, span) in texts? {
-            let schedule = CronSchedule::parse(&text, time_zone.as_deref(), self.now);
+            let schedule =
+                CronSchedule::parse(&text, time_zone.as_deref(), self.now).and_then(|schedule| {
+                    only.map_or(Ok(()), |only| schedule.check_only(&only, self.now))?;
+                    Ok(schedule)
+                });
             match schedule {
                 Ok(schedule) if schedules.iter().any(|known| known.fires_like(&schedule)) => {
                     self.cron_twice(&text, span);
@@ -119,7 +129,16 @@ impl Reader<'_> {
             expression: expressions.next()?,
             also: expressions.collect(),
             time_zone,
+            only,
         })
+    }
+
+    /// The days of `only:`.
+    fn only(&mut self, node: &Node<'_>) -> Option<Calendar> {
+        let text = self.text(node, "`only`")?;
+        text.parse()
+            .map_err(|error| self.schedule_error(node.location().into(), &error))
+            .ok()
     }
 
     /// The expressions of `cron:`, one or a list, each with its place. One that is not a string was
@@ -174,7 +193,9 @@ impl Reader<'_> {
     /// The one place that turns a refused schedule or duration into a finding.
     fn schedule_error(&mut self, span: Span, error: &ScheduleError) {
         let code = match error.kind() {
-            ScheduleErrorKind::Cron | ScheduleErrorKind::NeverFires => DiagnosticCode::BadSchedule,
+            ScheduleErrorKind::Cron
+            | ScheduleErrorKind::NeverFires
+            | ScheduleErrorKind::Calendar => DiagnosticCode::BadSchedule,
             ScheduleErrorKind::TimeZone => DiagnosticCode::BadTimeZone,
             ScheduleErrorKind::Duration => DiagnosticCode::BadDuration,
         };

@@ -311,9 +311,9 @@ impl Rule {
         } else if text.contains('?') {
             "write `*`".to_owned()
         } else if upper.contains('#') {
-            "write plain values: the n-th weekday of a month cannot be said".to_owned()
+            "write plain values; agent code says the n-th weekday by `only: 'first MON'`".to_owned()
         } else if upper == "L" || (upper.starts_with('L') && upper.len() == 2) {
-            "write day numbers such as 28: the last day of a month cannot be said".to_owned()
+            "write `*`; agent code says the last day by `only: 'last day of month'`".to_owned()
         } else if upper.ends_with('W') && !self.names.contains(&upper.as_str()) {
             "write `1-5` as the day of week for working days".to_owned()
         } else if let Some(name) = self.names.iter().find(|name| upper.starts_with(**name)) {

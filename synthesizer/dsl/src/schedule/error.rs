@@ -20,6 +20,8 @@ pub enum ScheduleErrorKind {
     TimeZone,
     /// The duration is none or out of bounds.
     Duration,
+    /// The days of `only` are none that can be said.
+    Calendar,
 }
 
 impl ScheduleError {

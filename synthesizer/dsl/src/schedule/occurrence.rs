@@ -8,10 +8,11 @@
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
+use super::calendar::Calendar;
 use super::cron::Fields;
 use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 use super::zone::time_zone;
@@ -21,6 +22,9 @@ pub const MAX_CRONS: usize = 8;
 
 /// A schedule must fire within this many years.
 const HORIZON_YEARS: i32 = 5;
+
+/// How long after its time a run may begin and still be of that time's day.
+const LATEST_START_MINUTES: i64 = 60;
 
 /// How far back on the wall clock a search starts: further than any clock is set back today.
 const LONGEST_FOLD_HOURS: i32 = 3;
@@ -86,6 +90,52 @@ impl CronSchedule {
     /// Whether both fire at the same times of the wall clock, however they are spelled.
     pub fn fires_like(&self, other: &Self) -> bool {
         self.fields == other.fields
+    }
+
+    /// Checks that within five years of `now` it fires on a day of `only`. Errors say what to write
+    /// instead.
+    pub fn check_only(&self, only: &Calendar, now: Timestamp) -> Result<(), ScheduleError> {
+        let end = horizon(now);
+        let mut after = now;
+        while let Some(time) = self.next_after(after).filter(|time| *time <= end) {
+            let date = self.date_of(time);
+            if only.is_due_on(date) {
+                return Ok(());
+            }
+            // On to the next day that counts: expressions that fire often cost no more.
+            let midnight = only
+                .next_due_from(date)
+                .and_then(|due| due.to_zoned(self.time_zone.clone()).ok());
+            let Some(midnight) = midnight.map(|midnight| midnight.timestamp()) else {
+                break;
+            };
+            let before = midnight.checked_sub(1.nanosecond()).unwrap_or(midnight);
+            after = before.max(time);
+        }
+        Err(ScheduleError::new(
+            ScheduleErrorKind::NeverFires,
+            format!(
+                "{} does not fire on a day of `{only}` within five years",
+                quoted(&self.expression)
+            ),
+            "write the time of day alone, such as `0 9 * * *`: `only:` says the days",
+        ))
+    }
+
+    /// The day, in the schedule's zone, that a run which begins at `now` is for: that of the last
+    /// time at which it fired, at most an hour before, because a pod may start after midnight; else
+    /// that of `now`, for a run that a person started.
+    pub fn date_of_run(&self, now: Timestamp) -> Date {
+        let earliest = now.checked_sub(LATEST_START_MINUTES.minutes());
+        let fired = std::iter::successors(self.next_after(earliest.unwrap_or(now)), |time| {
+            self.next_after(*time)
+        });
+        let last = fired.take_while(|time| *time <= now).last();
+        self.date_of(last.unwrap_or(now))
+    }
+
+    fn date_of(&self, time: Timestamp) -> Date {
+        self.time_zone.to_datetime(time).date()
     }
 
     /// The first time strictly after `after` at which it fires; none if there is none that can be
@@ -297,6 +347,91 @@ mod tests {
             CronSchedule::parse("* * * * *", None, Timestamp::MAX).is_err(),
             "no time is left"
         );
+    }
+
+    #[test]
+    fn must_fire_on_a_day_of_only() {
+        let now = at("2026-01-01T00:00:00Z");
+        let check = |expression: &str, only: &str| {
+            let schedule = CronSchedule::parse(expression, Some("Europe/Berlin"), now).unwrap();
+            schedule.check_only(&only.parse().unwrap(), now)
+        };
+        for (expression, only) in [
+            ("0 9 * * *", "last day of month"),
+            ("* * * * *", "last SUN"),
+            ("59 23 28 2 *", "last day of month"),
+            ("0 9 * * 2", "every 2 weeks from 2026-01-06"),
+            ("0 9 29 2 *", "last day of month"),
+            ("0 0 * * *", "every 52 weeks from 2029-06-01"),
+        ] {
+            assert_eq!(check(expression, only), Ok(()), "{expression} {only}");
+        }
+        for (expression, only) in [
+            ("0 9 1 * *", "last day of month"),
+            ("* * 1-27 * *", "last day of month"),
+            ("0 9 * * 1", "first TUE"),
+            ("0 9 8-31 * *", "first MON"),
+            ("0 9 * * *", "every 2 weeks from 2031-02-01"),
+        ] {
+            let error = check(expression, only).unwrap_err();
+            assert_eq!(error.kind(), ScheduleErrorKind::NeverFires, "{error}");
+            assert!(error.problem().contains(only), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_of_the_day_on_which_it_was_due() {
+        let day = |expression: &str, zone: Option<&str>, now: &str| {
+            let schedule = CronSchedule::parse(expression, zone, at("2026-01-01T00:00:00Z"));
+            schedule.unwrap().date_of_run(at(now)).to_string()
+        };
+        for (expression, zone, now, date) in [
+            ("0 9 * * *", None, "2026-01-31T09:00:02Z", "2026-01-31"),
+            // made at 23:59, begun after midnight
+            ("59 23 * * *", None, "2026-02-01T00:03:00Z", "2026-01-31"),
+            // started by a person, long after the last time
+            ("59 23 * * *", None, "2026-02-01T01:00:00Z", "2026-02-01"),
+            ("*/15 * * * *", None, "2026-02-01T00:03:00Z", "2026-02-01"),
+            // 23:30 UTC is the next day in Berlin
+            (
+                "30 0 * * *",
+                Some("Europe/Berlin"),
+                "2026-01-30T23:30:05Z",
+                "2026-01-31",
+            ),
+            (
+                "30 19 * * *",
+                Some("America/New_York"),
+                "2026-02-01T00:30:05Z",
+                "2026-01-31",
+            ),
+            // the day on which clocks go forward, and the one on which they go back
+            (
+                "30 23 * * *",
+                Some("Europe/Berlin"),
+                "2026-03-29T21:30:05Z",
+                "2026-03-29",
+            ),
+            (
+                "30 0 * * *",
+                Some("Europe/Berlin"),
+                "2026-10-24T22:30:05Z",
+                "2026-10-25",
+            ),
+            // a zone in which midnight is skipped on that day
+            (
+                "30 1 * * *",
+                Some("Asia/Beirut"),
+                "2026-03-28T22:30:05Z",
+                "2026-03-29",
+            ),
+        ] {
+            assert_eq!(
+                day(expression, zone, now),
+                date,
+                "{expression} {zone:?} {now}"
+            );
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use langop_dsl::{
-    Action, AgentDefinition, Constraints, DiagnosticCode, MAX_DURATION_SECONDS, MAX_ITERATIONS,
-    MAX_VALUE_DEPTH, Mode, Schedule, Step, Value, render,
+    Action, AgentDefinition, Calendar, Constraints, DiagnosticCode, MAX_DURATION_SECONDS,
+    MAX_ITERATIONS, MAX_VALUE_DEPTH, Mode, Schedule, Step, Value, render,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -75,19 +75,28 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+fn only() -> impl Strategy<Value = Option<Calendar>> {
+    const TEXTS: [&str; 4] = [
+        "last day of month",
+        "third WED",
+        "last FRI",
+        "every 3 weeks from 2026-01-06",
+    ];
+    let only = prop::sample::select(&TEXTS[..]).prop_map(|text| text.parse().unwrap());
+    proptest::option::of(only)
+}
+
 fn schedule() -> impl Strategy<Value = Option<Schedule>> {
     let zone = proptest::option::of(Just("Europe/Berlin".to_owned()));
     prop_oneof![
         Just(None),
         (1..=MAX_DURATION_SECONDS).prop_map(|seconds| Some(Schedule::Every { seconds })),
-        (0..60, 0..8, zone).prop_map(|(minute, more, time_zone)| {
+        (0..60, 0..8, zone, only()).prop_map(|(minute, more, time_zone, only)| {
             Some(Schedule::Cron {
-                expression: format!("{minute} 9 * * mon-FRI"),
-                also: (0..more)
-                    .map(|day| format!("0 8 * * {day}"))
-                    .take(7)
-                    .collect(),
+                expression: format!("{minute} 9 * * *"),
+                also: (0..more).map(|hour| format!("0 {hour} * * 0-6")).collect(),
                 time_zone,
+                only,
             })
         }),
     ]
@@ -146,6 +155,7 @@ fn whatever_a_definition_holds_stays_text() {
             expression: hostile.to_owned(),
             also: vec![],
             time_zone: Some(hostile.to_owned()),
+            only: None,
         }),
         objectives: vec![hostile.to_owned()],
         steps: vec![],

@@ -179,9 +179,11 @@ fn when(schedule: Option<&Schedule>) -> String {
                 .chain(also)
                 .map(|cron| clean(cron))
                 .collect();
-            format!("runs at {} {zone}", crons.join(", "))
-                .trim_end()
-                .to_owned()
+            let when = format!("runs at {} {zone}", crons.join(", "));
+            match schedule.map(|schedule| clean(&schedule.only)) {
+                Some(only) if !only.is_empty() => format!("{}, only {only}", when.trim_end()),
+                _ => when.trim_end().to_owned(),
+            }
         }
         Some(When::Every(every)) => format!(
             "runs every {}",
@@ -233,6 +235,7 @@ mod tests {
                     when: Some(when),
                     time_zone: "Europe/Berlin".into(),
                     also: vec!["30 13 * * 6".into()],
+                    only: "first SAT".into(),
                 }),
                 objectives: vec!["one".into(), "two".into()],
                 ..AgentDefinition::default()
@@ -300,7 +303,7 @@ mod tests {
         insta::assert_snapshot!(synthesized(&response()), @r"
         repaired by claude-sonnet-4-5 (anthropic), 2 answers, 4.2 s
         1200 tokens in (1000 of them cached), 340 out
-        my-agent runs at 0 9 * * 1-5, 30 13 * * 6 Europe/Berlin: 2 objectives, 0 steps
+        my-agent runs at 0 9 * * 1-5, 30 13 * * 6 Europe/Berlin, only first SAT: 2 objectives, 0 steps
         code 0123456789ab
         trace 0af7651916cd43dd8448eb211c80319c
         ");

@@ -113,6 +113,7 @@ fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
         expression,
         also,
         time_zone,
+        only: _,
     } = &schedule
     {
         for expression in std::iter::once(expression).chain(also) {
@@ -147,6 +148,7 @@ fn literal(sentence: &str, now: Timestamp) -> Option<Result<Schedule, Reason>> {
             expression,
             also: Vec::new(),
             time_zone,
+            only: None,
         },
         now,
     ))

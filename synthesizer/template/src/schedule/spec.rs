@@ -303,6 +303,7 @@ impl Spec {
             expression: format!("{} {weekdays}", fields.join(" ")),
             also: Vec::new(),
             time_zone: self.zone.clone(),
+            only: None,
         }
     }
 }

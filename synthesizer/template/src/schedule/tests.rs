@@ -29,10 +29,12 @@ fn in_short(schedule: Schedule) -> String {
             expression,
             also,
             time_zone,
+            only,
         } => {
             let crons: Vec<String> = std::iter::once(expression).chain(also).collect();
             let zone = time_zone.map_or_else(String::new, |zone| format!(" {zone}"));
-            format!("{}{zone}", crons.join(" + "))
+            let only = only.map_or_else(String::new, |only| format!(" only {only}"));
+            format!("{}{zone}{only}", crons.join(" + "))
         }
     }
 }

@@ -406,6 +406,18 @@ fn each_cron_of_the_code_is_a_cron_job_that_differs_in_its_time_only() {
 }
 
 #[test]
+fn the_days_of_the_code_and_their_zone_are_in_the_environment() {
+    let cron = |only: &Value| json!({"schedule": {"cron": {"expression": "0 9 * * *", "timeZone": "UTC", "only": only}}});
+    for (only, zone) in [(Some("first MON"), Some("Asia/Tokyo")), (None, None)] {
+        let mut world = World::of_spec(&json!({"instructions": "x", "timeZone": "Asia/Tokyo"}));
+        world.store(&cron(&json!(only)));
+        let children = world.build().children;
+        assert_eq!(text(&children, "AGENT_SCHEDULE_ONLY").as_deref(), only);
+        assert_eq!(text(&children, "AGENT_TIME_ZONE").as_deref(), zone);
+    }
+}
+
+#[test]
 fn replicas_are_written_only_when_set_or_suspended() {
     for (spec, replicas) in [
         (json!({"image": "own"}), None),
