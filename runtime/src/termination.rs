@@ -4,7 +4,7 @@
 
 use std::{io, path::Path};
 
-use langop_dsl::clean;
+use langop_dsl::{clean, secrets};
 use serde::Serialize;
 
 use crate::{
@@ -182,7 +182,8 @@ struct Json<'a> {
 /// `text` on one line, without characters that are not seen, in at most `limit` bytes, three of
 /// which may be an ellipsis.
 pub fn quote(text: &str, limit: usize) -> String {
-    let text = clean(text);
+    // A tool that fails may quote the key that it failed with.
+    let text = clean(&secrets::mask(text));
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.len() <= limit {
         return text;
@@ -248,6 +249,17 @@ mod tests {
             r#"{"v":1,"outcome":"failed","reason":"tool-unavailable","step":"Alert","run":"0123456789abcdef0123456789abcdef","codeHash":"44b1c47aaca3","iterations":7,"toolCalls":4,"tokens":{"input":1234,"output":88,"cachedInput":0,"missing":0},"durationMs":5312,"skipped":["Log"],"resumed":false}"#
         );
         assert_eq!(report().exit_code(), 7);
+    }
+
+    #[test]
+    fn a_key_that_a_tool_quotes_is_not_told() {
+        let key = ["xo", "xb-", "12345678901-Frhl3ZJHTtXPqW8vB2nM5kD7"].concat();
+        let report = Report {
+            message: format!("refused: {key}"),
+            ..report()
+        };
+        assert!(!report.message().contains(&key));
+        assert!(report.line().ends_with("refused: [secret removed]"));
     }
 
     #[test]

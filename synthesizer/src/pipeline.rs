@@ -9,8 +9,8 @@ use langop_program::trace;
 use langop_proto::{
     limits,
     v1::{
-        DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome, SynthesizeRequest,
-        SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,
+        Diagnostic, DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome,
+        SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,
     },
 };
 use opentelemetry::trace::SpanContext;
@@ -62,6 +62,8 @@ pub struct Pending {
     found: Found<Answer>,
     name: String,
     instructions_hash: String,
+    /// Warnings about the instructions, which are no part of the answer: another's may hold none.
+    secrets: Vec<Diagnostic>,
     key: RequestKey,
     started: Instant,
 }
@@ -167,8 +169,10 @@ impl Synthesizer {
         if !agent.namespace.is_empty() {
             span.record("k8s.namespace.name", &agent.namespace);
         }
-        let request = prompt::normalise(request);
+        // Of the text as it was sent: by its hash the caller knows it again.
         let instructions_hash = instructions::hash(&request.instructions);
+        let secrets = diagnostics::about_secrets(&instructions::normalise(&request.instructions));
+        let request = prompt::normalise(request);
         let key = RequestKey::of_synthesis(&request, &engine.llm.identity);
         let call = CallContext {
             caller: caller.clone(),
@@ -182,6 +186,7 @@ impl Synthesizer {
             found,
             name,
             instructions_hash,
+            secrets,
             key,
             started,
         })
@@ -195,7 +200,7 @@ impl Synthesizer {
         request: DistillPersonaRequest,
         deadline: Instant,
     ) -> Result<DistillPersonaResponse, Failure> {
-        let persona = request::check_distill(request)?;
+        let persona = prompt::normalise_persona(request::check_distill(request)?);
         let engine = Arc::clone(self.engine()?);
         let key = RequestKey::of_persona(&persona, &engine.llm.identity);
         let span = cache_span(key, prompt::persona::version());
@@ -373,6 +378,7 @@ impl Pending {
             found,
             name,
             instructions_hash,
+            secrets,
             key,
             started,
         } = self;
@@ -381,6 +387,8 @@ impl Pending {
             response.provider = engine.llm.identity.provider.to_string();
             response.request_hash = key.to_hex();
             response.instructions_hash = instructions_hash;
+            response.diagnostics.splice(0..0, secrets);
+            response.diagnostics.truncate(limits::DIAGNOSTICS);
             response
         });
         engine.llm.metrics.synthesis(

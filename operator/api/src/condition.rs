@@ -143,6 +143,8 @@ reasons! {
     SynthesisStarted,
     /// The code was synthesized.
     SynthesisSucceeded,
+    /// The instructions hold what looks like a secret; models and code do not get it.
+    SecretInInstructions,
     /// The synthesizer could not be reached or refused; it is tried again.
     SynthesisFailed,
     /// The synthesizer is disabled or its key is refused; an administrator must act.

@@ -1,5 +1,5 @@
 //! The agent language: what checked agent code says ([`AgentDefinition`]), the one schedule
-//! dialect, and names.
+//! dialect, names, and the shapes of secrets that belong in no text.
 //!
 //! With the feature `parse` also the front end: Ruby syntax in, a definition or diagnostics out,
 //! and renaming by position. The crate runs no agent code, does no I/O and reads no clock: whoever
@@ -12,6 +12,7 @@ pub mod instructions;
 mod names;
 mod render;
 mod schedule;
+pub mod secrets;
 
 #[cfg(feature = "parse")]
 mod diagnostic;

@@ -16,7 +16,7 @@ use langop_proto::{
 use serde_json::{Value, json};
 
 use fence::Piece;
-use langop_dsl::hash::sha256_hex;
+use langop_dsl::{hash::sha256_hex, secrets};
 
 /// The name every agent has until it leaves the pipeline.
 pub const PLACEHOLDER: &str = "agent";
@@ -43,13 +43,37 @@ fn version_of(fixed_part: &str) -> String {
 }
 
 /// Brings a request into the one form that prompt and key are made from: line ends as LF, tools and
-/// models by name, the previous code under the placeholder.
+/// models by name, the previous code under the placeholder, and no secret in any text.
 pub fn normalise(mut request: SynthesizeRequest) -> SynthesizeRequest {
-    request.instructions = routing::normalise(&request.instructions);
+    request.instructions = masked(&routing::normalise(&request.instructions));
+    for tool in &mut request.tools {
+        tool.description = masked(&tool.description);
+        for operation in &mut tool.operations {
+            operation.description = masked(&operation.description);
+            operation.input_schema = masked(&operation.input_schema);
+        }
+    }
+    if let Some(options) = &mut request.options {
+        options.variant = masked(&options.variant);
+    }
+    request.persona = request.persona.map(normalise_persona);
     request.tools.sort_by(|a, b| a.name.cmp(&b.name));
     request.models.sort_by(|a, b| a.name.cmp(&b.name));
     request.previous = request.previous.as_ref().and_then(normalise_previous);
     request
+}
+
+/// A persona without a secret in any of its texts.
+pub fn normalise_persona(persona: Persona) -> Persona {
+    Persona {
+        description: masked(&persona.description),
+        system_prompt: masked(&persona.system_prompt),
+        ..persona
+    }
+}
+
+fn masked(text: &str) -> String {
+    secrets::mask(text).into_owned()
 }
 
 /// Code that cannot be renamed is no code to keep anything of, and would carry the agent's name
@@ -57,8 +81,8 @@ pub fn normalise(mut request: SynthesizeRequest) -> SynthesizeRequest {
 fn normalise_previous(previous: &PreviousCode) -> Option<PreviousCode> {
     let code = langop_dsl::rename(&routing::normalise(&previous.code), PLACEHOLDER).ok()?;
     Some(PreviousCode {
-        code,
-        instructions: routing::normalise(&previous.instructions),
+        code: masked(&code),
+        instructions: masked(&routing::normalise(&previous.instructions)),
     })
 }
 

@@ -82,6 +82,28 @@ fn the_parts() {
     insta::assert_snapshot!("persona", persona::user(&request().persona.unwrap()));
 }
 
+#[test]
+fn no_secret_reaches_the_prompt_or_the_key() {
+    // A shape, put together here so that no text of ours looks like a key.
+    let key = |end: &str| ["gh", "p_", "Frhl3ZJHTtXPqW8vB2nM5kD7cR4yU6iO1aS", end].concat();
+    let placed = |key: &str| placements(&format!("use {key} for it"));
+    for ((piece, one), (_, other)) in placed(&key("s")).into_iter().zip(placed(&key("t"))) {
+        // An id that an administrator gives, and no prose.
+        if piece == "models" {
+            continue;
+        }
+        let prompt = user(&normalise(one));
+        assert!(!prompt.contains(&key("s")), "{piece}: {prompt}");
+        assert!(
+            prompt.contains("use [secret removed] for it"),
+            "{piece}: {prompt}"
+        );
+        assert_eq!(prompt, user(&normalise(other)), "{piece}");
+    }
+    let normal = user(&normalise(request()));
+    assert!(!normal.contains(secrets::REMOVED));
+}
+
 /// Everything between the tags of `piece`, and the rest.
 fn taken_apart(prompt: &str, piece: &str) -> (String, String) {
     let id = &prompt["The ID is ".len()..][..12];

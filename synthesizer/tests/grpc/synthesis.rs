@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use langop_dsl::hash::sha256_hex;
 use langop_proto::v1::{
-    AgentMode, DistillPersonaRequest, Persona, SynthesisOutcome, SynthesizeOptions,
+    AgentMode, DistillPersonaRequest, Persona, Severity, SynthesisOutcome, SynthesizeOptions,
     SynthesizeRequest, SynthesizeResponse, SynthesizeStreamRequest, Tool, Usage,
     ValidateCodeRequest, synthesize_stream_response::Event,
 };
@@ -48,6 +48,40 @@ async fn an_answer_has_all_its_fields() {
     assert_eq!(definition.objectives, ["Watch the door"]);
     assert_eq!((answer.attempts, answer.diagnostics.len()), (1, 0));
     assert!(answer.duration.is_some());
+}
+
+#[tokio::test]
+async fn a_secret_in_the_instructions_is_a_finding_and_reaches_nobody() {
+    let (server, llm) = start([Act::Say(GOOD), Act::Say(GOOD)]).await;
+    // A shape, put together here so that no text of ours looks like a key.
+    let key = ["gh", "p_", "Frhl3ZJHTtXPqW8vB2nM5kD7cR4yU6iO1aSs"].concat();
+    let instructions = format!("watch the door\nwith {key}\n");
+    let answer = synthesize(&server, request("a", &instructions)).await;
+    let [finding] = &answer.diagnostics[..] else {
+        panic!("{:?}", answer.diagnostics)
+    };
+    assert_eq!(
+        (finding.code.as_str(), finding.severity()),
+        ("secret-in-instructions", Severity::Warning)
+    );
+    assert!(
+        finding.message.contains("line 2") && finding.message.contains("a GitHub token"),
+        "{}",
+        finding.message
+    );
+    assert!(finding.hint.contains("secretKeyRef"));
+    assert_eq!(
+        answer.instructions_hash,
+        sha256_hex(instructions.as_bytes())
+    );
+    let asked = llm.requests()[0].body.to_string();
+    assert!(!asked.contains(&key) && asked.contains("with [secret removed]"));
+    // Without it there is none, and what is cached has it still.
+    let other = synthesize(&server, request("a", &instructions.replace(&key, "it"))).await;
+    assert!(other.diagnostics.is_empty());
+    let again = synthesize(&server, request("a", &instructions)).await;
+    assert_eq!(again.outcome(), SynthesisOutcome::Cached);
+    assert_eq!(again.diagnostics, answer.diagnostics);
 }
 
 #[tokio::test]

@@ -22,7 +22,9 @@ const VERSION: i64 = 1;
 pub(super) fn ending_message(ended: &Value) -> Option<String> {
     let mut lines = text(ended, "message").unwrap_or_default().lines();
     let line = lines.find(|line| !line.trim().is_empty());
-    let mut message = langop_dsl::clean(line.or_else(|| text(ended, "reason"))?);
+    let line = line.or_else(|| text(ended, "reason"))?;
+    // What a tool or a library says of its failure may hold the key that it failed with.
+    let mut message = langop_dsl::clean(&langop_dsl::secrets::mask(line));
     let mut end = message.len().min(MAX_MESSAGE);
     while !message.is_char_boundary(end) {
         end -= 1;
@@ -122,6 +124,13 @@ mod tests {
         assert_eq!(said("\n \ndisk full\n").as_deref(), Some("disk full"));
         assert_eq!(said(" \n").as_deref(), Some("Completed"));
         assert_eq!(said("").as_deref(), Some("Completed"));
+    }
+
+    #[test]
+    fn a_key_in_the_last_words_of_a_container_is_not_told() {
+        let key = ["gh", "p_", "Frhl3ZJHTtXPqW8vB2nM5kD7cR4yU6iO1aSs"].concat();
+        let told = ending_message(&ended(&format!("401 for {key}"))).unwrap();
+        assert_eq!(told, "401 for [secret removed]");
     }
 
     #[test]

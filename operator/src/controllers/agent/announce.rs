@@ -5,6 +5,7 @@ use langop_desired::{
     agent::{code, decide::Decision, timing, validate::ValidatedAgent},
     observed::{ChildKind, Facts},
 };
+use langop_dsl::secrets;
 
 use super::{
     plan::Plan,
@@ -98,6 +99,27 @@ fn switched(agent: &LanguageAgent, decision: &Decision) -> Option<String> {
         None => "the newest that is stored",
     };
     (revision != before).then(|| format!("revision {revision} is active, {why}; it was {before}"))
+}
+
+/// That the instructions which are being synthesized hold secrets. Of what sort and where, never
+/// which.
+pub(super) fn secrets(agent: &ValidatedAgent, effects: &mut Effects) {
+    let Some(instructions) = &agent.instructions else {
+        return;
+    };
+    let found = secrets::find(&instructions.text);
+    if let Some(first) = found.first() {
+        let line = first.line(&instructions.text);
+        let others = match found.len() {
+            1 => String::new(),
+            number => format!(" (and {} more)", number - 1),
+        };
+        let note = format!(
+            "line {line} of the instructions holds what looks like {}{others}: models and code do not get it; revoke it, and put a new one into a Secret that the tool which needs it reads",
+            first.sort
+        );
+        effects.warning(Reason::SecretInInstructions, note);
+    }
 }
 
 /// Workloads that were made or changed.

@@ -126,6 +126,7 @@ async fn follow_up(
     {
         let note = "synthesizing code from the instructions";
         effects.normal(Reason::SynthesisStarted, note);
+        announce::secrets(agent, effects);
     }
     for old in history::outdated(agent, &plan.decision, action, observed) {
         let background = PropagationPolicy::Background;
