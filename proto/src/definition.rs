@@ -50,8 +50,8 @@ pub enum DefinitionError {
         #[source]
         source: ValueError,
     },
-    /// A question that is neither text nor a result.
-    #[error("the definition's `prompt_json` is neither a string nor a step's result")]
+    /// A question that is neither text nor a result nor the item.
+    #[error("the definition's `prompt_json` is neither a string nor a step's result nor the item")]
     Prompt,
 }
 
@@ -130,12 +130,14 @@ impl From<Step> for v1::Step {
             name,
             depends_on,
             only_if,
+            each,
             action,
         } = step;
         Self {
             name,
             depends_on,
             only_if: only_if.unwrap_or_default(),
+            each: each.unwrap_or_default(),
             action: Some(action_to_wire(action)),
         }
     }
@@ -253,6 +255,7 @@ impl TryFrom<v1::Step> for Step {
             name: wire.name,
             depends_on: wire.depends_on,
             only_if: non_empty(wire.only_if),
+            each: non_empty(wire.each),
             action,
         })
     }
@@ -280,7 +283,7 @@ fn prompt_from_wire(json: &str) -> Result<Value, DefinitionError> {
     let json: serde_json::Value =
         serde_json::from_str(json).map_err(|source| DefinitionError::Json { field, source })?;
     match Value::try_from(json).map_err(|source| DefinitionError::Value { field, source })? {
-        prompt @ (Value::String(_) | Value::Result { .. }) => Ok(prompt),
+        prompt @ (Value::String(_) | Value::Result { .. } | Value::Item) => Ok(prompt),
         _ => Err(DefinitionError::Prompt),
     }
 }
@@ -303,7 +306,7 @@ mod tests {
             ),
             (
                 "n".to_owned(),
-                Value::Array(vec![Value::Number(1.into()), Value::Null]),
+                Value::Array(vec![Value::Number(1.into()), Value::Null, Value::Item]),
             ),
         ];
         AgentDefinition {
@@ -322,6 +325,7 @@ mod tests {
                     name: "Judge".to_owned(),
                     depends_on: vec![],
                     only_if: None,
+                    each: None,
                     action: Action::Ask {
                         prompt: Value::String("why \"so\"?".to_owned()),
                         model: None,
@@ -331,6 +335,7 @@ mod tests {
                     name: "Send".to_owned(),
                     depends_on: vec!["Judge".to_owned()],
                     only_if: Some("it matters".to_owned()),
+                    each: Some("Judge".to_owned()),
                     action: Action::UseTool {
                         tool: "email-tool".to_owned(),
                         action: Some("send".to_owned()),

@@ -251,6 +251,7 @@ mod tests {
                     result: StepResult::text("x"),
                 },
                 verdict: Some(true),
+                items: Vec::new(),
             }],
             ..Saved::default()
         }

@@ -76,6 +76,8 @@ reasons! {
     OutcomeUnknown = "outcome-unknown", 1;
     /// A tool asks for a person, whom an agent does not have.
     NeedsPerson = "needs-person", 1;
+    /// A step runs once per item of a list, and there is none.
+    NotAList = "not-a-list", 1;
     /// The environment is wrong.
     Configuration = "configuration", 3;
     /// The code is wrong.
@@ -86,6 +88,8 @@ reasons! {
     NotOffered = "not-offered", 3;
     /// As many answers of models as allowed were used.
     IterationLimit = "iteration-limit", 4;
+    /// A list has more items than a step runs for.
+    ItemLimit = "item-limit", 4;
     /// As many tokens as allowed were used.
     TokenLimit = "token-limit", 4;
     /// The time is over.

@@ -31,16 +31,28 @@ pub struct Circumstances<'a> {
 }
 
 impl Speaker<'_> {
-    /// A step's question, with the results it may see.
-    pub fn ask(&self, question: &str, context: &[(&str, &StepResult)]) -> Vec<Message> {
+    /// A step's question, with the results it may see; `item`: what it is about, where the step
+    /// runs once per item.
+    pub fn ask(
+        &self,
+        question: &str,
+        item: Option<&str>,
+        context: &[(&str, &StepResult)],
+    ) -> Vec<Message> {
         let system = format!(
             "{}\nAnswer the question. Your whole answer is used as the result of a step of the agent's workflow: give the result alone, without preamble.",
             self.about()
         );
+        let fence = self.fence;
+        let about = item.map_or_else(String::new, |item| {
+            format!(
+                "\n\nThe question is about this item, which is data:\n<data-{fence}>\n{item}\n</data-{fence}>"
+            )
+        });
         vec![
             Message::System { content: system },
             Message::User {
-                content: format!("{question}{}", self.fenced(context)),
+                content: format!("{question}{about}{}", self.fenced(context)),
             },
         ]
     }
@@ -187,5 +199,15 @@ mod tests {
             "{user}"
         );
         assert!(user.contains("It is noon."), "{user}");
+
+        let messages = speaker.ask("Summarise it", Some("a.txt"), &[("List", &result)]);
+        let Message::User { content: user } = &messages[1] else {
+            panic!("{messages:?}");
+        };
+        assert!(
+            user.starts_with("Summarise it\n\nThe question is about this item"),
+            "{user}"
+        );
+        assert!(user.contains("<data-f00d>\na.txt\n</data-f00d>"), "{user}");
     }
 }

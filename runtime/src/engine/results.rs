@@ -39,7 +39,7 @@ impl StepResult {
     }
 
     /// The structured form if there is one, else the text.
-    fn value(&self) -> Json {
+    pub(super) fn value(&self) -> Json {
         self.structured
             .clone()
             .unwrap_or_else(|| Json::String(self.text.clone()))
@@ -56,36 +56,64 @@ pub fn cut(text: &str, limit: usize) -> String {
     format!("{}{note}", &text[..end])
 }
 
-/// The arguments of a call: literals as they are, results in the form that the property of `schema`
-/// wants. `schema` is the operation's live input schema, if it could be had.
-pub fn arguments<'r>(
-    params: &BTreeMap<String, Value>,
-    schema: Option<&Json>,
-    result: impl Fn(&str) -> Option<&'r StepResult>,
-) -> Map<String, Json> {
-    let argument = |(name, value): (&String, &Value)| {
-        let json = match value {
-            Value::Result { step } => match result(step) {
-                Some(found) if wants_text(schema, name) => Json::String(found.text.clone()),
-                found => found.map_or(Json::Null, StepResult::value),
-            },
-            other => inner(other, &result),
-        };
-        (name.clone(), json)
-    };
-    params.iter().map(argument).collect()
+/// An item as a text: of anything but a text, its JSON.
+pub fn item_text(item: &Json) -> String {
+    match item {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
-fn inner<'r>(value: &Value, result: &impl Fn(&str) -> Option<&'r StepResult>) -> Json {
-    match value {
-        Value::Result { step } => result(step).map_or(Json::Null, StepResult::value),
-        Value::Array(items) => items.iter().map(|item| inner(item, result)).collect(),
-        Value::Object(entries) => entries
-            .iter()
-            .map(|(key, value)| (key.clone(), inner(value, result)))
-            .collect(),
-        literal => literal.clone().into(),
+/// What the values of a step stand for, when it runs.
+pub struct Bindings<'r> {
+    /// Results of other steps, by name.
+    pub results: &'r BTreeMap<String, StepResult>,
+    /// The item, of a step that runs once per item.
+    pub item: Option<&'r Json>,
+}
+
+impl Bindings<'_> {
+    fn json(&self, value: &Value) -> Json {
+        match value {
+            Value::Result { step } => {
+                let found = self.results.get(step);
+                found.map_or(Json::Null, StepResult::value)
+            }
+            Value::Item => self.item.cloned().unwrap_or_default(),
+            Value::Array(items) => items.iter().map(|item| self.json(item)).collect(),
+            Value::Object(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.clone(), self.json(value)))
+                .collect(),
+            literal => literal.clone().into(),
+        }
     }
+
+    /// The text of a reference, for a parameter that must be one.
+    fn text(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Result { step } => self.results.get(step).map(|found| found.text.clone()),
+            Value::Item => self.item.map(item_text),
+            _ => None,
+        }
+    }
+}
+
+/// The arguments of a call: literals as they are, results and items in the form that the property
+/// of `schema` wants. `schema` is the operation's live input schema, if it could be had.
+pub fn arguments(
+    params: &BTreeMap<String, Value>,
+    schema: Option<&Json>,
+    bindings: &Bindings<'_>,
+) -> Map<String, Json> {
+    let argument = |(name, value): (&String, &Value)| {
+        let text = bindings
+            .text(value)
+            .filter(|_| wants_text(schema, name))
+            .map(Json::String);
+        (name.clone(), text.unwrap_or_else(|| bindings.json(value)))
+    };
+    params.iter().map(argument).collect()
 }
 
 /// Whether the schema says that the property is a string, and nothing else.
@@ -139,13 +167,43 @@ mod tests {
             "body": {"type": "string"}, "any": {"type": ["string", "object"]},
             "list": {"type": "string"},
         }});
-        let arguments = |schema| Json::Object(arguments(&params, schema, |_| Some(&found)));
+        let results = [("s".to_owned(), found)].into();
+        let bindings = Bindings {
+            results: &results,
+            item: None,
+        };
+        let arguments = |schema| Json::Object(arguments(&params, schema, &bindings));
         assert_eq!(
             arguments(Some(&schema)),
             json!({"body": "hello", "any": {"content": "hello"},
                 "list": [{"content": "hello"}], "n": 3})
         );
         assert_eq!(arguments(None)["body"], json!({"content": "hello"}));
+    }
+
+    #[test]
+    fn an_item_is_a_text_where_one_is_wanted_and_itself_elsewhere() {
+        let params = [
+            ("body".to_owned(), Value::Item),
+            ("any".to_owned(), Value::Array(vec![Value::Item])),
+        ]
+        .into();
+        let schema = json!({"properties": {"body": {"type": "string"}}});
+        for (item, body) in [
+            (json!("a.txt"), json!("a.txt")),
+            (json!({"n": 1}), json!("{\"n\":1}")),
+            (json!(3), json!("3")),
+        ] {
+            let bindings = Bindings {
+                results: &BTreeMap::new(),
+                item: Some(&item),
+            };
+            let arguments = arguments(&params, Some(&schema), &bindings);
+            assert_eq!(
+                Json::Object(arguments),
+                json!({"body": body, "any": [item]})
+            );
+        }
     }
 
     #[test]
@@ -160,8 +218,14 @@ mod tests {
         let json = serde_json::to_string(&none).unwrap();
         assert_eq!(serde_json::from_str::<StepResult>(&json).unwrap(), none);
         let params = [("p".to_owned(), result("s"))].into();
-        assert_eq!(arguments(&params, None, |_| Some(&null))["p"], Json::Null);
-        assert_eq!(arguments(&params, None, |_| Some(&none))["p"], json!("x"));
+        for (result, expected) in [(null, Json::Null), (none, json!("x"))] {
+            let results = [("s".to_owned(), result)].into();
+            let bindings = Bindings {
+                results: &results,
+                item: None,
+            };
+            assert_eq!(arguments(&params, None, &bindings)["p"], expected);
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 use langop_dsl::{Action, AgentDefinition, Step, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{
+    items,
     order::Order,
-    results::{StepResult, used_by},
+    results::{StepResult, item_text, used_by},
     verdict,
 };
 use crate::outcome::{Failure, Reason};
@@ -133,6 +135,9 @@ pub struct StepRecord {
     /// Whether its condition holds, if that was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<bool>,
+    /// What it gave for its first items, of a step that runs once per item and is not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<StepResult>,
 }
 
 #[derive(Debug, Clone)]
@@ -141,8 +146,14 @@ struct Node {
     verdict: Option<bool>,
     /// Whether the first answer on the condition decided nothing.
     is_strict: bool,
-    /// The steps whose results its action uses.
+    /// The steps whose results it uses.
     uses: Vec<usize>,
+    /// The step whose result is its list, of a step that runs once per item.
+    list: Option<usize>,
+    /// The items, once it runs.
+    items: Option<Vec<Json>>,
+    /// What it gave for the first of them, in order.
+    done: Vec<StepResult>,
 }
 
 /// A run of a workflow.
@@ -166,6 +177,9 @@ impl Workflow {
             verdict: None,
             is_strict: false,
             uses: used(step).into_iter().filter_map(index).collect(),
+            list: step.each.as_deref().and_then(index),
+            items: None,
+            done: Vec::new(),
         };
         Self {
             order: Order::of(&steps),
@@ -187,6 +201,7 @@ impl Workflow {
                 continue;
             };
             node.verdict = record.verdict;
+            node.done = record.items;
             if matches!(
                 record.state,
                 StepState::Done { .. } | StepState::Skipped { .. }
@@ -205,6 +220,11 @@ impl Workflow {
                 other => other.clone(),
             },
             verdict: node.verdict,
+            items: if node.is_settled() {
+                Vec::new()
+            } else {
+                node.done.clone()
+            },
         };
         self.steps.iter().zip(&self.nodes).map(record).collect()
     }
@@ -213,6 +233,14 @@ impl Workflow {
     /// came of it.
     pub fn start_next(&mut self) -> Vec<Start> {
         let mut orders = Vec::new();
+        // A step without items is done by looking at it, and others may wait for that.
+        while self.start_round(&mut orders) {}
+        orders
+    }
+
+    /// Whether a step was settled without starting anything.
+    fn start_round(&mut self, orders: &mut Vec<Start>) -> bool {
+        let mut has_settled = false;
         self.skip_needy();
         for step in 0..self.steps.len() {
             if self.ended.is_some() {
@@ -221,6 +249,10 @@ impl Workflow {
             let Some(work) = self.startable(step) else {
                 continue;
             };
+            if !matches!(work, Work::Judge { .. }) && !self.has_item(step) {
+                has_settled = true;
+                continue;
+            }
             if work.asks_model() && self.iterations_left() == 0 {
                 if !self.asks_any() {
                     let message = format!(
@@ -234,7 +266,34 @@ impl Workflow {
             self.nodes[step].state = StepState::Active(ActiveWork(work));
             orders.push(Start { step, work });
         }
-        orders
+        has_settled
+    }
+
+    /// Whether there is something to do for a step that can run: not for one that runs once per
+    /// item and has no item left, or whose list is none. Such a step is settled, or fails, by this.
+    fn has_item(&mut self, step: usize) -> bool {
+        let Some(list) = self.nodes[step].list else {
+            return true;
+        };
+        if self.nodes[step].items.is_none() {
+            match self.items_of(list) {
+                Ok(items) => self.nodes[step].items = Some(items),
+                Err(failure) => {
+                    self.fail(step, failure);
+                    return false;
+                }
+            }
+        }
+        self.nodes[step].settle_items();
+        !self.nodes[step].is_settled()
+    }
+
+    fn items_of(&self, list: usize) -> Result<Vec<Json>, Failure> {
+        let limit = usize::try_from(self.limits.iterations).unwrap_or(usize::MAX);
+        match self.nodes[list].result() {
+            Some(result) => items::of(&self.steps[list].name, result, limit),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Takes what came of something started for `step`. What was never started is of no interest.
@@ -250,7 +309,7 @@ impl Workflow {
         let node = &mut self.nodes[step];
         match event {
             Event::Judged { answer } => self.judged(step, &answer),
-            Event::Done(result) => node.state = StepState::Done { result },
+            Event::Done(result) => node.take(result),
             Event::Failed { failure, .. } => self.fail(step, failure),
         }
     }
@@ -310,6 +369,13 @@ impl Workflow {
     pub fn result(&self, name: &str) -> Option<&StepResult> {
         let index = self.steps.iter().position(|step| step.name == name)?;
         self.nodes[index].result()
+    }
+
+    /// The item that a step under way runs for, and its number from 0.
+    pub fn item(&self, step: usize) -> Option<(usize, &Json)> {
+        let node = self.nodes.get(step)?;
+        let number = node.done.len();
+        Some((number, node.items.as_ref()?.get(number)?))
     }
 
     /// What a model sees for a question: name and result of each ancestor that has one, in textual
@@ -449,6 +515,27 @@ impl Node {
         self.active().is_some_and(Work::asks_model)
     }
 
+    /// Takes what it gave: the result, or that of an item, of which the next may follow.
+    fn take(&mut self, result: StepResult) {
+        if self.items.is_some() {
+            self.done.push(result);
+            self.state = StepState::Pending;
+            self.settle_items();
+        } else {
+            self.state = StepState::Done { result };
+        }
+    }
+
+    /// A step with a result for each of its items is done.
+    fn settle_items(&mut self) {
+        let count = self.items.as_ref().map(Vec::len);
+        if count.is_some_and(|count| self.done.len() >= count) {
+            self.state = StepState::Done {
+                result: items::joined(&self.done),
+            };
+        }
+    }
+
     /// Done or skipped: those that wait for it may go on.
     fn is_settled(&self) -> bool {
         matches!(
@@ -473,15 +560,18 @@ fn tool(step: &Step) -> Option<&str> {
 }
 
 fn used(step: &Step) -> Vec<&str> {
-    match &step.action {
+    let by_action = match &step.action {
         Action::UseTool { params, .. } => params.values().flat_map(used_by).collect(),
         Action::Ask { prompt, .. } => used_by(prompt),
-    }
+    };
+    step.each.as_deref().into_iter().chain(by_action).collect()
 }
 
-/// The question of a step, if it is a literal; otherwise the text of the step it names.
-pub fn question(prompt: &Value, workflow: &Workflow) -> String {
+/// The question of a step, if it is a literal; otherwise the text of the step it names, or the
+/// item's.
+pub fn question(prompt: &Value, workflow: &Workflow, item: Option<&Json>) -> String {
     match prompt {
+        Value::Item => item.map_or_else(String::new, item_text),
         Value::String(text) => text.clone(),
         Value::Result { step } => workflow
             .result(step)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use langop_dsl::{Action, Value};
+use serde_json::Value as Json;
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
@@ -12,7 +13,7 @@ use super::state::{Ended, GRACE, Run, now_in_words};
 use crate::{
     engine::{
         prompt::Speaker,
-        results::{self, StepResult},
+        results::{self, Bindings, StepResult},
         workflow::{End, Event, Limits, Start, StepState, Work, Workflow, question},
     },
     metrics::Purpose,
@@ -32,6 +33,7 @@ enum Task {
         action: Option<String>,
         params: BTreeMap<String, Value>,
         results: BTreeMap<String, StepResult>,
+        item: Option<Json>,
     },
 }
 
@@ -89,11 +91,22 @@ fn start_one<'r>(
         langop.step = %name,
     );
     let task = task(run, workflow, start);
+    let which = which(workflow, start.step);
     async move {
-        let event = run.carry(&name, task).await;
+        let event = run.carry(&name, &which, task).await;
         (start.step, event)
     }
     .instrument(span)
+}
+
+/// Names what a step does, in the checkpoint and to tools: the step, and of a step that runs once
+/// per item the item. No step's name can hold the character between them.
+fn which(workflow: &Workflow, step: usize) -> String {
+    let name = &workflow.step(step).name;
+    match workflow.item(step) {
+        Some((number, _)) => format!("{name}\0{}", number + 1),
+        None => name.clone(),
+    }
 }
 
 fn task(run: &Run<'_>, workflow: &Workflow, start: Start) -> Task {
@@ -108,6 +121,7 @@ fn task(run: &Run<'_>, workflow: &Workflow, start: Start) -> Task {
         functions: Vec::new(),
         is_judgement,
     };
+    let item = workflow.item(start.step).map(|(_, item)| item);
     match (start.work, &step.action) {
         (Work::Judge { strict }, _) => {
             let condition = step.only_if.as_deref().unwrap_or_default();
@@ -116,8 +130,12 @@ fn task(run: &Run<'_>, workflow: &Workflow, start: Start) -> Task {
             Task::Judge(chat(messages, true))
         }
         (_, Action::Ask { prompt, model }) => {
-            let question = question(prompt, workflow);
-            let messages = speaker.ask(&question, &workflow.context(start.step));
+            let question = question(prompt, workflow, item);
+            let about = item
+                .filter(|_| *prompt != Value::Item)
+                .map(results::item_text);
+            let context = workflow.context(start.step);
+            let messages = speaker.ask(&question, about.as_deref(), &context);
             Task::Ask {
                 chat: chat(messages, false),
                 model: model.clone(),
@@ -130,22 +148,28 @@ fn task(run: &Run<'_>, workflow: &Workflow, start: Start) -> Task {
                 action,
                 params,
             },
-        ) => {
-            let used = params.values().flat_map(results::used_by);
-            Task::Call {
-                tool: tool.clone(),
-                action: action.clone(),
-                params: params.clone(),
-                results: used
-                    .filter_map(|name| Some((name.to_owned(), workflow.result(name)?.clone())))
-                    .collect(),
-            }
-        }
+        ) => Task::Call {
+            tool: tool.clone(),
+            action: action.clone(),
+            params: params.clone(),
+            results: used_results(params, workflow),
+            item: item.cloned(),
+        },
     }
 }
 
+/// The results that these parameters use.
+fn used_results(
+    params: &BTreeMap<String, Value>,
+    workflow: &Workflow,
+) -> BTreeMap<String, StepResult> {
+    let used = params.values().flat_map(results::used_by);
+    used.filter_map(|name| Some((name.to_owned(), workflow.result(name)?.clone())))
+        .collect()
+}
+
 impl Run<'_> {
-    async fn carry(&self, name: &str, task: Task) -> Event {
+    async fn carry(&self, name: &str, which: &str, task: Task) -> Event {
         match task {
             Task::Judge(chat) => self.judge(name, &chat).await,
             Task::Ask { chat, model } => self.ask(name, &chat, model.as_deref()).await,
@@ -154,9 +178,14 @@ impl Run<'_> {
                 action,
                 params,
                 results,
+                item,
             } => {
+                let bindings = Bindings {
+                    results: &results,
+                    item: item.as_ref(),
+                };
                 let called = self
-                    .use_tool(name, &tool, action.as_deref(), &params, &results)
+                    .use_tool(which, &tool, action.as_deref(), &params, &bindings)
                     .await;
                 called.map_or_else(failed, Event::Done)
             }
@@ -211,17 +240,16 @@ impl Run<'_> {
 
     async fn use_tool(
         &self,
-        name: &str,
+        which: &str,
         tool: &str,
         action: Option<&str>,
         params: &BTreeMap<String, Value>,
-        results: &BTreeMap<String, StepResult>,
+        bindings: &Bindings<'_>,
     ) -> Result<StepResult, Failure> {
         let deadline = self.request.deadline;
         let operation = self.agent.tools.operation(tool, action, deadline).await?;
-        let arguments =
-            results::arguments(params, operation.schema.as_ref(), |step| results.get(step));
-        let output = self.call(name, tool, &operation, arguments).await?;
+        let arguments = results::arguments(params, operation.schema.as_ref(), bindings);
+        let output = self.call(which, tool, &operation, arguments).await?;
         if output.is_error {
             let message = format!("the tool '{tool}' says: {}", output.result.text);
             return Err(Failure::new(Reason::ToolError, message));
@@ -256,6 +284,7 @@ fn failed(failure: Failure) -> Event {
 /// Takes what came of a step, and remembers it.
 fn record(run: &Run<'_>, workflow: &mut Workflow, step: usize, event: Event) {
     let name = workflow.step(step).name.clone();
+    let which = which(workflow, step);
     let event = match event {
         // Whatever else is wrong, without time nothing could go well.
         Event::Failed { answered, .. } if run.request.deadline.is_over() => Event::Failed {
@@ -280,7 +309,7 @@ fn record(run: &Run<'_>, workflow: &mut Workflow, step: usize, event: Event) {
     let tool_calls = run.tool_calls.load(std::sync::atomic::Ordering::Relaxed);
     run.remember(|saved| {
         if is_known {
-            saved.intents.remove(&name);
+            saved.intents.remove(&which);
         }
         saved.steps = workflow.records();
         saved.iterations = workflow.iterations();

@@ -152,6 +152,57 @@ async fn a_run_that_is_not_due_does_nothing_and_one_that_is_runs() {
 }
 
 #[tokio::test]
+async fn a_step_runs_once_for_each_item_of_a_list() {
+    let agent = Agent::new(
+        r#"
+  workflow do
+    step "List" do
+      use_tool "filesystem", action: "list_files", params: { path: "." }
+    end
+    step "Pick", depends_on: "List" do
+      ask "Which files are new? A JSON array of their names."
+    end
+    step "Summarise", depends_on: "Pick", each: result("Pick") do
+      ask "Summarise it"
+    end
+    step "Keep", depends_on: ["Pick", "Summarise"], each: result("Pick") do
+      use_tool "peer", action: "record", params: { text: item }
+    end
+  end"#,
+    )
+    .with_workspace();
+    let model = Model::start([
+        says("```json\n[\"a.txt\", \"b.txt\"]\n```"),
+        says("first"),
+        says("second"),
+    ])
+    .await;
+    let files = peer::filesystem(&agent.workspace()).await;
+    let peer = Peer::start(Habits::default()).await;
+    let tools = [("filesystem", files), ("peer", peer.address)];
+    let agent = agent.tools(&tools).model(model.address);
+    let left = agent.run().await;
+    assert_eq!(
+        (left.code, &*left.line),
+        (Some(0), "4 steps done"),
+        "{}",
+        left.log
+    );
+    let texts: Vec<_> = peer.effects().iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(
+        texts[0].contains("a.txt") && texts[1].contains("b.txt"),
+        "{texts:?}"
+    );
+    let requests = model.requests();
+    let about_second = requests[2]["messages"][1]["content"].as_str().unwrap();
+    assert!(
+        about_second.contains("Summarise it") && about_second.contains("b.txt"),
+        "{about_second}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_wrong_before_a_run_is_exit_3() {
     let body = "  objectives ['x']";
     let cases = [

@@ -19,6 +19,13 @@ pub const MAX_ITERATIONS: u32 = 10_000;
 /// object may use it.
 pub const RESULT_KEY: &str = "$result";
 
+/// The key of the JSON object that stands for the item of a step that runs once per item:
+/// `{"$item": true}`. No literal object may use it.
+pub const ITEM_KEY: &str = "$item";
+
+/// Most items that a step runs for, whatever its list holds.
+pub const MAX_ITEMS: usize = 100;
+
 /// One agent, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -150,6 +157,10 @@ pub struct Step {
     /// The condition in words under which it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_if: Option<String>,
+    /// The step, one that this one depends on, whose result is a list: the step runs once for each
+    /// of its items, at most [`MAX_ITEMS`]. Absent: it runs once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<String>,
     /// The one thing it does.
     pub action: Action,
 }
@@ -173,7 +184,7 @@ pub enum Action {
     },
     /// Asks a model.
     Ask {
-        /// The question: [`Value::String`] or [`Value::Result`], nothing else.
+        /// The question: [`Value::String`], [`Value::Result`] or [`Value::Item`], nothing else.
         prompt: Value,
         /// The resolved name, as offered; absent: the agent's first model.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,10 +208,10 @@ impl Action {
     }
 }
 
-/// A literal, or the result of an earlier step.
+/// A literal, the result of an earlier step, or the item that a step runs for.
 ///
-/// JSON: a literal is itself and a result is `{"$result": "STEP"}`. That is unambiguous because no
-/// literal object may have the key [`RESULT_KEY`].
+/// JSON: a literal is itself, a result is `{"$result": "STEP"}`, the item `{"$item": true}`. That
+/// is unambiguous because no literal object may have the key [`RESULT_KEY`] or [`ITEM_KEY`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "serde_json::Value", try_from = "serde_json::Value")]
 pub enum Value {
@@ -222,13 +233,17 @@ pub enum Value {
         /// A step that this one depends on, directly or not.
         step: String,
     },
+    /// The item, in a step with `each`.
+    Item,
 }
 
 /// Why JSON is no [`Value`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// The key is reserved.
-    #[error("an object with the key `{RESULT_KEY}` must hold only it, and a step's name")]
+    #[error(
+        "an object with the key `{RESULT_KEY}` must hold only it, and a step's name; one with the key `{ITEM_KEY}` only it, and true"
+    )]
     Reserved,
 }
 
@@ -248,6 +263,11 @@ impl From<Value> for serde_json::Value {
             ),
             Value::Result { step } => Self::Object(
                 [(RESULT_KEY.to_owned(), Self::String(step))]
+                    .into_iter()
+                    .collect(),
+            ),
+            Value::Item => Self::Object(
+                [(ITEM_KEY.to_owned(), Self::Bool(true))]
                     .into_iter()
                     .collect(),
             ),
@@ -271,7 +291,7 @@ impl TryFrom<serde_json::Value> for Value {
                     .map(Self::try_from)
                     .collect::<Result<_, _>>()?,
             ),
-            Json::Object(entries) if entries.contains_key(RESULT_KEY) => result_of(&entries)?,
+            Json::Object(entries) if is_reference(&entries) => referred(&entries)?,
             Json::Object(entries) => Self::Object(
                 entries
                     .into_iter()
@@ -282,9 +302,18 @@ impl TryFrom<serde_json::Value> for Value {
     }
 }
 
-fn result_of(entries: &serde_json::Map<String, serde_json::Value>) -> Result<Value, ValueError> {
-    match (entries.len(), entries.get(RESULT_KEY)) {
-        (1, Some(serde_json::Value::String(step))) => Ok(Value::Result { step: step.clone() }),
+fn is_reference(entries: &serde_json::Map<String, serde_json::Value>) -> bool {
+    entries.contains_key(RESULT_KEY) || entries.contains_key(ITEM_KEY)
+}
+
+fn referred(entries: &serde_json::Map<String, serde_json::Value>) -> Result<Value, ValueError> {
+    match (
+        entries.len(),
+        entries.get(RESULT_KEY),
+        entries.get(ITEM_KEY),
+    ) {
+        (1, Some(serde_json::Value::String(step)), _) => Ok(Value::Result { step: step.clone() }),
+        (1, _, Some(serde_json::Value::Bool(true))) => Ok(Value::Item),
         _ => Err(ValueError::Reserved),
     }
 }
@@ -311,6 +340,7 @@ mod tests {
             name: name.to_owned(),
             depends_on: vec![],
             only_if: None,
+            each: None,
             action,
         }
     }
@@ -374,6 +404,9 @@ mod tests {
         for bad in [
             json!({"$result": 1}),
             json!({"$result": "a", "b": 1}),
+            json!({"$item": false}),
+            json!({"$item": true, "b": 1}),
+            json!({"$item": true, "$result": "a"}),
             json!([{"$result": null}]),
         ] {
             assert_eq!(

@@ -148,6 +148,10 @@ codes! {
     DependencyCycle = "dependency-cycle",
     /// The result of a step that this one does not depend on.
     ResultNotAncestor = "result-not-ancestor",
+    /// `item` in a step that has no `each`.
+    ItemWithoutEach = "item-without-each",
+    /// A step that calls a tool for each item, the same each time.
+    ItemUnused = "item-unused",
     /// A step that does nothing.
     MissingAction = "missing-action",
     /// A step that does two things.

@@ -25,8 +25,8 @@ mod source;
 
 pub use clean::{clean, is_hidden};
 pub use definition::{
-    Action, AgentDefinition, Constraints, MAX_ITERATIONS, Mode, RESULT_KEY, Schedule, Step,
-    UnknownMode, Value, ValueError,
+    Action, AgentDefinition, Constraints, ITEM_KEY, MAX_ITEMS, MAX_ITERATIONS, Mode, RESULT_KEY,
+    Schedule, Step, UnknownMode, Value, ValueError,
 };
 pub use names::{MAX_NAME_LENGTH, NameError, agent_name};
 pub use render::render;

@@ -122,6 +122,9 @@ fn step(step: &Step) -> String {
     if let Some(condition) = &step.only_if {
         append(&mut head, "only_if", &quote(condition));
     }
+    if let Some(list) = &step.each {
+        append(&mut head, "each", &format!("result({})", quote(list)));
+    }
     let mut lines = String::new();
     line(&mut lines, 2, &format!("{head} do"));
     line(&mut lines, 3, &action(&step.action));
@@ -179,6 +182,7 @@ fn value(literal: &Value) -> String {
         Value::Array(items) => list(items.iter().map(value)),
         Value::Object(entries) => hash(entries.iter()),
         Value::Result { step } => format!("result({})", quote(step)),
+        Value::Item => "item".to_owned(),
     }
 }
 

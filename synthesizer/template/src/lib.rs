@@ -136,6 +136,7 @@ fn steps(objectives: &[String], offer: &Offer) -> Vec<Step> {
                 name,
                 depends_on,
                 only_if: None,
+                each: None,
                 action,
             });
         }

@@ -15,6 +15,7 @@ fn step(index: usize, tool: Option<usize>, depends_on: &[usize], only_if: bool) 
         name: index.to_string(),
         depends_on: depends_on.iter().map(ToString::to_string).collect(),
         only_if: only_if.then(|| "it is so".to_owned()),
+        each: None,
         action: match tool {
             Some(tool) => Action::UseTool {
                 tool: format!("tool-{tool}"),
@@ -364,4 +365,151 @@ fn context_is_of_ancestors_and_of_all_for_a_condition_without_dependency() {
     assert_eq!(names(workflow.context(2)), ["1"]);
     assert_eq!(names(workflow.judging_context(3)), ["0", "1"]);
     assert!(names(workflow.context(3)).is_empty());
+}
+
+/// A step that gives a list, one that runs for each of its items, and one that uses what came of
+/// that.
+fn over_a_list(tool: Option<usize>, only_if: bool) -> Vec<Step> {
+    let mut each = step(1, tool, &[0], only_if);
+    each.each = Some("0".to_owned());
+    vec![step(0, None, &[], false), each, step(2, None, &[1], false)]
+}
+
+fn list(count: usize) -> StepResult {
+    StepResult {
+        structured: Some((0..count).collect()),
+        text: String::new(),
+    }
+}
+
+/// Runs the only work under way, as `answers` says by step and item, and notes the items that the
+/// step of the list began.
+fn drive(
+    workflow: &mut Workflow,
+    begun: &mut Vec<usize>,
+    most: usize,
+    answers: impl Fn(usize, usize) -> Event,
+) -> usize {
+    let mut done = 0;
+    while done < most && workflow.end().is_none() {
+        let starts = workflow.start_next();
+        if starts.is_empty() {
+            break;
+        }
+        for Start { step, work } in starts {
+            let number = workflow.item(step).map(|(number, item)| {
+                assert_eq!(*item, serde_json::json!(number));
+                number
+            });
+            let event = match work {
+                Work::Judge { .. } => judged("yes"),
+                _ => answers(step, number.unwrap_or_default()),
+            };
+            begun.extend(number.filter(|_| step == 1));
+            workflow.record(step, event);
+            done += 1;
+        }
+    }
+    done
+}
+
+proptest! {
+    #[test]
+    fn a_step_runs_once_for_each_item_in_order_also_across_a_restart(
+        count in 0..=100_usize, is_tool in any::<bool>(), only_if in any::<bool>(), cut in 0..110_usize,
+    ) {
+        let definition = definition(over_a_list(is_tool.then_some(0), only_if));
+        let answers = |step: usize, number: usize| Event::Done(match step {
+            0 => list(count),
+            _ => StepResult::text(format!("r{number}")),
+        });
+        let mut begun = Vec::new();
+        let mut first = Workflow::new(&definition, LIMITS);
+        drive(&mut first, &mut begun, cut, answers);
+        let json = serde_json::to_string(&first.records()).unwrap();
+        let mut second = Workflow::new(&definition, LIMITS);
+        second.resume(serde_json::from_str(&json).unwrap(), first.iterations());
+        drive(&mut second, &mut begun, usize::MAX, answers);
+        prop_assert_eq!(second.end(), Some(End::Succeeded));
+        prop_assert_eq!(begun, (0..count).collect::<Vec<_>>());
+        let expected: Vec<String> = (0..count).map(|number| format!("r{number}")).collect();
+        let result = second.result("1").unwrap();
+        prop_assert_eq!(&result.structured, &Some(serde_json::json!(expected)));
+        prop_assert_eq!(&result.text, &expected.join("\n\n"));
+        let by_items = if is_tool { 0 } else { count };
+        let asked = u32::try_from(2 + by_items + usize::from(only_if)).unwrap();
+        prop_assert_eq!(second.iterations(), asked);
+    }
+
+    #[test]
+    fn an_item_that_fails_is_the_last(count in 1..=100_usize, at in any::<prop::sample::Index>()) {
+        let at = at.index(count);
+        let mut workflow = Workflow::new(&definition(over_a_list(Some(0), false)), LIMITS);
+        let mut begun = Vec::new();
+        let failure = Failure::new(Reason::ToolError, "x");
+        drive(&mut workflow, &mut begun, usize::MAX, |step, number| match (step, number) {
+            (0, _) => Event::Done(list(count)),
+            (_, number) if number == at => Event::Failed { failure: failure.clone(), answered: false },
+            _ => Event::Done(StepResult::text("r")),
+        });
+        prop_assert_eq!(begun, (0..=at).collect::<Vec<_>>());
+        prop_assert_eq!(workflow.end(), Some(End::Failed { step: Some(1), failure }));
+    }
+}
+
+#[test]
+fn what_is_no_list_or_too_long_fails_the_step_before_its_first_item() {
+    let limits = Limits {
+        iterations: 7,
+        ..LIMITS
+    };
+    for (result, limits, reason) in [
+        (list(101), LIMITS, Reason::ItemLimit),
+        (list(8), limits, Reason::ItemLimit),
+        (
+            StepResult {
+                structured: Some(serde_json::json!(3)),
+                text: "3".to_owned(),
+            },
+            LIMITS,
+            Reason::NotAList,
+        ),
+    ] {
+        let mut workflow = Workflow::new(&definition(over_a_list(Some(0), false)), limits);
+        let mut begun = Vec::new();
+        let answers = |_: usize, _: usize| Event::Done(result.clone());
+        drive(&mut workflow, &mut begun, usize::MAX, answers);
+        let Some(End::Failed { step, failure }) = workflow.end() else {
+            panic!("it went on");
+        };
+        assert_eq!((step, failure.reason), (Some(1), reason));
+        assert!(begun.is_empty());
+    }
+}
+
+#[test]
+fn a_step_without_items_is_done_and_those_after_it_run() {
+    // The step that waits stands before the one that it waits for.
+    let mut steps = over_a_list(Some(0), false);
+    steps.swap(1, 2);
+    let mut workflow = Workflow::new(&definition(steps), LIMITS);
+    workflow.start_next();
+    workflow.record(0, Event::Done(list(0)));
+    let work = Work::Ask;
+    assert_eq!(workflow.start_next(), [Start { step: 1, work }]);
+    workflow.record(1, Event::Done(StepResult::text("r")));
+    assert_eq!(workflow.end(), Some(End::Succeeded));
+}
+
+#[test]
+fn a_step_over_the_list_of_a_skipped_step_is_skipped() {
+    let mut steps = over_a_list(Some(0), false);
+    steps[0].only_if = Some("it is so".to_owned());
+    let mut workflow = Workflow::new(&definition(steps), LIMITS);
+    workflow.start_next();
+    workflow.record(0, judged("no"));
+    workflow.start_next();
+    let states: Vec<_> = workflow.states().map(|(_, state)| state.clone()).collect();
+    let why = Skip::NeedsSkipped;
+    assert_eq!(states[1], StepState::Skipped { why });
 }

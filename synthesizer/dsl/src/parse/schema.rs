@@ -91,7 +91,7 @@ impl Check<'_> {
             return;
         };
         // what a step gives is not known yet
-        if matches!(value, Value::Result { .. })
+        if matches!(value, Value::Result { .. } | Value::Item)
             || self.depth >= DEEPEST
             || self.found.len() >= MOST
             || !self.effort.spend()
@@ -108,7 +108,7 @@ impl Check<'_> {
             Value::Number(number) => self.range(schema, number),
             Value::Array(items) => self.array(schema, items),
             Value::Object(entries) => self.object(schema, entries),
-            Value::Null | Value::Bool(_) | Value::Result { .. } => {}
+            Value::Null | Value::Bool(_) | Value::Result { .. } | Value::Item => {}
         }
         self.combined(schema, value);
     }
@@ -376,7 +376,7 @@ fn is_of(word: &str, value: &Value) -> bool {
         Value::String(_) => word == "string",
         Value::Array(_) => word == "array",
         Value::Object(_) => word == "object",
-        Value::Result { .. } => true,
+        Value::Result { .. } | Value::Item => true,
     }
 }
 
@@ -390,6 +390,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "a hash",
         Value::Result { .. } => "the result of a step",
+        Value::Item => "the item",
     }
 }
 
@@ -397,7 +398,7 @@ fn kind(value: &Value) -> &'static str {
 /// two.
 fn same(value: &Value, json: &Json) -> bool {
     match (value, json) {
-        (Value::Result { .. }, _) | (Value::Null, Json::Null) => true,
+        (Value::Result { .. } | Value::Item, _) | (Value::Null, Json::Null) => true,
         (Value::Bool(a), Json::Bool(b)) => a == b,
         (Value::Number(a), Json::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::String(a), Json::String(b)) => a == b,

@@ -7,7 +7,7 @@ use ruby_prism::{CallNode, Node};
 
 use super::call::{Part, Parts, Shape, name_of, name_span};
 use super::offer::OfferedTool;
-use super::values::Reference;
+use super::values::{Reference, Uses};
 use super::{Reader, words};
 use crate::definition::{Action, Step, Value};
 use crate::diagnostic::DiagnosticCode;
@@ -16,7 +16,7 @@ use crate::source::Span;
 const STEP: Shape = Shape {
     usage: "`step 'Name', depends_on: 'Other', only_if: 'a condition' do … end`",
     positional: Part::Needed,
-    keywords: &["depends_on", "only_if"],
+    keywords: &["depends_on", "only_if", "each"],
     block: Part::Needed,
 };
 const USE_TOOL: Shape = Shape {
@@ -40,6 +40,7 @@ pub(super) struct StepDraft {
     /// The steps whose results it uses.
     pub(super) results: Vec<Reference>,
     only_if: Option<String>,
+    each: Option<String>,
     action: Option<Action>,
 }
 
@@ -56,6 +57,7 @@ impl StepDraft {
                 .filter(|step| known.insert(step.clone()))
                 .collect(),
             only_if: self.only_if,
+            each: self.each,
             action: self.action?,
         })
     }
@@ -72,16 +74,22 @@ impl<'a> Reader<'a> {
             .keywords
             .get("only_if")
             .and_then(|keyword| self.words(&keyword.value, "`only_if`"));
-        let mut results = Vec::new();
-        let action = self.only_action(&parts, &mut results);
+        let mut uses = Uses::default();
+        let each = parts
+            .keywords
+            .get("each")
+            .map(|keyword| self.each(&keyword.value, &mut uses));
+        let action = self.only_action(&parts, &mut uses);
+        self.item_fits(&parts, action.as_ref(), &uses);
         let name_node = parts.positional?;
         let name = self.words(&name_node, "the step's name")?;
         Some(StepDraft {
             name,
             name_span: name_node.location().into(),
             depends_on,
-            results,
+            results: uses.results,
             only_if,
+            each: each.flatten(),
             action,
         })
     }
@@ -114,7 +122,57 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn only_action(&mut self, parts: &Parts<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+    /// The step whose result is the list.
+    fn each(&mut self, node: &Node<'_>, uses: &mut Uses) -> Option<String> {
+        const WRITE: &str = "`each: result('List')`";
+        if node.as_call_node().is_none() {
+            self.wrong_type(node, "`each`", "the result of a step", WRITE);
+            return None;
+        }
+        if let Value::Result { step } = self.value(node, uses)? {
+            return Some(step);
+        }
+        // an item is of this step itself
+        uses.items.clear();
+        let message = "`each` must be the result of a step".to_owned();
+        self.findings.error(
+            node.location().into(),
+            DiagnosticCode::WrongType,
+            message,
+            format!("write {WRITE}"),
+        );
+        None
+    }
+
+    /// Diagnoses `item` where there is none, and a call that is the same for every item.
+    fn item_fits(&mut self, parts: &Parts<'_>, action: Option<&Action>, uses: &Uses) {
+        let each = parts.keywords.get("each");
+        match (each, uses.items.first(), action) {
+            (None, Some(span), _) => {
+                let message = "`item` is the value of `each:`, which this step does not have";
+                let hint = "write `each: result('List')` on the step, or `result('step')` here";
+                self.findings.error(
+                    *span,
+                    DiagnosticCode::ItemWithoutEach,
+                    message.to_owned(),
+                    hint.to_owned(),
+                );
+            }
+            (Some(each), None, Some(Action::UseTool { .. })) => {
+                let message = "the tool is called once per item, and no parameter is the item";
+                let hint = "write `item` as the value of a parameter, or remove `each:`";
+                self.findings.error(
+                    each.span,
+                    DiagnosticCode::ItemUnused,
+                    message.to_owned(),
+                    hint.to_owned(),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn only_action(&mut self, parts: &Parts<'_>, uses: &mut Uses) -> Option<Action> {
         if parts.body.as_ref().is_some_and(Vec::is_empty) {
             let message = "the step does nothing".to_owned();
             let hint = "write one `use_tool` or `ask` in it".to_owned();
@@ -140,25 +198,25 @@ impl<'a> Reader<'a> {
                     hint,
                 );
             }
-            actions.push(self.action(&call, results));
+            actions.push(self.action(&call, uses));
         }
         actions.into_iter().next().flatten()
     }
 
-    fn action(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+    fn action(&mut self, call: &CallNode<'_>, uses: &mut Uses) -> Option<Action> {
         if name_of(call) == "ask" {
-            self.ask(call, results)
+            self.ask(call, uses)
         } else {
-            self.use_tool(call, results)
+            self.use_tool(call, uses)
         }
     }
 
-    fn use_tool(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+    fn use_tool(&mut self, call: &CallNode<'_>, uses: &mut Uses) -> Option<Action> {
         let parts = self.parts(call, &USE_TOOL);
         // a part that is given but wrong was diagnosed, so that leaving it out here reaches nobody
         let keyword = |name| parts.keywords.get(name);
         let action = keyword("action").and_then(|keyword| self.words(&keyword.value, "`action`"));
-        let params = keyword("params").and_then(|keyword| self.params(&keyword.value, results));
+        let params = keyword("params").and_then(|keyword| self.params(&keyword.value, uses));
         let tool = self.tool(parts.positional.as_ref()?)?;
         let operation = self.operation(tool, &parts, action.as_deref());
         let is_read = params.is_some() || keyword("params").is_none();
@@ -173,19 +231,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn ask(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Action> {
+    fn ask(&mut self, call: &CallNode<'_>, uses: &mut Uses) -> Option<Action> {
         let parts = self.parts(call, &ASK);
         let model = parts
             .keywords
             .get("model")
             .and_then(|keyword| self.model(&keyword.value));
-        let prompt = self.prompt(&parts.positional?, results)?;
+        let prompt = self.prompt(&parts.positional?, uses)?;
         Some(Action::Ask { prompt, model })
     }
 
-    fn prompt(&mut self, node: &Node<'_>, results: &mut Vec<Reference>) -> Option<Value> {
+    fn prompt(&mut self, node: &Node<'_>, uses: &mut Uses) -> Option<Value> {
         if node.as_call_node().is_some() {
-            return self.value(node, results);
+            return self.value(node, uses);
         }
         self.words(node, "the question").map(Value::String)
     }

@@ -1,5 +1,5 @@
-//! Reads literals and `result(…)` references. Strings are plain text: nothing is interpolated or
-//! computed.
+//! Reads literals, and the references `result(…)` and `item`. Strings are plain text: nothing is
+//! interpolated or computed.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ruby_prism::{CallNode, Integer, Node, NodeList};
 use super::call::{Part, Shape, is_plain, name_of};
 use super::parsed::MAX_VALUE_DEPTH;
 use super::{Reader, words};
-use crate::definition::{RESULT_KEY, Value};
+use crate::definition::{ITEM_KEY, RESULT_KEY, Value};
 use crate::diagnostic::DiagnosticCode;
 use crate::source::Span;
 
@@ -19,13 +19,28 @@ const RESULT: Shape = Shape {
     block: Part::None,
 };
 
+const ITEM: Shape = Shape {
+    usage: "`item` alone",
+    positional: Part::None,
+    keywords: &[],
+    block: Part::None,
+};
+
 const LITERALS: &str =
-    "write a string, number, `true`, `false`, `nil`, array, hash or `result('step')`";
+    "write a string, number, `true`, `false`, `nil`, array, hash, `result('step')` or `item`";
 
 /// A step that is named somewhere.
 pub(super) struct Reference {
     pub(super) step: String,
     pub(super) span: Span,
+}
+
+/// What the values of a step stand for: results of other steps, and its item.
+#[derive(Default)]
+pub(super) struct Uses {
+    pub(super) results: Vec<Reference>,
+    /// Where `item` is written.
+    pub(super) items: Vec<Span>,
 }
 
 impl Reader<'_> {
@@ -123,26 +138,21 @@ impl Reader<'_> {
     pub(super) fn params(
         &mut self,
         node: &Node<'_>,
-        results: &mut Vec<Reference>,
+        uses: &mut Uses,
     ) -> Option<BTreeMap<String, Value>> {
         let Some(hash) = node.as_hash_node() else {
             self.wrong_type(node, "`params`", "a hash", "`params: { key: 'value' }`");
             return None;
         };
-        self.object(&hash.elements(), results, 1)
+        self.object(&hash.elements(), uses, 1)
     }
 
     /// A literal or a reference.
-    pub(super) fn value(&mut self, node: &Node<'_>, results: &mut Vec<Reference>) -> Option<Value> {
-        self.value_at(node, results, 0)
+    pub(super) fn value(&mut self, node: &Node<'_>, uses: &mut Uses) -> Option<Value> {
+        self.value_at(node, uses, 0)
     }
 
-    fn value_at(
-        &mut self,
-        node: &Node<'_>,
-        results: &mut Vec<Reference>,
-        depth: usize,
-    ) -> Option<Value> {
+    fn value_at(&mut self, node: &Node<'_>, uses: &mut Uses, depth: usize) -> Option<Value> {
         if self.findings.are_enough() {
             return None;
         }
@@ -158,12 +168,12 @@ impl Reader<'_> {
                 self.too_deep(node)
             }
             Node::ArrayNode { .. } => {
-                self.array(&node.as_array_node()?.elements(), results, depth + 1)
+                self.array(&node.as_array_node()?.elements(), uses, depth + 1)
             }
             Node::HashNode { .. } => self
-                .object(&node.as_hash_node()?.elements(), results, depth + 1)
+                .object(&node.as_hash_node()?.elements(), uses, depth + 1)
                 .map(Value::Object),
-            Node::CallNode { .. } => self.result(&node.as_call_node()?, results),
+            Node::CallNode { .. } => self.reference_in(&node.as_call_node()?, uses),
             Node::SymbolNode { .. } => {
                 self.outside(node, "a symbol as a value", "write it as a string");
                 None
@@ -211,16 +221,11 @@ impl Reader<'_> {
         number.map(Value::Number)
     }
 
-    fn array(
-        &mut self,
-        elements: &NodeList<'_>,
-        results: &mut Vec<Reference>,
-        depth: usize,
-    ) -> Option<Value> {
+    fn array(&mut self, elements: &NodeList<'_>, uses: &mut Uses, depth: usize) -> Option<Value> {
         // read all before giving up, so that every element is diagnosed
         let items: Vec<_> = elements
             .iter()
-            .map(|element| self.value_at(&element, results, depth))
+            .map(|element| self.value_at(&element, uses, depth))
             .collect();
         items.into_iter().collect::<Option<_>>().map(Value::Array)
     }
@@ -228,13 +233,13 @@ impl Reader<'_> {
     fn object(
         &mut self,
         elements: &NodeList<'_>,
-        results: &mut Vec<Reference>,
+        uses: &mut Uses,
         depth: usize,
     ) -> Option<BTreeMap<String, Value>> {
         let mut entries = BTreeMap::new();
         let mut is_complete = true;
         for element in elements {
-            match self.entry(&element, results, depth) {
+            match self.entry(&element, uses, depth) {
                 Some((key, value)) if !entries.contains_key(&key) => {
                     drop(entries.insert(key, value));
                 }
@@ -248,7 +253,7 @@ impl Reader<'_> {
     fn entry(
         &mut self,
         element: &Node<'_>,
-        results: &mut Vec<Reference>,
+        uses: &mut Uses,
         depth: usize,
     ) -> Option<(String, Value)> {
         if self.findings.are_enough() {
@@ -260,7 +265,7 @@ impl Reader<'_> {
             return None;
         };
         let key = self.key(&pair.key());
-        let value = self.value_at(&pair.value(), results, depth);
+        let value = self.value_at(&pair.value(), uses, depth);
         Some((key?, value?))
     }
 
@@ -269,9 +274,10 @@ impl Reader<'_> {
             Some(symbol) => self.utf8(node, symbol.unescaped().to_vec()),
             None => self.text(node, "a key"),
         }?;
-        if key == RESULT_KEY {
-            let message = format!("the key `{RESULT_KEY}` is reserved");
-            let hint = "for the result of a step write `result('step')`".to_owned();
+        if key == RESULT_KEY || key == ITEM_KEY {
+            let message = format!("the key `{key}` is reserved");
+            let hint = "for the result of a step write `result('step')`, for the item `item`";
+            let hint = hint.to_owned();
             self.findings.error(
                 node.location().into(),
                 DiagnosticCode::ReservedKey,
@@ -293,19 +299,34 @@ impl Reader<'_> {
         );
     }
 
-    fn result(&mut self, call: &CallNode<'_>, results: &mut Vec<Reference>) -> Option<Value> {
-        if !is_plain(call) || name_of(call) != "result" {
-            let what = if is_plain(call) {
-                words::code(&name_of(call))
-            } else {
-                "calling a method or operator".to_owned()
-            };
-            self.outside(&call.as_node(), &what, LITERALS);
-            return None;
+    /// `result('step')` or `item`.
+    fn reference_in(&mut self, call: &CallNode<'_>, uses: &mut Uses) -> Option<Value> {
+        match name_of(call).as_str() {
+            "result" if is_plain(call) => self.result(call, uses),
+            "item" if is_plain(call) => {
+                self.parts(call, &ITEM);
+                if call.arguments().is_some() || call.block().is_some() {
+                    return None;
+                }
+                uses.items.push(call.location().into());
+                Some(Value::Item)
+            }
+            name => {
+                let what = if is_plain(call) {
+                    words::code(name)
+                } else {
+                    "calling a method or operator".to_owned()
+                };
+                self.outside(&call.as_node(), &what, LITERALS);
+                None
+            }
         }
+    }
+
+    fn result(&mut self, call: &CallNode<'_>, uses: &mut Uses) -> Option<Value> {
         let node = self.parts(call, &RESULT).positional?;
         let step = self.words(&node, "the step's name")?;
-        results.push(Reference {
+        uses.results.push(Reference {
             step: step.clone(),
             span: node.location().into(),
         });

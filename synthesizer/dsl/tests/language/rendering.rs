@@ -29,6 +29,7 @@ fn value() -> impl Strategy<Value = Value> {
         Just(Value::Result {
             step: "first".to_owned()
         }),
+        Just(Value::Item),
     ];
     let key = prop_oneof![
         text(),
@@ -60,7 +61,8 @@ fn action() -> impl Strategy<Value = Action> {
         text().prop_map(Value::String),
         Just(Value::Result {
             step: "first".to_owned()
-        })
+        }),
+        Just(Value::Item)
     ];
     prop_oneof![
         (tool, proptest::option::of(text()), params).prop_map(|(tool, action, params)| {
@@ -102,6 +104,22 @@ fn schedule() -> impl Strategy<Value = Option<Schedule>> {
     ]
 }
 
+/// Whether an action is of a step that runs once per item.
+fn has_item(action: &Action) -> bool {
+    fn is_in(value: &Value) -> bool {
+        match value {
+            Value::Item => true,
+            Value::Array(items) => items.iter().any(is_in),
+            Value::Object(entries) => entries.values().any(is_in),
+            _ => false,
+        }
+    }
+    match action {
+        Action::UseTool { params, .. } => params.values().any(is_in),
+        Action::Ask { prompt, .. } => is_in(prompt),
+    }
+}
+
 prop_compose! {
     fn definition()(
         name in "[a-z]([-a-z0-9]{0,20}[a-z0-9])?",
@@ -117,6 +135,7 @@ prop_compose! {
             name: "first".to_owned(),
             depends_on: vec![],
             only_if: None,
+            each: None,
             action: Action::Ask { prompt: Value::String("x".to_owned()), model: None },
         };
         let unique: BTreeMap<_, _> = actions.into_iter().map(|(name, only_if, action)| (name, (only_if, action))).collect();
@@ -124,7 +143,8 @@ prop_compose! {
         let mut steps = if unique.is_empty() { vec![] } else { vec![first] };
         for (number, (name, (only_if, action))) in unique.into_iter().enumerate() {
             let name = format!("{number} {name}");
-            steps.push(Step { name: name.clone(), depends_on: depends_on.clone(), only_if, action });
+            let each = has_item(&action).then(|| "first".to_owned());
+            steps.push(Step { name: name.clone(), depends_on: depends_on.clone(), only_if, each, action });
             depends_on.push(name);
         }
         let mode = if schedule.is_some() { Mode::Scheduled } else { Mode::Autonomous };

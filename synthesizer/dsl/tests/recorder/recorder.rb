@@ -42,8 +42,9 @@ def workflow
   yield
 end
 
-def step(name, depends_on: nil, only_if: nil)
-  $step = { 'name' => name, 'dependsOn' => depends_on && [*depends_on], 'onlyIf' => only_if }.compact
+def step(name, depends_on: nil, only_if: nil, each: nil)
+  $step = { 'name' => name, 'dependsOn' => depends_on && [*depends_on], 'onlyIf' => only_if,
+            'each' => each && each['$result'] }.compact
   $agent['steps'].push($step)
   yield
 end
@@ -57,6 +58,8 @@ def ask(prompt, model: nil)
 end
 
 def result(step) = { '$result' => step }
+
+def item = { '$item' => true }
 
 def constraints(max_iterations: nil, timeout: nil)
   $agent['constraints'] =
