@@ -3,9 +3,12 @@
 //! and says so in the description.
 //!
 //! Pure and deterministic. It must not guess: no schedule is better than a wrong one, and a step is
-//! written only where the text names an offered operation that needs no parameters.
+//! written only where the text names an offered operation that needs no parameters, with the
+//! condition under which the text names it. Everything else is an objective, which the agent
+//! pursues with all its tools.
 
 mod bounds;
+mod condition;
 mod persona;
 mod schedule;
 mod text;
@@ -93,38 +96,27 @@ fn description(sentences: &[Sentence], timing: &Timing) -> Option<String> {
 }
 
 /// A step for each operation that an objective names word for word ("list the files" does not name
-/// `list_files`, "list files" does) and that can be called without parameters.
+/// `list_files`, "list files" does) and that can be called without parameters. None of an objective
+/// whose condition is not clear: without it the step would do what was not asked for.
 fn steps(objectives: &[String], offer: &Offer) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for objective in objectives {
-        let said = words(objective);
+        let Some(clause) = condition::split(objective) else {
+            continue;
+        };
         let name = clip(objective.trim_end_matches(['.', '!', '?']), STEP_NAME);
-        let operations = offer.tools.iter().flat_map(|tool| {
-            let named = |name: &str| {
-                let name = words(name);
-                name.len() > 1 && said.windows(name.len()).any(|window| window == name)
-            };
-            let operations = tool
-                .operations
-                .iter()
-                .filter(move |operation| named(&operation.name) && operation.takes(&[].into()));
-            operations.map(|operation| (&tool.name, &operation.name))
-        });
-        let mut unused = operations.filter(|(tool, operation)| {
-            let is_usable = |name: &str| {
-                !name.trim().is_empty() && !name.chars().any(char::is_control)
-            };
+        let mut unused = named_operations(clause.main, offer).filter(|(tool, operation)| {
             let is_used = |step: &Step| {
                 step.name == name
                     || matches!(&step.action, Action::UseTool { tool: used, action: Some(action), .. }
-                        if (used, action) == (*tool, *operation))
+                        if (used.as_str(), action.as_str()) == (*tool, *operation))
             };
-            is_usable(tool) && is_usable(operation) && !steps.iter().any(is_used)
+            !steps.iter().any(is_used)
         });
         if let Some((tool, operation)) = unused.next() {
             let action = Action::UseTool {
-                tool: tool.clone(),
-                action: Some(operation.clone()),
+                tool: tool.to_owned(),
+                action: Some(operation.to_owned()),
                 params: [].into(),
             };
             let depends_on = steps
@@ -135,13 +127,32 @@ fn steps(objectives: &[String], offer: &Offer) -> Vec<Step> {
             steps.push(Step {
                 name,
                 depends_on,
-                only_if: None,
+                only_if: clause.only_if,
                 each: None,
                 action,
             });
         }
     }
     steps
+}
+
+/// The tools and operations that a text names and that can be called without parameters.
+fn named_operations<'o>(
+    text: &str,
+    offer: &'o Offer,
+) -> impl Iterator<Item = (&'o str, &'o str)> + use<'o> {
+    let said = words(text);
+    let is_usable = |name: &str| !name.trim().is_empty() && !name.chars().any(char::is_control);
+    let all = offer.tools.iter().flat_map(|tool| {
+        let operations = tool.operations.iter();
+        operations.map(move |operation| (&*tool.name, operation))
+    });
+    all.filter(move |(tool, operation)| {
+        let name = words(&operation.name);
+        let is_named = name.len() > 1 && said.windows(name.len()).any(|window| window == name);
+        is_named && operation.takes(&[].into()) && is_usable(tool) && is_usable(&operation.name)
+    })
+    .map(|(tool, operation)| (tool, &*operation.name))
 }
 
 /// The words of a text or of a name such as `list_files`.

@@ -87,9 +87,27 @@ fn writes_a_plain_agent() {
 }
 
 #[test]
+fn a_step_has_the_condition_of_its_sentence() {
+    let text = "Search nothing.\nIf anything is new, list files.\n- Check if list files works.";
+    let agent = checked(text).unwrap();
+    let [step] = &agent.steps[..] else {
+        panic!("{:?}", agent.steps)
+    };
+    assert_eq!(step.only_if.as_deref(), Some("anything is new"));
+    assert_eq!(step.name, "If anything is new, list files");
+    assert_eq!(agent.objectives.len(), 3, "all of it stays an objective");
+    assert!(
+        checked("If list files fails, do nothing.")
+            .unwrap()
+            .steps
+            .is_empty()
+    );
+}
+
+#[test]
 fn says_why_there_is_no_schedule() {
-    let agent = checked("On the last day of the month, close the books.").unwrap();
-    let said = "(no schedule, so it runs continuously: the end of a month or week cannot be said by a schedule)";
+    let agent = checked("At the end of each month, close the books.").unwrap();
+    let said = "(no schedule, so it runs continuously: it is not clear which last day of a month or week is meant)";
     assert!(agent.description.unwrap().ends_with(said));
     assert_eq!(agent.schedule, None);
 }

@@ -2,7 +2,7 @@
 //! a match counts lives here.
 
 use jiff::Timestamp;
-use langop_dsl::CronSchedule;
+use langop_dsl::{Calendar, CronSchedule};
 use regex::Captures;
 
 use super::grammar::{Strength, Worth, matching};
@@ -177,6 +177,15 @@ impl<'a> Reading<'a> {
             Ok(spec) => spec,
             Err(reason) => return Some(Err(reason)),
         };
+        if let Some((which, day)) = group("which").zip(group("weekday")) {
+            match weekday_of_month(which, day) {
+                Ok(only) => spec.only = Some(only),
+                Err(reason) => return Some(Err(reason)),
+            }
+        }
+        if group("last").is_some() {
+            spec.only = Some(Calendar::LastDayOfMonth);
+        }
         if let Some(days) = group("days") {
             spec.weekdays = Some(weekdays(days));
         }
@@ -441,6 +450,21 @@ fn dates_of(spec: Spec, period: &str) -> Result<Spec, Reason> {
         ..spec
     };
     is_plain.then_some(spec).ok_or(Reason::Inexpressible)
+}
+
+/// One of the weekdays of a name in each month: `°1` and `monday`.
+fn weekday_of_month(which: &str, day: &str) -> Result<Calendar, Reason> {
+    let which = match which {
+        "final" | "last" => "last",
+        "°1" => "first",
+        "second" | "°2" => "second",
+        "°3" => "third",
+        "°4" => "fourth",
+        _ => return Err(Reason::NthWeekday),
+    };
+    let day = day.get(..3).unwrap_or_default();
+    let only = format!("{which} {day}").parse();
+    only.map_err(|_| Reason::NthWeekday)
 }
 
 fn weekday(word: &str) -> Option<u32> {

@@ -113,12 +113,14 @@ fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
         expression,
         also,
         time_zone,
-        only: _,
+        only,
     } = &schedule
     {
         for expression in std::iter::once(expression).chain(also) {
             let cron = CronSchedule::parse(expression, time_zone.as_deref(), now);
-            cron.map_err(|error| match error.kind() {
+            let fires =
+                cron.and_then(|cron| only.map_or(Ok(()), |only| cron.check_only(&only, now)));
+            fires.map_err(|error| match error.kind() {
                 ScheduleErrorKind::NeverFires => Reason::NeverFires,
                 ScheduleErrorKind::TimeZone => Reason::TimeZone,
                 _ => Reason::BadCron,

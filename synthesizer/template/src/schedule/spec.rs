@@ -7,9 +7,9 @@
 //! day" is spread evenly from midnight; `A to B` includes both hours for an interval of whole hours
 //! and ends before B for a shorter one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use langop_dsl::{MAX_DURATION_SECONDS, Schedule, cron_for_every};
+use langop_dsl::{Calendar, MAX_CRONS, MAX_DURATION_SECONDS, Schedule, cron_for_every};
 
 pub(super) const MINUTE: u64 = 60;
 pub(super) const HOUR: u64 = 60 * MINUTE;
@@ -51,9 +51,9 @@ impl Reason {
     pub(super) fn explanation(self) -> &'static str {
         match self {
             Self::Conflict => "the text names more than one schedule",
-            Self::LastDays => "the end of a month or week cannot be said by a schedule",
-            Self::NthWeekday => "the n-th weekday of a month cannot be said by a schedule",
-            Self::Alternating => "every other weekday cannot be said by a schedule",
+            Self::LastDays => "it is not clear which last day of a month or week is meant",
+            Self::NthWeekday => "it is not clear which weekdays of a month are meant",
+            Self::Alternating => "the text does not say from which day on every other one counts",
             Self::Vague => "the text does not say exactly how often or when",
             Self::BareHour => "an hour is not clear; write it with am or pm, or as 17:00",
             Self::WhichTime => "it is not clear whether a time in the text is when to run",
@@ -93,6 +93,8 @@ pub(super) struct Spec {
     pub(super) weekdays: Option<Set>,
     pub(super) month_days: Option<Set>,
     pub(super) months: Option<Set>,
+    /// Days of a month that no cron says.
+    pub(super) only: Option<Calendar>,
     /// Hours and minutes.
     pub(super) times: Option<BTreeSet<(u32, u32)>>,
     /// Whether the times are only usual ones: "every morning".
@@ -116,6 +118,7 @@ impl Spec {
             weekdays: self.weekdays.clone(),
             month_days: self.month_days.clone(),
             months: self.months.clone(),
+            only: self.only,
             ..Self::default()
         }
     }
@@ -129,6 +132,7 @@ impl Spec {
             weekdays: either(self.weekdays, other.weekdays)?,
             month_days: either(self.month_days, other.month_days)?,
             months: either(self.months, other.months)?,
+            only: either(self.only, other.only)?,
             times: either(self.times, other.times)?,
             usual_times: self.usual_times || other.usual_times,
             minute: either(self.minute, other.minute)?,
@@ -200,8 +204,9 @@ impl Spec {
         let Some(except) = self.except.take() else {
             return Ok(());
         };
-        let is_by_month =
-            self.month_days.is_some() || !matches!(self.period, None | Some(Period::Day));
+        let is_by_month = self.month_days.is_some()
+            || self.only.is_some()
+            || !matches!(self.period, None | Some(Period::Day));
         let days = self.weekdays.take().unwrap_or_else(|| (0..7).collect());
         let days: Set = days.difference(&except).copied().collect();
         if is_by_month || days.is_empty() {
@@ -215,7 +220,7 @@ impl Spec {
         if !(1..=MAX_DURATION_SECONDS).contains(&seconds) {
             return Err(Reason::Vague);
         }
-        let is_by_day = self.month_days.is_some() || self.months.is_some();
+        let is_by_day = self.month_days.is_some() || self.months.is_some() || self.only.is_some();
         if is_by_day || self.times.is_some() || !matches!(self.period, None | Some(Period::Day)) {
             return Err(Reason::Inexpressible);
         }
@@ -251,23 +256,60 @@ impl Spec {
             return Err(Reason::Inexpressible);
         }
         let times = self.times.take().unwrap_or_else(|| [(0, 0)].into());
-        let (hours, minutes): (Set, Set) = times.iter().copied().unzip();
-        if hours.len() * minutes.len() != times.len() {
+        match self.only {
+            Some(only) => self.near(only)?,
+            None => self.dates()?,
+        }
+        self.crons(&times)
+    }
+
+    /// Turns days that no cron says into the fewest that a cron does and that hold them.
+    fn near(&mut self, only: Calendar) -> Result<(), Reason> {
+        let has_dates = self.month_days.is_some() || self.months.is_some();
+        let is_monthly = matches!(self.period, None | Some(Period::Months(1)));
+        if has_dates || self.weekdays.is_some() || !is_monthly {
             return Err(Reason::Inexpressible);
         }
-        self.dates()?;
+        match only {
+            Calendar::LastDayOfMonth => self.month_days = Some((28..=31).collect()),
+            Calendar::WeekdayOfMonth { day, .. } => {
+                let day = u32::try_from(day.to_sunday_zero_offset()).unwrap_or_default();
+                self.weekdays = Some(Set::from([day]));
+            }
+            Calendar::EveryWeeks { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Times that have the same hours share a cron expression.
+    fn crons(&self, times: &BTreeSet<(u32, u32)>) -> Result<Schedule, Reason> {
+        let mut by_minute: BTreeMap<u32, Set> = BTreeMap::new();
+        for (hour, minute) in times {
+            by_minute.entry(*minute).or_default().insert(*hour);
+        }
+        let mut by_hours: BTreeMap<Set, Set> = BTreeMap::new();
+        for (minute, hours) in by_minute {
+            by_hours.entry(hours).or_default().insert(minute);
+        }
+        if by_hours.len() > MAX_CRONS {
+            return Err(Reason::Inexpressible);
+        }
         let field = |set: &Option<Set>| set.as_ref().map_or_else(|| "*".to_owned(), list);
-        let hour = if hours.len() == 24 {
-            "*".to_owned()
-        } else {
-            list(&hours)
-        };
-        Ok(self.cron([
-            &list(&minutes),
-            &hour,
-            &field(&self.month_days),
-            &field(&self.months),
-        ]))
+        let (month_days, months) = (field(&self.month_days), field(&self.months));
+        let mut expressions = by_hours.iter().map(|(hours, minutes)| {
+            let hour = if hours.len() == 24 {
+                "*".to_owned()
+            } else {
+                list(hours)
+            };
+            self.expression([&list(minutes), &hour, &month_days, &months])
+        });
+        Ok(Schedule::Cron {
+            expression: expressions.next().ok_or(Reason::Inexpressible)?,
+            also: expressions.collect(),
+            time_zone: self.zone.clone(),
+            only: self.only,
+        })
     }
 
     /// Turns the period into days and months.
@@ -297,14 +339,18 @@ impl Spec {
     }
 
     fn cron(&self, fields: [&str; 4]) -> Schedule {
-        let weekdays = self.weekdays.as_ref().filter(|days| days.len() < 7);
-        let weekdays = weekdays.map_or_else(|| "*".to_owned(), list);
         Schedule::Cron {
-            expression: format!("{} {weekdays}", fields.join(" ")),
+            expression: self.expression(fields),
             also: Vec::new(),
             time_zone: self.zone.clone(),
             only: None,
         }
+    }
+
+    fn expression(&self, fields: [&str; 4]) -> String {
+        let weekdays = self.weekdays.as_ref().filter(|days| days.len() < 7);
+        let weekdays = weekdays.map_or_else(|| "*".to_owned(), list);
+        format!("{} {weekdays}", fields.join(" "))
     }
 }
 
