@@ -188,3 +188,39 @@ async fn the_code_says_when_unless_the_user_does() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn each_cron_of_the_code_is_a_cron_job_and_one_too_many_goes() {
+    let env = TestEnv::new("often").await;
+    env.llm.reply(scheduled_code(
+        "cron: ['15 8 * * 1-5', '45 12 * * 1-5'], only: 'last day of month'",
+    ));
+    env.with_agent("twice", "look twice").await;
+    env.until("twice-2", |job: &CronJob| {
+        job.spec.schedule == "45 12 * * 1-5"
+    })
+    .await;
+    let agent = env.until_ready("twice").await;
+    let told = agent.status.unwrap().schedule.unwrap();
+    assert_eq!(
+        told,
+        "15 8 * * 1-5, 45 12 * * 1-5 (the cluster's zone), only last day of month"
+    );
+    env.settled().await;
+    let mark = env.mark();
+    env.llm.reply(scheduled_code("cron: '45 12 * * 1-5'"));
+    env.instruct("twice", "look once").await;
+    env.until("twice", |job: &CronJob| {
+        job.spec.schedule == "45 12 * * 1-5"
+    })
+    .await;
+    env.until_ready("twice").await;
+    env.settled().await;
+    assert!(env.get::<CronJob>("twice-2").await.is_none());
+    let did = env.summary_since(mark).await;
+    did.assert_children(&[
+        "create configmaps twice-code-*",
+        "delete cronjobs twice-2",
+        "patch cronjobs twice",
+    ]);
+}

@@ -339,6 +339,10 @@ fn what_it_forbids_is_refused() {
         "objectives ['x']\nschedule every: '30m1h'",
         "objectives ['x']\nschedule every: '367d'",
         "objectives ['x']\nschedule every: '5m', time_zone: 'UTC'",
+        "objectives ['x']\nschedule every: '5m', only: 'first MON'",
+        "objectives ['x']\nschedule cron: '0 9 * * *', only: 'fifth MON'",
+        "objectives ['x']\nschedule cron: []",
+        "workflow do\nstep 'A' do\nask item\nend\nend",
         "objectives ['x']\nmode :scheduled",
         "objectives ['x']\nschedule every: '5m'\nmode :autonomous",
         "objectives ['x']\nobjectives ['y']",
@@ -354,6 +358,9 @@ fn what_it_forbids_is_refused() {
         assert!(parse(&agent(forbidden)).definition.is_none(), "{forbidden}");
     }
     assert!(SYSTEM.contains(&format!("1 to {}", langop_dsl::MAX_ITERATIONS)));
+    assert!(SYSTEM.contains(&format!("an array of at most {}", langop_dsl::MAX_CRONS)));
+    assert!(SYSTEM.contains(&format!("at most {};", langop_dsl::MAX_ITEMS)));
+    assert!(SYSTEM.contains(&format!("`{}`", secrets::REMOVED)));
     let longest = langop_dsl::format_duration(langop_dsl::MAX_DURATION_SECONDS);
     assert!(SYSTEM.contains(&format!("at most `'{longest}'`")));
 }

@@ -95,6 +95,16 @@ fn the_example_of_the_design() {
 }
 
 #[test]
+fn the_example_of_the_documentation_has_no_finding() {
+    let document = include_str!("../../../../docs/language.md");
+    let example = document.split("```ruby\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let parsed = read(example);
+    assert_eq!(parsed.diagnostics, []);
+    assert_eq!(parsed.definition.unwrap().steps.len(), 5);
+}
+
+#[test]
 fn an_exact_tool_name_goes_before_one_with_tool_appended() {
     let both = Offer {
         tools: ["email-tool", "email"].map(OfferedTool::from).into(),
