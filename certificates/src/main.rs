@@ -1,5 +1,6 @@
-//! The command line: keeps a certificate authority and two certificates of it in Secrets, for an installation without cert-manager.
-//! It runs as a job of its own, under an account of its own: the operator has no right to Secrets and gains none by this.
+//! The command line: keeps a certificate authority and two certificates of it in Secrets, for an
+//! installation without cert-manager. It runs as a job of its own, under an account of its own: the
+//! operator has no right to Secrets and gains none by this.
 
 mod issue;
 mod judge;

@@ -1,4 +1,5 @@
-//! The Secrets: read, judged, and written only where the judgement says so. It reads no Secret but the three it is named.
+//! The Secrets: read, judged, and written only where the judgement says so. It reads no Secret but
+//! the three it is named.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -39,7 +40,8 @@ impl fmt::Display for Outcome {
 /// The authority, ready to sign.
 pub(crate) struct Authority {
     pair: Pair,
-    /// What `ca.crt` says: the authority, and the one before it while certificates of that are still in use.
+    /// What `ca.crt` says: the authority, and the one before it while certificates of that are
+    /// still in use.
     bundle: String,
     pub(crate) outcome: Outcome,
 }
@@ -106,7 +108,8 @@ impl Store {
         read.with_context(|| format!("cannot read Secret '{name}'"))
     }
 
-    /// Creates it, or replaces the version that was judged: whoever was faster wins, and the next run sees what they wrote.
+    /// Creates it, or replaces the version that was judged: whoever was faster wins, and the next
+    /// run sees what they wrote.
     async fn put(
         &self,
         name: &str,

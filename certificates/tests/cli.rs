@@ -1,5 +1,5 @@
-//! The program as it is called: what is wrong with a command line is said before any cluster is looked for. What it does to Secrets is
-//! shown on a real API server, by the tests of the chart.
+//! The program as it is called: what is wrong with a command line is said before any cluster is
+//! looked for. What it does to Secrets is shown on a real API server, by the tests of the chart.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 

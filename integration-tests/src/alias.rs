@@ -1,9 +1,11 @@
-//! The arguments of the programs behind the aliases in `.cargo/config.toml`. What they mean is the programs' own.
+//! The arguments of the programs behind the aliases in `.cargo/config.toml`. What they mean is the
+//! programs' own.
 
 use std::ffi::OsString;
 
-/// The arguments of this process, without the `--` that people put between cargo and a program: the alias has one already, and a second
-/// would make everything behind it positional. So `cargo demo --once` and `cargo demo -- --once` are the same.
+/// The arguments of this process, without the `--` that people put between cargo and a program: the
+/// alias has one already, and a second would make everything behind it positional. So `cargo demo
+/// --once` and `cargo demo -- --once` are the same.
 pub fn arguments() -> impl Iterator<Item = OsString> {
     without_separator(std::env::args_os())
 }

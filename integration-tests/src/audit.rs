@@ -223,8 +223,9 @@ impl AuditLog {
         Ok(self.read_from(mark, filter)?.0)
     }
 
-    /// The file at the first line that begins after `mark`, and where that is; `None` if the line before is not whole yet. The server may
-    /// have been in the middle of a line when the mark was made, and that line is one of before.
+    /// The file at the first line that begins after `mark`, and where that is; `None` if the line
+    /// before is not whole yet. The server may have been in the middle of a line when the mark was
+    /// made, and that line is one of before.
     fn open_after(&self, mark: Mark) -> Result<Option<(BufReader<File>, Mark)>> {
         let mut file = File::open(&self.path)
             .with_context(|| format!("no audit log {}", self.path.display()))?;
@@ -263,8 +264,9 @@ impl AuditLog {
         Ok(events)
     }
 
-    /// Hands on the events after `mark` that the filter wants, oldest first, with their bodies where the control plane was told to log
-    /// those. Reads line by line: a benchmark's bodies are more than memory should hold at once.
+    /// Hands on the events after `mark` that the filter wants, oldest first, with their bodies
+    /// where the control plane was told to log those. Reads line by line: a benchmark's bodies are
+    /// more than memory should hold at once.
     ///
     /// # Errors
     /// If the file is missing, a line cannot be read, or `take` fails.
@@ -289,8 +291,8 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Waits until the filter has matched nothing for `quiet`, measured from the last event's own time
-    /// (or from now if there is none), then returns all it matched after `mark`.
+    /// Waits until the filter has matched nothing for `quiet`, measured from the last event's own
+    /// time (or from now if there is none), then returns all it matched after `mark`.
     ///
     /// # Errors
     /// If it has not been quiet within ten times that, but at least 30 s; shows the last events.

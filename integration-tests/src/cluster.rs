@@ -1,5 +1,5 @@
-//! A connection to a cluster, wherever it comes from. It owns no process: see [`crate::ControlPlane`]
-//! for one that is started.
+//! A connection to a cluster, wherever it comes from. It owns no process: see
+//! [`crate::ControlPlane`] for one that is started.
 
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ impl Cluster {
     /// # Errors
     /// If the kubeconfig's credentials cannot be used.
     pub async fn client(&self) -> Result<Client> {
-        self.client_as(crate::USER_AGENT).await
+        self.client_as(kubeconfig::USER_AGENT).await
     }
 
     /// As [`Self::client`], with a user agent of the caller's choice.
@@ -135,7 +135,8 @@ impl Cluster {
             .context("an existing cluster's audit log cannot be read; let the harness start one")
     }
 
-    /// Writes a kubeconfig in which `token` is the only credential, for the same cluster; at `server` if that is not its own address.
+    /// Writes a kubeconfig in which `token` is the only credential, for the same cluster; at
+    /// `server` if that is not its own address.
     pub(crate) fn write_token_kubeconfig(
         &self,
         path: &Path,
@@ -191,7 +192,7 @@ impl Cluster {
 }
 
 /// Chooses the one TLS implementation, which several crates would else guess by their features.
-pub(crate) fn install_crypto_provider() {
+pub fn install_crypto_provider() {
     // An error says that somebody has chosen already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

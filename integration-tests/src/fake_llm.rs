@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that answers like an LLM provider, by a script.
+//! An HTTP server, mostly on loopback, that answers like an LLM provider, by a script.
 //!
 //! It speaks the response shapes of OpenAI chat completions, Anthropic messages and Ollama chat. It
 //! judges nothing: what a request must hold is for the test to assert on [`FakeLlm::requests`].
@@ -145,18 +145,26 @@ pub struct FakeLlm {
 }
 
 impl FakeLlm {
-    /// Starts it on a free port.
+    /// Starts it on a free port of loopback.
     ///
     /// # Errors
     /// If there is none.
     pub async fn start() -> Result<Self> {
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// Starts it on a free port of an address of this machine.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn start_at(address: &str) -> Result<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             script: Mutex::default(),
             requests: Mutex::default(),
             released: watch::Sender::new(false),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let listener = tokio::net::TcpListener::bind((address, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let router = Router::new()
             .fallback(answer)

@@ -1,9 +1,10 @@
-//! A proxy on loopback between a program under test and its API server, that can make the network and the server misbehave.
+//! A proxy on loopback between a program under test and its API server, that can make the network
+//! and the server misbehave.
 //!
-//! It speaks plain HTTP to the program and TLS to the server, passes credentials and bodies through as they are (but for [`LOOPBACK`]), and
-//! keeps nothing.
-//! What goes wrong is decided in [`faults`] from a seed; how a watch ends early is in `watch`. It must not know what the program under
-//! test is: whatever it does, a real network or a real API server may do.
+//! It speaks plain HTTP to the program and TLS to the server, passes credentials and bodies through
+//! as they are (but for [`LOOPBACK`]), and keeps nothing. What goes wrong is decided in [`faults`]
+//! from a seed; how a watch ends early is in `watch`. It must not know what the program under test
+//! is: whatever it does, a real network or a real API server may do.
 
 pub mod faults;
 mod watch;
@@ -38,8 +39,8 @@ const HOP: [HeaderName; 5] = [
     header::ACCEPT_ENCODING,
 ];
 
-/// Stands for 127.0.0.1 in `EndpointSlice`s: the API server takes no address of loopback, and tests have no others. An address of
-/// documentation (RFC 5737), and of as many bytes.
+/// Stands for 127.0.0.1 in `EndpointSlice`s: the API server takes no address of loopback, and tests
+/// have no others. An address of documentation (RFC 5737), and of as many bytes.
 pub const LOOPBACK: &str = "192.0.2.1";
 
 /// The label of what [`FaultMode::Raced`] makes.
@@ -52,15 +53,20 @@ pub enum FaultMode {
     None,
     /// Random faults, so often.
     Storm(Rates),
-    /// Every request whose path contains this is cut before it reaches the server, watches under way too. The empty text: all of them.
+    /// Every request whose path contains this is cut before it reaches the server, watches under
+    /// way too. The empty text: all of them.
     Cut(&'static str),
-    /// The next write to a path that contains this is done, and not answered. Then everything is cut.
+    /// The next write to a path that contains this is done, and not answered. Then everything is
+    /// cut.
     CutAfter(&'static str),
-    /// Every write to a path that contains this fails as if an admission webhook were broken, in these words.
+    /// Every write to a path that contains this fails as if an admission webhook were broken, in
+    /// these words.
     Broken(&'static str, &'static str),
-    /// Before an apply to a path that contains this reaches the server, somebody makes an object of that name, unless there is one.
+    /// Before an apply to a path that contains this reaches the server, somebody makes an object of
+    /// that name, unless there is one.
     Raced(&'static str),
-    /// So many more writes (those of Leases aside) reach the server and are answered. With the next one everything is cut.
+    /// So many more writes (those of Leases aside) reach the server and are answered. With the next
+    /// one everything is cut.
     Writes(u32),
 }
 
@@ -86,8 +92,9 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts one before this cluster's API server, in calm mode. `name` is added to the user agent of every request, so that the audit
-    /// log tells apart programs that use one account; `seed` decides all faults to come.
+    /// Starts one before this cluster's API server, in calm mode. `name` is added to the user agent
+    /// of every request, so that the audit log tells apart programs that use one account; `seed`
+    /// decides all faults to come.
     ///
     /// # Errors
     /// If there is no port, or the kubeconfig does not hold the server's address and CA.
@@ -272,7 +279,8 @@ fn is_raced(shared: &Shared, nature: Nature, path: &str) -> bool {
     matches!(*lock(&shared.mode), FaultMode::Raced(part) if nature == Nature::Update && path.contains(part))
 }
 
-/// Makes the object that a request is about to apply, as one of somebody else: without owner, and labelled [`FOREIGN`].
+/// Makes the object that a request is about to apply, as one of somebody else: without owner, and
+/// labelled [`FOREIGN`].
 async fn race(shared: &Shared, path: &str, headers: &HeaderMap, body: &Bytes) {
     let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(body) else {
         return;
@@ -387,7 +395,8 @@ fn status(code: u16, reason: &str, message: &str) -> Response {
     (code, axum::Json(body)).into_response()
 }
 
-/// A body that fails before its first byte: the server behind this function then closes the connection without an answer.
+/// A body that fails before its first byte: the server behind this function then closes the
+/// connection without an answer.
 fn cut() -> Response {
     let broken = futures::stream::once(async { Err::<Infallible, _>(std::io::Error::other(CUT)) });
     Body::from_stream(futures::TryStreamExt::map_ok(broken, |never| -> Bytes {

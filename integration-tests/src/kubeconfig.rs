@@ -9,6 +9,10 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use std::io::Write as _;
 
+/// User agent of every client the harness makes, so that the audit log tells the test's own
+/// requests from those of the programs under test.
+pub const USER_AGENT: &str = "langop-tests";
+
 /// Who the file makes its reader.
 pub(crate) enum Credentials<'a> {
     /// Client certificate and key, both PEM.

@@ -34,13 +34,16 @@ pub mod fake_llm;
 pub mod fault_proxy;
 pub mod image;
 mod kubeconfig;
+pub mod mail;
 pub mod manifests;
 pub mod metrics;
 mod namespace;
 pub mod otlp;
+pub mod peers;
 pub mod pods;
 pub mod processes;
 pub mod programs;
+pub mod reference;
 mod run_dir;
 pub mod touch;
 pub mod wait;
@@ -52,11 +55,10 @@ pub use env::TestEnv;
 pub use fake_llm::{FakeLlm, Reply};
 pub use fault_proxy::{FaultMode, FaultProxy};
 pub use image::Image;
+pub use kubeconfig::USER_AGENT;
+pub use mail::{ImapServer, SmtpServer};
 pub use namespace::TestNamespace;
 pub use otlp::OtlpReceiver;
 pub use programs::{Operator, Synthesizer};
+pub use reference::Reference;
 pub use run_dir::{run_dir, workspace_root};
-
-/// User agent of every client the harness makes, so that the audit log tells the test's own
-/// requests from those of the programs under test.
-pub const USER_AGENT: &str = "langop-tests";

@@ -50,7 +50,8 @@ pub async fn apply(
         .with_context(|| format!("cannot apply {} {name}", kind(object)))
 }
 
-/// What the server would warn of (its `Warning` headers) when the object is applied. Nothing is stored.
+/// What the server would warn of (its `Warning` headers) when the object is applied. Nothing is
+/// stored.
 ///
 /// # Errors
 /// If its kind is unknown to the server, or the server refuses it.
@@ -82,7 +83,7 @@ pub async fn warnings(
 fn params() -> PatchParams {
     PatchParams {
         field_validation: Some(kube::api::ValidationDirective::Strict),
-        ..PatchParams::apply(crate::USER_AGENT).force()
+        ..PatchParams::apply(crate::kubeconfig::USER_AGENT).force()
     }
 }
 

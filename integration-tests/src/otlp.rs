@@ -1,4 +1,5 @@
-//! An OTLP trace receiver (gRPC, loopback) that keeps what it gets, for assertions and for the demo.
+//! An OTLP trace receiver (gRPC, mostly on loopback) that keeps what it gets, for assertions and
+//! for the demo.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -144,12 +145,20 @@ pub struct OtlpReceiver {
 }
 
 impl OtlpReceiver {
-    /// Starts it on a free port.
+    /// Starts it on a free port of loopback.
     ///
     /// # Errors
     /// If there is none.
     pub async fn start() -> Result<Self> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// Starts it on a free port of an address of this machine.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn start_at(address: &str) -> Result<Self> {
+        let listener = tokio::net::TcpListener::bind((address, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let received = Received::default();
         let service = TraceServiceServer::new(Collector(Arc::clone(&received)));

@@ -1,4 +1,5 @@
-//! Looks into containers of a real node: runs commands in them, and brings images to them.
+//! Looks into containers of a real node: runs commands in them, and brings images to them; and
+//! starts Jobs as people do.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -48,7 +49,28 @@ impl ControlPlane {
         executed(kubectl).await
     }
 
-    /// Runs the node's `probe` with these words on the node itself, outside of pods: no policy applies.
+    /// Runs a CronJob now, as the Job of this name.
+    ///
+    /// # Errors
+    /// If kubectl cannot be run, or says why not.
+    pub async fn run_now(&self, namespace: &str, cron_job: &str, job: &str) -> Result<()> {
+        let mut kubectl = Command::new(&self.ready().kubectl);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(&self.ready().kubeconfig)
+            .arg("--cache-dir")
+            .arg(run_dir::run_dir()?.join("kubectl-cache"))
+            .args(["--namespace", namespace, "create", "job", job])
+            .arg(format!("--from=cronjob/{cron_job}"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let executed = executed(kubectl).await?;
+        ensure!(executed.code == 0, "{}", executed.output);
+        Ok(())
+    }
+
+    /// Runs the node's `probe` with these words on the node itself, outside of pods: no policy
+    /// applies.
     ///
     /// # Errors
     /// If the nodes are simulated, or the probe cannot be run.

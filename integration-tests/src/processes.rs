@@ -1,4 +1,5 @@
-//! Looks at processes from outside, as `/proc` shows them, and signals them: for tests of what is left behind. Starts none.
+//! Looks at processes from outside, as `/proc` shows them, and signals them: for tests of what is
+//! left behind. Starts none.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Touches objects: an annotation of somebody else's, which means nothing to anybody. Changes nothing else.
+//! Touches objects: an annotation of somebody else's, which means nothing to anybody. Changes
+//! nothing else.
 
 use anyhow::Result;
 use k8s_openapi::NamespaceResourceScope;
@@ -14,8 +15,9 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use langop_api::{LanguageAgent, LanguageClient, LanguageModel, LanguagePersona, LanguageTool};
 use serde_json::json;
 
-/// Touches every object of our kinds in a namespace and every child of theirs, and says how many those are. Not Deployments: for them an
-/// annotation is a new generation, whose roll-out is rightly followed.
+/// Touches every object of our kinds in a namespace and every child of theirs, and says how many
+/// those are. Not Deployments: for them an annotation is a new generation, whose roll-out is
+/// rightly followed.
 ///
 /// # Errors
 /// If one cannot be listed or patched.

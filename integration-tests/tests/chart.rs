@@ -1,5 +1,5 @@
-//! The Helm chart: strict about its values, true to its promises on a real API server. Pods are simulated, so what the programs do
-//! inside of them is not shown here.
+//! The Helm chart: strict about its values, true to its promises on a real API server. Pods are
+//! simulated, so what the programs do inside of them is not shown here.
 
 #![allow(
     clippy::unwrap_used,
@@ -137,7 +137,8 @@ fn merge(into: &mut Value, other: Value) {
     }
 }
 
-/// Paths of all objects of the values, the root as the empty path, and of all leaves: whatever is no object with keys of its own.
+/// Paths of all objects of the values, the root as the empty path, and of all leaves: whatever is
+/// no object with keys of its own.
 fn paths(value: &Value, path: &str, objects: &mut Vec<String>, leaves: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {

@@ -1,5 +1,6 @@
-//! Invariants 1 and 2 of ARCHITECTURE.md, read from `cargo tree`: the operator cannot reach an LLM, the synthesizer knows nothing
-//! of Kubernetes. Only dependencies that end up in the programs count; tests may use what they like.
+//! Invariants 1 and 2 of ARCHITECTURE.md, read from `cargo tree`: the operator cannot reach an LLM,
+//! the synthesizer knows nothing of Kubernetes. Only dependencies that end up in the programs
+//! count; tests may use what they like.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,8 +33,8 @@ const KUBERNETES: &[&str] = &[
     "langop-operator",
 ];
 
-/// Names of everything `package` links or builds with, as cargo resolves it for that package alone: features that only others of the
-/// workspace ask for do not count.
+/// Names of everything `package` links or builds with, as cargo resolves it for that package alone:
+/// features that only others of the workspace ask for do not count.
 fn closure(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args([

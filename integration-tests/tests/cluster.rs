@@ -1,5 +1,6 @@
-//! Cluster-wide things, on a control plane of their own: LanguageClusters, leader election, and objects that cannot be decoded. One
-//! operator works everywhere here, so these tests cannot share a control plane with operators of single namespaces.
+//! Cluster-wide things, on a control plane of their own: LanguageClusters, leader election, and
+//! objects that cannot be decoded. One operator works everywhere here, so these tests cannot share
+//! a control plane with operators of single namespaces.
 
 #![allow(
     clippy::unwrap_used,
@@ -257,7 +258,8 @@ async fn may(
     answer.unwrap().status.unwrap().allowed
 }
 
-/// The family runs under quota and defaults; what an agent asks of the network is the cluster's to allow.
+/// The family runs under quota and defaults; what an agent asks of the network is the cluster's to
+/// allow.
 async fn agents_live_inside(client: &Client) {
     for object in manifests::parse(include_str!("../fixtures/family.yaml")).unwrap() {
         manifests::apply(client, &object, "office").await.unwrap();
@@ -487,7 +489,8 @@ fn resource(kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("langop.io", "v1alpha1", kind))
 }
 
-/// Loosens a schema for a moment, to let in what another version may have left behind: a field of another type.
+/// Loosens a schema for a moment, to let in what another version may have left behind: a field of
+/// another type.
 async fn loosen(client: &Client, crd: &str) {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let strict = crds.get(crd).await.unwrap();

@@ -1,4 +1,5 @@
-//! The demo as a person has it: started, edited while it runs, interrupted. In a folder of its own, so that a person's own demo goes on.
+//! The demo as a person has it: started, edited while it runs, interrupted. In a folder of its own,
+//! so that a person's own demo goes on.
 
 #![allow(
     clippy::unwrap_used,
@@ -56,7 +57,8 @@ impl Demo {
         command
             .args(["--state".as_ref(), state.as_os_str()])
             .args(["--samples".as_ref(), samples.as_os_str()])
-            // Cargo has built the programs for this test; to build them again would change them under other tests.
+            // Cargo has built the programs for this test; to build them again would change them
+            // under other tests.
             .env_remove("CARGO")
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())

@@ -1,4 +1,5 @@
-//! What the pages of this repository name is there: files by their paths, and tests by their names. No control plane.
+//! What the pages of this repository name is there: files by their paths, and tests by their names.
+//! No control plane.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,7 @@
-//! What deployment tools make of our objects: kstatus (Flux, kubectl-based appliers) and Argo CD read the statuses that the operator's own
-//! functions produce, for every way a resource can stand, and both come to the same end. No operator; a real API server only for what it
-//! says of an object that nobody has looked at.
+//! What deployment tools make of our objects: kstatus (Flux, kubectl-based appliers) and Argo CD
+//! read the statuses that the operator's own functions produce, for every way a resource can stand,
+//! and both come to the same end. No operator; a real API server only for what it says of an object
+//! that nobody has looked at.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,8 +52,9 @@ enum Kstatus {
     Failed,
 }
 
-/// The generic rules of sigs.k8s.io/cli-utils/pkg/kstatus/status: `checkGenericProperties` in generic.go (generation, then the first of
-/// Reconciling and Stalled that is True), and after it `checkReadyCondition` (Ready), for kinds it has no rules of their own for.
+/// The generic rules of sigs.k8s.io/cli-utils/pkg/kstatus/status: `checkGenericProperties` in
+/// generic.go (generation, then the first of Reconciling and Stalled that is True), and after it
+/// `checkReadyCondition` (Ready), for kinds it has no rules of their own for.
 fn kstatus(object: &Value) -> Kstatus {
     let observed = object["status"]["observedGeneration"].as_i64();
     if observed.is_some_and(|observed| object["metadata"]["generation"] != observed) {
@@ -73,8 +75,8 @@ fn kstatus(object: &Value) -> Kstatus {
     }
 }
 
-/// What Argo CD says of an object: the word, and what it tells people. As there, the script sees the object as `obj`, in Lua 5.1 with
-/// the base and table libraries.
+/// What Argo CD says of an object: the word, and what it tells people. As there, the script sees
+/// the object as `obj`, in Lua 5.1 with the base and table libraries.
 fn argo(object: &Value) -> (String, String) {
     let lua = Lua::new_with(StdLib::TABLE, LuaOptions::default()).unwrap();
     lua.globals().set("obj", of_json(&lua, object)).unwrap();
@@ -272,7 +274,8 @@ fn the_status_of_an_older_generation_counts_for_nothing() {
     }
 }
 
-/// kstatus takes an object without observedGeneration for Current, so a new object has one from the beginning: that of no generation.
+/// kstatus takes an object without observedGeneration for Current, so a new object has one from the
+/// beginning: that of no generation.
 #[tokio::test]
 async fn an_object_that_nobody_has_looked_at_is_in_progress() {
     const FAMILY: &str = include_str!("../fixtures/family.yaml");

@@ -1,5 +1,5 @@
-//! docs/settings.md lists every setting of both programs as their command lines define it. This writes it anew with `LANGOP_UPDATE=1`,
-//! and otherwise fails where it differs.
+//! docs/settings.md lists every setting of both programs as their command lines define it. This
+//! writes it anew with `LANGOP_UPDATE=1`, and otherwise fails where it differs.
 
 #![allow(
     clippy::unwrap_used,

@@ -122,6 +122,9 @@ pub struct RunArgs {
     /// Image of agents that name none
     #[arg(long, env = "LANGOP_AGENT_IMAGE", value_name = "IMAGE")]
     pub agent_image: Option<String>,
+    /// Image with the adapter for tools that speak over their standard input and output
+    #[arg(long, env = "LANGOP_TOOL_ADAPTER_IMAGE", value_name = "IMAGE")]
+    pub tool_adapter_image: Option<String>,
     /// Image of model proxies that name none
     #[arg(long, env = "LANGOP_MODEL_PROXY_IMAGE", value_name = "IMAGE")]
     pub model_proxy_image: Option<String>,

@@ -177,6 +177,8 @@ fn build_settings(args: &RunArgs) -> Result<BuildSettings, SettingsError> {
         operator_namespace: namespace(&args.namespace)?,
         cluster_domain: args.cluster_domain.trim_matches('.').to_owned(),
         agent_image: present(args.agent_image.clone()).unwrap_or(defaults.agent_image),
+        tool_adapter_image: present(args.tool_adapter_image.clone())
+            .unwrap_or(defaults.tool_adapter_image),
         model_proxy_image: present(args.model_proxy_image.clone())
             .unwrap_or(defaults.model_proxy_image),
         min_ready_seconds: args.min_ready_seconds.into(),

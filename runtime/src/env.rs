@@ -55,6 +55,8 @@ pub struct Environment {
     pub listen: SocketAddr,
     /// `TRACEPARENT` of whoever started this.
     pub traceparent: Option<String>,
+    /// `LANGOP_SYNTHESIS_TRACEPARENT`: of the synthesis of the code.
+    pub synthesis_traceparent: Option<String>,
     /// Settings of the runtime itself.
     pub settings: Settings,
 }
@@ -191,6 +193,7 @@ impl Environment {
                 narrow(port).unwrap_or(DEFAULT_PORT),
             ),
             traceparent: text("TRACEPARENT"),
+            synthesis_traceparent: text("LANGOP_SYNTHESIS_TRACEPARENT"),
             settings: settings(&text)?,
         })
     }

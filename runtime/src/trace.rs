@@ -31,6 +31,14 @@ pub fn set_parent(span: &Span, traceparent: Option<&str>) {
     }
 }
 
+/// Links `span` to the one of `traceparent`, which caused it and is another trace's. One that
+/// cannot be read is ignored.
+pub fn link(span: &Span, traceparent: Option<&str>) {
+    if let Some(cause) = traceparent.and_then(parse) {
+        span.add_link(cause);
+    }
+}
+
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.trim().split('-');
     let (version, trace, span, flags) =

@@ -352,7 +352,7 @@ fn bad_input_says_what_to_do() {
             "write for example http://127.0.0.1:50051",
         ),
         (&["--timeout", "soon", "distill"], "", "--timeout"),
-        (&["man", "frobnicate"], "", "no command frobnicate"),
+        (&["man", "frobnicate"], "", "unknown command frobnicate"),
         (
             &["synthesize", "-f", "-"],
             "apiVersion: langop.io/v1alpha1\nkind: LanguageTool\n",

@@ -33,6 +33,7 @@ const patience = 2 * time.Second
 
 const help = `usage:
   probe serve NAME [PORT...]   answer HTTP requests with NAME and the client's address, on $PORT by default
+  probe relay ADDRESS          pass connections to $PORT on to ADDRESS
   probe get URL                fetch URL and print the answer
   probe dial NETWORK ADDRESS   connect, for example: dial tcp 10.0.0.1:443
   probe allocate MIB           take that much memory and touch it, then wait
@@ -54,6 +55,8 @@ func main() {
 		os.Exit(serve(arguments[0], []string{os.Getenv("PORT")}))
 	case command == "serve" && len(arguments) >= 2:
 		os.Exit(serve(arguments[0], arguments[1:]))
+	case command == "relay" && len(arguments) == 1 && os.Getenv("PORT") != "":
+		os.Exit(outcome(relay(arguments[0], os.Getenv("PORT"))))
 	case command == "get" && len(arguments) == 1:
 		os.Exit(outcome(get(arguments[0])))
 	case command == "dial" && len(arguments) == 2:
@@ -90,6 +93,33 @@ func serve(name string, ports []string) int {
 	case err := <-ended:
 		fmt.Fprintln(os.Stderr, err)
 		return failed
+	}
+}
+
+// relay copies bytes both ways; it ends by being killed only.
+func relay(address, port string) error {
+	listener, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		return err
+	}
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer client.Close()
+			server, err := net.DialTimeout("tcp", address, patience)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return
+			}
+			go func() {
+				defer server.Close()
+				io.Copy(server, client)
+			}()
+			io.Copy(client, server)
+		}()
 	}
 }
 

@@ -15,7 +15,8 @@ use langop_integration_tests::control_plane::supervisor::{self, Owner};
 use langop_integration_tests::control_plane::{Options, Ready, report};
 use langop_integration_tests::workspace_root;
 
-/// A real Kubernetes control plane on this machine, until Ctrl-C; its pods are simulated, or run on a real node.
+/// A real Kubernetes control plane on this machine, until Ctrl-C; its pods are simulated, or run on
+/// a real node.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Args {

@@ -1,5 +1,6 @@
-//! Finds the control plane's programs: in `KUBEBUILDER_ASSETS` (envtest's convention), else in a cache
-//! folder, where they are built once from the pinned Go modules of integration-tests/control-plane.
+//! Finds the control plane's programs: in `KUBEBUILDER_ASSETS` (envtest's convention), else in a
+//! cache folder, where they are built once from the pinned Go modules of
+//! integration-tests/control-plane.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -199,8 +200,8 @@ async fn cache(modules: &[&Module]) -> Result<Cache> {
     Ok(cache)
 }
 
-/// Folders that hold the programs of each module, building what is missing. Each module has a folder
-/// of its own, so that a change of one builds only that one again.
+/// Folders that hold the programs of each module, building what is missing. Each module has a
+/// folder of its own, so that a change of one builds only that one again.
 ///
 /// # Errors
 /// If a build is needed and Go is missing or too old, or the build fails.

@@ -65,7 +65,8 @@ impl Module {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder)
     }
 
-    /// The text of all files that the programs are built from: `go.mod`, `go.sum` and Go sources of ours.
+    /// The text of all files that the programs are built from: `go.mod`, `go.sum` and Go sources of
+    /// ours.
     pub(crate) fn sources(&self) -> Result<Vec<String>> {
         let dir = self.dir();
         let entries =
@@ -83,7 +84,8 @@ impl Module {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// What the linker is told. Without the version, kubectl, helm and kwok refuse or misread the server.
+    /// What the linker is told. Without the version, kubectl, helm and kwok refuse or misread the
+    /// server.
     pub(crate) fn ldflags(&self) -> Result<String> {
         let strip = match self.linking {
             Linking::StaticC(_) => "-s -w -extldflags -static",
@@ -260,7 +262,8 @@ pub(crate) async fn source_of(module: &Module, dependency: &str) -> Result<PathB
 
 fn go(module: &Module) -> Result<Command> {
     let mut command = bound_command(Path::new("go"))?;
-    // The installed Go or a clear error, not a download of another one; and no file of ours changed.
+    // The installed Go or a clear error, not a download of another one; and no file of ours
+    // changed.
     command
         .current_dir(module.dir())
         .env("GOTOOLCHAIN", "local")

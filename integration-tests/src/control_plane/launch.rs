@@ -79,7 +79,8 @@ impl Running {
         select_all(ends).await.0
     }
 
-    /// Ends the API server as a node's end would, within seconds, and starts it again. What it had stored stays.
+    /// Ends the API server as a node's end would, within seconds, and starts it again. What it had
+    /// stored stays.
     pub(crate) async fn restart_apiserver(&mut self) -> Result<()> {
         self.parts.apiserver.end(GRACE_OF_APISERVER).await;
         self.parts.apiserver = start_apiserver(&self.binaries, &self.files)?;
@@ -107,7 +108,8 @@ impl Running {
         };
         apiserver.stop(GRACE_OF_APISERVER).await;
         etcd.stop(Duration::from_secs(2)).await;
-        // Large and useless without its server; the logs stay. A failure leaves a folder to the next claim.
+        // Large and useless without its server; the logs stay. A failure leaves a folder to the
+        // next claim.
         let _ = fs::remove_dir_all(self.files.etcd_data);
         undone
     }
@@ -135,7 +137,8 @@ pub(crate) async fn launch(
         pids: Vec::new(),
         node: None,
     };
-    // First, since the API server listens on its link, and it has much to do until it needs the server.
+    // First, since the API server listens on its link, and it has much to do until it needs the
+    // server.
     let node = match programs {
         Some(programs) => {
             let (ctr, probe) = (programs.ctr.clone(), programs.probe.clone());
@@ -153,7 +156,8 @@ pub(crate) async fn launch(
         .collect();
     let client = files.admin()?.client().await?;
     storage::create_class(&client).await?;
-    // Aborted when what it belongs to is dropped; an error is the API server's end, which is told of elsewhere.
+    // Aborted when what it belongs to is dropped; an error is the API server's end, which is told
+    // of elsewhere.
     let mut provisioner = JoinSet::new();
     provisioner.spawn(storage::provision(client, files.backing()));
     Ok(Running {
@@ -202,7 +206,8 @@ async fn start_parts(
     })
 }
 
-/// Every request with who, what and the response's code. One event a request, with its content only where that was asked for.
+/// Every request with who, what and the response's code. One event a request, with its content only
+/// where that was asked for.
 fn audit_policy(options: &Options) -> Value {
     let mut rules = vec![json!({"level": "Metadata"})];
     if !options.audit_bodies_of.is_empty() {
@@ -417,11 +422,13 @@ fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-cluster-ip-range={}", node::SERVICES),
         "--authorization-mode=RBAC,Node".to_owned(),
-        // As strict platforms have it (OpenShift): whoever makes an object that blocks its owner's deletion must have a right to that.
+        // As strict platforms have it (OpenShift): whoever makes an object that blocks its owner's
+        // deletion must have a right to that.
         "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement"
             .to_owned(),
         "--allow-privileged=true".to_owned(),
-        // One file without rotation: the default begins a new one at 100 MB, and counts would be wrong.
+        // One file without rotation: the default begins a new one at 100 MB, and counts would be
+        // wrong.
         "--audit-log-maxsize=0".to_owned(),
         "--audit-log-mode=blocking".to_owned(),
     ]);
@@ -564,7 +571,7 @@ async fn create_node(files: &Files) -> Result<()> {
     nodes
         .patch(
             SIMULATED_NODE,
-            &PatchParams::apply(crate::USER_AGENT),
+            &PatchParams::apply(crate::kubeconfig::USER_AGENT),
             &Patch::Apply(node),
         )
         .await?;

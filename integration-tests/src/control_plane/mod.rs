@@ -1,5 +1,5 @@
-//! A real control plane for tests: etcd, kube-apiserver, controller-manager and scheduler, with a CA
-//! of its own; and kwok in place of a kubelet, on loopback, or a real node ([`node`]).
+//! A real control plane for tests: etcd, kube-apiserver, controller-manager and scheduler, with a
+//! CA of its own; and kwok in place of a kubelet, on loopback, or a real node ([`node`]).
 //!
 //! It is owned by a process of its own, `control-plane serve`, which tears it down when the
 //! process that asked for it goes away, in whatever way: see [`supervisor`]. This file owns the
@@ -10,7 +10,7 @@ mod certificates;
 mod go;
 mod launch;
 pub mod node;
-pub(crate) mod ports;
+pub mod ports;
 mod process;
 mod storage;
 pub mod supervisor;
@@ -34,7 +34,8 @@ use crate::{crds, metrics, programs, run_dir, wait};
 /// In what one control plane differs from another.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
-    /// Log the writes of this user with their bodies, for [`AuditLog::each_recorded`] (default: nobody's).
+    /// Log the writes of this user with their bodies, for [`AuditLog::each_recorded`] (default:
+    /// nobody's).
     #[arg(long, value_name = "USER")]
     pub audit_bodies_of: Vec<String>,
     /// What pods run on; a real node needs Linux and root, and there is one at a time on a machine.
@@ -215,7 +216,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Restarts the API server, and waits until the new one is Ready. Nobody else may need it meanwhile.
+    /// Restarts the API server, and waits until the new one is Ready. Nobody else may need it
+    /// meanwhile.
     ///
     /// # Errors
     /// If it does not come back.

@@ -1,6 +1,6 @@
-//! Chooses free ports on loopback.
+//! Chooses free ports, mostly on loopback.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
@@ -9,8 +9,19 @@ use anyhow::{Result, bail};
 /// would else take a port between its choice and its use.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
-/// `N` ports that nobody listens on, all different.
-pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
+/// `N` ports of loopback that nobody listens on, all different.
+///
+/// # Errors
+/// If there are not so many.
+pub fn free<const N: usize>() -> Result<[u16; N]> {
+    free_at(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// As [`free`], of an address of this machine.
+///
+/// # Errors
+/// If there are not so many.
+pub fn free_at<const N: usize>(address: IpAddr) -> Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut port = start();
     for _ in RANGE {
@@ -22,7 +33,7 @@ pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
         } else {
             RANGE.start
         };
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(listener) = TcpListener::bind((address, port)) {
             held.push((port, listener));
         }
     }

@@ -1,6 +1,7 @@
 //! Plays the storage provisioner: where a cloud would make a disk for a claim, this makes a
-//! `PersistentVolume`, with a folder behind it if there is a real node to mount it. Without it a pod
-//! with a workspace would never be scheduled. Owns the `StorageClass` and the volumes, nothing else.
+//! `PersistentVolume`, with a folder behind it if there is a real node to mount it. Without it a
+//! pod with a workspace would never be scheduled. Owns the `StorageClass` and the volumes, nothing
+//! else.
 
 use std::fs;
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ pub(super) async fn create_class(client: &Client) -> Result<()> {
         "volumeBindingMode": "Immediate",
         "allowVolumeExpansion": true,
     });
-    let params = PatchParams::apply(crate::USER_AGENT).force();
+    let params = PatchParams::apply(crate::kubeconfig::USER_AGENT).force();
     Api::<StorageClass>::all(client.clone())
         .patch(CLASS, &params, &Patch::Apply(class))
         .await
@@ -122,7 +123,7 @@ async fn create_volume(
     {
         spec.extend(source);
     }
-    let params = PatchParams::apply(crate::USER_AGENT).force();
+    let params = PatchParams::apply(crate::kubeconfig::USER_AGENT).force();
     volumes
         .patch(&name, &params, &Patch::Apply(volume))
         .await

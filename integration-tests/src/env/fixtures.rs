@@ -1,6 +1,6 @@
 //! Resources that several tests start from, as YAML documents, and answers of the LLM.
 
-use crate::Reply;
+use crate::fake_llm::Reply;
 
 /// A tool with one operation.
 pub const TOOL: &str = "

@@ -1,5 +1,6 @@
-//! The environment of one end-to-end test: a namespace, an operator for it, a synthesizer and a fake LLM; what a user does there, and
-//! what tests ask. Fails by panicking, as the test that it is part of. Faults on the way are another matter: `tests/failures` has them.
+//! The environment of one end-to-end test: a namespace, an operator for it, a synthesizer and a
+//! fake LLM; what a user does there, and what tests ask. Fails by panicking, as the test that it is
+//! part of. Faults on the way are another matter: `tests/failures` has them.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 )]
 
 mod fixtures;
+mod jobs;
 mod reading;
 mod writes;
 
@@ -37,17 +39,24 @@ use serde_json::{Value, json};
 
 pub use self::{
     fixtures::{MODEL, TOOL, agent_yaml, code, scheduled_code},
+    jobs::counts,
     reading::{condition, env_value, is, is_current, is_ready, mounted_code, revision, rollouts},
     writes::WriteSummary,
 };
 use crate::{
-    AuditEvent, ControlPlane, FakeLlm, Mark, Operator, Synthesizer, TestNamespace, manifests,
-    programs::OperatorBuilder, wait,
+    audit::{AuditEvent, Mark},
+    control_plane::ControlPlane,
+    fake_llm::FakeLlm,
+    manifests,
+    namespace::TestNamespace,
+    programs::{Operator, OperatorBuilder, Synthesizer},
+    wait,
 };
 
 /// Until something must have happened. Generous: the machines are small and tests run side by side.
-pub const SOON: Duration = Duration::from_mins(1);
-/// Without a write for this long, the operator has settled: longer than any debounce, requeue or pod start of kwok.
+pub const SOON: Duration = Duration::from_mins(2);
+/// Without a write for this long, the operator has settled: longer than any debounce, requeue or
+/// pod start of kwok.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// A namespaced kind that the API server has typed objects of.
@@ -261,8 +270,8 @@ impl TestEnv {
         WriteSummary::of(self.writes_since(mark).await)
     }
 
-    /// The reasons, sorted, of all events about an object that this has not returned before. Complete once the operator has settled,
-    /// because an event is a write, too.
+    /// The reasons, sorted, of all events about an object that this has not returned before.
+    /// Complete once the operator has settled, because an event is a write, too.
     pub async fn new_events_of(&self, kind: &str, name: &str) -> Vec<String> {
         let mut events = self.list::<Event>().await;
         events.retain(|event| {

@@ -1,13 +1,15 @@
-//! Summarizes the operator's writes in an interval of the audit log, so that a test can name all of them.
+//! Summarizes the operator's writes in an interval of the audit log, so that a test can name all of
+//! them.
 
 use std::collections::BTreeMap;
 
-use crate::{AuditEvent, audit};
+use crate::audit::{self, AuditEvent};
 
 /// The operator's writes of one span of time.
 #[derive(Debug)]
 pub struct WriteSummary {
-    /// `verb resource name` of each write of a child, sorted. A code ConfigMap's hash is a `*`; a write that failed says its status.
+    /// `verb resource name` of each write of a child, sorted. A code ConfigMap's hash is a `*`; a
+    /// write that failed says its status.
     pub children: Vec<String>,
     /// How often each `resource name` had its status written.
     pub statuses: BTreeMap<String, usize>,
@@ -54,8 +56,9 @@ impl WriteSummary {
         );
     }
 
-    /// Asserts that exactly these children were written, each as often as it is named, and no status more often than a few changes
-    /// explain: some of them coincide, but a loop is hot within a second.
+    /// Asserts that exactly these children were written, each as often as it is named, and no
+    /// status more often than a few changes explain: some of them coincide, but a loop is hot
+    /// within a second.
     ///
     /// # Panics
     /// If there were others, or fewer.
@@ -75,7 +78,8 @@ impl WriteSummary {
     }
 }
 
-/// Most writes of one object's status for one change: seen, asked, answered, rolling out, rolled out; and as many for what pods do.
+/// Most writes of one object's status for one change: seen, asked, answered, rolling out, rolled
+/// out; and as many for what pods do.
 const STATUSES: usize = 10;
 
 fn line(write: &AuditEvent) -> String {

@@ -1,10 +1,12 @@
-//! Which fault befalls a request: pure decisions from a seed and rates. Must not know how a fault is made.
+//! Which fault befalls a request: pure decisions from a seed and rates. Must not know how a fault
+//! is made.
 
 use std::time::Duration;
 
 use axum::http::{Method, Uri};
 
-/// `SplitMix64`: small, and good enough to choose faults. One seed gives one sequence, on every machine.
+/// `SplitMix64`: small, and good enough to choose faults. One seed gives one sequence, on every
+/// machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

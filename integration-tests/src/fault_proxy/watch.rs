@@ -1,4 +1,5 @@
-//! Watches on their way through the proxy: passed on piece by piece as they come, and ended early where that is planned or ordered.
+//! Watches on their way through the proxy: passed on piece by piece as they come, and ended early
+//! where that is planned or ordered.
 
 use std::io;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Runs the product's own programs as child processes, the way users run them.
 //!
-//! This file owns the generic part: where a program is, its log, its life. What is special to one of them
-//! is in [`operator`] and [`synthesizer`].
+//! This file owns the generic part: where a program is, its log, its life. What is special to one
+//! of them is in [`operator`] and [`synthesizer`].
 
 mod operator;
 mod rbac;
@@ -58,7 +58,8 @@ const OURS: [&str; 6] = [
 /// A program of this workspace, where cargo put it.
 ///
 /// # Errors
-/// If it was not built, or not since its sources changed: `cargo test --test NAME` alone does not build it.
+/// If it was not built, or not since its sources changed: `cargo test --test NAME` alone does not
+/// build it.
 pub fn locate(name: &str) -> Result<PathBuf> {
     let path = run_dir::programs_dir()?.join(name);
     let built = path.metadata().and_then(|metadata| metadata.modified());
@@ -91,6 +92,7 @@ fn sources(program: &str) -> &'static [&'static str] {
             "proto",
             "synthesizer/dsl/src",
         ],
+        "langop-tool-email" => &["tools/src"],
         "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &[
             "synthesizer/src",
@@ -104,7 +106,8 @@ fn sources(program: &str) -> &'static [&'static str] {
     }
 }
 
-/// A source below `folder` that changed after `built`. What editors and snapshot tests leave beside sources is hidden, and is none.
+/// A source below `folder` that changed after `built`. What editors and snapshot tests leave beside
+/// sources is hidden, and is none.
 fn newer(folder: &Path, built: SystemTime) -> Option<PathBuf> {
     let of_others = ["tests", "tests.rs", "bin"];
     let entries = fs::read_dir(folder).ok()?.flatten();
@@ -121,7 +124,8 @@ fn newer(folder: &Path, built: SystemTime) -> Option<PathBuf> {
     })
 }
 
-/// Builds all programs of the workspace in the profile of this one, as `cargo run` builds only the one it runs. Does nothing outside cargo.
+/// Builds all programs of the workspace in the profile of this one, as `cargo run` builds only the
+/// one it runs. Does nothing outside cargo.
 ///
 /// # Errors
 /// If the build fails; its output goes to stderr.

@@ -38,15 +38,16 @@ pub struct OperatorBuilder {
 }
 
 impl OperatorBuilder {
-    /// Limits it to these namespaces, by `RoleBinding`s and `LANGOP_NAMESPACES`. It lives in the first.
+    /// Limits it to these namespaces, by `RoleBinding`s and `LANGOP_NAMESPACES`. It lives in the
+    /// first.
     #[must_use]
     pub fn namespaces(mut self, names: &[&str]) -> Self {
         self.scope = Scope::Namespaces(names.iter().map(|name| (*name).to_owned()).collect());
         self
     }
 
-    /// Lets it work everywhere, by a `ClusterRoleBinding`. It lives in `langop-system` unless told otherwise.
-    /// Only one at a time may do so on a shared control plane.
+    /// Lets it work everywhere, by a `ClusterRoleBinding`. It lives in `langop-system` unless told
+    /// otherwise. Only one at a time may do so on a shared control plane.
     #[must_use]
     pub fn cluster_wide(mut self) -> Self {
         self.scope = Scope::Cluster;
@@ -94,6 +95,14 @@ impl OperatorBuilder {
         self
     }
 
+    /// Agents send their traces there over gRPC, and may reach it at this address.
+    #[must_use]
+    pub fn agent_otlp(self, endpoint: &str, address: &str) -> Self {
+        self.env("LANGOP_AGENT_OTLP_ENDPOINT", endpoint)
+            .env("LANGOP_AGENT_OTLP_PROTOCOL", "grpc")
+            .env("LANGOP_AGENT_OTLP_CIDRS", &format!("{address}/32"))
+    }
+
     /// Any environment variable; wins over the harness's own.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -104,7 +113,8 @@ impl OperatorBuilder {
     /// Makes its service account and rights, starts it and waits until it is ready.
     ///
     /// # Errors
-    /// If it was not built, deploy/rbac.yaml is refused, or it does not become ready (with the end of its log).
+    /// If it was not built, deploy/rbac.yaml is refused, or it does not become ready (with the end
+    /// of its log).
     pub async fn start(self) -> Result<Operator> {
         let own = self.own()?;
         let client = self.cluster.client().await?;
@@ -184,7 +194,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// One for this cluster (a [`crate::ControlPlane`] is one too), cluster-wide unless told otherwise.
+    /// One for this cluster (a [`crate::ControlPlane`] is one too), cluster-wide unless told
+    /// otherwise.
     pub fn builder(cluster: &Cluster) -> OperatorBuilder {
         OperatorBuilder {
             cluster: cluster.clone(),

@@ -80,8 +80,8 @@ fn plan(documents: &[DynamicObject], own: &str, scope: &Scope) -> Result<Vec<Dyn
                     bindings.push(role);
                 }
             }
-            // Made by us: the first two differ in the namespace only, and in single namespaces nothing
-            // but the main ClusterRole is bound, as the file says.
+            // Made by us: the first two differ in the namespace only, and in single namespaces
+            // nothing but the main ClusterRole is bound, as the file says.
             "Namespace" | "ServiceAccount" | "ClusterRoleBinding" => {}
             kind => bail!("deploy/rbac.yaml holds a {kind}; it is for roles and bindings only"),
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::{Launch, Program, locate, log_file, sample};
-use crate::{FakeLlm, control_plane::ports};
+use crate::{control_plane::ports, fake_llm::FakeLlm};
 
 /// Settings of a synthesizer to be started.
 #[derive(Clone, Debug, Default)]
@@ -149,8 +149,8 @@ impl Synthesizer {
         self.program.metrics().await
     }
 
-    /// Calls of an RPC (`Synthesize`, `SynthesizeStream`, `DistillPersona`, `ValidateCode`) since its
-    /// start, of whatever outcome.
+    /// Calls of an RPC (`Synthesize`, `SynthesizeStream`, `DistillPersona`, `ValidateCode`) since
+    /// its start, of whatever outcome.
     ///
     /// # Errors
     /// If it does not answer.
@@ -186,7 +186,8 @@ impl Synthesizer {
         Ok(())
     }
 
-    /// Starts it again after [`Self::stop`] or [`Self::kill`], on the same ports with the same settings.
+    /// Starts it again after [`Self::stop`] or [`Self::kill`], on the same ports with the same
+    /// settings.
     ///
     /// # Errors
     /// If it does not become ready.

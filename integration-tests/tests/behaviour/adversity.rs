@@ -1,5 +1,6 @@
-//! What goes wrong around an agent: its code is deleted under it, there is no room for new code, a provider asks to be left alone. What
-//! runs keeps running, it is told, and nothing is paid for twice.
+//! What goes wrong around an agent: its code is deleted under it, there is no room for new code, a
+//! provider asks to be left alone. What runs keeps running, it is told, and nothing is paid for
+//! twice.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Bad input that people really send: each gets a message that says what to write instead, and nothing is lost.
+//! Bad input that people really send: each gets a message that says what to write instead, and
+//! nothing is lost.
 
 use std::path::Path;
 

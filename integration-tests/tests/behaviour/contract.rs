@@ -1,5 +1,5 @@
-//! The contract with agents, tools and administrators, whole: what the API server really holds, for a service tool and a sidecar tool,
-//! in a namespace that enforces Pod Security `restricted`.
+//! The contract with agents, tools and administrators, whole: what the API server really holds, for
+//! a service tool and a sidecar tool, in a namespace that enforces Pod Security `restricted`.
 
 use k8s_openapi::api::{apps::v1::Deployment, networking::v1::NetworkPolicy};
 use kube::ResourceExt as _;

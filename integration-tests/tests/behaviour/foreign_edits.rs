@@ -1,5 +1,6 @@
-//! Whatever somebody writes where only the operator may is put back, in one go: the other half of a one-of, which server-side apply alone
-//! cannot remove, and what is added beside. One table, each row as kubectl or another manager would write it.
+//! Whatever somebody writes where only the operator may is put back, in one go: the other half of a
+//! one-of, which server-side apply alone cannot remove, and what is added beside. One table, each
+//! row as kubectl or another manager would write it.
 
 use kube::{
     Api,

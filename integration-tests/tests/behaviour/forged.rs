@@ -20,7 +20,8 @@ fn sha256(text: &str) -> String {
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Other code in the form of stored code, as revision `number`: everything that it says of itself is right.
+/// Other code in the form of stored code, as revision `number`: everything that it says of itself
+/// is right.
 fn forged(real: &ConfigMap, number: i64) -> ConfigMap {
     let mut map = real.clone();
     let code = format!("{}# {number}\n", real.data.as_ref().unwrap()[CODE_KEY]);

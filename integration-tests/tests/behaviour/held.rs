@@ -1,5 +1,5 @@
-//! What is deleted and held by somebody's finalizer is still governed, downwards only: it runs nothing, its policy follows what it refers
-//! to, and nothing is made for it.
+//! What is deleted and held by somebody's finalizer is still governed, downwards only: it runs
+//! nothing, its policy follows what it refers to, and nothing is made for it.
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob, networking::v1::NetworkPolicy};
 use kube::api::DeleteParams;

@@ -1,4 +1,5 @@
-//! Users who change their mind while an answer is awaited: what nobody asks any more is paid for and goes no further.
+//! Users who change their mind while an answer is awaited: what nobody asks any more is paid for
+//! and goes no further.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -31,7 +32,8 @@ async fn instruct_in_vain(env: &TestEnv, instructions: &str) {
     .unwrap();
 }
 
-/// Asks for other instructions while an answer is awaited, and waits until the operator has seen that.
+/// Asks for other instructions while an answer is awaited, and waits until the operator has seen
+/// that.
 async fn instruct_meanwhile(env: &TestEnv, instructions: &str) {
     env.instruct("walker", instructions).await;
     let seen = |agent: &LanguageAgent| is_current(agent) && is(agent, "Ready", "False");

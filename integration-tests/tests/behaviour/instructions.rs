@@ -150,7 +150,8 @@ async fn garbage_from_the_llm_leaves_the_running_agent_alone() {
     every_attempt_is_told(&env, mark, calls).await;
 }
 
-/// Of attempts that go on for ever: each writes its status and two events, and never a child. The last may be under way.
+/// Of attempts that go on for ever: each writes its status and two events, and never a child. The
+/// last may be under way.
 async fn every_attempt_is_told(env: &TestEnv, mark: Mark, calls: u64) {
     let did = env.summary_since(mark).await;
     assert!(did.children.is_empty(), "{did:?}");

@@ -234,7 +234,8 @@ async fn nothing_is_left(env: &TestEnv, agent: &str) {
     .unwrap();
 }
 
-/// Whether a policy selects the pod and speaks of both directions. Of policies with expressions there is none about ours.
+/// Whether a policy selects the pod and speaks of both directions. Of policies with expressions
+/// there is none about ours.
 fn closes(policy: &NetworkPolicy, pod: &Pod) -> bool {
     let spec = policy.spec.clone().unwrap_or_default();
     let selector = spec.pod_selector.unwrap_or_default();

@@ -1,7 +1,8 @@
-//! End to end on a real API server: what the design promises about one namespace, seen only through the interfaces users have.
+//! End to end on a real API server: what the design promises about one namespace, seen only through
+//! the interfaces users have.
 //!
-//! Every test has its own namespace, its own operator (limited to it, under its own service account) and its own synthesizer before a
-//! fake LLM, so writes and calls are counted exactly.
+//! Every test has its own namespace, its own operator (limited to it, under its own service
+//! account) and its own synthesizer before a fake LLM, so writes and calls are counted exactly.
 
 #![allow(
     clippy::unwrap_used,

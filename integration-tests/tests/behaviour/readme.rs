@@ -1,4 +1,5 @@
-//! What README.md says that plain kubectl does, done: each command of "Living with agents", word for word.
+//! What README.md says that plain kubectl does, done: each command of "Living with agents", word
+//! for word.
 
 use std::{fs, iter};
 
@@ -27,8 +28,8 @@ fn commands() -> Vec<String> {
     lines
 }
 
-/// What a person sees who types these lines: bash with the namespace as its context's default, and the control plane's own kubectl,
-/// not one of the machine's.
+/// What a person sees who types these lines: bash with the namespace as its context's default, and
+/// the control plane's own kubectl, not one of the machine's.
 async fn types<'a>(env: &TestEnv, lines: impl IntoIterator<Item = &'a str>) -> String {
     let kubectl = r#"kubectl() { "$KUBECTL" --cache-dir "$CACHE" --namespace "$NAMESPACE" "$@"; }"#;
     let script: Vec<_> = iter::once(kubectl).chain(lines).collect();

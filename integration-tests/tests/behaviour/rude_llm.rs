@@ -1,5 +1,5 @@
-//! What an agent's status says of each habit of a rude LLM. What the habits come to for a gRPC caller is the synthesizer's own table,
-//! `synthesizer/tests/grpc/habits.rs`.
+//! What an agent's status says of each habit of a rude LLM. What the habits come to for a gRPC
+//! caller is the synthesizer's own table, `synthesizer/tests/grpc/habits.rs`.
 
 use langop_api::{LanguageAgent, agent::Tokens};
 use langop_integration_tests::{

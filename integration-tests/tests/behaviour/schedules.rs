@@ -1,5 +1,5 @@
-//! The one cron dialect, against the API server that will be given its expressions: what we accept it accepts, and what it refuses we
-//! refuse with a better message. Nothing is stored: dry runs.
+//! The one cron dialect, against the API server that will be given its expressions: what we accept
+//! it accepts, and what it refuses we refuse with a better message. Nothing is stored: dry runs.
 
 use k8s_openapi::{api::batch::v1::CronJob, jiff::Timestamp};
 use kube::api::PostParams;
@@ -80,7 +80,8 @@ async fn no_expression_made_of_legal_parts_slips_through() {
     let ns = TestNamespace::create(cp, "crons").await.unwrap();
     let now = Timestamp::now();
     let (mut accepted, mut refused) = (0, 0);
-    // Every combination of these parts in turn over the fields: edges of ranges, names, steps, and things other crons know.
+    // Every combination of these parts in turn over the fields: edges of ranges, names, steps, and
+    // things other crons know.
     let parts = [
         "*", "0", "1", "7", "12", "31", "32", "59", "60", "*/2", "*/7", "*/32", "1-5", "5-1",
         "1,2", "sun", "JAN", "?", "L", "1/2",

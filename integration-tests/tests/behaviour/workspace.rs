@@ -1,4 +1,5 @@
-//! Workspaces: a claim of somebody else is not used, a volume grows when there is one, and never shrinks.
+//! Workspaces: a claim of somebody else is not used, a volume grows when there is one, and never
+//! shrinks.
 
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ async fn a_foreign_claim_of_the_workspaces_name_is_a_conflict_and_untouched() {
     assert_eq!(still, theirs);
 }
 
-/// Nothing announces what becomes of a foreign claim, so the operator looks again after 30 s to 1 min first.
+/// Nothing announces what becomes of a foreign claim, so the operator looks again after 30 s to 1
+/// min first.
 const LATER: Duration = Duration::from_mins(3);
 
 /// An agent that is stalled by a foreign claim.
@@ -219,7 +221,8 @@ async fn a_claim_that_the_api_server_refuses_holds_nothing_else_back() {
     let _: Claim = env.until("held-workspace", |_| true).await;
     env.until("held", opened).await;
 
-    // What a claim cannot become: a class cannot be changed, but removed with its workspace and given anew.
+    // What a claim cannot become: a class cannot be changed, but removed with its workspace and
+    // given anew.
     let without = json!({"spec": {"workspace": null}});
     env.patch::<LanguageAgent>("held", without).await;
     let refused = json!({"spec": {

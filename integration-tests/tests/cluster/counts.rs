@@ -1,4 +1,5 @@
-//! The counts of agents in a LanguageCluster's status: true in the end, and written at a pace of their own.
+//! The counts of agents in a LanguageCluster's status: true in the end, and written at a pace of
+//! their own.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! kill -9 at the moments that cost money, and resume: nothing is paid for twice. `steps` kills at every write.
+//! kill -9 at the moments that cost money, and resume: nothing is paid for twice. `steps` kills at
+//! every write.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -51,7 +52,8 @@ async fn killed_while_the_llm_thinks_it_gets_the_answer_it_has_paid_for() {
 #[tokio::test]
 async fn killed_right_after_the_code_is_stored_it_uses_the_code() {
     let mut env = FaultEnv::new("stored", 2).await;
-    // Nothing after the creation of the code gets through: the status does not say that the attempt has ended.
+    // Nothing after the creation of the code gets through: the status does not say that the attempt
+    // has ended.
     env.agent("first", "be the first").await;
     env.until_settled().await;
     env.proxy.set(FaultMode::CutAfter("/configmaps"));

@@ -1,5 +1,5 @@
-//! A test's environment with faults: its operator reaches the API server only through the fault proxy, and an account is kept of what the
-//! LLM was paid for.
+//! A test's environment with faults: its operator reaches the API server only through the fault
+//! proxy, and an account is kept of what the LLM was paid for.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -78,7 +78,8 @@ impl FaultEnv {
         Self::of_parts(cp, ns, None, seed).await
     }
 
-    /// One whose operator works everywhere, on a control plane that only such worlds share, one at a time.
+    /// One whose operator works everywhere, on a control plane that only such worlds share, one at
+    /// a time.
     pub(crate) async fn framed(seed: u64) -> Self {
         static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
         static ONE: Mutex<()> = Mutex::const_new(());
@@ -156,7 +157,8 @@ impl FaultEnv {
         self.apply_spec("LanguageAgent", name, &agent).await;
     }
 
-    /// Waits until everything is as the specs say and nothing is to be tried again; the operator must be up and no faults be made.
+    /// Waits until everything is as the specs say and nothing is to be tried again; the operator
+    /// must be up and no faults be made.
     pub(crate) async fn until_converged(&self) {
         let converged = wait::until("the end state that the specs say", SOON, async || {
             let wrong = self.wrong().await;
@@ -182,7 +184,8 @@ impl FaultEnv {
         wrong
     }
 
-    /// Waits until all is converged and silent, and proves that silence lasts and touching everything does not end it.
+    /// Waits until all is converged and silent, and proves that silence lasts and touching
+    /// everything does not end it.
     pub(crate) async fn until_settled(&self) {
         self.until_converged().await;
         let mark = self.mark();

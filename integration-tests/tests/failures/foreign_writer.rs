@@ -1,5 +1,6 @@
-//! Somebody who puts their hands on children of the operator: edits a field by force, as another field manager, or deletes the object.
-//! Only where the operator owns the field, or has to make the object again, so that the end state is known.
+//! Somebody who puts their hands on children of the operator: edits a field by force, as another
+//! field manager, or deletes the object. Only where the operator owns the field, or has to make the
+//! object again, so that the end state is known.
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -50,7 +51,8 @@ pub(crate) struct ForeignWrite {
 }
 
 impl ForeignWrite {
-    /// At a child of an agent, tool, model (`x-proxy`) or client; the last two words are the label and the container of its pods.
+    /// At a child of an agent, tool, model (`x-proxy`) or client; the last two words are the label
+    /// and the container of its pods.
     pub(crate) fn random(
         random: &mut Random,
         kinds: &[Kind],

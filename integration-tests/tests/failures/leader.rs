@@ -1,4 +1,5 @@
-//! Two operators of one Lease: never two that write at once, whatever becomes of the one that leads.
+//! Two operators of one Lease: never two that write at once, whatever becomes of the one that
+//! leads.
 
 use std::time::{Duration, Instant};
 

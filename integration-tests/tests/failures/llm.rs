@@ -1,12 +1,16 @@
-//! What the LLM of these tests says, in good moods and bad ones, and the account of what it was paid for in which life of the synthesizer.
+//! What the LLM of these tests says, in good moods and bad ones, and the account of what it was
+//! paid for in which life of the synthesizer.
 //!
-//! The account. Good answers are counted, by what was asked and by the life of the synthesizer that asked. Two things hold of them:
+//! The account. Good answers are counted, by what was asked and by the life of the synthesizer that
+//! asked. Two things hold of them:
 //!
 //! - No question is well answered twice in one life: the replica that got the answer has it.
-//! - All together there are at most as many as users had reasons (`demands`), and one more for each attempt that a death interrupted.
+//! - All together there are at most as many as users had reasons (`demands`), and one more for each
+//!   attempt that a death interrupted.
 //!
-//! Bad answers (errors, answers that are cut or garbage, refused code) are not counted, though some of them are paid for, too: nothing can
-//! be made of one, so whoever gets it must ask again. In other words, each allows exactly one call more.
+//! Bad answers (errors, answers that are cut or garbage, refused code) are not counted, though some
+//! of them are paid for, too: nothing can be made of one, so whoever gets it must ask again. In
+//! other words, each allows exactly one call more.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +29,8 @@ const THINKS: Duration = Duration::from_millis(600);
 /// What it makes of every persona.
 pub(crate) const CONDENSED: &str = "You do as you are told.";
 
-/// Good answers, by what was asked and by the life of the synthesizer that asked; and how often it is in a bad mood.
+/// Good answers, by what was asked and by the life of the synthesizer that asked; and how often it
+/// is in a bad mood.
 #[derive(Default)]
 pub(crate) struct Account {
     life: AtomicU32,
@@ -36,7 +41,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Answers each request of this LLM, and keeps account of it. `seed` decides how long it takes and what a bad answer is.
+    /// Answers each request of this LLM, and keeps account of it. `seed` decides how long it takes
+    /// and what a bad answer is.
     pub(crate) fn open(self: &Arc<Self>, llm: &FakeLlm, seed: u64) {
         let (account, random) = (Arc::clone(self), Mutex::new(Random::new(seed ^ 0x11a)));
         llm.reply_with(move |request| {
@@ -142,8 +148,8 @@ fn question(request: &LlmRequest) -> &str {
         .unwrap_or_default()
 }
 
-/// Code that says which instructions and variant it is for and what it was offered, and that uses the first tool of those; a text for a
-/// persona.
+/// Code that says which instructions and variant it is for and what it was offered, and that uses
+/// the first tool of those; a text for a persona.
 fn answer(request: &LlmRequest) -> Reply {
     let question = question(request);
     let Some(instructions) = section(question, "instructions") else {

@@ -1,4 +1,5 @@
-//! Others that go away and come back: the API server, its memory of versions, the synthesizer; and a clock that does not go on.
+//! Others that go away and come back: the API server, its memory of versions, the synthesizer; and
+//! a clock that does not go on.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The proxy itself, against the real API server: calm it is invisible, and each fault is what a client would see of the real one.
+//! The proxy itself, against the real API server: calm it is invisible, and each fault is what a
+//! client would see of the real one.
 
 use std::time::Duration;
 

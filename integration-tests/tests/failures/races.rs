@@ -1,4 +1,5 @@
-//! Somebody makes an object of a child's name between the operator's look and its write: it stays theirs, in each of many races.
+//! Somebody makes an object of a child's name between the operator's look and its write: it stays
+//! theirs, in each of many races.
 
 use std::time::Duration;
 
@@ -114,7 +115,8 @@ async fn of_others(env: &FaultEnv) -> Vec<(String, usize)> {
         .collect()
 }
 
-/// Longer than the operator waits before it tells of what fails, and shorter than the minute within which it must.
+/// Longer than the operator waits before it tells of what fails, and shorter than the minute within
+/// which it must.
 const WITHIN: Duration = Duration::from_mins(1);
 
 const WORDS: &str = "failed calling webhook \"policy.example\": connection refused";

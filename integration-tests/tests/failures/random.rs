@@ -1,4 +1,5 @@
-//! Whatever goes wrong while users do whatever they do: once it is calm again, the end state is the one that the specs say.
+//! Whatever goes wrong while users do whatever they do: once it is calm again, the end state is the
+//! one that the specs say.
 
 use std::{
     panic::AssertUnwindSafe,

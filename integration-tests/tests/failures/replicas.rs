@@ -1,5 +1,6 @@
-//! Several replicas of the synthesizer behind one Service: the operator asks each for its own requests, so that their caches are as one;
-//! goes elsewhere when one is lost; and says who it is. `EndpointSlice`s are written here, as Kubernetes' own controller would.
+//! Several replicas of the synthesizer behind one Service: the operator asks each for its own
+//! requests, so that their caches are as one; goes elsewhere when one is lost; and says who it is.
+//! `EndpointSlice`s are written here, as Kubernetes' own controller would.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -265,7 +266,8 @@ async fn the_operator_says_who_it_is_and_follows_files_that_change() {
     env.agent("known").await;
     env.until_synthesized("known").await;
 
-    // Another authority, and so another certificate: whoever still trusts the old one alone gets no answer.
+    // Another authority, and so another certificate: whoever still trusts the old one alone gets no
+    // answer.
     certify(files.path(), &env.host());
     let changed = || async {
         let log = fs::read_to_string(operator.log()).unwrap();

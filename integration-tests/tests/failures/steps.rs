@@ -1,4 +1,5 @@
-//! kill -9 after each write of what the operator does for a user, and resume: the same end state, at the same price.
+//! kill -9 after each write of what the operator does for a user, and resume: the same end state,
+//! at the same price.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,9 @@ use serde_json::json;
 
 use crate::fault_env::{FaultEnv, SOON};
 
-/// Has the user `act` again and again (for the n-th time, from 0), and kills the operator one write later each time, until it needs no more
-/// writes than that. Each time costs `price` calls of the LLM, since the synthesizer lives. Returns how many writes it needs.
+/// Has the user `act` again and again (for the n-th time, from 0), and kills the operator one write
+/// later each time, until it needs no more writes than that. Each time costs `price` calls of the
+/// LLM, since the synthesizer lives. Returns how many writes it needs.
 async fn killed_at_each_write(
     env: &mut FaultEnv,
     price: u32,

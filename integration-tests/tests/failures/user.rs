@@ -1,5 +1,6 @@
-//! A user who does at random what users do, and who speaks to the API server directly: what they wrote is written. Also counts how often
-//! they gave a reason to have something made, which is how often it may be paid for.
+//! A user who does at random what users do, and who speaks to the API server directly: what they
+//! wrote is written. Also counts how often they gave a reason to have something made, which is how
+//! often it may be paid for.
 
 use std::collections::BTreeMap;
 
@@ -157,7 +158,8 @@ impl User {
         }
     }
 
-    /// The agent's claim, if it has one of its own will: that of a former agent may be on its way out.
+    /// The agent's claim, if it has one of its own will: that of a former agent may be on its way
+    /// out.
     async fn note_what_is_kept(&mut self, env: &FaultEnv, name: &'static str) {
         let claim = claim(env, name).await;
         if let Some(claim) = claim.filter(|claim| claim.owner_references().is_empty()) {
@@ -173,7 +175,8 @@ impl User {
         }
     }
 
-    /// A small one of either policy, which stays for the agent's life, and does not take with it what a former agent kept; one that exists is turned off or on, or gets another size.
+    /// A small one of either policy, which stays for the agent's life, and does not take with it
+    /// what a former agent kept; one that exists is turned off or on, or gets another size.
     fn set_workspace(&mut self, spec: &mut Value) {
         if spec["workspace"].is_null() {
             let policy = *self.random.pick(&["Retain", "Delete"]).unwrap();
@@ -216,7 +219,8 @@ impl User {
         spec["egress"] = some.collect();
     }
 
-    /// A few old ones come back, so that stored code is activated and equal questions are asked by several.
+    /// A few old ones come back, so that stored code is activated and equal questions are asked by
+    /// several.
     fn instructions(&mut self) -> String {
         if self.random.chance(400) {
             return format!("Do the usual, way {}", self.random.below(3));

@@ -1,5 +1,6 @@
-//! What deploy/admission.yaml makes the API server refuse, whoever else allowed it: users here hold every right, so only admission is
-//! left to say no. That the operator itself is never refused is shown by the tests of its rights, which run with these policies.
+//! What deploy/admission.yaml makes the API server refuse, whoever else allowed it: users here hold
+//! every right, so only admission is left to say no. That the operator itself is never refused is
+//! shown by the tests of its rights, which run with these policies.
 
 use k8s_openapi::{
     api::{
@@ -29,7 +30,8 @@ pub(crate) async fn enforce(cp: &ControlPlane) {
     {
         manifests::apply(&client, &object, "default").await.unwrap();
     }
-    // Policies come into force one after the other, in the order of their bindings: this is one of the last.
+    // Policies come into force one after the other, in the order of their bindings: this is one of
+    // the last.
     let nobody = everywhere(cp, "nobody").await;
     let labels = json!({"langop.io/agent": "probe"});
     let template = json!({"metadata": {"labels": labels}, "spec": pod_spec(&json!({"restartPolicy": "Never"}))});
@@ -267,7 +269,8 @@ async fn nobody_else_puts_the_labels_of_an_agent_on_a_pod() {
     let labelled = pods().patch("free", &PatchParams::default(), &label).await;
     assert!(is_forbidden(&labelled.unwrap_err()));
 
-    // A tool's Deployment of ours: its pods come up, and people may scale and restart it, but not make it another's.
+    // A tool's Deployment of ours: its pods come up, and people may scale and restart it, but not
+    // make it another's.
     let operator = everywhere(&cp, OPERATOR).await;
     let ours = json!({"app.kubernetes.io/managed-by": "langop-operator"});
     let template = json!({"app": "mail", "langop.io/tool": "mail"});

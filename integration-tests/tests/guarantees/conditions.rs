@@ -1,4 +1,5 @@
-//! Conditions are true to the pods: an agent whose pods do not work is not Ready and says why, and Ready does not flap.
+//! Conditions are true to the pods: an agent whose pods do not work is not Ready and says why, and
+//! Ready does not flap.
 
 use std::{fmt::Debug, ops::Range};
 
@@ -93,7 +94,8 @@ async fn until_pods_ready(env: &TestEnv, name: &str, wanted: i32) {
     env.until(name, are_ready).await;
 }
 
-/// Its container ends after so many minutes and is started again, so often as said, and each time the Deployment hears of it.
+/// Its container ends after so many minutes and is started again, so often as said, and each time
+/// the Deployment hears of it.
 async fn crash_in_turns(env: &TestEnv, name: &str, pod: &Pod, turns: Range<i32>, minutes: i64) {
     for restarts in turns {
         let end = || kubelet::crash(minutes);
@@ -141,7 +143,8 @@ async fn pod_of(env: &TestEnv, label: &str, name: &str) -> Pod {
     pods.remove(0)
 }
 
-/// The container of its pod ends and is started again: it is not Ready for that cause, and later Ready again.
+/// The container of its pod ends and is started again: it is not Ready for that cause, and later
+/// Ready again.
 async fn stumbles<K>(env: &TestEnv, label: &str, name: &str, stand: impl Fn(&K) -> Stand<'_>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -333,10 +336,10 @@ async fn a_run_whose_pod_a_quota_refuses_is_told_of_until_it_has_one() {
     let env = TestEnv::new("quota-run").await;
     executions::scheduled(&env, "clerk", "").await;
     with_quota_of_nothing(&env).await;
-    executions::run_now(&env, "clerk", "refused").await;
+    env.run_now("clerk", "refused").await;
     until_refused(&env, "clerk", "kubectl describe job refused").await;
     lift_quota(&env).await;
-    executions::until_counted(&env, "clerk", (1, 1, 0)).await;
+    env.until_counted("clerk", (1, 1, 0)).await;
     env.until_ready("clerk").await;
 }
 
@@ -344,7 +347,7 @@ async fn a_run_whose_pod_a_quota_refuses_is_told_of_until_it_has_one() {
 async fn a_run_that_no_node_takes_is_told_of_until_one_does() {
     let env = TestEnv::new("no-node-run").await;
     let before = scheduled_in(&env, "clerk", "attic").await;
-    executions::run_now(&env, "clerk", "stranded").await;
+    env.run_now("clerk", "stranded").await;
     until_in_trouble(&env, "clerk", &["Job 'stranded'", "cannot be scheduled"]).await;
 
     let nodes = Api::<Node>::all(env.ns.client());
@@ -357,7 +360,7 @@ async fn a_run_that_no_node_takes_is_told_of_until_one_does() {
             .unwrap();
     };
     set(json!("attic")).await;
-    executions::until_counted(&env, "clerk", (1, 1, 0)).await;
+    env.until_counted("clerk", (1, 1, 0)).await;
     set(Value::Null).await;
     env.until_ready("clerk").await;
     assert_one_rollout(&history::since(&env, &before).await);
@@ -368,8 +371,8 @@ async fn a_run_whose_image_cannot_be_pulled_is_told_of_once_until_it_ends() {
     let env = TestEnv::new("no-image-run").await;
     // No node takes its pods, so kwok does not end them.
     let before = scheduled_in(&env, "clerk", "nowhere").await;
-    executions::run_now(&env, "clerk", "imageless").await;
-    let pod = executions::pod_of(&env, "imageless").await;
+    env.run_now("clerk", "imageless").await;
+    let pod = env.pod_of_job("imageless").await;
     // The scheduler's word comes before ours, or it would take ours back.
     let has_no_node = |pod: &Pod| {
         let status = pod.status.as_ref();
@@ -398,7 +401,7 @@ async fn a_run_whose_image_cannot_be_pulled_is_told_of_once_until_it_ends() {
     }
 
     kubelet::ended(&env, &pod, 0, "at last").await;
-    executions::until_counted(&env, "clerk", (1, 1, 0)).await;
+    env.until_counted("clerk", (1, 1, 0)).await;
     env.until_ready("clerk").await;
     assert_one_rollout(&history::since(&env, &before).await);
 }

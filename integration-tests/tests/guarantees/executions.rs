@@ -1,21 +1,15 @@
-//! Runs of scheduled agents are counted exactly once, whatever becomes of the operator and of the Jobs, and their ends are told.
+//! Runs of scheduled agents are counted exactly once, whatever becomes of the operator and of the
+//! Jobs, and their ends are told.
 
-use k8s_openapi::api::{
-    batch::v1::{CronJob, Job},
-    core::v1::Pod,
-};
-use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams},
-};
-use langop_api::{LanguageAgent, LanguageAgentStatus, agent::AgentPhase};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use kube::{ResourceExt as _, api::DeleteParams};
+use langop_api::{LanguageAgent, agent::AgentPhase};
 use langop_integration_tests::{
-    env::{SOON, TestEnv},
-    run_dir, wait,
+    env::{SOON, TestEnv, counts},
+    wait,
 };
 use langop_runtime::{outcome::Outcome, termination::Report, tokens::Tokens};
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::kubelet;
 
@@ -33,32 +27,6 @@ spec: {{instructions: Count what there is, schedule: \"0 0 1 1 *\"{more}}}
     env.until_ready(name).await;
 }
 
-/// Runs it now, as a person would.
-pub(crate) async fn run_now(env: &TestEnv, agent: &str, job: &str) {
-    let ready = env.cp.ready();
-    let output = Command::new(&ready.kubectl)
-        .arg("--kubeconfig")
-        .arg(&ready.kubeconfig)
-        .arg("--cache-dir")
-        .arg(run_dir().unwrap().join("kubectl-cache"))
-        .args(["--namespace", env.ns.name(), "create", "job", job])
-        .arg(format!("--from=cronjob/{agent}"))
-        .output()
-        .await
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// The one pod of a Job.
-pub(crate) async fn pod_of(env: &TestEnv, job: &str) -> Pod {
-    let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    let found = wait::until("the Job's pod", SOON, async || {
-        let pods = env.ns.api::<Pod>().list(&of_job).await;
-        pods.unwrap().items.pop()
-    });
-    found.await.unwrap()
-}
-
 async fn until_job_ended(env: &TestEnv, job: &str) {
     let ended = |job: &Job| {
         let conditions = job.status.iter().flat_map(|status| &status.conditions);
@@ -74,60 +42,34 @@ async fn delete_job(env: &TestEnv, job: &str) {
     wait::gone(jobs, job, SOON).await.unwrap();
 }
 
-/// (all, well, badly) ended runs.
-fn counts(agent: &LanguageAgent) -> (i64, i64, i64) {
-    let status = agent.status.clone().unwrap_or_default();
-    let LanguageAgentStatus {
-        execution_count,
-        successful_executions,
-        failed_executions,
-        ..
-    } = status;
-    let or_zero = |count: Option<i64>| count.unwrap_or(0);
-    (
-        or_zero(execution_count),
-        or_zero(successful_executions),
-        or_zero(failed_executions),
-    )
-}
-
 /// The counts once the operator has nothing left to write.
 async fn settled_counts(env: &TestEnv, agent: &str) -> (i64, i64, i64) {
     env.settled().await;
     counts(&env.get::<LanguageAgent>(agent).await.unwrap())
 }
 
-pub(crate) async fn until_counted(
-    env: &TestEnv,
-    agent: &str,
-    wanted: (i64, i64, i64),
-) -> LanguageAgent {
-    env.until(agent, |agent: &LanguageAgent| counts(agent) == wanted)
-        .await
-}
-
 #[tokio::test]
 async fn a_run_by_hand_counts_once_whatever_becomes_of_operator_and_job() {
     let mut env = TestEnv::new("counted").await;
     scheduled(&env, "clerk", "").await;
-    run_now(&env, "clerk", "first").await;
-    until_counted(&env, "clerk", (1, 1, 0)).await;
+    env.run_now("clerk", "first").await;
+    env.until_counted("clerk", (1, 1, 0)).await;
 
     env.operator.kill().await.unwrap();
     env.operator.start_again().await.unwrap();
     assert_eq!(settled_counts(&env, "clerk").await, (1, 1, 0));
-    run_now(&env, "clerk", "second").await;
-    until_counted(&env, "clerk", (2, 2, 0)).await;
+    env.run_now("clerk", "second").await;
+    env.until_counted("clerk", (2, 2, 0)).await;
     delete_job(&env, "first").await;
     assert_eq!(settled_counts(&env, "clerk").await, (2, 2, 0));
 
     // One goes and one comes while nobody looks.
     env.operator.stop().await.unwrap();
     delete_job(&env, "second").await;
-    run_now(&env, "clerk", "third").await;
+    env.run_now("clerk", "third").await;
     until_job_ended(&env, "third").await;
     env.operator.start_again().await.unwrap();
-    until_counted(&env, "clerk", (3, 3, 0)).await;
+    env.until_counted("clerk", (3, 3, 0)).await;
     env.operator.restart().await.unwrap();
     assert_eq!(settled_counts(&env, "clerk").await, (3, 3, 0));
 }
@@ -153,10 +95,10 @@ async fn the_last_result_is_the_exit_code_and_the_termination_message() {
             "Succeeded: 42 mails sent",
         ),
     ] {
-        run_now(&env, "teller", job).await;
-        let pod = pod_of(&env, job).await;
+        env.run_now("teller", job).await;
+        let pod = env.pod_of_job(job).await;
         kubelet::ended(&env, &pod, exit_code, message).await;
-        let status = until_counted(&env, "teller", wanted).await.status.unwrap();
+        let status = env.until_counted("teller", wanted).await.status.unwrap();
         assert_eq!(status.last_execution_result.as_deref(), Some(result));
         assert!(status.last_execution_time.is_some());
     }
@@ -195,12 +137,12 @@ async fn what_the_runtime_says_of_a_run_is_in_the_status() {
         missing: 1,
     };
     for (nth, job) in ["first", "second"].into_iter().enumerate() {
-        run_now(&env, "payer", job).await;
-        let pod = pod_of(&env, job).await;
+        env.run_now("payer", job).await;
+        let pod = env.pod_of_job(job).await;
         let message = account(Outcome::Succeeded, "42 mails sent", tokens);
         kubelet::ended(&env, &pod, 0, &message).await;
         let times = i64::try_from(nth + 1).unwrap();
-        let agent = until_counted(&env, "payer", (times, times, 0)).await;
+        let agent = env.until_counted("payer", (times, times, 0)).await;
         let status = agent.status.unwrap();
         let result = status.last_execution_result.as_deref();
         assert_eq!(result, Some("Succeeded: 42 mails sent"));
@@ -218,7 +160,7 @@ async fn a_restart_of_a_long_running_agents_container_is_an_execution() {
     let waiting = json!({"reason": "CrashLoopBackOff"});
     let last = kubelet::terminated(7, "lost the way");
     kubelet::waits(&env, &pod, waiting, Some(last)).await;
-    let agent = until_counted(&env, "runner", (1, 0, 1)).await;
+    let agent = env.until_counted("runner", (1, 0, 1)).await;
     let result = agent.status.unwrap().last_execution_result;
     assert_eq!(result.as_deref(), Some("Failed: exit code 7: lost the way"));
     assert_eq!(settled_counts(&env, "runner").await, (1, 0, 1));
@@ -240,8 +182,8 @@ async fn a_suspended_schedule_plans_nothing_and_still_runs_by_hand() {
     };
     suspend(true).await;
     env.until("owl", in_phase(AgentPhase::Suspended)).await;
-    run_now(&env, "owl", "by-hand").await;
-    let agent = until_counted(&env, "owl", (1, 1, 0)).await;
+    env.run_now("owl", "by-hand").await;
+    let agent = env.until_counted("owl", (1, 1, 0)).await;
     assert!(
         in_phase(AgentPhase::Suspended)(&agent),
         "{:?}",

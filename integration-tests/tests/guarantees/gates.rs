@@ -1,4 +1,5 @@
-//! Numbers that must not creep up: what one agent costs the API server, and what hanging syntheses keep from others.
+//! Numbers that must not creep up: what one agent costs the API server, and what hanging syntheses
+//! keep from others.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use langop_api::LanguageTool;
@@ -10,7 +11,8 @@ use langop_integration_tests::{
 };
 use serde_json::json;
 
-/// Writes of the operator until one more agent is Ready and all is silent: children, statuses and events, Leases aside.
+/// Writes of the operator until one more agent is Ready and all is silent: children, statuses and
+/// events, Leases aside.
 async fn writes_of(env: &TestEnv, name: &str, more: &str) -> Vec<AuditEvent> {
     let mark = env.settled().await;
     env.apply(&(agent_yaml(name, &format!("be {name}")) + more))

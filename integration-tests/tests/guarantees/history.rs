@@ -9,7 +9,8 @@ use langop_api::LanguageAgent;
 
 use langop_integration_tests::env::{TestEnv, condition};
 
-/// The agent's states from this one to the present one. The API server remembers them, so the watch begins in the past and misses none.
+/// The agent's states from this one to the present one. The API server remembers them, so the watch
+/// begins in the past and misses none.
 pub(crate) async fn since(env: &TestEnv, from: &LanguageAgent) -> Vec<LanguageAgent> {
     let (api, name) = (env.ns.api::<LanguageAgent>(), from.name_any());
     let present = api.get(&name).await.unwrap().resource_version();

@@ -1,5 +1,5 @@
-//! Says of pods what a kubelet would say, where kwok's pods only ever do well. kwok leaves alone a pod that runs already (unless it is a
-//! Job's), and one that no node took.
+//! Says of pods what a kubelet would say, where kwok's pods only ever do well. kwok leaves alone a
+//! pod that runs already (unless it is a Job's), and one that no node took.
 
 use k8s_openapi::{
     api::core::v1::{Container, Pod},
@@ -38,7 +38,8 @@ pub(crate) async fn runs_again(env: &TestEnv, pod: &Pod, restarts: i32, last: Va
     say_of_container(env, pod, status).await;
 }
 
-/// A sidecar of the pod ended, was started again and ended again: it waits, and the pod is not ready.
+/// A sidecar of the pod ended, was started again and ended again: it waits, and the pod is not
+/// ready.
 pub(crate) async fn sidecar_crashes(env: &TestEnv, pod: &Pod, name: &str, end: Value) {
     let mut sidecars = pod.spec.as_ref().unwrap().init_containers.iter().flatten();
     let sidecar = sidecars.find(|sidecar| sidecar.name == name);

@@ -1,5 +1,6 @@
-//! What people and their tools rely on, shown on a real control plane: rights that are exactly those used, executions that are counted
-//! once, conditions that are true to the pods, tokens that add up, and what an agent may cost the API server.
+//! What people and their tools rely on, shown on a real control plane: rights that are exactly
+//! those used, executions that are counted once, conditions that are true to the pods, tokens that
+//! add up, and what an agent may cost the API server.
 
 #![allow(
     clippy::unwrap_used,

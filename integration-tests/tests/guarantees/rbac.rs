@@ -1,5 +1,6 @@
-//! Least privilege, proven from both sides: in a life with everything in it the operator is refused nothing, and deploy/rbac.yaml grants
-//! it nothing that this life does not use, but for what is listed here with its reason.
+//! Least privilege, proven from both sides: in a life with everything in it the operator is refused
+//! nothing, and deploy/rbac.yaml grants it nothing that this life does not use, but for what is
+//! listed here with its reason.
 //!
 //! It works everywhere, so it has a control plane of its own.
 
@@ -41,11 +42,14 @@ const ROLES: [&str; 2] = ["langop-operator", "langop-operator-cluster"];
 /// Right: (API group, resource or resource/subresource, verb).
 type Right = (String, String, String);
 
-/// Granted, and never to be seen in an audit log: the API server asks for them on the way of another request.
+/// Granted, and never to be seen in an audit log: the API server asks for them on the way of
+/// another request.
 ///
-/// - A server-side apply of what does not exist is a `patch` to the audit log, and needs `create` beside it.
-/// - An owner reference with blockOwnerDeletion needs `update` of the owner's finalizers, where `OwnerReferencesPermissionEnforcement` is on,
-///   as it is on the harness's API servers. There, an owner reference that is given to what exists needs `delete` of that.
+/// - A server-side apply of what does not exist is a `patch` to the audit log, and needs `create`
+///   beside it.
+/// - An owner reference with blockOwnerDeletion needs `update` of the owner's finalizers, where
+///   `OwnerReferencesPermissionEnforcement` is on, as it is on the harness's API servers. There, an
+///   owner reference that is given to what exists needs `delete` of that.
 /// - A binding to a role with rights that the binder lacks needs `bind` of the role.
 const NEVER_SEEN: &[(&str, &str, &str)] = &[
     ("", "services", "create"),
@@ -66,9 +70,10 @@ const NEVER_SEEN: &[(&str, &str, &str)] = &[
     ("rbac.authorization.k8s.io", "clusterroles", "bind"),
 ];
 
-/// Used only where something is wrong that this life has not: objects that cannot be decoded are read again, to say what is wrong with
-/// them. The tests of `cluster.rs` make such objects.
-/// A run that never started is ended when its template changes (tests of the status in langop-desired say when).
+/// Used only where something is wrong that this life has not: objects that cannot be decoded are
+/// read again, to say what is wrong with them. The tests of `cluster.rs` make such objects. A run
+/// that never started is ended when its template changes (tests of the status in langop-desired say
+/// when).
 const RARE: &[(&str, &str, &str)] = &[
     ("batch", "jobs", "delete"),
     ("langop.io", "languageagents", "get"),

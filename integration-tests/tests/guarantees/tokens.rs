@@ -1,4 +1,5 @@
-//! What syntheses cost: per agent in its status, at no extra write, and by namespace in the metrics.
+//! What syntheses cost: per agent in its status, at no extra write, and by namespace in the
+//! metrics.
 
 use kube::api::DeleteParams;
 use langop_api::{LanguageAgent, LanguageAgentStatus, agent::Tokens};

@@ -1,5 +1,5 @@
-//! The default proxy as the operator builds it: its files, arguments and environment, taken from the builder, so that nothing is copied
-//! by hand.
+//! The default proxy as the operator builds it: its files, arguments and environment, taken from
+//! the builder, so that nothing is copied by hand.
 
 use std::collections::BTreeMap;
 

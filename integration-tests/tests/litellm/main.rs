@@ -1,7 +1,9 @@
-//! The default model proxy as a caller meets it: exactly what the LanguageModel says, and nothing else.
+//! The default model proxy as a caller meets it: exactly what the LanguageModel says, and nothing
+//! else.
 //!
-//! Always: the door under the system's Python, before a stand-in for LiteLLM; and that the recording of the real one is of what the
-//! operator builds today. By one command, nightly, as it installs 756 MB and takes minutes:
+//! Always: the door under the system's Python, before a stand-in for LiteLLM; and that the
+//! recording of the real one is of what the operator builds today. By one command, nightly, as it
+//! installs 756 MB and takes minutes:
 //!
 //! ```text
 //! LANGOP_LITELLM=1 cargo test --workspace --test litellm          # the real LiteLLM, compared with the recording

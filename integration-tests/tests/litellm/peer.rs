@@ -1,20 +1,16 @@
-//! The real LiteLLM: installed once from the exact versions in peers/litellm into the cache folder, started on loopback as the operator
-//! would start it, behind its door.
+//! The real LiteLLM: installed once from the exact versions in peers/litellm into the cache folder,
+//! started on loopback as the operator would start it, behind its door.
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
 
-use langop_integration_tests::{control_plane::binaries, programs, run_dir, wait};
-use sha2::{Digest as _, Sha256};
+use langop_integration_tests::{peers, run_dir, wait};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-};
+use tokio::{net::TcpListener, process::Child};
 
 use crate::built::{Built, FOLDER};
 
@@ -33,7 +29,7 @@ pub(crate) struct LiteLlm {
 
 impl LiteLlm {
     pub(crate) async fn start(name: &str, built: &Built) -> Self {
-        let program = installed().await.join("bin/litellm");
+        let venv = peers::python("litellm").await.unwrap();
         let files = tempfile::tempdir().unwrap();
         for (file, text) in &built.files {
             fs::write(files.path().join(file), text).unwrap();
@@ -42,17 +38,12 @@ impl LiteLlm {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let log = run_dir().unwrap().join(format!("litellm-{name}.log"));
-        let guard = Command::new(programs::locate("control-plane").unwrap())
-            .args(["guard", "--"])
-            .arg(&program)
+        let guard = peers::guarded(&venv.join("bin/litellm"))
+            .unwrap()
             .args(on_loopback(&built.args, files.path(), port))
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
             .envs(built.env.iter().cloned())
-            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -93,56 +84,4 @@ fn on_loopback(args: &[String], folder: &Path, port: u16) -> Vec<String> {
         all[at + 1] = value;
     }
     all
-}
-
-/// The environment of Python with everything in it: minutes, once.
-async fn installed() -> PathBuf {
-    let python = run("python3", &["--version".as_ref()]).await;
-    let mut hash = Sha256::new();
-    for part in [REQUIREMENTS, &python] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
-    let short = digest.iter().take(8);
-    let key = short.fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    let root = binaries::cache_folder("litellm").unwrap().join(key);
-    let (done, venv) = (root.join("done"), root.join("venv"));
-    fs::create_dir_all(&root).unwrap();
-    let lock = File::create(root.join("lock")).unwrap();
-    let what = "another installation's end";
-    wait::until(what, Duration::from_hours(1), async || lock.try_lock().ok())
-        .await
-        .unwrap();
-    if !done.is_file() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/litellm/requirements.txt");
-        let make = ["-m", "venv", "--clear"].map(Path::new);
-        run("python3", &[&make[..], &[venv.as_path()]].concat()).await;
-        let pip = venv.join("bin/pip");
-        let pip = pip.to_str().unwrap();
-        run(
-            pip,
-            &[
-                "install".as_ref(),
-                "--quiet".as_ref(),
-                "--no-deps".as_ref(),
-                "-r".as_ref(),
-                &file,
-            ],
-        )
-        .await;
-        File::create(done).unwrap();
-    }
-    venv
-}
-
-/// Runs a program to its end and returns what it printed.
-async fn run(program: &str, args: &[&Path]) -> String {
-    let output = Command::new(program).args(args).output().await;
-    let output =
-        output.unwrap_or_else(|error| panic!("{program}: {error}; install Python 3.11 or later"));
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{program} {args:?}: {said}");
-    said
 }

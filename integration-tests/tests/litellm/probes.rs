@@ -1,6 +1,7 @@
 //! What a caller may try: requests that the proxy must refuse, and those it must serve.
 //!
-//! Paths and fields are those of LiteLLM's public documentation; each asserts our refusal, and none is more than a plain request.
+//! Paths and fields are those of LiteLLM's public documentation; each asserts our refusal, and none
+//! is more than a plain request.
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! The real LiteLLM behind its door, before an upstream of each provider that hears everything and is rude.
+//! The real LiteLLM behind its door, before an upstream of each provider that hears everything and
+//! is rude.
 
 use std::time::{Duration, Instant};
 
@@ -211,7 +212,8 @@ async fn errors(pair: &Pair) {
     }
 }
 
-/// `timeoutSeconds: 3` bounds the whole, also where a byte comes now and then, and it is asked once.
+/// `timeoutSeconds: 3` bounds the whole, also where a byte comes now and then, and it is asked
+/// once.
 async fn time(pair: &Pair) {
     for (manner, stream) in [
         (Manner::Hangs, false),

@@ -1,5 +1,5 @@
-//! What the real LiteLLM answered, kept in peers/litellm/recording.json: so that each run of the tests knows whether what the operator
-//! builds today is what was tried.
+//! What the real LiteLLM answered, kept in peers/litellm/recording.json: so that each run of the
+//! tests knows whether what the operator builds today is what was tried.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
-//! Whoever stands behind the proxy: answers like OpenAI, Anthropic and Ollama, hears everything, and is rude when told to be.
+//! Whoever stands behind the proxy: answers like OpenAI, Anthropic and Ollama, hears everything,
+//! and is rude when told to be.
 
 use std::{
     sync::{Arc, Mutex},

@@ -9,7 +9,9 @@
 
 mod operator;
 mod policies;
+mod running;
 mod workloads;
+mod world;
 
 use std::time::Duration;
 

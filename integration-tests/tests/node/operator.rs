@@ -1,5 +1,5 @@
-//! The operator's own `NetworkPolicies`, judged by packets: an agent, a tool and a model proxy whose
-//! images are the probe.
+//! The operator's own `NetworkPolicies`, judged by packets: an agent, a tool and a model proxy
+//! whose images are the probe.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;

@@ -1,5 +1,5 @@
-//! The engine of the node does what `NetworkPolicies` say: packets are dropped, and let through once
-//! that is granted. The tests of the operator's policies rest on this.
+//! The engine of the node does what `NetworkPolicies` say: packets are dropped, and let through
+//! once that is granted. The tests of the operator's policies rest on this.
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;

@@ -133,7 +133,7 @@ pub mod env {
     /// Where the generated code is mounted; set only with code.
     pub const AGENT_CODE_PATH: &str = "AGENT_CODE_PATH";
     /// Where traces go, where an administrator names a collector; OpenTelemetry's own name, as the
-    /// next three.
+    /// next three. The five are set only then.
     pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     /// `http/protobuf` or `grpc`.
     pub const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -141,8 +141,14 @@ pub mod env {
     pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
     /// Its namespace.
     pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    /// W3C traceparent of the synthesis of the code, for runs to link to: each run is a trace of
+    /// its own, else one trace would grow for as long as the code is in use.
+    pub const SYNTHESIS_TRACEPARENT: &str = "LANGOP_SYNTHESIS_TRACEPARENT";
     /// The instructions the active code was synthesized from, or the spec's where there is no code.
     pub const INSTRUCTIONS: &str = "INSTRUCTIONS";
+    /// Of the adapter in front of a tool that speaks over its standard input and output: the path
+    /// of its MCP endpoint.
+    pub const MCP_PATH: &str = "MCP_PATH";
     /// The port the container listens on.
     pub const PORT: &str = "PORT";
     /// Where the workspace is mounted.

@@ -40,13 +40,18 @@ const DESCRIPTION_MESSAGE: &str =
     validation = Rule::new(crate::names::NAME_RULE).message(crate::names::NAME_MESSAGE),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.transport) || self.transport != 'stdio' || (has(self.command) && size(self.command) > 0)").message("transport stdio needs command: the server's program in its image, for example command: [npx, my-mcp-server]; its arguments may be in args"))]
 #[x_kube(validation = Rule::new("!has(self.replicas) || !has(self.deploymentMode) || self.deploymentMode == 'service'").message("a sidecar has one instance in each agent's pod: leave replicas out, or use deploymentMode service"))]
 pub struct LanguageToolSpec {
     /// The protocol it speaks.
     #[serde(rename = "type", default)]
     pub type_: ToolType,
-    /// The server's image; it listens on `PORT`, at all addresses of its pod in service mode
-    /// (`0.0.0.0` or `::`), best only at localhost as a sidecar.
+    /// How its server is spoken to: over HTTP, or over its standard input and output, which the
+    /// operator makes HTTP by an adapter in front of `command`.
+    #[serde(default)]
+    pub transport: ToolTransport,
+    /// The server's image; with transport http it listens on `PORT`, at all addresses of its pod in
+    /// service mode (`0.0.0.0` or `::`), best only at localhost as a sidecar.
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(crate::pod::IMAGE_RULE).message(crate::pod::IMAGE_MESSAGE))]
     pub image: String,
@@ -147,6 +152,17 @@ pub enum ToolType {
     /// Model Context Protocol, Streamable HTTP.
     #[default]
     Mcp,
+}
+
+/// How a tool's server is spoken to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolTransport {
+    /// Streamable HTTP.
+    #[default]
+    Http,
+    /// Standard input and output.
+    Stdio,
 }
 
 /// How the kubelet finds out whether a tool is ready.

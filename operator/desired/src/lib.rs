@@ -30,6 +30,7 @@ pub mod reach;
 pub mod references;
 pub mod runners;
 pub mod settings;
+mod stdio;
 pub mod tool;
 pub mod workload;
 

@@ -287,7 +287,7 @@ pub fn container(input: ContainerInput) -> Container {
     }
 }
 
-fn security_context(root_filesystem: RootFilesystem) -> SecurityContext {
+pub(crate) fn security_context(root_filesystem: RootFilesystem) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities {

@@ -14,6 +14,8 @@ pub struct Settings {
     pub cluster_domain: String,
     /// Image of agents that name none.
     pub agent_image: String,
+    /// Image with the adapter for tools that speak over their standard input and output.
+    pub tool_adapter_image: String,
     /// Image of model proxies that name none.
     pub model_proxy_image: String,
     /// How long an agent's new pod must run before the old one ends, in seconds.
@@ -116,6 +118,7 @@ impl Default for Settings {
             operator_namespace: "langop-system".into(),
             cluster_domain: "cluster.local".into(),
             agent_image: "ghcr.io/language-operator/agent:0.1.0".into(),
+            tool_adapter_image: "ghcr.io/language-operator/tool-adapter:0.1.0".into(),
             // The release that the tests start. Newer ones need no more than a setting; older than
             // 1.90.7, none should be.
             model_proxy_image: "ghcr.io/berriai/litellm-non_root:v1.108.7".into(),

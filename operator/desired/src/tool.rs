@@ -25,6 +25,7 @@ use crate::{
     reach::{Pods, Reach, network_policy, reach},
     references::ToolView,
     settings::Settings,
+    stdio,
     workload::{Rollout, Workload, listening},
 };
 
@@ -114,11 +115,18 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
         ContainerInput::default(),
     );
     let bundle = tool.spec.ca_bundle.as_ref();
+    let is_adapted = stdio::is_adapted(&tool.spec);
+    let adapter = is_adapted.then(stdio::volume);
     let input = PodInput {
         containers: vec![container],
+        init_containers: is_adapted
+            .then(|| stdio::installer(settings))
+            .into_iter()
+            .collect(),
         volumes: bundle
             .map(|bundle| pod::ca_volume(CONTAINER, bundle))
             .into_iter()
+            .chain(adapter)
             .collect(),
         image_pull_secrets: tool.spec.image_pull_secrets.clone(),
         ..PodInput::default()
@@ -144,7 +152,7 @@ pub(crate) fn container(
         DeploymentMode::Service => ToolProbe::Tcp,
         DeploymentMode::Sidecar => ToolProbe::None,
     };
-    let mut container = pod::container(ContainerInput {
+    let mut input = ContainerInput {
         name: name.to_owned(),
         image: spec.image.clone(),
         port: spec.port,
@@ -157,7 +165,11 @@ pub(crate) fn container(
         run_as_user: spec.run_as_user,
         ca_bundle: spec.ca_bundle.is_some(),
         ..also
-    });
+    };
+    if stdio::is_adapted(spec) {
+        stdio::adapt(&mut input, spec);
+    }
+    let mut container = pod::container(input);
     container.readiness_probe = match spec.probe.unwrap_or(by_default) {
         ToolProbe::Tcp => Some(listening(spec.port)),
         ToolProbe::None => None,

@@ -18,7 +18,8 @@ use crate::{
 /// Talks until the input ends.
 ///
 /// # Errors
-/// If there is no model, or nobody to talk to. A turn that fails is told, and the next may go better.
+/// If there is no model, or nobody to talk to. A turn that fails is told, and the next may go
+/// better.
 pub async fn talk(
     agent: &Agent,
     stopping: CancellationToken,

@@ -38,6 +38,7 @@ pub async fn run(agent: &Agent, request: &Request) -> Finished {
     );
     let parent = request.traceparent.as_ref();
     trace::set_parent(&span, parent.map(String::as_str));
+    trace::link(&span, agent.environment.synthesis_traceparent.as_deref());
     async {
         tracing::info!(run = %run.id, resumed = request.resumed.is_some(), "the run begins");
         let ended = carry_out(&run).await;

@@ -60,6 +60,10 @@ async fn steps_questions_and_calls_are_one_trace_without_contents() {
     .with(
         "TRACEPARENT",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    .with(
+        "LANGOP_SYNTHESIS_TRACEPARENT",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     );
     let left = agent.run().await;
     assert_eq!(left.code, Some(0), "{}", left.log);
@@ -95,6 +99,9 @@ async fn steps_questions_and_calls_are_one_trace_without_contents() {
     }
     let root = by_name["invoke_agent test-agent"];
     assert_eq!(hex(&root.parent_span_id), "b7ad6b7169203331");
+    let links = root.links.iter().map(|link| hex(&link.trace_id));
+    let links: Vec<_> = links.collect();
+    assert_eq!(links, ["4bf92f3577b34da6a3ce929d0e0e4736"], "its synthesis");
     for (name, parent, kind) in [
         ("langop.step Ask", root, SpanKind::Internal),
         (

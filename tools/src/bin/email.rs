@@ -1,4 +1,4 @@
-//! `langop-tool-email`: sends messages over SMTP, over MCP.
+//! `langop-tool-email`: sends and reads mail, over MCP.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,15 @@
 //! `langop-tool -- COMMAND ARG…`: serves a stdio MCP server over HTTP, in both eras of the
 //! protocol.
 
-use std::{ffi::OsString, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Parser;
 use langop_tools::{
@@ -17,8 +25,11 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(name = "langop-tool", version, about)]
 struct Cli {
+    /// Copy this program to FILE and end: an init container's way to bring it into any image
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    install: Option<PathBuf>,
     /// The server's program and its arguments
-    #[arg(required = true, last = true)]
+    #[arg(required_unless_present = "install", last = true)]
     command: Vec<OsString>,
 }
 
@@ -26,13 +37,27 @@ struct Cli {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     server::log();
-    match run(cli.command).await {
+    let ended = match cli.install {
+        Some(file) => install(&file).map(|()| ExitCode::SUCCESS),
+        None => run(cli.command).await,
+    };
+    match ended {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The copy appears whole or not at all, and everybody may run it.
+fn install(file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let this = env::current_exe()?;
+    let part = file.with_extension("part");
+    let copied = fs::copy(this, &part)
+        .and_then(|_| fs::set_permissions(&part, Permissions::from_mode(0o755)))
+        .and_then(|()| fs::rename(&part, file));
+    copied.map_err(|error| format!("cannot write {}: {error}", file.display()).into())
 }
 
 async fn run(command: Vec<OsString>) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -1,4 +1,5 @@
-//! Sending over a scripted SMTP server on loopback.
+//! Sending over a scripted SMTP server on loopback. Reading is tried against a real server, in
+//! integration-tests/tests/email.rs.
 
 use std::sync::{Arc, Mutex};
 
@@ -52,7 +53,7 @@ async fn server(refuses: bool) -> (u16, Arc<Mutex<Vec<String>>>) {
 }
 
 fn email(port: u16, allowed: &[&str], keys: &tempfile::TempDir) -> Email {
-    Email::new(Settings {
+    let smtp = SmtpSettings {
         host: "127.0.0.1".to_owned(),
         port,
         security: Security::None,
@@ -60,6 +61,10 @@ fn email(port: u16, allowed: &[&str], keys: &tempfile::TempDir) -> Email {
         from: "agents@example.com".parse().unwrap(),
         recipients: Recipients::new(allowed.iter().map(ToString::to_string).collect()),
         keys: keys.path().join("keys"),
+    };
+    Email::new(Settings {
+        smtp: Some(smtp),
+        imap: None,
     })
     .unwrap()
 }

@@ -1,4 +1,5 @@
-//! What one agent costs that comes alone: the operator's writes, events included, until it has settled.
+//! What one agent costs that comes alone: the operator's writes, events included, until it has
+//! settled.
 
 use std::time::Duration;
 

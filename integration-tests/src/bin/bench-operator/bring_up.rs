@@ -54,7 +54,8 @@ pub(crate) async fn measure(
     )
 }
 
-/// Waits by the operator's own count, which costs the API server nothing, and gives up when it stops rising.
+/// Waits by the operator's own count, which costs the API server nothing, and gives up when it
+/// stops rising.
 async fn until_running(world: &World<'_>, agents: usize) -> Result<()> {
     const STUCK: Duration = Duration::from_mins(2);
     let (mut most, mut rose, mut told) = (0.0, Instant::now(), Instant::now());

@@ -1,5 +1,5 @@
-//! What one tenant can make the operator hold: as many tools as an agent may name, with the largest schemas, and as many agents that name
-//! all of them.
+//! What one tenant can make the operator hold: as many tools as an agent may name, with the largest
+//! schemas, and as many agents that name all of them.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::{
 
 /// Tools, operations of each, and agents.
 const MANY: usize = 64;
-/// Near the 16 KiB that an operation's schema may have: with 64 of them a tool is as large as the API server takes.
+/// Near the 16 KiB that an operation's schema may have: with 64 of them a tool is as large as the
+/// API server takes.
 const SCHEMA: usize = 16_000;
 const CROWDED: &str = "bench-crowded";
 

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::process;
 
-/// What was measured; `null` where the run did not come so far. Flat keys: they are compared from run to run.
+/// What was measured; `null` where the run did not come so far. Flat keys: they are compared from
+/// run to run.
 #[derive(Default, Serialize)]
 pub(crate) struct Figures {
     pub(crate) agents: u32,
@@ -25,8 +26,8 @@ pub(crate) struct Figures {
     pub(crate) rss_peak_mib: Option<f64>,
     /// To the last object applied.
     pub(crate) bring_up_ratio: Option<f64>,
-    /// To the last write of whatever kind: statuses wait for pods, and so for all that the other controllers do for them, which the
-    /// baseline does not.
+    /// To the last write of whatever kind: statuses wait for pods, and so for all that the other
+    /// controllers do for them, which the baseline does not.
     pub(crate) bring_up_settled_ratio: Option<f64>,
     /// With 64 tools of the largest schemas, and 64 agents that name all of them.
     pub(crate) crowded_rss_mib: Option<f64>,

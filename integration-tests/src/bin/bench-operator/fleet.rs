@@ -1,4 +1,5 @@
-//! What is measured on: namespaces with tools and a model each, and agents that use two tools and the model.
+//! What is measured on: namespaces with tools and a model each, and agents that use two tools and
+//! the model.
 
 use std::collections::BTreeMap;
 

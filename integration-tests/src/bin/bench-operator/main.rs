@@ -1,8 +1,9 @@
-//! `cargo bench-operator`: what the operator costs and how fast it is on a real control plane, beside a bare client that does nothing
-//! but repeat the operator's own writes.
+//! `cargo bench-operator`: what the operator costs and how fast it is on a real control plane,
+//! beside a bare client that does nothing but repeat the operator's own writes.
 //!
-//! Prints a table and writes target/bench/operator.json. Owns the order of the measurements; it must not assert: a figure is a figure.
-//! What makes a figure meaningless (a write of the baseline that fails, an agent that never becomes Ready) is an error.
+//! Prints a table and writes target/bench/operator.json. Owns the order of the measurements; it
+//! must not assert: a figure is a figure. What makes a figure meaningless (a write of the baseline
+//! that fails, an agent that never becomes Ready) is an error.
 
 mod alone;
 mod bring_up;
@@ -31,7 +32,8 @@ use crate::{
     world::World,
 };
 
-/// Who the operator is to the API server; the control plane logs its writes with their bodies, for the baseline.
+/// Who the operator is to the API server; the control plane logs its writes with their bodies, for
+/// the baseline.
 const OPERATOR: &str = "system:serviceaccount:langop-system:langop-operator";
 
 /// Benchmarks of the operator on a real control plane of their own (pods are simulated by kwok).
@@ -41,7 +43,8 @@ struct Args {
     /// How many agents to bring up.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=99_999))]
     agents: u32,
-    /// Changes of a tool's port in each of the two rounds; from 100 on, p99 is no longer the maximum.
+    /// Changes of a tool's port in each of the two rounds; from 100 on, p99 is no longer the
+    /// maximum.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     changes: u16,
     /// Measure only what one tenant can make the operator hold.
@@ -91,7 +94,8 @@ async fn control_plane(name: &str) -> Result<ControlPlane> {
     ControlPlane::start_with(&run_dir()?.join(name), options).await
 }
 
-/// All that is measured with the operator at work. Returns what it wrote for the first few agents, and for all.
+/// All that is measured with the operator at work. Returns what it wrote for the first few agents,
+/// and for all.
 async fn with_operator(
     args: &Args,
     cp: &ControlPlane,

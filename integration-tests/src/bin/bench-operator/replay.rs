@@ -1,5 +1,6 @@
-//! The baseline: a client without watches, stores or decisions repeats the operator's writes, while the agents are created in the same
-//! way, on a control plane that is as empty as the operator's was.
+//! The baseline: a client without watches, stores or decisions repeats the operator's writes, while
+//! the agents are created in the same way, on a control plane that is as empty as the operator's
+//! was.
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -28,7 +29,8 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     fleet.prepare(cp).await?;
     let admin = cp.client().await?;
-    // Only for its service account, rights and token: the API server must have the same work with each request.
+    // Only for its service account, rights and token: the API server must have the same work with
+    // each request.
     let mut operator = Operator::builder(cp).cluster_wide().start().await?;
     operator.stop().await?;
     let client = Cluster::existing(Some(operator.kubeconfig()), None)?

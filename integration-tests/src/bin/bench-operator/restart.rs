@@ -1,4 +1,5 @@
-//! The operator is killed and started again: how long until it has looked at everything, and whether anybody notices.
+//! The operator is killed and started again: how long until it has looked at everything, and
+//! whether anybody notices.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! What the operator wrote, in a form that a client which knows nothing can repeat: for each agent its requests in their order.
+//! What the operator wrote, in a form that a client which knows nothing can repeat: for each agent
+//! its requests in their order.
 
 use std::collections::HashMap;
 
@@ -34,8 +35,8 @@ pub(crate) struct Write {
 }
 
 impl Script {
-    /// What `user` wrote with success for these agents since the mark. Their names are of one length, and all names of objects that
-    /// belong to an agent begin with its own.
+    /// What `user` wrote with success for these agents since the mark. Their names are of one
+    /// length, and all names of objects that belong to an agent begin with its own.
     pub(crate) fn record(
         audit: &AuditLog,
         mark: Mark,
@@ -112,7 +113,8 @@ impl Write {
             "create" => (Method::POST, "application/json"),
             "update" => (Method::PUT, "application/json"),
             "delete" => (Method::DELETE, "application/json"),
-            // The audit log leaves the content type out; of the two that the operator sends, only an apply names the kind.
+            // The audit log leaves the content type out; of the two that the operator sends, only
+            // an apply names the kind.
             "patch" if body["kind"].is_string() => (Method::PATCH, "application/apply-patch+yaml"),
             "patch" => (Method::PATCH, "application/merge-patch+json"),
             verb => bail!("the operator made a request that cannot be repeated: {verb} {uri}"),
@@ -131,8 +133,8 @@ impl Write {
     }
 }
 
-/// Takes out what another API server will give other values: versions, and the uids of children. The agent's own uid is exchanged when the
-/// request is repeated.
+/// Takes out what another API server will give other values: versions, and the uids of children.
+/// The agent's own uid is exchanged when the request is repeated.
 fn strip(body: &mut Value, owner: &str) {
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");

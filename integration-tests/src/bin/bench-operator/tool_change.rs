@@ -40,7 +40,8 @@ pub(crate) async fn idle(
     Ok(())
 }
 
-/// Under another operator, all of whose places for syntheses are taken by an LLM that never answers.
+/// Under another operator, all of whose places for syntheses are taken by an LLM that never
+/// answers.
 pub(crate) async fn while_64_hang(
     world: &mut World<'_>,
     fleet: &Fleet,
@@ -121,7 +122,8 @@ async fn measure(
     Ok(times)
 }
 
-/// From the API server's answer to the change, to its answer to the operator's last write of an agent's Deployment.
+/// From the API server's answer to the change, to its answer to the operator's last write of an
+/// agent's Deployment.
 async fn change(
     world: &World<'_>,
     namespace: &str,
@@ -170,7 +172,8 @@ fn all_applied(writes: &[AuditEvent], users: &BTreeSet<String>) -> Option<Timest
         .map(|event| event.at)
 }
 
-/// The nearest rank of a sorted list: of fewer than 100 values, the 99th percentile is the greatest.
+/// The nearest rank of a sorted list: of fewer than 100 values, the 99th percentile is the
+/// greatest.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,5 @@
-//! What most measurements need: the control plane, its audit log, the synthesizer and the operator under test.
+//! What most measurements need: the control plane, its audit log, the synthesizer and the operator
+//! under test.
 
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the harness has them, with one replica of each.
+    /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the
+    /// harness has them, with one replica of each.
     pub(crate) async fn start(cp: &'a ControlPlane) -> Result<Self> {
         progress("starting synthesizer and operator");
         // All agents at once are one caller.
@@ -78,7 +80,8 @@ impl<'a> World<'a> {
             .await
     }
 
-    /// A metric of the operator, summed over the labels not given; 0 where it has not been observed.
+    /// A metric of the operator, summed over the labels not given; 0 where it has not been
+    /// observed.
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
         Ok(metric_value(&self.operator.metrics().await?, name, labels).unwrap_or_default())
     }

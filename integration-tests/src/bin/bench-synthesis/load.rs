@@ -30,7 +30,8 @@ pub(crate) async fn throughput(client: &Client, window: Duration) -> Result<f64>
     Ok(f64::from(done) / begun.elapsed().as_secs_f64())
 }
 
-/// 99th percentile of the latency in milliseconds when requests come at a steady rate, whatever the answers do.
+/// 99th percentile of the latency in milliseconds when requests come at a steady rate, whatever the
+/// answers do.
 pub(crate) async fn p99_ms(client: &Client, per_second: f64, window: Duration) -> Result<f64> {
     let pause = Duration::from_secs_f64(1.0 / per_second.max(1.0));
     let mut due = Instant::now();
@@ -38,7 +39,8 @@ pub(crate) async fn p99_ms(client: &Client, per_second: f64, window: Duration) -
     let mut pending = tokio::task::JoinSet::new();
     while due < end {
         tokio::time::sleep_until(due.into()).await;
-        // The timer is coarser than the pause: all that are due are sent, each measured from when it was due.
+        // The timer is coarser than the pause: all that are due are sent, each measured from when
+        // it was due.
         while due <= Instant::now() && due < end {
             let (mut client, sent) = (client.clone(), due);
             pending.spawn(async move {

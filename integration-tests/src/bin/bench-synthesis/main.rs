@@ -1,7 +1,8 @@
-//! `cargo bench-synthesis`: what the synthesizer costs beside a bare tonic echo of equal message sizes, in one run on one machine, and
-//! whether one LLM call serves all who ask the same.
+//! `cargo bench-synthesis`: what the synthesizer costs beside a bare tonic echo of equal message
+//! sizes, in one run on one machine, and whether one LLM call serves all who ask the same.
 //!
-//! Prints a table and writes target/bench/synthesis.json. Owns measuring; it must not assert: a figure is a figure.
+//! Prints a table and writes target/bench/synthesis.json. Owns measuring; it must not assert: a
+//! figure is a figure.
 
 mod echo;
 mod figures;
@@ -73,7 +74,8 @@ async fn bench(args: &Args) -> Result<()> {
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
 }
 
-/// A synthesizer before a simulated LLM that takes its time; callers without limits, all else as it is by default, its log too.
+/// A synthesizer before a simulated LLM that takes its time; callers without limits, all else as it
+/// is by default, its log too.
 async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
     Synthesizer::asking(llm)
         .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")

@@ -1,4 +1,5 @@
-//! Three replicas behind the client's rendezvous hash: they must be as one cache, also when one is killed midway.
+//! Three replicas behind the client's rendezvous hash: they must be as one cache, also when one is
+//! killed midway.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

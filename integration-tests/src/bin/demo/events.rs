@@ -9,7 +9,8 @@ use kube::{
 
 use crate::say::{note, warn};
 
-/// For ever: a watch that breaks is begun again, more and more slowly, for as long as the API server is away.
+/// For ever: a watch that breaks is begun again, more and more slowly, for as long as the API
+/// server is away.
 pub(crate) async fn follow(client: Client) {
     let api: Api<Event> = Api::all(client);
     let begun = k8s_openapi::jiff::Timestamp::now();

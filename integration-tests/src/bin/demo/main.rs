@@ -1,9 +1,10 @@
 //! `cargo demo`: the product at work on a real API server, from nothing, in one command.
 //!
-//! Owns the order of things and what is said about them. It must not know how anything works inside: it uses the API server, the
-//! programs' command lines and HTTP, as any user does.
+//! Owns the order of things and what is said about them. It must not know how anything works
+//! inside: it uses the API server, the programs' command lines and HTTP, as any user does.
 
 mod events;
+mod real;
 mod samples;
 mod say;
 mod show;
@@ -14,32 +15,48 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use langop_integration_tests::{
-    Cluster, ClusterArgs, ControlPlane, Nodes, Operator, OtlpReceiver, Synthesizer, alias, crds,
-    programs, workspace_root,
+    Cluster, ClusterArgs, ControlPlane, Nodes, Operator, OtlpReceiver, Synthesizer, alias,
+    control_plane::{
+        Options,
+        node::{self, MACHINE},
+    },
+    crds, programs, workspace_root,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::say::{note, step, warn};
+use crate::{
+    real::Outside,
+    say::{note, step, warn},
+};
 
-/// Shows Language Operator at work: a control plane, the operator, the synthesizer and the samples, until Ctrl-C.
+/// Shows Language Operator at work: a control plane, the operator, the synthesizer and the samples,
+/// until Ctrl-C.
 ///
-/// Without flags it starts a control plane of its own (building it once from pinned Go modules, about ten minutes). The synthesizer
-/// uses the built-in `template` provider unless the variables `SYNTHESIS_*` are set.
+/// Without flags it starts a control plane of its own (building it once from pinned Go modules,
+/// about ten minutes). The synthesizer uses the built-in `template` provider unless the variables
+/// `SYNTHESIS_*` are set.
 #[derive(Parser)]
 #[command(name = "cargo demo", bin_name = "cargo demo")]
 struct Args {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// End as soon as everything was shown, with exit code 0, or 1 if something did not become ready.
+    /// What pods run on, where the demo starts the cluster: kwok, which only says that they run, or
+    /// a real node with containers of the reference images (Linux and root; built once, about ten
+    /// minutes more).
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["kubeconfig", "context"])]
+    nodes: Nodes,
+    /// End as soon as everything was shown, with exit code 0, or 1 if something did not become
+    /// ready.
     #[arg(long)]
     once: bool,
     /// The folder of manifests to apply.
     #[arg(long, value_name = "DIR", default_value = "deploy/samples")]
     samples: PathBuf,
-    /// The folder of its kubeconfig, of endpoints.json and of the control plane's files. One demo at a time can use it.
+    /// The folder of its kubeconfig, of endpoints.json and of the control plane's files. One demo
+    /// at a time can use it.
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     state: PathBuf,
     /// Longest wait until all samples are Ready, in seconds.
@@ -54,7 +71,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let outcome = runtime.block_on(until_interrupted(args));
-    // Not waiting for the thread that waits for a control plane: building one takes minutes, and the end of this process ends it.
+    // Not waiting for the thread that waits for a control plane: building one takes minutes, and
+    // the end of this process ends it.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,27 +112,41 @@ async fn demo(args: Args) -> Result<()> {
 
     step("building operator and synthesizer");
     programs::build_all().await?;
-    let (cluster, control_plane) = connect(&args.cluster, &state).await?;
+    let (cluster, control_plane) = connect(&args, &state).await?;
     let client = cluster.client().await?;
     crds::install(&client)
         .await
         .context("cannot install deploy/crds.yaml")?;
 
-    let otlp = OtlpReceiver::start().await?;
+    // The cluster that somebody named has real nodes, too, but not our images.
+    let outside = match (&control_plane, args.nodes) {
+        (Some(control_plane), Nodes::Real) => Some(Outside::start(control_plane).await?),
+        _ => None,
+    };
+    let otlp = match outside {
+        Some(_) => Outside::collector().await?,
+        None => OtlpReceiver::start().await?,
+    };
     step("starting the synthesizer and, under its own service account, the operator");
     let synthesizer = synthesizer_from_environment(&otlp).start().await?;
-    let operator = Operator::builder(&cluster)
+    let mut operator = Operator::builder(&cluster)
         .cluster_wide()
         .synthesizer(synthesizer.grpc_url())
         .otlp(otlp.endpoint())
-        .env("LANGOP_LOG", "info")
-        .start()
-        .await?;
+        .env("LANGOP_LOG", "info");
+    if outside.is_some() {
+        operator = operator.agent_otlp(otlp.endpoint(), MACHINE);
+    }
+    let operator = operator.start().await?;
     write_endpoints(&state, &cluster, &synthesizer, &operator)?;
 
     let folder = root.join(&args.samples);
     step(&format!("applying {}", args.samples.display()));
     let mut samples = samples::Samples::read(&folder)?;
+    if let Some(outside) = &outside {
+        samples.edit(|object| outside.redirect(object));
+        note("their mail server and their model are this machine's for now");
+    }
     samples.apply(&client).await?;
     samples
         .until_ready(&client, Duration::from_secs(args.timeout))
@@ -126,7 +158,10 @@ async fn demo(args: Args) -> Result<()> {
     ));
 
     show::agents(&client, &samples).await?;
-    show::trace(&otlp).await?;
+    match (&outside, &control_plane) {
+        (Some(outside), Some(control_plane)) => outside.show(control_plane, &otlp).await?,
+        _ => show::trace(&otlp).await?,
+    }
     show::what_next(&cluster, control_plane.as_ref(), &folder, &state);
     if args.once {
         note("ending, as --once asks");
@@ -147,13 +182,31 @@ async fn end(control_plane: Option<ControlPlane>) -> Result<()> {
 }
 
 /// The cluster the flags name, or one of our own.
-async fn connect(args: &ClusterArgs, state: &Path) -> Result<(Cluster, Option<ControlPlane>)> {
-    if let Some(cluster) = args.cluster()? {
+async fn connect(args: &Args, state: &Path) -> Result<(Cluster, Option<ControlPlane>)> {
+    if let Some(cluster) = args.cluster.cluster()? {
         step("using the cluster you named");
         return Ok((cluster, None));
     }
-    step("starting a control plane: etcd, kube-apiserver, controller-manager, scheduler, kwok");
-    let control_plane = ControlPlane::start(&state.join("control-plane")).await?;
+    if args.nodes == Nodes::Real
+        && let Some(problem) = node::unavailable().await?
+    {
+        bail!(
+            "this machine cannot run a real node: {problem}; leave --nodes out for simulated pods"
+        );
+    }
+    step(match args.nodes {
+        Nodes::Simulated => {
+            "starting a control plane: etcd, kube-apiserver, controller-manager, scheduler, kwok"
+        }
+        Nodes::Real => {
+            "starting a control plane: etcd, kube-apiserver, controller-manager, scheduler, and a node: kubelet, containerd"
+        }
+    });
+    let options = Options {
+        nodes: args.nodes,
+        ..Options::default()
+    };
+    let control_plane = ControlPlane::start_with(&state.join("control-plane"), options).await?;
     let kubeconfig = state.join("kubeconfig");
     std::fs::copy(&control_plane.ready().kubeconfig, &kubeconfig)
         .context("cannot copy the kubeconfig")?;

@@ -44,6 +44,11 @@ impl Samples {
         })
     }
 
+    /// Lets each object be changed before it is applied.
+    pub(crate) fn edit(&mut self, edit: impl FnMut(&mut DynamicObject)) {
+        self.objects.iter_mut().for_each(edit);
+    }
+
     /// How many of them are ours and will become Ready.
     pub(crate) fn len(&self) -> usize {
         self.ours().count()
@@ -85,10 +90,12 @@ impl Samples {
         Ok(())
     }
 
-    /// Watches the folder for edits and applies what changed, until an error that is not the editor's.
+    /// Watches the folder for edits and applies what changed, until an error that is not the
+    /// editor's.
     pub(crate) async fn reapply_on_edit(&mut self, client: &Client) -> Result<()> {
         let mut seen = files(&self.folder)?;
-        // A library for file events would be a dependency for one use; a look at a few files is cheap.
+        // A library for file events would be a dependency for one use; a look at a few files is
+        // cheap.
         let mut look = tokio::time::interval(Duration::from_millis(500));
         loop {
             look.tick().await;
@@ -183,7 +190,8 @@ async fn api_of(client: &Client, object: &DynamicObject) -> Result<Api<DynamicOb
     })
 }
 
-/// The message of condition Ready when it is True for the present generation, else what it says instead.
+/// The message of condition Ready when it is True for the present generation, else what it says
+/// instead.
 fn readiness(live: &DynamicObject) -> Result<String, String> {
     let status = &live.data["status"];
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();

@@ -74,8 +74,8 @@ disabled_plugins = {disabled}
     )
 }
 
-/// Every pod is routed (one veth and one route each), so that the node's packet filter sees all that
-/// passes between pods. netpold is the last in the chain: a pod starts under its policies.
+/// Every pod is routed (one veth and one route each), so that the node's packet filter sees all
+/// that passes between pods. netpold is the last in the chain: a pod starts under its policies.
 fn cni() -> Value {
     let ipam = json!({
         "type": "host-local",

@@ -1,8 +1,10 @@
 //! `control-plane node`: the first process of a real node, in namespaces that `unshare` made. It
 //! mounts, configures the network, starts the node's programs, and collects orphans. When it ends,
-//! by whatever cause, the kernel ends every process of the node and drops its mounts and its network.
+//! by whatever cause, the kernel ends every process of the node and drops its mounts and its
+//! network.
 //!
-//! It changes nothing outside its namespaces, but for files below the state folder, where it starts.
+//! It changes nothing outside its namespaces, but for files below the state folder, where it
+//! starts.
 
 use std::fs::{self, File};
 use std::io::BufRead as _;
@@ -74,8 +76,8 @@ pub fn run() -> Result<()> {
     collect(&daemons)
 }
 
-/// A tree of mounts of our own: whatever the programs write to `/run`, `/var` and `/etc` is in memory
-/// and gone with the node.
+/// A tree of mounts of our own: whatever the programs write to `/run`, `/var` and `/etc` is in
+/// memory and gone with the node.
 fn mount_file_systems() -> Result<()> {
     // Mounts of the kubelet must reach its containers, as on every node.
     let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;

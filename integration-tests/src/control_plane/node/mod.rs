@@ -1,9 +1,10 @@
-//! A real node for the control plane: kubelet, containerd, runc, CNI plugins, kube-proxy, a DNS server and
-//! an engine for `NetworkPolicies`, in namespaces of their own on this machine.
+//! A real node for the control plane: kubelet, containerd, runc, CNI plugins, kube-proxy, a DNS
+//! server and an engine for `NetworkPolicies`, in namespaces of their own on this machine.
 //!
 //! This file owns the node's life as the supervisor sees it; [`init`] is what happens inside,
-//! [`machine`] what changes outside and how it is undone. The node has one link, to this machine, and
-//! no default route: its pods reach each other and this machine's end of the link, nothing else.
+//! [`machine`] what changes outside and how it is undone. The node has one link, to this machine,
+//! and no default route: its pods reach each other and this machine's end of the link, nothing
+//! else.
 
 mod config;
 pub mod init;

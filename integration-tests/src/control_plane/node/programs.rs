@@ -103,7 +103,8 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds the programs in the cache, building what is missing (minutes, once; progress on stderr).
+    /// Finds the programs in the cache, building what is missing (minutes, once; progress on
+    /// stderr).
     ///
     /// # Errors
     /// If a build is needed and Go or libseccomp is missing, or the build fails.

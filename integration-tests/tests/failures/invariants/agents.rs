@@ -1,4 +1,5 @@
-//! Agents: the right code, in one workload of the right kind, with what it was given as it is now, and a status that says so.
+//! Agents: the right code, in one workload of the right kind, with what it was given as it is now,
+//! and a status that says so.
 
 use std::collections::BTreeMap;
 
@@ -228,7 +229,8 @@ impl Snapshot {
         self.judge_workspace(agent, pod, findings);
     }
 
-    /// The pod of the workload that there should be, and how many of it; `None` if it is missing, which is found elsewhere.
+    /// The pod of the workload that there should be, and how many of it; `None` if it is missing,
+    /// which is found elsewhere.
     fn workload(
         &self,
         agent: &LanguageAgent,
@@ -341,7 +343,8 @@ impl Snapshot {
         }
     }
 
-    /// The workspace is mounted exactly where there is to be one, and its claim is as the spec says.
+    /// The workspace is mounted exactly where there is to be one, and its claim is as the spec
+    /// says.
     fn judge_workspace(&self, agent: &LanguageAgent, pod: &PodSpec, findings: &mut Findings) {
         let name = agent.name_any();
         let volumes = pod.volumes.iter().flatten();
@@ -391,7 +394,8 @@ impl Snapshot {
         goes && claim.is_some_and(|claim| made_for(claim) != agent.uid().as_deref())
     }
 
-    /// Whether its claim has more than its spec asks for; a volume cannot shrink. The sizes of these tests compare as texts.
+    /// Whether its claim has more than its spec asks for; a volume cannot shrink. The sizes of
+    /// these tests compare as texts.
     fn is_too_large(&self, agent: &LanguageAgent) -> bool {
         let too_large = |workspace: &Workspace| {
             self.claim(agent)

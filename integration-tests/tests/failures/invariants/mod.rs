@@ -1,5 +1,6 @@
-//! What must hold of a namespace once nothing goes wrong any more, judged from the specs that users wrote: a snapshot of all objects, and
-//! what is wrong in it. It knows nothing of how the operator gets there.
+//! What must hold of a namespace once nothing goes wrong any more, judged from the specs that users
+//! wrote: a snapshot of all objects, and what is wrong in it. It knows nothing of how the operator
+//! gets there.
 
 mod agents;
 mod network;
@@ -171,7 +172,8 @@ impl Snapshot {
         }
     }
 
-    /// Whatever we made belongs to something that exists. A claim may have been kept for an agent of its name.
+    /// Whatever we made belongs to something that exists. A claim may have been kept for an agent
+    /// of its name.
     fn nothing_is_orphaned(&self, findings: &mut Findings) {
         let owners: BTreeSet<String> = uids(&self.agents)
             .chain(uids(&self.tools))

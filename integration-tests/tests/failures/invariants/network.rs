@@ -1,5 +1,5 @@
-//! What pods may reach, and who may reach them: the rules of NetworkPolicies as one line each, both those that the specs call for and
-//! those that are there.
+//! What pods may reach, and who may reach them: the rules of NetworkPolicies as one line each, both
+//! those that the specs call for and those that are there.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,8 @@ impl Snapshot {
                 .policies
                 .iter()
                 .find(|policy| policy.name_any() == proxy);
-            // The ranges of the Internet are the unit tests' matter; here it is that there are such.
+            // The ranges of the Internet are the unit tests' matter; here it is that there are
+            // such.
             let upstream = upstream.into_iter().flat_map(egress);
             let upstream = upstream
                 .filter(|rule| rule.starts_with("0.0.0.0/0 but ") && rule.ends_with(" on TCP/443"));
@@ -145,7 +146,8 @@ impl Snapshot {
         });
     }
 
-    /// DNS, its tools and models as far as they exist, and where its cluster allows them, its own rules and those of its sidecars.
+    /// DNS, its tools and models as far as they exist, and where its cluster allows them, its own
+    /// rules and those of its sidecars.
     fn of_agent(&self, agent: &LanguageAgent) -> Vec<String> {
         let tools = self.tools_of(&agent.spec.tool_refs);
         let (sidecars, services): (Vec<_>, Vec<_>) = tools
@@ -220,7 +222,8 @@ fn users(port: i32) -> String {
     format!("pods{{langop.io/agent Exists}}, pods{{langop.io/client Exists}} on TCP/{port}")
 }
 
-/// What a range of all addresses leaves out: metadata of clouds, and private ranges as the cluster's.
+/// What a range of all addresses leaves out: metadata of clouds, and private ranges as the
+/// cluster's.
 const LEFT_OUT: &str = "169.254.0.0/16 168.63.129.16/32 100.100.100.200/32 192.0.0.0/24 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10";
 
 /// A rule that somebody wrote.

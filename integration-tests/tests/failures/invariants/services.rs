@@ -1,5 +1,5 @@
-//! Tools, models, clients and personas: ready, behind a Service that leads to them, with the images of their specs; and what the
-//! LanguageCluster makes of the namespace.
+//! Tools, models, clients and personas: ready, behind a Service that leads to them, with the images
+//! of their specs; and what the LanguageCluster makes of the namespace.
 
 use std::collections::BTreeSet;
 
@@ -178,7 +178,8 @@ impl Snapshot {
         });
     }
 
-    /// The frame around the namespace, if there is to be one: no part is missing and none is left over.
+    /// The frame around the namespace, if there is to be one: no part is missing and none is left
+    /// over.
     pub(super) fn judge_frame(&self, findings: &mut Findings) {
         let bindings = ["langop-admin", "langop-edit", "langop-view"];
         let (quotas, ranges) = (named(&self.quotas), named(&self.ranges));

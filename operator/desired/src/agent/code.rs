@@ -48,6 +48,8 @@ pub struct ActiveCode {
     pub requirements: CodeRequirements,
     /// The names offered when it was made.
     pub offered: AvailableRefs,
+    /// W3C traceparent of the synthesis.
+    pub traceparent: Option<String>,
 }
 
 impl ActiveCode {
@@ -61,6 +63,11 @@ impl ActiveCode {
             config_map: stored.name.clone(),
             requirements: facts.requirements.clone()?,
             offered: facts.offered.clone(),
+            traceparent: stored
+                .annotations
+                .get(annotations::TRACEPARENT)
+                .filter(|text| !text.is_empty())
+                .map(langop_dsl::clean),
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     meta::{self, Component},
     pod::{self, ContainerInput, PodInput},
     settings::Settings,
-    tool,
+    stdio, tool,
 };
 
 /// Name of the agent's own container.
@@ -70,11 +70,7 @@ impl Template<'_> {
         }
         let input = PodInput {
             containers: vec![self.container(schedule)],
-            init_containers: run
-                .sidecars
-                .iter()
-                .map(|sidecar| self.sidecar(sidecar))
-                .collect(),
+            init_containers: self.init_containers(),
             volumes: self.volumes(),
             run_as_user: run.run_as_user,
             image_pull_secrets: self.image_pull_secrets(),
@@ -118,6 +114,21 @@ impl Template<'_> {
             ca_bundle: self.run.ca_bundle.is_some(),
             ..ContainerInput::default()
         })
+    }
+
+    /// What the sidecars need, then they.
+    fn init_containers(&self) -> Vec<Container> {
+        let adapter = self.has_adapter().then(|| stdio::installer(self.settings));
+        let sidecars = self.run.sidecars.iter();
+        adapter
+            .into_iter()
+            .chain(sidecars.map(|sidecar| self.sidecar(sidecar)))
+            .collect()
+    }
+
+    fn has_adapter(&self) -> bool {
+        let mut sidecars = self.run.sidecars.iter();
+        sidecars.any(|sidecar| stdio::is_adapted(&sidecar.spec))
     }
 
     /// A native sidecar: it starts before the agent's container, runs beside it, and does not keep
@@ -216,6 +227,9 @@ impl Template<'_> {
             env::value(variables::OTEL_SERVICE_NAME, &self.agent.name),
             env::value(variables::OTEL_RESOURCE_ATTRIBUTES, attributes),
         ];
+        let synthesis = self.code.and_then(|code| code.traceparent.as_ref());
+        variables
+            .extend(synthesis.map(|trace| env::value(variables::SYNTHESIS_TRACEPARENT, trace)));
         variables.retain(|ours| self.run.env.iter().all(|theirs| theirs.name != ours.name));
         variables
     }
@@ -293,6 +307,7 @@ impl Template<'_> {
             .chain(workspace)
             .chain(own)
             .chain(sidecars)
+            .chain(self.has_adapter().then(stdio::volume))
             .collect()
     }
 }

@@ -43,6 +43,34 @@ fn a_tool_with_a_service_of_its_own() {
     insta::assert_yaml_snapshot!("service", all);
 }
 
+/// Whatever the image: it gets the adapter, which runs its command.
+#[test]
+fn a_tool_that_speaks_over_its_standard_input_and_output() {
+    let children = children(&json!({
+        "image": "files:1", "transport": "stdio", "path": "/files", "command": ["mcp-files"], "args": ["/data"],
+    }));
+    let template = children.deployments[0].spec.clone().unwrap().template;
+    let pod = template.spec.unwrap();
+    let container = &pod.containers[0];
+    let words = |words: &Option<Vec<String>>| words.clone().unwrap_or_default().join(" ");
+    assert_eq!(
+        words(&container.command),
+        "/langop/langop-tool -- mcp-files"
+    );
+    assert_eq!(words(&container.args), "/data");
+    let env = container.env.as_ref().unwrap();
+    let path = env.iter().find(|one| one.name == "MCP_PATH").unwrap();
+    assert_eq!(path.value.as_deref(), Some("/files"));
+    insta::assert_yaml_snapshot!(
+        "stdio_adapter",
+        json!({
+            "initContainers": pod.init_containers,
+            "mounts": container.volume_mounts,
+            "volumes": pod.volumes,
+        })
+    );
+}
+
 #[test]
 fn a_client_of_several_pods_comes_back_to_the_one_it_began_with() {
     let affinity = |spec: &Value| {

@@ -228,6 +228,10 @@ fn agents_are_told_of_a_collector_and_may_reach_it_and_a_users_own_word_wins() {
             "OTEL_RESOURCE_ATTRIBUTES",
             "k8s.namespace.name=wood,service.namespace=wood",
         ),
+        (
+            "LANGOP_SYNTHESIS_TRACEPARENT",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
     ] {
         assert_eq!(text(&children, name).as_deref(), Some(expected));
     }
@@ -554,6 +558,50 @@ fn a_pod_label_never_takes_the_place_of_one_that_policies_select_by() {
         (labels["langop.io/agent"].as_str(), labels["team"].as_str()),
         ("scout", "x")
     );
+}
+
+/// Its command is the image's own; one adapter serves all sidecars that need it.
+#[test]
+fn sidecars_that_speak_over_standard_input_and_output_share_an_adapter() {
+    let mut world = World::of_spec(
+        &json!({"image": "own", "toolRefs": [{"name": "one"}, {"name": "two"}, {"name": "three"}]}),
+    );
+    let sidecar = |name: &str, port: u16, transport: &str| {
+        let tool = json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool", "metadata": {"name": name, "namespace": "wood"},
+            "spec": {"image": name, "deploymentMode": "sidecar", "port": port, "transport": transport, "command": ["serve"]},
+        });
+        serde_json::from_value(tool).unwrap()
+    };
+    world.tools = vec![
+        sidecar("one", 8081, "stdio"),
+        sidecar("two", 8082, "stdio"),
+        sidecar("three", 8083, "http"),
+    ];
+    let pod = pod_spec(&world.build().children);
+    let containers = pod.init_containers.unwrap();
+    let commands: Vec<_> = containers
+        .iter()
+        .map(|one| {
+            let command = one.command.clone().unwrap_or_default().join(" ");
+            (one.name.as_str(), command)
+        })
+        .collect();
+    let adapted = || "/langop/langop-tool -- serve".to_owned();
+    let expected = [
+        ("stdio-adapter", String::new()),
+        ("tool-one", adapted()),
+        ("tool-two", adapted()),
+        ("tool-three", "serve".to_owned()),
+    ];
+    assert_eq!(commands, expected);
+    let volumes = pod.volumes.unwrap();
+    let adapters = volumes
+        .iter()
+        .filter(|volume| volume.name == "stdio-adapter");
+    assert_eq!(adapters.count(), 1);
+    // It ends before the others begin.
+    assert_eq!(containers[0].restart_policy, None);
 }
 
 /// The kubelet asks from outside of the container, and many servers listen at localhost only.

@@ -1,0 +1,93 @@
+//! Programs of others that tests run against: Python packages in the exact versions of `peers/`, each in
+//! an environment of its own that is installed once into the cache folder, keyed by content.
+//!
+//! Installing needs a package index; running them needs nothing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+
+use crate::control_plane::binaries;
+use crate::{programs, run_dir, wait};
+
+/// Another process may be installing the same: minutes, for the largest.
+const INSTALLATION: Duration = Duration::from_hours(1);
+
+/// The environment of Python with all that `peers/<name>/requirements.txt` names.
+///
+/// # Errors
+/// If there is no Python with `venv`, or pip fails.
+pub async fn python(name: &str) -> Result<PathBuf> {
+    let list = run_dir::workspace_root()?
+        .join("integration-tests/peers")
+        .join(name)
+        .join("requirements.txt");
+    let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let version = run(Command::new("python3").arg("--version")).await?;
+    let root = binaries::cache_folder(name)?.join(key(&[&wanted, version.as_bytes()]));
+    fs::create_dir_all(&root)?;
+    let lock = File::create(root.join("lock"))?;
+    let what = format!("another installation of {name}");
+    wait::until(&what, INSTALLATION, async || lock.try_lock().ok()).await?;
+    let (done, venv) = (root.join("done"), root.join("venv"));
+    if !done.is_file() {
+        install(&list, &venv).await?;
+        File::create(done)?;
+    }
+    Ok(venv)
+}
+
+async fn install(list: &Path, venv: &Path) -> Result<()> {
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(venv))
+    .await?;
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-deps", "-r"])
+        .arg(list);
+    run(&mut pip).await?;
+    Ok(())
+}
+
+/// A command that runs the program and ends it when this process ends in whatever way, as long as its
+/// standard input stays a pipe.
+///
+/// # Errors
+/// If our own `control-plane` is not built.
+pub fn guarded(program: &Path) -> Result<Command> {
+    let mut command = Command::new(programs::locate("control-plane")?);
+    command
+        .args(["guard", "--"])
+        .arg(program)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+fn key(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let short = digest.iter().take(8);
+    short.fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Runs a program to its end and returns what it printed.
+async fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().await;
+    let output = output.context("cannot run Python; install Python 3.11 or later with venv")?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(output.status.success(), "{command:?}: {said}");
+    Ok(said)
+}
