@@ -179,7 +179,7 @@ async fn what_is_sent_arrives_and_only_what_has_a_server_is_offered() {
     let message =
         json!({"to": "ops@example.com", "subject": "Grüße", "body": "line one\nline two"});
     let sent = tool.call("send", message).await;
-    assert_eq!(text(&sent), "sent to 1 recipients");
+    assert_eq!(text(&sent), "sent to 1 recipient");
     let messages = smtp.messages().unwrap();
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(

@@ -138,7 +138,7 @@ async fn a_server_that_was_not_granted_gets_no_packet_until_it_is() {
     world.env.patch::<LanguageTool>("mail", granted).await;
     world.env.settled().await;
     let agent = world.run("sender", "open", (2, 1, 1)).await;
-    assert_eq!(last_result(agent), "Succeeded: 1 steps done");
+    assert_eq!(last_result(agent), "Succeeded: 1 step done");
     assert_eq!(world.mail.messages().unwrap().len(), 1);
 }
 
@@ -176,7 +176,7 @@ async fn a_tool_that_is_stopped_is_awaited_and_one_that_stays_away_is_the_cause(
         .unwrap();
     replicas(1).await;
     let agent = world.env.until_counted("sender", (1, 1, 0)).await;
-    assert_eq!(last_result(agent), "Succeeded: 1 steps done");
+    assert_eq!(last_result(agent), "Succeeded: 1 step done");
     assert_eq!(world.mail.messages().unwrap().len(), 1, "once");
 
     replicas(0).await;
@@ -203,7 +203,7 @@ async fn a_run_that_takes_too_much_memory_is_told_so() {
       ask "Tell everything"
     end
   end"#;
-    let little = format!("{YEARLY}\n  resources: {{limits: {{memory: 24Mi}}}}");
+    let little = format!("{YEARLY}\n  resources: {{limits: {{memory: 16Mi}}}}");
     world.brain.reply(Reply::Huge(7 * 1024 * 1024));
     world.agent("hoarder", asks, &little).await;
     let agent = world.run("hoarder", "greedy", (1, 0, 1)).await;
@@ -213,7 +213,7 @@ async fn a_run_that_takes_too_much_memory_is_told_so() {
     // Small answers fit.
     world.brain_says(&["nothing"]);
     let agent = world.run("hoarder", "modest", (2, 1, 1)).await;
-    assert_eq!(last_result(agent), "Succeeded: 1 steps done");
+    assert_eq!(last_result(agent), "Succeeded: 1 step done");
 }
 
 #[tokio::test]

@@ -337,9 +337,9 @@ fn ended(run: &Run<'_>, workflow: &Workflow, end: End) -> Ended {
         run.agent.metrics.step(word);
     }
     let (result, step) = match end {
-        End::Succeeded if skipped.is_empty() => (Ok(format!("{done} steps done")), None),
+        End::Succeeded if skipped.is_empty() => (Ok(steps(done)), None),
         End::Succeeded => (
-            Ok(format!("{done} steps done, {} skipped", skipped.len())),
+            Ok(format!("{}, {} skipped", steps(done), skipped.len())),
             None,
         ),
         End::Failed { step, failure } => (
@@ -354,4 +354,10 @@ fn ended(run: &Run<'_>, workflow: &Workflow, end: End) -> Ended {
         iterations: workflow.iterations(),
         skipped,
     }
+}
+
+/// How many were done, in words.
+fn steps(done: usize) -> String {
+    let s = if done == 1 { "" } else { "s" };
+    format!("{done} step{s} done")
 }

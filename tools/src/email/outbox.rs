@@ -163,7 +163,8 @@ impl Outbox {
     async fn deliver(&self, message: Message) -> Result<Output, SmtpError> {
         let count = message.envelope().to().len();
         self.smtp.send(message).await?;
-        Ok(Output::text(format!("sent to {count} recipients")))
+        let s = if count == 1 { "" } else { "s" };
+        Ok(Output::text(format!("sent to {count} recipient{s}")))
     }
 }
 

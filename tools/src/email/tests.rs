@@ -88,10 +88,10 @@ async fn a_message_is_sent_once_for_each_key() {
             .await
             .unwrap()
     };
-    assert_eq!(send(Some("k")).await.unwrap().text, "sent to 1 recipients");
+    assert_eq!(send(Some("k")).await.unwrap().text, "sent to 1 recipient");
     assert_eq!(send(Some("k")).await.unwrap().text, "sent before");
-    assert_eq!(send(Some("l")).await.unwrap().text, "sent to 1 recipients");
-    assert_eq!(send(None).await.unwrap().text, "sent to 1 recipients");
+    assert_eq!(send(Some("l")).await.unwrap().text, "sent to 1 recipient");
+    assert_eq!(send(None).await.unwrap().text, "sent to 1 recipient");
     let inbox = inbox.lock().unwrap();
     assert_eq!(inbox.len(), 3);
     assert!(inbox[0].contains("Subject: Hello"), "{}", inbox[0]);
