@@ -272,6 +272,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
     let digest = format!("sha256:{}", "0".repeat(64));
     for image in [
         "agentImage",
+        "toolAdapterImage",
         "modelProxyImage",
         "operator.image",
         "synthesizer.image",

@@ -96,12 +96,17 @@ impl Outside {
                 spec["egress"] = to_machine(&[mail, mailbox]);
             }
             Some("LanguageModel") => {
+                // What the relay has no use for: the default proxy's settings, and a key.
+                if let Some(spec) = spec.as_object_mut() {
+                    spec.remove("configuration");
+                    spec.remove("apiKeySecretRef");
+                }
                 spec["image"] = json!(RELAY_IMAGE);
                 spec["args"] = json!([model]);
                 spec["egress"] = to_machine(&[self.model_port()]);
             }
             Some("LanguageCluster") => {
-                spec["allowedEgress"] = to_machine(&[mail, mailbox]);
+                spec["allowedEgress"] = to_machine(&[mail, mailbox, self.model_port()]);
                 spec["modelEgress"] = to_machine(&[self.model_port()]);
             }
             _ => {}
@@ -240,7 +245,16 @@ fn in_short(line: &str) -> String {
         return line.to_owned();
     };
     let told = fields.iter().filter(|(name, _)| {
-        !["timestamp", "target", "level", "message", "run"].contains(&&***name)
+        ![
+            "timestamp",
+            "target",
+            "level",
+            "message",
+            "run",
+            "span",
+            "spans",
+        ]
+        .contains(&&***name)
     });
     let told = told.map(|(name, value)| format!("{name}={value}"));
     let message = fields.get("message").and_then(Value::as_str);
