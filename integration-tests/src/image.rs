@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -53,6 +54,29 @@ impl Image {
         let path = path.trim_start_matches('/').to_owned();
         self.files.insert(path, (source.to_path_buf(), mode));
         self
+    }
+
+    /// Adds all files of `folder`, with their modes, as `path`. Symbolic links are left out.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn tree(mut self, path: &str, folder: &Path) -> Result<Self> {
+        let entries =
+            fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let name = entry.file_name();
+            let name = name.to_str().context("a name that is not UTF-8")?;
+            let to = format!("{path}/{name}");
+            if kind.is_dir() {
+                self = self.tree(&to, &entry.path())?;
+            } else if kind.is_file() {
+                let mode = entry.metadata()?.permissions().mode() & 0o777;
+                self = self.file(&to, &entry.path(), mode);
+            }
+        }
+        Ok(self)
     }
 
     /// What its containers run unless a pod says otherwise.

@@ -38,6 +38,7 @@ pub mod mail;
 pub mod manifests;
 pub mod metrics;
 mod namespace;
+pub mod node_image;
 pub mod otlp;
 pub mod peers;
 pub mod pods;

@@ -1,5 +1,5 @@
-//! Programs of others that tests run against: Python packages in the exact versions of `peers/`, each in
-//! an environment of its own that is installed once into the cache folder, keyed by content.
+//! Programs of others that tests run against: packages of Python and npm in the exact versions of
+//! `peers/`, installed once into the cache folder, keyed by content.
 //!
 //! Installing needs a package index; running them needs nothing.
 
@@ -23,26 +23,83 @@ const INSTALLATION: Duration = Duration::from_hours(1);
 /// # Errors
 /// If there is no Python with `venv`, or pip fails.
 pub async fn python(name: &str) -> Result<PathBuf> {
-    let list = run_dir::workspace_root()?
-        .join("integration-tests/peers")
-        .join(name)
-        .join("requirements.txt");
-    let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let list = folder(name)?.join("requirements.txt");
     let version = run(Command::new("python3").arg("--version")).await?;
-    let root = binaries::cache_folder(name)?.join(key(&[&wanted, version.as_bytes()]));
-    fs::create_dir_all(&root)?;
-    let lock = File::create(root.join("lock"))?;
-    let what = format!("another installation of {name}");
-    wait::until(&what, INSTALLATION, async || lock.try_lock().ok()).await?;
-    let (done, venv) = (root.join("done"), root.join("venv"));
-    if !done.is_file() {
-        install(&list, &venv).await?;
-        File::create(done)?;
+    let place = Place::of(name, &[&read(&list)?, version.as_bytes()]).await?;
+    let venv = place.root.join("venv");
+    if !place.is_done() {
+        install_python(&list, &venv).await?;
+        place.done()?;
     }
     Ok(venv)
 }
 
-async fn install(list: &Path, venv: &Path) -> Result<()> {
+/// The folder with `node_modules` of all that `peers/<name>/package-lock.json` names.
+///
+/// # Errors
+/// If there is no npm, or it fails.
+pub async fn npm(name: &str) -> Result<PathBuf> {
+    let from = folder(name)?;
+    let lock = read(&from.join("package-lock.json"))?;
+    let version = run(Command::new("node").arg("--version")).await?;
+    let place = Place::of(name, &[&lock, version.as_bytes()]).await?;
+    if !place.is_done() {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(from.join(file), place.root.join(file))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args([
+            "ci",
+            "--ignore-scripts",
+            "--omit=dev",
+            "--no-audit",
+            "--no-fund",
+        ])
+        .current_dir(&place.root);
+        run(&mut npm).await?;
+        place.done()?;
+    }
+    Ok(place.root)
+}
+
+fn folder(name: &str) -> Result<PathBuf> {
+    Ok(run_dir::workspace_root()?
+        .join("integration-tests/peers")
+        .join(name))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// A folder of the cache, held while this lives.
+struct Place {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    /// For this content; waits for whoever installs the same.
+    async fn of(name: &str, content: &[&[u8]]) -> Result<Self> {
+        let root = binaries::cache_folder(name)?.join(key(content));
+        fs::create_dir_all(&root)?;
+        let lock = File::create(root.join("lock"))?;
+        let what = format!("another installation of {name}");
+        wait::until(&what, INSTALLATION, async || lock.try_lock().ok()).await?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    fn is_done(&self) -> bool {
+        self.root.join("done").is_file()
+    }
+
+    fn done(&self) -> Result<()> {
+        File::create(self.root.join("done"))?;
+        Ok(())
+    }
+}
+
+async fn install_python(list: &Path, venv: &Path) -> Result<()> {
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(venv))
@@ -85,7 +142,9 @@ fn key(parts: &[&[u8]]) -> String {
 /// Runs a program to its end and returns what it printed.
 async fn run(command: &mut Command) -> Result<String> {
     let output = command.output().await;
-    let output = output.context("cannot run Python; install Python 3.11 or later with venv")?;
+    let output = output.with_context(|| {
+        format!("cannot run {command:?}; install Python 3.11 or later with venv, and Node.js 20 or later with npm")
+    })?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     ensure!(output.status.success(), "{command:?}: {said}");

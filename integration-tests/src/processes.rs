@@ -4,10 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::Result;
-use rustix::process::Signal;
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::control_plane::supervisor;
 use crate::wait;
 
 /// Whether a process exists and is no zombie.
@@ -22,7 +21,11 @@ pub fn alive(pid: u32) -> bool {
 /// # Errors
 /// If there is no such process, or it is somebody else's.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
-    supervisor::send(pid, signal)
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("no such process id")?;
+    kill_process(pid, signal).with_context(|| format!("cannot signal process {pid:?}"))
 }
 
 /// Waits until none of them is alive.

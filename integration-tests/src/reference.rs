@@ -60,6 +60,11 @@ impl Reference {
         self.image(name, &format!("langop-tool-{tool}"))
     }
 
+    /// An image of the adapter for tools that speak over their standard input and output.
+    pub fn adapter(&self, name: &str) -> Image {
+        self.image(name, "langop-tool")
+    }
+
     fn image(&self, name: &str, program: &str) -> Image {
         let path = format!("/{program}");
         Image::new(name)

@@ -29,7 +29,7 @@ use tokio::sync::OnceCell;
 
 use crate::audit::AuditLog;
 use crate::cluster::{Cluster, Nodes};
-use crate::{crds, metrics, programs, run_dir, wait};
+use crate::{crds, metrics, processes, programs, run_dir, wait};
 
 /// In what one control plane differs from another.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -223,7 +223,7 @@ impl ControlPlane {
     /// If it does not come back.
     pub async fn restart_apiserver(&self) -> Result<()> {
         let before = self.apiserver_started().await?;
-        supervisor::send(self.supervisor_pid(), supervisor::RESTART)?;
+        processes::signal(self.supervisor_pid(), supervisor::RESTART)?;
         wait::until("a new API server", Duration::from_mins(1), async || {
             let now = self.apiserver_started().await?;
             if now > before {

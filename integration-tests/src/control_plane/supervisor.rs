@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, getppid, kill_process};
+use rustix::process::{Signal, getppid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -197,13 +197,4 @@ fn bind_to_parent(parent: u32) -> Result<()> {
 fn bind_to_parent(_parent: u32) -> Result<()> {
     // Only the SIGKILL of the supervisor itself leaves processes behind here.
     Ok(())
-}
-
-/// Sends a signal to a process of ours.
-pub(crate) fn send(pid: u32, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("no such process id")?;
-    kill_process(pid, signal).with_context(|| format!("cannot signal process {pid:?}"))
 }

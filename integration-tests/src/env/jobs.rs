@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use langop_api::{LanguageAgent, LanguageAgentStatus};
+use langop_api::LanguageAgent;
 
-use super::{SOON, TestEnv};
+use super::{SOON, TestEnv, reading::counts};
 use crate::wait;
 
 impl TestEnv {
@@ -29,21 +29,4 @@ impl TestEnv {
         self.until(agent, |agent: &LanguageAgent| counts(agent) == wanted)
             .await
     }
-}
-
-/// Ended runs of an agent: all, well ended, badly ended.
-pub fn counts(agent: &LanguageAgent) -> (i64, i64, i64) {
-    let status = agent.status.clone().unwrap_or_default();
-    let LanguageAgentStatus {
-        execution_count,
-        successful_executions,
-        failed_executions,
-        ..
-    } = status;
-    let or_zero = |count: Option<i64>| count.unwrap_or(0);
-    (
-        or_zero(execution_count),
-        or_zero(successful_executions),
-        or_zero(failed_executions),
-    )
 }

@@ -39,8 +39,9 @@ use serde_json::{Value, json};
 
 pub use self::{
     fixtures::{MODEL, TOOL, agent_yaml, code, scheduled_code},
-    jobs::counts,
-    reading::{condition, env_value, is, is_current, is_ready, mounted_code, revision, rollouts},
+    reading::{
+        condition, counts, env_value, is, is_current, is_ready, mounted_code, revision, rollouts,
+    },
     writes::WriteSummary,
 };
 use crate::{

@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, names::annotations};
+use langop_api::{LanguageAgent, LanguageAgentStatus, names::annotations};
 
 /// Whether `Ready` is True among these.
 pub fn is_ready(conditions: &[Condition]) -> bool {
@@ -80,4 +80,21 @@ pub fn mounted_code(deployment: &Deployment) -> Option<String> {
     volumes
         .iter()
         .find_map(|volume| volume.config_map.as_ref().map(|map| map.name.clone()))
+}
+
+/// Ended runs of an agent: all, well ended, badly ended.
+pub fn counts(agent: &LanguageAgent) -> (i64, i64, i64) {
+    let status = agent.status.clone().unwrap_or_default();
+    let LanguageAgentStatus {
+        execution_count,
+        successful_executions,
+        failed_executions,
+        ..
+    } = status;
+    let or_zero = |count: Option<i64>| count.unwrap_or(0);
+    (
+        or_zero(execution_count),
+        or_zero(successful_executions),
+        or_zero(failed_executions),
+    )
 }

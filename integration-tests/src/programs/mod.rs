@@ -23,9 +23,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::Signal;
 
 use crate::cluster::Cluster;
-use crate::control_plane::supervisor::send;
 use crate::metrics::metric_value;
-use crate::{run_dir, wait};
+use crate::{processes, run_dir, wait};
 
 /// Writes a kubeconfig by which a program acts as a service account, and nothing more.
 ///
@@ -268,7 +267,7 @@ impl Program {
         if let Some(status) = self.guard.try_wait()? {
             return Ok(status);
         }
-        send(self.pid, signal)?;
+        processes::signal(self.pid, signal)?;
         let what = format!("the end of {} after {signal:?}", self.launch.name);
         let ended = wait::until(&what, END, async || self.guard.try_wait().ok().flatten()).await;
         ended.map_err(|error| self.with_log(&error))

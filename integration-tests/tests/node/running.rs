@@ -4,7 +4,9 @@
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, LanguageTool};
-use langop_integration_tests::{Reply, control_plane::node::MACHINE, env::SOON, fake_llm, wait};
+use langop_integration_tests::{
+    Reply, control_plane::node::MACHINE, env::SOON, fake_llm, node_image, wait,
+};
 use serde_json::json;
 
 use crate::world::World;
@@ -279,4 +281,81 @@ async fn an_agent_that_stays_rolls_once_for_its_persona_and_finds_its_workspace_
     world.env.until_ready("watcher").await;
     world.env.settled().await;
     assert_eq!(sets().await, 2, "once");
+}
+
+/// As most servers that are published do: the image's own program, and an adapter in front of it.
+#[tokio::test]
+async fn a_server_that_speaks_over_its_standard_streams_is_a_tool() {
+    let Some(world) = World::new("streams").await else {
+        return;
+    };
+    let stdio =
+        json!({"spec": {"transport": "stdio", "command": ["/langop-tool-filesystem", "--stdio"]}});
+    world.env.patch::<LanguageTool>("files", stdio).await;
+    let notes = r#"
+  workflow do
+    step "Write" do
+      use_tool "files", action: "write_file", params: { path: "note.txt", content: "kept" }
+    end
+
+    step "Read" do
+      use_tool "files", action: "read_file", params: { path: "note.txt" }
+    end
+
+    step "Send", depends_on: "Read" do
+      use_tool "mail", action: "send", params: { to: "ops@example.com", subject: "Note", body: result("Read") }
+    end
+  end"#;
+    world.agent("clerk", notes, YEARLY).await;
+    let agent = world.run("clerk", "now", (1, 1, 0)).await;
+    assert_eq!(last_result(agent), "Succeeded: 3 steps done");
+    let messages = world.mail.messages().unwrap();
+    assert!(messages[0].ends_with("kept\n"), "{messages:?}");
+    // The adapter ended before the others began, and is no container that stays.
+    let pod = world.env.pod_of_job("now").await;
+    let first = &pod.spec.unwrap().init_containers.unwrap()[0];
+    assert_eq!(first.name, "stdio-adapter");
+}
+
+/// A package of npm that somebody else publishes, as it is, in five lines of YAML.
+#[tokio::test]
+async fn a_server_from_npm_is_a_tool() {
+    let Some(world) = World::new("npm").await else {
+        return;
+    };
+    let image = node_image::build("localhost/npm-filesystem:1", "npm-filesystem").await;
+    world.env.cp.import(&image.unwrap()).await.unwrap();
+    world
+        .env
+        .apply(
+            "
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: npm}
+spec:
+  {image: localhost/npm-filesystem:1, transport: stdio, command: [node, /app/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js], args: [/tmp]}
+",
+        )
+        .await;
+    let code = r#"
+  workflow do
+    step "Write" do
+      use_tool "npm", action: "write_file", params: { path: "/tmp/note.txt", content: "kept" }
+    end
+
+    step "Read" do
+      use_tool "npm", action: "read_text_file", params: { path: "/tmp/note.txt" }
+    end
+
+    step "Send", depends_on: "Read" do
+      use_tool "mail", action: "send", params: { to: "ops@example.com", subject: "Note", body: result("Read") }
+    end
+  end"#;
+    world
+        .agent_with("clerk", &["npm", "mail"], code, YEARLY)
+        .await;
+    let agent = world.run("clerk", "now", (1, 1, 0)).await;
+    assert_eq!(last_result(agent), "Succeeded: 3 steps done");
+    let messages = world.mail.messages().unwrap();
+    assert!(messages[0].ends_with("kept\n"), "{messages:?}");
 }

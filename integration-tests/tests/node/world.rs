@@ -12,6 +12,9 @@ use langop_integration_tests::{
 };
 use tokio::sync::OnceCell;
 
+/// Of the adapter for tools that speak over their standard input and output.
+const ADAPTER_IMAGE: &str = "localhost/tool-adapter:1";
+
 /// A test's own. They end when it is dropped.
 pub(crate) struct World {
     pub env: TestEnv,
@@ -34,7 +37,9 @@ impl World {
         let synthesizer = Synthesizer::asking(&llm).start().await.unwrap();
         let url = synthesizer.grpc_url().to_owned();
         let env = TestEnv::of_parts(cp, ns, llm, synthesizer, |operator| {
-            operator.synthesizer(&url)
+            operator
+                .synthesizer(&url)
+                .env("LANGOP_TOOL_ADAPTER_IMAGE", ADAPTER_IMAGE)
         })
         .await;
         let this = Self { env, brain, mail };
@@ -84,6 +89,16 @@ spec:
     /// Applies an agent of the runtime's image with tools, model and a workspace, for which the LLM
     /// writes this code; `more` is appended to its spec.
     pub(crate) async fn agent(&self, name: &str, body: &str, more: &str) {
+        self.agent_with(name, &["files", "mail"], body, more).await;
+    }
+
+    /// As [`World::agent`], with other tools.
+    pub(crate) async fn agent_with(&self, name: &str, tools: &[&str], body: &str, more: &str) {
+        let tools: Vec<String> = tools
+            .iter()
+            .map(|tool| format!("{{name: {tool}}}"))
+            .collect();
+        let tools = tools.join(", ");
         let code = format!("require 'language_operator'\n\nagent 'agent' do\n{body}\nend\n");
         // What teaches the language asks for code; the other question is for a persona in short.
         self.env.llm.reply_with(move |request| {
@@ -102,7 +117,7 @@ metadata: {{name: {name}}}
 spec:
   image: localhost/agent:1
   instructions: Report the critical files to ops@example.com
-  toolRefs: [{{name: files}}, {{name: mail}}]
+  toolRefs: [{tools}]
   modelRefs: [{{name: brain}}]
   workspace: {{storage: 1Mi}}
 {more}
@@ -154,6 +169,7 @@ async fn import_images(cp: &ControlPlane) {
             reference.agent("localhost/agent:1"),
             reference.tool("filesystem", "localhost/tool-filesystem:1"),
             reference.tool("email", "localhost/tool-email:1"),
+            reference.adapter(ADAPTER_IMAGE),
             relay,
         ] {
             cp.import(&image).await.unwrap();
