@@ -27,7 +27,7 @@ use serde_json::Value;
 /// Circles still to be opened: the root file of a crate, and how many modules each of its circles
 /// has, the largest first.
 const STILL: &[(&str, &[usize])] = &[
-    ("integration-tests/src/lib.rs", &[11, 2]),
+    ("integration-tests/src/lib.rs", &[8, 3, 2, 2]),
     ("integration-tests/src/bin/bench-synthesis/main.rs", &[3]),
 ];
 
