@@ -125,11 +125,11 @@ impl Checkpoint {
     }
 
     /// Changes the state and writes it. When this returns it is on the disk, or a warning was
-    /// logged.
+    /// logged. Where nothing survives, nothing is gathered: that takes as long as there are steps.
     pub fn update(&self, change: impl FnOnce(&mut Saved)) {
+        let Some(store) = &self.store else { return };
         let mut saved = self.saved();
         change(&mut saved);
-        let Some(store) = &self.store else { return };
         if let Err(error) = store.save(&saved) {
             self.metrics.checkpoint_error();
             tracing::warn!(%error, "the checkpoint could not be written; going on without");

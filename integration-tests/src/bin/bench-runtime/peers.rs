@@ -71,6 +71,8 @@ impl Peers {
             python,
             folder: tempfile::tempdir()?,
         };
+        // As a kubelet does: the runtime writes into the file, and makes none.
+        fs::write(this.termination_log(), "")?;
         for count in [1, calls] {
             fs::create_dir_all(this.code(count))?;
             let code = workflow(count);
