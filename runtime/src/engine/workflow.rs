@@ -434,11 +434,12 @@ impl Workflow {
     /// What can be started for a step now, if anything.
     fn startable(&self, step: usize) -> Option<Work> {
         let node = &self.nodes[step];
+        // What is under way is counted last: that looks at every step, and most are not ready.
         let is_ready = node.state == StepState::Pending
-            && self.active() < self.limits.parallel.max(1)
             && self.order.waits_for[step]
                 .iter()
-                .all(|earlier| self.nodes[*earlier].is_settled());
+                .all(|earlier| self.nodes[*earlier].is_settled())
+            && self.active() < self.limits.parallel.max(1);
         if !is_ready || self.is_tool_busy(step) {
             return None;
         }
