@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use sha2::{Digest as _, Sha256};
+use langop_dsl::hash::sha256_hex;
 use tokio::process::Command;
 
 use crate::control_plane::binaries;
@@ -128,15 +128,13 @@ pub fn guarded(program: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// Each part with its length, so that no two lists of parts look alike.
 fn key(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
-    let short = digest.iter().take(8);
-    short.fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    let whole: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| [&part.len().to_be_bytes(), *part].concat())
+        .collect();
+    sha256_hex(&whole)[..16].to_owned()
 }
 
 /// Runs a program to its end and returns what it printed.

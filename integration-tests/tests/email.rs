@@ -31,6 +31,10 @@ struct Tool {
 
 impl Tool {
     async fn start(smtp: Option<u16>, imap: Option<u16>) -> Self {
+        Self::start_with(smtp, imap, ImapServer::PASSWORD).await
+    }
+
+    async fn start_with(smtp: Option<u16>, imap: Option<u16>, password: &str) -> Self {
         let [port] = ports::free().unwrap();
         let mut command = peers::guarded(&programs::locate("langop-tool-email").unwrap()).unwrap();
         command
@@ -50,7 +54,7 @@ impl Tool {
                 .env("IMAP_PORT", imap.to_string())
                 .env("IMAP_SECURITY", "none")
                 .env("IMAP_USERNAME", ImapServer::USER)
-                .env("IMAP_PASSWORD", ImapServer::PASSWORD);
+                .env("IMAP_PASSWORD", password);
         }
         let process = command.stdout(Stdio::null()).spawn().unwrap();
         let this = Self {
@@ -204,4 +208,38 @@ async fn a_mailbox_that_cannot_be_read_says_so_without_the_servers_address() {
         text(&refused),
         "the mail server cannot be reached or does not speak IMAP"
     );
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_is_told_and_not_shown() {
+    let imap = ImapServer::start(LOOPBACK).await.unwrap();
+    let tool = Tool::start_with(None, Some(imap.port), "not-the-password").await;
+    let refused = tool.call("search", json!({"query": "friend"})).await;
+    assert_eq!(refused["isError"], true);
+    assert_eq!(
+        text(&refused),
+        "the mail server refuses: check the account, the folder and the words of the query"
+    );
+}
+
+/// Greets and hangs up, as servers do that have had enough.
+#[tokio::test]
+async fn a_mail_server_that_hangs_up_is_told() {
+    let listener = tokio::net::TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let bye = b"* BYE too many connections\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, bye)
+            .await
+            .unwrap();
+    });
+    let tool = Tool::start(None, Some(port)).await;
+    let refused = tool.call("search", json!({"query": "friend"})).await;
+    assert_eq!(refused["isError"], true, "{refused}");
+    assert_eq!(
+        text(&refused),
+        "the mail server cannot be reached or does not speak IMAP"
+    );
+    server.await.unwrap();
 }
