@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use langop_images::Image;
 use tokio::process::Command;
 
-use crate::{image::Image, peers};
+use crate::peers;
 
 /// An image of this name with the packages of `peers/<peer>` below `/app`. `node` is in its path.
 ///

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use langop_images::Image;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::control_plane::node::PROBE_IMAGE;
 use crate::control_plane::{ControlPlane, ReadyNode, node};
-use crate::image::Image;
 use crate::run_dir;
 
 /// How a command in a container ended.
@@ -30,6 +32,35 @@ pub mod exit {
     pub const REFUSED: i32 = 11;
     /// Something else went wrong, for example a file could not be written.
     pub const FAILED: i32 = 13;
+}
+
+/// A pod that runs the node's probe with these words, and that Pod Security `restricted` admits.
+pub fn probe(name: &str, words: &[&str]) -> Value {
+    let command: Vec<&str> = [&["/probe"], words].concat();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "probe",
+                "image": PROBE_IMAGE,
+                "command": command,
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": {"drop": ["ALL"]},
+                    "readOnlyRootFilesystem": true,
+                },
+            }],
+        },
+    })
 }
 
 impl ControlPlane {
@@ -121,7 +152,7 @@ impl ControlPlane {
             .entrypoint(&entrypoint))
     }
 
-    fn real_node(&self) -> Result<&ReadyNode> {
+    pub(crate) fn real_node(&self) -> Result<&ReadyNode> {
         let node = self.ready().node.as_ref();
         node.context("the nodes of this control plane are simulated; start it with Nodes::Real")
     }

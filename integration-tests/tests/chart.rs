@@ -8,12 +8,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -31,85 +26,15 @@ use kube::{
 use langop_api::LanguageTool;
 use langop_desired::settings::Settings;
 use langop_integration_tests::{
-    ControlPlane, Synthesizer,
-    control_plane::binaries,
+    ControlPlane, Helm, Synthesizer,
+    helm::{NAMESPACE, RELEASE},
     manifests,
     programs::{account_kubeconfig, locate},
     run_dir, wait, workspace_root,
 };
 use serde_json::{Value, json};
 
-const RELEASE: &str = "langop";
-const NAMESPACE: &str = "langop-system";
 const SOON: Duration = Duration::from_mins(1);
-
-/// `helm`, against no cluster or one.
-struct Helm {
-    program: PathBuf,
-    chart: PathBuf,
-    kubeconfig: Option<PathBuf>,
-}
-
-impl Helm {
-    async fn offline() -> Self {
-        Self {
-            program: binaries::helm().await.unwrap(),
-            chart: workspace_root().unwrap().join("charts/language-operator"),
-            kubeconfig: None,
-        }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(&self.program);
-        command.args(args).args(["--namespace", NAMESPACE]);
-        // Without one, helm would look for a cluster of the person who runs the tests.
-        command.env(
-            "KUBECONFIG",
-            self.kubeconfig.as_deref().unwrap_or("/dev/null".as_ref()),
-        );
-        command.output().unwrap()
-    }
-
-    /// What it prints; panics with its complaint if it fails.
-    #[track_caller]
-    fn done(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(
-            output.status.success(),
-            "helm {args:?}: {}{}",
-            text(&output.stdout),
-            text(&output.stderr)
-        );
-        text(&output.stdout)
-    }
-
-    /// Its complaint; panics if it has none.
-    #[track_caller]
-    fn refused(&self, values: &Value) -> String {
-        let chart = self.chart.to_str().unwrap().to_owned();
-        let output = with_values(values, |file| {
-            self.run(&["template", RELEASE, &chart, "--values", file])
-        });
-        assert!(!output.status.success(), "{values} was taken");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    }
-
-    /// The rendered objects for these values.
-    #[track_caller]
-    fn render(&self, values: &Value) -> String {
-        let chart = self.chart.to_str().unwrap();
-        with_values(values, |file| {
-            self.done(&["template", RELEASE, chart, "--values", file])
-        })
-    }
-}
-
-fn with_values<T>(values: &Value, run: impl FnOnce(&str) -> T) -> T {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), values.to_string()).unwrap();
-    run(file.path().to_str().unwrap())
-}
 
 fn defaults() -> Value {
     let text = std::fs::read_to_string(
@@ -207,7 +132,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ("synthesizer.model", json!("other"), openai()),
         (
             "synthesizer.endpoint",
-            json!("http://llm.example.com"),
+            json!("https://llm.example.com"),
             openai(),
         ),
         (
@@ -357,6 +282,10 @@ async fn contradictions_end_in_a_sentence_that_says_what_to_write() {
             "set synthesizer.endpoint",
         ),
         (
+            json!({"synthesizer": {"provider": "openai", "model": "m", "endpoint": "http://10.0.0.1:8000", "apiKey": {"existingSecret": "llm"}}}),
+            "write https://",
+        ),
+        (
             json!({"tls": {"mode": "existingSecret", "serverSecret": "s"}}),
             "set tls.serverSecret and tls.clientSecret",
         ),
@@ -487,10 +416,7 @@ async fn a_release_lives_and_leaves_what_people_wrote() {
     let state = run_dir().unwrap().join("chart");
     let cp = ControlPlane::start(&state).await.unwrap();
     let client = cp.client().await.unwrap();
-    let helm = Helm {
-        kubeconfig: cp.kubeconfig().map(Into::into),
-        ..Helm::offline().await
-    };
+    let helm = Helm::of(&cp).await;
     let chart = helm.chart.to_str().unwrap().to_owned();
     let chart = chart.as_str();
 

@@ -141,10 +141,15 @@ pub(crate) async fn launch(
     // server.
     let node = match programs {
         Some(programs) => {
-            let (ctr, probe) = (programs.ctr.clone(), programs.probe.clone());
+            let mut reached = ReadyNode {
+                init: 0,
+                ctr: programs.ctr.clone(),
+                probe: programs.probe.clone(),
+                crane: programs.crane.clone(),
+            };
             let node = RealNode::start(programs, state, &files.logs).await?;
-            let init = node.init();
-            ready.node = Some(ReadyNode { init, ctr, probe });
+            reached.init = node.init();
+            ready.node = Some(reached);
             Some(node)
         }
         None => None,

@@ -73,6 +73,8 @@ pub struct ReadyNode {
     pub ctr: PathBuf,
     /// The program that tests run in pods; see integration-tests/node/probe.
     pub probe: PathBuf,
+    /// Serves and fills a registry; see [`crate::registry`].
+    pub crane: PathBuf,
 }
 
 /// The one line that `control-plane serve` prints.

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
+use langop_images::{Components, Profile};
 use rustix::process::Signal;
 
 use crate::cluster::Cluster;
@@ -38,6 +39,16 @@ pub async fn account_kubeconfig(
 ) -> Result<()> {
     let token = rbac::token(&cluster.client().await?, namespace, account).await?;
     cluster.write_token_kubeconfig(path, &token, None)
+}
+
+/// The programs that images are made of, linked statically; what changed is built first, which takes
+/// minutes the first time.
+///
+/// # Errors
+/// If the build fails.
+pub async fn components(profile: Profile) -> Result<Components> {
+    let programs = run_dir::programs_dir()?;
+    Components::build(programs.parent().unwrap_or(&programs), profile).await
 }
 
 /// Until a program is Ready after its start.

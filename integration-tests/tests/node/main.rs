@@ -18,42 +18,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
-use langop_integration_tests::control_plane::node::PROBE_IMAGE;
+use langop_integration_tests::pods::probe;
 use langop_integration_tests::{ControlPlane, TestNamespace, wait};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Until something must have happened. Long, since the API server's plugin that guards owner
 /// references learns of new kinds only every half a minute, and the operator backs off meanwhile.
 const SOON: Duration = Duration::from_mins(3);
-
-/// A pod that runs the node's probe with these words, and that Pod Security `restricted` admits.
-fn probe(name: &str, words: &[&str]) -> Value {
-    let command: Vec<&str> = [&["/probe"], words].concat();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [{
-                "name": "probe",
-                "image": PROBE_IMAGE,
-                "command": command,
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "capabilities": {"drop": ["ALL"]},
-                    "readOnlyRootFilesystem": true,
-                },
-            }],
-        },
-    })
-}
 
 /// Creates a pod, and waits until its containers are ready.
 async fn ready(ns: &TestNamespace, pod: Value) -> Pod {

@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use langop_integration_tests::{Reference, alias, cluster, programs, run_dir, workspace_root};
+use langop_images::{Component, Profile};
+use langop_integration_tests::{alias, cluster, programs, run_dir, workspace_root};
 
 use crate::{
     figures::{Figures, median, progress},
@@ -100,7 +101,8 @@ async fn calls(args: &Args, peers: &Peers, url: &str, figures: &mut Figures) -> 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 async fn image_mb() -> Result<f64> {
     let archive = run_dir()?.join("agent.tar");
-    let image = Reference::build().await?.agent("localhost/agent:1");
+    let built = programs::components(Profile::Release).await?;
+    let image = built.image(Component::Agent, "localhost/agent:1");
     let to = archive.clone();
     tokio::task::spawn_blocking(move || image.write(&to)).await??;
     Ok(archive.metadata()?.len() as f64 / 1e6)

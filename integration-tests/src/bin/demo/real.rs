@@ -13,9 +13,10 @@ use kube::{
     api::{DynamicObject, ListParams, LogParams},
 };
 use langop_api::LanguageAgent;
+use langop_images::{Component, Profile};
 use langop_integration_tests::{
-    ControlPlane, FakeLlm, ImapServer, OtlpReceiver, Reference, Reply, SmtpServer,
-    control_plane::node::MACHINE, fake_llm::LlmRequest, otlp, pods::exit, wait,
+    ControlPlane, FakeLlm, ImapServer, OtlpReceiver, Reply, SmtpServer,
+    control_plane::node::MACHINE, fake_llm::LlmRequest, otlp, pods::exit, programs, wait,
 };
 use serde_json::{Value, json};
 
@@ -45,12 +46,12 @@ impl Outside {
     /// Starts all of it, and gives the node the images.
     pub(crate) async fn start(cp: &ControlPlane) -> Result<Self> {
         step("building the runtime and the tools, statically linked, into images from scratch");
-        let reference = Reference::build().await?;
+        let built = programs::components(Profile::Quick).await?;
         let of_ours = |part: &str| format!("ghcr.io/language-operator/{part}:0.1.0");
         for image in [
-            reference.agent(&of_ours("agent")),
-            reference.tool("email", &of_ours("email-tool")),
-            reference.tool("filesystem", &of_ours("filesystem-tool")),
+            built.image(Component::Agent, &of_ours("agent")),
+            built.image(Component::ToolEmail, &of_ours("tool-email")),
+            built.image(Component::ToolFilesystem, &of_ours("tool-filesystem")),
             cp.probe_image(&of_ours("chat"), &["serve", "chat"])?,
             cp.probe_image(RELAY_IMAGE, &["relay"])?,
         ] {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::programs::Programs;
-use super::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE};
+use super::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE, REGISTRY};
 
 /// The images that are there from the beginning, below the state folder.
 pub(crate) const IMAGES: &str = "node/images";
@@ -14,6 +14,9 @@ pub(super) const OWN: &str = "/run/langop";
 pub(super) const STATE: &str = "/run/langop/state";
 pub(super) const CONTAINERD_SOCKET: &str = "/run/langop/containerd.sock";
 pub(super) const NETPOLD_SOCKET: &str = "/run/langop/netpold.sock";
+
+/// Where containerd reads how to reach the tests' registry.
+const REGISTRY_CONFIG: &str = "registries/10.254.99.1:5000/hosts.toml";
 
 /// A path in the state folder, as seen inside the node.
 pub(crate) fn home(path: &str) -> String {
@@ -27,6 +30,7 @@ pub(super) fn files(programs: &Programs) -> Vec<(&'static str, String)> {
         ("cni/10-ptp.conflist", cni().to_string()),
         ("kubelet.yaml", kubelet().to_string()),
         ("kube-proxy.yaml", kube_proxy().to_string()),
+        (REGISTRY_CONFIG, registry()),
         // Pods ask the cluster's DNS, which has nobody else to ask.
         ("resolv.conf", String::new()),
     ]
@@ -56,6 +60,8 @@ disabled_plugins = {disabled}
   address = '{CONTAINERD_SOCKET}'
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = '{OWN}/registries'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = '{PROBE_IMAGE}'
 [plugins.'io.containerd.cri.v1.runtime']
@@ -70,6 +76,15 @@ disabled_plugins = {disabled}
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = {cni_folders}
   conf_dir = '{OWN}/cni'
+"
+    )
+}
+
+/// Without it, containerd would speak TLS to a registry that is not on loopback.
+fn registry() -> String {
+    format!(
+        "[host.'http://{REGISTRY}']
+  capabilities = ['pull', 'resolve']
 "
     )
 }

@@ -18,11 +18,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use langop_images::Image;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 
 use super::process::{Process, bound_command};
-use crate::image::Image;
 use crate::{processes, wait};
 
 pub(crate) use config::{IMAGES, home};
@@ -34,6 +34,8 @@ pub use requirements::{is_available, unavailable};
 pub(crate) const NAME: &str = "langop-node";
 /// This machine's end of the link: the API server listens there, and tests may too.
 pub const MACHINE: &str = "10.254.99.1";
+/// Where a registry of tests listens, and containerd pulls from without TLS.
+pub const REGISTRY: &str = "10.254.99.1:5000";
 /// The node's end of the link.
 pub(crate) const ADDRESS: &str = "10.254.99.2";
 /// Addresses of pods.

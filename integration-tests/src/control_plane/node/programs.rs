@@ -86,6 +86,15 @@ const PROBE: Module = Module {
     usual: "10 seconds",
 };
 
+/// A registry, and what pushes to it.
+const CRANE: Module = Module {
+    name: "crane",
+    folder: "node/crane",
+    packages: &[("github.com/google/go-containerregistry/cmd/crane", "crane")],
+    linking: Linking::Pure,
+    usual: "20 seconds",
+};
+
 /// Where the programs are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +109,7 @@ pub(crate) struct Programs {
     pub netpold: PathBuf,
     pub coredns: PathBuf,
     pub probe: PathBuf,
+    pub crane: PathBuf,
 }
 
 impl Programs {
@@ -120,9 +130,20 @@ impl Programs {
             &NETPOLD,
             &COREDNS,
             &PROBE,
+            &CRANE,
         ];
         let folders = binaries::folders_of(&modules).await?;
-        let [kubelet, containerd, runc, cni, netpold, coredns, probe] = &folders[..] else {
+        let [
+            kubelet,
+            containerd,
+            runc,
+            cni,
+            netpold,
+            coredns,
+            probe,
+            crane,
+        ] = &folders[..]
+        else {
             bail!("{} folders for {} modules", folders.len(), modules.len());
         };
         Ok(Self {
@@ -135,6 +156,7 @@ impl Programs {
             netpold: netpold.join("netpold"),
             coredns: coredns.join("coredns"),
             probe: probe.join("probe"),
+            crane: crane.join("crane"),
         })
     }
 

@@ -1,8 +1,9 @@
 //! Container images without an engine: one layer of files and a configuration, written as a tar
 //! archive that containerd, Docker and Podman can import.
 //!
-//! The archive is an OCI image layout with Docker's `manifest.json` beside it. The same files and
-//! configuration always make the same bytes. It reads and writes files, and runs nothing.
+//! The archive is an OCI image layout with Docker's `manifest.json` beside it; the layout can be written
+//! as a folder, too. The same files and configuration always make the same bytes. It reads and writes
+//! files, and runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -31,6 +32,7 @@ pub struct Image {
     entrypoint: Vec<String>,
     env: Vec<String>,
     user: Option<String>,
+    labels: BTreeMap<String, String>,
 }
 
 impl Image {
@@ -100,6 +102,13 @@ impl Image {
         self
     }
 
+    /// Sets a label, as the OCI's annotation keys name them.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// Its name with the tag.
     pub fn name(&self) -> &str {
         &self.name
@@ -110,17 +119,12 @@ impl Image {
     /// # Errors
     /// If the name has no tag, a source cannot be read, or the archive cannot be written.
     pub fn write(&self, archive: &Path) -> Result<()> {
-        let (_, tag) = self.name.rsplit_once(':').unwrap_or_default();
-        ensure!(
-            !tag.is_empty() && !tag.contains('/'),
-            "image name '{0}' has no tag: write for example {0}:1",
-            self.name
-        );
+        let layout = self.layout()?;
         let temporary = archive.with_extension("tar.new");
         let file = File::create(&temporary)
             .with_context(|| format!("cannot write {}", temporary.display()))?;
         let mut tar = Builder::new(BufWriter::new(file));
-        for (path, content) in self.layout(tag)? {
+        for (path, content) in layout.files {
             append(&mut tar, &path, &content, 0o644)?;
         }
         tar.into_inner()?.flush()?;
@@ -128,8 +132,38 @@ impl Image {
             .with_context(|| format!("cannot write {}", archive.display()))
     }
 
-    /// The files of the archive.
-    fn layout(&self, tag: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    /// Writes the OCI image layout as a folder, which is emptied first. Returns the digest that a
+    /// registry will know the image by: `sha256:…`.
+    ///
+    /// # Errors
+    /// If the name has no tag, a source cannot be read, or the folder cannot be written.
+    pub fn write_layout(&self, folder: &Path) -> Result<String> {
+        let layout = self.layout()?;
+        if folder.exists() {
+            fs::remove_dir_all(folder)
+                .with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        for (path, content) in &layout.files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap_or(folder))
+                .and_then(|()| fs::write(&path, content))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(layout.digest)
+    }
+
+    fn tag(&self) -> Result<&str> {
+        let (_, tag) = self.name.rsplit_once(':').unwrap_or_default();
+        ensure!(
+            !tag.is_empty() && !tag.contains('/'),
+            "image name '{0}' has no tag: write for example {0}:1",
+            self.name
+        );
+        Ok(tag)
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let tag = self.tag()?;
         let mut blobs = Vec::new();
         let layer = Blob::add(&mut blobs, LAYER, self.layer()?);
         let config = self.config(&layer);
@@ -143,6 +177,7 @@ impl Image {
         let docker =
             json!([{"Config": config.path(), "RepoTags": [self.name], "Layers": [layer.path()]}]);
         let manifest = Blob::add(&mut blobs, MANIFEST, serde_json::to_vec(&manifest)?);
+        let digest = manifest.digest();
         let mut entry = manifest.descriptor();
         entry["annotations"] = json!({
             "io.containerd.image.name": self.name,
@@ -158,7 +193,7 @@ impl Image {
             ("manifest.json".to_owned(), serde_json::to_vec(&docker)?),
         ];
         files.append(&mut blobs);
-        Ok(files)
+        Ok(Layout { files, digest })
     }
 
     fn config(&self, layer: &Blob) -> Value {
@@ -171,6 +206,7 @@ impl Image {
                 "Env": self.env,
                 "User": self.user.as_deref().unwrap_or_default(),
                 "WorkingDir": "/",
+                "Labels": self.labels,
             },
             "rootfs": {"type": "layers", "diff_ids": [layer.digest()]},
         })
@@ -190,6 +226,14 @@ impl Image {
         }
         Ok(tar.into_inner()?)
     }
+}
+
+/// An OCI image layout.
+struct Layout {
+    /// Path and content.
+    files: Vec<(String, Vec<u8>)>,
+    /// Of the manifest.
+    digest: String,
 }
 
 /// Content that is named by its digest.
@@ -350,6 +394,23 @@ mod tests {
                 "usr/bin/thing 755"
             ]
         );
+    }
+
+    #[test]
+    fn a_folder_holds_what_the_archive_holds_but_what_is_dockers_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (archive, folder) = (dir.path().join("thing.tar"), dir.path().join("layout"));
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        fs::write(folder.join("blobs/sha256/old"), "of an image before").unwrap();
+        image(dir.path()).write(&archive).unwrap();
+        let digest = image(dir.path()).write_layout(&folder).unwrap();
+        let files = entries(&fs::read(archive).unwrap());
+        for (path, _, content) in &files {
+            assert_eq!(&fs::read(folder.join(path)).unwrap(), content, "{path}");
+        }
+        assert!(!folder.join("blobs/sha256/old").exists());
+        let index = parsed(&files, "index.json");
+        assert_eq!(index["manifests"][0]["digest"], digest);
     }
 
     #[test]

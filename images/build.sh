@@ -1,0 +1,29 @@
+#!/bin/sh
+# Builds all programs as static binaries for images made from scratch, and prints the folder they are in.
+# All at once, since cargo chooses the features of shared packages for those that it is asked for.
+#
+#   images/build.sh PROFILE [ARGUMENT OF CARGO]...
+#
+# PROFILE is static, or static-quick for tests.
+#
+# The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which
+# the kubelet mounts; the linker's warning about getaddrinfo is about other sources of names.
+# --target keeps the flag away from build scripts and macros, which must be dynamic.
+# Neither the folder of the sources nor that of the packages shows in what is built: two machines make the same bytes.
+set -eu
+profile="$1"
+shift
+cd "$(dirname "$0")/.."
+target="$(uname -m)-unknown-linux-gnu"
+variable="CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
+packages="${CARGO_HOME:-$HOME/.cargo}"
+folder="${CARGO_TARGET_DIR:-target}"
+export CFLAGS="-ffile-prefix-map=$packages=/cargo -ffile-prefix-map=$folder=/target ${CFLAGS:-}"
+env "$variable=-C target-feature=+crt-static --remap-path-prefix=$packages=/cargo --remap-path-prefix=$PWD=/langop --remap-path-prefix=$folder=/target" \
+    cargo build --locked --profile "$profile" --target "$target" \
+    -p langop-operator --bin langop-operator \
+    -p langop-synthesizer --bin langop-synthesizer \
+    -p langop-certificates --bin langop-certificates \
+    -p langop-runtime --bin langop-agent \
+    -p langop-tools --bin langop-tool --bin langop-tool-filesystem --bin langop-tool-web --bin langop-tool-email "$@"
+printf '%s\n' "$folder/$target/$profile"

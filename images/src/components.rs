@@ -1,0 +1,195 @@
+//! Which images there are, and the programs in them, linked statically.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::{fs, io::Write as _};
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::process::Command;
+
+use crate::image::Image;
+
+/// Who the containers run as.
+const USER: &str = "65532:65532";
+/// Where TLS libraries look for the authorities they trust.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+const BASE64_LINE: usize = 64;
+
+/// One image: a program alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The control plane.
+    Operator,
+    /// What turns instructions into code.
+    Synthesizer,
+    /// What issues the certificates between the two.
+    Certificates,
+    /// The runtime of agents.
+    Agent,
+    /// What lets servers that speak over their standard input and output be tools.
+    ToolAdapter,
+    /// Files of a workspace.
+    ToolFilesystem,
+    /// Pages of the web.
+    ToolWeb,
+    /// Mail.
+    ToolEmail,
+}
+
+impl Component {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Operator,
+        Self::Synthesizer,
+        Self::Certificates,
+        Self::Agent,
+        Self::ToolAdapter,
+        Self::ToolFilesystem,
+        Self::ToolWeb,
+        Self::ToolEmail,
+    ];
+
+    /// Last part of the image's repository: `tool-web`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Synthesizer => "synthesizer",
+            Self::Certificates => "certificates",
+            Self::Agent => "agent",
+            Self::ToolAdapter => "tool-adapter",
+            Self::ToolFilesystem => "tool-filesystem",
+            Self::ToolWeb => "tool-web",
+            Self::ToolEmail => "tool-email",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Operator => "langop-operator",
+            Self::Synthesizer => "langop-synthesizer",
+            Self::Certificates => "langop-certificates",
+            Self::Agent => "langop-agent",
+            Self::ToolAdapter => "langop-tool",
+            Self::ToolFilesystem => "langop-tool-filesystem",
+            Self::ToolWeb => "langop-tool-web",
+            Self::ToolEmail => "langop-tool-email",
+        }
+    }
+}
+
+/// How the programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Small, as they are published; minutes for the last step alone.
+    Release,
+    /// For tests: soon done.
+    Quick,
+}
+
+impl Profile {
+    /// As Cargo.toml names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "static",
+            Self::Quick => "static-quick",
+        }
+    }
+}
+
+/// The programs, built.
+#[derive(Clone, Debug)]
+pub struct Components {
+    folder: PathBuf,
+}
+
+impl Components {
+    /// Builds what changed into cargo's folder `target` (minutes the first time; cargo's progress on
+    /// stderr).
+    ///
+    /// # Errors
+    /// If the build fails.
+    pub async fn build(target: &Path, profile: Profile) -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("build.sh");
+        let output = Command::new("sh")
+            .arg(&script)
+            .arg(profile.name())
+            .env("CARGO_TARGET_DIR", target)
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("cannot run sh")?;
+        ensure!(
+            output.status.success(),
+            "{} failed; what it says is above",
+            script.display()
+        );
+        let folder = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+        fs::write(folder.join("ca-certificates.crt"), authorities()?)
+            .with_context(|| format!("cannot write to {}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// The image of one that was built, under this name with a tag.
+    pub fn image(&self, component: Component, name: &str) -> Image {
+        let program = component.program();
+        let path = format!("/{program}");
+        Image::new(name)
+            .program(&path, &self.folder.join(program))
+            .file(AUTHORITIES, &self.folder.join("ca-certificates.crt"), 0o644)
+            .entrypoint(&[&path])
+            .user(USER)
+            .label("org.opencontainers.image.title", program)
+            .label(
+                "org.opencontainers.image.version",
+                env!("CARGO_PKG_VERSION"),
+            )
+            .label(
+                "org.opencontainers.image.licenses",
+                env!("CARGO_PKG_LICENSE"),
+            )
+    }
+
+    /// Size of its program in bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn size(&self, component: Component) -> Result<u64> {
+        let program = self.folder.join(component.program());
+        let metadata = fs::metadata(&program);
+        Ok(metadata
+            .with_context(|| format!("cannot read {}", program.display()))?
+            .len())
+    }
+}
+
+/// Mozilla's authorities as PEM, from the crate that the lock file pins: the machine's own would make
+/// other images on other machines.
+fn authorities() -> Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        writeln!(pem, "-----BEGIN CERTIFICATE-----")?;
+        for line in BASE64.encode(certificate).as_bytes().chunks(BASE64_LINE) {
+            pem.extend_from_slice(line);
+            pem.push(b'\n');
+        }
+        writeln!(pem, "-----END CERTIFICATE-----")?;
+    }
+    Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_certificates_in_pem() {
+        let pem = String::from_utf8(authorities().unwrap()).unwrap();
+        let count = pem.matches("-----BEGIN CERTIFICATE-----\n").count();
+        assert_eq!(count, webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
+        assert!(count > 50, "{count}");
+        assert!(pem.lines().all(|line| line.len() <= BASE64_LINE), "{pem}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Images of all components, made without an engine: static programs, each alone with the certificate
+//! authorities. Knows nothing of registries; what it writes, any standard tool can push.
+
+pub mod components;
+pub mod image;
+
+pub use components::{Component, Components, Profile};
+pub use image::Image;

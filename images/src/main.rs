@@ -1,0 +1,65 @@
+//! `cargo images`: builds the images of all components as OCI image layouts that any standard tool can
+//! push. A command-line front end, no more.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use langop_images::{Component, Components, Profile};
+use serde_json::json;
+
+/// Builds the images of all components as OCI image layouts, without an engine.
+///
+/// The same sources make the same digests on every machine of one architecture. Push one with for
+/// example `crane push target/images/operator registry.example.com/langop/operator:0.1.0`.
+#[derive(Parser)]
+#[command(name = "cargo images", version)]
+struct Args {
+    /// Registry and first part of the repositories.
+    #[arg(long, default_value = "ghcr.io/language-operator")]
+    repository: String,
+    /// The images' tag.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    tag: String,
+    /// Folder for a layout each and for images.json, which lists them; target/images if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the front end of a command-line program"
+)]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let target = target()?;
+    let out = args.out.unwrap_or_else(|| target.join("images"));
+    let built = Components::build(&target, Profile::Release).await?;
+    let mut listed = Vec::new();
+    for component in Component::ALL {
+        let name = format!("{}/{}:{}", args.repository, component.name(), args.tag);
+        let folder = out.join(component.name());
+        let digest = built.image(component, &name).write_layout(&folder)?;
+        let size = built.size(component)?;
+        println!("{name} {digest} {:.1} MB", megabytes(size));
+        listed.push(json!({"image": name, "digest": digest, "layout": component.name()}));
+    }
+    let list = out.join("images.json");
+    std::fs::write(&list, serde_json::to_vec_pretty(&listed)?)
+        .with_context(|| format!("cannot write {}", list.display()))?;
+    println!("{} lists them", list.display());
+    Ok(())
+}
+
+/// Cargo's folder, above that of this program.
+fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("this program has no path")?;
+    let folder = program.ancestors().nth(2);
+    Ok(folder.context("this program is in no folder")?.to_owned())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people, one digit")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
