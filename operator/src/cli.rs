@@ -23,6 +23,19 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
+    /// Create an agent, wait for its code, print it, and delete the agent; `helm test` runs this
+    SelfTest(SelfTestArgs),
+}
+
+/// Settings of `self-test`.
+#[derive(Debug, Args)]
+pub struct SelfTestArgs {
+    /// Where the agent is created: a namespace that the operator works in
+    #[arg(long, value_name = "NAME")]
+    pub namespace: String,
+    /// Until there must be code
+    #[arg(long, default_value = "3m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: SignedDuration,
 }
 
 /// Settings of `run`; each flag has one environment variable.

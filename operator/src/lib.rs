@@ -5,7 +5,7 @@
 //! what it says. It must never talk to an LLM (invariant 1) nor read a Secret (invariant 6), and a
 //! reconcile with nothing to do writes nothing (invariant 3). Reading order: `cli` →
 //! `run::operator` (wiring) → `watch` → `cache` → `run::runner` → `controllers` → `write`,
-//! `synthesis`.
+//! `synthesis`. `self_test` stands apart: a client of what runs.
 
 pub mod cli;
 pub mod crds;
@@ -17,6 +17,7 @@ mod controllers;
 mod error;
 mod leader;
 mod run;
+mod self_test;
 mod synthesis;
 mod watch;
 mod write;
@@ -32,6 +33,7 @@ use cli::{Cli, Command};
 pub async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Crds => print(&crds::yaml()?),
+        Command::SelfTest(args) => print(&self_test::run(&args).await?),
         Command::Run(args) => {
             let settings = settings::Settings::try_from(*args)?;
             let _telemetry =
