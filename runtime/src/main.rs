@@ -23,7 +23,9 @@ enum Command {
     Check,
 }
 
-#[tokio::main]
+// One thread: an agent waits for its tools and models, and each further thread is memory that every agent
+// pays for and a wake-up that every call pays for.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match Cli::parse().command.unwrap_or(Command::Run) {
         Command::Run => program::run().await.into(),
