@@ -3,6 +3,8 @@
 //!
 //! Installing needs a package index; running them needs nothing.
 
+pub mod servers;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -62,6 +64,7 @@ pub async fn npm(name: &str) -> Result<PathBuf> {
     Ok(place.root)
 }
 
+/// Where the lock files and scripts of these peers are.
 fn folder(name: &str) -> Result<PathBuf> {
     Ok(run_dir::workspace_root()?
         .join("integration-tests/peers")
