@@ -11,6 +11,7 @@ mod cancelling;
 mod circles;
 mod eras;
 mod refusals;
+mod restarts;
 mod spy;
 mod tools;
 mod values;

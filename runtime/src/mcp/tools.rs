@@ -64,6 +64,15 @@ struct Listed {
     until: Instant,
 }
 
+impl Server {
+    /// Lets the next request connect anew, unless another one has done so already.
+    async fn forget(&self, connection: &Arc<Connection>) {
+        let mut state = self.state.lock().await;
+        let is_current = |current: &mut Arc<Connection>| Arc::ptr_eq(current, connection);
+        state.connection.take_if(is_current);
+    }
+}
+
 impl Tools {
     /// Over `http`, which brings the connect timeout.
     pub fn new(http: reqwest::Client, endpoints: Vec<Endpoint>) -> Self {
@@ -298,7 +307,7 @@ impl Tools {
             match trouble.repeat(is_harmless) {
                 Repeat::AfterConnecting if !has_reconnected => {
                     has_reconnected = true;
-                    server.state.lock().await.connection = None;
+                    server.forget(&connection).await;
                 }
                 Repeat::Times(most) if attempts <= most => {
                     let pause = random::jittered(trouble.pause(attempts));
@@ -306,6 +315,10 @@ impl Tools {
                         return Err(trouble);
                     }
                     tracing::info!(tool = %server.endpoint.name, attempts, ?trouble, "calling again");
+                    if matches!(trouble, Trouble::NotSent(_)) {
+                        // Nobody is there: awaited as at the beginning, over a new connection.
+                        server.forget(&connection).await;
+                    }
                     sleep(pause).await;
                 }
                 _ => return Err(trouble),
