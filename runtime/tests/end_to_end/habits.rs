@@ -30,6 +30,7 @@ async fn every_era_gives_the_same() {
         Era::LegacyPython,
         Era::LegacyGateway,
         Era::DiscoversLegacy,
+        Era::AnswersAnything,
     ] {
         let peer = Peer::start(Habits {
             era,

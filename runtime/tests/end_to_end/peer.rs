@@ -41,6 +41,8 @@ pub(crate) enum Era {
     LegacyGateway,
     /// Knows discovery, and names only a legacy version (go-sdk, stateful).
     DiscoversLegacy,
+    /// Knows no discovery, and answers whatever it does not know with an empty result.
+    AnswersAnything,
     /// 2026-07-28.
     Modern,
 }
@@ -226,6 +228,7 @@ fn refuse_modern(era: Era, id: &Json) -> Response {
             "Bad Request: Missing session ID",
         ),
         Era::LegacyGateway | Era::Modern => error(404, id, -32601, "Method not found"),
+        Era::AnswersAnything => axum::Json(done(id, &json!({}))).into_response(),
         Era::DiscoversLegacy => axum::Json(done(
             id,
             &json!({"supportedVersions": ["2025-11-25"], "capabilities": {}, "ttlMs": 0,
