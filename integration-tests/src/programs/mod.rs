@@ -95,6 +95,7 @@ fn sources(program: &str) -> &'static [&'static str] {
         ],
         "langop-agent" => &["runtime/src", "program/src", "synthesizer/dsl/src"],
         "langop-tool-email" | "langop-tool-filesystem" => &["tools/src"],
+        "examples/conformance" => &["tools/src", "tools/examples"],
         "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &[
             "synthesizer/src",

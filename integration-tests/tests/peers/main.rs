@@ -9,6 +9,7 @@
 
 mod cancelling;
 mod circles;
+mod conformance;
 mod eras;
 mod refusals;
 mod restarts;
