@@ -45,6 +45,8 @@ async fn answer_of(server: &McpServer, operation: &str, params: &str, version: &
     let ended = agent.run().await.unwrap();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(ended.line, "2 steps done");
+    let misfit = "as the tool's output schema says";
+    assert!(!ended.log.contains(misfit), "{}", ended.log);
 
     let name = format!("tools/call {operation}");
     let find = |spans: &[Span]| spans.iter().find(|span| span.name == name).cloned();

@@ -114,9 +114,7 @@ impl Tools {
         let server = self.server(tool)?;
         let as_named = |name: &str| Operation {
             name: name.to_owned(),
-            schema: None,
-            is_read_only: false,
-            is_harmless: false,
+            ..Operation::default()
         };
         // A list may be older than the operation, so that a second look is worth its while.
         for is_renewed in [false, true] {
@@ -180,6 +178,15 @@ impl Tools {
             span.record("error.type", outcome.replace("tool-error", "tool_error"));
         }
         metrics.tool_call(tool, outcome);
+        if let Ok(output) = &called
+            && let Some(misfit) = operation.misfit(output)
+        {
+            metrics.output_mismatch(tool);
+            tracing::warn!(
+                tool, operation = %operation.name,
+                "the result is not as the tool's output schema says, and is taken as it is: {misfit}"
+            );
+        }
         called.map_err(|trouble| trouble.into_failure(tool, &operation.name))
     }
 

@@ -197,7 +197,9 @@ async fn answer(
         "tools/list" => json!({"tools": [
             {"name": "record", "description": "Records", "inputSchema": {"type": "object",
                 "properties": {"text": {"type": "string"}, "any": {}}}},
+            // Its results are of another type.
             {"name": "read", "inputSchema": {"type": "object"},
+                "outputSchema": {"type": "object", "properties": {"content": {"type": "integer"}}},
                 "annotations": {"readOnlyHint": true}},
             {"name": "fail", "inputSchema": {"type": "object"}},
             {"name": "vanished", "inputSchema": {"type": "object"}},
