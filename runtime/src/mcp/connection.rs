@@ -76,10 +76,7 @@ async fn negotiate(http: &SessionClient, url: &Url) -> Result<Connection, Troubl
         legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
     };
     let service = match serve(http, url, auto).await {
-        // A server may know discovery and yet name only versions that begin with a handshake.
-        Err(ClientInitializeError::NoCompatibleProtocolVersion {
-            server_supported, ..
-        }) if server_supported.iter().any(ProtocolVersion::has_initialize) => {
+        Err(error) if names_the_legacy_era(&error) => {
             serve(http, url, ClientLifecycleMode::Initialize).await
         }
         other => other,
@@ -89,6 +86,18 @@ async fn negotiate(http: &SessionClient, url: &Url) -> Result<Connection, Troubl
         Trouble::of_start(&error)
     })?;
     Ok(Connection { service })
+}
+
+/// Whether discovery was answered, and yet by a server that wants a handshake: it names no version
+/// without one, or answers a method that it does not know with a result all the same.
+fn names_the_legacy_era(error: &ClientInitializeError) -> bool {
+    match error {
+        ClientInitializeError::NoCompatibleProtocolVersion {
+            server_supported, ..
+        } => server_supported.iter().any(ProtocolVersion::has_initialize),
+        ClientInitializeError::ExpectedInitResult(result) => result.is_some(),
+        _ => false,
+    }
 }
 
 async fn serve(

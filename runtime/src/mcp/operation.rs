@@ -1,17 +1,25 @@
 //! Operations of tools: which one a step means, and what the server says of it. Pure.
 
-use rmcp::model::Tool;
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, Tool};
 use serde_json::Value as Json;
 
-use crate::outcome::{Failure, Reason};
+use super::output::ToolOutput;
+use crate::{
+    outcome::{Failure, Reason},
+    termination::{MAX_QUOTE_BYTES, quote},
+};
 
 /// An operation of a tool.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Operation {
     /// As the server calls it.
     pub name: String,
     /// Its live input schema, if it could be had.
     pub schema: Option<Json>,
+    /// Its live output schema, if it has one.
+    pub output_schema: Option<Arc<JsonObject>>,
     /// By the server's word it changes nothing.
     pub is_read_only: bool,
     /// By the server's word it may be called again.
@@ -31,9 +39,20 @@ impl Operation {
         Self {
             name: tool.name.to_string(),
             schema: Some(tool.schema_as_json_value()),
+            output_schema: tool.output_schema.clone(),
             is_read_only,
             is_harmless: is_read_only || is_idempotent,
         }
+    }
+
+    /// What of a result is not as the server says that results are.
+    pub(super) fn misfit(&self, output: &ToolOutput) -> Option<String> {
+        let schema = self.output_schema.as_ref().filter(|_| !output.is_error)?;
+        let Some(structured) = &output.result.structured else {
+            return Some("it has no structure".to_owned());
+        };
+        let misfit = langop_dsl::misfit(&Json::Object(schema.as_ref().clone()), structured)?;
+        Some(quote(&misfit, MAX_QUOTE_BYTES))
     }
 }
 
@@ -69,13 +88,40 @@ pub(super) fn unknown(tool: &str, action: Option<&str>, list: &[Tool]) -> Failur
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
+    use serde_json::{Map, json};
 
     use super::*;
+    use crate::mcp::output;
 
     fn tools(names: &[&'static str]) -> Vec<Tool> {
         let tool = |name: &&'static str| Tool::new(*name, "", Map::new());
         names.iter().map(tool).collect()
+    }
+
+    #[test]
+    fn a_result_that_is_not_as_announced_is_told_and_an_error_need_not_be() {
+        let schema = json!({"type": "object", "required": ["content"]});
+        let operation = Operation {
+            output_schema: schema.as_object().cloned().map(Arc::new),
+            ..Operation::default()
+        };
+        let misfit = |operation: &Operation, result: Json| {
+            operation.misfit(&output::read(serde_json::from_value(result).unwrap()))
+        };
+        let good = json!({"structuredContent": {"content": "a"}});
+        assert_eq!(misfit(&operation, good), None);
+        let error = json!({"content": [], "isError": true});
+        assert_eq!(misfit(&operation, error), None);
+        let text = json!({"content": [{"type": "text", "text": "a"}]});
+        let said = misfit(&operation, text.clone());
+        assert_eq!(said.as_deref(), Some("it has no structure"));
+        assert_eq!(misfit(&Operation::default(), text), None);
+        let other = json!({"structuredContent": {"contents": "a"}});
+        let said = misfit(&operation, other);
+        assert_eq!(
+            said.as_deref(),
+            Some("`content` is missing: it is required")
+        );
     }
 
     #[test]

@@ -64,6 +64,15 @@ struct Listed {
     until: Instant,
 }
 
+impl Server {
+    /// Lets the next request connect anew, unless another one has done so already.
+    async fn forget(&self, connection: &Arc<Connection>) {
+        let mut state = self.state.lock().await;
+        let is_current = |current: &mut Arc<Connection>| Arc::ptr_eq(current, connection);
+        state.connection.take_if(is_current);
+    }
+}
+
 impl Tools {
     /// Over `http`, which brings the connect timeout.
     pub fn new(http: reqwest::Client, endpoints: Vec<Endpoint>) -> Self {
@@ -105,9 +114,7 @@ impl Tools {
         let server = self.server(tool)?;
         let as_named = |name: &str| Operation {
             name: name.to_owned(),
-            schema: None,
-            is_read_only: false,
-            is_harmless: false,
+            ..Operation::default()
         };
         // A list may be older than the operation, so that a second look is worth its while.
         for is_renewed in [false, true] {
@@ -171,6 +178,15 @@ impl Tools {
             span.record("error.type", outcome.replace("tool-error", "tool_error"));
         }
         metrics.tool_call(tool, outcome);
+        if let Ok(output) = &called
+            && let Some(misfit) = operation.misfit(output)
+        {
+            metrics.output_mismatch(tool);
+            tracing::warn!(
+                tool, operation = %operation.name,
+                "the result is not as the tool's output schema says, and is taken as it is: {misfit}"
+            );
+        }
         called.map_err(|trouble| trouble.into_failure(tool, &operation.name))
     }
 
@@ -298,7 +314,7 @@ impl Tools {
             match trouble.repeat(is_harmless) {
                 Repeat::AfterConnecting if !has_reconnected => {
                     has_reconnected = true;
-                    server.state.lock().await.connection = None;
+                    server.forget(&connection).await;
                 }
                 Repeat::Times(most) if attempts <= most => {
                     let pause = random::jittered(trouble.pause(attempts));
@@ -306,6 +322,10 @@ impl Tools {
                         return Err(trouble);
                     }
                     tracing::info!(tool = %server.endpoint.name, attempts, ?trouble, "calling again");
+                    if matches!(trouble, Trouble::NotSent(_)) {
+                        // Nobody is there: awaited as at the beginning, over a new connection.
+                        server.forget(&connection).await;
+                    }
                     sleep(pause).await;
                 }
                 _ => return Err(trouble),

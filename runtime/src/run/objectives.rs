@@ -184,9 +184,9 @@ impl Run<'_> {
         // What was listed a moment ago and is gone now is told by the server.
         let operation = found.unwrap_or_else(|_| Operation {
             name: planned.operation.clone(),
-            schema: None,
             is_read_only: planned.is_read_only,
             is_harmless: planned.is_read_only,
+            ..Operation::default()
         });
         let output = self
             .call(

@@ -30,6 +30,7 @@ async fn every_era_gives_the_same() {
         Era::LegacyPython,
         Era::LegacyGateway,
         Era::DiscoversLegacy,
+        Era::AnswersAnything,
     ] {
         let peer = Peer::start(Habits {
             era,
@@ -48,6 +49,8 @@ async fn every_era_gives_the_same() {
             [first, json!({"text": "second"})],
             "{era:?}"
         );
+        let said = "is taken as it is: `content` must be an integer, not a string";
+        assert_eq!(left.log.matches(said).count(), 1, "{era:?}: {}", left.log);
         let has_initialized = peer.methods().iter().any(|method| method == "initialize");
         assert_eq!(has_initialized, era != Era::Modern, "{era:?}");
     }

@@ -10,6 +10,7 @@
 mod agent;
 mod asked;
 mod habits;
+mod kills;
 mod model;
 mod objectives;
 mod peer;

@@ -41,6 +41,8 @@ pub(crate) enum Era {
     LegacyGateway,
     /// Knows discovery, and names only a legacy version (go-sdk, stateful).
     DiscoversLegacy,
+    /// Knows no discovery, and answers whatever it does not know with an empty result.
+    AnswersAnything,
     /// 2026-07-28.
     Modern,
 }
@@ -195,7 +197,9 @@ async fn answer(
         "tools/list" => json!({"tools": [
             {"name": "record", "description": "Records", "inputSchema": {"type": "object",
                 "properties": {"text": {"type": "string"}, "any": {}}}},
+            // Its results are of another type.
             {"name": "read", "inputSchema": {"type": "object"},
+                "outputSchema": {"type": "object", "properties": {"content": {"type": "integer"}}},
                 "annotations": {"readOnlyHint": true}},
             {"name": "fail", "inputSchema": {"type": "object"}},
             {"name": "vanished", "inputSchema": {"type": "object"}},
@@ -226,6 +230,7 @@ fn refuse_modern(era: Era, id: &Json) -> Response {
             "Bad Request: Missing session ID",
         ),
         Era::LegacyGateway | Era::Modern => error(404, id, -32601, "Method not found"),
+        Era::AnswersAnything => axum::Json(done(id, &json!({}))).into_response(),
         Era::DiscoversLegacy => axum::Json(done(
             id,
             &json!({"supportedVersions": ["2025-11-25"], "capabilities": {}, "ttlMs": 0,

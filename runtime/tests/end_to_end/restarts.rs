@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     agent::{Agent, text, until},
-    peer::{Era, Habits, Peer},
+    peer::{Habits, Peer},
 };
 
 const CHAIN: &str = r#"
@@ -63,59 +63,6 @@ async fn a_call_that_may_have_happened_is_not_made_again() {
         "{}",
         left.log
     );
-}
-
-/// Kills the agent once its tools have heard so much, again and again, until a run ends. Every step
-/// is done once, or the run says that it does not know.
-#[tokio::test]
-async fn no_step_is_done_twice_whenever_it_is_killed() {
-    for seed in 0..16 {
-        let era = if seed % 2 == 0 {
-            Era::Modern
-        } else {
-            Era::LegacyTypeScript
-        };
-        let peer = Peer::start(Habits {
-            era,
-            ..Habits::default()
-        })
-        .await;
-        let agent = Agent::new(&chain())
-            .tools(&[("peer", peer.address), ("slow", peer.address)])
-            .with_workspace()
-            .with("AGENT_MODE", "autonomous");
-        for attempt in 0..100 {
-            // From the first word of a connection to beyond the last call.
-            let enough = peer.seen().len() + 1 + (seed * 7 + attempt * 3) % 11;
-            let running = agent.start();
-            let has_ended = || running_log(&agent).contains("the run ended");
-            until("there is a time to kill it", || {
-                peer.seen().len() >= enough || has_ended()
-            })
-            .await;
-            running.kill().await;
-            if running_log(&agent).contains("the run ended") {
-                break;
-            }
-        }
-        let log = running_log(&agent);
-        assert!(log.contains("the run ended"), "seed {seed}: {log}");
-        let texts = peer.effects();
-        let mut texts: Vec<String> = texts
-            .iter()
-            .map(|effect| effect["text"].to_string())
-            .collect();
-        texts.sort();
-        let count = texts.len();
-        texts.dedup();
-        assert_eq!(texts.len(), count, "seed {seed}: done twice: {log}");
-        let is_honest = count == 4 || log.contains("outcome-unknown");
-        assert!(is_honest, "seed {seed}: {count} steps, {log}");
-    }
-}
-
-fn running_log(agent: &Agent) -> String {
-    text(&agent.log_path())
 }
 
 #[tokio::test]

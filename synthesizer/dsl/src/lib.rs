@@ -40,7 +40,7 @@ pub use diagnostic::{Diagnostic, DiagnosticCode, Severity};
 #[cfg(feature = "parse")]
 pub use parse::{
     MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Offer, OfferedOperation, OfferedTool, Parsed,
-    parse, parse_bytes,
+    misfit, parse, parse_bytes,
 };
 #[cfg(feature = "parse")]
 pub use rename::{RenameError, agent_name_span, rename};

@@ -28,6 +28,7 @@ use ruby_prism::ParseResult;
 
 pub use offer::{Offer, OfferedOperation, OfferedTool};
 pub use parsed::{MAX_CODE_BYTES, MAX_DIAGNOSTICS, MAX_VALUE_DEPTH, Parsed};
+pub use schema::misfit;
 
 use crate::definition::AgentDefinition;
 use crate::diagnostic::DiagnosticCode;

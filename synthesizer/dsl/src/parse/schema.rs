@@ -55,6 +55,30 @@ pub(super) struct Misfit {
     /// Without the operation's name.
     pub(super) message: String,
     pub(super) hint: String,
+    /// Where it is; empty for the whole.
+    place: String,
+    problem: String,
+}
+
+/// What in `value` does not fit `schema`: the first thing, in words. None where nothing is wrong, or
+/// nothing can be told. Names that the schema does not have are no matter: who reads a value
+/// overlooks them.
+pub fn misfit(schema: &Json, value: &Json) -> Option<String> {
+    let value = Value::try_from(value.clone()).ok()?;
+    let mut check = Check {
+        root: schema,
+        effort: &mut Effort::default(),
+        path: Vec::new(),
+        depth: 0,
+        found: Vec::new(),
+    };
+    check.value(schema, &value);
+    let mut found = check.found.into_iter();
+    let first = found.find(|misfit| misfit.rule != Rule::Unknown)?;
+    Some(match first.place.as_str() {
+        "" => format!("it {}", first.problem),
+        place => format!("{} {}", words::code(place), first.problem),
+    })
 }
 
 /// What in `params` does not fit `schema`, the first few.
@@ -308,16 +332,16 @@ impl Check<'_> {
 
     fn add(&mut self, rule: Rule, problem: &str, hint: String) {
         let is_missing_itself = rule == Rule::Missing && self.path.len() == 1;
-        let message = format!(
-            "the parameter {} {problem}",
-            words::code(&spelled(&self.path))
-        );
+        let place = spelled(&self.path);
+        let message = format!("the parameter {} {problem}", words::code(&place));
         self.found.push(Misfit {
             rule,
             parameter: self.path.first().filter(|_| !is_missing_itself).cloned(),
             is_of_the_parameter: self.path.len() == 1,
             message,
             hint,
+            place,
+            problem: problem.to_owned(),
         });
     }
 }
@@ -428,6 +452,37 @@ mod tests {
             .into_iter()
             .map(|misfit| format!("{:?} {}; {}", misfit.rule, misfit.message, misfit.hint))
             .collect()
+    }
+
+    #[test]
+    fn what_a_value_is_may_be_asked_too() {
+        let schema = json!({
+            "type": "object", "required": ["content"],
+            "properties": {"content": {"type": "string"}, "lines": {"type": "array", "items": {"type": "integer"}}},
+        });
+        for fine in [
+            json!({"content": "a"}),
+            json!({"content": "a", "contents": 1, "$result": 2}),
+            json!({"content": "a", "lines": [1, 2.0]}),
+        ] {
+            assert_eq!(misfit(&schema, &fine), None, "{fine}");
+        }
+        for (value, expected) in [
+            (json!({}), "`content` is missing: it is required"),
+            (
+                json!({"content": "a", "lines": [1, "b"]}),
+                "`lines[1]` must be an integer, not a string",
+            ),
+            (json!("a"), "it must be a hash, not a string"),
+            (json!(null), "it must be a hash, not `nil`"),
+        ] {
+            assert_eq!(
+                misfit(&schema, &value).as_deref(),
+                Some(expected),
+                "{value}"
+            );
+        }
+        assert_eq!(misfit(&json!({"type": "nonsense"}), &json!(1)), None);
     }
 
     #[test]
