@@ -21,9 +21,10 @@ unit filter="":
 each:
     cargo metadata --no-deps --format-version 1 | jq -r '.packages[].name' | xargs -I{} cargo check --locked -p {}
 
-# CRDs and the settings' reference, written anew from the code
+# CRDs, boards, alerts and the settings' reference, written anew from the code
 generate:
     cargo run --quiet --bin langop-operator -- crds > deploy/crds.yaml
+    LANGOP_UPDATE=1 cargo test --locked -p langop-dashboards --test files
     LANGOP_UPDATE=1 cargo test --workspace --locked --test settings
 
 # The main job, from nothing

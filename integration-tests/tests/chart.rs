@@ -24,6 +24,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use langop_api::LanguageTool;
+use langop_dashboards::{alerts, boards, promql};
 use langop_desired::settings::Settings;
 use langop_integration_tests::{
     ControlPlane, Helm, Synthesizer,
@@ -111,6 +112,9 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         || json!({"tls": {"mode": "existingSecret", "serverSecret": "s", "clientSecret": "c"}});
     let scaled = || json!({"synthesizer": {"autoscaling": {"enabled": true}}});
     let monitored = || json!({"metrics": {"podMonitor": {"enabled": true}}});
+    let alerting = || json!({"metrics": {"prometheusRule": {"enabled": true}}});
+    let boards = || json!({"metrics": {"dashboards": {"enabled": true}}});
+    let datasource = || json!({"metrics": {"datasource": {"enabled": true, "url": "http://prometheus.example.com"}}});
     let mut all = vec![
         (
             "imageRegistry",
@@ -211,6 +215,42 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
             all.push((format!("{image}.{leaf}").leak(), value, none()));
         }
     }
+    for (leaf, value, needs) in [
+        ("prometheusRule.enabled", json!(true), none()),
+        (
+            "prometheusRule.labels",
+            json!({"release": "prometheus"}),
+            alerting(),
+        ),
+        (
+            "prometheusRule.runbookUrl",
+            json!("https://example.com/runbook"),
+            alerting(),
+        ),
+        ("dashboards.enabled", json!(true), none()),
+        ("dashboards.label", json!("board"), boards()),
+        ("dashboards.labelValue", json!("yes"), boards()),
+        ("dashboards.folder", json!("Agents"), boards()),
+        ("dashboards.namespace", json!("monitoring"), boards()),
+        (
+            "datasource.enabled",
+            json!(true),
+            json!({"metrics": {"datasource": {"url": "http://prometheus.example.com"}}}),
+        ),
+        ("datasource.label", json!("source"), datasource()),
+        ("datasource.labelValue", json!("yes"), datasource()),
+        ("datasource.namespace", json!("monitoring"), datasource()),
+        ("datasource.name", json!("Other"), datasource()),
+        ("datasource.uid", json!("other"), datasource()),
+        (
+            "datasource.url",
+            json!("http://other.example.com"),
+            datasource(),
+        ),
+        ("datasource.tempoUid", json!("other"), datasource()),
+    ] {
+        all.push((format!("metrics.{leaf}").leak(), value, needs));
+    }
     all.push(("tls.generated.days", json!(30), none()));
     all.push(("tls.generated.schedule", json!("0 0 * * *"), none()));
     for (program, settings) in [
@@ -305,10 +345,100 @@ async fn contradictions_end_in_a_sentence_that_says_what_to_write() {
             json!({"synthesizer": {"autoscaling": {"minReplicas": 11}}}),
             "larger than maxReplicas",
         ),
+        (
+            json!({"metrics": {"datasource": {"enabled": true}}}),
+            "--set metrics.datasource.url=",
+        ),
     ] {
         let complaint = helm.refused(&values);
         assert!(complaint.contains(advice), "{values}: {complaint}");
     }
+}
+
+/// The rendered objects of a kind.
+fn objects(rendered: &str, kind: &str) -> Vec<Value> {
+    let documents = serde_saphyr::from_multiple::<Value>(rendered).unwrap();
+    let of_kind = documents
+        .into_iter()
+        .filter(|object| object["kind"] == kind);
+    of_kind.collect()
+}
+
+#[tokio::test]
+async fn what_is_scraped_has_the_names_that_boards_and_alerts_ask_for() {
+    let values = json!({"metrics": {"podMonitor": {"enabled": true}}});
+    let rendered = Helm::offline().await.render(&values);
+    let monitors = objects(&rendered, "PodMonitor");
+    let mut jobs = BTreeSet::new();
+    for monitor in &monitors {
+        let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+        // Else the namespaces of agents would be those of the operator.
+        assert_eq!(endpoint["honorLabels"], true, "{monitor}");
+        let relabeling = &endpoint["relabelings"][0];
+        assert_eq!(relabeling["targetLabel"], "job", "{monitor}");
+        jobs.insert(relabeling["replacement"].as_str().unwrap());
+    }
+    assert_eq!(
+        jobs,
+        BTreeSet::from([promql::OPERATOR, promql::SYNTHESIZER])
+    );
+}
+
+#[tokio::test]
+async fn alerts_come_as_they_were_tested_and_lead_to_the_runbook() {
+    let values =
+        json!({"metrics": {"prometheusRule": {"enabled": true, "labels": {"release": "p"}}}});
+    let rendered = Helm::offline().await.render(&values);
+    let rules = objects(&rendered, "PrometheusRule");
+    let [rule] = rules.as_slice() else {
+        panic!("not one PrometheusRule: {rules:?}");
+    };
+    assert_eq!(rule["metadata"]["labels"]["release"], "p");
+    let mut groups = rule["spec"]["groups"].clone();
+    let alerts = groups.as_array_mut().unwrap().iter_mut();
+    let alerts = alerts.flat_map(|group| group["rules"].as_array_mut().unwrap());
+    for alert in alerts {
+        let annotations = alert["annotations"].as_object_mut().unwrap();
+        let url = annotations.remove("runbook_url").unwrap();
+        let (page, anchor) = url.as_str().unwrap().split_once('#').unwrap();
+        assert!(page.ends_with("/docs/runbook.md"), "{page}");
+        // How GitHub makes an anchor of a title of one word.
+        assert_eq!(anchor, alert["alert"].as_str().unwrap().to_lowercase());
+    }
+    let tested: Value = serde_saphyr::from_str(&alerts::yaml().unwrap()).unwrap();
+    assert_eq!(groups, tested["groups"]);
+}
+
+#[tokio::test]
+async fn boards_and_the_data_source_come_whole() {
+    let metrics = json!({
+        "dashboards": {"enabled": true, "folder": "Agents", "namespace": "monitoring"},
+        "datasource": {"enabled": true, "url": "http://prometheus.example.com"},
+    });
+    let rendered = Helm::offline().await.render(&json!({"metrics": metrics}));
+    let maps = objects(&rendered, "ConfigMap");
+    for board in boards::all() {
+        let file = format!("{}.json", board.title.to_lowercase());
+        let mut holders = maps.iter().filter(|map| map["data"][&file].is_string());
+        let map = holders.next().unwrap_or_else(|| panic!("no {file}"));
+        let text = map["data"][&file].as_str().unwrap();
+        let shipped: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(shipped, serde_json::to_value(&board).unwrap(), "{file}");
+        let metadata = &map["metadata"];
+        assert_eq!(metadata["namespace"], "monitoring");
+        assert_eq!(metadata["labels"]["grafana_dashboard"], "1");
+        assert_eq!(metadata["annotations"]["grafana_folder"], "Agents");
+    }
+    let sources = maps
+        .iter()
+        .find(|map| map["metadata"]["name"] == "langop-datasource");
+    let text = sources.unwrap()["data"]["langop.yaml"].as_str().unwrap();
+    let provisioning: Value = serde_saphyr::from_str(text).unwrap();
+    let links = &provisioning["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"];
+    assert_eq!(
+        links,
+        &json!([{"name": "trace_id", "datasourceUid": "tempo"}])
+    );
 }
 
 async fn allowed(

@@ -100,4 +100,5 @@ fn the_treaty_binds_neither_side() {
 fn the_pure_crates_cannot_do_io() {
     assert_free("langop-desired", &["tokio", "kube-client", "tonic", "rand"]);
     assert_free("langop-api", &["tokio", "kube-client"]);
+    assert_free("langop-dashboards", &["tokio", "kube", "langop-api"]);
 }

@@ -36,6 +36,7 @@ const PAGES: &[(&str, &[&str])] = &[
 const SOURCES: &[&str] = &[
     "certificates",
     "client",
+    "dashboards",
     "integration-tests",
     "operator",
     "program",

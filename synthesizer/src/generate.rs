@@ -24,6 +24,7 @@ use crate::{
     error::{Failure, SynthesisError},
     extract,
     llm::{Llm, sum},
+    metrics::Stage,
     offer,
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
@@ -146,6 +147,7 @@ pub(crate) async fn answer(
         role: Role::User,
         text: prompt::user(request),
     });
+    llm.metrics.stage(Stage::Prompt, started.elapsed());
     let ready = PromptReady {
         request_hash: call.request.to_hex(),
         model: llm.identity.model.clone(),
@@ -227,7 +229,10 @@ impl Work<'_> {
             deadline: self.deadline,
             listener: (self.delivery == Delivery::Live).then_some(&listener),
         };
-        let completion = match self.llm.provider.chat(chat).await {
+        let asked = Instant::now();
+        let answered = self.llm.provider.chat(chat).await;
+        self.llm.metrics.stage(Stage::Llm, asked.elapsed());
+        let completion = match answered {
             Ok(completion) => completion,
             Err(error) => {
                 let failure = self.llm.unanswered(error, *usage);
@@ -244,7 +249,9 @@ impl Work<'_> {
         let (model, may_help) = (completion.model.clone(), may_help(&completion));
         let offer = offer::of(&self.request.tools, &self.request.models);
         let check = move || check(&completion, &offer, attempt);
+        let began = Instant::now();
         let checked = self.parsing.run(&self.call.caller, check).await;
+        self.llm.metrics.stage(Stage::Check, began.elapsed());
         let result = checked?.map_err(|error| unnamed(self.call, &error))?;
         Ok(Checked {
             result,

@@ -76,6 +76,28 @@ impl LlmOutcome {
     }
 }
 
+/// A part of the work for one answer. Each is done once for every attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Writes what the LLM is asked.
+    Prompt,
+    /// Waits for the LLM, its retries among that.
+    Llm,
+    /// Finds the code in the answer, reads and renders it.
+    Check,
+}
+
+impl Stage {
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Llm => "llm",
+            Self::Check => "check",
+        }
+    }
+}
+
 /// Why a connection was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -106,6 +128,11 @@ struct RefusalLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -149,6 +176,7 @@ fn histograms<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
 pub struct Metrics {
     registry: Registry,
     syntheses: Histograms<Outcome>,
+    stages: Histograms<StageLabels>,
     cache_requests: Family<CacheLabels, Counter>,
     in_flight: Gauge,
     tokens: Family<TokenLabels, Counter>,
@@ -164,6 +192,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             syntheses: histograms(),
+            stages: histograms(),
             cache_requests: Family::default(),
             in_flight: Gauge::default(),
             tokens: Family::default(),
@@ -185,6 +214,11 @@ impl Metrics {
             "langop_synthesis_duration_seconds",
             "Time from a request to its answer",
             self.syntheses.clone(),
+        );
+        r.register(
+            "langop_synthesis_stage_duration_seconds",
+            "Time of one stage of the work for an answer",
+            self.stages.clone(),
         );
         r.register(
             "langop_synthesis_cache_requests",
@@ -239,6 +273,16 @@ impl Metrics {
             Some(SynthesisOutcome::Unspecified) | None => "failed",
         };
         self.syntheses.get_or_create(&Outcome { outcome }).observe(
+            duration.as_secs_f64(),
+            current_trace(),
+            None,
+        );
+    }
+
+    /// A stage is over, whatever came of it.
+    pub fn stage(&self, stage: Stage, duration: Duration) {
+        let stage = stage.as_str();
+        self.stages.get_or_create(&StageLabels { stage }).observe(
             duration.as_secs_f64(),
             current_trace(),
             None,
@@ -385,6 +429,7 @@ mod tests {
             model: "m".to_owned(),
         };
         metrics.synthesis(Some(SynthesisOutcome::Generated), Duration::from_secs(3));
+        metrics.stage(Stage::Check, Duration::from_millis(3));
         metrics.cache_request(CacheResult::Miss);
         metrics.tokens(
             &identity,
@@ -402,6 +447,7 @@ mod tests {
         drop(guard);
         for line in [
             r#"langop_synthesis_duration_seconds_count{outcome="generated"} 1"#,
+            r#"langop_synthesis_stage_duration_seconds_count{stage="check"} 1"#,
             r#"langop_synthesis_cache_requests_total{result="miss"} 1"#,
             "langop_synthesis_in_flight 1",
             r#"langop_synthesis_tokens_total{provider="openai",model="m",type="input"} 5"#,

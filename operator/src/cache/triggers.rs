@@ -1,7 +1,14 @@
 //! The queues of objects that are to be reconciled, one for each kind. Who gets into them is said
 //! by [`crate::cache::affected`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use kube::{Resource as _, ResourceExt as _, core::DeserializeGuard};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -44,6 +51,9 @@ pub(crate) type Queues = [UnboundedReceiver<Target>; Kind::ALL.len()];
 pub(crate) struct Triggers {
     senders: [UnboundedSender<Target>; Kind::ALL.len()],
     open: AtomicBool,
+    /// Since when those wait whose reconcile has not begun. The queues themselves say nothing of
+    /// that: whoever reads them drops duplicates and holds back what is being reconciled.
+    waiting: Mutex<HashMap<Target, Instant>>,
 }
 
 impl Triggers {
@@ -54,6 +64,7 @@ impl Triggers {
             Self {
                 senders,
                 open: AtomicBool::new(false),
+                waiting: Mutex::default(),
             },
             pairs.map(|(_, receiver)| receiver),
         )
@@ -73,6 +84,9 @@ impl Triggers {
                 .iter()
                 .position(|kind| *kind == target.kind)
                 .unwrap_or_default();
+            let mut waiting = self.lock();
+            waiting.entry(target.clone()).or_insert_with(Instant::now);
+            drop(waiting);
             // A closed queue means that the process is ending.
             let _ = self.senders[at].send(target);
         }
@@ -80,6 +94,24 @@ impl Triggers {
 
     pub(crate) fn send_all(&self, targets: impl IntoIterator<Item = Target>) {
         targets.into_iter().for_each(|target| self.send(target));
+    }
+
+    /// Its reconcile begins, or never will. How long it has waited; `None` if nothing triggered it.
+    pub(crate) fn begin(&self, target: &Target) -> Option<Duration> {
+        self.lock().remove(target).map(|since| since.elapsed())
+    }
+
+    /// How many of each kind wait.
+    pub(crate) fn waiting(&self) -> [(Kind, usize); Kind::ALL.len()] {
+        let waiting = self.lock();
+        Kind::ALL.map(|kind| {
+            let of_kind = waiting.keys().filter(|target| target.kind == kind);
+            (kind, of_kind.count())
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,5 +128,21 @@ mod tests {
         let tools = &mut queues[5];
         assert_eq!(tools.try_recv().unwrap().name, "late");
         assert!(tools.try_recv().is_err());
+    }
+
+    #[test]
+    fn who_waits_is_counted_once_until_the_reconcile_begins() {
+        let (triggers, _queues) = Triggers::new();
+        triggers.open();
+        let (one, other) = (
+            Target::new(Kind::Tool, Some("n"), "one"),
+            Target::new(Kind::Tool, Some("n"), "other"),
+        );
+        triggers.send_all([one.clone(), one.clone(), other]);
+        assert!(triggers.waiting().contains(&(Kind::Tool, 2)));
+        assert!(triggers.begin(&one).is_some());
+        assert!(triggers.begin(&one).is_none(), "nothing triggered it again");
+        assert!(triggers.waiting().contains(&(Kind::Tool, 1)));
+        assert!(triggers.waiting().contains(&(Kind::Agent, 0)));
     }
 }

@@ -59,6 +59,9 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
 async fn metrics(State(ctx): State<Arc<Context>>, seldom: Arc<Seldom>) -> Response {
     let page = seldom.page(|| {
         ctx.metrics.set_retrying(ctx.error_backoff.len());
+        for (kind, number) in ctx.cache.triggers.waiting() {
+            ctx.metrics.set_queued(kind, number);
+        }
         let agents = ctx.cache.stores.agents.list(None);
         let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
         ctx.metrics.render(decoded)

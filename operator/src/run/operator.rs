@@ -98,6 +98,7 @@ async fn work(
         Lead::Elected(leadership) => Some(leadership),
         Lead::Stopped => return Ok(()),
     };
+    ctx.metrics.leads();
     let lost = async {
         match &mut leadership {
             Some(leadership) => leadership.lost().await,

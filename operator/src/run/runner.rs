@@ -104,6 +104,7 @@ pub(crate) async fn run<K: Reconciled>(
         });
     let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
     let store = K::objects(&ctx.cache.stores).reader();
+    let cache = ctx.cache.clone();
     controller::applier(
         |object, ctx| Box::pin(instrumented(object, ctx)),
         error_policy,
@@ -112,7 +113,14 @@ pub(crate) async fn run<K: Reconciled>(
         queue,
         config,
     )
-    .for_each(|_| std::future::ready(()))
+    .for_each(|result| {
+        // It was deleted while it waited.
+        if let Err(controller::Error::ObjectNotFound(gone)) = result {
+            let target = Target::new(K::KIND, gone.namespace.as_deref(), &gone.name);
+            cache.triggers.begin(&target);
+        }
+        std::future::ready(())
+    })
     .await;
 }
 
@@ -145,6 +153,9 @@ async fn instrumented<K: Reconciled>(
     ctx: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let target = Target::of(&*object);
+    if let Some(waited) = ctx.cache.triggers.begin(&target) {
+        ctx.metrics.waited(K::KIND, waited);
+    }
     // A root of its own: what triggered a reconcile did not call it.
     let span = tracing::info_span!(
         parent: None, "reconcile",

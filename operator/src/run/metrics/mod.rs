@@ -1,14 +1,11 @@
 //! What is counted, and how it is shown. Labels come from enums, never from the text of an error or
-//! the name of an object. One exception: tokens are summed by namespace, to share out the costs;
-//! there are as many as the operator works in.
+//! the name of an object; [`agents`] says what it excepts, and why that is bounded.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+mod agents;
 
-use kube::ResourceExt as _;
-use langop_api::{
-    LanguageAgent,
-    agent::{AgentPhase, RunTokens, Tokens},
-};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use langop_api::LanguageAgent;
 use prometheus_client::{
     encoding::{
         EncodeLabelSet, EncodeLabelValue, LabelValueEncoder,
@@ -40,6 +37,11 @@ struct ReconcileLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StepLabels {
     kind: Kind,
     step: Text,
@@ -49,17 +51,6 @@ struct StepLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: Text,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PhaseLabels {
-    phase: Text,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TokenLabels {
-    namespace: String,
-    r#type: Text,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -83,8 +74,10 @@ pub(crate) struct Metrics {
     steps: Family<StepLabels, Histogram, fn() -> Histogram>,
     syntheses: Family<OutcomeLabels, TracedHistogram, fn() -> TracedHistogram>,
     in_flight: Gauge,
+    queued: Family<KindLabels, Gauge>,
+    waits: Family<KindLabels, Histogram, fn() -> Histogram>,
     retrying: Gauge,
-    agents: Family<PhaseLabels, Gauge>,
+    leader: Gauge,
     writes: Family<WriteLabels, Counter>,
 }
 
@@ -94,54 +87,72 @@ impl Metrics {
         let steps = Family::new_with_constructor(step_histogram as fn() -> Histogram);
         let syntheses =
             Family::new_with_constructor(synthesis_histogram as fn() -> TracedHistogram);
-        let (in_flight, retrying) = (Gauge::default(), Gauge::default());
-        let (agents, writes) = (Family::default(), Family::default());
+        let metrics = Self {
+            registry: Arc::default(),
+            reconciles,
+            steps,
+            syntheses,
+            in_flight: Gauge::default(),
+            queued: Family::default(),
+            waits: Family::new_with_constructor(reconcile_histogram as fn() -> Histogram),
+            retrying: Gauge::default(),
+            leader: Gauge::default(),
+            writes: Family::default(),
+        };
+        Self {
+            registry: Arc::new(metrics.register()),
+            ..metrics
+        }
+    }
+
+    fn register(&self) -> Registry {
         let mut registry = Registry::default();
         registry.register(
             "langop_reconcile_duration_seconds",
             "Time of one reconcile; alert on a rate of outcome=\"failed\" or \"timeout\" that does not fall",
-            reconciles.clone(),
+            self.reconciles.clone(),
         );
         registry.register(
             "langop_reconcile_step_duration_seconds",
             "Time of one step of a reconcile; outcome=\"blocked\" is told in the object's conditions, \"abandoned\" was cut off by a timeout or a panic",
-            steps.clone(),
+            self.steps.clone(),
         );
         registry.register(
             "langop_synthesis_duration_seconds",
             "Time of one call of the synthesizer as the operator sees it; alert on outcome=\"failed\" or \"disabled\"",
-            syntheses.clone(),
+            self.syntheses.clone(),
         );
         registry.register(
             "langop_synthesis_in_flight",
             "Calls of the synthesizer under way or queued",
-            in_flight.clone(),
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "langop_reconcile_queue",
+            "Objects that something has triggered and whose reconcile has not begun",
+            self.queued.clone(),
+        );
+        registry.register(
+            "langop_reconcile_queue_duration_seconds",
+            "Time from the first trigger of an object to the beginning of its reconcile",
+            self.waits.clone(),
         );
         registry.register(
             "langop_reconcile_retrying",
             "Objects whose last reconcile failed and is tried again after a pause; alert on one that does not fall to 0",
-            retrying.clone(),
+            self.retrying.clone(),
         );
         registry.register(
-            "langop_agents",
-            "LanguageAgents by phase; alert on phase=\"Failed\"",
-            agents.clone(),
+            "langop_leader",
+            "1 where this process reconciles, 0 where it stands by; alert on a sum of 0",
+            self.leader.clone(),
         );
         registry.register(
             "langop_api_writes",
             "Writes to the API server; in steady state nothing but Leases",
-            writes.clone(),
+            self.writes.clone(),
         );
-        Self {
-            registry: Arc::new(registry),
-            reconciles,
-            steps,
-            syntheses,
-            in_flight,
-            retrying,
-            agents,
-            writes,
-        }
+        registry
     }
 
     pub(crate) fn reconciled(&self, kind: Kind, outcome: &'static str, took: Duration) {
@@ -152,6 +163,13 @@ impl Metrics {
         self.reconciles
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    /// A reconcile begins, so long after what triggered it.
+    pub(crate) fn waited(&self, kind: Kind, time: Duration) {
+        self.waits
+            .get_or_create(&KindLabels { kind })
+            .observe(time.as_secs_f64());
     }
 
     /// One step of a reconcile has ended, or was abandoned.
@@ -200,6 +218,17 @@ impl Metrics {
         self.retrying.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
+    pub(crate) fn set_queued(&self, kind: Kind, number: usize) {
+        self.queued
+            .get_or_create(&KindLabels { kind })
+            .set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// This process reconciles from now on; it ends when another one does.
+    pub(crate) fn leads(&self) {
+        self.leader.set(1);
+    }
+
     pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
         self.writes
             .get_or_create(&WriteLabels {
@@ -214,105 +243,11 @@ impl Metrics {
         &self,
         agents: impl Iterator<Item = &'a LanguageAgent>,
     ) -> Result<String, std::fmt::Error> {
-        let mut counts = PHASES.map(|phase| (phase, 0_i64));
-        let (mut syntheses, mut runs) = (BTreeMap::new(), BTreeMap::new());
-        for agent in agents {
-            let phase = agent.status.as_ref().and_then(|status| status.phase);
-            counts
-                .iter_mut()
-                .filter(|(listed, _)| Some(*listed) == phase)
-                .for_each(|(_, count)| *count += 1);
-            add_syntheses(&mut syntheses, agent);
-            add_runs(&mut runs, agent);
-        }
-        for (phase, count) in counts {
-            self.agents
-                .get_or_create(&PhaseLabels {
-                    phase: Text(phase_text(phase)),
-                })
-                .set(count);
-        }
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
-        encode_registry(&mut text, &tokens_registry(syntheses, runs))?;
+        encode_registry(&mut text, &agents::registry(agents))?;
         encode_eof(&mut text)?;
         Ok(text)
-    }
-}
-
-fn add_syntheses(sums: &mut BTreeMap<String, Tokens>, agent: &LanguageAgent) {
-    let info = agent.status.as_ref();
-    let info = info.and_then(|status| status.synthesis_info.as_ref());
-    if let Some(spent) = info.and_then(|info| info.tokens) {
-        let sum = sums.entry(agent.namespace().unwrap_or_default());
-        let sum = sum.or_default();
-        sum.input = sum.input.saturating_add(spent.input);
-        sum.output = sum.output.saturating_add(spent.output);
-    }
-}
-
-fn add_runs(sums: &mut BTreeMap<String, RunTokens>, agent: &LanguageAgent) {
-    let status = agent.status.as_ref();
-    if let Some(usage) = status.and_then(|status| status.usage.as_ref()) {
-        let sum = sums.entry(agent.namespace().unwrap_or_default());
-        let sum = sum.or_default();
-        *sum = sum.plus(usage.total);
-    }
-}
-
-/// Built on each request, so that a namespace without agents disappears.
-fn tokens_registry(
-    syntheses: BTreeMap<String, Tokens>,
-    runs: BTreeMap<String, RunTokens>,
-) -> Registry {
-    let of_syntheses = Family::<TokenLabels, Gauge>::default();
-    for (namespace, sum) in syntheses {
-        set(&of_syntheses, &namespace, "input", sum.input);
-        set(&of_syntheses, &namespace, "output", sum.output);
-    }
-    let of_runs = Family::<TokenLabels, Gauge>::default();
-    for (namespace, sum) in runs {
-        set(&of_runs, &namespace, "input", sum.input);
-        set(&of_runs, &namespace, "output", sum.output);
-        set(&of_runs, &namespace, "cached_input", sum.cached_input);
-    }
-    let mut registry = Registry::default();
-    registry.register(
-        "langop_agent_synthesis_tokens",
-        "Tokens that the code of the LanguageAgents that exist has cost so far, by their statuses",
-        of_syntheses,
-    );
-    registry.register(
-        "langop_agent_run_tokens",
-        "Tokens that the runs of the LanguageAgents that exist have spent so far, by their statuses",
-        of_runs,
-    );
-    registry
-}
-
-fn set(gauges: &Family<TokenLabels, Gauge>, namespace: &str, type_: &'static str, number: i64) {
-    let labels = TokenLabels {
-        namespace: namespace.to_owned(),
-        r#type: Text(type_),
-    };
-    gauges.get_or_create(&labels).set(number);
-}
-
-const PHASES: [AgentPhase; 5] = [
-    AgentPhase::Pending,
-    AgentPhase::Running,
-    AgentPhase::Succeeded,
-    AgentPhase::Failed,
-    AgentPhase::Suspended,
-];
-
-const fn phase_text(phase: AgentPhase) -> &'static str {
-    match phase {
-        AgentPhase::Pending => "Pending",
-        AgentPhase::Running => "Running",
-        AgentPhase::Succeeded => "Succeeded",
-        AgentPhase::Failed => "Failed",
-        AgentPhase::Suspended => "Suspended",
     }
 }
 
@@ -352,62 +287,25 @@ mod tests {
         );
         metrics.wrote("Deployment", "apply");
         metrics.set_in_flight(3);
-        let agents = [
-            agent("a", "Running", Some((100, 50))),
-            agent("a", "Running", Some((30, 7))),
-            agent("b", "Pending", None),
-            that_ran("a", 11),
-            that_ran("a", 22),
-        ];
-        let text = metrics.render(agents.iter()).unwrap();
+        metrics.set_queued(Kind::Tool, 2);
+        metrics.waited(Kind::Tool, Duration::from_millis(1));
+        let standby = metrics.render(std::iter::empty()).unwrap();
+        metrics.leads();
+        let text = metrics.render(std::iter::empty()).unwrap();
+        assert!(standby.contains("langop_leader 0"), "{standby}");
         for line in [
             "langop_reconcile_duration_seconds_count{kind=\"LanguageAgent\",outcome=\"unchanged\"} 1",
+            "langop_reconcile_queue{kind=\"LanguageTool\"} 2",
+            "langop_reconcile_queue_duration_seconds_count{kind=\"LanguageTool\"} 1",
             "langop_synthesis_duration_seconds_count{outcome=\"made\"} 1",
             "langop_api_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
             "langop_synthesis_in_flight 3",
-            "langop_agents{phase=\"Running\"} 4",
+            "langop_leader 1",
             "langop_agents{phase=\"Failed\"} 0",
-            "langop_agent_synthesis_tokens{namespace=\"a\",type=\"input\"} 130",
-            "langop_agent_synthesis_tokens{namespace=\"a\",type=\"output\"} 57",
-            "langop_agent_run_tokens{namespace=\"a\",type=\"input\"} 33",
-            "langop_agent_run_tokens{namespace=\"a\",type=\"cached_input\"} 2",
             "trace_id=\"0af7651916cd43dd8448eb211c80319c\"",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
-    }
-
-    #[test]
-    fn a_namespace_whose_agents_are_gone_or_cost_nothing_is_not_shown() {
-        let metrics = Metrics::new();
-        let cost = [agent("gone", "Running", Some((1, 1)))];
-        assert!(metrics.render(cost.iter()).unwrap().contains("gone"));
-        let free = [agent("free", "Running", None)];
-        let text = metrics.render(free.iter()).unwrap();
-        assert!(!text.contains("gone") && !text.contains("free"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
-    }
-
-    fn that_ran(namespace: &str, input: i64) -> LanguageAgent {
-        let tokens = serde_json::json!({"input": input, "output": 3, "cachedInput": 1});
-        let mut today = tokens.clone();
-        today["date"] = "2026-11-29".into();
-        let mut agent = agent(namespace, "Running", None);
-        let usage = serde_json::json!({"total": tokens, "today": today});
-        agent.status.as_mut().unwrap().usage = Some(serde_json::from_value(usage).unwrap());
-        agent
-    }
-
-    fn agent(namespace: &str, phase: &str, tokens: Option<(i64, i64)>) -> LanguageAgent {
-        let tokens = tokens.map(
-            |(input, output)| serde_json::json!({"tokens": {"input": input, "output": output}}),
-        );
-        serde_json::from_value(serde_json::json!({
-            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent",
-            "metadata": {"name": "a", "namespace": namespace},
-            "spec": {"instructions": "i"},
-            "status": {"phase": phase, "synthesisInfo": tokens},
-        }))
-        .unwrap()
     }
 }
