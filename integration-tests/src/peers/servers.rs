@@ -32,6 +32,9 @@ pub enum Kind {
     Proxy,
     /// The reference server of time (Python) behind supergateway: published, and of 2026-07-28.
     Time,
+    /// The reference server of web pages (Python) behind supergateway, which may fetch from
+    /// loopback: published, and of 2026-07-28.
+    Fetch,
     /// A script on the Python SDK.
     Python,
     /// A script on the npm SDK.
@@ -140,6 +143,11 @@ impl McpServer {
                 let time = python("mcp-reference").await?.join("bin/mcp-server-time");
                 let time = format!("{} --local-timezone Etc/UTC", time.display());
                 gateway(&port, &time).await?
+            }
+            Kind::Fetch => {
+                let fetch = python("mcp-reference").await?.join("bin/mcp-server-fetch");
+                let fetch = format!("{} --allow-private-ips", fetch.display());
+                gateway(&port, &fetch).await?
             }
             Kind::Python => script(&python("mcp").await?, "mcp", &port)?,
             Kind::OldPython => script(&python("mcp-proxy").await?, "mcp-proxy", &port)?,

@@ -1,14 +1,17 @@
 //! One workflow on servers of all eras: each is spoken to in its own, and the text that it answers
 //! reaches the next step as it is.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
+use axum::{Router, routing::get};
 use langop_integration_tests::{
     Agent, OtlpReceiver,
     otlp::Span,
     peers::servers::{Kind, McpServer, TEXT},
 };
 use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::tools::Files;
 
@@ -103,6 +106,20 @@ async fn the_reference_server_of_time_behind_a_gateway() {
     let answer: Value = serde_json::from_str(&answer.text).unwrap();
     assert_eq!(answer["time_difference"], "+9.0h");
     assert_eq!(answer["source"]["timezone"], "Etc/UTC");
+}
+
+#[tokio::test]
+async fn the_reference_server_of_pages_behind_a_gateway() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let page = format!("http://{}/page", listener.local_addr().unwrap());
+    let router = Router::new().route("/page", get(async || TEXT));
+    let _pages = AbortOnDropHandle::new(tokio::spawn(async {
+        let _ = axum::serve(listener, router).await;
+    }));
+    let server = McpServer::start(Kind::Fetch).await.unwrap();
+    let params = format!("{{ url: '{page}' }}");
+    let answer = answer_of(&server, "fetch", &params, MODERN).await;
+    assert!(answer.text.ends_with(TEXT), "{}", answer.text);
 }
 
 #[tokio::test]

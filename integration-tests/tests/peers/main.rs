@@ -9,6 +9,7 @@
 
 mod cancelling;
 mod circles;
+mod clients;
 mod conformance;
 mod eras;
 mod refusals;

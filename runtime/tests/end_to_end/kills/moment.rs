@@ -84,19 +84,26 @@ impl Gate {
         self.armed.lock().unwrap().is_harmless
     }
 
-    /// Something happens, and goes on once the process that it happens to is dead.
-    pub(super) async fn hold(&self, event: Event, is_harmless: bool) {
-        let mut process = self.process.subscribe();
-        if self.count(event, is_harmless).is_some() {
-            let dying = *process.borrow_and_update();
-            self.reached.send_replace(dying);
-            assert!(process.changed().await.is_ok(), "the gate is there");
+    /// The number of the process that is awaited: whatever begins now is of it.
+    pub(super) fn process(&self) -> usize {
+        *self.process.borrow()
+    }
+
+    /// Something happens to this process, and goes on once that is dead. What is left of an earlier
+    /// one counts for nothing.
+    pub(super) async fn hold(&self, process: usize, event: Event, is_harmless: bool) {
+        let mut current = self.process.subscribe();
+        if *current.borrow_and_update() == process && self.count(event, is_harmless).is_some() {
+            self.reached.send_replace(process);
+            assert!(current.changed().await.is_ok(), "the gate is there");
         }
     }
 
-    /// Something happened.
-    pub(super) fn pass(self: &Arc<Self>, event: Event) {
-        let process = *self.process.borrow();
+    /// Something happened to this process.
+    pub(super) fn pass(self: &Arc<Self>, process: usize, event: Event) {
+        if process != self.process() {
+            return;
+        }
         let Some(moment) = self.count(event, false) else {
             return;
         };
@@ -135,7 +142,7 @@ pub(super) fn watch(folder: &Path, gate: &Arc<Gate>) {
         while let Ok(event) = events.next()
             && !event.events().contains(ReadFlags::IGNORED)
         {
-            gate.pass(Event::Written);
+            gate.pass(gate.process(), Event::Written);
         }
     });
 }

@@ -63,7 +63,7 @@ impl Recorder {
 }
 
 async fn requested(gate: Arc<Gate>, has_discovery: bool, request: Request, next: Next) -> Response {
-    gate.hold(Event::Requested, false).await;
+    gate.hold(gate.process(), Event::Requested, false).await;
     let method = request.headers().get("mcp-method");
     if !has_discovery && method.is_some_and(|method| method == "server/discover") {
         return StatusCode::NOT_FOUND.into_response();
@@ -102,16 +102,17 @@ impl Toolbox for Recorder {
         call: Call,
     ) -> impl Future<Output = Option<Result<Output, ToolError>>> + Send {
         async move {
+            let process = self.gate.process();
             let is_harmless = operation != APPEND;
-            self.gate.hold(Event::Called, is_harmless).await;
+            self.gate.hold(process, Event::Called, is_harmless).await;
             let arguments = call.arguments.unwrap_or_default();
             self.done.lock().unwrap().push(Done {
                 operation: operation.to_owned(),
                 text: arguments["text"].as_str().unwrap().to_owned(),
                 key: call.idempotency_key.unwrap(),
             });
-            self.gate.hold(Event::Effective, is_harmless).await;
-            self.gate.pass(Event::Answered);
+            self.gate.hold(process, Event::Effective, is_harmless).await;
+            self.gate.pass(process, Event::Answered);
             Some(Ok(Output::text("done")))
         }
     }
@@ -121,9 +122,10 @@ impl Toolbox for Recorder {
 pub(super) async fn model(gate: &Arc<Gate>) -> SocketAddr {
     let gate = Arc::clone(gate);
     let answer = async move |axum::Json(request): axum::Json<Json>| {
-        gate.hold(Event::Asked, true).await;
+        let process = gate.process();
+        gate.hold(process, Event::Asked, true).await;
         let message = reply(&request);
-        gate.pass(Event::Replied);
+        gate.pass(process, Event::Replied);
         axum::Json(json!({
             "choices": [{"message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 2},

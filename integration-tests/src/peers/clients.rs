@@ -1,0 +1,47 @@
+//! Clients of others' SDKs, each call a process.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::servers::with_packages;
+use super::{folder, python, run};
+
+/// Whose client it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// npm's.
+    Npm,
+    /// The Python index's.
+    Python,
+}
+
+/// Calls a tool at the URL, and returns which `version` was spoken, how many `tools` there are and
+/// which `text` it answered. The mode is `legacy` or `auto`.
+///
+/// # Errors
+/// If the SDK cannot be installed, or the call fails.
+pub async fn call(sdk: Sdk, mode: &str, url: &str, tool: &str, arguments: &Value) -> Result<Value> {
+    let mut command = match sdk {
+        Sdk::Npm => {
+            let mut command = with_packages(Command::new("node")).await?;
+            command.arg(folder("npm-mcp")?.join("client.cjs"));
+            command
+        }
+        Sdk::Python => {
+            let mut command = Command::new(python("mcp").await?.join("bin/python"));
+            command.arg(folder("mcp")?.join("client.py"));
+            command
+        }
+    };
+    command
+        .args([mode, url, tool])
+        .arg(arguments.to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let said = run(&mut command).await?;
+    let answer = said.lines().find(|line| line.starts_with('{'));
+    Ok(serde_json::from_str(answer.context(said.clone())?)?)
+}
