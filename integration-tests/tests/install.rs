@@ -250,7 +250,11 @@ async fn a_platform_team_installs_it_and_an_agent_works() {
     let operators = installed.pods("operator").await;
     installed.helm("upgrade", &["synthesizer.replicas=3"]);
     assert_eq!(installed.pods("synthesizer").await.len(), 3);
-    let names = |pods: &[Pod]| pods.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>();
+    let names = |pods: &[Pod]| {
+        pods.iter()
+            .map(kube::ResourceExt::name_any)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(&installed.pods("operator").await), names(&operators));
 
     // What people wrote, and what runs for them, stays.
