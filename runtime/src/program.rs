@@ -150,6 +150,7 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     };
     readiness.set();
     let report = resident::run(&agent, began, stopping).await;
+    agent.agent.tools.give_notice().await;
     end.cancel();
     // It ends within a second; what it says then is of no interest.
     let _ = server.await;

@@ -17,7 +17,7 @@ async fn runs_out_of_time(url: String, call: &str) {
     let agent = Agent::new("waiter", &body)
         .unwrap()
         .tools(&[("peer", url)])
-        .with("AGENT_TIMEOUT", "5s");
+        .with("AGENT_TIMEOUT", "10s");
     let ended = agent.run().await.unwrap();
     assert_eq!(ended.code, Some(5), "{}", ended.log);
     assert_eq!(ended.account["reason"], "time-limit");
@@ -45,7 +45,7 @@ async fn a_server_with_sessions_is_told() {
     let call = "use_tool 'peer', action: 'trigger-long-running-operation', params: { duration: 60, steps: 60 }";
     runs_out_of_time(spy.url.clone(), call).await;
     wait::until("the notification", AT_ONCE, async || {
-        (spy.count("notifications/cancelled") == 1).then_some(())
+        (spy.count("notifications/cancelled") >= 1).then_some(())
     })
     .await
     .unwrap();

@@ -17,7 +17,7 @@ use rmcp::{
     },
 };
 
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{failure::Trouble, session::SessionClient};
 
@@ -25,12 +25,19 @@ use super::{failure::Trouble, session::SessionClient};
 #[derive(Debug)]
 pub struct Connection {
     service: RunningService<RoleClient, Caller>,
+    /// What servers are told in passing, and must be told before the process ends.
+    notices: TaskTracker,
 }
 
 impl Connection {
     /// By which requests are sent.
     pub fn peer(&self) -> &Peer<RoleClient> {
         self.service.peer()
+    }
+
+    /// Where a notice to the server is sent.
+    pub(super) fn notices(&self) -> &TaskTracker {
+        &self.notices
     }
 
     /// The version that both speak.
@@ -63,14 +70,26 @@ impl ClientHandler for Caller {
 /// Connects to the server at `url`, in whichever era it speaks. In a task of its own: the tasks of
 /// a connection belong to the span in which they begin, and it would be open as long as the
 /// connection.
-pub(super) async fn connect(http: &SessionClient, url: &Url) -> Result<Connection, Trouble> {
+pub(super) async fn connect(
+    http: &SessionClient,
+    url: &Url,
+    notices: &TaskTracker,
+) -> Result<Connection, Trouble> {
     let (http, url) = (http.clone(), url.clone());
     let task = tokio::spawn(async move { negotiate(&http, &url).await });
     let negotiated = AbortOnDropHandle::new(task).await;
-    negotiated.unwrap_or_else(|_| Err(Trouble::NotSent("negotiating broke off".to_owned())))
+    let service =
+        negotiated.unwrap_or_else(|_| Err(Trouble::NotSent("negotiating broke off".to_owned())))?;
+    Ok(Connection {
+        service,
+        notices: notices.clone(),
+    })
 }
 
-async fn negotiate(http: &SessionClient, url: &Url) -> Result<Connection, Trouble> {
+async fn negotiate(
+    http: &SessionClient,
+    url: &Url,
+) -> Result<RunningService<RoleClient, Caller>, Trouble> {
     let auto = ClientLifecycleMode::Auto {
         preferred_versions: vec![ProtocolVersion::V_2026_07_28],
         legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
@@ -81,11 +100,10 @@ async fn negotiate(http: &SessionClient, url: &Url) -> Result<Connection, Troubl
         }
         other => other,
     };
-    let service = service.map_err(|error| {
+    service.map_err(|error| {
         tracing::debug!(%error, "negotiating failed");
         Trouble::of_start(&error)
-    })?;
-    Ok(Connection { service })
+    })
 }
 
 /// Whether discovery was answered, and yet by a server that wants a handshake: it names no version

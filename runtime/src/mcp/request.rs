@@ -10,6 +10,7 @@ use rmcp::{
     },
     service::{Peer, PeerRequestOptions},
 };
+use tokio_util::task::TaskTracker;
 
 use super::{connection::Connection, failure::Trouble};
 use crate::{deadline::Deadline, trace};
@@ -68,6 +69,7 @@ pub(super) async fn send(
     let guard = CancelOnDrop {
         peer: handle.peer.clone(),
         id: Some(handle.id.clone()),
+        notices: connection.notices().clone(),
     };
     let answered = handle.await_response().await;
     guard.disarm();
@@ -84,6 +86,7 @@ pub(super) async fn send(
 struct CancelOnDrop {
     peer: Peer<RoleClient>,
     id: Option<RequestId>,
+    notices: TaskTracker,
 }
 
 impl CancelOnDrop {
@@ -99,13 +102,14 @@ impl Drop for CancelOnDrop {
             return;
         };
         let peer = self.peer.clone();
-        runtime.spawn(async move {
+        let notice = async move {
             let params = CancelledNotificationParam::new(
                 Some(id),
                 Some("the run no longer waits for it".to_owned()),
             );
             // Whoever cannot be told has gone.
             let _ = peer.notify_cancelled(params).await;
-        });
+        };
+        self.notices.spawn_on(notice, &runtime);
     }
 }

@@ -10,8 +10,9 @@ use rmcp::model::{
 use serde_json::{Map, Value as Json};
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
@@ -34,6 +35,8 @@ use crate::{
 const LIST: Duration = Duration::from_mins(1);
 /// How long a server is waited for.
 const WAIT: Duration = Duration::from_mins(1);
+/// How long servers are given to take what they are told at the end.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Most rounds of a call whose server only wants its own state back.
 const MAX_ROUNDS: u32 = 10;
 /// Most pages of a list.
@@ -44,6 +47,7 @@ const MAX_PAGES: usize = 64;
 pub struct Tools {
     http: SessionClient,
     servers: BTreeMap<String, Server>,
+    notices: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -86,6 +90,16 @@ impl Tools {
         Self {
             http: SessionClient(http),
             servers: endpoints.into_iter().map(server).collect(),
+            notices: TaskTracker::new(),
+        }
+    }
+
+    /// Waits until all servers know which calls are given up: before the process ends, which would
+    /// tell those of the handshake's era nothing.
+    pub async fn give_notice(&self) {
+        self.notices.close();
+        if timeout(NOTICE, self.notices.wait()).await.is_err() {
+            tracing::info!("a tool was not told in time that a call of it is given up");
         }
     }
 
@@ -348,7 +362,7 @@ impl Tools {
         let mut pause = Duration::from_millis(250);
         loop {
             let tried = tokio::select! {
-                tried = connect(&self.http, &server.endpoint.url) => tried,
+                tried = connect(&self.http, &server.endpoint.url, &self.notices) => tried,
                 () = deadline.over() => Err(Trouble::NotSent("the time is over".to_owned())),
             };
             match tried {
