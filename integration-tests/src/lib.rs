@@ -44,6 +44,7 @@ pub mod peers;
 pub mod pods;
 pub mod processes;
 pub mod programs;
+pub mod prometheus;
 pub mod reference;
 mod run_dir;
 pub mod touch;
