@@ -1,7 +1,7 @@
 //! Grafana boards and Prometheus alerts for what the operator and the synthesizer say of themselves.
 //!
 //! Pure: makes texts, reads and writes nothing. The texts are committed with the chart
-//! (`tests/files.rs` compares them), and `integration-tests/tests/observability.rs` asks a real
+//! (`tests/files.rs` compares them), and `integration-tests/tests/guarantees/boards.rs` asks a real
 //! Prometheus every expression in them. It must not depend on the programs: they export metrics and
 //! know of no board.
 

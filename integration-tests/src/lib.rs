@@ -44,6 +44,7 @@ pub mod peers;
 pub mod pods;
 pub mod processes;
 pub mod programs;
+pub mod prometheus;
 pub mod registry;
 mod run_dir;
 pub mod touch;

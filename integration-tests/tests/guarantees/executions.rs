@@ -106,7 +106,7 @@ async fn the_last_result_is_the_exit_code_and_the_termination_message() {
 }
 
 /// As the runtime ends a run.
-fn account(outcome: Outcome, message: &str, tokens: Tokens) -> String {
+pub(crate) fn account(outcome: Outcome, message: &str, tokens: Tokens) -> String {
     let report = Report {
         outcome,
         reason: None,

@@ -1,6 +1,6 @@
 //! What people and their tools rely on, shown on a real control plane: rights that are exactly
 //! those used, executions that are counted once, conditions that are true to the pods, tokens that
-//! add up, and what an agent may cost the API server.
+//! add up, boards that have something to show, and what an agent may cost the API server.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 )]
 
 mod admission;
+mod boards;
 mod conditions;
 mod executions;
 mod gates;
