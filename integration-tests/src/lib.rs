@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod agent;
 pub mod alias;
 pub mod audit;
 pub mod cluster;
@@ -50,6 +51,7 @@ mod run_dir;
 pub mod touch;
 pub mod wait;
 
+pub use agent::Agent;
 pub use audit::{AuditEvent, AuditLog, Filter, Mark};
 pub use cluster::{Cluster, ClusterArgs, Nodes};
 pub use control_plane::ControlPlane;
@@ -61,6 +63,6 @@ pub use kubeconfig::USER_AGENT;
 pub use mail::{ImapServer, SmtpServer};
 pub use namespace::TestNamespace;
 pub use otlp::OtlpReceiver;
-pub use programs::{Agent, Operator, Synthesizer};
+pub use programs::{Operator, Synthesizer};
 pub use registry::Registry;
 pub use run_dir::{run_dir, workspace_root};

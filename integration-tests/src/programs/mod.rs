@@ -3,12 +3,10 @@
 //! This file owns the generic part: where a program is, its log, its life. What is special to one
 //! of them is in [`operator`] and [`synthesizer`].
 
-mod agent;
 mod operator;
 mod rbac;
 mod synthesizer;
 
-pub use agent::{Agent, Ended, RunningAgent};
 pub use operator::{LeaderElection, Operator, OperatorBuilder};
 pub use synthesizer::{Synthesizer, SynthesizerBuilder};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use langop_integration_tests::{
     Agent,
+    agent::Ended,
     peers::servers::{Kind, McpServer},
-    programs::Ended,
 };
 use tokio::time::Instant;
 

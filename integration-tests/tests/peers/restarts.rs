@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use langop_integration_tests::{
     Agent, FakeLlm, Reply,
+    agent::{Ended, RunningAgent},
     peers::servers::{Kind, McpServer},
-    programs::{Ended, RunningAgent},
     wait,
 };
 

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::locate;
 use crate::control_plane::ports;
+use crate::programs::locate;
 
 /// Longest time that a run takes.
 const LONGEST: Duration = Duration::from_mins(3);
