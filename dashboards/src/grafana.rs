@@ -1,4 +1,5 @@
-//! Grafana's dashboard model, as far as our boards need it, and where panels stand. Knows no metric.
+//! Grafana's dashboard model, as far as our boards need it, and where panels stand. Knows no
+//! metric.
 //!
 //! The source of the shapes is Grafana's dashboard JSON, schema version 39 (Grafana 11).
 

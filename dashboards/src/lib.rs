@@ -1,9 +1,10 @@
-//! Grafana boards and Prometheus alerts for what the operator and the synthesizer say of themselves.
+//! Grafana boards and Prometheus alerts for what the operator and the synthesizer say of
+//! themselves.
 //!
 //! Pure: makes texts, reads and writes nothing. The texts are committed with the chart
 //! (`tests/files.rs` compares them), and `integration-tests/tests/guarantees/boards.rs` asks a real
-//! Prometheus every expression in them. It must not depend on the programs: they export metrics and
-//! know of no board.
+//! Prometheus every expression in them but those of the collector's metrics. It must not depend on
+//! the programs: they export metrics and know of no board.
 
 pub mod alerts;
 pub mod boards;

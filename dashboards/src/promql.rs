@@ -34,8 +34,8 @@ pub fn rate(selector: &str, window: &str) -> String {
     format!("rate({selector}[{window}])")
 }
 
-/// How much a sum over statuses has grown in `window`. It falls where an object is deleted, which is
-/// nothing that happened.
+/// How much a sum over statuses has grown in `window`. It falls where an object is deleted, which
+/// is nothing that happened.
 pub fn growth(selector: &str, window: &str) -> String {
     format!("clamp_min(delta({selector}[{window}]), 0)")
 }

@@ -236,8 +236,8 @@ async fn every_question_of_boards_and_alerts_has_an_answer() {
     traces_are_found_by_their_names(&observed.otlp.spans());
 }
 
-/// Who waits for something that is missing is named, in its own namespace, although the operator was
-/// scraped in another.
+/// Who waits for something that is missing is named, in its own namespace, although the operator
+/// was scraped in another.
 async fn the_agents_are_named(observed: &Observed) {
     let env = &observed.env;
     env.apply(

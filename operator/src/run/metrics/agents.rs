@@ -1,8 +1,8 @@
-//! What the status of every LanguageAgent adds up to: how many there are, which are not Ready, how their
-//! runs ended and what they cost. Built on each request, so that what is gone disappears.
+//! What the status of every LanguageAgent adds up to: how many there are, which are not Ready, how
+//! their runs ended and what they cost. Built on each request, so that what is gone disappears.
 //!
-//! Labels are namespaces, of which there are as many as the operator works in, and texts from enums.
-//! Agents are named only while they are not Ready, and at most [`MAX_NAMED`] of them.
+//! Labels are namespaces, of which there are as many as the operator works in, and texts from
+//! enums. Agents are named only while they are not Ready, and at most [`MAX_NAMED`] of them.
 
 use std::collections::BTreeMap;
 
