@@ -1,0 +1,124 @@
+//! What `get` says of each agent. Pure, and lenient: an agent that cannot be decoded is a row like
+//! the others.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::CronJob;
+use kube::{ResourceExt as _, api::DynamicObject};
+use langop_api::{LanguageAgent, agent::RunTokens, condition::types, names::labels};
+use serde::Serialize;
+
+use crate::{
+    facts::{Read, Subject, decode},
+    kind::Kind,
+    schedule::{NextRun, next_run},
+    ui::time,
+};
+
+/// One agent. What is not known is left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phase: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schedule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_run: Option<Timestamp>,
+    /// Whether that time is right only where the cluster's zone is UTC.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_in_assumed_zone: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_run: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_result: Option<String>,
+    /// What its runs spent so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<RunTokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revision: Option<i64>,
+    /// What keeps it from being as its spec says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<Timestamp>,
+}
+
+/// A row for each agent, by namespace and name.
+pub(crate) fn rows(
+    agents: &[DynamicObject],
+    cron_jobs: &Read<Vec<DynamicObject>>,
+    now: Timestamp,
+) -> Vec<Row> {
+    let next = next_runs(cron_jobs.got().map_or(&[][..], Vec::as_slice), now);
+    let mut rows: Vec<Row> = agents.iter().map(|agent| row(agent, &next)).collect();
+    rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    rows
+}
+
+/// The first run of each agent, which may have several CronJobs, by namespace and name.
+fn next_runs(cron_jobs: &[DynamicObject], now: Timestamp) -> BTreeMap<(String, String), NextRun> {
+    let mut next = BTreeMap::new();
+    for object in cron_jobs {
+        let agent = object.labels().get(labels::AGENT).cloned();
+        let run = decode::<CronJob>(object)
+            .ok()
+            .and_then(|cron_job| next_run(&cron_job, now));
+        if let (Some(agent), Some(run)) = (agent, run) {
+            let key = (object.namespace().unwrap_or_default(), agent);
+            let first = next.entry(key).or_insert(run);
+            if run.at < first.at {
+                *first = run;
+            }
+        }
+    }
+    next
+}
+
+fn row(object: &DynamicObject, next: &BTreeMap<(String, String), NextRun>) -> Row {
+    let subject = Subject::of(Kind::Agent, object);
+    let next = next.get(&(subject.namespace.clone(), subject.name.clone()));
+    let agent = decode::<LanguageAgent>(object);
+    let waits_for = match &agent {
+        Err(why) => Some(format!("a correction, it cannot be read: {why}")),
+        Ok(_) => waits_for(&subject),
+    };
+    let status = agent
+        .ok()
+        .and_then(|agent| agent.status)
+        .unwrap_or_default();
+    let info = status.synthesis_info.unwrap_or_default();
+    Row {
+        phase: subject.phase,
+        mode: status.mode.map(|mode| mode.as_str().to_owned()),
+        schedule: status.schedule,
+        next_run: next.map(|next| next.at),
+        is_in_assumed_zone: next.is_some_and(|next| next.is_in_assumed_zone),
+        last_run: time::parse(status.last_execution_time.as_deref()),
+        last_result: status.last_execution_result,
+        tokens: status.usage.map(|usage| usage.total),
+        revision: info.revision,
+        waits_for,
+        created: subject.created,
+        namespace: subject.namespace,
+        name: subject.name,
+    }
+}
+
+fn waits_for(subject: &Subject) -> Option<String> {
+    let Some(ready) = subject.condition(types::READY) else {
+        return Some("an operator: none has looked at it yet".to_owned());
+    };
+    if ready.status == "True" {
+        return None;
+    }
+    Some(match ready.message.as_str() {
+        "" => ready.reason.clone(),
+        message => message.to_owned(),
+    })
+}

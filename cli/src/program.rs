@@ -1,0 +1,80 @@
+//! Owns the process: arguments, streams and the exit code. Only this file prints.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    answer::Answer,
+    args::{Cli, Command},
+    code, complete, cost,
+    failure::{Exit, Failure},
+    get, lint, runs, why,
+    world::World,
+};
+
+/// Runs the program by its command line.
+pub async fn kubectl_langop() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match run(&cli).await.and_then(|answer| say(&answer)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            tell(&failure.render());
+            Exit::Failed
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Completes a command line, as kubectl asks for it.
+pub async fn kubectl_complete_langop() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let answer = Answer::fine(complete::answer(&words).await);
+    ExitCode::from(say(&answer).unwrap_or(Exit::Failed) as u8)
+}
+
+async fn run(cli: &Cli) -> Result<Answer, Failure> {
+    if let Command::Lint(args) = &cli.command {
+        let namespace = cli.connect.namespace.as_deref();
+        return lint::command::run(args, namespace.unwrap_or("default"));
+    }
+    let world = World::connect(&cli.connect).await?;
+    match &cli.command {
+        Command::Get(args) => get::read::run(&world, args).await,
+        Command::Why(args) => why::gather::run(&world, args).await,
+        Command::Code(args) => code::command::code(&world, args).await,
+        Command::Revisions(args) => code::command::list(&world, args).await,
+        Command::Diff(args) => code::command::diff(&world, args).await,
+        Command::Pin(args) => code::command::pin(&world, args).await,
+        Command::Unpin(args) => code::command::unpin(&world, args).await,
+        Command::Run(args) => runs::command::run(&world, args).await,
+        Command::Logs(args) => runs::log::run(&world, args).await,
+        Command::History(args) => runs::command::history(&world, args).await,
+        Command::Suspend(args) => runs::command::suspend(&world, args, true).await,
+        Command::Resume(args) => runs::command::suspend(&world, args, false).await,
+        Command::Cost(args) => cost::command::run(&world, args).await,
+        // Done above: it needs no cluster.
+        Command::Lint(args) => lint::command::run(args, &world.namespace),
+    }
+}
+
+/// The answer. A reader that has seen enough and left is no error.
+fn say(answer: &Answer) -> Result<Exit, Failure> {
+    tell(&answer.notes);
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout
+        .write_all(answer.text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
+        _ => Ok(answer.exit),
+    }
+}
+
+/// There is nowhere to say that it cannot be written.
+fn tell(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,7 @@
+//! How answers look: tones, tables, times in words, and the formats that programs read. Pure; what
+//! is written where is decided in `program`.
+
+pub(crate) mod format;
+pub(crate) mod table;
+pub(crate) mod time;
+pub(crate) mod tone;
