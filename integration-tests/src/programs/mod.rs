@@ -91,6 +91,12 @@ fn sources(program: &str) -> &'static [&'static str] {
             "proto",
             "synthesizer/dsl/src",
         ],
+        "kubectl-langop" => &[
+            "cli/src",
+            "operator/api/src",
+            "operator/desired/src",
+            "synthesizer/dsl/src",
+        ],
         "langop-tool-email" => &["tools/src"],
         "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &[
