@@ -97,6 +97,12 @@ fn the_treaty_binds_neither_side() {
 }
 
 #[test]
+fn the_plugin_talks_to_the_api_server_only() {
+    assert_free("langop-cli", LLM_ROADS);
+    assert_free("langop-cli", &["langop-operator", "tonic"]);
+}
+
+#[test]
 fn the_pure_crates_cannot_do_io() {
     assert_free("langop-desired", &["tokio", "kube-client", "tonic", "rand"]);
     assert_free("langop-api", &["tokio", "kube-client"]);

@@ -1,5 +1,7 @@
 //! The walk of what agents use: a tool, a model's proxy, a client, a persona.
 
+use langop_api::condition::types;
+
 use super::{
     advice,
     diagnosis::diagnosis,
@@ -13,7 +15,7 @@ use crate::{facts::Read, kind::Kind};
 /// In this order.
 const SERVICE: [(Stage, CheckFn<ServiceFacts>); 5] = [
     (Stage::Object, of_object),
-    (Stage::References, of_secrets),
+    (Stage::References, of_references),
     (Stage::Workload, |facts| {
         if facts.is_sidecar {
             return Outcome::fine("it runs in the pods of its agents");
@@ -55,7 +57,27 @@ fn of_object(facts: &ServiceFacts) -> Outcome {
     }
 }
 
-/// Secrets that are not there. Those that this user may not look for are no fault.
+/// Secrets that are not there, and what else the operator misses. Secrets that this user may not
+/// look for are no fault.
+fn of_references(facts: &ServiceFacts) -> Outcome {
+    let unresolved = facts
+        .subject
+        .condition(types::REFERENCES_RESOLVED)
+        .filter(|resolved| resolved.status == "False");
+    match unresolved {
+        Some(unresolved) => Outcome::Stopped(Finding::new(
+            State::Failing,
+            facts.subject.title(),
+            &unresolved.message,
+            vec![advice::edit(
+                "Make what is missing, or correct the references",
+                &facts.subject,
+            )],
+        )),
+        None => of_secrets(facts),
+    }
+}
+
 fn of_secrets(facts: &ServiceFacts) -> Outcome {
     let ServiceFacts {
         subject, secrets, ..

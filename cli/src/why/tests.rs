@@ -696,6 +696,33 @@ fn a_model_without_its_secret_is_told_which_and_how_to_make_it() {
 }
 
 #[test]
+fn a_client_whose_references_are_missing_says_which() {
+    let mut client = ours(
+        "LanguageClient",
+        "chat",
+        &json!({"image": "registry.example/chat:1"}),
+    );
+    let message = "tool 'email' does not exist";
+    let unresolved = condition("ReferencesResolved", "False", "ReferenceNotFound", message);
+    set(&mut client, unresolved);
+    unready(&mut client, "Reconciling", "ReferenceNotFound", message);
+    let diagnosis = service::diagnose(&service_facts(Kind::Client, &object(&client), now()));
+    assert_eq!(diagnosis.state, State::Failing);
+    let cause = diagnosis.cause.unwrap();
+    assert_eq!(
+        (&*cause.object, &*cause.message),
+        ("LanguageClient demo/chat", message)
+    );
+    assert!(
+        diagnosis.advice[0]
+            .command
+            .as_ref()
+            .unwrap()
+            .contains("edit lclient chat")
+    );
+}
+
+#[test]
 fn words_of_others_cannot_paint_the_terminal() {
     let mut live = healthy();
     live.not_ready("Stalled", "InvalidSpec", "a\u{1b}[2Jb");

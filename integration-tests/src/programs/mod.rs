@@ -105,6 +105,12 @@ fn sources(program: &str) -> &'static [&'static str] {
         "langop-agent" => &["runtime/src", "program/src", "synthesizer/dsl/src"],
         "langop-tool-email" | "langop-tool-filesystem" => &["tools/src"],
         "examples/conformance" => &["tools/src", "tools/examples"],
+        "kubectl-langop" => &[
+            "cli/src",
+            "operator/api/src",
+            "operator/desired/src",
+            "synthesizer/dsl/src",
+        ],
         "langop-certificates" => &["certificates/src"],
         "langop-synthesizer" => &[
             "synthesizer/src",
