@@ -9,17 +9,24 @@
 # The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which
 # the kubelet mounts; the linker's warning about getaddrinfo is about other sources of names.
 # --target keeps the flag away from build scripts and macros, which must be dynamic.
-# Neither the folder of the sources nor that of the packages shows in what is built: two machines make the same bytes.
+# What is published shows neither the folder of the sources nor that of the packages: two machines make the same bytes. Those of
+# tests keep them, since other flags would have every clone build everything anew.
 set -eu
 profile="$1"
 shift
 cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"
 variable="CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
-packages="${CARGO_HOME:-$HOME/.cargo}"
 folder="${CARGO_TARGET_DIR:-target}"
-export CFLAGS="-ffile-prefix-map=$packages=/cargo -ffile-prefix-map=$folder=/target ${CFLAGS:-}"
-env "$variable=-C target-feature=+crt-static --remap-path-prefix=$packages=/cargo --remap-path-prefix=$PWD=/langop --remap-path-prefix=$folder=/target" \
+flags="-C target-feature=+crt-static"
+if [ "$profile" = static ]; then
+    packages="${CARGO_HOME:-$HOME/.cargo}"
+    export CFLAGS="-ffile-prefix-map=$packages=/cargo -ffile-prefix-map=$folder=/target ${CFLAGS:-}"
+    for mapped in "$packages=/cargo" "$PWD=/langop" "$folder=/target"; do
+        flags="$flags --remap-path-prefix=$mapped"
+    done
+fi
+env "$variable=$flags" \
     cargo build --locked --profile "$profile" --target "$target" \
     -p langop-operator --bin langop-operator \
     -p langop-synthesizer --bin langop-synthesizer \
