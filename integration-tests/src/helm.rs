@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::control_plane::binaries;
-use crate::workspace_root;
+use crate::run_dir::workspace_root;
 
 /// Name of the release that tests install.
 pub const RELEASE: &str = "langop";

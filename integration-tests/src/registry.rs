@@ -11,8 +11,10 @@ use langop_images::Image;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::control_plane::ControlPlane;
 use crate::control_plane::node::REGISTRY;
-use crate::{ControlPlane, peers, run_dir, wait};
+use crate::run_dir::run_dir;
+use crate::{peers, wait};
 
 /// Until it listens.
 const START: Duration = Duration::from_secs(20);
