@@ -23,9 +23,9 @@ enum Command {
     Check,
 }
 
-// One thread: an agent waits for its tools and models, and each further thread is memory that every agent
-// pays for and a wake-up that every call pays for.
-#[tokio::main(flavor = "current_thread")]
+// One worker, whatever the node has: an agent waits for its tools and models, and each further thread is
+// memory that every agent pays for. Not none: this thread blocks at the end until the last spans are sent.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
     match Cli::parse().command.unwrap_or(Command::Run) {
         Command::Run => program::run().await.into(),
