@@ -176,7 +176,7 @@ impl Outside {
 }
 
 fn is_email(image: &str) -> bool {
-    image.contains("/email-tool:")
+    image.contains("/tool-email:")
 }
 
 fn to_machine(ports: &[u16]) -> Value {
