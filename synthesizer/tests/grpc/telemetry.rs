@@ -523,6 +523,7 @@ fn bounded_labels(page: &str) {
             ][..],
         ),
         ("result", &["hit", "miss", "coalesced"]),
+        ("stage", &["prompt", "llm", "check"]),
         ("provider", &["anthropic"]),
         ("model", &["fake"]),
         ("type", &["input", "output"]),
