@@ -9,8 +9,8 @@
 # The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which
 # the kubelet mounts; the linker's warning about getaddrinfo is about other sources of names.
 # --target keeps the flag away from build scripts and macros, which must be dynamic.
-# What is published shows neither the folder of the sources nor that of the packages: two machines make the same bytes. Those of
-# tests keep them, since other flags would have every clone build everything anew.
+# What is published shows neither the folder of the sources nor that of the packages, so that two machines can make the same
+# bytes. Those of tests keep them, since other flags would have every clone build everything anew.
 set -eu
 profile="$1"
 shift

@@ -10,8 +10,8 @@ use serde_json::json;
 
 /// Builds the images of all components as OCI image layouts, without an engine.
 ///
-/// The same sources make the same digests on every machine of one architecture. Push one with for
-/// example `crane push target/images/operator registry.example.com/langop/operator:0.1.0`.
+/// They hold no times and no paths of the machine. Push one with for example
+/// `crane push target/images/operator registry.example.com/langop/operator:0.1.0`.
 #[derive(Parser)]
 #[command(name = "cargo images", version)]
 struct Args {
