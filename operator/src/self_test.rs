@@ -20,7 +20,8 @@ use crate::cli::SelfTestArgs;
 const PREFIX: &str = "langop-self-test-";
 const INSTRUCTIONS: &str = "Every Monday at 9:00, list the open questions of the week";
 
-/// Creates the agent, waits for its code and returns it. The agent is deleted whatever happens.
+/// Creates the agent, waits for its code and returns it. The agent is deleted with or without code; one
+/// whose test was killed stays, suspended.
 ///
 /// # Errors
 /// If the API server refuses, or there is no code in time; with what the agent's conditions say.
@@ -39,9 +40,13 @@ pub(crate) async fn run(args: &SelfTestArgs) -> Result<String> {
     let code = of_test.code(&name, args.timeout.unsigned_abs()).await;
     let in_background = DeleteParams::background();
     let deleted = of_test.agents.delete(&name, &in_background).await;
-    let code = code?;
-    deleted.with_context(|| format!("cannot delete agent '{name}'; delete it with kubectl"))?;
-    Ok(code)
+    let deleted =
+        deleted.with_context(|| format!("cannot delete agent '{name}'; delete it with kubectl"));
+    match (code, deleted) {
+        (Ok(code), Ok(_)) => Ok(code),
+        (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why),
+        (Err(why), Err(left)) => Err(why.context(format!("{left:#}"))),
+    }
 }
 
 struct Test {
