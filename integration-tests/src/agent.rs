@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::control_plane::ports;
 use crate::programs::locate;
+use crate::wait;
 
 /// Longest time that a run takes.
 const LONGEST: Duration = Duration::from_mins(3);
@@ -109,6 +110,20 @@ impl Agent {
     /// If it is not built, or does not end.
     pub async fn run(&self) -> Result<Ended> {
         self.start()?.end().await
+    }
+
+    /// Waits until it has done what it does by itself, and stays for others.
+    ///
+    /// # Errors
+    /// If it does not come to that; with its log.
+    pub async fn until_idle(&self) -> Result<()> {
+        wait::until("its own run", LONGEST, async || {
+            let log = self.log();
+            log.contains("waiting for the next run")
+                .then_some(())
+                .ok_or(log)
+        })
+        .await
     }
 
     /// What it logged so far.

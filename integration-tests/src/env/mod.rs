@@ -335,6 +335,16 @@ impl TestEnv {
         .await;
     }
 
+    /// The agent with two revisions: the code "first" for `report`, then "second" for `report more`.
+    pub async fn with_two_revisions(&self, agent: &str) {
+        self.llm.reply(fixtures::code("first"));
+        self.with_agent(agent, "report").await;
+        self.llm.reply(fixtures::code("second"));
+        self.instruct(agent, "report more").await;
+        self.until_ready(agent).await;
+        self.settled().await;
+    }
+
     /// A tool, a model, and an agent that uses both.
     pub async fn with_agent(&self, name: &str, instructions: &str) -> LanguageAgent {
         self.with_tool_and_model().await;

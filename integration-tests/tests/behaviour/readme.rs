@@ -74,12 +74,7 @@ async fn until_replicas(env: &TestEnv, wanted: i32) {
 #[tokio::test]
 async fn every_command_of_living_with_agents_does_what_the_readme_says() {
     let env = TestEnv::new("readme").await;
-    env.llm.reply(code("first"));
-    env.with_agent(AGENT, "report").await;
-    env.llm.reply(code("second"));
-    env.instruct(AGENT, "report more").await;
-    env.until_ready(AGENT).await;
-    env.settled().await;
+    env.with_two_revisions(AGENT).await;
 
     let lines = commands();
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::api::ListParams;
 use langop_api::LanguageAgent;
-use langop_integration_tests::env::{TestEnv, code, counts, revision};
+use langop_integration_tests::env::{TestEnv, counts, revision};
 use serde_json::{Value, json};
 
 use crate::plugin::{langop, shell};
@@ -13,12 +13,7 @@ const AGENT: &str = "daily-report";
 /// An agent with two revisions.
 async fn with_two_revisions(prefix: &str) -> TestEnv {
     let env = TestEnv::new(prefix).await;
-    env.llm.reply(code("first"));
-    env.with_agent(AGENT, "report").await;
-    env.llm.reply(code("second"));
-    env.instruct(AGENT, "report more").await;
-    env.until_ready(AGENT).await;
-    env.settled().await;
+    env.with_two_revisions(AGENT).await;
     env
 }
 

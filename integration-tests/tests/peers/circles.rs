@@ -1,11 +1,7 @@
 //! Agents as tools of each other: a circle is refused where it would close.
 
-use std::time::Duration;
-
-use langop_integration_tests::{Agent, FakeLlm, Reply, fake_llm::LlmRequest, wait};
+use langop_integration_tests::{Agent, FakeLlm, Reply, fake_llm::LlmRequest};
 use serde_json::{Value, json};
-
-const SOON: Duration = Duration::from_mins(1);
 
 fn calls(function: &str) -> Reply {
     let call = json!({"id": "1", "type": "function", "function": {
@@ -52,14 +48,7 @@ async fn an_agent_that_is_on_the_way_to_itself_is_refused() {
     let second = second.tools(&[("first", first_url)]);
     let (_one, _other) = (first.start().unwrap(), second.start().unwrap());
     for (agent, model) in [(&first, &first_model), (&second, &second_model)] {
-        wait::until("its own run", SOON, async || {
-            let log = agent.log();
-            log.contains("waiting for the next run")
-                .then_some(())
-                .ok_or(log)
-        })
-        .await
-        .unwrap();
+        agent.until_idle().await.unwrap();
         assert_eq!(model.count(), 1);
     }
 

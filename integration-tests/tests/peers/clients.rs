@@ -1,17 +1,12 @@
 //! Clients of the official SDKs, in both eras, against a tool of ours and an agent as a tool.
 
-use std::time::Duration;
-
 use langop_integration_tests::{
     Agent, FakeLlm, Reply,
     peers::clients::{Sdk, call},
-    wait,
 };
 use serde_json::{Value, json};
 
 use crate::tools::Files;
-
-const SOON: Duration = Duration::from_mins(1);
 
 /// Each client gets this answer, in its era.
 async fn all_get(url: &str, tool: &str, arguments: &Value, tools: usize, text: &str) {
@@ -43,14 +38,7 @@ async fn an_agent_is_asked_by_all() {
         .with("AGENT_MODE", "autonomous")
         .with("LANGOP_AGENT_SERVE", "mcp");
     let _running = agent.start().unwrap();
-    wait::until("its own run", SOON, async || {
-        let log = agent.log();
-        log.contains("waiting for the next run")
-            .then_some(())
-            .ok_or(log)
-    })
-    .await
-    .unwrap();
+    agent.until_idle().await.unwrap();
     let url = format!("{}/mcp", agent.url());
     let message = json!({"message": "What is new?"});
     all_get(&url, "ask", &message, 1, "Nothing is new.").await;

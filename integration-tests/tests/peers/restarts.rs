@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use langop_integration_tests::{
     Agent, FakeLlm, Reply,
-    agent::{Ended, RunningAgent},
+    agent::RunningAgent,
     peers::servers::{Kind, McpServer},
     wait,
 };
@@ -102,7 +102,7 @@ async fn a_gateway_in_python_is_started_again() {
     .await;
 }
 
-async fn after_an_outage(kind: Kind) -> Ended {
+async fn assert_awaited(kind: Kind) {
     let mut server = McpServer::start(kind).await.unwrap();
     let between = Between::new(ECHO, server.url()).await;
     let running = between.start().await;
@@ -112,29 +112,23 @@ async fn after_an_outage(kind: Kind) -> Ended {
         tokio::time::sleep(OUTAGE).await;
         server.start_again().await.unwrap();
     });
-    ended.unwrap()
+    let ended = ended.unwrap();
+    assert_eq!(
+        (ended.code, &*ended.line),
+        (Some(0), "3 steps done"),
+        "{}",
+        ended.log
+    );
 }
 
 #[tokio::test]
 async fn a_modern_server_that_is_away_for_a_while_is_awaited() {
-    let ended = after_an_outage(Kind::Npm).await;
-    assert_eq!(
-        (ended.code, &*ended.line),
-        (Some(0), "3 steps done"),
-        "{}",
-        ended.log
-    );
+    assert_awaited(Kind::Npm).await;
 }
 
 #[tokio::test]
 async fn a_server_with_sessions_that_is_away_for_a_while_is_awaited() {
-    let ended = after_an_outage(Kind::Everything).await;
-    assert_eq!(
-        (ended.code, &*ended.line),
-        (Some(0), "3 steps done"),
-        "{}",
-        ended.log
-    );
+    assert_awaited(Kind::Everything).await;
 }
 
 #[tokio::test]
