@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    approval::{ApprovalPolicy, ApprovalStatus},
     pod::{CaBundle, EnvVar, NameRef, Resources, Toleration},
     policy::{EgressRule, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE, LabelValue},
     quantity::Quantity,
@@ -102,6 +103,10 @@ pub struct LanguageAgentSpec {
     /// Bounds of one run; win over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// When a change waits for a person who may approve it; Never when absent. The LanguageCluster
+    /// may ask for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
     /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -316,6 +321,9 @@ pub struct LanguageAgentStatus {
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,
+    /// What it may do, and what waits for approval; only where approval is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
     /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice
     /// as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -349,7 +357,7 @@ pub struct LanguageAgentStatus {
     /// Pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`.
+    /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`, Approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

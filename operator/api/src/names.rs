@@ -78,6 +78,15 @@ pub mod annotations {
     /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's
     /// status.
     pub const ATTESTATION: &str = "langop.io/attestation";
+    /// On a code ConfigMap: the hash of the powers that a person approved it for. Who may write it is
+    /// admission's matter, as of the next three.
+    pub const APPROVED_POWERS: &str = "langop.io/approved-powers";
+    /// On a code ConfigMap: the name of that person, as the API server knows them.
+    pub const APPROVED_BY: &str = "langop.io/approved-by";
+    /// On a code ConfigMap: the hash of the powers that a person rejected.
+    pub const REJECTED_POWERS: &str = "langop.io/rejected-powers";
+    /// On a code ConfigMap: the name of that person.
+    pub const REJECTED_BY: &str = "langop.io/rejected-by";
     /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
     /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";

@@ -39,7 +39,7 @@ pub fn build(cluster: &ValidatedCluster) -> Children<Prepared> {
     children.limit_ranges.extend(build_defaults(cluster));
     children
         .role_bindings
-        .extend([Role::View, Role::Edit, Role::Admin].map(|role| build_binding(cluster, role)));
+        .extend([Role::View, Role::Edit, Role::Admin, Role::Approve].map(|role| build_binding(cluster, role)));
     children.network_policies.extend(build_isolation(cluster));
     children
 }
@@ -133,6 +133,7 @@ fn build_binding(cluster: &ValidatedCluster, role: Role) -> RoleBinding {
         Role::View => "langop-view",
         Role::Edit => "langop-edit",
         Role::Admin => "langop-admin",
+        Role::Approve => "langop-approve",
     };
     RoleBinding {
         metadata: child_meta(cluster, name),
