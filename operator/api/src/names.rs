@@ -90,6 +90,11 @@ pub mod annotations {
     /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
     /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
+    /// On a code ConfigMap: what its agent may do with it, as canonical JSON. Written when the code
+    /// is stored.
+    pub const POWERS: &str = "langop.io/powers";
+    /// On a code ConfigMap: SHA-256 of the text of [`POWERS`].
+    pub const POWERS_HASH: &str = "langop.io/powers-hash";
 }
 
 /// Field managers of server-side apply: one for children, one for status, so that neither drops the

@@ -25,6 +25,7 @@ pub mod persona;
 pub mod pod;
 pub mod pod_health;
 pub mod policy;
+pub mod powers;
 pub mod quantity;
 pub mod reach;
 pub mod references;
