@@ -293,6 +293,10 @@ pub const MAX_STORED_REVISIONS: usize = 128;
 pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
 pub const MAX_VALIDATION_ERRORS: usize = 10;
+/// Most entries of [`SynthesisInfo::powers`].
+pub const MAX_TOLD_POWERS: usize = 12;
+/// Most characters of one of them.
+pub const MAX_TOLD_POWER: usize = 200;
 
 /// What is known of an agent.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -443,6 +447,11 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub traceparent: Option<String>,
+    /// What the active code calls and asks, in a few words. The whole list of what the agent may do
+    /// is the annotation langop.io/powers of the code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_TOLD_POWERS), inner(length(max = MAX_TOLD_POWER)))]
+    pub powers: Vec<String>,
     /// Why the last generated code was refused: `line:column: message`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_VALIDATION_ERRORS), inner(length(max = 1024)))]

@@ -1,15 +1,11 @@
 //! What code contributes to the powers of its agent: all that its definition says of calls, models,
 //! times and bounds, and nothing else of it, so that it may be held in memory.
 
+use langop_api::agent::{MAX_TOLD_POWER, MAX_TOLD_POWERS};
 use langop_dsl::{Action, AgentDefinition};
 
 use super::{calls::Calls, widening::shown};
 use crate::observed::CodeRequirements;
-
-/// Most lines of [`CodePowers::told`].
-const MAX_LINES: usize = 12;
-/// Most characters of one.
-const MAX_LINE: usize = 200;
 
 /// What matters of code.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,9 +52,9 @@ impl CodePowers {
             .chain(any)
             .map(|line| cut(&line))
             .collect();
-        if lines.len() > MAX_LINES {
-            let more = lines.len() - (MAX_LINES - 1);
-            lines.truncate(MAX_LINES - 1);
+        if lines.len() > MAX_TOLD_POWERS {
+            let more = lines.len() - (MAX_TOLD_POWERS - 1);
+            lines.truncate(MAX_TOLD_POWERS - 1);
             lines.push(format!("and {more} more"));
         }
         lines
@@ -66,8 +62,8 @@ impl CodePowers {
 }
 
 fn cut(line: &str) -> String {
-    match line.char_indices().nth(MAX_LINE - 1) {
-        Some((end, _)) if line.chars().count() > MAX_LINE => format!("{}…", &line[..end]),
+    match line.char_indices().nth(MAX_TOLD_POWER - 1) {
+        Some((end, _)) if line.chars().count() > MAX_TOLD_POWER => format!("{}…", &line[..end]),
         _ => line.to_owned(),
     }
 }
