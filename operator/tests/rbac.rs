@@ -10,7 +10,12 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 
 /// What members of a LanguageCluster get.
-const MEMBERS: [&str; 4] = ["langop-admin", "langop-approve", "langop-edit", "langop-view"];
+const MEMBERS: [&str; 4] = [
+    "langop-admin",
+    "langop-approve",
+    "langop-edit",
+    "langop-view",
+];
 
 fn documents() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../deploy/rbac.yaml")).unwrap()

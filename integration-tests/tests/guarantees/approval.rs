@@ -89,20 +89,51 @@ const OPERATORS: Answer = Some("only the operator writes ConfigMaps labelled lan
 /// By the kind itself.
 const IMMUTABLE: Answer = Some("field is immutable");
 
-const USERS: [&str; 6] = ["author", "approver", "both", "viewer", "outsider", "operator"];
+const USERS: [&str; 6] = [
+    "author", "approver", "both", "viewer", "outsider", "operator",
+];
 
 /// By deed, the answer to each of [`USERS`].
 const ANSWERS: [(Deed, [Answer; 6]); 10] = [
-    (Approve, [NO_VERB, TAKEN, TAKEN, NO_PATCH, NO_PATCH, NO_VERB]),
-    (ApproveAsAnother, [NO_VERB, NOT_HIM, NOT_HIM, NO_PATCH, NO_PATCH, NO_VERB]),
-    (ApproveOther, [NO_VERB, NOT_ASKED, NOT_ASKED, NO_PATCH, NO_PATCH, NO_VERB]),
+    (
+        Approve,
+        [NO_VERB, TAKEN, TAKEN, NO_PATCH, NO_PATCH, NO_VERB],
+    ),
+    (
+        ApproveAsAnother,
+        [NO_VERB, NOT_HIM, NOT_HIM, NO_PATCH, NO_PATCH, NO_VERB],
+    ),
+    (
+        ApproveOther,
+        [NO_VERB, NOT_ASKED, NOT_ASKED, NO_PATCH, NO_PATCH, NO_VERB],
+    ),
     (Reject, [NO_VERB, TAKEN, TAKEN, NO_PATCH, NO_PATCH, NO_VERB]),
-    (EditCode, [IMMUTABLE, IMMUTABLE, IMMUTABLE, NO_PATCH, NO_PATCH, IMMUTABLE]),
-    (EditPowers, [OPERATORS, OPERATORS, OPERATORS, NO_PATCH, NO_PATCH, TAKEN]),
-    (Relabel, [OPERATORS, OPERATORS, OPERATORS, NO_PATCH, NO_PATCH, TAKEN]),
-    (Forge, [OPERATORS, NO_CREATE, OPERATORS, NO_CREATE, NO_CREATE, TAKEN]),
-    (Delete, [OPERATORS, NO_DELETE, OPERATORS, NO_DELETE, NO_DELETE, TAKEN]),
-    (ChangeSpec, [TAKEN, NO_AGENT, TAKEN, NO_AGENT, NO_AGENT, NO_AGENT]),
+    (
+        EditCode,
+        [
+            IMMUTABLE, IMMUTABLE, IMMUTABLE, NO_PATCH, NO_PATCH, IMMUTABLE,
+        ],
+    ),
+    (
+        EditPowers,
+        [OPERATORS, OPERATORS, OPERATORS, NO_PATCH, NO_PATCH, TAKEN],
+    ),
+    (
+        Relabel,
+        [OPERATORS, OPERATORS, OPERATORS, NO_PATCH, NO_PATCH, TAKEN],
+    ),
+    (
+        Forge,
+        [OPERATORS, NO_CREATE, OPERATORS, NO_CREATE, NO_CREATE, TAKEN],
+    ),
+    (
+        Delete,
+        [OPERATORS, NO_DELETE, OPERATORS, NO_DELETE, NO_DELETE, TAKEN],
+    ),
+    (
+        ChangeSpec,
+        [TAKEN, NO_AGENT, TAKEN, NO_AGENT, NO_AGENT, NO_AGENT],
+    ),
 ];
 
 /// The stored code, and its powers' hash.
@@ -119,15 +150,27 @@ impl Code {
         let name = self.map.name_any();
         let patch = PatchParams::default().dry_run();
         let annotate = |map: Value| Patch::Merge(json!({"metadata": {"annotations": map}}));
-        let decide = |powers: &str, hash: &str, by: &str, who: &str| annotate(json!({powers: hash, by: who}));
+        let decide = |powers: &str, hash: &str, by: &str, who: &str| {
+            annotate(json!({powers: hash, by: who}))
+        };
         let approve = |hash: &str, who: &str| {
-            decide(annotations::APPROVED_POWERS, hash, annotations::APPROVED_BY, who)
+            decide(
+                annotations::APPROVED_POWERS,
+                hash,
+                annotations::APPROVED_BY,
+                who,
+            )
         };
         let body = match deed {
             Approve => approve(&self.hash, user),
             ApproveAsAnother => approve(&self.hash, "somebody"),
             ApproveOther => approve(&"0".repeat(64), user),
-            Reject => decide(annotations::REJECTED_POWERS, &self.hash, annotations::REJECTED_BY, user),
+            Reject => decide(
+                annotations::REJECTED_POWERS,
+                &self.hash,
+                annotations::REJECTED_BY,
+                user,
+            ),
             EditCode => Patch::Merge(json!({"data": {"agent.rb": "agent 'clerk'"}})),
             EditPowers => annotate(json!({annotations::POWERS: "{}"})),
             Relabel => Patch::Merge(json!({"metadata": {"labels": {labels::AGENT: null}}})),
@@ -177,7 +220,11 @@ async fn judge(cp: &ControlPlane, operator: &Client, code: &Code, when: &str) {
                 (Some(words), Some(said)) => said.contains(words),
                 _ => false,
             };
-            assert!(is_right, "{when}, {user}, {deed:?}: {said:?}, not {:?}", answers[at]);
+            assert!(
+                is_right,
+                "{when}, {user}, {deed:?}: {said:?}, not {:?}",
+                answers[at]
+            );
         }
     }
 }
@@ -194,7 +241,10 @@ async fn stored(client: &Client) -> Code {
     wait::object(agents, AGENT, SOON, ready).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     let found = wait::until("code with its powers", SOON, async || {
-        let maps = maps.list(&kube::api::ListParams::default().labels(labels::AGENT)).await.unwrap();
+        let maps = maps
+            .list(&kube::api::ListParams::default().labels(labels::AGENT))
+            .await
+            .unwrap();
         maps.into_iter().find_map(|map| {
             let hash = map.annotations().get(annotations::POWERS_HASH)?.clone();
             Some(Code { map, hash })
@@ -205,7 +255,9 @@ async fn stored(client: &Client) -> Code {
 
 #[tokio::test]
 async fn each_user_gets_the_right_answer_also_while_the_operator_is_down() {
-    let cp = ControlPlane::start(&run_dir().unwrap().join("approval-users")).await.unwrap();
+    let cp = ControlPlane::start(&run_dir().unwrap().join("approval-users"))
+        .await
+        .unwrap();
     cp.install_crds().await.unwrap();
     admission::enforce(&cp).await;
     let synthesizer = Synthesizer::template().start().await.unwrap();
@@ -220,7 +272,9 @@ async fn each_user_gets_the_right_answer_also_while_the_operator_is_down() {
     let clusters: Api<LanguageCluster> = Api::all(client.clone());
     wait::object(clusters, NAMESPACE, SOON, |cluster| {
         let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
+        conditions
+            .into_iter()
+            .any(|one| one.type_ == "Ready" && one.status == "True")
     })
     .await
     .unwrap();

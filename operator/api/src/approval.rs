@@ -18,8 +18,10 @@ pub enum ApprovalPolicy {
     Always,
 }
 
-/// The longest text of powers, in bytes: what an annotation can hold beside the others.
-pub const MAX_POWERS: usize = 131_072;
+/// The longest text of powers, in bytes.
+pub const MAX_POWERS: usize = 65_536;
+/// The longest text of the rules of a network policy that is kept, in bytes.
+pub const MAX_EGRESS: usize = 131_072;
 
 /// What is known of the approval of an agent. Only the operator writes it.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub struct PowersInForce {
     /// They, as canonical JSON.
     #[schemars(length(max = MAX_POWERS))]
     pub powers: String,
+    /// The rules of its network policy, as JSON.
+    #[schemars(length(max = MAX_EGRESS))]
+    pub egress: String,
 }
 
 /// Powers that wait for a person.

@@ -24,6 +24,7 @@ use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, pars
 
 use super::{
     AgentContext, ClusterView,
+    approval::ApprovalRule,
     timing::{Requested, check_zone},
 };
 use crate::{
@@ -71,6 +72,8 @@ pub struct ValidatedAgent {
     pub sidecar_egress: Vec<String>,
     /// What is not as the spec says although the agent runs.
     pub warnings: Vec<Invalid>,
+    /// What its approvals must be.
+    pub approval: ApprovalRule,
     /// What a workload is made from, or why there can be none.
     pub run: Result<Box<RunSpec>, Invalid>,
 }
@@ -206,6 +209,7 @@ pub fn validate(
         egress: reach.egress,
         references,
         warnings,
+        approval: ApprovalRule::of(spec.approval, cluster),
         run: errors.into_result(run),
     })
 }

@@ -37,9 +37,10 @@ pub fn build(cluster: &ValidatedCluster) -> Children<Prepared> {
     let mut children = Children::default();
     children.resource_quotas.extend(build_quota(cluster));
     children.limit_ranges.extend(build_defaults(cluster));
-    children
-        .role_bindings
-        .extend([Role::View, Role::Edit, Role::Admin, Role::Approve].map(|role| build_binding(cluster, role)));
+    children.role_bindings.extend(
+        [Role::View, Role::Edit, Role::Admin, Role::Approve]
+            .map(|role| build_binding(cluster, role)),
+    );
     children.network_policies.extend(build_isolation(cluster));
     children
 }

@@ -20,6 +20,7 @@ mod address;
 mod calls;
 mod code;
 mod limits;
+mod live;
 mod network;
 mod pace;
 mod port;
@@ -28,6 +29,7 @@ mod widening;
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use langop_api::names::annotations;
 use langop_dsl::hash::{canonical_json, sha256_hex};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,7 @@ use serde_json::json;
 use self::{calls::Calls, limits::Limits, network::Network, pace::Pace, widening::shown};
 pub use self::{
     code::CodePowers,
+    live::Live,
     widening::{Widening, in_words},
 };
 use crate::{
@@ -134,6 +137,14 @@ impl Powers {
             secrets: secrets(run),
             ..Self::of_calls(code, &offered)
         })
+    }
+
+    /// Those of nobody: each power beyond them is one to name, but how often and how long it runs.
+    pub(crate) fn none() -> Self {
+        Self {
+            free_tools: Some(BTreeSet::new()),
+            ..Self::of_calls(None, &AvailableRefs::default())
+        }
     }
 
     /// What code may do by its own word, of an agent that has these references, whatever else its
@@ -239,6 +250,14 @@ impl Powers {
         wider
     }
 
+    /// All of them, a line each.
+    pub fn told(&self) -> Vec<String> {
+        let named = self.wider_than(&Self::none());
+        let pace = format!("runs {}", self.pace.told());
+        let named = named.iter().map(ToString::to_string);
+        named.chain([pace]).collect()
+    }
+
     /// What its model may call by itself.
     fn free_wider_than(&self, before: &Self) -> Vec<Widening> {
         let Some(now) = &self.free_tools else {
@@ -263,6 +282,20 @@ pub fn as_annotations(powers: &Powers) -> [(String, String); 2] {
         (annotations::POWERS_HASH, hash),
     ]
     .map(|(key, text)| (key.to_owned(), text))
+}
+
+/// The rules that open nothing that the others do not open.
+pub(crate) fn narrowed(
+    rules: Vec<NetworkPolicyEgressRule>,
+    within: &[NetworkPolicyEgressRule],
+) -> Vec<NetworkPolicyEgressRule> {
+    let Ok(frame) = Network::of(within) else {
+        return Vec::new();
+    };
+    let is_within = |rule: &NetworkPolicyEgressRule| {
+        Network::of([rule]).is_ok_and(|network| network.wider_than(&frame).is_empty())
+    };
+    rules.into_iter().filter(is_within).collect()
 }
 
 /// What the agent opens for itself: all of its policy but what every agent of the operator has.

@@ -66,7 +66,12 @@ pub(super) async fn apply(
     if !effects.applied.is_empty() && plan.call.is_none() {
         ctx.priority.yield_to_writers().await;
     }
-    let annotated = follow_inputs(ctx, agent, plan).await;
+    // Of code that waits, what is asked for is told once what is in force is recorded.
+    let annotated = if plan.approval.is_held() {
+        Ok(false)
+    } else {
+        follow_inputs(ctx, agent, plan).await
+    };
     // No call is started and no answer forgotten where one of these stops: that is recorded only by
     // a whole status.
     let children = children?;
@@ -138,9 +143,9 @@ async fn end_superseded(
     Ok(())
 }
 
-/// Gives the code that runs the annotations of what is observed now; activated code gets the next
-/// revision by that. Whether it lacked them.
-async fn follow_inputs(
+/// Gives the code that was decided on the annotations of what is observed now, and of what it would
+/// do if it waits; activated code gets the next revision by that. Whether it lacked them.
+pub(super) async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,
     plan: &Plan,
@@ -149,7 +154,8 @@ async fn follow_inputs(
         return Ok(false);
     };
     let revision = known::recorded(&plan.info, active).unwrap_or_else(|| code::revision(active));
-    let wanted = code::input_annotations(agent, revision);
+    let mut wanted = code::input_annotations(agent, revision);
+    wanted.extend(plan.approval.annotations.clone());
     ctx.writer.annotate_revision(active, &wanted).await
 }
 

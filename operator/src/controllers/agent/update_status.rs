@@ -45,11 +45,15 @@ pub(super) async fn update_status(
     effects: &mut Effects,
 ) -> Result<Told, ReconcileError> {
     let (info, observed) = recognised(ctx, object, plan.info.clone());
-    let info = with_powers(ctx, info, plan.decision.code()).await?;
+    let running = plan
+        .approval
+        .running(plan.decision.code(), &observed.revisions);
+    let info = with_powers(ctx, info, running).await?;
     let (next, summary) = status(&StatusInput {
         previous: &previous(object),
         agent,
         decision: &plan.decision,
+        approval: &plan.approval,
         info: &info,
         failure: plan.failure.as_deref().or(recorded.failure()),
         report: &applied.report,
