@@ -266,7 +266,7 @@ impl Powers {
         let none = BTreeSet::new();
         let had_workflow = before.free_tools.is_none();
         let loose =
-            had_workflow.then(|| Widening::more("calls as its model decides", "by a workflow"));
+            had_workflow.then(|| Widening::more("calls of its model's choice", "a workflow"));
         let new = now.difference(before.free_tools.as_ref().unwrap_or(&none));
         let new = new.map(|tool| Widening::new(format!("every operation of {}", shown(tool))));
         loose.into_iter().chain(new).collect()

@@ -136,7 +136,9 @@ impl Pods {
         let namespaces = match (&self.namespaces, &other.namespaces) {
             (None, None) => true,
             (Some(one), Some(other)) => within(one, other),
-            _ => false,
+            // Its own is one of all.
+            (Some(one), None) => one.is_empty(),
+            (None, Some(_)) => false,
         };
         namespaces && within(&self.labels, &other.labels)
     }
