@@ -7,6 +7,7 @@
 
 pub mod binaries;
 mod certificates;
+pub mod extra;
 mod go;
 mod launch;
 pub mod node;

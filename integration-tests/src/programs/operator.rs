@@ -54,6 +54,14 @@ impl OperatorBuilder {
         self
     }
 
+    /// Its service account in `langop-system` and the rights of that are there: by a release of the
+    /// chart. It works everywhere.
+    #[must_use]
+    pub fn released(mut self) -> Self {
+        self.scope = Scope::Released;
+        self
+    }
+
     /// Namespace of its service account and Lease (`LANGOP_NAMESPACE`), made if missing.
     #[must_use]
     pub fn own_namespace(mut self, name: &str) -> Self {
@@ -110,7 +118,7 @@ impl OperatorBuilder {
         self
     }
 
-    /// Makes its service account and rights, starts it and waits until it is ready.
+    /// Makes its service account and rights, if no release has, starts it and waits until it is ready.
     ///
     /// # Errors
     /// If it was not built, deploy/rbac.yaml is refused, or it does not become ready (with the end
@@ -148,7 +156,7 @@ impl OperatorBuilder {
     fn own(&self) -> Result<String> {
         match (&self.own_namespace, &self.scope) {
             (Some(own), _) => Ok(own.clone()),
-            (None, Scope::Cluster) => Ok(SYSTEM.to_owned()),
+            (None, Scope::Cluster | Scope::Released) => Ok(SYSTEM.to_owned()),
             (None, Scope::Namespaces(names)) => names
                 .first()
                 .cloned()

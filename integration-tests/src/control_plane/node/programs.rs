@@ -95,6 +95,9 @@ const CRANE: Module = Module {
     usual: "20 seconds",
 };
 
+/// Name of the cache's folder for the programs of a node.
+pub(super) const CACHE: &str = "node";
+
 /// Where the programs are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,7 +135,7 @@ impl Programs {
             &PROBE,
             &CRANE,
         ];
-        let folders = binaries::folders_of(&modules).await?;
+        let folders = binaries::folders_of(CACHE, &modules).await?;
         let [
             kubelet,
             containerd,

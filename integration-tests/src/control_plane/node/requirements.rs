@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::process::Command;
 
 use super::super::binaries;
-use super::programs::RUNC;
+use super::programs::{CACHE, RUNC};
 
 /// Programs of the system that are run, and the Debian package of each.
 const TOOLS: [(&str, &str); 4] = [
@@ -99,7 +99,7 @@ async fn cannot_unshare() -> Option<String> {
 
 /// Why runc cannot be built, if it is not built yet.
 pub(super) async fn cannot_build_runc() -> Result<Option<String>> {
-    if binaries::is_built(&RUNC).await? {
+    if binaries::built(CACHE, &RUNC).await?.is_some() {
         return Ok(None);
     }
     let found = Command::new("pkg-config")
