@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
+use super::locate::locate;
+use super::process::{Launch, Program, log_file};
 use super::rbac::{self, NAME, Scope};
 use super::synthesizer::otlp_env;
-use super::{Launch, Program, locate, log_file};
 use crate::audit::Filter;
 use crate::cluster::Cluster;
 use crate::control_plane::ports;

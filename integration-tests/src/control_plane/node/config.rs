@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::names::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE, REGISTRY};
 use super::programs::Programs;
-use super::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE, REGISTRY};
 
+/// The file in the state folder that says where the programs are.
+pub(super) const SPEC: &str = "node.json";
 /// The images that are there from the beginning, below the state folder.
 pub(crate) const IMAGES: &str = "node/images";
 /// A folder of the node's own, in memory.
