@@ -7,6 +7,7 @@
 //! is: whatever it does, a real network or a real API server may do.
 
 pub mod faults;
+mod message;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::broadcast;
@@ -25,23 +26,9 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::{self, Cluster};
 use faults::{Fault, Nature, Plan, Random, Rates};
+pub use message::LOOPBACK;
+use message::{CUT, end_to_end, seen};
 use watch::{End, Order};
-
-/// The answer to a request that some part of the way has lost: nothing at all.
-const CUT: &str = "the connection is cut";
-/// Headers of one connection, not of the message; the rest is set anew by whoever sends.
-const HOP: [HeaderName; 5] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::HOST,
-    header::CONTENT_LENGTH,
-    // The body must be readable here.
-    header::ACCEPT_ENCODING,
-];
-
-/// Stands for 127.0.0.1 in `EndpointSlice`s: the API server takes no address of loopback, and tests
-/// have no others. An address of documentation (RFC 5737), and of as many bytes.
-pub const LOOPBACK: &str = "192.0.2.1";
 
 /// The label of what [`FaultMode::Raced`] makes.
 pub const FOREIGN: &str = "langop.test/foreign";
@@ -219,21 +206,6 @@ async fn handle(
     }
 }
 
-/// What the program gets to see of an answer's bytes.
-fn seen(bytes: Bytes, path: &str) -> Bytes {
-    if !path.contains("/endpointslices") {
-        return bytes;
-    }
-    let mut seen = bytes.to_vec();
-    for at in 0..seen.len().saturating_sub(LOOPBACK.len()) {
-        let here = &mut seen[at..at + LOOPBACK.len()];
-        if here == LOOPBACK.as_bytes() {
-            here.copy_from_slice(b"127.0.0.1");
-        }
-    }
-    seen.into()
-}
-
 /// Decides, and counts what is decided.
 fn plan(shared: &Shared, nature: Nature, path: &str) -> Plan {
     let mut mode = lock(&shared.mode);
@@ -367,14 +339,6 @@ async fn forward(
         .upstream
         .request(method, format!("{}{path}", shared.server));
     request.headers(headers).body(body).send().await
-}
-
-fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    for name in HOP {
-        headers.remove(name);
-    }
-    headers
 }
 
 async fn whole(answer: reqwest::Response, path: &str) -> Response {

@@ -13,13 +13,26 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::control_plane::binaries;
+use crate::control_plane::extra::{self, Extra};
 use crate::run_dir::workspace_root;
 
 /// Name of the release that tests install.
 pub const RELEASE: &str = "langop";
 /// The namespace they install it into.
 pub const NAMESPACE: &str = "langop-system";
+
+/// Whether Helm 3 is wanted: it is built from source.
+const HELM3: &str = "LANGOP_HELM3";
+
+#[expect(
+    clippy::print_stderr,
+    reason = "what is left out must be seen by the person who runs the tests"
+)]
+fn left_out() {
+    eprintln!(
+        "LEFT OUT: Helm 3; {HELM3}=1 cargo test --workspace --test chart compares what it renders (built from source once, in 2 minutes)"
+    );
+}
 
 /// `helm`, against no cluster or one.
 pub struct Helm {
@@ -33,8 +46,21 @@ pub struct Helm {
 impl Helm {
     /// It renders only.
     pub async fn offline() -> Self {
+        Self::version(Extra::Helm).await
+    }
+
+    /// Helm 3, which renders only; `None`, said on stderr, unless `LANGOP_HELM3=1` asks for it.
+    pub async fn three_if_wanted() -> Option<Self> {
+        if std::env::var_os(HELM3).is_some_and(|value| value == "1") {
+            return Some(Self::version(Extra::Helm3).await);
+        }
+        left_out();
+        None
+    }
+
+    async fn version(program: Extra) -> Self {
         Self {
-            program: binaries::helm().await.unwrap(),
+            program: extra::locate(program).await.unwrap(),
             chart: workspace_root().unwrap().join("charts/language-operator"),
             kubeconfig: None,
         }

@@ -1,24 +1,58 @@
 //! A namespace of its own for each test, so that all may share one control plane.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client, Resource};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Nodes};
 use crate::wait;
 
 /// A fresh namespace that enforces Pod Security `restricted`.
 ///
-/// It is not deleted at the end: a started control plane is thrown away whole.
+/// On simulated nodes it is not deleted at the end: a started control plane is thrown away whole. A real
+/// node is small: what still runs there requests so much of its CPU that pods of later tests stay Pending.
+/// So the namespaces that tests have dropped are deleted by the next one that makes one.
 #[derive(Clone)]
 pub struct TestNamespace {
-    name: String,
+    shared: Arc<Shared>,
     client: Client,
+}
+
+/// What all clones share, and whose end is theirs.
+struct Shared {
+    name: String,
+    is_on_a_real_node: bool,
+}
+
+/// Namespaces on a real node that their tests have dropped.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.is_on_a_real_node {
+            ended().push(std::mem::take(&mut self.name));
+        }
+    }
+}
+
+fn ended() -> MutexGuard<'static, Vec<String>> {
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn delete_ended(client: &Client) -> Result<()> {
+    let ended = std::mem::take(&mut *ended());
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for name in ended {
+        let deleted = namespaces.delete(&name, &DeleteParams::default()).await;
+        deleted.with_context(|| format!("cannot delete namespace {name}"))?;
+    }
+    Ok(())
 }
 
 impl TestNamespace {
@@ -46,6 +80,7 @@ impl TestNamespace {
         labels: &[(&str, &str)],
     ) -> Result<Self> {
         let client = cluster.client().await?;
+        delete_ended(&client).await?;
         let labels = labels
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -62,8 +97,12 @@ impl TestNamespace {
             .create(&PostParams::default(), &namespace)
             .await
             .with_context(|| format!("cannot create namespace {name}"))?;
-        let this = Self {
+        let shared = Shared {
             name: name.to_owned(),
+            is_on_a_real_node: cluster.nodes() == Nodes::Real,
+        };
+        let this = Self {
+            shared: Arc::new(shared),
             client,
         };
         // The ServiceAccount admission plugin refuses every pod until the controller has made it.
@@ -79,7 +118,7 @@ impl TestNamespace {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.shared.name
     }
 
     /// The admin client, as user agent [`crate::USER_AGENT`].
@@ -93,7 +132,7 @@ impl TestNamespace {
         K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        Api::namespaced(self.client.clone(), &self.name)
+        Api::namespaced(self.client.clone(), &self.shared.name)
     }
 }
 

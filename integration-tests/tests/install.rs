@@ -79,6 +79,7 @@ struct Installed {
     /// Where the chart is.
     chart: String,
     llm: FakeLlm,
+    _namespace: TestNamespace,
 }
 
 impl Installed {
@@ -113,8 +114,10 @@ impl Installed {
         helm.done(&["push", &package, &charts, "--plain-http"]);
 
         let llm = FakeLlm::start_at(MACHINE).await.unwrap();
-        let namespace = TestNamespace::create_with(cp, NAMESPACE, &[RESTRICTED]).await;
-        let secrets: Api<Secret> = namespace.unwrap().api();
+        let namespace = TestNamespace::create_with(cp, NAMESPACE, &[RESTRICTED])
+            .await
+            .unwrap();
+        let secrets: Api<Secret> = namespace.api();
         let key = json!({"metadata": {"name": "llm"}, "stringData": {"api-key": "not-a-real-key"}});
         let key = serde_json::from_value(key).unwrap();
         secrets.create(&PostParams::default(), &key).await.unwrap();
@@ -123,6 +126,7 @@ impl Installed {
             helm,
             chart: format!("{charts}/language-operator"),
             llm,
+            _namespace: namespace,
         };
         let notes = this.helm("install", &[]);
         assert!(

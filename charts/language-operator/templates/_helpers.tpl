@@ -39,22 +39,28 @@ capabilities: {drop: [ALL]}
 {{- define "langop.serverSecret" -}}{{ ternary "langop-synthesizer-tls" .Values.tls.serverSecret (has .Values.tls.mode (list "generated" "cert-manager")) }}{{- end }}
 {{- define "langop.clientSecret" -}}{{ ternary "langop-operator-tls" .Values.tls.clientSecret (has .Values.tls.mode (list "generated" "cert-manager")) }}{{- end }}
 
-{{/* Environment from a map of settings, in a stable order. */}}
-{{- define "langop.settings" -}}
-{{- range $name, $value := . }}
-- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+{{/* Volumes beyond a program's own, and where they are mounted. */}}
+{{- define "langop.extraVolumes" -}}
+{{- with .root.Values.extraCA }}
+{{- if .configMap }}
+- name: extra-ca
+  configMap: {name: {{ .configMap }}, items: [{key: {{ .key }}, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- with .program.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- define "langop.extraVolumeMounts" -}}
+{{- if .root.Values.extraCA.configMap }}
+- {name: extra-ca, mountPath: /etc/langop/extra-ca, readOnly: true}
+{{- end }}
+{{- with .program.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{/* What both programs are told about logs and traces. */}}
-{{- define "langop.observability" -}}
-- {name: LANGOP_LOG_FORMAT, value: {{ .program.logFormat }}}
-{{- with .root.Values.telemetry.endpoint }}
-- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
-{{- end }}
-{{- end }}
-
-{{/* Where pods go, the same for both programs. */}}
+{{/* Where pods go: the programs, and what works for them. */}}
 {{- define "langop.placement" -}}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -74,6 +80,13 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- with .program.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- with .program.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Replicas of a program on several nodes, where there are several. */}}
+{{- define "langop.spread" -}}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
@@ -109,12 +122,7 @@ template:
     serviceAccountName: langop-certificates
     restartPolicy: OnFailure
     securityContext: {{- include "langop.podSecurity" .root | nindent 6 }}
-    {{- with .root.Values.imagePullSecrets }}
-    imagePullSecrets:
-    {{- range . }}
-      - name: {{ . }}
-    {{- end }}
-    {{- end }}
+    {{- include "langop.placement" . | nindent 4 }}
     containers:
       - name: certificates
         image: {{ include "langop.image" . }}

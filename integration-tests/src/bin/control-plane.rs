@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use langop_integration_tests::Nodes;
 use langop_integration_tests::alias;
-use langop_integration_tests::control_plane::binaries::{self, Extra};
+use langop_integration_tests::control_plane::binaries;
+use langop_integration_tests::control_plane::extra::{self, Extra};
 use langop_integration_tests::control_plane::node::{self, init};
 use langop_integration_tests::control_plane::supervisor::{self, Owner};
 use langop_integration_tests::control_plane::{Options, Ready, report};
@@ -28,11 +29,11 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Act {
-    /// Build all programs into the cache, and print their folder.
+    /// Build the programs of a control plane into the cache, and print where they are.
     Build {
-        /// Build helm too.
-        #[arg(long)]
-        helm: bool,
+        /// Build these instead, which only some tests need.
+        #[arg(long, value_name = "PROGRAM")]
+        only: Vec<Extra>,
     },
     /// Run until stdin is closed; tell on stdout, as one line of JSON, when all is Ready.
     #[command(hide = true)]
@@ -78,7 +79,7 @@ async fn act(args: Args) -> Result<ExitCode> {
     match args.command {
         None => person(&args.options).await?,
         Some(Act::Node) => init::run()?,
-        Some(Act::Build { helm }) => build(if helm { &[Extra::Helm] } else { &[] }).await?,
+        Some(Act::Build { only }) => build(&only).await?,
         Some(Act::Serve { state, options }) => return Ok(serve(state, &options).await),
         Some(Act::Guard { command }) => {
             let code = supervisor::guard(&command, |pid| print(&pid.to_string())).await?;
@@ -134,8 +135,14 @@ async fn serve(state: PathBuf, options: &Options) -> ExitCode {
     }
 }
 
-async fn build(extras: &[Extra]) -> Result<()> {
-    let binaries = binaries::build(extras).await?;
+async fn build(only: &[Extra]) -> Result<()> {
+    for program in only {
+        print(&extra::build(*program).await?.display().to_string())?;
+    }
+    if !only.is_empty() {
+        return Ok(());
+    }
+    let binaries = binaries::build().await?;
     let folder = binaries.etcd.parent().context("etcd lies in no folder")?;
     print(&folder.display().to_string())
 }

@@ -4,15 +4,13 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
-use tokio::process::Command;
 
 use super::go::{self, Linking, Module, Toolchain, say};
-use crate::{programs, wait};
+use crate::wait;
 
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
@@ -45,14 +43,6 @@ pub(crate) const KWOK: Module = Module {
     packages: &[("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
     usual: "a minute",
 };
-const HELM: Module = Module {
-    name: "helm",
-    folder: "control-plane/helm",
-    linking: Linking::Default,
-    packages: &[("helm.sh/helm/v4/cmd/helm", "helm")],
-    usual: "2 minutes",
-};
-
 /// What makes kwok's Node and pods ready, below kustomize/stage of its module.
 const STAGES: [&str; 5] = [
     "node/fast/node-initialize.yaml",
@@ -97,13 +87,6 @@ impl Binaries {
     }
 }
 
-/// Programs beyond those of the control plane that a build may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extra {
-    /// `helm`, for tests of the chart.
-    Helm,
-}
-
 /// Finds the programs, building what is missing (minutes, once; progress on stderr).
 ///
 /// # Errors
@@ -111,7 +94,7 @@ pub enum Extra {
 pub async fn locate() -> Result<Binaries> {
     match std::env::var_os(ASSETS).filter(|dir| !dir.is_empty()) {
         Some(dir) => in_assets(Path::new(&dir)).await,
-        None => build(&[]).await,
+        None => build().await,
     }
 }
 
@@ -147,36 +130,10 @@ async fn stages_of_module() -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// If a build is needed and Go is missing or too old, or the build fails.
-pub async fn build(extras: &[Extra]) -> Result<Binaries> {
-    let mut modules = vec![&ETCD, &KWOK, &KUBERNETES];
-    if extras.contains(&Extra::Helm) {
-        modules.push(&HELM);
-    }
-    let cache = cache(&modules).await?;
+pub async fn build() -> Result<Binaries> {
+    let cache = cache(&[&ETCD, &KWOK, &KUBERNETES]).await?;
     let stages = cache.stages().await?;
     Ok(Binaries::of(&cache.bin, cache.program("kwok"), stages))
-}
-
-/// `helm`, from the cache. It is built by the program `control-plane` if need be: a process that is
-/// not that program cannot bind `go` to its own end.
-///
-/// # Errors
-/// If a build is needed and Go is missing or too old, or the build fails.
-pub async fn helm() -> Result<PathBuf> {
-    let cache = Cache::of_control_plane().await?;
-    if !missing(&cache.bin, &[&HELM]).is_empty() {
-        let mut build = Command::new(programs::locate("control-plane")?);
-        // Progress goes to stderr, as that of all builds.
-        build
-            .args(["build", "--helm"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let status = build.status().await.context("cannot run control-plane")?;
-        if !status.success() {
-            bail!("`control-plane build --helm` ended with {status}: see its output above");
-        }
-    }
-    Ok(cache.program("helm"))
 }
 
 /// The control plane's cache folder, holding the programs of `modules`.
@@ -200,15 +157,15 @@ async fn cache(modules: &[&Module]) -> Result<Cache> {
     Ok(cache)
 }
 
-/// Folders that hold the programs of each module, building what is missing. Each module has a
-/// folder of its own, so that a change of one builds only that one again.
+/// Folders below `of` that hold the programs of each module, building what is missing. Each module
+/// has a folder of its own, so that a change of one builds only that one again.
 ///
 /// # Errors
 /// If a build is needed and Go is missing or too old, or the build fails.
-pub(crate) async fn folders_of(modules: &[&Module]) -> Result<Vec<PathBuf>> {
+pub(crate) async fn folders_of(of: &str, modules: &[&Module]) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::with_capacity(modules.len());
     for (nth, module) in modules.iter().enumerate() {
-        let cache = Cache::of(&format!("node/{}", module.name), &[module]).await?;
+        let cache = Cache::of(&format!("{of}/{}", module.name), &[module]).await?;
         if !missing(&cache.bin, &[module]).is_empty() {
             let _lock = cache.lock().await?;
             if !missing(&cache.bin, &[module]).is_empty() {
@@ -220,10 +177,12 @@ pub(crate) async fn folders_of(modules: &[&Module]) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Whether the programs of a module need not be built any more.
-pub(crate) async fn is_built(module: &Module) -> Result<bool> {
-    let cache = Cache::of(&format!("node/{}", module.name), &[module]).await?;
-    Ok(missing(&cache.bin, &[module]).is_empty())
+/// The folder below `of` with a module's programs, if none of them need be built any more.
+pub(crate) async fn built(of: &str, module: &Module) -> Result<Option<PathBuf>> {
+    let cache = Cache::of(&format!("{of}/{}", module.name), &[module]).await?;
+    Ok(missing(&cache.bin, &[module])
+        .is_empty()
+        .then_some(cache.bin))
 }
 
 /// Names of the programs that `dir` lacks.
@@ -282,7 +241,7 @@ struct Cache {
 
 impl Cache {
     async fn of_control_plane() -> Result<Self> {
-        Self::of("control-plane", &[&ETCD, &KUBERNETES, &KWOK, &HELM]).await
+        Self::of("control-plane", &[&ETCD, &KUBERNETES, &KWOK]).await
     }
 
     /// The folder below `of` that belongs to the content of all of `modules`.

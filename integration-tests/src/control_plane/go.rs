@@ -1,4 +1,4 @@
-//! Builds programs from pinned Go modules (`control-plane/*` and `node/*` of integration-tests) and
+//! Builds programs from pinned Go modules (`control-plane/*`, `node/*` and `programs/*` of integration-tests) and
 //! shows progress.
 
 use std::fs::{self, File};

@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 
 use super::node::Programs;
 use super::process::{bound_command, terminate};
-use super::{Options, Ready, binaries, launch};
+use super::startup::{Options, Ready};
+use super::{binaries, launch};
 use crate::cluster::Nodes;
 use crate::wait;
 

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::faults::Fault;
-use super::{CUT, end_to_end, seen};
+use super::message::{CUT, end_to_end, seen};
 
 /// How a watch ends before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
+use super::locate::locate;
+use super::process::{Launch, Program, log_file};
 use super::rbac::{self, NAME, Scope};
 use super::synthesizer::otlp_env;
-use super::{Launch, Program, locate, log_file};
 use crate::audit::Filter;
 use crate::cluster::Cluster;
 use crate::control_plane::ports;
@@ -51,6 +52,14 @@ impl OperatorBuilder {
     #[must_use]
     pub fn cluster_wide(mut self) -> Self {
         self.scope = Scope::Cluster;
+        self
+    }
+
+    /// Its service account in `langop-system` and the rights of that are there: by a release of the
+    /// chart. It works everywhere.
+    #[must_use]
+    pub fn released(mut self) -> Self {
+        self.scope = Scope::Released;
         self
     }
 
@@ -110,7 +119,7 @@ impl OperatorBuilder {
         self
     }
 
-    /// Makes its service account and rights, starts it and waits until it is ready.
+    /// Makes its service account and rights, if no release has, starts it and waits until it is ready.
     ///
     /// # Errors
     /// If it was not built, deploy/rbac.yaml is refused, or it does not become ready (with the end
@@ -148,7 +157,7 @@ impl OperatorBuilder {
     fn own(&self) -> Result<String> {
         match (&self.own_namespace, &self.scope) {
             (Some(own), _) => Ok(own.clone()),
-            (None, Scope::Cluster) => Ok(SYSTEM.to_owned()),
+            (None, Scope::Cluster | Scope::Released) => Ok(SYSTEM.to_owned()),
             (None, Scope::Namespaces(names)) => names
                 .first()
                 .cloned()

@@ -21,12 +21,17 @@ pub(super) const NAME: &str = "langop-operator";
 pub(super) enum Scope {
     /// Everywhere.
     Cluster,
+    /// Everywhere, by what a release of the chart has applied.
+    Released,
     /// In these namespaces, by `RoleBinding`s only.
     Namespaces(Vec<String>),
 }
 
 /// Applies service account, roles and bindings for an operator that runs in namespace `own`.
 pub(super) async fn apply(client: &Client, own: &str, scope: &Scope) -> Result<()> {
+    if *scope == Scope::Released {
+        return Ok(());
+    }
     let documents = manifests::read(&run_dir::workspace_root()?.join("deploy/rbac.yaml"))?;
     ensure_namespace(client, own).await?;
     for object in plan(&documents, own, scope)? {
@@ -117,6 +122,7 @@ fn bind(role: &Value, own: &str, scope: &Scope) -> Vec<Value> {
     };
     let name = format!("{role_name}-of-{own}");
     match scope {
+        Scope::Released => Vec::new(),
         Scope::Cluster => vec![body("ClusterRoleBinding", json!({"name": name}))],
         Scope::Namespaces(namespaces) => {
             let in_each = namespaces.iter().map(|namespace| {

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::process::Signal;
 
-use super::{Launch, Program, locate, log_file, sample};
+use super::locate::locate;
+use super::process::{Launch, Program, log_file, sample};
 use crate::{control_plane::ports, fake_llm::FakeLlm};
 
 /// Settings of a synthesizer to be started.

@@ -10,7 +10,8 @@ use langop_dashboards::{
     promql,
 };
 use langop_integration_tests::{
-    ControlPlane, FakeLlm, FaultMode, FaultProxy, OtlpReceiver, Reply, Synthesizer, TestEnv,
+    Collector, ControlPlane, FakeLlm, FaultMode, FaultProxy, OtlpReceiver, Reply, Synthesizer,
+    TestEnv,
     env::{SOON, agent_yaml},
     metrics::metric_value,
     otlp::Span,
@@ -27,7 +28,7 @@ use crate::{
     kubelet,
 };
 
-/// Of the collector's, which is not here.
+/// Of the collector's, which is here if asked for.
 const OF_THE_COLLECTOR: &str = "traces_span_metrics_";
 /// Connections that the synthesizer takes from one address; the operator needs one.
 const CONNECTIONS: usize = 8;
@@ -37,6 +38,8 @@ struct Observed {
     env: TestEnv,
     proxy: FaultProxy,
     otlp: OtlpReceiver,
+    /// On the way to it, if asked for.
+    collector: Option<Collector>,
     prometheus: Prometheus,
 }
 
@@ -45,9 +48,12 @@ impl Observed {
         let cp = ControlPlane::shared().await;
         let proxy = FaultProxy::start(cp, "boards", 1).await.unwrap();
         let otlp = OtlpReceiver::start().await.unwrap();
+        let collector = Collector::if_wanted(otlp.endpoint()).await.unwrap();
+        let endpoint = otlp.endpoint().to_owned();
+        let endpoint = collector.as_ref().map_or(endpoint, Collector::endpoint);
         let llm = FakeLlm::start().await.unwrap();
         let synthesizer = Synthesizer::asking(&llm)
-            .otlp(otlp.endpoint())
+            .otlp(&endpoint)
             .env(
                 "LANGOP_MAX_CONNECTIONS_PER_ADDRESS",
                 &CONNECTIONS.to_string(),
@@ -55,20 +61,22 @@ impl Observed {
             .start()
             .await
             .unwrap();
-        let (url, receiver) = (synthesizer.grpc_url().to_owned(), otlp.endpoint());
+        let url = synthesizer.grpc_url().to_owned();
         let env = TestEnv::with("boards", llm, synthesizer, |operator| {
             operator
                 .synthesizer(&url)
-                .otlp(receiver)
+                .otlp(&endpoint)
                 .leader_election(LeaderElection::On)
                 .synthesis_backoff("1s", "2s")
                 .through(&proxy)
         })
         .await;
-        let jobs = [
+        let mut jobs = vec![
             (promql::OPERATOR, env.operator.admin_url()),
             (promql::SYNTHESIZER, env.synthesizer.admin_url()),
         ];
+        let of_spans = collector.as_ref().map(Collector::metrics_url);
+        jobs.extend(of_spans.as_deref().map(|url| ("collector", url)));
         let rules = workspace_root().unwrap();
         let rules = rules.join("charts/language-operator/files/alerts.yaml");
         let prometheus = Prometheus::scraping(&jobs, &rules).await.unwrap();
@@ -79,6 +87,7 @@ impl Observed {
             env,
             proxy,
             otlp,
+            collector,
             prometheus,
         }
     }
@@ -184,7 +193,7 @@ impl Observed {
     async fn unanswered(&self) -> Vec<String> {
         let mut unanswered = Vec::new();
         for expression in expressions() {
-            if expression.text.contains(OF_THE_COLLECTOR) {
+            if self.collector.is_none() && expression.text.contains(OF_THE_COLLECTOR) {
                 continue;
             }
             let asked = filled(&expression.text);

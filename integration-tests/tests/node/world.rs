@@ -2,11 +2,9 @@
 //! behind its proxy's pod, and a mail server beyond the cluster.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::Api;
-use kube::api::{DeleteParams, LogParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
 use langop_api::LanguageAgent;
 use langop_images::{Component, Profile};
 use langop_integration_tests::{
@@ -17,10 +15,6 @@ use tokio::sync::OnceCell;
 
 /// Of the adapter for tools that speak over their standard input and output.
 const ADAPTER_IMAGE: &str = "localhost/tool-adapter:1";
-
-/// Namespaces of tests that ended, for the next one to delete: what still runs in them requests so much
-/// of a small machine's CPU that pods of later tests stay Pending.
-static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A test's own. They end when it is dropped.
 pub(crate) struct World {
@@ -35,7 +29,6 @@ impl World {
     pub(crate) async fn new(prefix: &str) -> Option<Self> {
         let cp = ControlPlane::shared_with_real_node().await?;
         cp.install_crds().await.unwrap();
-        delete_ended(cp).await;
         import_images(cp).await;
         let machine: IpAddr = MACHINE.parse().unwrap();
         let brain = FakeLlm::start_at(MACHINE).await.unwrap();
@@ -162,22 +155,6 @@ spec:
         for text in texts {
             self.brain.reply(Reply::Text((*text).to_owned()));
         }
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.push(self.env.ns.name().to_owned());
-    }
-}
-
-async fn delete_ended(cp: &ControlPlane) {
-    let ended = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
-    let namespaces: Api<Namespace> = Api::all(cp.client().await.unwrap());
-    for name in ended {
-        let deleted = namespaces.delete(&name, &DeleteParams::default()).await;
-        deleted.unwrap();
     }
 }
 

@@ -14,10 +14,10 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use langop_client::pool::Pool;
+use langop_client::pool::{Address, Pool};
 use langop_proto::routing::routing_key;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::{Code, Status, transport::Endpoint};
 
 use crate::{
@@ -115,13 +115,19 @@ impl Drop for Program {
     }
 }
 
+fn endpoint(url: &str) -> Endpoint {
+    let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
+    endpoint.connect_timeout(Duration::from_secs(5))
+}
+
 fn pool<'a>(endpoints: impl IntoIterator<Item = &'a str>) -> Pool {
-    let endpoints = endpoints.into_iter().map(|url| {
-        Endpoint::from_shared(url.to_owned())
-            .unwrap()
-            .connect_timeout(Duration::from_secs(5))
-    });
-    Pool::fixed(endpoints.collect())
+    Pool::fixed(endpoints.into_iter().map(endpoint).collect())
+}
+
+/// As the operator learns of them from the Service's endpoints.
+fn addresses(replicas: &[Program]) -> Vec<Address> {
+    let addresses = replicas.iter().map(|replica| endpoint(&replica.endpoint));
+    addresses.map(Address::from).collect()
 }
 
 fn task(key: usize) -> String {
@@ -306,6 +312,55 @@ async fn a_replica_told_to_stop_loses_no_request() {
     assert_eq!(made(&llm), expected(&lost), "only the stopped one's again");
     let status = tokio::task::spawn_blocking(move || replicas[2].process.wait());
     assert!(status.await.unwrap().unwrap().success());
+}
+
+/// Under load all the while: what is made again are the keys whose home is another one now and does
+/// not know them yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_replica_to_five_and_to_two_only_the_moved_keys_are_made_again() {
+    let llm = FakeLlm::start([Act::Say(GOOD)]).await;
+    let replicas = [(); 5].map(|()| Program::start(&llm));
+    let (scale, known) = watch::channel(addresses(&replicas[..1]));
+    let pool = Pool::new(known);
+    let homes = || -> Vec<BTreeSet<usize>> {
+        let homes = replicas.iter().map(|one| at_home(&pool, &one.endpoint));
+        homes.collect()
+    };
+    let after = |answers, replicas: &[Program]| {
+        let scaled = addresses(replicas);
+        let scale = &scale;
+        move |count| {
+            if count == answers {
+                scale.send_replace(scaled.clone());
+            }
+        }
+    };
+    let half = REQUESTS / 2;
+    // One, and in the middle five.
+    let failures = storm(&pool, REQUESTS, after(half, &replicas)).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    let of_five = homes();
+    let moved: BTreeSet<usize> = of_five[1..].iter().flatten().copied().collect();
+    assert!(moved.len() > KEYS / 2, "{moved:?}");
+    assert_eq!(made(&llm), expected(&moved), "those with a new home");
+
+    // Two, and the others are told to stop while calls are under way.
+    let scale_down = after(half, &replicas[..2]);
+    let stop = |answers| {
+        scale_down(answers);
+        if answers == half {
+            replicas[2..].iter().for_each(Program::terminate);
+        }
+    };
+    let failures = storm(&pool, REQUESTS, stop).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    // The first one knew every key when it was alone.
+    let learnt: BTreeSet<usize> = homes()[1].difference(&of_five[1]).copied().collect();
+    let mut times = expected(&moved);
+    for key in learnt {
+        *times.entry(key).or_default() += 1;
+    }
+    assert_eq!(made(&llm), times, "those that the second has to learn");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,8 @@ use futures::future::try_join_all;
 use langop_proto::v1::synthesis_service_client::SynthesisServiceClient;
 use tonic::transport::Channel;
 
+use crate::subject::request;
+
 type Client = SynthesisServiceClient<Channel>;
 
 /// Requests that are always under way in a closed loop.
@@ -20,7 +22,7 @@ pub(crate) async fn throughput(client: &Client, window: Duration) -> Result<f64>
         async move {
             let mut done = 0_u32;
             while begun.elapsed() < window {
-                client.synthesize(crate::request(0)).await?;
+                client.synthesize(request(0)).await?;
                 done += 1;
             }
             Ok::<_, tonic::Status>(done)
@@ -43,12 +45,8 @@ pub(crate) async fn p99_ms(client: &Client, per_second: f64, window: Duration) -
         // it was due.
         while due <= Instant::now() && due < end {
             let (mut client, sent) = (client.clone(), due);
-            pending.spawn(async move {
-                client
-                    .synthesize(crate::request(0))
-                    .await
-                    .map(|_| sent.elapsed())
-            });
+            pending
+                .spawn(async move { client.synthesize(request(0)).await.map(|_| sent.elapsed()) });
             due += pause;
         }
     }

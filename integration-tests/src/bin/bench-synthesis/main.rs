@@ -8,24 +8,18 @@ mod echo;
 mod figures;
 mod load;
 mod replicas;
+mod subject;
 
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use langop_integration_tests::{FakeLlm, Reply, Synthesizer, alias, programs, workspace_root};
-use langop_proto::v1::{
-    AgentRef, Model, SynthesizeRequest, Tool, synthesis_service_client::SynthesisServiceClient,
-};
+use langop_integration_tests::{alias, programs, workspace_root};
+use langop_proto::v1::synthesis_service_client::SynthesisServiceClient;
 use tonic::transport::Channel;
 
 use crate::figures::Figures;
-
-/// Before the number of the key in the instructions, and so in the prompt.
-const THING: &str = "thing number ";
-
-/// How long the simulated LLM takes.
-const LLM_LATENCY: Duration = Duration::from_millis(50);
+use crate::subject::{agent_code, request, simulated_llm, synthesizer};
 
 /// Benchmarks of the synthesizer, each beside its baseline.
 #[derive(Parser)]
@@ -72,22 +66,6 @@ async fn bench(args: &Args) -> Result<()> {
     figures.validate_200_lines_us = validation();
     figures.print();
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
-}
-
-/// A synthesizer before a simulated LLM that takes its time; callers without limits, all else as it
-/// is by default, its log too.
-async fn synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
-    Synthesizer::asking(llm)
-        .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
-        .env("LANGOP_CALLER_TOKENS", "0")
-        .start()
-        .await
-}
-
-async fn simulated_llm() -> Result<FakeLlm> {
-    let llm = FakeLlm::start().await?;
-    llm.reply_with(|_| Reply::Slow(LLM_LATENCY, Box::new(Reply::Code(agent_code(40)))));
-    Ok(llm)
 }
 
 async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
@@ -164,47 +142,4 @@ fn validation() -> f64 {
 async fn connect(url: &str) -> Result<SynthesisServiceClient<Channel>> {
     let channel = Channel::from_shared(url.to_owned())?.connect().await?;
     Ok(SynthesisServiceClient::new(channel))
-}
-
-/// One of many different requests.
-fn request(key: usize) -> SynthesizeRequest {
-    SynthesizeRequest {
-        agent: Some(AgentRef {
-            name: "bench".into(),
-            namespace: "bench".into(),
-        }),
-        instructions: format!(
-            "Every day, do {THING}{key}. {}",
-            "Explain what you do. ".repeat(40)
-        ),
-        tools: vec![Tool {
-            name: "mail".into(),
-            description: "Sends mail".into(),
-            operations: vec![],
-        }],
-        models: vec![Model {
-            name: "claude".into(),
-            model: "claude-sonnet-4-5".into(),
-        }],
-        ..SynthesizeRequest::default()
-    }
-}
-
-/// A valid agent of so many lines.
-fn agent_code(lines: usize) -> String {
-    use std::fmt::Write as _;
-    let mut code = String::from(
-        "require 'language_operator'\n\nagent 'agent' do\n  description 'A sample'\n  workflow do\n",
-    );
-    let mut step = 0;
-    while code.lines().count() + 2 < lines.max(12) {
-        step += 1;
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            code,
-            "    step \"Step {step}\" do\n      use_tool \"mail\", action: \"send\", params: {{ to: \"ops\", n: {step} }}\n    end\n"
-        );
-    }
-    code.push_str("  end\nend\n");
-    code
 }

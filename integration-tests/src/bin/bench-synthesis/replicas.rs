@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
 use crate::figures::{self, Figures};
+use crate::subject::{self, THING, simulated_llm, synthesizer};
 
 const KEYS: usize = 100;
 const REQUESTS: usize = 10_000;
@@ -25,12 +26,12 @@ const IN_FLIGHT: usize = 64;
 const LONGEST: Duration = Duration::from_mins(2);
 
 pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
-    let llm = crate::simulated_llm().await?;
+    let llm = simulated_llm().await?;
     figures::progress("10,000 requests over 100 keys, three replicas");
     let replicas = [
-        crate::synthesizer(&llm).await?,
-        crate::synthesizer(&llm).await?,
-        crate::synthesizer(&llm).await?,
+        synthesizer(&llm).await?,
+        synthesizer(&llm).await?,
+        synthesizer(&llm).await?,
     ];
     let pool = pool(&replicas)?;
     figures.replicas_failed_requests = run(&pool, REQUESTS).await;
@@ -47,9 +48,9 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
 /// Failed requests, and keys that were made again though their replica lived.
 async fn with_a_loss(llm: &FakeLlm) -> Result<(usize, usize)> {
     let mut replicas = vec![
-        crate::synthesizer(llm).await?,
-        crate::synthesizer(llm).await?,
-        crate::synthesizer(llm).await?,
+        synthesizer(llm).await?,
+        synthesizer(llm).await?,
+        synthesizer(llm).await?,
     ];
     let pool = pool(&replicas)?;
     let before = llm.count();
@@ -82,7 +83,7 @@ fn made(llm: &FakeLlm, before: usize) -> Result<BTreeMap<usize, usize>> {
 fn key_of(body: &Value) -> Option<usize> {
     let messages = body["messages"].as_array()?;
     let mut texts = messages.iter().filter_map(|it| it["content"].as_str());
-    let (_, rest) = texts.find_map(|text| text.split_once(crate::THING))?;
+    let (_, rest) = texts.find_map(|text| text.split_once(THING))?;
     rest.split_once('.')?.0.parse().ok()
 }
 
@@ -96,7 +97,7 @@ fn pool(replicas: &[Synthesizer]) -> Result<Pool> {
 
 /// The replica that a key prefers.
 fn home(pool: &Pool, key: usize) -> String {
-    let preferred = pool.preference(&routing_key(&crate::request(key)));
+    let preferred = pool.preference(&routing_key(&subject::request(key)));
     preferred
         .first()
         .map(|name| name.trim_end_matches('/').to_owned())
@@ -110,7 +111,7 @@ async fn run(pool: &Pool, requests: usize) -> usize {
         .for_each_concurrent(IN_FLIGHT, |n| {
             let failed = &failed;
             async move {
-                let request = crate::request(n % KEYS);
+                let request = subject::request(n % KEYS);
                 let key = routing_key(&request);
                 let deadline = Instant::now() + LONGEST;
                 let answer = pool.call(&key, deadline, async |channel| {

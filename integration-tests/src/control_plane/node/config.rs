@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::names::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE, REGISTRY};
 use super::programs::Programs;
-use super::{ADDRESS, DNS, NAME, PODS, PROBE_IMAGE, REGISTRY};
 
+/// The file in the state folder that says where the programs are.
+pub(super) const SPEC: &str = "node.json";
 /// The images that are there from the beginning, below the state folder.
 pub(crate) const IMAGES: &str = "node/images";
 /// A folder of the node's own, in memory.
@@ -15,25 +17,25 @@ pub(super) const STATE: &str = "/run/langop/state";
 pub(super) const CONTAINERD_SOCKET: &str = "/run/langop/containerd.sock";
 pub(super) const NETPOLD_SOCKET: &str = "/run/langop/netpold.sock";
 
-/// Where containerd reads how to reach the tests' registry.
-const REGISTRY_CONFIG: &str = "registries/10.254.99.1:5000/hosts.toml";
-
 /// A path in the state folder, as seen inside the node.
 pub(crate) fn home(path: &str) -> String {
     format!("{STATE}/{path}")
 }
 
 /// The files below [`OWN`] and their content.
-pub(super) fn files(programs: &Programs) -> Vec<(&'static str, String)> {
-    vec![
+pub(super) fn files(programs: &Programs) -> Vec<(String, String)> {
+    let files = [
         ("containerd.toml", containerd(programs)),
         ("cni/10-ptp.conflist", cni().to_string()),
         ("kubelet.yaml", kubelet().to_string()),
         ("kube-proxy.yaml", kube_proxy().to_string()),
-        (REGISTRY_CONFIG, registry()),
+        (&format!("registries/{REGISTRY}/hosts.toml"), registry()),
         // Pods ask the cluster's DNS, which has nobody else to ask.
         ("resolv.conf", String::new()),
-    ]
+    ];
+    files
+        .map(|(name, content)| (name.to_owned(), content))
+        .into()
 }
 
 fn containerd(programs: &Programs) -> String {

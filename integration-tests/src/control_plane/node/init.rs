@@ -17,16 +17,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::process::{WaitOptions, wait};
 
-use super::config::{self, CONTAINERD_SOCKET, IMAGES, OWN, STATE, home};
+use super::config::{self, CONTAINERD_SOCKET, IMAGES, OWN, SPEC, STATE, home};
 use super::machine::{INNER_LINK, ip};
+use super::names::{ADDRESS, NAME, SERVICES};
 use super::programs::Programs;
 use super::requirements::SYSTEM_PATH;
-use super::{ADDRESS, API_SERVER, NAME, NETWORK, SERVICES};
 use crate::control_plane::go::say;
 use crate::control_plane::process::tail;
 
-/// The file in the state folder that says where the programs are.
-pub(super) const SPEC: &str = "node.json";
+/// Lines on the standard input, each when something it waits for is there.
+pub(super) const NETWORK: &str = "network";
+pub(super) const API_SERVER: &str = "api-server";
 /// Until containerd answers.
 const CONTAINERD: Duration = Duration::from_secs(30);
 /// What the kubelet insists on, and would write for the whole machine if it did not find it.

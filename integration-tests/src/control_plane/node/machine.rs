@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::config::SPEC;
+use super::names::{ADDRESS, MACHINE, NAME, PODS};
 use super::requirements::SYSTEM_PATH;
-use super::{ADDRESS, MACHINE, NAME, PODS, init};
 use crate::control_plane::go::say;
 use crate::wait;
 
@@ -109,7 +110,7 @@ fn left(cgroups: &[PathBuf]) -> Vec<String> {
 fn remove_data() -> Result<()> {
     let state = fs::read_to_string(LOCK).unwrap_or_default();
     let data = Path::new(&state).join("node");
-    if data.is_absolute() && data.with_file_name(init::SPEC).is_file() && data.is_dir() {
+    if data.is_absolute() && data.with_file_name(SPEC).is_file() && data.is_dir() {
         fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
     }
     // Whoever comes next has nothing to do.

@@ -9,6 +9,7 @@
 mod config;
 pub mod init;
 mod machine;
+mod names;
 mod programs;
 mod requirements;
 
@@ -23,37 +24,20 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 
 use super::process::{Process, bound_command};
+use super::startup::ReadyNode;
 use crate::{processes, wait};
 
 pub(crate) use config::{IMAGES, home};
+use init::{API_SERVER, NETWORK};
 use machine::Claim;
+use names::DNS_IMAGE;
+pub(crate) use names::{ADDRESS, NAME, SERVICES};
+pub use names::{MACHINE, PROBE_IMAGE, REGISTRY};
 pub(crate) use programs::Programs;
 pub use requirements::{is_available, unavailable};
 
-/// Name of the Node object, and of its subtree of each cgroup hierarchy.
-pub(crate) const NAME: &str = "langop-node";
-/// This machine's end of the link: the API server listens there, and tests may too.
-pub const MACHINE: &str = "10.254.99.1";
-/// Where a registry of tests listens, and containerd pulls from without TLS.
-pub const REGISTRY: &str = "10.254.99.1:5000";
-/// The node's end of the link.
-pub(crate) const ADDRESS: &str = "10.254.99.2";
-/// Addresses of pods.
-const PODS: &str = "10.244.0.0/24";
-/// Addresses of Services; the API server allots them.
-pub(crate) const SERVICES: &str = "10.0.0.0/16";
-/// Address of the Service `kube-dns`, as in integration-tests/node/cluster.yaml.
-const DNS: &str = "10.0.0.10";
-
-/// The pause container of every pod, and what tests run; see integration-tests/node/probe.
-pub const PROBE_IMAGE: &str = "localhost/probe:1";
-const DNS_IMAGE: &str = "localhost/coredns:1";
-
 /// Until the namespaces are there. Machines under load need long.
 const BEGINNING: Duration = Duration::from_secs(30);
-/// Lines on the standard input of [`init`], each when something it waits for is there.
-const NETWORK: &str = "network";
-const API_SERVER: &str = "api-server";
 
 /// The processes of a node that runs, and what they occupy of the machine.
 pub(crate) struct RealNode {
@@ -123,7 +107,7 @@ impl RealNode {
 async fn prepare(programs: Programs, state: &Path) -> Result<()> {
     let images = state.join(IMAGES);
     fs::create_dir_all(&images)?;
-    fs::write(state.join(init::SPEC), serde_json::to_vec(&programs)?)?;
+    fs::write(state.join(config::SPEC), serde_json::to_vec(&programs)?)?;
     let write = move || {
         for image in [
             Image::new(PROBE_IMAGE)
@@ -166,7 +150,7 @@ async fn connect(outside: u32) -> Result<u32> {
 }
 
 /// The command that imports the image archive on its standard input.
-pub(crate) fn import_command(node: &super::ReadyNode) -> tokio::process::Command {
+pub(crate) fn import_command(node: &ReadyNode) -> tokio::process::Command {
     let mut command = tokio::process::Command::new("nsenter");
     command
         .args(["--target", &node.init.to_string(), "--mount", "--"])

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use tokio::process::Command;
 
 use super::super::binaries;
 use super::super::go::{Linking, Module};
-use super::requirements;
 
 const KUBELET: Module = Module {
     name: "kubelet",
@@ -37,7 +37,7 @@ const CONTAINERD: Module = Module {
     usual: "a minute",
 };
 /// Without the tag `seccomp` it could not apply the profile that Pod Security `restricted` demands.
-pub(super) const RUNC: Module = Module {
+const RUNC: Module = Module {
     name: "runc",
     folder: "node/runc",
     packages: &[("github.com/opencontainers/runc", "runc")],
@@ -95,6 +95,9 @@ const CRANE: Module = Module {
     usual: "20 seconds",
 };
 
+/// Name of the cache's folder for the programs of a node.
+const CACHE: &str = "node";
+
 /// Where the programs are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,7 +122,7 @@ impl Programs {
     /// # Errors
     /// If a build is needed and Go or libseccomp is missing, or the build fails.
     pub(crate) async fn locate() -> Result<Self> {
-        if let Some(problem) = requirements::cannot_build_runc().await? {
+        if let Some(problem) = cannot_build_runc().await? {
             bail!("{problem}");
         }
         let modules = [
@@ -132,7 +135,7 @@ impl Programs {
             &PROBE,
             &CRANE,
         ];
-        let folders = binaries::folders_of(&modules).await?;
+        let folders = binaries::folders_of(CACHE, &modules).await?;
         let [
             kubelet,
             containerd,
@@ -164,4 +167,18 @@ impl Programs {
     pub(super) fn netpold_folder(&self) -> &Path {
         self.netpold.parent().unwrap_or(&self.netpold)
     }
+}
+
+/// Why runc cannot be built, if it is not built yet.
+pub(super) async fn cannot_build_runc() -> Result<Option<String>> {
+    if binaries::built(CACHE, &RUNC).await?.is_some() {
+        return Ok(None);
+    }
+    let found = Command::new("pkg-config")
+        .args(["--exists", "libseccomp"])
+        .status()
+        .await;
+    Ok((!found.is_ok_and(|status| status.success())).then(|| {
+        "runc is built with libseccomp, which is missing: apt-get install libseccomp-dev pkg-config gcc".to_owned()
+    }))
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use tokio::process::Command;
 
-use super::super::binaries;
-use super::programs::RUNC;
+use super::programs::cannot_build_runc;
 
 /// Programs of the system that are run, and the Debian package of each.
 const TOOLS: [(&str, &str); 4] = [
@@ -95,18 +94,4 @@ async fn cannot_unshare() -> Option<String> {
     Some(format!(
         "a real node needs namespaces of its own, and this machine refuses them ({problem}): allow CAP_SYS_ADMIN"
     ))
-}
-
-/// Why runc cannot be built, if it is not built yet.
-pub(super) async fn cannot_build_runc() -> Result<Option<String>> {
-    if binaries::is_built(&RUNC).await? {
-        return Ok(None);
-    }
-    let found = Command::new("pkg-config")
-        .args(["--exists", "libseccomp"])
-        .status()
-        .await;
-    Ok((!found.is_ok_and(|status| status.success())).then(|| {
-        "runc is built with libseccomp, which is missing: apt-get install libseccomp-dev pkg-config gcc".to_owned()
-    }))
 }

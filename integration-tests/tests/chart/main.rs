@@ -8,31 +8,14 @@
     reason = "helpers of tests are tests, too"
 )]
 
-use std::{collections::BTreeSet, process::Command, time::Duration};
+mod release;
+mod upgrade;
 
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-        batch::v1::Job,
-        core::v1::Secret,
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
-use kube::{
-    Api, Client,
-    api::{ListParams, Patch, PatchParams, PostParams},
-};
-use langop_api::LanguageTool;
+use std::{collections::BTreeSet, time::Duration};
+
 use langop_dashboards::{alerts, boards, promql};
 use langop_desired::settings::Settings;
-use langop_integration_tests::{
-    ControlPlane, Helm, Synthesizer,
-    helm::{NAMESPACE, RELEASE},
-    manifests,
-    programs::{account_kubeconfig, locate},
-    run_dir, wait, workspace_root,
-};
+use langop_integration_tests::{Helm, workspace_root};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -114,6 +97,9 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
     let monitored = || json!({"metrics": {"podMonitor": {"enabled": true}}});
     let alerting = || json!({"metrics": {"prometheusRule": {"enabled": true}}});
     let boards = || json!({"metrics": {"dashboards": {"enabled": true}}});
+    let traced = || json!({"telemetry": {"endpoint": "http://collector.example.com:4317"}});
+    let extra_ca = || json!({"extraCA": {"configMap": "authorities"}});
+    let node_local = || json!({"dns": {"preset": "node-local"}});
     let datasource = || json!({"metrics": {"datasource": {"enabled": true, "url": "http://prometheus.example.com"}}});
     let mut all = vec![
         (
@@ -123,6 +109,9 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ),
         ("imagePullPolicy", json!("Always"), none()),
         ("imagePullSecrets", json!(["pull"]), none()),
+        ("extraCA.configMap", json!("authorities"), none()),
+        ("extraCA.key", json!("other.crt"), extra_ca()),
+        ("ipFamily", json!("ipv6"), none()),
         ("crds.enabled", json!(false), none()),
         ("namespaces", json!(["team-a", "team-b"]), none()),
         ("aggregateRoles", json!(true), none()),
@@ -180,6 +169,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ("tls.certManager.duration", json!("48h"), cert_manager()),
         ("tls.certManager.renewBefore", json!("12h"), cert_manager()),
         ("dns.preset", json!("openshift"), none()),
+        ("dns.addresses", json!(["10.0.0.10"]), node_local()),
         ("networkPolicy.enabled", json!(false), own()),
         (
             "networkPolicy.metricsFrom",
@@ -198,6 +188,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
             json!("http://collector.example.com:4317"),
             none(),
         ),
+        ("telemetry.protocol", json!("http/protobuf"), traced()),
     ];
     let digest = format!("sha256:{}", "0".repeat(64));
     for image in [
@@ -271,6 +262,16 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
             ("tolerations", json!([{"key": "a", "operator": "Exists"}])),
             ("affinity", json!({"podAntiAffinity": {}})),
             ("priorityClassName", json!("high")),
+            ("runtimeClassName", json!("gvisor")),
+            (
+                "extraEnv",
+                json!([{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}]),
+            ),
+            ("extraVolumes", json!([{"name": "a", "emptyDir": {}}])),
+            (
+                "extraVolumeMounts",
+                json!([{"name": "a", "mountPath": "/a"}]),
+            ),
         ] {
             all.push((format!("{program}.{leaf}").leak(), value, none()));
         }
@@ -294,6 +295,36 @@ async fn every_value_has_an_effect() {
         let mut values = needs;
         merge(&mut values, at(leaf, value));
         assert_ne!(helm.render(&values), before, "{leaf} changes nothing");
+    }
+}
+
+/// Byte for byte, for values that bring every template and every branch of them.
+#[tokio::test]
+async fn helm_3_renders_the_same() {
+    let Some(three) = Helm::three_if_wanted().await else {
+        return;
+    };
+    let four = Helm::offline().await;
+    let mut everything = json!({});
+    for (leaf, value, needs) in effects() {
+        // Contradictions; the modes of TLS come below.
+        if !leaf.starts_with("tls.") && !leaf.starts_with("networkPolicy.enabled") {
+            merge(&mut everything, needs);
+            merge(&mut everything, at(leaf, value));
+        }
+    }
+    everything["tls"] = json!({"mode": "generated"});
+    let issuer =
+        json!({"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "ca"}}}});
+    let own = json!({"tls": {"mode": "existingSecret", "serverSecret": "s", "clientSecret": "c"}});
+    for values in [
+        json!({}),
+        everything,
+        issuer,
+        own,
+        json!({"tls": {"mode": "off"}}),
+    ] {
+        assert_eq!(three.render(&values), four.render(&values), "{values}");
     }
 }
 
@@ -354,6 +385,86 @@ async fn contradictions_end_in_a_sentence_that_says_what_to_write() {
         let complaint = helm.refused(&values);
         assert!(complaint.contains(advice), "{values}: {complaint}");
     }
+}
+
+/// The environment of the only container of a Deployment.
+fn environment(rendered: &str, deployment: &str) -> Vec<(String, Value)> {
+    let deployments = objects(rendered, "Deployment");
+    let named = |object: &&Value| object["metadata"]["name"] == deployment;
+    let found = deployments.iter().find(named).unwrap();
+    let entries = &found["spec"]["template"]["spec"]["containers"][0]["env"];
+    let entries = entries.as_array().unwrap().iter();
+    entries
+        .map(|entry| {
+            let name = entry["name"].as_str().unwrap().to_owned();
+            (name, entry["value"].clone())
+        })
+        .collect()
+}
+
+/// Server-side apply refuses a list with two entries of one name.
+#[tokio::test]
+async fn a_setting_that_is_given_twice_has_the_value_that_was_given_last() {
+    let values = json!({
+        "telemetry": {"endpoint": "http://collector.example.com:4317"},
+        "operator": {
+            "settings": {"LANGOP_LOG_FORMAT": "text", "LANGOP_TIME_ZONE": "UTC"},
+            "extraEnv": [{"name": "LANGOP_TIME_ZONE", "value": "Europe/Berlin"}],
+        },
+        "synthesizer": {"extraEnv": [{"name": "LANGOP_ADMIN_LISTEN", "value": "127.0.0.1:1"}]},
+    });
+    let rendered = Helm::offline().await.render(&values);
+    for (program, name, value) in [
+        ("langop-operator", "LANGOP_LOG_FORMAT", "text"),
+        ("langop-operator", "LANGOP_TIME_ZONE", "Europe/Berlin"),
+        ("langop-synthesizer", "LANGOP_ADMIN_LISTEN", "127.0.0.1:1"),
+    ] {
+        let all = environment(&rendered, program);
+        let names: BTreeSet<&String> = all.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), all.len(), "{program} has a name twice");
+        let given: Vec<_> = all.iter().filter(|(key, _)| key == name).collect();
+        assert_eq!(given, [&(name.to_owned(), json!(value))], "{program}");
+    }
+}
+
+#[tokio::test]
+async fn dns_by_address_is_given_as_ranges() {
+    let values =
+        json!({"dns": {"preset": "node-local", "addresses": ["169.254.20.10", "fd00::a"]}});
+    let rendered = Helm::offline().await.render(&values);
+    let ranges = (
+        "LANGOP_DNS_CIDRS".to_owned(),
+        json!("169.254.20.10/32,fd00::a/128"),
+    );
+    assert!(environment(&rendered, "langop-operator").contains(&ranges));
+}
+
+/// Whoever mirrors images reads them from the chart without rendering it.
+#[tokio::test]
+async fn the_chart_names_every_image_that_it_leads_to() {
+    let helm = Helm::offline().await;
+    let rendered = helm.render(&json!({}));
+    let mut used = BTreeSet::new();
+    for (_, value) in environment(&rendered, "langop-operator") {
+        let text = value.as_str().unwrap_or_default();
+        if text.starts_with("ghcr.io/") {
+            used.insert(text.to_owned());
+        }
+    }
+    for line in rendered.lines() {
+        if let Some(image) = line.trim().strip_prefix("image: ") {
+            used.insert(image.to_owned());
+        }
+    }
+    let chart = std::fs::read_to_string(helm.chart.join("Chart.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+    let listed = chart["annotations"]["artifacthub.io/images"].as_str();
+    let listed: Vec<Value> = serde_saphyr::from_str(listed.unwrap()).unwrap();
+    let listed: BTreeSet<String> = listed
+        .iter()
+        .map(|image| image["image"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(listed, used);
 }
 
 /// The rendered objects of a kind.
@@ -440,225 +551,4 @@ async fn boards_and_the_data_source_come_whole() {
         links,
         &json!([{"name": "trace_id", "datasourceUid": "tempo"}])
     );
-}
-
-async fn allowed(
-    client: &Client,
-    namespace: Option<&str>,
-    group: &str,
-    resource: &str,
-    verb: &str,
-) -> bool {
-    let owned = |text: &str| Some(text.to_owned());
-    let review = SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: Some(format!("system:serviceaccount:{NAMESPACE}:langop-operator")),
-            resource_attributes: Some(ResourceAttributes {
-                group: owned(group),
-                resource: owned(resource),
-                verb: owned(verb),
-                namespace: namespace.map(str::to_owned),
-                ..ResourceAttributes::default()
-            }),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
-    };
-    let api: Api<SubjectAccessReview> = Api::all(client.clone());
-    let answer = api.create(&PostParams::default(), &review).await.unwrap();
-    answer.status.unwrap().allowed
-}
-
-async fn deployment(client: &Client, name: &str) -> Deployment {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    api.get(name).await.unwrap()
-}
-
-/// What the release's job does, under the release's account for it: kwok runs no programs.
-async fn certificates(cp: &ControlPlane, client: &Client) {
-    let dir = tempfile::tempdir().unwrap();
-    let kubeconfig = dir.path().join("kubeconfig");
-    account_kubeconfig(cp, NAMESPACE, "langop-certificates", &kubeconfig)
-        .await
-        .unwrap();
-    let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
-    let job = jobs.list(&ListParams::default()).await.unwrap().items;
-    let [job] = job.as_slice() else {
-        panic!("not one Job: {job:?}");
-    };
-    let pod = job.spec.clone().unwrap().template.spec.unwrap();
-    let issue = || {
-        let mut program = Command::new(locate("langop-certificates").unwrap());
-        program.args(pod.containers[0].args.as_ref().unwrap());
-        let output = program.env("KUBECONFIG", &kubeconfig).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}{:?}", output.stderr);
-        said
-    };
-    assert_eq!(issue().matches("issued ").count(), 3);
-    assert_eq!(issue().matches("kept ").count(), 3, "renewed for nothing");
-
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let mut files = Vec::new();
-    for secret in ["langop-synthesizer-tls", "langop-operator-tls"] {
-        let data = secrets.get(secret).await.unwrap().data.unwrap();
-        for (key, bytes) in data {
-            let file = dir.path().join(format!("{secret}-{key}"));
-            std::fs::write(&file, bytes.0).unwrap();
-            files.push(file.to_str().unwrap().to_owned());
-        }
-    }
-    let [server_ca, cert, key, client_ca, client_cert, client_key] = files.as_slice() else {
-        panic!("not three keys each: {files:?}");
-    };
-    let synthesizer = Synthesizer::template()
-        .env("LANGOP_TLS_CERT", cert)
-        .env("LANGOP_TLS_KEY", key)
-        .env("LANGOP_TLS_CLIENT_CA", server_ca)
-        .start()
-        .await
-        .unwrap();
-    let ask = |with_certificate: bool| {
-        let mut program = Command::new(locate("langop-synth").unwrap());
-        let url = synthesizer.grpc_url().replace("http://", "https://");
-        program
-            .args(["distill", "--name", "a", "--description", "b", "--endpoint"])
-            .arg(url)
-            .env("LANGOP_SYNTHESIZER_CA", client_ca)
-            .env(
-                "LANGOP_SYNTHESIZER_SERVER_NAME",
-                format!("langop-synthesizer.{NAMESPACE}.svc"),
-            );
-        if with_certificate {
-            program
-                .env("LANGOP_SYNTHESIZER_CERT", client_cert)
-                .env("LANGOP_SYNTHESIZER_KEY", client_key);
-        }
-        program.output().unwrap()
-    };
-    let answered = ask(true);
-    assert!(answered.status.success(), "{:?}", answered.stderr);
-    assert!(!ask(false).status.success(), "anybody is let in");
-}
-
-/// Install with nothing set, upgrade, foreign scaling, uninstall.
-#[tokio::test]
-async fn a_release_lives_and_leaves_what_people_wrote() {
-    let state = run_dir().unwrap().join("chart");
-    let cp = ControlPlane::start(&state).await.unwrap();
-    let client = cp.client().await.unwrap();
-    let helm = Helm::of(&cp).await;
-    let chart = helm.chart.to_str().unwrap().to_owned();
-    let chart = chart.as_str();
-
-    let notes = helm.done(&[
-        "install",
-        RELEASE,
-        chart,
-        "--create-namespace",
-        "--wait",
-        "--timeout",
-        "120s",
-    ]);
-    assert!(notes.contains("kubectl get langop -A"), "{notes}");
-    for name in ["langop-operator", "langop-synthesizer"] {
-        let ready = deployment(&client, name)
-            .await
-            .status
-            .unwrap()
-            .ready_replicas;
-        assert_eq!(ready, Some(2), "{name}");
-    }
-    assert!(
-        allowed(
-            &client,
-            Some("anywhere"),
-            "langop.io",
-            "languageagents",
-            "watch"
-        )
-        .await
-    );
-    assert!(
-        allowed(
-            &client,
-            Some(NAMESPACE),
-            "coordination.k8s.io",
-            "leases",
-            "create"
-        )
-        .await
-    );
-    assert!(!allowed(&client, Some("anywhere"), "", "secrets", "get").await);
-    assert!(
-        !allowed(
-            &client,
-            Some("anywhere"),
-            "coordination.k8s.io",
-            "leases",
-            "create"
-        )
-        .await
-    );
-
-    certificates(&cp, &client).await;
-
-    // A user's object, by the CRDs of the release.
-    let tool = manifests::parse(
-        "{apiVersion: langop.io/v1alpha1, kind: LanguageTool, metadata: {name: search}, spec: {type: mcp, image: 'example.com/a:1'}}",
-    );
-    manifests::apply(&client, &tool.unwrap()[0], "default")
-        .await
-        .unwrap();
-
-    // What changes for one program rolls that one only.
-    let before = deployment(&client, "langop-operator").await;
-    helm.done(&[
-        "upgrade",
-        RELEASE,
-        chart,
-        "--wait",
-        "--set",
-        "synthesizer.settings.LANGOP_CACHE_TTL=1h",
-    ]);
-    let after = deployment(&client, "langop-operator").await;
-    assert_eq!(after.metadata.generation, before.metadata.generation);
-    assert_eq!(
-        deployment(&client, "langop-synthesizer")
-            .await
-            .metadata
-            .generation,
-        Some(2)
-    );
-
-    // Whoever scales it, an autoscaler for one, keeps what it scaled.
-    let scaled = [
-        "upgrade",
-        RELEASE,
-        chart,
-        "--set",
-        "synthesizer.autoscaling.enabled=true",
-    ];
-    helm.done(&scaled);
-    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let five = Patch::Merge(json!({"spec": {"replicas": 5}}));
-    api.patch_scale("langop-synthesizer", &PatchParams::default(), &five)
-        .await
-        .unwrap();
-    helm.done(&[&scaled[..], &["--set", "synthesizer.logFormat=text"]].concat());
-    let replicas = deployment(&client, "langop-synthesizer")
-        .await
-        .spec
-        .unwrap()
-        .replicas;
-    assert_eq!(replicas, Some(5));
-
-    helm.done(&["uninstall", RELEASE, "--wait"]);
-    wait::gone(api, "langop-operator", SOON).await.unwrap();
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let kept = crds.list(&ListParams::default()).await.unwrap().items.len();
-    assert_eq!(kept, 6, "the CRDs went with the release");
-    let tools: Api<LanguageTool> = Api::namespaced(client, "default");
-    tools.get("search").await.unwrap();
-    cp.stop().await.unwrap();
 }

@@ -1,0 +1,120 @@
+//! A real OpenTelemetry Collector on loopback, as docs/observability.md asks for one: spans that come
+//! in become metrics and go on. It must not know whose spans they are.
+
+use std::fs::{self, File};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use crate::control_plane::extra::{self, Extra};
+use crate::control_plane::ports;
+use crate::{peers, run_dir, wait};
+
+/// Whether one is wanted: it is built from source.
+const WANTED: &str = "LANGOP_COLLECTOR";
+/// Until it is up.
+const SOON: Duration = Duration::from_mins(1);
+
+/// The collector. It ends when this value is dropped, or this process ends in whatever way.
+pub struct Collector {
+    receives: u16,
+    exports: u16,
+    _folder: TempDir,
+    _process: Child,
+}
+
+impl Collector {
+    /// Starts one that passes spans on to this endpoint; `None`, said on stderr, unless
+    /// `LANGOP_COLLECTOR=1` asks for it.
+    ///
+    /// # Errors
+    /// If it cannot be built, or does not come up.
+    pub async fn if_wanted(passes_on_to: &str) -> Result<Option<Self>> {
+        if std::env::var_os(WANTED).is_some_and(|value| value == "1") {
+            return Self::start(passes_on_to).await.map(Some);
+        }
+        left_out();
+        Ok(None)
+    }
+
+    async fn start(passes_on_to: &str) -> Result<Self> {
+        let program = extra::locate(Extra::Collector).await?;
+        let [receives, exports] = ports::free()?;
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("collector.json");
+        // JSON is YAML.
+        let content = configuration(receives, exports, passes_on_to);
+        fs::write(&file, content.to_string())?;
+        let log = run_dir()?.join(format!("collector-{receives}.log"));
+        let process = peers::guarded(&program)?
+            .arg(format!("--config={}", file.display()))
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .context("cannot run control-plane")?;
+        let what = format!("the collector, which logs to {}", log.display());
+        wait::until(&what, SOON, async || {
+            TcpStream::connect(("127.0.0.1", receives)).await?;
+            TcpStream::connect(("127.0.0.1", exports)).await
+        })
+        .await?;
+        Ok(Self {
+            receives,
+            exports,
+            _folder: folder,
+            _process: process,
+        })
+    }
+
+    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.receives)
+    }
+
+    /// Where a Prometheus gets the metrics.
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.exports)
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "what is left out must be seen by the person who runs the tests"
+)]
+fn left_out() {
+    eprintln!(
+        "LEFT OUT: the OpenTelemetry Collector's metrics; {WANTED}=1 cargo test --workspace --test guarantees boards asks for them \
+         (built from source once, in 3 minutes)"
+    );
+}
+
+fn configuration(receives: u16, exports: u16, passes_on_to: &str) -> Value {
+    let pipeline =
+        |from: &str, to: &[&str]| json!({"receivers": [from], "processors": [], "exporters": to});
+    json!({
+        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": format!("127.0.0.1:{receives}")}}}},
+        "connectors": {"spanmetrics": {
+            "histogram": {
+                "unit": "s",
+                "explicit": {"buckets": ["5ms", "20ms", "100ms", "500ms", "1s", "2500ms", "5s", "10s", "20s", "40s", "80s", "120s"]},
+            },
+            "metrics_flush_interval": "1s",
+        }},
+        "exporters": {
+            "otlp": {"endpoint": passes_on_to, "tls": {"insecure": true}},
+            "prometheus": {"endpoint": format!("127.0.0.1:{exports}")},
+        },
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "pipelines": {
+                "traces": pipeline("otlp", &["otlp", "spanmetrics"]),
+                "metrics": pipeline("spanmetrics", &["prometheus"]),
+            },
+        },
+    })
+}

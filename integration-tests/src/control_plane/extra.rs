@@ -1,0 +1,98 @@
+//! Programs that only some tests need, from pinned Go modules (integration-tests/programs); each is
+//! built when it is first asked for.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use super::binaries;
+use super::go::{Linking, Module};
+use crate::programs;
+
+/// Name of the cache's folder for them.
+const CACHE: &str = "programs";
+
+const HELM: Module = Module {
+    name: "helm",
+    folder: "programs/helm",
+    linking: Linking::Default,
+    packages: &[("helm.sh/helm/v4/cmd/helm", "helm")],
+    usual: "2 minutes",
+};
+const HELM3: Module = Module {
+    name: "helm3",
+    folder: "programs/helm3",
+    linking: Linking::Default,
+    packages: &[("helm.sh/helm/v3/cmd/helm", "helm3")],
+    usual: "2 minutes",
+};
+const COLLECTOR: Module = Module {
+    name: "collector",
+    folder: "programs/collector",
+    linking: Linking::Default,
+    packages: &[(".", "collector")],
+    usual: "3 minutes",
+};
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Extra {
+    /// Helm 4.
+    Helm,
+    /// Helm 3, which must render the chart as well.
+    Helm3,
+    /// An OpenTelemetry Collector.
+    Collector,
+}
+
+impl Extra {
+    fn module(self) -> &'static Module {
+        match self {
+            Self::Helm => &HELM,
+            Self::Helm3 => &HELM3,
+            Self::Collector => &COLLECTOR,
+        }
+    }
+}
+
+/// The program from the cache, built if it is not there.
+///
+/// # Errors
+/// If a build is needed and Go is missing or too old, or the build fails.
+pub async fn build(extra: Extra) -> Result<PathBuf> {
+    let module = extra.module();
+    let folders = binaries::folders_of(CACHE, &[module]).await?;
+    let folder = folders.first().context("no folder for one module")?;
+    Ok(folder.join(module.name))
+}
+
+/// The same, for a process that is not the program `control-plane` and so cannot bind `go` to its
+/// own end: that program builds it.
+///
+/// # Errors
+/// If a build is needed and Go is missing or too old, or the build fails.
+pub async fn locate(extra: Extra) -> Result<PathBuf> {
+    let module = extra.module();
+    if let Some(folder) = binaries::built(CACHE, module).await? {
+        return Ok(folder.join(module.name));
+    }
+    let mut build = Command::new(programs::locate("control-plane")?);
+    // Progress goes to stderr, as that of all builds.
+    build
+        .args(["build", "--only", module.name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let status = build.status().await.context("cannot run control-plane")?;
+    if !status.success() {
+        bail!(
+            "`control-plane build --only {}` ended with {status}: see its output above",
+            module.name
+        );
+    }
+    let folder = binaries::built(CACHE, module).await?;
+    let folder = folder.with_context(|| format!("{} was built in vain", module.name))?;
+    Ok(folder.join(module.name))
+}

@@ -1,0 +1,254 @@
+//! A release on a real API server, from its installation to what it leaves behind.
+
+use std::process::Command;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+        batch::v1::Job,
+        core::v1::Secret,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use langop_api::LanguageTool;
+use langop_integration_tests::{
+    ControlPlane, Helm, Synthesizer,
+    helm::{NAMESPACE, RELEASE},
+    manifests,
+    programs::{account_kubeconfig, locate},
+    run_dir, wait,
+};
+use serde_json::json;
+
+use crate::SOON;
+
+async fn allowed(
+    client: &Client,
+    namespace: Option<&str>,
+    group: &str,
+    resource: &str,
+    verb: &str,
+) -> bool {
+    let owned = |text: &str| Some(text.to_owned());
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{NAMESPACE}:langop-operator")),
+            resource_attributes: Some(ResourceAttributes {
+                group: owned(group),
+                resource: owned(resource),
+                verb: owned(verb),
+                namespace: namespace.map(str::to_owned),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answer = api.create(&PostParams::default(), &review).await.unwrap();
+    answer.status.unwrap().allowed
+}
+
+async fn deployment(client: &Client, name: &str) -> Deployment {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    api.get(name).await.unwrap()
+}
+
+/// What the release's job does, under the release's account for it: kwok runs no programs.
+pub(crate) async fn issue(cp: &ControlPlane, client: &Client) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    account_kubeconfig(cp, NAMESPACE, "langop-certificates", &kubeconfig)
+        .await
+        .unwrap();
+    let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
+    let jobs = jobs.list(&ListParams::default()).await.unwrap().items;
+    // An upgrade that changes what it does makes another beside it.
+    let job = jobs
+        .iter()
+        .max_by_key(|job| &job.metadata.creation_timestamp);
+    let pod = job.unwrap().spec.clone().unwrap().template.spec.unwrap();
+    let mut program = Command::new(locate("langop-certificates").unwrap());
+    program.args(pod.containers[0].args.as_ref().unwrap());
+    let output = program.env("KUBECONFIG", &kubeconfig).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{:?}", output.stderr);
+    said
+}
+
+/// They are issued once, and let in whoever has one.
+async fn certificates(cp: &ControlPlane, client: &Client) {
+    assert_eq!(issue(cp, client).await.matches("issued ").count(), 3);
+    let again = issue(cp, client).await;
+    assert_eq!(again.matches("kept ").count(), 3, "renewed: {again}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let mut files = Vec::new();
+    for secret in ["langop-synthesizer-tls", "langop-operator-tls"] {
+        let data = secrets.get(secret).await.unwrap().data.unwrap();
+        for (key, bytes) in data {
+            let file = dir.path().join(format!("{secret}-{key}"));
+            std::fs::write(&file, bytes.0).unwrap();
+            files.push(file.to_str().unwrap().to_owned());
+        }
+    }
+    let [server_ca, cert, key, client_ca, client_cert, client_key] = files.as_slice() else {
+        panic!("not three keys each: {files:?}");
+    };
+    let synthesizer = Synthesizer::template()
+        .env("LANGOP_TLS_CERT", cert)
+        .env("LANGOP_TLS_KEY", key)
+        .env("LANGOP_TLS_CLIENT_CA", server_ca)
+        .start()
+        .await
+        .unwrap();
+    let ask = |with_certificate: bool| {
+        let mut program = Command::new(locate("langop-synth").unwrap());
+        let url = synthesizer.grpc_url().replace("http://", "https://");
+        program
+            .args(["distill", "--name", "a", "--description", "b", "--endpoint"])
+            .arg(url)
+            .env("LANGOP_SYNTHESIZER_CA", client_ca)
+            .env(
+                "LANGOP_SYNTHESIZER_SERVER_NAME",
+                format!("langop-synthesizer.{NAMESPACE}.svc"),
+            );
+        if with_certificate {
+            program
+                .env("LANGOP_SYNTHESIZER_CERT", client_cert)
+                .env("LANGOP_SYNTHESIZER_KEY", client_key);
+        }
+        program.output().unwrap()
+    };
+    let answered = ask(true);
+    assert!(answered.status.success(), "{:?}", answered.stderr);
+    assert!(!ask(false).status.success(), "anybody is let in");
+}
+
+/// Install with nothing set, upgrade, foreign scaling, uninstall.
+#[tokio::test]
+async fn a_release_lives_and_leaves_what_people_wrote() {
+    let state = run_dir().unwrap().join("chart");
+    let cp = ControlPlane::start(&state).await.unwrap();
+    let client = cp.client().await.unwrap();
+    let helm = Helm::of(&cp).await;
+    let chart = helm.chart.to_str().unwrap().to_owned();
+    let chart = chart.as_str();
+
+    let notes = helm.done(&[
+        "install",
+        RELEASE,
+        chart,
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        "120s",
+    ]);
+    assert!(notes.contains("kubectl get langop -A"), "{notes}");
+    for name in ["langop-operator", "langop-synthesizer"] {
+        let ready = deployment(&client, name)
+            .await
+            .status
+            .unwrap()
+            .ready_replicas;
+        assert_eq!(ready, Some(2), "{name}");
+    }
+    assert!(
+        allowed(
+            &client,
+            Some("anywhere"),
+            "langop.io",
+            "languageagents",
+            "watch"
+        )
+        .await
+    );
+    assert!(
+        allowed(
+            &client,
+            Some(NAMESPACE),
+            "coordination.k8s.io",
+            "leases",
+            "create"
+        )
+        .await
+    );
+    assert!(!allowed(&client, Some("anywhere"), "", "secrets", "get").await);
+    assert!(
+        !allowed(
+            &client,
+            Some("anywhere"),
+            "coordination.k8s.io",
+            "leases",
+            "create"
+        )
+        .await
+    );
+
+    certificates(&cp, &client).await;
+
+    // A user's object, by the CRDs of the release.
+    let tool = manifests::parse(
+        "{apiVersion: langop.io/v1alpha1, kind: LanguageTool, metadata: {name: search}, spec: {type: mcp, image: 'example.com/a:1'}}",
+    );
+    manifests::apply(&client, &tool.unwrap()[0], "default")
+        .await
+        .unwrap();
+
+    // What changes for one program rolls that one only.
+    let before = deployment(&client, "langop-operator").await;
+    helm.done(&[
+        "upgrade",
+        RELEASE,
+        chart,
+        "--wait",
+        "--set",
+        "synthesizer.settings.LANGOP_CACHE_TTL=1h",
+    ]);
+    let after = deployment(&client, "langop-operator").await;
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(
+        deployment(&client, "langop-synthesizer")
+            .await
+            .metadata
+            .generation,
+        Some(2)
+    );
+
+    // Whoever scales it, an autoscaler for one, keeps what it scaled.
+    let scaled = [
+        "upgrade",
+        RELEASE,
+        chart,
+        "--set",
+        "synthesizer.autoscaling.enabled=true",
+    ];
+    helm.done(&scaled);
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let five = Patch::Merge(json!({"spec": {"replicas": 5}}));
+    api.patch_scale("langop-synthesizer", &PatchParams::default(), &five)
+        .await
+        .unwrap();
+    helm.done(&[&scaled[..], &["--set", "synthesizer.logFormat=text"]].concat());
+    let replicas = deployment(&client, "langop-synthesizer")
+        .await
+        .spec
+        .unwrap()
+        .replicas;
+    assert_eq!(replicas, Some(5));
+
+    helm.done(&["uninstall", RELEASE, "--wait"]);
+    wait::gone(api, "langop-operator", SOON).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let kept = crds.list(&ListParams::default()).await.unwrap().items.len();
+    assert_eq!(kept, 6, "the CRDs went with the release");
+    let tools: Api<LanguageTool> = Api::namespaced(client, "default");
+    tools.get("search").await.unwrap();
+    cp.stop().await.unwrap();
+}
