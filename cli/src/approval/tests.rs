@@ -30,6 +30,7 @@ fn asked(hash: &str) -> (ApprovalStatus, PowersRequested, ConfigMap) {
             egress: "[]".into(),
         }),
         requested: Some(requested.clone()),
+        halted: false,
     };
     let hash = if hash.is_empty() {
         now.hash()

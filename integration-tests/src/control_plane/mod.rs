@@ -20,7 +20,7 @@ pub mod supervisor;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 

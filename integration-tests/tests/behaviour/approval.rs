@@ -231,6 +231,39 @@ async fn what_is_gone_is_closed_while_a_spec_waits() {
 }
 
 #[tokio::test]
+async fn what_waits_can_be_suspended_and_goes_on_as_it_was() {
+    let env = with_clerk("halted").await;
+    let before = env.deployment("clerk").await;
+    env.patch::<LanguageAgent>(
+        "clerk",
+        json!({"spec": {"image": "registry.example/other:1"}}),
+    )
+    .await;
+    let asked = until_asked(&env, None).await;
+    let pods = |number| {
+        move |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas == Some(number)
+    };
+    env.patch::<LanguageAgent>("clerk", json!({"spec": {"suspend": true}}))
+        .await;
+    env.until("clerk", pods(0)).await;
+    env.patch::<LanguageAgent>("clerk", json!({"spec": {"suspend": false}}))
+        .await;
+    let again = env.until("clerk", pods(1)).await;
+    let template = |deployment: &Deployment| json!(deployment.spec.as_ref().unwrap().template);
+    assert_eq!(template(&before), template(&again));
+    env.patch::<LanguageAgent>("clerk", json!({"spec": {"suspend": true}}))
+        .await;
+    env.until("clerk", pods(0)).await;
+    approve(&env, &asked).await;
+    let is_other = |deployment: &Deployment| template(deployment).to_string().contains("other:1");
+    env.until("clerk", is_other).await;
+    env.patch::<LanguageAgent>("clerk", json!({"spec": {"suspend": false}}))
+        .await;
+    env.until("clerk", pods(1)).await;
+    env.until_ready("clerk").await;
+}
+
+#[tokio::test]
 async fn where_approval_begins_what_runs_needs_none() {
     let env = TestEnv::new("begins").await;
     env.llm.reply(mails(&["ann@example.com"]));

@@ -191,6 +191,10 @@ impl Code {
         map.metadata.resource_version = None;
         map.metadata.uid = None;
         map.metadata.managed_fields = None;
+        // Which needs a right of its own, where the API server asks for it.
+        for owner in map.owner_references_mut() {
+            owner.block_owner_deletion = None;
+        }
         map
     }
 }

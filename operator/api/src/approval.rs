@@ -33,6 +33,9 @@ pub struct ApprovalStatus {
     /// What waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<PowersRequested>,
+    /// Whether what runs is halted because the spec suspends it while something waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halted: bool,
 }
 
 /// Powers that an agent has.

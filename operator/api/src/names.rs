@@ -105,6 +105,8 @@ pub mod managers {
     /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it
     /// never changes.
     pub const CODE_INPUTS: &str = "langop-operator-inputs";
+    /// Owns what halts a workload that waits for approval and is suspended meanwhile.
+    pub const HALT: &str = "langop-operator-halt";
     /// Owns `status` of our kinds.
     pub const STATUS: &str = "langop-operator-status";
 }

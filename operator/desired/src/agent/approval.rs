@@ -213,7 +213,7 @@ pub fn judge(question: &Question<'_>) -> Approval {
             verdict,
             record: Some(ApprovalStatus {
                 in_force: Some(next),
-                requested: None,
+                ..ApprovalStatus::default()
             }),
             ..Approval::default()
         },
@@ -378,6 +378,11 @@ fn held(question: &Question<'_>, verdict: Verdict, asked: Option<&Powers>) -> Ap
         record: Some(ApprovalStatus {
             in_force: record.in_force.clone(),
             requested,
+            // To stop is to do less.
+            halted: match &question.agent.run {
+                Ok(run) => run.requested.suspended,
+                Err(_) => record.halted,
+            },
         }),
         annotations: BTreeMap::new(),
         verdict,

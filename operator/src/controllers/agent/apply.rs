@@ -54,6 +54,7 @@ pub(super) async fn apply(
         .await;
     drop(writing);
     announce::workloads(ctx, agent, effects);
+    suspend(ctx, recorded, plan).await?;
     let children = match children {
         Err(Stopped::Failed(error)) => return Err(error.into()),
         // What runs still follows its inputs where a child is refused.
@@ -85,6 +86,24 @@ pub(super) async fn apply(
             annotated,
         }),
     }
+}
+
+/// Halts what runs while something waits, where the spec suspends it, and lets it go on again.
+async fn suspend(ctx: &Context, recorded: &Recorded, plan: &Plan) -> Result<(), ReconcileError> {
+    let is_halted = plan
+        .approval
+        .record
+        .as_ref()
+        .is_some_and(|record| record.halted);
+    let observed = &recorded.observed;
+    for live in observed.cron_jobs.iter().chain(&observed.deployment) {
+        if is_halted {
+            ctx.writer.halt(live).await?;
+        } else if recorded.was_halted {
+            ctx.writer.let_go_on(live).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends the workload of the other mode with its pods before ours is created, unless the name of

@@ -142,7 +142,7 @@ async fn what_runs(
     };
     Ok(ApprovalStatus {
         in_force: runs.then_some(in_force),
-        requested: None,
+        ..ApprovalStatus::default()
     })
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Recorded {
     /// The code is there and cannot be stored: how the agent stands by that. The answer is kept,
     /// and what runs goes on.
     pub(super) refused: Option<Summary>,
+    /// Whether what runs was halted though something waits.
+    pub(super) was_halted: bool,
 }
 
 impl Recorded {
@@ -113,6 +115,9 @@ pub(super) async fn record_answer(
         in_flight: taken.in_flight,
         event: taken.event,
         refused: taken.refused,
+        was_halted: previous(object)
+            .approval
+            .is_some_and(|record| record.halted),
     })
 }
 
