@@ -13,10 +13,11 @@ use langop_api::{
 };
 use langop_integration_tests::{
     Cluster, ControlPlane, Operator, Synthesizer,
-    env::{SOON, is},
-    manifests, run_dir, wait,
+    env::{SOON, condition, is},
+    manifests, programs, run_dir, wait,
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::admission;
 
@@ -257,6 +258,59 @@ async fn stored(client: &Client) -> Code {
     found.await.unwrap()
 }
 
+/// What `kubectl langop` says to a user, and how it ends.
+async fn langop(cp: &ControlPlane, user: &str, words: &str) -> (i32, String) {
+    let output = Command::new(programs::locate("kubectl-langop").unwrap())
+        .args(["-n", NAMESPACE, "--kubeconfig"])
+        .arg(cp.kubeconfig_of(user).unwrap())
+        .args(words.split(' '))
+        .output()
+        .await
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
+/// A change waits, its author cannot approve it, an approver can.
+async fn by_plugin(cp: &ControlPlane, client: &Client) {
+    let agents = || Api::<LanguageAgent>::namespaced(client.clone(), NAMESPACE);
+    let (code, said) = langop(cp, "approver", "preview clerk").await;
+    assert_eq!(
+        (code, said.contains("nothing of agent")),
+        (0, true),
+        "{said}"
+    );
+    let more = json!({"approval": "OnNewPowers", "env": [{"name": "MORE", "value": "1"}]});
+    let more = Patch::Merge(json!({"spec": more}));
+    agents()
+        .patch(AGENT, &PatchParams::default(), &more)
+        .await
+        .unwrap();
+    let shown = wait::until("a preview", SOON, async || {
+        let (code, said) = langop(cp, "approver", "preview clerk").await;
+        if code == 3 { Ok(said) } else { Err(said) }
+    });
+    let shown = shown.await.unwrap();
+    assert!(shown.contains("+ new: variable MORE"), "{shown}");
+    let (code, said) = langop(cp, "approver", "approve clerk").await;
+    assert_eq!((code, said.contains("add --yes")), (1, true), "{said}");
+    let (code, said) = langop(cp, "author", "approve clerk --yes").await;
+    assert_eq!((code, said.contains(NO_VERB.unwrap())), (1, true), "{said}");
+    for (words, reason) in [("reject", "Rejected"), ("approve", "Approved")] {
+        let (code, said) = langop(cp, "approver", &format!("{words} clerk --yes")).await;
+        assert_eq!(code, 0, "{said}");
+        let is_told = |agent: &LanguageAgent| {
+            condition(agent, "Approved").is_some_and(|told| told.reason == reason)
+        };
+        let agent = wait::object(agents(), AGENT, SOON, is_told).await.unwrap();
+        let told = condition(&agent, "Approved").unwrap();
+        assert!(told.message.contains("'approver'"), "{}", told.message);
+    }
+}
+
 #[tokio::test]
 async fn each_user_gets_the_right_answer_also_while_the_operator_is_down() {
     let cp = ControlPlane::start(&run_dir().unwrap().join("approval-users"))
@@ -288,6 +342,8 @@ async fn each_user_gets_the_right_answer_also_while_the_operator_is_down() {
     let account = account.client().await.unwrap();
 
     judge(&cp, &account, &code, "operator up").await;
+    by_plugin(&cp, &client).await;
+    let code = stored(&client).await;
     operator.stop().await.unwrap();
     judge(&cp, &account, &code, "operator down").await;
     cp.stop().await.unwrap();

@@ -6,6 +6,7 @@
 //! `agent::validate` → `agent::decide` → `agent::build` → [`children`] → `agent::status`.
 
 pub mod agent;
+pub mod approval;
 pub mod backoff;
 pub mod children;
 pub mod client;

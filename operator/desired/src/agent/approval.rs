@@ -18,7 +18,7 @@ use langop_api::{
     names::annotations,
 };
 
-use super::{ClusterView, build::Workload, code, validate::ValidatedAgent};
+use super::{build::Workload, code, validate::ValidatedAgent};
 use crate::{
     conditions::Invalid,
     observed::Observed,
@@ -26,32 +26,6 @@ use crate::{
     powers::{Powers, Widening, as_annotations, in_words, narrowed},
     settings::Settings,
 };
-
-/// What an agent's approvals must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ApprovalRule {
-    /// When a change waits.
-    pub policy: ApprovalPolicy,
-    /// Whether the last author of the instructions may not approve.
-    pub is_separate: bool,
-}
-
-impl ApprovalRule {
-    /// An agent's own word, and that of its LanguageCluster, of which the stricter holds. Of one
-    /// that cannot be read the strictest is taken.
-    pub(super) fn of(own: Option<ApprovalPolicy>, cluster: Option<&ClusterView>) -> Self {
-        let floor = cluster.map(|cluster| cluster.approval).unwrap_or_default();
-        Self {
-            policy: own.unwrap_or_default().max(floor.policy),
-            ..floor
-        }
-    }
-
-    /// Whether changes may wait at all.
-    pub fn is_in_use(self) -> bool {
-        self.policy != ApprovalPolicy::Never
-    }
-}
 
 /// Whether an API server of this version can see to it that only approvers approve: by
 /// ValidatingAdmissionPolicies, which are there from 1.30 on. Some add a `+` to the number.

@@ -33,8 +33,8 @@ use langop_api::{
     policy::{EgressRule, IngressPeer},
 };
 
-use self::approval::ApprovalRule;
 use crate::{
+    approval::ApprovalRule,
     name_conflict::NameCollision,
     observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
     references::References,

@@ -24,10 +24,10 @@ use langop_dsl::{CronSchedule, ScheduleErrorKind, agent_name, instructions, pars
 
 use super::{
     AgentContext, ClusterView,
-    approval::ApprovalRule,
     timing::{Requested, check_zone},
 };
 use crate::{
+    approval::ApprovalRule,
     conditions::Invalid,
     frame::Frame,
     meta::{Owner, owner_of},
@@ -209,7 +209,10 @@ pub fn validate(
         egress: reach.egress,
         references,
         warnings,
-        approval: ApprovalRule::of(spec.approval, cluster),
+        approval: cluster
+            .map(|cluster| cluster.approval)
+            .unwrap_or_default()
+            .with(spec.approval),
         run: errors.into_result(run),
     })
 }

@@ -5,15 +5,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use langop_api::{
     LanguageCluster,
-    approval::ApprovalPolicy,
     condition::{Reason, types},
 };
 
 use super::validate::namespace_of;
-use crate::{
-    agent::{ClusterView, approval::ApprovalRule},
-    conditions,
-};
+use crate::{agent::ClusterView, approval::ApprovalRule, conditions};
 
 /// Why a cluster may not have the namespace it names.
 const KEPT_OUT: [Reason; 3] = [
@@ -59,21 +55,8 @@ pub fn managing<'a>(
             .map(|cluster| cluster.spec.ingress_from.clone())
             .unwrap_or_default(),
         time_zone: cluster.and_then(|cluster| cluster.spec.time_zone.clone()),
-        approval: cluster.map_or(STRICTEST, approval),
+        approval: ApprovalRule::floor(cluster),
     })
-}
-
-/// Of a cluster that cannot be read.
-const STRICTEST: ApprovalRule = ApprovalRule {
-    policy: ApprovalPolicy::Always,
-    is_separate: true,
-};
-
-fn approval(cluster: &LanguageCluster) -> ApprovalRule {
-    ApprovalRule {
-        policy: cluster.spec.approval.unwrap_or_default(),
-        is_separate: cluster.spec.separate_approver == Some(true),
-    }
 }
 
 fn manages(seen: &ObservedCluster<'_>, namespace: &str, label: Option<&str>) -> bool {

@@ -22,7 +22,7 @@ fn open() -> ClusterView {
         model_egress: None,
         ingress_from: vec![],
         time_zone: None,
-        approval: crate::agent::approval::ApprovalRule::default(),
+        approval: crate::approval::ApprovalRule::default(),
     }
 }
 

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::*;
 use crate::{
     agent::{
-        approval::{ApprovalRule, Verdict, is_supported},
+        approval::{Verdict, is_supported},
         build::WorkloadAction,
     },
+    approval::ApprovalRule,
     conditions,
     powers::Live,
 };
@@ -398,6 +399,27 @@ fn what_runs_is_read_from_what_was_built() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn an_older_api_server_holds_everything() {
+    let world = world("OnNewPowers");
+    let agent = world.validated();
+    let approval = judge(&Question {
+        agent: &agent,
+        is_supported: false,
+        code: None,
+        asked: None,
+        record: &world.record,
+        begins: true,
+        author: Author::default(),
+        settings: &world.settings,
+    });
+    assert!(approval.is_held() && approval.verdict == Verdict::Unsupported);
+    assert!(matches!(
+        approval.workload(Workload::Run(None)),
+        Workload::Held { .. }
+    ));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn world(
         model_egress: None,
         ingress_from: vec![],
         time_zone: None,
-        approval: crate::agent::approval::ApprovalRule::default(),
+        approval: crate::approval::ApprovalRule::default(),
     });
     world.settings = settings;
     world
