@@ -223,7 +223,7 @@ impl Powers {
     }
 
     /// What these powers hold that the others did not, in the order of the table in
-    /// docs/security.md. Nothing: they are not wider.
+    /// docs/powers.md. Nothing: they are not wider.
     pub fn wider_than(&self, before: &Self) -> Vec<Widening> {
         let more = |what: &'static str, now: &BTreeSet<String>, before: &BTreeSet<String>| {
             let new = now.difference(before);

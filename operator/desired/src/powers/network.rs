@@ -85,11 +85,7 @@ impl Network {
         let mut addresses = self.addresses.values();
         let mut pods = self.pods.values();
         addresses.all(|all| !all.is_empty() && all.is_canonical())
-            && pods.all(|all| {
-                let mut again = BTreeSet::new();
-                all.iter().for_each(|pods| add(&mut again, pods.clone()));
-                !all.is_empty() && again == *all
-            })
+            && pods.all(|all| !all.is_empty() && apart(all.iter().cloned()) == *all)
     }
 
     /// What may be reached and could not.
@@ -116,6 +112,15 @@ impl Network {
         }
         wider
     }
+}
+
+/// The same without those that are within others.
+fn apart(pods: impl IntoIterator<Item = Pods>) -> BTreeSet<Pods> {
+    let mut all = BTreeSet::new();
+    for pods in pods {
+        add(&mut all, pods);
+    }
+    all
 }
 
 /// Adds pods, and leaves out those that are within others.

@@ -3,7 +3,9 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use k8s_openapi::{
+    api::networking::v1::NetworkPolicyEgressRule, apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::super::network::Network;
@@ -111,7 +113,7 @@ fn parties() -> Vec<Party> {
 
 fn open(rules: &[NetworkPolicyEgressRule]) -> Vec<bool> {
     let metadata = meta::object_meta("p", Some("n"), None, std::collections::BTreeMap::new());
-    let policy = network_policy(metadata, Default::default(), rules, &[]);
+    let policy = network_policy(metadata, LabelSelector::default(), rules, &[]);
     let ports = [("TCP", 80), ("UDP", 80), ("TCP", 443)];
     let parties = parties();
     let connections = ports
