@@ -192,6 +192,15 @@ impl Code {
         map.metadata.resource_version = None;
         map.metadata.uid = None;
         map.metadata.managed_fields = None;
+        let decisions = [
+            annotations::APPROVED_POWERS,
+            annotations::APPROVED_BY,
+            annotations::REJECTED_POWERS,
+            annotations::REJECTED_BY,
+        ];
+        // Not even the operator makes code that is approved already.
+        map.annotations_mut()
+            .retain(|key, _| !decisions.contains(&key.as_str()));
         // Which needs a right of its own, where the API server asks for it.
         for owner in map.owner_references_mut() {
             owner.block_owner_deletion = None;

@@ -20,7 +20,7 @@ mod address;
 mod calls;
 mod code;
 mod limits;
-mod live;
+pub mod live;
 mod network;
 mod pace;
 mod port;
@@ -38,7 +38,6 @@ use serde_json::json;
 use self::{calls::Calls, limits::Limits, network::Network, pace::Pace, widening::shown};
 pub use self::{
     code::CodePowers,
-    live::Live,
     widening::{Widening, in_words},
 };
 use crate::{

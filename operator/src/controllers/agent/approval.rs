@@ -19,7 +19,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     observed::Observed,
-    powers::{CodePowers, Live, Powers},
+    powers::{CodePowers, Powers, live::Live},
 };
 use serde::de::DeserializeOwned;
 

@@ -15,7 +15,7 @@ use crate::{
     },
     approval::ApprovalRule,
     conditions,
-    powers::Live,
+    powers::live::Live,
 };
 
 /// An agent with two tools, under this policy.
