@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Whether an API server of this version can see to it that only approvers approve: by
-/// ValidatingAdmissionPolicies, which are there from 1.30 on. Some add a `+` to the number.
+/// `ValidatingAdmissionPolicies`, which are there from 1.30 on. Some add a `+` to the number.
 pub fn is_supported(major: &str, minor: &str) -> bool {
     let number = |text: &str| {
         text.trim_end_matches('+')

@@ -35,7 +35,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
         next.schedule = timing.told();
         next.run_timeout = run_timeout(input.children);
     }
-    next.approval = input.approval.record.clone();
+    next.approval.clone_from(&input.approval.record);
     executions::count(&mut next, observed, input.now);
     replicas(&mut next, observed, input.now);
 
