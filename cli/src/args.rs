@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
+    approval::command::{DecideArgs, PreviewArgs},
     code::command::{CodeArgs, DiffArgs, PinArgs, RevisionsArgs, UnpinArgs},
     cost::command::CostArgs,
     get::read::GetArgs,
@@ -63,6 +64,13 @@ pub(crate) enum Command {
     Pin(PinArgs),
     /// Lets the code of the present instructions run again
     Unpin(UnpinArgs),
+    /// What would change if what waits were approved
+    #[command(after_help = "Exits with 3 if something waits.")]
+    Preview(PreviewArgs),
+    /// Agrees to what waits, in your own name
+    Approve(DecideArgs),
+    /// Refuses what waits, so that it is not asked for again
+    Reject(DecideArgs),
     /// Runs a scheduled agent now
     Run(RunArgs),
     /// Logs of an agent's pods, with the step that wrote them

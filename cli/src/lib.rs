@@ -5,7 +5,9 @@
 //! each command. It must not do what the user may not, and never asks for a Secret's content.
 
 mod answer;
+mod approval;
 mod args;
+mod ask;
 mod code;
 mod complete;
 mod cost;

@@ -9,6 +9,7 @@ use clap::Parser as _;
 
 use crate::{
     answer::Answer,
+    approval::{self, command::Decision},
     args::{Cli, Command},
     code, complete, cost,
     failure::{Exit, Failure},
@@ -50,6 +51,9 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Diff(args) => code::command::diff(&world, args).await,
         Command::Pin(args) => code::command::pin(&world, args).await,
         Command::Unpin(args) => code::command::unpin(&world, args).await,
+        Command::Preview(args) => approval::command::preview(&world, args).await,
+        Command::Approve(args) => approval::command::decide(&world, args, Decision::Approve).await,
+        Command::Reject(args) => approval::command::decide(&world, args, Decision::Reject).await,
         Command::Run(args) => runs::command::run(&world, args).await,
         Command::Logs(args) => runs::log::run(&world, args).await,
         Command::History(args) => runs::command::history(&world, args).await,

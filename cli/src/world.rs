@@ -5,9 +5,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use http::{HeaderValue, header};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Client, Config,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::ApiResource,
 };
@@ -116,6 +117,22 @@ impl World {
                 Err(Failure::of_call(act, &error))
             }
         }
+    }
+
+    /// Who asks, as the API server knows them.
+    pub(crate) async fn user(&self) -> Result<String, Failure> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let review = api
+            .create(&PostParams::default(), &SelfSubjectReview::default())
+            .await
+            .map_err(|error| Failure::of_call("ask the API server who you are", &error))?;
+        let user = review.status.and_then(|status| status.user_info?.username);
+        user.ok_or_else(|| {
+            Failure::told(
+                "the API server does not say who you are",
+                "see what `kubectl auth whoami` says",
+            )
+        })
     }
 
     fn absent(&self, kind: Kind, name: &str) -> Failure {

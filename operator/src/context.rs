@@ -9,6 +9,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use langop_desired::backoff::Backoff;
+use tokio::sync::OnceCell;
 
 use crate::{
     cache::{Cache, kind::Kind, triggers::Target},
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) attestor: Attestor,
     /// Agents' children before their statuses and events.
     pub(crate) priority: WritePriority,
+    /// Set once the API server is known to be new enough for approvals.
+    pub(crate) approvals: OnceCell<()>,
     /// When the agents of a LanguageCluster (by name) were last counted in its status.
     pub(crate) counted: Mutex<HashMap<String, Instant>>,
 }

@@ -10,7 +10,12 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 
 /// What members of a LanguageCluster get.
-const MEMBERS: [&str; 3] = ["langop-admin", "langop-edit", "langop-view"];
+const MEMBERS: [&str; 4] = [
+    "langop-admin",
+    "langop-approve",
+    "langop-edit",
+    "langop-view",
+];
 
 fn documents() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../deploy/rbac.yaml")).unwrap()
@@ -81,7 +86,7 @@ fn nothing_is_granted_by_wildcard_and_nothing_on_secrets() {
 }
 
 #[test]
-fn nobody_may_escalate_or_impersonate_and_bind_is_for_the_three_roles_alone() {
+fn nobody_may_escalate_or_impersonate_and_bind_is_for_the_four_roles_alone() {
     let mut bound = BTreeSet::new();
     for (role, rule) in rules() {
         for verb in ["escalate", "impersonate"] {

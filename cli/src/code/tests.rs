@@ -90,6 +90,13 @@ fn code_comes_with_when_it_runs() {
 fn a_difference_is_of_code_and_of_what_it_may_do() {
     let stored = stored();
     insta::assert_snapshot!("diff", plain(&text::difference(&stored[1], &stored[0])));
+    let back = plain(&text::difference(&stored[0], &stored[1]));
+    assert!(
+        back.ends_with(
+            "+ calls of its model's choice instead of a workflow\n+ new: every operation of email-tool\n+ new: every operation of files\n+ all the time instead of daily\n+ any number of iterations instead of at most 10 iterations\n+ runs of any length instead of runs of at most 10m\n"
+        ),
+        "{back}"
+    );
     let same = plain(&text::difference(&stored[0], &stored[0]));
     assert_eq!(
         same,

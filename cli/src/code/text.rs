@@ -1,12 +1,10 @@
 //! Revisions, code and differences for people.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use langop_dsl::clean;
 use similar::TextDiff;
 
-use super::{powers::powers, stored::Revision};
+use super::{powers, stored::Revision};
 use crate::ui::{
     table::{Cell, Table},
     time,
@@ -69,7 +67,9 @@ pub(crate) fn head(revision: &Revision) -> String {
         .runs
         .as_deref()
         .unwrap_or("at times that cannot be read");
-    format!("{number}{state}{model}{at}\nruns {}\n", clean(runs))
+    let powers = powers::told(revision).into_iter();
+    let powers: String = powers.map(|line| line + "\n").collect();
+    format!("{number}{state}{model}{at}\nruns {}\n{powers}", clean(runs))
 }
 
 /// The difference of the code, and that of what it may do.
@@ -83,7 +83,7 @@ pub(crate) fn difference(old: &Revision, new: &Revision) -> String {
     format!(
         "{code}\n{}\n{}",
         Tone::Strong.paint("What it may do:"),
-        of_powers(powers(old), powers(new))
+        of_powers(old, new)
     )
 }
 
@@ -112,17 +112,13 @@ fn line(line: &str) -> String {
     format!("{}\n", tone.paint(&clean(line)))
 }
 
-fn of_powers(old: Option<BTreeSet<String>>, new: Option<BTreeSet<String>>) -> String {
-    let (Some(old), Some(new)) = (old, new) else {
+fn of_powers(old: &Revision, new: &Revision) -> String {
+    let Some((less, more)) = powers::changes(old, new) else {
         return "-  (a definition cannot be read)\n".to_owned();
     };
-    let lost = old
-        .difference(&new)
-        .map(|power| line(&format!("- {power}")));
-    let gained = new
-        .difference(&old)
-        .map(|power| line(&format!("+ {power}")));
-    let mut lines: Vec<String> = lost.chain(gained).collect();
+    let less = less.iter().map(|words| line(&format!("- {words}")));
+    let more = more.iter().map(|words| line(&format!("+ {words}")));
+    let mut lines: Vec<String> = less.chain(more).collect();
     if lines.is_empty() {
         lines.push("  the same\n".to_owned());
     }

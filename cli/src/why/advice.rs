@@ -30,6 +30,7 @@ pub(crate) fn of_spec(reason: Reason, subject: &Subject) -> Vec<Advice> {
         Reason::PodNotAllowed => {
             edit("Leave out what the message names, or have an administrator allow it")
         }
+        Reason::Rejected => edit("Ask for less, by other instructions or another spec"),
         Reason::EgressDenied => vec![
             Advice::say(
                 "Have an administrator add it to allowedEgress of the namespace's LanguageCluster",

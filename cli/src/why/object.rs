@@ -14,13 +14,15 @@ use crate::facts::Subject;
 const SOON: i64 = 30;
 
 /// Reasons that only a change of the spec, or of what an administrator allows, ends.
-const OF_SPEC: [Reason; 12] = [
+const OF_SPEC: [Reason; 14] = [
+    Reason::ApprovalUnsupported,
     Reason::EgressDenied,
     Reason::InvalidSpec,
     Reason::NameConflict,
     Reason::NothingToRun,
     Reason::PodNotAllowed,
     Reason::PortConflict,
+    Reason::Rejected,
     Reason::TemperatureBesideTopP,
     Reason::TooLarge,
     Reason::Undecodable,

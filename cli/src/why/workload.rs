@@ -41,6 +41,13 @@ fn refused(subject: &Subject) -> Option<Finding> {
     let (state, advice) = match Reason::from_name(&ready.reason)? {
         Reason::ApplyFailed => (State::Failing, advice::of_refusal(&ready.message, subject)),
         Reason::ModeSwitching => (State::Waiting, Vec::new()),
+        Reason::ApprovalRequired => (
+            State::Waiting,
+            vec![
+                advice::langop("See what would change", "preview", subject),
+                advice::langop("Agree to it, if you may", "approve", subject),
+            ],
+        ),
         Reason::RunsSkipped => (
             State::Failing,
             vec![

@@ -18,6 +18,15 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub(crate) fn generate() -> Result<Self> {
+        Self::of(KeyPair::generate()?)
+    }
+
+    /// The one that has this key, in PEM: what it signs is as good as what it signed before.
+    pub(crate) fn of_key(pem: &str) -> Result<Self> {
+        Self::of(KeyPair::from_pem(pem)?)
+    }
+
+    fn of(key: KeyPair) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params
             .distinguished_name
@@ -28,8 +37,7 @@ impl Authority {
             KeyUsagePurpose::CrlSign,
             KeyUsagePurpose::DigitalSignature,
         ];
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)
-            .context("cannot make a CA")?;
+        let issuer = CertifiedIssuer::self_signed(params, key).context("cannot make a CA")?;
         Ok(Self(issuer))
     }
 

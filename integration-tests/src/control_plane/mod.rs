@@ -20,18 +20,21 @@ pub mod supervisor;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
+use kube::Client;
 use tokio::sync::OnceCell;
 
 pub use startup::{Options, Ready, ReadyNode, report};
 
+use self::certificates::{Authority, Pair};
 use crate::audit::AuditLog;
 use crate::cluster::{Cluster, Nodes};
+use crate::kubeconfig::{self, Credentials};
 use crate::{crds, metrics, processes, programs, run_dir, wait};
 use startup::Report;
 
@@ -144,6 +147,38 @@ impl ControlPlane {
     /// Process that owns it.
     pub fn supervisor_pid(&self) -> u32 {
         self.supervisor.child.id()
+    }
+
+    /// A kubeconfig of this user, who has no group and no rights but those that are granted, and is known by a
+    /// certificate. Written once.
+    ///
+    /// # Errors
+    /// If the certificate cannot be made or the file not be written.
+    pub fn kubeconfig_of(&self, user: &str) -> Result<PathBuf> {
+        let state = self.ready.kubeconfig.parent();
+        let state = state.context("the control plane has no folder")?;
+        let file = state.join(format!("user-{}.kubeconfig", user.replace([':', '@'], "-")));
+        if file.exists() {
+            return Ok(file);
+        }
+        let key = std::fs::read_to_string(state.join("ca.key"))?;
+        let Pair { certificate, key } = Authority::of_key(&key)?.client(user, None)?;
+        let (server, ca) = self.cluster.server()?;
+        let credentials = Credentials::Certificate {
+            certificate: &certificate,
+            key: &key,
+        };
+        kubeconfig::write(&file, &kubeconfig::cluster(&server, &ca), &credentials)?;
+        Ok(file)
+    }
+
+    /// A client of this user; see [`Self::kubeconfig_of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn client_of(&self, user: &str) -> Result<Client> {
+        let file = self.kubeconfig_of(user)?;
+        Cluster::existing(Some(file), None)?.client().await
     }
 
     /// Installs deploy/crds.yaml, once however often it is called.

@@ -14,6 +14,7 @@
 
 mod admin;
 mod adversity;
+mod approval;
 mod bad_input;
 mod contract;
 mod disabled;

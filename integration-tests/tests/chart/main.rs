@@ -115,6 +115,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ("crds.enabled", json!(false), none()),
         ("namespaces", json!(["team-a", "team-b"]), none()),
         ("aggregateRoles", json!(true), none()),
+        ("admissionPolicies.enabled", json!(false), none()),
         ("operator.replicas", json!(3), none()),
         ("synthesizer.replicas", json!(3), none()),
         (

@@ -24,6 +24,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod approval;
 mod crash;
 mod fault_env;
 mod foreign_writer;

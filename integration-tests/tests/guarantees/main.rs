@@ -11,6 +11,7 @@
 )]
 
 mod admission;
+mod approval;
 mod boards;
 mod conditions;
 mod executions;

@@ -162,7 +162,13 @@ fn no_rule_of_the_operator_is_wider_than_its_names() {
         .collect();
     assert_eq!(binds.len(), 1);
     let named = binds[0].resource_names.clone().unwrap_or_default();
-    assert_eq!(named, ["langop-view", "langop-edit", "langop-admin"]);
+    let roles = [
+        "langop-view",
+        "langop-edit",
+        "langop-admin",
+        "langop-approve",
+    ];
+    assert_eq!(named, roles);
     assert_eq!(binds[0].resources.clone().unwrap(), ["clusterroles"]);
 }
 
@@ -450,7 +456,12 @@ impl Life {
         .await;
         self.until_gone::<ResourceQuota>("langop-quota").await;
         self.until_gone::<LimitRange>("langop-defaults").await;
-        for role in ["langop-view", "langop-edit", "langop-admin"] {
+        for role in [
+            "langop-view",
+            "langop-edit",
+            "langop-admin",
+            "langop-approve",
+        ] {
             let empty = |binding: &RoleBinding| binding.subjects.iter().flatten().next().is_none();
             wait::object(self.api(), role, SOON, empty).await.unwrap();
         }

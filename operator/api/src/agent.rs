@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    approval::{ApprovalPolicy, ApprovalStatus},
     pod::{CaBundle, EnvVar, NameRef, Resources, Toleration},
     policy::{EgressRule, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE, LabelValue},
     quantity::Quantity,
@@ -102,6 +103,10 @@ pub struct LanguageAgentSpec {
     /// Bounds of one run; win over what the code says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// When a change waits for a person who may approve it; Never when absent. The LanguageCluster
+    /// may ask for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
     /// What it may reach in addition to its tools, models and DNS, where the LanguageCluster allows
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -288,6 +293,10 @@ pub const MAX_STORED_REVISIONS: usize = 128;
 pub const MAX_RESYNTHESIZE: usize = 256;
 /// How many reasons are kept of why code was refused.
 pub const MAX_VALIDATION_ERRORS: usize = 10;
+/// Most entries of [`SynthesisInfo::powers`].
+pub const MAX_TOLD_POWERS: usize = 12;
+/// Most characters of one of them.
+pub const MAX_TOLD_POWER: usize = 200;
 
 /// What is known of an agent.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -316,6 +325,9 @@ pub struct LanguageAgentStatus {
     /// What is known of its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesis_info: Option<SynthesisInfo>,
+    /// What it may do, and what waits for approval; only where approval is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
     /// Runs that ended. While a container keeps crashing, its ends are counted when there are twice
     /// as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -349,7 +361,7 @@ pub struct LanguageAgentStatus {
     /// Pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`.
+    /// Ready, Reconciling, Stalled, Synthesized, `ReferencesResolved`, `CodeStale`, Approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -435,6 +447,11 @@ pub struct SynthesisInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub traceparent: Option<String>,
+    /// What the active code calls and asks, in a few words. The whole list of what the agent may do
+    /// is the annotation langop.io/powers of the code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_TOLD_POWERS), inner(length(max = MAX_TOLD_POWER)))]
+    pub powers: Vec<String>,
     /// Why the last generated code was refused: `line:column: message`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_VALIDATION_ERRORS), inner(length(max = 1024)))]

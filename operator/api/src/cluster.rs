@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    approval::ApprovalPolicy,
     policy::{EgressRule, IngressPeer},
     quantity::Quantity,
 };
@@ -88,6 +89,14 @@ pub struct LanguageClusterSpec {
     /// limited by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodFrame>,
+    /// The least approval that changes of agents need here: an agent may ask for more, not for less.
+    /// Never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
+    /// Whether an approval does not count from whom `metadata.managedFields` of the agent names as
+    /// the last manager of its instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separate_approver: Option<bool>,
     /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the
     /// operator's setting when absent, else that of kube-controller-manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +216,8 @@ pub enum Role {
     Edit,
     /// As edit, and read the namespace's bindings.
     Admin,
+    /// Read, and approve what agents may do.
+    Approve,
 }
 
 /// Levels of the Pod Security Standards, from the lowest.

@@ -51,6 +51,8 @@ pub mod types {
     pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
     /// LanguageAgent: the references changed after the code was synthesized.
     pub const CODE_STALE: &str = "CodeStale";
+    /// LanguageAgent, only where approval is in use: nothing waits for a person.
+    pub const APPROVED: &str = "Approved";
     /// LanguageTool, only while False: everything that it says of its operations is offered to the
     /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
@@ -167,6 +169,19 @@ reasons! {
     ReferencesUnchanged,
     /// References were added or removed after the code was synthesized.
     ReferencesChanged,
+    // --- approval ---
+    /// A change waits for a person; the message says what is new.
+    ApprovalRequired,
+    /// A person may approve or reject the change.
+    ApprovalRequested,
+    /// A person approved what runs.
+    Approved,
+    /// What runs may do no more than before, so nobody had to approve it.
+    NoNewPowers,
+    /// A person rejected the change.
+    Rejected,
+    /// The API server is older than 1.30 and cannot see to it that only approvers approve.
+    ApprovalUnsupported,
     // --- model ---
     /// Anthropic's newer models refuse a request with both.
     TemperatureBesideTopP,

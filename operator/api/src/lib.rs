@@ -10,6 +10,7 @@
 )]
 
 pub mod agent;
+pub mod approval;
 pub mod bounds;
 pub mod client;
 pub mod cluster;

@@ -78,9 +78,23 @@ pub mod annotations {
     /// On a code ConfigMap: who stored it, as a signature of its content by the key in the agent's
     /// status.
     pub const ATTESTATION: &str = "langop.io/attestation";
+    /// On a code ConfigMap: the hash of the powers that a person approved it for. Who may write it is
+    /// admission's matter, as of the next three.
+    pub const APPROVED_POWERS: &str = "langop.io/approved-powers";
+    /// On a code ConfigMap: the name of that person, as the API server knows them.
+    pub const APPROVED_BY: &str = "langop.io/approved-by";
+    /// On a code ConfigMap: the hash of the powers that a person rejected.
+    pub const REJECTED_POWERS: &str = "langop.io/rejected-powers";
+    /// On a code ConfigMap: the name of that person.
+    pub const REJECTED_BY: &str = "langop.io/rejected-by";
     /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
     /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";
+    /// On a code ConfigMap: what its agent may do with it, as canonical JSON. Written when the code
+    /// is stored.
+    pub const POWERS: &str = "langop.io/powers";
+    /// On a code ConfigMap: SHA-256 of the text of [`POWERS`].
+    pub const POWERS_HASH: &str = "langop.io/powers-hash";
 }
 
 /// Field managers of server-side apply: one for children, one for status, so that neither drops the
@@ -91,6 +105,8 @@ pub mod managers {
     /// Owns the annotations of a code ConfigMap that follow the observed inputs; the rest of it
     /// never changes.
     pub const CODE_INPUTS: &str = "langop-operator-inputs";
+    /// Owns what halts a workload that waits for approval and is suspended meanwhile.
+    pub const HALT: &str = "langop-operator-halt";
     /// Owns `status` of our kinds.
     pub const STATUS: &str = "langop-operator-status";
 }

@@ -344,6 +344,7 @@ mod tests {
             model_egress: None,
             ingress_from: vec![],
             time_zone: None,
+            approval: crate::approval::ApprovalRule::default(),
         };
         let frame = Frame::of(Some(&view));
         assert!(frame.hold(template()).is_err() && frame.run_seconds(None).is_err());

@@ -6,6 +6,7 @@
 //! `agent::validate` → `agent::decide` → `agent::build` → [`children`] → `agent::status`.
 
 pub mod agent;
+pub mod approval;
 pub mod backoff;
 pub mod children;
 pub mod client;
@@ -25,6 +26,7 @@ pub mod persona;
 pub mod pod;
 pub mod pod_health;
 pub mod policy;
+pub mod powers;
 pub mod quantity;
 pub mod reach;
 pub mod references;

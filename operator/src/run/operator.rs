@@ -231,6 +231,7 @@ fn context(
         ),
         priority: WritePriority::default(),
         counted: HashMap::default().into(),
+        approvals: tokio::sync::OnceCell::new(),
         metrics,
         client,
         settings,

@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Record,
     /// Decides what is to be done. Pure.
     Decide,
+    /// Decides whether that may be carried out. Reads only, and only where approval is in use.
+    Approve,
     /// Builds the children as they should be. Pure.
     Build,
     /// Writes the children that differ, and removes those that are no longer wanted.
@@ -35,6 +37,7 @@ impl Step {
             Self::Validate => "validate",
             Self::Record => "record",
             Self::Decide => "decide",
+            Self::Approve => "approve",
             Self::Build => "build",
             Self::Apply => "apply",
             Self::UpdateStatus => "update_status",

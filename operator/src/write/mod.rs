@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod client;
 pub(crate) mod effects;
 pub(crate) mod events;
+mod halt;
 pub(crate) mod item;
 pub(crate) mod look;
 pub(crate) mod ownership;

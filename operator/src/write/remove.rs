@@ -166,7 +166,7 @@ impl Writer {
 }
 
 /// What of the spec makes a workload that runs, or will, stand still.
-fn standstill(live: &Observed) -> Option<serde_json::Value> {
+pub(super) fn standstill(live: &Observed) -> Option<serde_json::Value> {
     match &live.facts {
         Facts::Deployment(facts) if facts.desired > 0 => Some(json!({"replicas": 0})),
         Facts::CronJob(facts) if !facts.suspended => Some(json!({"suspend": true})),

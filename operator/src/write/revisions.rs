@@ -11,7 +11,7 @@ use kube::{
 };
 use langop_api::{
     condition::Reason,
-    names::{CODE_KEY, INSTRUCTIONS_KEY, labels, managers},
+    names::{CODE_KEY, DEFINITION_KEY, INSTRUCTIONS_KEY, labels, managers},
 };
 use langop_desired::{
     agent::{code, validate::ValidatedAgent},
@@ -20,6 +20,7 @@ use langop_desired::{
     meta::Owner,
     observed::{ChildKind, Facts, Observed},
 };
+use langop_dsl::AgentDefinition;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -195,14 +196,31 @@ impl Writer {
         &self,
         stored: &Observed,
     ) -> Result<Option<(String, String)>, ReconcileError> {
+        let mut data = self.read_data(stored).await?;
+        Ok(data.remove(CODE_KEY).zip(data.remove(INSTRUCTIONS_KEY)))
+    }
+
+    /// The checked definition of a stored revision; `None` if it is gone or cannot be read.
+    pub(crate) async fn read_definition(
+        &self,
+        stored: &Observed,
+    ) -> Result<Option<AgentDefinition>, ReconcileError> {
+        let data = self.read_data(stored).await?;
+        let definition = data.get(DEFINITION_KEY);
+        Ok(definition.and_then(|text| serde_json::from_str(text).ok()))
+    }
+
+    async fn read_data(
+        &self,
+        stored: &Observed,
+    ) -> Result<BTreeMap<String, String>, ReconcileError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &stored.namespace);
         let act = || format!("read ConfigMap {}/{}", stored.namespace, stored.name);
         let live = api
             .get_opt(&stored.name)
             .await
             .map_err(|error| ReconcileError::api(act(), error))?;
-        let mut data = live.and_then(|live| live.data).unwrap_or_default();
-        Ok(data.remove(CODE_KEY).zip(data.remove(INSTRUCTIONS_KEY)))
+        Ok(live.and_then(|live| live.data).unwrap_or_default())
     }
 }
 

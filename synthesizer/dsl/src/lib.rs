@@ -32,7 +32,7 @@ pub use names::{MAX_NAME_LENGTH, NameError, agent_name};
 pub use render::render;
 pub use schedule::{
     Calendar, CronSchedule, MAX_CRONS, MAX_DURATION_SECONDS, ScheduleError, ScheduleErrorKind,
-    Which, cron_for_every, format_duration, parse_duration,
+    Which, cron_for_every, format_duration, parse_duration, shortest_distance,
 };
 
 #[cfg(feature = "parse")]

@@ -181,7 +181,12 @@ impl Snapshot {
     /// The frame around the namespace, if there is to be one: no part is missing and none is left
     /// over.
     pub(super) fn judge_frame(&self, findings: &mut Findings) {
-        let bindings = ["langop-admin", "langop-edit", "langop-view"];
+        let bindings = [
+            "langop-admin",
+            "langop-approve",
+            "langop-edit",
+            "langop-view",
+        ];
         let (quotas, ranges) = (named(&self.quotas), named(&self.ranges));
         let ours = |names: &[&str]| -> BTreeSet<String> {
             names.iter().map(|name| (*name).to_owned()).collect()

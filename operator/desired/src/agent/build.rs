@@ -2,6 +2,8 @@
 //! must stay as it is; the workload is written, kept as it is, or waits for the one of the other
 //! mode to end, and the result says which.
 
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+
 use super::{
     ObservedAgent, claim,
     code::ActiveCode,
@@ -28,6 +30,13 @@ use crate::{
 pub enum Workload {
     /// Whatever runs goes on as it is.
     Keep,
+    /// Whatever runs goes on as it is and reaches no more than this; `fault`: why nothing else could
+    /// run.
+    #[expect(missing_docs, reason = "said above")]
+    Held {
+        egress: Vec<NetworkPolicyEgressRule>,
+        fault: Option<Invalid>,
+    },
     /// This code runs, or, without code, the agent's own image.
     Run(Option<ActiveCode>),
 }
@@ -91,11 +100,18 @@ pub fn build(
     let mut children = Children::<Prepared>::default();
     // Of what cannot be read, the live policy knows more than we do.
     if observed.network_policy.is_none() || !agent.references.unreadable {
-        children.network_policies.push(network_policy::build(agent));
+        let egress = match workload {
+            Workload::Held { egress, .. } => egress,
+            Workload::Keep | Workload::Run(_) => &agent.egress,
+        };
+        children
+            .network_policies
+            .push(network_policy::build(agent, egress));
     }
     let (action, fault) = match (workload, &agent.run) {
         (_, Err(fault)) => (WorkloadAction::Keep, Some(fault.clone())),
         (Workload::Keep, Ok(_)) => (WorkloadAction::Keep, None),
+        (Workload::Held { fault, .. }, Ok(_)) => (WorkloadAction::Keep, fault.clone()),
         (Workload::Run(code), Ok(run)) => {
             match timing(&run.requested, code.as_ref().map(|code| &code.requirements)) {
                 Err(fault) => (WorkloadAction::Keep, Some(fault)),

@@ -187,6 +187,8 @@ pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
     let has = |(key, text): (&String, &String)| match &stored.facts {
         // Kept only in its typed form.
         Facts::Code(facts) if key == annotations::OFFERED => json(&facts.offered) == *text,
+        // Kept only by its hash, which is looked at, too.
+        Facts::Code(_) if key == annotations::POWERS => true,
         _ => stored.annotations.get(key) == Some(text.as_str()),
     };
     let outdated = |key: &&str| stored.annotations.get(key).is_some() && !wanted.contains_key(*key);

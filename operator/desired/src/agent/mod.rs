@@ -4,6 +4,7 @@
 //! [`status`]. [`attempt`] records attempts to synthesize in the status; [`code`] is the form in
 //! which code is stored.
 
+pub mod approval;
 pub mod attempt;
 pub mod build;
 pub mod code;
@@ -33,6 +34,7 @@ use langop_api::{
 };
 
 use crate::{
+    approval::ApprovalRule,
     name_conflict::NameCollision,
     observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
     references::References,
@@ -71,6 +73,8 @@ pub struct ClusterView {
     pub pods: Option<PodFrame>,
     /// The time zone of schedules that name none.
     pub time_zone: Option<String>,
+    /// The least approval that agents need; the strictest of one that cannot be read.
+    pub approval: ApprovalRule,
 }
 
 impl ClusterView {

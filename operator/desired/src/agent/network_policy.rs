@@ -1,7 +1,8 @@
 //! The network policy of an agent: what it was given may be reached, and nobody comes in.
 
 use k8s_openapi::{
-    api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::LabelSelector,
+    api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
 use super::validate::ValidatedAgent;
@@ -10,8 +11,8 @@ use crate::{
     reach,
 };
 
-/// Closes everything that the agent was not given.
-pub(super) fn build(agent: &ValidatedAgent) -> NetworkPolicy {
+/// Closes everything but this.
+pub(super) fn build(agent: &ValidatedAgent, egress: &[NetworkPolicyEgressRule]) -> NetworkPolicy {
     let labels = meta::labels(Component::Agent, &agent.name);
     let metadata = meta::object_meta(
         &agent.name,
@@ -23,5 +24,5 @@ pub(super) fn build(agent: &ValidatedAgent) -> NetworkPolicy {
         match_labels: Some(meta::selector(Component::Agent, &agent.name)),
         match_expressions: None,
     };
-    reach::network_policy(metadata, selector, &agent.egress, &[])
+    reach::network_policy(metadata, selector, egress, &[])
 }

@@ -35,6 +35,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
         next.schedule = timing.told();
         next.run_timeout = run_timeout(input.children);
     }
+    next.approval = input.approval.record.clone();
     executions::count(&mut next, observed, input.now);
     replicas(&mut next, observed, input.now);
 
@@ -42,6 +43,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     condition::references(&mut conditions, agent);
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
+    condition::approved(&mut conditions, input);
     let summary = summary::summary(input);
     conditions.summary(summary.clone());
     next.conditions = conditions.finish();
@@ -67,6 +69,7 @@ pub fn interrupted(
         types::SYNTHESIZED,
         types::REFERENCES_RESOLVED,
         types::CODE_STALE,
+        types::APPROVED,
     ] {
         conditions.keep(type_);
     }
@@ -108,15 +111,19 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
     } else {
         attempt::settled(input.info)
     };
-    let Some(active) = input.decision.code() else {
+    let Some(decided) = input.decision.code() else {
         return info;
     };
-    let annotation = |key: &str| active.annotations.get(key).map(langop_dsl::clean);
     if !pending {
         // The last question is answered; from here it is known what lost code was made from.
-        info.instructions_hash = annotation(annotations::INSTRUCTIONS_HASH);
+        let instructions = decided.annotations.get(annotations::INSTRUCTIONS_HASH);
+        info.instructions_hash = instructions.map(langop_dsl::clean);
         info.resynthesized_for = input.agent.resynthesize.clone().or(info.resynthesized_for);
     }
+    let Some(active) = input.running() else {
+        return without_code(info);
+    };
+    let annotation = |key: &str| active.annotations.get(key).map(langop_dsl::clean);
     let code_hash = annotation(annotations::CODE_HASH);
     if code_hash != info.code_hash {
         info.synthesis_duration = None;
@@ -127,6 +134,15 @@ fn info(input: &StatusInput<'_>) -> SynthesisInfo {
     info.traceparent = annotation(annotations::TRACEPARENT);
     info.revision = Some(input.revision_of(active));
     info
+}
+
+/// The same where all code that there is waits for approval.
+fn without_code(info: SynthesisInfo) -> SynthesisInfo {
+    SynthesisInfo {
+        code_hash: None,
+        synthesis_duration: None,
+        ..info
+    }
 }
 
 fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {

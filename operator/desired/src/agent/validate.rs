@@ -27,6 +27,7 @@ use super::{
     timing::{Requested, check_zone},
 };
 use crate::{
+    approval::ApprovalRule,
     conditions::Invalid,
     frame::Frame,
     meta::{Owner, owner_of},
@@ -71,6 +72,8 @@ pub struct ValidatedAgent {
     pub sidecar_egress: Vec<String>,
     /// What is not as the spec says although the agent runs.
     pub warnings: Vec<Invalid>,
+    /// What its approvals must be.
+    pub approval: ApprovalRule,
     /// What a workload is made from, or why there can be none.
     pub run: Result<Box<RunSpec>, Invalid>,
 }
@@ -206,6 +209,10 @@ pub fn validate(
         egress: reach.egress,
         references,
         warnings,
+        approval: cluster
+            .map(|cluster| cluster.approval)
+            .unwrap_or_default()
+            .with(spec.approval),
         run: errors.into_result(run),
     })
 }

@@ -92,6 +92,7 @@ fn who_may_come_in() {
         ingress_from: serde_json::from_value(json!([{"namespaceLabels": {"team": "web"}}]))
             .unwrap(),
         time_zone: None,
+        approval: crate::approval::ApprovalRule::default(),
     };
     assert_eq!(
         ingress_in(Some(&cluster), &json!({"image": "x"})),

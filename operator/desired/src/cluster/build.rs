@@ -37,9 +37,10 @@ pub fn build(cluster: &ValidatedCluster) -> Children<Prepared> {
     let mut children = Children::default();
     children.resource_quotas.extend(build_quota(cluster));
     children.limit_ranges.extend(build_defaults(cluster));
-    children
-        .role_bindings
-        .extend([Role::View, Role::Edit, Role::Admin].map(|role| build_binding(cluster, role)));
+    children.role_bindings.extend(
+        [Role::View, Role::Edit, Role::Admin, Role::Approve]
+            .map(|role| build_binding(cluster, role)),
+    );
     children.network_policies.extend(build_isolation(cluster));
     children
 }
@@ -133,6 +134,7 @@ fn build_binding(cluster: &ValidatedCluster, role: Role) -> RoleBinding {
         Role::View => "langop-view",
         Role::Edit => "langop-edit",
         Role::Admin => "langop-admin",
+        Role::Approve => "langop-approve",
     };
     RoleBinding {
         metadata: child_meta(cluster, name),

@@ -9,7 +9,7 @@ use langop_api::{
 };
 
 use super::validate::namespace_of;
-use crate::{agent::ClusterView, conditions};
+use crate::{agent::ClusterView, approval::ApprovalRule, conditions};
 
 /// Why a cluster may not have the namespace it names.
 const KEPT_OUT: [Reason; 3] = [
@@ -55,6 +55,7 @@ pub fn managing<'a>(
             .map(|cluster| cluster.spec.ingress_from.clone())
             .unwrap_or_default(),
         time_zone: cluster.and_then(|cluster| cluster.spec.time_zone.clone()),
+        approval: ApprovalRule::floor(cluster),
     })
 }
 

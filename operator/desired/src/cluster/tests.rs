@@ -207,7 +207,7 @@ fn the_children_of_a_plain_cluster() {
     assert!(children.limit_ranges.is_empty() && children.network_policies.is_empty());
     assert_eq!(
         (children.resource_quotas.len(), children.role_bindings.len()),
-        (1, 3)
+        (1, 4)
     );
     assert!(
         children

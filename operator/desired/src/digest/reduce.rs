@@ -33,8 +33,9 @@ const LABELS: [&str; 5] = [
     labels::CLUSTER,
 ];
 /// Our annotations that decisions read of what is made for one of ours. Not those of a pod
-/// template, and not the names that were offered, which are facts of the code.
-const ANNOTATIONS: [&str; 10] = [
+/// template, not the names that were offered, which are facts of the code, and of its powers only
+/// the hash, because the list is long.
+const ANNOTATIONS: [&str; 15] = [
     annotations::INSTRUCTIONS_HASH,
     annotations::TOOLS_HASH,
     annotations::MODELS_HASH,
@@ -45,6 +46,11 @@ const ANNOTATIONS: [&str; 10] = [
     annotations::SYNTHESIS_MODEL,
     annotations::TRACEPARENT,
     annotations::ATTESTATION,
+    annotations::POWERS_HASH,
+    annotations::APPROVED_POWERS,
+    annotations::APPROVED_BY,
+    annotations::REJECTED_POWERS,
+    annotations::REJECTED_BY,
 ];
 /// Those of what has no owner of ours: a kept claim has none, and a run's is its CronJob.
 const fn notes(kind: ChildKind) -> &'static [&'static str] {

@@ -528,7 +528,7 @@ fn a_code_config_map_is_read() {
         "metadata": {"name": "mail-code-1", "uid": "u", "labels": {"langop.io/agent": "mail"},
             "ownerReferences": [{"kind": "LanguageAgent", "name": "mail", "uid": "a", "controller": true}], "annotations": {
             "langop.io/revision": "3", "langop.io/instructions-hash": "ih", "langop.io/code-hash": "ch",
-            "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "langop.io/mine": "no", "other/a": "b"}},
+            "langop.io/offered": "{\"tools\":[\"email\"],\"models\":[]}", "langop.io/tools-hash": "th", "langop.io/powers": "{}", "langop.io/powers-hash": "ph", "langop.io/mine": "no", "other/a": "b"}},
         "data": {"agent.rb": "…", "definition.json": "{\"name\":\"mail\",\"schedule\":{\"every\":{\"seconds\":60}}}"},
     });
     let observed = observe(ChildKind::ConfigMap, live.clone());
@@ -541,6 +541,7 @@ fn a_code_config_map_is_read() {
         [
             "langop.io/code-hash",
             "langop.io/instructions-hash",
+            "langop.io/powers-hash",
             "langop.io/revision",
             "langop.io/tools-hash"
         ]

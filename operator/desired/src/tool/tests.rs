@@ -22,6 +22,7 @@ fn open() -> ClusterView {
         model_egress: None,
         ingress_from: vec![],
         time_zone: None,
+        approval: crate::approval::ApprovalRule::default(),
     }
 }
 

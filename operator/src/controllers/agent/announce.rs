@@ -1,8 +1,19 @@
 //! Events about agents: one for each thing that happened.
 
-use langop_api::{LanguageAgent, condition::Reason};
+use langop_api::{
+    LanguageAgent,
+    approval::PowersRequested,
+    condition::{Reason, types},
+};
 use langop_desired::{
-    agent::{code, decide::Decision, timing, validate::ValidatedAgent},
+    agent::{
+        approval::{Approval, Verdict},
+        code,
+        decide::Decision,
+        timing,
+        validate::ValidatedAgent,
+    },
+    conditions,
     observed::{ChildKind, Facts},
 };
 use langop_dsl::secrets;
@@ -35,11 +46,12 @@ pub(super) fn all(
         .failure
         .as_ref()
         .map(|message| failure(Reason::SynthesisDisabled, message));
+    let is_held = plan.approval.is_held();
     let is_activated = matches!(plan.decision, Decision::Activate { .. }) && annotated;
     let activated =
         is_activated.then(|| "activated stored code of these instructions again".to_owned());
     let is_new = matches!(recorded.event, Some(SynthesisEvent::Stored { .. }));
-    let switched = switched(agent, &plan.decision).filter(|_| !is_new);
+    let switched = switched(agent, &plan.decision).filter(|_| !is_new && !is_held);
     let revisions = [activated, switched].into_iter().flatten();
     let revisions = revisions.map(|note| Event {
         severity: Severity::Normal,
@@ -47,7 +59,43 @@ pub(super) fn all(
         note,
     });
     let code = synthesis.into_iter().chain(disabled).chain(revisions);
+    let code = code.chain(approval(agent, &plan.approval));
     effects.events.splice(0..0, code);
+}
+
+/// That something waits for a person, or that the person agreed. That one refused is told as every
+/// stall.
+fn approval(agent: &LanguageAgent, approval: &Approval) -> Option<Event> {
+    let status = agent.status.as_ref();
+    let before = status.and_then(|status| status.approval.clone());
+    let before = before.unwrap_or_default();
+    let now = approval.record.as_ref()?;
+    let is_same = |one: &PowersRequested, other: &PowersRequested| {
+        one.config_map == other.config_map && one.powers_hash == other.powers_hash
+    };
+    let is_known = match (&before.requested, &now.requested) {
+        (Some(before), Some(now)) => is_same(before, now),
+        (None, Some(_)) => false,
+        // Without code nothing is noted but the condition.
+        (_, None) => status
+            .and_then(|status| conditions::find(&status.conditions, types::APPROVED))
+            .is_some_and(|known| known.reason == Reason::ApprovalRequired.as_str()),
+    };
+    let event = |reason, note| Event {
+        severity: Severity::Normal,
+        reason,
+        note,
+    };
+    match &approval.verdict {
+        Verdict::Waits { words } => {
+            (!is_known).then(|| event(Reason::ApprovalRequested, words.clone()))
+        }
+        Verdict::Approved { by, .. } => (before.in_force != now.in_force).then(|| {
+            let note = format!("approved by '{by}'");
+            event(Reason::Approved, note)
+        }),
+        _ => None,
+    }
 }
 
 fn synthesis(event: &SynthesisEvent) -> Option<Event> {

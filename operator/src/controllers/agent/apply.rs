@@ -54,6 +54,7 @@ pub(super) async fn apply(
         .await;
     drop(writing);
     announce::workloads(ctx, agent, effects);
+    suspend(ctx, recorded, plan).await?;
     let children = match children {
         Err(Stopped::Failed(error)) => return Err(error.into()),
         // What runs still follows its inputs where a child is refused.
@@ -66,7 +67,12 @@ pub(super) async fn apply(
     if !effects.applied.is_empty() && plan.call.is_none() {
         ctx.priority.yield_to_writers().await;
     }
-    let annotated = follow_inputs(ctx, agent, plan).await;
+    // Of code that waits, what is asked for is told once what is in force is recorded.
+    let annotated = if plan.approval.is_held() {
+        Ok(false)
+    } else {
+        follow_inputs(ctx, agent, plan).await
+    };
     // No call is started and no answer forgotten where one of these stops: that is recorded only by
     // a whole status.
     let children = children?;
@@ -80,6 +86,24 @@ pub(super) async fn apply(
             annotated,
         }),
     }
+}
+
+/// Halts what runs while something waits, where the spec suspends it, and lets it go on again.
+async fn suspend(ctx: &Context, recorded: &Recorded, plan: &Plan) -> Result<(), ReconcileError> {
+    let is_halted = plan
+        .approval
+        .record
+        .as_ref()
+        .is_some_and(|record| record.halted);
+    let observed = &recorded.observed;
+    for live in observed.cron_jobs.iter().chain(&observed.deployment) {
+        if is_halted {
+            ctx.writer.halt(live).await?;
+        } else if recorded.was_halted {
+            ctx.writer.let_go_on(live).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends the workload of the other mode with its pods before ours is created, unless the name of
@@ -138,9 +162,9 @@ async fn end_superseded(
     Ok(())
 }
 
-/// Gives the code that runs the annotations of what is observed now; activated code gets the next
-/// revision by that. Whether it lacked them.
-async fn follow_inputs(
+/// Gives the code that was decided on the annotations of what is observed now, and of what it would
+/// do if it waits; activated code gets the next revision by that. Whether it lacked them.
+pub(super) async fn follow_inputs(
     ctx: &Context,
     agent: &ValidatedAgent,
     plan: &Plan,
@@ -149,7 +173,8 @@ async fn follow_inputs(
         return Ok(false);
     };
     let revision = known::recorded(&plan.info, active).unwrap_or_else(|| code::revision(active));
-    let wanted = code::input_annotations(agent, revision);
+    let mut wanted = code::input_annotations(agent, revision);
+    wanted.extend(plan.approval.annotations.clone());
     ctx.writer.annotate_revision(active, &wanted).await
 }
 

@@ -4,6 +4,7 @@
 
 mod announce;
 mod apply;
+mod approval;
 mod call;
 mod dereference;
 mod plan;
@@ -29,7 +30,7 @@ use langop_desired::{
 };
 
 use self::{
-    apply::apply,
+    apply::{apply, follow_inputs},
     dereference::{dereference, observed, previous},
     plan::{Plan, plan},
     record::record_answer,
@@ -66,10 +67,14 @@ impl Reconciled for LanguageAgent {
         let recording = record_answer(ctx, &self, &agent);
         let recorded = steps.run(Step::Record, recording).await?;
         let plan = steps.compute(Step::Decide, || plan(ctx, &agent, &recorded));
+        let decided = plan.decision.workload(&agent, &plan.info);
+        let approving = approval::approve(ctx, &self, &agent, &recorded, &plan, &decided);
+        let approval = steps.run(Step::Approve, Box::pin(approving)).await?;
         let built = steps.compute(Step::Build, || {
-            let workload = plan.decision.workload(&agent, &plan.info);
+            let workload = approval.workload(decided);
             build::build(&agent, &workload, &recorded.observed, settings)
         });
+        let plan = Plan { approval, ..plan };
         let applying = apply(ctx, &agent, &recorded, &plan, built, absent, effects);
         let applied = steps.run(Step::Apply, Box::pin(applying)).await?;
         let updating = update_status(ctx, &self, &agent, &recorded, &plan, &applied, effects);
@@ -104,7 +109,7 @@ impl Reconciled for LanguageAgent {
         Ok(validate(&found, settings, now()).map_or_else(
             |_| Children::default(),
             |agent| {
-                let kept = build::Workload::Keep;
+                let kept = approval::closing(ctx, self, &agent);
                 let built = build::build(&agent, &kept, &found.observed, settings);
                 built.children.policies()
             },
@@ -120,7 +125,10 @@ async fn follow_up(
     action: &WorkloadAction,
     observed: &ObservedAgent,
     effects: &mut Effects,
-) -> Result<(), ReconcileError> {
+) -> Result<(), Stopped> {
+    if plan.approval.is_held() {
+        follow_inputs(ctx, agent, &plan).await?;
+    }
     if let Some(call) = plan.call
         && call::start(ctx, agent, call)
     {

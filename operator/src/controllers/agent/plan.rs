@@ -6,6 +6,7 @@ use std::sync::Arc;
 use langop_api::agent::SynthesisInfo;
 use langop_desired::{
     agent::{
+        approval::Approval,
         attempt, code,
         decide::{self, Decision, InFlight},
         known,
@@ -25,6 +26,8 @@ use crate::context::{Context, now};
 pub(super) struct Plan {
     pub(super) decision: Decision,
     pub(super) info: SynthesisInfo,
+    /// Whether it may be carried out.
+    pub(super) approval: Approval,
     /// Why no call can even be tried.
     pub(super) failure: Option<String>,
     pub(super) call: Option<Call>,
@@ -35,6 +38,7 @@ impl Plan {
         Self {
             decision,
             info,
+            approval: Approval::default(),
             failure: None,
             call: None,
         }
@@ -92,6 +96,7 @@ fn ask(
     Plan {
         info: attempt::started(&info, agent, Some(ctx.attestor.key())),
         decision,
+        approval: Approval::default(),
         failure: None,
         call: Some(Call {
             about,
@@ -120,6 +125,7 @@ fn disabled(
         return Plan {
             decision,
             info,
+            approval: Approval::default(),
             failure: None,
             call: None,
         };
@@ -128,6 +134,7 @@ fn disabled(
     Plan {
         decision,
         info: attempt::failed(&asked, &failed, now()),
+        approval: Approval::default(),
         failure: Some(failed.message),
         call: None,
     }

@@ -1,6 +1,8 @@
 //! Takes in the answer of a call that has ended: the code is stored, or why there is none is
 //! recorded.
 
+use std::collections::BTreeMap;
+
 use langop_api::{LanguageAgent, agent::SynthesisInfo, condition::Reason, names::annotations};
 use langop_desired::{
     agent::{
@@ -13,6 +15,7 @@ use langop_desired::{
     },
     conditions::Summary,
     observed::ChildKind,
+    powers::{CodePowers, Powers, as_annotations},
 };
 
 use super::dereference::{previous, recognised};
@@ -37,6 +40,8 @@ pub(super) struct Recorded {
     /// The code is there and cannot be stored: how the agent stands by that. The answer is kept,
     /// and what runs goes on.
     pub(super) refused: Option<Summary>,
+    /// Whether what runs was halted though something waits.
+    pub(super) was_halted: bool,
 }
 
 impl Recorded {
@@ -110,6 +115,9 @@ pub(super) async fn record_answer(
         in_flight: taken.in_flight,
         event: taken.event,
         refused: taken.refused,
+        was_halted: previous(object)
+            .approval
+            .is_some_and(|record| record.halted),
     })
 }
 
@@ -163,6 +171,7 @@ async fn take_answer(
     match store(ctx, agent, new, &info, observed).await {
         Ok((content, revision)) => {
             let mut info = attempt::succeeded(&info, &new.code_hash, duration, tokens);
+            info.powers = CodePowers::from(&new.definition).told();
             known::record_content(&mut info, &observed.revisions, &content, revision);
             let model = new.model.clone();
             let stored = SynthesisEvent::Stored { revision, model };
@@ -198,15 +207,12 @@ async fn store(
     let next = code::next_revision(&observed.revisions, info);
     let mut config_map = code::build_code_config_map(agent, new, next);
     let content = code::content_of(&config_map);
-    let attestation = (
-        annotations::ATTESTATION.to_owned(),
-        ctx.attestor.sign(&agent.owner.uid, &content),
-    );
+    let beside = beside_inputs(ctx, agent, new, &content);
     config_map
         .metadata
         .annotations
         .get_or_insert_default()
-        .extend([attestation.clone()]);
+        .extend(beside.clone());
     let name = config_map.metadata.name.clone().unwrap_or_default();
     let known = observed
         .revisions
@@ -227,7 +233,24 @@ async fn store(
     let revision = code::revision_of_new(&stored, &observed.revisions, info, agent.pinned);
     // Of the same content as before it may still be offered more or less.
     let mut wanted = code::all_annotations(agent, new, revision);
-    wanted.extend([attestation]);
+    wanted.extend(beside);
     ctx.writer.annotate_revision(&stored, &wanted).await?;
     Ok((content, revision))
+}
+
+/// Annotations of new code that do not follow its inputs: who stored it, and what its agent may do
+/// with it. The latter is left out of an agent that cannot run as its spec says: nobody may take it
+/// for approved.
+fn beside_inputs(
+    ctx: &Context,
+    agent: &ValidatedAgent,
+    new: &NewCode,
+    content: &str,
+) -> BTreeMap<String, String> {
+    let signature = ctx.attestor.sign(&agent.owner.uid, content);
+    let code = CodePowers::from(&new.definition);
+    let powers = Powers::of(agent, Some(&code), &ctx.settings.build);
+    let powers = powers.iter().flat_map(as_annotations);
+    let attestation = (annotations::ATTESTATION.to_owned(), signature);
+    powers.chain([attestation]).collect()
 }

@@ -1,6 +1,8 @@
 //! The status of an agent after its children are applied.
 
-use langop_api::LanguageAgent;
+use std::sync::Arc;
+
+use langop_api::{LanguageAgent, agent::SynthesisInfo, names::annotations};
 use langop_desired::{
     agent::{
         ObservedAgent,
@@ -8,6 +10,8 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     conditions::Summary,
+    observed::Observed,
+    powers::CodePowers,
 };
 
 use super::{
@@ -41,10 +45,15 @@ pub(super) async fn update_status(
     effects: &mut Effects,
 ) -> Result<Told, ReconcileError> {
     let (info, observed) = recognised(ctx, object, plan.info.clone());
+    let running = plan
+        .approval
+        .running(plan.decision.code(), &observed.revisions);
+    let info = with_powers(ctx, info, running).await?;
     let (next, summary) = status(&StatusInput {
         previous: &previous(object),
         agent,
         decision: &plan.decision,
+        approval: &plan.approval,
         info: &info,
         failure: plan.failure.as_deref().or(recorded.failure()),
         report: &applied.report,
@@ -57,4 +66,30 @@ pub(super) async fn update_status(
         ctx.synthesis.agents.acknowledge(&agent.owner.uid);
     }
     Ok(Told { summary, observed })
+}
+
+/// The record with the powers of the code that runs. They are in the record already, but where other
+/// code runs than before: that is read once. For code that was stored without a list of them
+/// nothing is read and nothing told.
+async fn with_powers(
+    ctx: &Context,
+    info: SynthesisInfo,
+    code: Option<&Arc<Observed>>,
+) -> Result<SynthesisInfo, ReconcileError> {
+    let Some(code) = code else {
+        return Ok(info);
+    };
+    let is_same = info.code_hash.as_deref() == code.annotations.get(annotations::CODE_HASH);
+    if is_same && !info.powers.is_empty() {
+        return Ok(info);
+    }
+    let definition = match code.annotations.get(annotations::POWERS_HASH) {
+        Some(_) => ctx.writer.read_definition(code).await?,
+        None => None,
+    };
+    let powers = definition.map(|definition| CodePowers::from(&definition).told());
+    Ok(SynthesisInfo {
+        powers: powers.unwrap_or_default(),
+        ..info
+    })
 }

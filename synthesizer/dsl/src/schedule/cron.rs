@@ -6,6 +6,8 @@
 //! other crons refuse it); no step larger than the range it steps over; no empty list items, signs,
 //! or `*-5`.
 
+use jiff::civil::Date;
+
 use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 
 /// A checked expression.
@@ -29,6 +31,10 @@ pub(super) struct Field {
 }
 
 impl Field {
+    fn has(&self, value: u8) -> bool {
+        value < 64 && self.bits & (1 << value) != 0
+    }
+
     pub(super) fn values(&self) -> impl Iterator<Item = u8> {
         let bits = self.bits;
         (0..64).filter(move |value| bits & (1 << value) != 0)
@@ -70,6 +76,21 @@ impl Fields {
             month: MONTH.parse(month)?,
             day_of_week: DAY_OF_WEEK.parse(day_of_week)?,
         })
+    }
+
+    /// Whether it fires on this day: where both days are named, one of them is enough.
+    pub(super) fn is_on(&self, date: Date) -> bool {
+        let holds =
+            |field: &Field, value: i8| u8::try_from(value).is_ok_and(|value| field.has(value));
+        let day = holds(&self.day_of_month, date.day());
+        let weekday = holds(&self.day_of_week, date.weekday().to_sunday_zero_offset());
+        let is_either = !self.day_of_month.star && !self.day_of_week.star;
+        holds(&self.month, date.month())
+            && if is_either {
+                day || weekday
+            } else {
+                day && weekday
+            }
     }
 
     /// Whether some year has a day that matches. Cheap, and spares the search for days that do not

@@ -8,6 +8,7 @@ use langop_api::{
 use super::input::StatusInput;
 use crate::{
     agent::{
+        approval::Verdict,
         build::WorkloadAction,
         code::{self, ActiveCode},
         decide::{Cause, Decision},
@@ -70,6 +71,9 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
         Decision::Invalid | Decision::ReferencesUnreadable => {
             return conditions.keep(types::SYNTHESIZED);
         }
+        Decision::Run { code } | Decision::Activate { code } if input.approval.is_held() => {
+            of_held(input, code)
+        }
         Decision::Run { code } | Decision::Activate { code } => of_active(input, code),
         Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
             let (reason, message) = of_attempt(input);
@@ -90,6 +94,23 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
         }
     };
     conditions.set(types::SYNTHESIZED, status, reason, message);
+}
+
+/// Of code that is the right one and does not run.
+fn of_held(input: &StatusInput<'_>, code: &Observed) -> (Status, Reason, String) {
+    let revision = input.revision_of(code);
+    match input.agent.pinned {
+        Some(_) => (
+            Status::False,
+            Reason::ApprovalRequired,
+            format!("revision {revision}, pinned by spec.synthesis.revision, is not active yet"),
+        ),
+        None => (
+            Status::True,
+            Reason::SynthesisSucceeded,
+            format!("revision {revision} is synthesized from these instructions"),
+        ),
+    }
 }
 
 fn of_active(input: &StatusInput<'_>, active: &Observed) -> (Status, Reason, String) {
@@ -206,7 +227,7 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
 /// Present exactly when there is code that could be stale. Of a workload that stays as it is,
 /// nothing new is known.
 pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
-    let Some(code) = input.decision.code().and_then(ActiveCode::of) else {
+    let Some(code) = input.running().and_then(ActiveCode::of) else {
         if input.report.action == WorkloadAction::Keep {
             conditions.keep(types::CODE_STALE);
         }
@@ -224,4 +245,52 @@ pub(super) fn code_stale(conditions: &mut Conditions, input: &StatusInput<'_>) {
         |message| (Status::True, Reason::ReferencesChanged, message),
     );
     conditions.set(types::CODE_STALE, status, reason, message);
+}
+
+/// Whether a person has agreed; only where approval is in use.
+pub(super) fn approved(conditions: &mut Conditions, input: &StatusInput<'_>) {
+    let (status, reason, message) = match &input.approval.verdict {
+        Verdict::NotInUse => return,
+        Verdict::Nothing | Verdict::Faulty(_) => return conditions.keep(types::APPROVED),
+        Verdict::Free => (
+            Status::True,
+            Reason::NoNewPowers,
+            "nobody had to be asked: the agent may do no more than before".to_owned(),
+        ),
+        Verdict::Approved { by, is_doubtful } => {
+            let doubt = if *is_doubtful {
+                "; who wrote the instructions is not known by the name of a user, so whether it is somebody else cannot be told"
+            } else {
+                ""
+            };
+            (
+                Status::True,
+                Reason::Approved,
+                format!("approved by '{by}'{doubt}"),
+            )
+        }
+        Verdict::Waits { .. } | Verdict::Rejected { .. } | Verdict::Unsupported => {
+            let Some((reason, message)) = waiting(input) else {
+                return;
+            };
+            (Status::False, reason, message)
+        }
+    };
+    conditions.set(types::APPROVED, status, reason, message);
+}
+
+/// Why what is asked for does not begin.
+pub(super) fn waiting(input: &StatusInput<'_>) -> Option<(Reason, String)> {
+    match &input.approval.verdict {
+        Verdict::Waits { words } => Some((Reason::ApprovalRequired, words.clone())),
+        Verdict::Rejected { by, words } => Some((
+            Reason::Rejected,
+            format!("rejected by '{by}': {words}"),
+        )),
+        Verdict::Unsupported => Some((
+            Reason::ApprovalUnsupported,
+            "approval needs Kubernetes 1.30, whose API server sees to it that only approvers approve: upgrade it, or set spec.approval to Never".to_owned(),
+        )),
+        _ => None,
+    }
 }

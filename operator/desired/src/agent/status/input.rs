@@ -1,10 +1,15 @@
 //! What the status of an agent is made from.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo};
 
 use crate::{
-    agent::{ObservedAgent, build::Report, code, decide::Decision, validate::ValidatedAgent},
+    agent::{
+        ObservedAgent, approval::Approval, build::Report, code, decide::Decision,
+        validate::ValidatedAgent,
+    },
     children::{Applied, Children},
     observed::Observed,
 };
@@ -18,6 +23,8 @@ pub struct StatusInput<'a> {
     pub agent: &'a ValidatedAgent,
     /// What was decided.
     pub decision: &'a Decision,
+    /// What approval says of it.
+    pub approval: &'a Approval,
     /// The record of attempts, this reconcile's included (see [`attempt`]).
     pub info: &'a SynthesisInfo,
     /// What went wrong with the attempt that ended in this reconcile.
@@ -32,7 +39,13 @@ pub struct StatusInput<'a> {
     pub now: Timestamp,
 }
 
-impl StatusInput<'_> {
+impl<'a> StatusInput<'a> {
+    /// The code that runs.
+    pub(super) fn running(&self) -> Option<&'a Arc<Observed>> {
+        let revisions = &self.observed.revisions;
+        self.approval.running(self.decision.code(), revisions)
+    }
+
     /// The number of the active code, by the same ConfigMap as it is observed after the apply: code
     /// that was activated in this reconcile has its new number there.
     pub(super) fn revision_of(&self, active: &Observed) -> i64 {

@@ -26,6 +26,13 @@ const SYNTHESIS: [Reason; 3] = [
     Reason::ValidationFailed,
 ];
 
+/// Reasons that concern only what is to run next.
+const APPROVAL: [Reason; 3] = [
+    Reason::ApprovalRequired,
+    Reason::Rejected,
+    Reason::ApprovalUnsupported,
+];
+
 /// Derived from the conditions, and for agents that run at times from their last run.
 pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> AgentPhase {
     let conditions = &status.conditions;
@@ -43,9 +50,11 @@ pub(super) fn phase(status: &LanguageAgentStatus, observed: &ObservedAgent) -> A
     let is_running = is(types::STALLED, &RUNNING)
         || is(types::RECONCILING, &RUNNING)
         || (is(types::RECONCILING, &SYNTHESIS) && has_code);
+    let is_held = is(types::STALLED, &APPROVAL) || is(types::RECONCILING, &APPROVAL);
+    let has_workload = observed.deployment.is_some() || !observed.cron_jobs.is_empty();
     if is(types::READY, &[Reason::Suspended]) {
         AgentPhase::Suspended
-    } else if conditions::is_true(conditions, types::READY) {
+    } else if conditions::is_true(conditions, types::READY) || (is_held && has_workload) {
         running(status, observed)
     } else if is_running {
         AgentPhase::Running

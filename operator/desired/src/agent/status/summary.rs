@@ -4,7 +4,7 @@
 use langop_api::condition::Reason;
 
 use super::{
-    condition::{not_found, of_attempt},
+    condition::{not_found, of_attempt, waiting},
     input::StatusInput,
     run,
 };
@@ -23,6 +23,7 @@ use crate::{
 pub(super) fn summary(input: &StatusInput<'_>) -> Summary {
     let summary = of_spec(input)
         .or_else(|| of_code(input))
+        .or_else(|| of_approval(input))
         .unwrap_or_else(|| of_workload(input));
     let suspended = input
         .agent
@@ -89,6 +90,15 @@ fn of_code(input: &StatusInput<'_>) -> Option<Summary> {
         Reason::SynthesisStarted => Some(Summary::Progressing(reason, message)),
         _ => Some(Summary::Failed(reason, message)),
     }
+}
+
+/// What waits for a person is not carried out yet, whatever runs meanwhile.
+fn of_approval(input: &StatusInput<'_>) -> Option<Summary> {
+    let (reason, message) = waiting(input)?;
+    Some(match reason {
+        Reason::ApprovalRequired => Summary::Progressing(reason, message),
+        _ => Summary::Stalled(reason, message),
+    })
 }
 
 fn has_workload(observed: &ObservedAgent) -> bool {

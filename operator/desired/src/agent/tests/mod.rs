@@ -1,6 +1,7 @@
 //! Agents from YAML through the real validate → decide → build → status, and the code that they run
 //! through the real store format.
 
+mod approval;
 mod build;
 mod claim;
 mod crash_loop;
@@ -12,17 +13,19 @@ mod status;
 mod store;
 mod validate;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use langop_api::{
     LanguageAgent, LanguageModel, LanguagePersona, LanguageTool, agent::SynthesisInfo,
+    approval::ApprovalStatus,
 };
 use langop_dsl::AgentDefinition;
 use serde_json::{Value, json};
 
 use super::{
     AgentContext, ClusterView, ObservedAgent,
+    approval::{Approval, Author, Question, judge},
     build::{Built, Workload, build},
     code::{self, NewCode, build_code_config_map},
     decide::{Decision, InFlight, decide},
@@ -37,6 +40,7 @@ use crate::{
         ChildKind, CompactMap, Controller, CronJobFacts, DeploymentFacts, Facts, JobFacts,
         Observed, PodFacts,
     },
+    powers::{CodePowers, Powers},
     references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
     settings::Settings,
 };
@@ -68,6 +72,10 @@ pub(super) struct World {
     pub(super) in_flight: Option<InFlight>,
     pub(super) synthesizer_changed: bool,
     pub(super) settings: Settings,
+    /// Definitions of stored code, by the names of its ConfigMaps.
+    pub(super) definitions: BTreeMap<String, AgentDefinition>,
+    /// What approval recorded so far.
+    pub(super) record: ApprovalStatus,
 }
 
 impl World {
@@ -101,6 +109,8 @@ impl World {
             info: SynthesisInfo::default(),
             in_flight: None,
             synthesizer_changed: false,
+            definitions: BTreeMap::new(),
+            record: ApprovalStatus::default(),
             settings: Settings {
                 cluster_cidrs: vec!["10.96.0.0/12".into()],
                 pod_label_prefixes: vec!["team".into(), "app.kubernetes.io/version".into()],
@@ -175,13 +185,31 @@ impl World {
         self.decide().workload(&self.validated(), &self.info)
     }
 
+    /// What the operator asks of approval, of code whose definition it reads.
+    pub(super) fn approval(&self) -> Approval {
+        let (agent, decision) = (self.validated(), self.decide());
+        let code = decision.code().map(|code| &**code);
+        let definition = code.and_then(|code| self.definitions.get(&code.name));
+        let powers = definition.map(CodePowers::from);
+        let asked = match self.workload() {
+            Workload::Run(_) => Some(Powers::of(&agent, powers.as_ref(), &self.settings)),
+            _ => None,
+        };
+        judge(&Question {
+            agent: &agent,
+            is_supported: true,
+            code,
+            asked,
+            record: &self.record,
+            begins: false,
+            author: Author::default(),
+            settings: &self.settings,
+        })
+    }
+
     pub(super) fn build(&self) -> Built {
-        build(
-            &self.validated(),
-            &self.workload(),
-            &self.observed,
-            &self.settings,
-        )
+        let workload = self.approval().workload(self.workload());
+        build(&self.validated(), &workload, &self.observed, &self.settings)
     }
 
     /// Makes code for the agent as it is now, as the synthesizer would.
@@ -205,8 +233,10 @@ impl World {
     /// Stores code as the next revision.
     pub(super) fn store(&mut self, definition: &Value) -> Arc<Observed> {
         let revision = code::next_revision(&self.observed.revisions, &self.info);
-        let map = build_code_config_map(&self.validated(), &self.new_code(definition), revision);
+        let new = self.new_code(definition);
+        let map = build_code_config_map(&self.validated(), &new, revision);
         let stored = observe_code(&map, revision);
+        self.definitions.insert(stored.name.clone(), new.definition);
         self.observed.revisions.push(stored.clone());
         stored
     }

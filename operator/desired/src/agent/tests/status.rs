@@ -49,6 +49,7 @@ impl World {
             previous,
             agent: &self.validated(),
             decision: &self.decide(),
+            approval: &self.approval(),
             info: &self.info,
             failure,
             report: &built.report,

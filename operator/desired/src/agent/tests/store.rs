@@ -142,6 +142,7 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
                 model_egress: None,
                 ingress_from: vec![],
                 time_zone: None,
+                approval: crate::approval::ApprovalRule::default(),
             });
         }),
         ("a missing tool beside it", true, |w| {

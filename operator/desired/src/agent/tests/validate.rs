@@ -205,6 +205,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             model_egress: None,
             ingress_from: vec![],
             time_zone: None,
+            approval: crate::approval::ApprovalRule::default(),
         });
         let built = world.build();
         assert_eq!(
@@ -325,6 +326,7 @@ fn a_pod_is_held_to_its_clusters_frame() {
         model_egress: None,
         ingress_from: vec![],
         time_zone: None,
+        approval: crate::approval::ApprovalRule::default(),
         pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
             .unwrap(),
     };

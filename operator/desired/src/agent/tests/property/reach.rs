@@ -70,6 +70,7 @@ fn world(
         model_egress: None,
         ingress_from: vec![],
         time_zone: None,
+        approval: crate::approval::ApprovalRule::default(),
     });
     world.settings = settings;
     world
