@@ -90,7 +90,7 @@ fn the_synthesizer_knows_nothing_of_kubernetes() {
 }
 
 #[test]
-fn the_treaty_binds_neither_side() {
+fn the_contract_binds_neither_side() {
     assert_free("langop-proto", &["kube", "reqwest"]);
     assert_free("langop-program", &["kube", "reqwest", "langop-proto"]);
     assert_free("langop-dsl", &["tokio", "kube", "tonic"]);

@@ -42,14 +42,14 @@ const PERSONAS_SHARE: u64 = 16;
 
 /// The synthesizer without its server.
 pub struct Synthesizer {
-    engine: Option<Arc<Engine>>,
+    cached: Option<Arc<CachedLlm>>,
     longest_prompt: usize,
     parsing: Pool,
     metrics: Arc<Metrics>,
 }
 
 /// What exists only where synthesis is not disabled: the LLM, and what it has answered.
-struct Engine {
+struct CachedLlm {
     llm: Llm,
     parsing: Pool,
     answers: Arc<Cache<Answer>>,
@@ -58,7 +58,7 @@ struct Engine {
 
 /// A request whose answer is there or on its way.
 pub struct Pending {
-    engine: Arc<Engine>,
+    cached: Arc<CachedLlm>,
     found: Found<Answer>,
     name: String,
     instructions_hash: String,
@@ -73,7 +73,7 @@ impl Synthesizer {
     pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
         let Some((provider, model)) = settings.synthesis()? else {
             return Ok(Self {
-                engine: None,
+                cached: None,
                 longest_prompt: settings.max_prompt_bytes,
                 parsing: Pool::default(),
                 metrics,
@@ -94,7 +94,7 @@ impl Synthesizer {
         let personas = settings.cache_bytes / PERSONAS_SHARE;
         let answers = settings.cache_bytes - personas;
         let parsing = Pool::default();
-        let engine = Engine {
+        let cached = CachedLlm {
             llm: Llm {
                 identity,
                 provider,
@@ -106,7 +106,7 @@ impl Synthesizer {
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
         Self {
-            engine: Some(Arc::new(engine)),
+            cached: Some(Arc::new(cached)),
             longest_prompt: settings.max_prompt_bytes,
             parsing,
             metrics,
@@ -115,11 +115,11 @@ impl Synthesizer {
 
     /// Who answers; `None`: synthesis is disabled.
     pub fn identity(&self) -> Option<&Identity> {
-        self.engine.as_deref().map(|engine| &engine.llm.identity)
+        self.cached.as_deref().map(|cached| &cached.llm.identity)
     }
 
-    fn engine(&self) -> Result<&Arc<Engine>, SynthesisError> {
-        self.engine.as_ref().ok_or(SynthesisError::Disabled)
+    fn cached(&self) -> Result<&Arc<CachedLlm>, SynthesisError> {
+        self.cached.as_ref().ok_or(SynthesisError::Disabled)
     }
 
     /// Answers a request, or fails at `deadline`. The work goes on without the caller, for the next
@@ -161,7 +161,7 @@ impl Synthesizer {
         started: Instant,
     ) -> Result<Pending, SynthesisError> {
         request::check_synthesize(&request, self.longest_prompt)?;
-        let engine = Arc::clone(self.engine()?);
+        let cached = Arc::clone(self.cached()?);
         let agent = request.agent.take().unwrap_or_default();
         let name = agent.name.clone();
         let span = Span::current();
@@ -173,16 +173,16 @@ impl Synthesizer {
         let instructions_hash = instructions::hash(&request.instructions);
         let secrets = diagnostics::about_secrets(&instructions::normalise(&request.instructions));
         let request = prompt::normalise(request);
-        let key = RequestKey::of_synthesis(&request, &engine.llm.identity);
+        let key = RequestKey::of_synthesis(&request, &cached.llm.identity);
         let call = CallContext {
             caller: caller.clone(),
             request: key,
             agent: Some(agent),
             load,
         };
-        let found = engine.find(call, request, delivery).await;
+        let found = cached.find(call, request, delivery).await;
         Ok(Pending {
-            engine,
+            cached,
             found,
             name,
             instructions_hash,
@@ -201,10 +201,10 @@ impl Synthesizer {
         deadline: Instant,
     ) -> Result<DistillPersonaResponse, Failure> {
         let persona = prompt::normalise_persona(request::check_distill(request)?);
-        let engine = Arc::clone(self.engine()?);
-        let key = RequestKey::of_persona(&persona, &engine.llm.identity);
+        let cached = Arc::clone(self.cached()?);
+        let key = RequestKey::of_persona(&persona, &cached.llm.identity);
         let span = cache_span(key, prompt::persona::version());
-        let worker = Arc::clone(&engine);
+        let worker = Arc::clone(&cached);
         let call = CallContext {
             caller: caller.clone(),
             request: key,
@@ -216,12 +216,12 @@ impl Synthesizer {
             let _pass = call.caller.quota().begin_work()?;
             distill::distill(&worker.llm, &call, &persona).await
         };
-        let found = engine
+        let found = cached
             .personas
             .find(key, Span::current(), work)
             .instrument(span.clone())
             .await;
-        engine.observe(&span, &found);
+        cached.observe(&span, &found);
         let ready = ready(found, deadline).await?;
         let is_own = ready.outcome == SynthesisOutcome::Generated;
         Ok(DistillPersonaResponse {
@@ -233,7 +233,7 @@ impl Synthesizer {
                 Usage::default()
             }),
             model: ready.value.model.clone(),
-            provider: engine.llm.identity.provider.to_string(),
+            provider: cached.llm.identity.provider.to_string(),
             outcome: ready.outcome.into(),
         })
     }
@@ -262,7 +262,7 @@ impl Synthesizer {
     }
 }
 
-impl Engine {
+impl CachedLlm {
     async fn find(
         self: &Arc<Self>,
         call: CallContext,
@@ -270,13 +270,13 @@ impl Engine {
         delivery: Delivery,
     ) -> Found<Answer> {
         let span = cache_span(call.request, prompt::version());
-        let engine = Arc::clone(self);
+        let cached = Arc::clone(self);
         let key = cache_key(&call);
         let work = move |progress| async move {
             let _pass = call.caller.quota().begin_work()?;
             generate::answer(
-                &engine.llm,
-                &engine.parsing,
+                &cached.llm,
+                &cached.parsing,
                 &call,
                 &request,
                 &progress,
@@ -374,7 +374,7 @@ impl Pending {
     /// The answer, or a failure at `deadline`.
     pub async fn response(self, deadline: Instant) -> Result<SynthesizeResponse, Failure> {
         let Self {
-            engine,
+            cached,
             found,
             name,
             instructions_hash,
@@ -384,14 +384,14 @@ impl Pending {
         } = self;
         let response = ready(found, deadline).await.map(|ready| {
             let mut response = respond(&ready, &name);
-            response.provider = engine.llm.identity.provider.to_string();
+            response.provider = cached.llm.identity.provider.to_string();
             response.request_hash = key.to_hex();
             response.instructions_hash = instructions_hash;
             response.diagnostics.splice(0..0, secrets);
             response.diagnostics.truncate(limits::DIAGNOSTICS);
             response
         });
-        engine.llm.metrics.synthesis(
+        cached.llm.metrics.synthesis(
             response.as_ref().ok().map(SynthesizeResponse::outcome),
             started.elapsed(),
         );

@@ -16,7 +16,7 @@ pub(super) fn by_preference<'a>(
     ranked.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// The same on every client and in every version: part of the treaty.
+/// The same on every client and in every version: part of the contract.
 fn weight(key: &[u8], name: &str) -> u64 {
     let hash: [u8; 32] = Sha256::new()
         .chain_update(key)
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_part_of_the_treaty() {
+    fn the_order_is_part_of_the_contract() {
         let names: Vec<String> = [
             "http://10.0.0.1:50051",
             "http://10.0.0.2:50051",

@@ -95,10 +95,7 @@ fn growing(first: Duration, longest: Duration) -> ExponentialBackoff {
 /// A pause between `shortest` and `longest`, different each time, so that objects that were made
 /// together part.
 pub(crate) fn between(shortest: Duration, longest: Duration) -> Duration {
-    use std::hash::BuildHasher as _;
-    let random = std::hash::RandomState::new().hash_one(0_u8);
-    let share = f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX);
-    shortest + longest.saturating_sub(shortest).mul_f64(share)
+    shortest + longest.saturating_sub(shortest).mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kinds_and_the_treaty_mean_the_same_bound() {
+    fn the_kinds_and_the_contract_mean_the_same_bound() {
         use langop_api::{agent::MAX_RESYNTHESIZE, tool::MAX_INPUT_SCHEMA};
         use langop_proto::limits;
         assert_eq!(MAX_INPUT_SCHEMA, limits::INPUT_SCHEMA);

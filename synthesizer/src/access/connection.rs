@@ -14,7 +14,7 @@ use tokio_util::{either::Either, sync::WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::{
-    caller::Caller, connection_limit::ConnectionPermit, standing::Standing,
+    activity::ConnectionActivity, caller::Caller, connection_limit::ConnectionPermit,
     unread_responses::UnreadResponses,
 };
 
@@ -26,7 +26,7 @@ const HEALTH_CALLS: usize = 8;
 #[derive(Clone)]
 pub(crate) struct ConnectionInfo {
     pub(super) peer: PeerIdentity,
-    pub(super) standing: Arc<Standing>,
+    pub(super) activity: Arc<ConnectionActivity>,
     pub(super) health: Arc<Semaphore>,
     pub(crate) answers: Arc<UnreadResponses>,
 }
@@ -89,7 +89,7 @@ impl Lifetime {
     ) -> Self {
         let link = ConnectionInfo {
             peer,
-            standing: Arc::clone(&slot.standing),
+            activity: Arc::clone(&slot.activity),
             health: Arc::new(Semaphore::new(HEALTH_CALLS)),
             answers: Arc::default(),
         };
@@ -108,7 +108,7 @@ impl Lifetime {
     /// Whether no call was authorized in time, or the connection is too old.
     fn is_old(&mut self, cx: &mut Context<'_>) -> bool {
         while self.deadline.as_mut().poll(cx).is_ready() {
-            if self.is_proven || !self.link.standing.was_used() {
+            if self.is_proven || !self.link.activity.was_used() {
                 return true;
             }
             self.is_proven = true;
@@ -177,7 +177,7 @@ mod tests {
             let (mut connection, mut client) = pair().await;
             let started = Instant::now();
             client.write_all(b"whatever is said").await.unwrap();
-            let call = is_let_in.then(|| connection.connect_info().standing.begin());
+            let call = is_let_in.then(|| connection.connect_info().activity.begin());
             let mut received = Vec::new();
             let error = connection.read_to_end(&mut received).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -196,7 +196,7 @@ mod tests {
     async fn ends_when_its_place_is_given_to_another() {
         let (mut connection, client) = pair().await;
         connection.timing().times.longest = 10 * NEVER;
-        let _call = connection.connect_info().standing.begin();
+        let _call = connection.connect_info().activity.begin();
         let lost = connection.timing().slot.lost.clone();
         let (read, ()) = tokio::join!(timeout(NEVER, connection.read_u8()), async {
             lost.cancel();
@@ -230,7 +230,7 @@ mod tests {
     async fn ends_when_an_answer_waits_too_long() {
         let (mut connection, mut client) = pair().await;
         connection.timing().times.longest = 10 * NEVER;
-        let _call = connection.connect_info().standing.begin();
+        let _call = connection.connect_info().activity.begin();
         client.write_all(b"P").await.unwrap();
         let answer = connection.connect_info().answers.begin();
         connection.read_u8().await.unwrap();

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::standing::Standing;
+use super::activity::ConnectionActivity;
 use crate::metrics::{Metrics, Refusal};
 
 /// Places for connections.
@@ -31,7 +31,7 @@ struct Taken {
 
 /// What is known of a connection by its number; later ones have higher numbers.
 struct Place {
-    standing: Arc<Standing>,
+    activity: Arc<ConnectionActivity>,
     lost: CancellationToken,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct ConnectionPermit {
     address: IpAddr,
     number: u64,
     /// How the connection stands, for it to say.
-    pub(super) standing: Arc<Standing>,
+    pub(super) activity: Arc<ConnectionActivity>,
     /// The place is another's now: the connection must end.
     pub(super) lost: CancellationToken,
 }
@@ -61,10 +61,13 @@ impl ConnectionLimit {
         let address = subject(address);
         let mut taken = self.lock();
         let is_free = self.make_room(&mut taken, address);
-        let (standing, lost) = (Arc::<Standing>::default(), CancellationToken::new());
+        let (activity, lost) = (
+            Arc::<ConnectionActivity>::default(),
+            CancellationToken::new(),
+        );
         let number = is_free.then(|| {
-            let (standing, lost) = (Arc::clone(&standing), lost.clone());
-            taken.add(address, Place { standing, lost })
+            let (activity, lost) = (Arc::clone(&activity), lost.clone());
+            taken.add(address, Place { activity, lost })
         })?;
         drop(taken);
         self.metrics.connection_opened();
@@ -72,7 +75,7 @@ impl ConnectionLimit {
             slots: Arc::clone(self),
             address,
             number,
-            standing,
+            activity,
             lost,
         })
     }
@@ -119,7 +122,7 @@ impl Taken {
     fn busiest(&self, now: Instant) -> Option<IpAddr> {
         let idle = |places: &BTreeMap<u64, Place>| {
             let places = places.values();
-            places.filter(|it| it.standing.is_idle(now)).count()
+            places.filter(|it| it.activity.is_idle(now)).count()
         };
         let addresses = self.of.iter().map(|(of, places)| (idle(places), *of));
         let busiest = addresses.filter(|(count, _)| *count > 0).max();
@@ -130,7 +133,7 @@ impl Taken {
     fn end_oldest(&mut self, address: IpAddr, now: Instant) -> bool {
         let places = self.of.get(&address).into_iter().flatten();
         let oldest = places
-            .filter(|(_, place)| place.standing.is_idle(now))
+            .filter(|(_, place)| place.activity.is_idle(now))
             .map(|(number, place)| (*number, place.lost.clone()))
             .next();
         let Some((number, lost)) = oldest else {
@@ -186,7 +189,7 @@ mod tests {
         let slots = ConnectionLimit::new(3, 2, Arc::default());
         let used = |address: &str| {
             let slot = take(&slots, address)?;
-            let call = slot.standing.begin();
+            let call = slot.activity.begin();
             Some((slot, call))
         };
         let first = used("10.0.0.1");
@@ -231,11 +234,11 @@ mod tests {
     fn who_was_let_in_keeps_the_place() {
         let slots = ConnectionLimit::new(2, 2, Arc::default());
         let known = take(&slots, "10.0.0.1").unwrap();
-        drop(known.standing.begin());
+        drop(known.activity.begin());
         let silent = take(&slots, "10.0.0.1").unwrap();
         let newest = take(&slots, "10.0.0.1").unwrap();
         assert!(!known.lost.is_cancelled() && silent.lost.is_cancelled());
-        let _call = newest.standing.begin();
+        let _call = newest.activity.begin();
         assert!(take(&slots, "10.0.0.1").is_none() && take(&slots, "10.0.0.2").is_none());
     }
 }

@@ -2,6 +2,7 @@
 //! callers. Decides before a message is read; knows nothing of what a call does. What it turns away
 //! is [`AccessError`]; how gRPC says that is `error`'s business.
 
+mod activity;
 mod body_timeout;
 pub(crate) mod caller;
 pub(crate) mod caller_quota;
@@ -11,7 +12,6 @@ mod connection_limit;
 pub(crate) mod error;
 mod incoming;
 pub(crate) mod load;
-mod standing;
 mod tls;
 mod tokens;
 mod unread_responses;
@@ -28,13 +28,13 @@ use tokio::{
 use tonic::{Status, body::Body};
 
 use self::{
+    activity::InUse,
     body_timeout::BodyTimeout,
     callers::Callers,
     connection::{PeerIdentity, Times},
     connection_limit::ConnectionLimit,
     incoming::Acceptor,
     load::Scale,
-    standing::InUse,
     tokens::Tokens,
 };
 use crate::{metrics::Metrics, settings::AccessSettings};
@@ -150,7 +150,7 @@ impl Access {
         let identified = self.identify(request);
         let link = request.extensions().get::<ConnectionInfo>();
         // A health call without credentials uses the connection, which stays idle all the same.
-        let in_use = || link.map(|link| link.standing.begin());
+        let in_use = || link.map(|link| link.activity.begin());
         if request.uri().path().starts_with(HEALTH) {
             let pass = link.and_then(|link| caller_quota::enter(&link.health));
             return Ok(Authorization {

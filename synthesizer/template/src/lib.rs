@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use langop_dsl::{Action, AgentDefinition, Offer, Step, render};
 
 pub use persona::{Persona, distill};
-use schedule::{Timing, tokens::tokens};
+use schedule::{Timing, grammar};
 use text::{Role, Sentence, clip};
 
 /// The name in the code; whoever asked writes the agent's own in its place.
@@ -39,8 +39,8 @@ const NOTHING_SAID: &str = "Follow the instructions";
 /// schedule, if it has one, fires within five years of `now`.
 pub fn answer(instructions: &str, offer: &Offer, now: Timestamp) -> String {
     let sentences = text::sentences(instructions);
-    let tokens: Vec<String> = sentences.iter().map(|s| tokens(&s.text)).collect();
-    let timing = schedule::read(&sentences, &tokens, now);
+    let atoms: Vec<_> = sentences.iter().map(|s| grammar::atoms(&s.text)).collect();
+    let timing = schedule::read(&sentences, &atoms, now);
     let objectives = objectives(&sentences);
     let definition = AgentDefinition {
         name: NAME.to_owned(),
@@ -48,7 +48,7 @@ pub fn answer(instructions: &str, offer: &Offer, now: Timestamp) -> String {
         mode: None,
         steps: steps(&objectives, offer),
         objectives,
-        constraints: bounds::read(&tokens),
+        constraints: bounds::read(&atoms),
         schedule: match timing {
             Timing::At(schedule) => Some(schedule),
             Timing::Unsaid | Timing::Unclear(_) => None,

@@ -15,10 +15,10 @@ use serde_json::json;
 
 use crate::{
     bring_up::is_ready,
+    env::{BenchEnv, SOON},
     figures::{detail, progress},
     fleet::{self, ALONE},
     script::Script,
-    world::{SOON, World},
 };
 
 /// Agents that are measured, one after the other.
@@ -41,27 +41,27 @@ impl Workspace {
 }
 
 /// The most that one of a few agents took, and what was written for them.
-pub(crate) async fn measure(world: &World<'_>, workspace: Workspace) -> Result<(usize, Script)> {
+pub(crate) async fn measure(env: &BenchEnv<'_>, workspace: Workspace) -> Result<(usize, Script)> {
     progress(&format!(
         "writes for one autonomous agent, {} workspace, {AGENTS} times",
         workspace.as_str()
     ));
-    let begun = world.audit.mark()?;
+    let begun = env.audit.mark()?;
     let agents = agents(workspace)?;
     let (mut uids, mut most) = (Vec::new(), Vec::new());
     for agent in &agents {
-        let mark = world.audit.mark()?;
-        let made = api(world).create(&PostParams::default(), agent).await?;
+        let mark = env.audit.mark()?;
+        let made = api(env).create(&PostParams::default(), agent).await?;
         uids.push(made.uid().context("an agent without uid")?);
-        wait::object(api(world), &agent.name_any(), SOON, is_ready).await?;
-        let writes = world.settled(mark, Duration::from_secs(3)).await?;
+        wait::object(api(env), &agent.name_any(), SOON, is_ready).await?;
+        let writes = env.settled(mark, Duration::from_secs(3)).await?;
         if writes.len() > most.len() {
             most = writes;
         }
     }
     detail(&audit::pretty(&most));
-    let script = Script::record(world.audit, begun, world.operator.user(), &agents, &uids)?;
-    remove(world, &agents).await?;
+    let script = Script::record(env.audit, begun, env.operator.user(), &agents, &uids)?;
+    remove(env, &agents).await?;
     Ok((most.len(), script))
 }
 
@@ -82,22 +82,21 @@ fn agents(workspace: Workspace) -> Result<Vec<LanguageAgent>> {
 }
 
 /// They are not among those that the other measurements count.
-async fn remove(world: &World<'_>, agents: &[LanguageAgent]) -> Result<()> {
+async fn remove(env: &BenchEnv<'_>, agents: &[LanguageAgent]) -> Result<()> {
     for agent in agents {
-        api(world)
+        api(env)
             .delete(&agent.name_any(), &DeleteParams::default())
             .await?;
     }
     for agent in agents {
-        let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), ALONE);
+        let deployments: Api<Deployment> = Api::namespaced(env.client.clone(), ALONE);
         wait::gone(deployments, &agent.name_any(), SOON).await?;
     }
-    world
-        .settled(world.audit.mark()?, Duration::from_secs(3))
+    env.settled(env.audit.mark()?, Duration::from_secs(3))
         .await?;
     Ok(())
 }
 
-fn api(world: &World<'_>) -> Api<LanguageAgent> {
-    Api::namespaced(world.client.clone(), ALONE)
+fn api(env: &BenchEnv<'_>) -> Api<LanguageAgent> {
+    Api::namespaced(env.client.clone(), ALONE)
 }

@@ -12,11 +12,11 @@ use langop_api::LanguageAgent;
 use langop_integration_tests::{AuditEvent, AuditLog, Filter, Mark};
 
 use crate::{
+    env::BenchEnv,
     figures::{Figures, progress},
     fleet::{self, Fleet},
     process,
     script::Script,
-    world::World,
 };
 
 /// Without a write for this long, the bring-up is over.
@@ -24,45 +24,37 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// Creates all agents and waits until all are Ready. Returns what the operator wrote for it.
 pub(crate) async fn measure(
-    world: &World<'_>,
+    env: &BenchEnv<'_>,
     fleet: &Fleet,
     figures: &mut Figures,
 ) -> Result<Script> {
     progress(&format!("bringing up {} agents", fleet.agents().len()));
-    let mark = world.audit.mark()?;
-    let cpu = process::cpu_seconds(world.operator.pid())?;
+    let mark = env.audit.mark()?;
+    let cpu = process::cpu_seconds(env.operator.pid())?;
     let uids = Mutex::new(vec![String::new(); fleet.agents().len()]);
     let note = |n: usize, uid| uids.lock().unwrap_or_else(PoisonError::into_inner)[n] = uid;
-    fleet::create(&world.client, fleet.agents(), note).await?;
-    until_running(world, fleet.agents().len()).await?;
-    world.settled(world.audit.mark()?, QUIET).await?;
-    all_ready(world, fleet).await?;
+    fleet::create(&env.client, fleet.agents(), note).await?;
+    until_running(env, fleet.agents().len()).await?;
+    env.settled(env.audit.mark()?, QUIET).await?;
+    all_ready(env, fleet).await?;
 
-    let times = Times::read(world.audit, mark, world.operator.user())?;
+    let times = Times::read(env.audit, mark, env.operator.user())?;
     figures.bring_up_seconds = times.objects();
     figures.bring_up_settled_seconds = times.all();
     figures.bring_up_writes = Some(times.writes);
     figures.bring_up_failed_writes = Some(times.failed);
-    figures.bring_up_operator_cpu_seconds = Some(process::cpu_seconds(world.operator.pid())? - cpu);
+    figures.bring_up_operator_cpu_seconds = Some(process::cpu_seconds(env.operator.pid())? - cpu);
     let uids = uids.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Script::record(
-        world.audit,
-        mark,
-        world.operator.user(),
-        fleet.agents(),
-        &uids,
-    )
+    Script::record(env.audit, mark, env.operator.user(), fleet.agents(), &uids)
 }
 
 /// Waits by the operator's own count, which costs the API server nothing, and gives up when it
 /// stops rising.
-async fn until_running(world: &World<'_>, agents: usize) -> Result<()> {
+async fn until_running(env: &BenchEnv<'_>, agents: usize) -> Result<()> {
     const STUCK: Duration = Duration::from_mins(2);
     let (mut most, mut rose, mut told) = (0.0, Instant::now(), Instant::now());
     loop {
-        let running = world
-            .metric("langop_agents", &[("phase", "Running")])
-            .await?;
+        let running = env.metric("langop_agents", &[("phase", "Running")]).await?;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         if running >= agents as f64 {
             return Ok(());
@@ -73,7 +65,7 @@ async fn until_running(world: &World<'_>, agents: usize) -> Result<()> {
         if rose.elapsed() > STUCK {
             bail!(
                 "{running} of {agents} agents run, and for {STUCK:?} no other; the operator's log: {}",
-                world.operator.log().display()
+                env.operator.log().display()
             );
         }
         if told.elapsed() > Duration::from_secs(5) {
@@ -85,8 +77,8 @@ async fn until_running(world: &World<'_>, agents: usize) -> Result<()> {
 }
 
 /// The operator's count is believed only if the API server says the same.
-async fn all_ready(world: &World<'_>, fleet: &Fleet) -> Result<()> {
-    let agents: Api<LanguageAgent> = Api::all(world.client.clone());
+async fn all_ready(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<()> {
+    let agents: Api<LanguageAgent> = Api::all(env.client.clone());
     let mut page = ListParams::default().limit(500);
     let mut ready = 0;
     loop {

@@ -11,9 +11,9 @@ use langop_integration_tests::{ControlPlane, TestNamespace, manifests, wait};
 use serde_json::json;
 
 use crate::{
+    env::{BenchEnv, SOON},
     figures::{Figures, progress},
     fleet, process,
-    world::{SOON, World},
 };
 
 /// Tools, operations of each, and agents.
@@ -26,7 +26,7 @@ const CROWDED: &str = "bench-crowded";
 /// After everything else, because what it leaves behind is large.
 pub(crate) async fn measure(cp: &ControlPlane, figures: &mut Figures) -> Result<()> {
     // An operator of its own: what another one has held before is not measured.
-    let mut world = World::start(cp).await?;
+    let mut env = BenchEnv::start(cp).await?;
     progress(&format!(
         "{MANY} tools of {MANY} operations with {SCHEMA} bytes of schema each, and {MANY} agents that name all"
     ));
@@ -40,14 +40,14 @@ pub(crate) async fn measure(cp: &ControlPlane, figures: &mut Figures) -> Result<
     stream::iter(&names)
         .map(Ok)
         .try_for_each_concurrent(4, async |name: &String| {
-            manifests::apply(&world.client, &tool(name)?, CROWDED)
+            manifests::apply(&env.client, &tool(name)?, CROWDED)
                 .await
                 .map(|_| ())
         })
         .await?;
     let agents: Vec<LanguageAgent> = (0..MANY).map(|n| agent(n, &names)).collect::<Result<_>>()?;
-    fleet::create(&world.client, &agents, |_, _| ()).await?;
-    let api: Api<LanguageAgent> = Api::namespaced(world.client.clone(), CROWDED);
+    fleet::create(&env.client, &agents, |_, _| ()).await?;
+    let api: Api<LanguageAgent> = Api::namespaced(env.client.clone(), CROWDED);
     for agent in &agents {
         let is_told = |agent: &LanguageAgent| {
             let conditions = agent.status.iter().flat_map(|status| &status.conditions);
@@ -57,12 +57,11 @@ pub(crate) async fn measure(cp: &ControlPlane, figures: &mut Figures) -> Result<
         };
         wait::object(api.clone(), &agent.name_any(), SOON, is_told).await?;
     }
-    world
-        .settled(world.audit.mark()?, Duration::from_secs(5))
+    env.settled(env.audit.mark()?, Duration::from_secs(5))
         .await?;
-    let (rss, peak) = process::memory(world.operator.pid())?;
+    let (rss, peak) = process::memory(env.operator.pid())?;
     (figures.crowded_rss_mib, figures.crowded_rss_peak_mib) = (Some(rss), Some(peak));
-    world.operator.stop().await
+    env.operator.stop().await
 }
 
 fn tool(name: &str) -> Result<DynamicObject> {

@@ -8,6 +8,7 @@
 mod alone;
 mod bring_up;
 mod crowded;
+mod env;
 mod figures;
 mod fleet;
 mod process;
@@ -16,7 +17,6 @@ mod restart;
 mod script;
 mod steady;
 mod tool_change;
-mod world;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -26,10 +26,10 @@ use langop_integration_tests::{
 
 use crate::{
     alone::Workspace,
+    env::BenchEnv,
     figures::{Figures, progress},
     fleet::Fleet,
     script::Script,
-    world::World,
 };
 
 /// Who the operator is to the API server; the control plane logs its writes with their bodies, for
@@ -103,24 +103,23 @@ async fn with_operator(
     figures: &mut Figures,
 ) -> Result<[Script; 2]> {
     fleet.prepare(cp).await?;
-    let mut world = World::start(cp).await?;
+    let mut env = BenchEnv::start(cp).await?;
     ensure!(
-        world.operator.user() == OPERATOR,
+        env.operator.user() == OPERATOR,
         "the operator is {}, not {OPERATOR}",
-        world.operator.user()
+        env.operator.user()
     );
-    world.services_run(fleet).await?;
+    env.services_run(fleet).await?;
 
-    let (most, warm_up) = alone::measure(&world, Workspace::Without).await?;
+    let (most, warm_up) = alone::measure(&env, Workspace::Without).await?;
     figures.writes_per_agent = Some(most);
-    figures.writes_per_agent_with_workspace =
-        Some(alone::measure(&world, Workspace::With).await?.0);
-    let script = bring_up::measure(&world, fleet, figures).await?;
-    steady::measure(&world, fleet, figures).await?;
-    tool_change::idle(&world, fleet, args.changes, figures).await?;
-    restart::measure(&mut world, fleet, figures).await?;
-    tool_change::while_64_hang(&mut world, fleet, args.changes, figures).await?;
-    world.operator.stop().await?;
+    figures.writes_per_agent_with_workspace = Some(alone::measure(&env, Workspace::With).await?.0);
+    let script = bring_up::measure(&env, fleet, figures).await?;
+    steady::measure(&env, fleet, figures).await?;
+    tool_change::idle(&env, fleet, args.changes, figures).await?;
+    restart::measure(&mut env, fleet, figures).await?;
+    tool_change::while_64_hang(&mut env, fleet, args.changes, figures).await?;
+    env.operator.stop().await?;
     crowded::measure(cp, figures).await?;
     Ok([warm_up, script])
 }

@@ -15,30 +15,27 @@ use kube::{
 use langop_integration_tests::{audit, wait};
 
 use crate::{
+    env::{BenchEnv, SOON},
     figures::{Figures, detail, progress},
     fleet::Fleet,
     process,
-    world::{SOON, World},
 };
 
 pub(crate) async fn measure(
-    world: &mut World<'_>,
+    env: &mut BenchEnv<'_>,
     fleet: &Fleet,
     figures: &mut Figures,
 ) -> Result<()> {
     progress("killing the operator and starting it again");
-    let before = generations(&world.client).await?;
-    world.operator.kill().await?;
-    let mark = world.audit.mark()?;
+    let before = generations(&env.client).await?;
+    env.operator.kill().await?;
+    let mark = env.audit.mark()?;
     let begun = Instant::now();
-    world.operator.start_again().await?;
+    env.operator.start_again().await?;
     figures.restart_ready_seconds = Some(begun.elapsed().as_secs_f64());
     let agents = fleet.agents().len();
     wait::until("a reconcile of each agent", SOON, async || {
-        let done = world
-            .reconciles()
-            .await
-            .map_err(|error| error.to_string())?;
+        let done = env.reconciles().await.map_err(|error| error.to_string())?;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         if done >= agents as f64 {
             Ok(())
@@ -48,19 +45,19 @@ pub(crate) async fn measure(
     })
     .await?;
     figures.restart_seconds = Some(begun.elapsed().as_secs_f64());
-    figures.restart_cpu_seconds = Some(process::cpu_seconds(world.operator.pid())?);
+    figures.restart_cpu_seconds = Some(process::cpu_seconds(env.operator.pid())?);
 
-    let writes = world.settled(mark, Duration::from_secs(5)).await?;
+    let writes = env.settled(mark, Duration::from_secs(5)).await?;
     detail(&audit::pretty(&writes));
     figures.restart_writes = Some(writes.len());
-    let after = generations(&world.client).await?;
+    let after = generations(&env.client).await?;
     figures.restart_rolled_pods = Some(
         before
             .iter()
             .filter(|(name, generation)| after.get(*name) != Some(*generation))
             .count(),
     );
-    figures.restart_rss_mib = Some(process::memory(world.operator.pid())?.0);
+    figures.restart_rss_mib = Some(process::memory(env.operator.pid())?.0);
     Ok(())
 }
 

@@ -13,10 +13,10 @@ use langop_integration_tests::{audit, wait};
 use serde_json::json;
 
 use crate::{
+    env::{BenchEnv, SOON},
     figures::{Figures, detail, progress},
     fleet::Fleet,
     process,
-    world::{SOON, World},
 };
 
 /// How long nothing may be written.
@@ -24,33 +24,37 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Agents that are touched, if there are so many.
 const TOUCHED: usize = 100;
 
-pub(crate) async fn measure(world: &World<'_>, fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+pub(crate) async fn measure(
+    env: &BenchEnv<'_>,
+    fleet: &Fleet,
+    figures: &mut Figures,
+) -> Result<()> {
     progress(&format!("{} s idle", IDLE.as_secs()));
-    let mark = world.audit.mark()?;
+    let mark = env.audit.mark()?;
     // The time itself is what is measured.
     tokio::time::sleep(IDLE).await;
-    let writes = world.audit.writes_since(mark, &world.operator.writes())?;
+    let writes = env.audit.writes_since(mark, &env.operator.writes())?;
     detail(&audit::pretty(&writes));
     figures.idle_writes_60s = Some(writes.len());
-    let (rss, peak) = process::memory(world.operator.pid())?;
+    let (rss, peak) = process::memory(env.operator.pid())?;
     (figures.rss_mib, figures.rss_peak_mib) = (Some(rss), Some(peak));
-    figures.noop_touch_writes = Some(touch(world, fleet).await?);
+    figures.noop_touch_writes = Some(touch(env, fleet).await?);
     Ok(())
 }
 
 /// Writes because of annotations that mean nothing to the operator.
-async fn touch(world: &World<'_>, fleet: &Fleet) -> Result<usize> {
+async fn touch(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<usize> {
     let touched = &fleet.agents()[..fleet.agents().len().min(TOUCHED)];
     progress(&format!(
         "touching {} agents without changing anything",
         touched.len()
     ));
-    let (mark, before) = (world.audit.mark()?, world.reconciles().await?);
+    let (mark, before) = (env.audit.mark()?, env.reconciles().await?);
     stream::iter(touched)
         .map(Ok)
         .try_for_each_concurrent(16, async |agent: &LanguageAgent| {
             let api: Api<LanguageAgent> =
-                Api::namespaced(world.client.clone(), &agent.namespace().unwrap_or_default());
+                Api::namespaced(env.client.clone(), &agent.namespace().unwrap_or_default());
             let touch = Patch::Merge(
                 json!({"metadata": {"annotations": {"bench.example/touched": "yes"}}}),
             );
@@ -63,10 +67,7 @@ async fn touch(world: &World<'_>, fleet: &Fleet) -> Result<usize> {
     #[expect(clippy::cast_precision_loss, reason = "at most 100")]
     let all = before + touched.len() as f64;
     wait::until("a reconcile of each touched agent", SOON, async || {
-        let now = world
-            .reconciles()
-            .await
-            .map_err(|error| error.to_string())?;
+        let now = env.reconciles().await.map_err(|error| error.to_string())?;
         if now >= all {
             Ok(())
         } else {
@@ -74,7 +75,7 @@ async fn touch(world: &World<'_>, fleet: &Fleet) -> Result<usize> {
         }
     })
     .await?;
-    let writes = world.settled(mark, Duration::from_secs(3)).await?;
+    let writes = env.settled(mark, Duration::from_secs(3)).await?;
     detail(&audit::pretty(&writes));
     Ok(writes.len())
 }

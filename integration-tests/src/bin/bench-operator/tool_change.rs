@@ -13,9 +13,9 @@ use langop_integration_tests::{AuditEvent, FakeLlm, Filter, Reply, Synthesizer, 
 use serde_json::json;
 
 use crate::{
+    env::{self, BenchEnv, SOON},
     figures::{Figures, progress},
     fleet::{self, CHANGING, Fleet, HANGING, USERS},
-    world::{self, SOON, World},
 };
 
 /// Syntheses that hang.
@@ -25,7 +25,7 @@ const PATIENCE: &str = "2h";
 
 /// Nothing else goes on.
 pub(crate) async fn idle(
-    world: &World<'_>,
+    env: &BenchEnv<'_>,
     fleet: &Fleet,
     changes: u16,
     figures: &mut Figures,
@@ -33,7 +33,7 @@ pub(crate) async fn idle(
     progress(&format!(
         "changing a tool of {USERS} agents, {changes} times"
     ));
-    let times = measure(world, fleet, 9_000..9_000 + changes).await?;
+    let times = measure(env, fleet, 9_000..9_000 + changes).await?;
     figures.tool_changes = Some(times.len());
     figures.tool_change_p50_ms = Some(percentile(&times, 50));
     figures.tool_change_p99_ms = Some(percentile(&times, 99));
@@ -43,7 +43,7 @@ pub(crate) async fn idle(
 /// Under another operator, all of whose places for syntheses are taken by an LLM that never
 /// answers.
 pub(crate) async fn while_64_hang(
-    world: &mut World<'_>,
+    env: &mut BenchEnv<'_>,
     fleet: &Fleet,
     changes: u16,
     figures: &mut Figures,
@@ -51,23 +51,17 @@ pub(crate) async fn while_64_hang(
     progress(&format!("{HANG} syntheses that hang"));
     let llm = FakeLlm::start().await?;
     llm.reply_with(|_| Reply::Hang);
-    world.operator.stop().await?;
-    world.synthesizer = hanging_synthesizer(&llm).await?;
-    world.operator = world::operator(world.cp, &world.synthesizer)
+    env.operator.stop().await?;
+    env.synthesizer = hanging_synthesizer(&llm).await?;
+    env.operator = env::operator(env.cp, &env.synthesizer)
         .env("LANGOP_SYNTHESIS_TIMEOUT", PATIENCE)
         .start()
         .await?;
-    world
-        .settled(world.audit.mark()?, Duration::from_secs(3))
+    env.settled(env.audit.mark()?, Duration::from_secs(3))
         .await?;
     let agents =
         (0..HANG).map(|n| fleet::agent(HANGING, &format!("hanging-{n:02}"), ["mail", "files"]));
-    fleet::create(
-        &world.client,
-        &agents.collect::<Result<Vec<_>>>()?,
-        |_, _| (),
-    )
-    .await?;
+    fleet::create(&env.client, &agents.collect::<Result<Vec<_>>>()?, |_, _| ()).await?;
     wait::until("64 calls of the LLM", SOON, async || {
         if llm.count() >= HANG {
             Ok(())
@@ -76,15 +70,14 @@ pub(crate) async fn while_64_hang(
         }
     })
     .await?;
-    world
-        .settled(world.audit.mark()?, Duration::from_secs(3))
+    env.settled(env.audit.mark()?, Duration::from_secs(3))
         .await?;
 
     progress(&format!(
         "changing a tool of {USERS} agents, {changes} times, while they hang"
     ));
-    let times = measure(world, fleet, 12_000..12_000 + changes).await?;
-    let under_way = world.metric("langop_synthesis_in_flight", &[]).await?;
+    let times = measure(env, fleet, 12_000..12_000 + changes).await?;
+    let under_way = env.metric("langop_synthesis_in_flight", &[]).await?;
     #[expect(clippy::cast_precision_loss, reason = "64")]
     let all = HANG as f64;
     ensure!(under_way >= all, "only {under_way} syntheses still hang");
@@ -104,7 +97,7 @@ async fn hanging_synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
 
 /// Milliseconds of each change, sorted.
 async fn measure(
-    world: &World<'_>,
+    env: &BenchEnv<'_>,
     fleet: &Fleet,
     ports: std::ops::Range<u16>,
 ) -> Result<Vec<f64>> {
@@ -116,7 +109,7 @@ async fn measure(
     let users: BTreeSet<String> = fleet.users().iter().map(LanguageAgent::name_any).collect();
     let mut times = Vec::new();
     for port in ports {
-        times.push(change(world, &namespace, &users, port).await?);
+        times.push(change(env, &namespace, &users, port).await?);
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
@@ -125,13 +118,13 @@ async fn measure(
 /// From the API server's answer to the change, to its answer to the operator's last write of an
 /// agent's Deployment.
 async fn change(
-    world: &World<'_>,
+    env: &BenchEnv<'_>,
     namespace: &str,
     users: &BTreeSet<String>,
     port: u16,
 ) -> Result<f64> {
-    let mark = world.audit.mark()?;
-    let tools: Api<LanguageTool> = Api::namespaced(world.client.clone(), namespace);
+    let mark = env.audit.mark()?;
+    let tools: Api<LanguageTool> = Api::namespaced(env.client.clone(), namespace);
     tools
         .patch(
             CHANGING,
@@ -140,22 +133,22 @@ async fn change(
         )
         .await?;
     let ours = Filter::writes().user_agent(USER_AGENT);
-    let changed = world
+    let changed = env
         .audit
         .writes_since(mark, &ours)?
         .first()
         .context("the audit log lacks the change")?
         .at;
     let applied = wait::until("the tool's new port in all its agents", SOON, async || {
-        let writes = world
+        let writes = env
             .audit
-            .writes_since(mark, &world.operator.writes().namespace(namespace))
+            .writes_since(mark, &env.operator.writes().namespace(namespace))
             .map_err(|error| error.to_string())?;
         all_applied(&writes, users).ok_or_else(|| format!("{} writes", writes.len()))
     })
     .await?;
     // The rollouts are part of the next change's quiet beginning, not of this one's time.
-    world.settled(mark, Duration::from_secs(1)).await?;
+    env.settled(mark, Duration::from_secs(1)).await?;
     Ok(applied.duration_since(changed).as_secs_f64() * 1e3)
 }
 

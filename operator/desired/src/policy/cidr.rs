@@ -2,27 +2,23 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
+
+use ipnet::{IpNet, Ipv6Net};
 
 /// The well-known prefix of NAT64.
 const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
-/// An address range: its first address and the length of its prefix.
+/// An address range. Its address is the first of the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cidr {
-    address: IpAddr,
-    length: u8,
-}
+pub(crate) struct Cidr(IpNet);
 
 impl Cidr {
     /// Whether all of `other` is in this range.
     pub(crate) fn holds(self, other: Self) -> bool {
-        let same_family = self.address.is_ipv4() == other.address.is_ipv4();
-        same_family
-            && self.length <= other.length
-            && first(other.address, self.length) == self.address
+        self.0.contains(&other.0)
     }
 
     /// Whether `other` is a part of this range and not all of it.
@@ -37,8 +33,7 @@ impl Cidr {
 
     /// The range of this one address.
     pub(crate) fn of(address: IpAddr) -> Self {
-        let length = if address.is_ipv4() { 32 } else { 128 };
-        Self { address, length }
+        Self(address.into())
     }
 
     /// Its first and its last address.
@@ -59,14 +54,12 @@ impl Cidr {
 
     /// Where NAT64 (RFC 6052) maps an IPv4 range; `None` of an IPv6 range.
     pub(crate) fn behind_nat64(self) -> Option<Self> {
-        let IpAddr::V4(address) = self.address else {
+        let IpNet::V4(range) = self.0 else {
             return None;
         };
-        let bits = NAT64.to_bits() | u128::from(address.to_bits());
-        Some(Self {
-            address: Ipv6Addr::from_bits(bits).into(),
-            length: self.length.saturating_add(96),
-        })
+        let address = Ipv6Addr::from_bits(NAT64.to_bits() | u128::from(range.addr().to_bits()));
+        let mapped = Ipv6Net::new(address, range.prefix_len().saturating_add(96)).ok()?;
+        Some(Self(mapped.into()))
     }
 }
 
@@ -80,46 +73,19 @@ impl FromStr for Cidr {
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
+        self.0.fmt(f)
     }
 }
 
+/// Stricter than `IpNet`'s own reader, which takes leading zeros and IPv4 addresses mapped to IPv6:
+/// they would mean one address to some and another to others.
 fn parse(text: &str) -> Option<Cidr> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
-    let (longest, mapped) = match address {
-        IpAddr::V4(_) => (32, false),
-        // It would mean an IPv4 address to some and an IPv6 address to others.
-        IpAddr::V6(address) => (128, address.to_ipv4_mapped().is_some()),
-    };
-    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
-    let length = length
-        .parse()
-        .ok()
-        .filter(|length: &u8| *length <= longest && digits && !mapped)?;
-    Some(Cidr {
-        address: first(address, length),
-        length,
-    })
-}
-
-/// The first address of the range of this length that holds `address`.
-fn first(address: IpAddr, length: u8) -> IpAddr {
-    let length = u32::from(length);
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX
-                .checked_shl(32_u32.saturating_sub(length))
-                .unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX
-                .checked_shl(128_u32.saturating_sub(length))
-                .unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-    }
+    let is_mapped = address.to_canonical() != address;
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    let range = IpNet::new(address, length.parse().ok()?).ok()?;
+    (is_number && !is_mapped).then(|| Cidr(range.trunc()))
 }
 
 #[cfg(test)]

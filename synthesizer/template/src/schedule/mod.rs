@@ -1,24 +1,24 @@
 //! Reads the schedule out of instructions by rule: the right one or none, never a wrong one.
 //!
-//! `tokens` writes a sentence plainly, `grammar` finds what speaks of time, `meaning` says what
-//! that means, `relevance` leaves out what speaks of something else, `sentence` puts the rest
-//! together, `spec` turns it into the one schedule that says it. Here sentences meet.
+//! `grammar` rewrites a sentence into atoms, `meaning` says what each means, `sentence` puts those
+//! together that belong together, `spec` turns it into the one schedule that says it. Here
+//! sentences meet.
 
-mod grammar;
+pub(crate) mod grammar;
 mod meaning;
-mod relevance;
 mod sentence;
 mod spec;
-pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use langop_dsl::{CronSchedule, Schedule, ScheduleErrorKind};
 
 use crate::text::Sentence;
-use spec::{Reason, Set, Spec};
+use grammar::Atom;
+pub(crate) use meaning::seconds_of;
+use spec::{BAD_CRON, CONFLICT, NEVER_FIRES, Spec, TIME_ZONE, Unclear, WHICH_TIME};
 
 /// What the instructions say about when to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,76 +31,82 @@ pub(crate) enum Timing {
     Unclear(&'static str),
 }
 
-/// Reads the schedule of sentences and their tokens; `now` decides whether one still fires.
-pub(crate) fn read(sentences: &[Sentence], tokens: &[String], now: Timestamp) -> Timing {
-    match said(sentences, tokens, now) {
+/// Reads the schedule of sentences and their atoms; `now` decides whether one still fires.
+pub(crate) fn read(sentences: &[Sentence], atoms: &[Vec<Atom>], now: Timestamp) -> Timing {
+    match said(sentences, atoms, now) {
         Ok(Some(schedule)) => Timing::At(schedule),
         Ok(None) => Timing::Unsaid,
-        Err(reason) => Timing::Unclear(reason.explanation()),
+        Err(why) => Timing::Unclear(why),
     }
 }
 
 fn said(
     sentences: &[Sentence],
-    tokens: &[String],
+    atoms: &[Vec<Atom>],
     now: Timestamp,
-) -> Result<Option<Schedule>, Reason> {
+) -> Result<Option<Schedule>, Unclear> {
     let literals = sentences
         .iter()
         .filter_map(|sentence| literal(&sentence.text, now));
-    let schedule = match agreed(literals)? {
-        Some(literal) => Some(literal),
-        None => in_words(tokens, now)?,
-    };
-    schedule.map(|schedule| checked(schedule, now)).transpose()
-}
-
-fn in_words(tokens: &[String], now: Timestamp) -> Result<Option<Schedule>, Reason> {
-    let readings: Vec<_> = tokens
-        .iter()
-        .map(|text| sentence::read(text, now))
-        .collect();
-    let mut recurring: Option<Spec> = None;
-    for says in readings
-        .iter()
-        .filter_map(|reading| reading.recurring.clone())
-    {
-        recurring = Some(recurring.unwrap_or_default().beside(says?)?);
+    if let Some(literal) = agreed(literals)? {
+        return Ok(Some(literal));
     }
-    let hint = || agreed(readings.iter().filter_map(|reading| reading.hint.clone()));
-    let Some(spec) = recurring.map_or_else(hint, |spec| Ok(Some(spec)))? else {
+    let Some(spec) = in_words(atoms)? else {
         return Ok(None);
     };
-    if spec.lacks_a_time() && readings.iter().any(|reading| reading.has_stray_time) {
-        return Err(Reason::WhichTime);
+    let mut schedule = spec.schedule()?;
+    if let Schedule::Cron { time_zone, .. } = &mut schedule {
+        let zones = atoms.iter().flatten().filter_map(zone);
+        *time_zone = agreed(zones).map_err(|_| TIME_ZONE)?;
     }
-    let zones = readings
-        .iter()
-        .filter_map(|reading| reading.zone.clone().map(Ok));
-    let zone = agreed(zones).map_err(|_| Reason::TimeZone)?;
-    let except: Set = readings
-        .iter()
-        .flat_map(|reading| reading.except.iter().copied())
-        .collect();
-    let except = Some(except).filter(|days| !days.is_empty());
-    spec.and(Spec {
-        except,
-        zone,
-        ..Spec::default()
-    })?
-    .schedule()
-    .map(Some)
+    checked(schedule, now).map(Some)
+}
+
+fn in_words(atoms: &[Vec<Atom>]) -> Result<Option<Spec>, Unclear> {
+    let mut recurring: Option<Spec> = None;
+    let mut hints = Vec::new();
+    let mut has_stray_time = false;
+    for reading in atoms.iter().map(|atoms| sentence::read(atoms)) {
+        let reading = reading?;
+        if let Some(says) = reading.recurring {
+            recurring = Some(recurring.unwrap_or_default().beside(says)?);
+        }
+        hints.extend(reading.hint.map(Ok));
+        has_stray_time |= reading.has_stray_time;
+    }
+    let spec = match recurring.filter(Spec::says_when) {
+        Some(spec) => Some(spec),
+        None => agreed(hints.into_iter())?,
+    };
+    match spec {
+        Some(spec) if spec.lacks_a_time() && has_stray_time => Err(WHICH_TIME),
+        spec => Ok(spec),
+    }
+}
+
+/// The time zone that an atom names; one that is none counts only where it is that of a time.
+fn zone(atom: &Atom) -> Option<Result<String, Unclear>> {
+    let written = |name: &str| match name {
+        "utc" | "gmt" => name.to_uppercase(),
+        _ => name.to_owned(),
+    };
+    let named = atom.get("zone").filter(|name| TimeZone::get(name).is_ok());
+    match atom.kind {
+        'Z' if atom.get("why").is_some() => Some(Err(TIME_ZONE)),
+        'Z' => named.or(atom.get("its")).map(|name| Ok(written(name))),
+        _ => None,
+    }
 }
 
 /// The one thing that all say; different things conflict.
 fn agreed<T: PartialEq>(
-    said: impl Iterator<Item = Result<T, Reason>>,
-) -> Result<Option<T>, Reason> {
+    said: impl Iterator<Item = Result<T, Unclear>>,
+) -> Result<Option<T>, Unclear> {
     let mut agreed = None;
     for next in said {
         let next = next?;
         if agreed.as_ref().is_some_and(|agreed| *agreed != next) {
-            return Err(Reason::Conflict);
+            return Err(CONFLICT);
         }
         agreed = Some(next);
     }
@@ -108,7 +114,7 @@ fn agreed<T: PartialEq>(
 }
 
 /// Lets nothing through that the language would refuse.
-fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
+fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Unclear> {
     if let Schedule::Cron {
         expression,
         also,
@@ -121,9 +127,9 @@ fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
             let fires =
                 cron.and_then(|cron| only.map_or(Ok(()), |only| cron.check_only(&only, now)));
             fires.map_err(|error| match error.kind() {
-                ScheduleErrorKind::NeverFires => Reason::NeverFires,
-                ScheduleErrorKind::TimeZone => Reason::TimeZone,
-                _ => Reason::BadCron,
+                ScheduleErrorKind::NeverFires => NEVER_FIRES,
+                ScheduleErrorKind::TimeZone => TIME_ZONE,
+                _ => BAD_CRON,
             })?;
         }
     }
@@ -131,7 +137,7 @@ fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Reason> {
 }
 
 /// A cron expression written out: "run on `0 9 * * 1-5`".
-fn literal(sentence: &str, now: Timestamp) -> Option<Result<Schedule, Reason>> {
+fn literal(sentence: &str, now: Timestamp) -> Option<Result<Schedule, Unclear>> {
     let marks = ['`', '"', '\'', '“', '”', '(', ')', ',', '.', ';', ':'];
     let words: Vec<&str> = sentence
         .split(' ')

@@ -1,5 +1,4 @@
-//! What a text says about time, piece by piece, and the one schedule that says exactly this, if
-//! there is one.
+//! What a text says about time, and the one schedule that says exactly this, if there is one.
 //!
 //! Defaults, all documented here: no time means midnight, no day means Sunday (week), the first
 //! (month) or 1 January (year), as cron's own nicknames `@daily`, `@weekly`, `@monthly` and
@@ -15,57 +14,23 @@ pub(super) const MINUTE: u64 = 60;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 pub(super) const DAY: u64 = 24 * HOUR;
 
-/// Why a text that speaks of times gives no schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    Conflict,
-    LastDays,
-    NthWeekday,
-    Alternating,
-    Vague,
-    BareHour,
-    WhichTime,
-    WhichDays,
-    Exception,
-    TimeZone,
-    Inexpressible,
-    NeverFires,
-    BadCron,
-}
+/// Why a text that speaks of times gives no schedule: what is missing and what to write. Never
+/// text of the user's.
+pub(super) type Unclear = &'static str;
 
-impl Reason {
-    /// Those that the grammar names.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "last-days" => Self::LastDays,
-            "nth-weekday" => Self::NthWeekday,
-            "alternating" => Self::Alternating,
-            "vague" => Self::Vague,
-            "bare-hour" => Self::BareHour,
-            "inexpressible" => Self::Inexpressible,
-            _ => return None,
-        })
-    }
-
-    /// For the comment in the code: what is missing and what to write. Never text of the user's.
-    pub(super) fn explanation(self) -> &'static str {
-        match self {
-            Self::Conflict => "the text names more than one schedule",
-            Self::LastDays => "it is not clear which last day of a month or week is meant",
-            Self::NthWeekday => "it is not clear which weekdays of a month are meant",
-            Self::Alternating => "the text does not say from which day on every other one counts",
-            Self::Vague => "the text does not say exactly how often or when",
-            Self::BareHour => "an hour is not clear; write it with am or pm, or as 17:00",
-            Self::WhichTime => "it is not clear whether a time in the text is when to run",
-            Self::WhichDays => "the text does not say on which days",
-            Self::Exception => "the exception cannot be said by a schedule",
-            Self::TimeZone => "the time zone is not clear; write a name such as Europe/Berlin",
-            Self::Inexpressible => "one schedule cannot say all of it",
-            Self::NeverFires => "its days do not exist",
-            Self::BadCron => "the cron expression in the text is not valid",
-        }
-    }
-}
+pub(super) const BAD_CRON: Unclear = "the cron expression in the text is not valid";
+pub(super) const BARE_HOUR: Unclear = "an hour is not clear; write it with am or pm, or as 17:00";
+pub(super) const CONFLICT: Unclear = "the text names more than one schedule";
+pub(super) const EXCEPTION: Unclear = "the exception cannot be said by a schedule";
+pub(super) const INEXPRESSIBLE: Unclear = "one schedule cannot say all of it";
+pub(super) const LAST_DAYS: Unclear = "it is not clear which last day of a month or week is meant";
+pub(super) const NEVER_FIRES: Unclear = "its days do not exist";
+pub(super) const TIME_ZONE: Unclear =
+    "the time zone is not clear; write a name such as Europe/Berlin";
+pub(super) const VAGUE: Unclear = "the text does not say exactly how often or when";
+pub(super) const WHICH_DAYS: Unclear = "the text does not say on which days";
+pub(super) const WHICH_TIME: Unclear = "it is not clear whether a time in the text is when to run";
+pub(super) const WHICH_WEEKDAYS: Unclear = "it is not clear which weekdays of a month are meant";
 
 /// How often, without saying when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +43,16 @@ pub(super) enum Period {
 
 pub(super) const YEAR: Period = Period::Months(12);
 
-/// Days or months.
+/// Days, months, hours or minutes.
 pub(super) type Set = BTreeSet<u32>;
 
 /// What was said. Every field absent: nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Spec {
     /// Seconds from one run to the next.
-    pub(super) interval: Option<u64>,
+    pub(super) every: Option<u64>,
     pub(super) period: Option<Period>,
-    /// Runs in a period of at least a day.
+    /// Runs in a period.
     pub(super) count: Option<u32>,
     /// 0 is Sunday.
     pub(super) weekdays: Option<Set>,
@@ -95,8 +60,8 @@ pub(super) struct Spec {
     pub(super) months: Option<Set>,
     /// Days of a month that no cron says.
     pub(super) only: Option<Calendar>,
-    /// Hours and minutes.
-    pub(super) times: Option<BTreeSet<(u32, u32)>>,
+    /// Minutes of the day.
+    pub(super) times: Option<Set>,
     /// Whether the times are only usual ones: "every morning".
     pub(super) usual_times: bool,
     /// The minute of the hour, for intervals of hours.
@@ -104,29 +69,24 @@ pub(super) struct Spec {
     /// First and last hour.
     pub(super) window: Option<(u32, u32)>,
     /// Weekdays on which not.
-    pub(super) except: Option<Set>,
-    pub(super) zone: Option<String>,
+    pub(super) except: Set,
 }
 
 impl Spec {
-    /// The same without times, zone and exceptions: on which days it runs, or how often.
-    fn core(&self) -> Self {
+    /// The same without times and exceptions: on which days it runs, or how often.
+    pub(super) fn core(&self) -> Self {
         Self {
-            interval: self.interval,
-            period: self.period,
-            count: self.count,
-            weekdays: self.weekdays.clone(),
-            month_days: self.month_days.clone(),
-            months: self.months.clone(),
-            only: self.only,
-            ..Self::default()
+            times: None,
+            usual_times: false,
+            except: Set::new(),
+            ..self.clone()
         }
     }
 
     /// Both together, where one refines the other.
-    pub(super) fn and(self, other: Self) -> Result<Self, Reason> {
+    pub(super) fn and(self, other: Self) -> Result<Self, Unclear> {
         Ok(Self {
-            interval: either(self.interval, other.interval)?,
+            every: either(self.every, other.every)?,
             period: either(self.period, other.period)?,
             count: either(self.count, other.count)?,
             weekdays: either(self.weekdays, other.weekdays)?,
@@ -137,138 +97,178 @@ impl Spec {
             usual_times: self.usual_times || other.usual_times,
             minute: either(self.minute, other.minute)?,
             window: either(self.window, other.window)?,
-            except: either(self.except, other.except)?,
-            zone: either(self.zone, other.zone).map_err(|_| Reason::TimeZone)?,
+            except: &self.except | &other.except,
         })
     }
 
     /// Both together, said in different sentences: then neither may change the other's days.
-    pub(super) fn beside(self, other: Self) -> Result<Self, Reason> {
+    pub(super) fn beside(self, other: Self) -> Result<Self, Unclear> {
         let (mine, its) = (self.core(), other.core());
         if mine == its || mine == Self::default() || its == Self::default() {
             self.and(other)
         } else {
-            Err(Reason::Conflict)
+            Err(CONFLICT)
         }
+    }
+
+    /// Whether it says anything about when to run, and not only when not.
+    pub(super) fn says_when(&self) -> bool {
+        self.times.is_some() || self.core() != Self::default()
     }
 
     /// Whether a time of day would change it.
     pub(super) fn lacks_a_time(&self) -> bool {
-        self.interval.is_none() && self.times.is_none() && self.count.is_none()
+        self.every.is_none() && self.times.is_none() && self.count.is_none()
     }
 
-    /// The one schedule that says this.
-    pub(super) fn schedule(mut self) -> Result<Schedule, Reason> {
+    /// Whether what stands elsewhere in its sentence can only mean this.
+    pub(super) fn is_refined_by(&self, other: &Self) -> bool {
+        other.times.is_some()
+            || (other.window.is_some() && self.every.is_some())
+            || (other.weekdays.is_some() && self.period == Some(Period::Week))
+            || (other.month_days.is_some() && self.period == Some(YEAR))
+    }
+
+    /// The one schedule that says this, without its time zone.
+    pub(super) fn schedule(mut self) -> Result<Schedule, Unclear> {
         self.spread()?;
         self.exclude()?;
-        match self.interval {
-            Some(seconds) => self.fixed(seconds),
-            None => self.calendar(),
-        }
+        let crons = match self.every {
+            Some(seconds) => match self.fixed(seconds)? {
+                Some(cron) => vec![cron],
+                None => return Ok(Schedule::Every { seconds }),
+            },
+            None => self.calendar()?,
+        };
+        let mut crons = crons.into_iter();
+        Ok(Schedule::Cron {
+            expression: crons.next().ok_or(INEXPRESSIBLE)?,
+            also: crons.collect(),
+            time_zone: None,
+            only: self.only,
+        })
     }
 
     /// Turns "n times a day" into times or an interval, and checks other counts.
-    fn spread(&mut self) -> Result<(), Reason> {
+    fn spread(&mut self) -> Result<(), Unclear> {
         let Some(count) = self.count.take() else {
             return Ok(());
         };
-        let is_all = |days: &Option<Set>| {
-            days.as_ref()
-                .is_some_and(|days| days.len() as u64 == u64::from(count))
-        };
-        match (self.period, &self.times) {
-            _ if count == 0 => return Err(Reason::Vague),
-            (Some(Period::Day), Some(times)) if times.len() as u64 == u64::from(count) => {}
-            (Some(Period::Day), Some(_)) => return Err(Reason::Conflict),
-            (Some(Period::Day), None) if 24 % count == 0 => {
+        let runs = u64::from(count);
+        let has = |set: &Option<Set>| set.as_ref().is_some_and(|set| set.len() as u64 == runs);
+        match self.period {
+            _ if count == 0 => return Err(VAGUE),
+            None => {
+                let seconds = self.every.filter(|seconds| seconds.is_multiple_of(runs));
+                self.every = Some(seconds.ok_or(INEXPRESSIBLE)? / runs);
+            }
+            Some(Period::Day) if has(&self.times) => {}
+            Some(Period::Day) if self.times.is_some() => return Err(CONFLICT),
+            Some(Period::Day) if 24 % count == 0 => {
                 let hours = (0..24).step_by((24 / count) as usize);
-                self.times = Some(hours.map(|hour| (hour, 0)).collect());
+                self.times = Some(hours.map(|hour| hour * 60).collect());
             }
-            (Some(Period::Day), None) if DAY.is_multiple_of(u64::from(count) * MINUTE) => {
+            Some(Period::Day) if DAY.is_multiple_of(runs * MINUTE) => {
                 self.period = None;
-                self.interval = Some(DAY / u64::from(count));
+                self.every = Some(DAY / runs);
             }
-            (Some(Period::Day), None) => return Err(Reason::Inexpressible),
-            (Some(Period::Week), _) if is_all(&self.weekdays) => {}
-            (Some(Period::Months(1)), _) if is_all(&self.month_days) => {}
-            (Some(YEAR), _) if is_all(&self.months) => {}
-            (Some(YEAR), _) if 12 % count == 0 && self.months.is_none() => {
+            Some(Period::Day) => return Err(INEXPRESSIBLE),
+            Some(Period::Week) if has(&self.weekdays) => {}
+            Some(Period::Months(1)) if has(&self.month_days) => {}
+            Some(YEAR) if has(&self.months) => {}
+            Some(YEAR) if 12 % count == 0 && self.months.is_none() => {
                 self.period = Some(Period::Months(12 / count));
             }
-            _ => return Err(Reason::WhichDays),
+            _ => return Err(WHICH_DAYS),
         }
         Ok(())
     }
 
-    fn exclude(&mut self) -> Result<(), Reason> {
-        let Some(except) = self.except.take() else {
+    fn exclude(&mut self) -> Result<(), Unclear> {
+        if self.except.is_empty() {
             return Ok(());
-        };
+        }
         let is_by_month = self.month_days.is_some()
             || self.only.is_some()
             || !matches!(self.period, None | Some(Period::Day));
         let days = self.weekdays.take().unwrap_or_else(|| (0..7).collect());
-        let days: Set = days.difference(&except).copied().collect();
+        let days = &days - &self.except;
         if is_by_month || days.is_empty() {
-            return Err(Reason::Exception);
+            return Err(EXCEPTION);
         }
         self.weekdays = Some(days);
         Ok(())
     }
 
-    fn fixed(self, seconds: u64) -> Result<Schedule, Reason> {
+    /// The cron expression of an interval; none where it runs at all times.
+    fn fixed(&self, seconds: u64) -> Result<Option<String>, Unclear> {
         if !(1..=MAX_DURATION_SECONDS).contains(&seconds) {
-            return Err(Reason::Vague);
+            return Err(VAGUE);
         }
         let is_by_day = self.month_days.is_some() || self.months.is_some() || self.only.is_some();
         if is_by_day || self.times.is_some() || !matches!(self.period, None | Some(Period::Day)) {
-            return Err(Reason::Inexpressible);
+            return Err(INEXPRESSIBLE);
         }
         if self.weekdays.is_none() && self.window.is_none() && self.minute.is_none() {
-            return Ok(Schedule::Every { seconds });
+            return Ok(None);
         }
         let passes_midnight = self.window.is_some_and(|(first, last)| last <= first);
-        let cron = cron_for_every(seconds).filter(|_| seconds < DAY);
-        let cron = cron.filter(|_| !passes_midnight || self.weekdays.is_none());
-        let cron = cron.ok_or(Reason::Inexpressible)?;
-        let mut fields = cron.split(' ').map(str::to_owned);
-        let step = fields.next().unwrap_or_default();
+        let is_sayable = seconds < DAY && !(passes_midnight && self.weekdays.is_some());
+        let cron = cron_for_every(seconds).filter(|_| is_sayable);
+        let cron = cron.ok_or(INEXPRESSIBLE)?;
+        let mut fields = cron.split(' ');
+        let minute = fields.next().unwrap_or_default();
         let minute = match self.minute {
-            Some(_) if seconds < HOUR => return Err(Reason::Inexpressible),
+            Some(_) if seconds < HOUR => return Err(INEXPRESSIBLE),
             Some(minute) => minute.to_string(),
-            None => step,
+            None => minute.to_owned(),
         };
-        let hour = match self.window {
-            Some(window) => list(&hours_of_window(window, seconds)),
-            None => fields.next().unwrap_or_default(),
-        };
-        Ok(self.cron([&minute, &hour, "*", "*"]))
+        let hour = fields.next().unwrap_or_default();
+        let window = self.window.map(|window| list(&hours_of(window, seconds)));
+        let hour = window.unwrap_or_else(|| hour.to_owned());
+        Ok(Some(self.cron(&minute, &hour)))
     }
 
-    fn calendar(mut self) -> Result<Schedule, Reason> {
+    /// The cron expressions of days and times; times that have the same hours share one.
+    fn calendar(&mut self) -> Result<Vec<String>, Unclear> {
         if self.window.is_some() || self.minute.is_some() {
-            return Err(Reason::Vague);
+            return Err(VAGUE);
         }
         let is_by_month =
             self.month_days.is_some() || matches!(self.period, Some(Period::Months(_)));
         if self.weekdays.is_some() && is_by_month {
             // cron runs on either day where both are given
-            return Err(Reason::Inexpressible);
+            return Err(INEXPRESSIBLE);
         }
-        let times = self.times.take().unwrap_or_else(|| [(0, 0)].into());
         match self.only {
             Some(only) => self.near(only)?,
             None => self.dates()?,
         }
-        self.crons(&times)
+        let midnight = Set::from([0]);
+        let mut by_minute: BTreeMap<u32, Set> = BTreeMap::new();
+        for time in self.times.as_ref().unwrap_or(&midnight) {
+            by_minute.entry(time % 60).or_default().insert(time / 60);
+        }
+        let mut by_hours: BTreeMap<Set, Set> = BTreeMap::new();
+        for (minute, hours) in by_minute {
+            by_hours.entry(hours).or_default().insert(minute);
+        }
+        if by_hours.len() > MAX_CRONS {
+            return Err(INEXPRESSIBLE);
+        }
+        let crons = by_hours.iter().map(|(hours, minutes)| {
+            let every_hour = (hours.len() == 24).then(|| "*".to_owned());
+            self.cron(&list(minutes), &every_hour.unwrap_or_else(|| list(hours)))
+        });
+        Ok(crons.collect())
     }
 
     /// Turns days that no cron says into the fewest that a cron does and that hold them.
-    fn near(&mut self, only: Calendar) -> Result<(), Reason> {
+    fn near(&mut self, only: Calendar) -> Result<(), Unclear> {
         let has_dates = self.month_days.is_some() || self.months.is_some();
         let is_monthly = matches!(self.period, None | Some(Period::Months(1)));
         if has_dates || self.weekdays.is_some() || !is_monthly {
-            return Err(Reason::Inexpressible);
+            return Err(INEXPRESSIBLE);
         }
         match only {
             Calendar::LastDayOfMonth => self.month_days = Some((28..=31).collect()),
@@ -281,39 +281,8 @@ impl Spec {
         Ok(())
     }
 
-    /// Times that have the same hours share a cron expression.
-    fn crons(&self, times: &BTreeSet<(u32, u32)>) -> Result<Schedule, Reason> {
-        let mut by_minute: BTreeMap<u32, Set> = BTreeMap::new();
-        for (hour, minute) in times {
-            by_minute.entry(*minute).or_default().insert(*hour);
-        }
-        let mut by_hours: BTreeMap<Set, Set> = BTreeMap::new();
-        for (minute, hours) in by_minute {
-            by_hours.entry(hours).or_default().insert(minute);
-        }
-        if by_hours.len() > MAX_CRONS {
-            return Err(Reason::Inexpressible);
-        }
-        let field = |set: &Option<Set>| set.as_ref().map_or_else(|| "*".to_owned(), list);
-        let (month_days, months) = (field(&self.month_days), field(&self.months));
-        let mut expressions = by_hours.iter().map(|(hours, minutes)| {
-            let hour = if hours.len() == 24 {
-                "*".to_owned()
-            } else {
-                list(hours)
-            };
-            self.expression([&list(minutes), &hour, &month_days, &months])
-        });
-        Ok(Schedule::Cron {
-            expression: expressions.next().ok_or(Reason::Inexpressible)?,
-            also: expressions.collect(),
-            time_zone: self.zone.clone(),
-            only: self.only,
-        })
-    }
-
     /// Turns the period into days and months.
-    fn dates(&mut self) -> Result<(), Reason> {
+    fn dates(&mut self) -> Result<(), Unclear> {
         let first = Some(Set::from([1]));
         let has_dates = self.month_days.is_some() || self.months.is_some();
         match self.period {
@@ -330,53 +299,43 @@ impl Spec {
                 self.months = self.months.take().or(first);
             }
             Some(Period::Months(step)) if self.months.is_none() => {
-                self.month_days = self.month_days.take().or(first);
-                self.months = (step != 1).then(|| (1..=12).step_by(step.max(1) as usize).collect());
+                self.month_days = self.month_days.take().or(first.clone());
+                if step != 1 {
+                    let is_plain = self.month_days == first;
+                    let months = (1..=12).step_by(step.max(1) as usize).collect();
+                    self.months = Some(Some(months).filter(|_| is_plain).ok_or(INEXPRESSIBLE)?);
+                }
             }
-            Some(_) => return Err(Reason::Inexpressible),
+            Some(_) => return Err(INEXPRESSIBLE),
         }
         Ok(())
     }
 
-    fn cron(&self, fields: [&str; 4]) -> Schedule {
-        Schedule::Cron {
-            expression: self.expression(fields),
-            also: Vec::new(),
-            time_zone: self.zone.clone(),
-            only: None,
-        }
-    }
-
-    fn expression(&self, fields: [&str; 4]) -> String {
-        let weekdays = self.weekdays.as_ref().filter(|days| days.len() < 7);
-        let weekdays = weekdays.map_or_else(|| "*".to_owned(), list);
-        format!("{} {weekdays}", fields.join(" "))
+    fn cron(&self, minute: &str, hour: &str) -> String {
+        let field = |set: &Option<Set>| set.as_ref().map_or_else(|| "*".to_owned(), list);
+        let weekdays = self.weekdays.clone().filter(|days| days.len() < 7);
+        let (days, months) = (field(&self.month_days), field(&self.months));
+        format!("{minute} {hour} {days} {months} {}", field(&weekdays))
     }
 }
 
-fn either<T: PartialEq>(mine: Option<T>, its: Option<T>) -> Result<Option<T>, Reason> {
+fn either<T: PartialEq>(mine: Option<T>, its: Option<T>) -> Result<Option<T>, Unclear> {
     match (mine, its) {
-        (Some(mine), Some(its)) if mine != its => Err(Reason::Conflict),
+        (Some(mine), Some(its)) if mine != its => Err(CONFLICT),
         (mine, its) => Ok(mine.or(its)),
     }
 }
 
-fn hours_of_window((first, last): (u32, u32), seconds: u64) -> Set {
-    let span = if last > first {
-        last - first
-    } else {
-        last + 24 - first
-    };
+fn hours_of((first, last): (u32, u32), seconds: u64) -> Set {
+    let span = (last + 24 - first) % 24;
     let end = if seconds < HOUR {
         span.saturating_sub(1)
     } else {
         span
     };
     let step = usize::try_from(seconds / HOUR).unwrap_or(24).max(1);
-    (0..=end)
-        .step_by(step)
-        .map(|hour| (first + hour) % 24)
-        .collect()
+    let hours = (0..=end).step_by(step);
+    hours.map(|hour| (first + hour) % 24).collect()
 }
 
 /// A cron field: three or more in a row as a range.

@@ -19,7 +19,7 @@ use crate::{
 /// Until something that takes seconds must have happened, on a machine under load.
 pub(crate) const SOON: Duration = Duration::from_mins(2);
 
-pub(crate) struct World<'a> {
+pub(crate) struct BenchEnv<'a> {
     pub(crate) cp: &'a ControlPlane,
     pub(crate) client: Client,
     pub(crate) audit: &'a AuditLog,
@@ -27,7 +27,7 @@ pub(crate) struct World<'a> {
     pub(crate) operator: Operator,
 }
 
-impl<'a> World<'a> {
+impl<'a> BenchEnv<'a> {
     /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the
     /// harness has them, with one replica of each.
     pub(crate) async fn start(cp: &'a ControlPlane) -> Result<Self> {

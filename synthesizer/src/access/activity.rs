@@ -1,5 +1,5 @@
 //! Whether authorized calls use a connection. What follows from it is the business of
-//! `connection` and `slots`.
+//! `connection` and `connection_limit`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +8,9 @@ use tokio::time::{Duration, Instant};
 /// How long a connection without calls counts as its last caller's.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How one connection stands.
+/// When calls use one connection.
 #[derive(Default)]
-pub(crate) struct Standing(Mutex<State>);
+pub(crate) struct ConnectionActivity(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -21,9 +21,9 @@ struct State {
 }
 
 /// A call that was let in, until it is dropped.
-pub(super) struct InUse(Arc<Standing>);
+pub(super) struct InUse(Arc<ConnectionActivity>);
 
-impl Standing {
+impl ConnectionActivity {
     /// An authorized call begins.
     pub(super) fn begin(self: &Arc<Self>) -> InUse {
         self.state().calls += 1;
@@ -65,16 +65,16 @@ mod tests {
 
     #[test]
     fn is_idle_before_the_first_call_and_a_while_after_the_last() {
-        let standing = Arc::new(Standing::default());
+        let activity = Arc::new(ConnectionActivity::default());
         let now = Instant::now();
-        assert!(standing.is_idle(now) && !standing.was_used());
-        let (one, other) = (standing.begin(), standing.begin());
+        assert!(activity.is_idle(now) && !activity.was_used());
+        let (one, other) = (activity.begin(), activity.begin());
         drop(one);
         let late = now + 10 * IDLE;
-        assert!(!standing.is_idle(late), "a call may take long");
+        assert!(!activity.is_idle(late), "a call may take long");
         drop(other);
         let ended = Instant::now();
-        assert!(!standing.is_idle(ended) && standing.was_used());
-        assert!(standing.is_idle(ended + IDLE) && standing.was_used());
+        assert!(!activity.is_idle(ended) && activity.was_used());
+        assert!(activity.is_idle(ended + IDLE) && activity.was_used());
     }
 }
