@@ -343,9 +343,11 @@ fn limits() {
         ["runs of at most 20m instead of runs of at most 10m"]
     );
     // The spec's word wins over the code's.
-    let spec = json!({"limits": {"maxIterations": 5}});
-    let of = |most: u32| powers(&spec, &code(json!({"maxIterations": most})));
-    assert_eq!(words(&of(9).wider_than(&of(1))), NOTHING);
+    let spec = json!({"limits": {"maxIterations": 5, "timeout": "5m"}});
+    for field in ["maxIterations", "timeoutSeconds"] {
+        let of = |most: u32| powers(&spec, &code(json!({field: most})));
+        assert_eq!(words(&of(9).wider_than(&of(1))), NOTHING, "{field}");
+    }
 }
 
 #[test]
