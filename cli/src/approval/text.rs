@@ -12,9 +12,8 @@ pub(crate) fn preview(agent: &str, waiting: &Waiting) -> String {
         |number| format!("revision {number}"),
     );
     let mut text = format!("{revision} of agent '{agent}' waits for approval\n");
-    if let Some(by) = &waiting.rejected_by {
-        text += &format!("rejected by '{}'\n", clean(by));
-    }
+    let rejected = waiting.rejected_by.as_deref();
+    text += &rejected.map_or_else(String::new, |by| format!("rejected by '{}'\n", clean(by)));
     text.push('\n');
     let more = waiting.more.iter().map(|line| ('+', Tone::Bad, line));
     let less = waiting.less.iter().map(|line| ('-', Tone::Good, line));

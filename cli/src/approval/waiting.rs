@@ -8,7 +8,7 @@ use langop_api::{
     approval::{ApprovalStatus, PowersRequested},
     names::annotations,
 };
-use langop_desired::powers::Powers;
+use langop_desired::powers::{Powers, Widening};
 
 /// What waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) fn waiting(
             known
                 .wider_than(&asked)
                 .iter()
-                .map(|less| less.undone())
+                .map(Widening::undone)
                 .collect(),
         ),
         Some(Err(unknown)) => {

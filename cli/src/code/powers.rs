@@ -1,7 +1,7 @@
 //! What code may do, in words, and what one may do that another may not: by the same list that the
 //! operator stores and compares. From the checked definition, never from the code.
 
-use langop_desired::powers::{CodePowers, Powers};
+use langop_desired::powers::{CodePowers, Powers, Widening};
 
 use super::stored::Revision;
 
@@ -16,7 +16,7 @@ pub(crate) fn told(revision: &Revision) -> Vec<String> {
 pub(crate) fn changes(old: &Revision, new: &Revision) -> Option<(Vec<String>, Vec<String>)> {
     let (old, new) = (of(old)?, of(new)?);
     let less = old.wider_than(&new);
-    let less = less.iter().map(|widening| widening.undone());
+    let less = less.iter().map(Widening::undone);
     let more = new.wider_than(&old);
     let more = more.iter().map(ToString::to_string);
     Some((less.collect(), more.collect()))

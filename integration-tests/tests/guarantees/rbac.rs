@@ -162,13 +162,13 @@ fn no_rule_of_the_operator_is_wider_than_its_names() {
         .collect();
     assert_eq!(binds.len(), 1);
     let named = binds[0].resource_names.clone().unwrap_or_default();
-    let roles = [
+    let members = [
         "langop-view",
         "langop-edit",
         "langop-admin",
         "langop-approve",
     ];
-    assert_eq!(named, roles);
+    assert_eq!(named, members);
     assert_eq!(binds[0].resources.clone().unwrap(), ["clusterroles"]);
 }
 
