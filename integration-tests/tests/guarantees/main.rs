@@ -18,4 +18,5 @@ mod gates;
 mod history;
 mod kubelet;
 mod rbac;
+mod shares;
 mod tokens;
