@@ -8,12 +8,19 @@ use anyhow::{Result, bail};
 
 use crate::run_dir;
 
-/// A program of this workspace, where cargo put it.
+/// A program of this workspace, where cargo put it; or another build of it, if a variable such as
+/// `LANGOP_TEST_OPERATOR` says so, to see how a test fails on an older commit.
 ///
 /// # Errors
 /// If it was not built, or not since its sources changed: `cargo test --test NAME` alone does not
 /// build it.
 pub fn locate(name: &str) -> Result<PathBuf> {
+    if let Some(program) = name.strip_prefix("langop-") {
+        let variable = format!("LANGOP_TEST_{}", program.to_uppercase());
+        if let Some(other) = std::env::var_os(variable) {
+            return Ok(other.into());
+        }
+    }
     let path = run_dir::programs_dir()?.join(name);
     let built = path.metadata().and_then(|metadata| metadata.modified());
     let Ok(built) = built else {

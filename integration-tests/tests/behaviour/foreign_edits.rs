@@ -1,7 +1,9 @@
 //! Whatever somebody writes where only the operator may is put back, in one go: the other half of a
 //! one-of, which server-side apply alone cannot remove, and what is added beside. One table, each
-//! row as kubectl or another manager would write it.
+//! row as kubectl or another manager would write it, and for every one-of of what we build an edit
+//! that is made from the live object.
 
+use futures::future::join_all;
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -217,6 +219,103 @@ fn of_cron_job() -> Vec<Edit> {
     ]
 }
 
+/// For each one-of in these pods of ours, an edit that writes another half of it.
+fn other_halves(pod: &Value) -> Vec<Value> {
+    let lists = ["containers", "initContainers"].into_iter();
+    let of_containers = lists.flat_map(|list| {
+        let all = pod[list].as_array().into_iter().flatten();
+        let edits = all.flat_map(|container| {
+            let name = &container["name"];
+            let halves = variables(container).into_iter().chain(probes(container));
+            halves.map(move |mut edit| {
+                edit["name"] = name.clone();
+                json!({list: [edit]})
+            })
+        });
+        edits.collect::<Vec<_>>()
+    });
+    of_containers.chain(volumes(pod)).collect()
+}
+
+/// A text for what comes from elsewhere, and the other way round; and another elsewhere.
+fn variables(container: &Value) -> Vec<Value> {
+    let all = container["env"].as_array().into_iter().flatten();
+    let edits = all.flat_map(|variable| {
+        let edit = |value: Value, from: Value| {
+            let name = &variable["name"];
+            json!({"env": [{"name": name, "value": value, "valueFrom": from}]})
+        };
+        let field = json!({"fieldPath": "metadata.name"});
+        let Some(from) = variable["valueFrom"].as_object() else {
+            return vec![edit(Value::Null, json!({"fieldRef": field}))];
+        };
+        let mut swapped: Value = from
+            .keys()
+            .map(|source| (source.clone(), Value::Null))
+            .collect();
+        let other = if from.contains_key("fieldRef") {
+            ("configMapKeyRef", json!({"name": "other", "key": "other"}))
+        } else {
+            ("fieldRef", field)
+        };
+        swapped[other.0] = other.1;
+        vec![edit(json!("x"), Value::Null), edit(Value::Null, swapped)]
+    });
+    edits.collect()
+}
+
+fn probes(container: &Value) -> Vec<Value> {
+    let kinds = ["livenessProbe", "readinessProbe", "startupProbe"].into_iter();
+    let edits = kinds.filter_map(|kind| {
+        let probe = container[kind].as_object()?;
+        let ways = ["exec", "httpGet", "tcpSocket", "grpc"].into_iter();
+        let mut edit: Value = ways
+            .filter(|way| probe.contains_key(*way))
+            .map(|way| (way.to_owned(), Value::Null))
+            .collect();
+        let other = if probe.contains_key("exec") {
+            ("tcpSocket", json!({"port": 1}))
+        } else {
+            ("exec", json!({"command": ["true"]}))
+        };
+        edit[other.0] = other.1;
+        Some(json!({kind: edit}))
+    });
+    edits.collect()
+}
+
+fn volumes(pod: &Value) -> Vec<Value> {
+    let all = pod["volumes"].as_array().into_iter().flatten();
+    let edits = all.map(|volume| {
+        let (source, is) = if volume["emptyDir"].is_null() {
+            ("emptyDir", json!({}))
+        } else {
+            ("configMap", json!({"name": "other"}))
+        };
+        json!({"volumes": [{"name": volume["name"], "$retainKeys": ["name", source], source: is}]})
+    });
+    edits.collect()
+}
+
+/// Writes another half of each one-of in the pods of an object.
+async fn put_back_halves(env: &TestEnv, kind: &str, name: &str) {
+    let live = api(env, kind).get(name).await.unwrap();
+    let of_pods = match kind {
+        "batch/v1/CronJob" => "/spec/jobTemplate/spec/template/spec",
+        _ => "/spec/template/spec",
+    };
+    let halves = other_halves(live.data.pointer(of_pods).unwrap());
+    assert!(halves.len() > 2, "{kind} {name}: {halves:?}");
+    let edits = halves.into_iter().map(|half| {
+        let edit = match kind {
+            "batch/v1/CronJob" => json!({"spec": {"jobTemplate": template(&half)}}),
+            _ => template(&half),
+        };
+        ("another half", Way::Patch, edit)
+    });
+    put_back(env, kind, name, edits.collect()).await;
+}
+
 /// The object at the end of a path such as `apps/v1/Deployment`.
 fn api(env: &TestEnv, kind: &str) -> Api<DynamicObject> {
     let (group_version, kind) = kind.rsplit_once('/').unwrap();
@@ -244,7 +343,8 @@ fn ours(object: &DynamicObject) -> Value {
     ])
 }
 
-/// Makes each edit, and waits until nothing is left of it.
+/// Makes each edit, and waits until nothing is left of it. One write puts all of it back: where the
+/// server counts changes of a spec, there are two, the edit and that.
 async fn put_back(env: &TestEnv, kind: &str, name: &str, edits: Vec<Edit>) {
     let api = api(env, kind);
     for (what, way, edit) in edits {
@@ -263,23 +363,26 @@ async fn put_back(env: &TestEnv, kind: &str, name: &str, edits: Vec<Edit>) {
                 api.patch(name, &params, &Patch::Apply(&edit)).await
             }
         };
-        let edited = edited.unwrap_or_else(|error| panic!("{kind} {name}, {what}: {error}"));
+        let edited = edited.unwrap_or_else(|error| panic!("{kind} {name}, {edit}: {error}"));
         assert_ne!(
             ours(&before),
             ours(&edited),
-            "{kind} {name}, {what}: no edit"
+            "{kind} {name}, {what}: no edit: {edit}"
         );
         let back = wait::until(what, SOON, async || {
             let now = api.get(name).await.unwrap();
             if ours(&now) == ours(&before) {
-                Ok(())
+                Ok(now)
             } else {
                 Err(now.data.to_string())
             }
         });
-        if let Err(error) = back.await {
-            panic!("{kind} {name}: {error:#}");
-        }
+        let back = back
+            .await
+            .unwrap_or_else(|error| panic!("{kind} {name}, {edit}: {error:#}"));
+        let changes = |object: &DynamicObject| object.metadata.generation;
+        let once = changes(&edited).map(|count| count + 1);
+        assert_eq!(changes(&back), once, "{kind} {name}, {what}: {edit}");
     }
 }
 
@@ -292,7 +395,12 @@ async fn every_foreign_edit_where_only_we_write_is_put_back() {
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
 metadata: {name: keeper}
-spec: {instructions: keep, workspace: {storage: 1Gi}}
+spec: {instructions: keep, workspace: {storage: 1Gi}, toolRefs: [{name: files}]}
+---
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: files}
+spec: {image: 'registry.example/files:1', deploymentMode: sidecar, port: 8081}
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
@@ -334,6 +442,10 @@ spec: {image: 'registry.example/chat:1', toolRefs: [{name: mail}]}
         put_back(&env, deployment, &name, of_deployment(&container_name)).await;
     }
     put_back(&env, "batch/v1/CronJob", "clock", of_cron_job()).await;
+    let workloads = ["loyal", "keeper", "mail", "chat", "brain-proxy"].into_iter();
+    let workloads = workloads.map(|name| (deployment, name));
+    let workloads = workloads.chain([("batch/v1/CronJob", "clock")]);
+    join_all(workloads.map(|(kind, name)| put_back_halves(&env, kind, name))).await;
     let service = vec![
         (
             "a port",

@@ -1,10 +1,14 @@
-//! What an agent's status says of each habit of a rude LLM. What the habits come to for a gRPC
-//! caller is the synthesizer's own table, `synthesizer/tests/grpc/habits.rs`.
+//! What an agent's status says of each habit of a rude LLM, and when the operator asks again. What
+//! the habits come to for a gRPC caller is the synthesizer's own table,
+//! `synthesizer/tests/grpc/habits.rs`.
 
-use langop_api::{LanguageAgent, agent::Tokens};
+use langop_api::{
+    LanguageAgent,
+    agent::{SynthesisInfo, Tokens},
+};
 use langop_integration_tests::{
     FakeLlm, Reply, Synthesizer,
-    env::{TestEnv, condition},
+    env::{TestEnv, condition, is, is_current},
     fake_llm::{AGENT, INPUT_TOKENS, LlmRequest, OUTPUT_TOKENS},
 };
 use serde_json::{Value, json};
@@ -12,17 +16,29 @@ use serde_json::{Value, json};
 /// What a provider says in its errors: it may repeat what was sent, so it is in no status.
 const PROSE: &str = "prose of the provider";
 
-/// What `status.synthesisInfo.tokens` may be.
+/// What `status.synthesisInfo.tokens` may be, for each attempt.
 #[derive(Clone, Copy, Debug)]
 enum Spent {
     /// What the fake says an answer costs, this many times.
-    Answers(i64),
+    Answers(usize),
     /// More than nothing, and no more than a prompt and the limit of an answer allow.
     Estimated,
     /// Nothing is known of it.
     Nothing,
 }
 
+/// When the operator asks again, while nobody changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// There is code.
+    Never,
+    /// By the back-off, which begins short and doubles.
+    Soon,
+    /// After the longest pause only: time alone does not help, or the provider asks for time.
+    Late,
+}
+
+#[derive(Clone, Copy)]
 struct Habit {
     /// Name of the agent whose requests meet it.
     agent: &'static str,
@@ -31,144 +47,157 @@ struct Habit {
     reason: &'static str,
     /// Part of that condition's message.
     message: &'static str,
+    /// What the LLM is asked in one attempt.
+    requests: usize,
     spent: Spent,
-}
-
-const fn habit(
-    agent: &'static str,
-    reply: fn(&LlmRequest) -> Reply,
-    reason: &'static str,
-    message: &'static str,
-    spent: Spent,
-) -> Habit {
-    Habit {
-        agent,
-        reply,
-        reason,
-        message,
-        spent,
-    }
+    again: Again,
 }
 
 const GENERATED: &str = "SynthesisSucceeded";
 const REJECTED: &str = "ValidationFailed";
 const FAILED: &str = "SynthesisFailed";
+const DISABLED: &str = "SynthesisDisabled";
 
-/// The synthesizer makes one retry, and two repairs of refused code.
+type Script = fn(&LlmRequest) -> Reply;
+
+const fn generated(agent: &'static str, reply: Script, requests: usize, spent: Spent) -> Habit {
+    Habit {
+        agent,
+        reply,
+        reason: GENERATED,
+        message: "synthesized from these instructions",
+        requests,
+        spent,
+        again: Again::Never,
+    }
+}
+
+/// Paid for so many times, and no code.
+const fn rejected(
+    agent: &'static str,
+    reply: Script,
+    message: &'static str,
+    times: usize,
+) -> Habit {
+    Habit {
+        reason: REJECTED,
+        spent: Spent::Answers(times),
+        again: Again::Soon,
+        ..failed(agent, reply, message, times)
+    }
+}
+
+const fn failed(
+    agent: &'static str,
+    reply: Script,
+    message: &'static str,
+    requests: usize,
+) -> Habit {
+    Habit {
+        agent,
+        reply,
+        reason: FAILED,
+        message,
+        requests,
+        spent: Spent::Nothing,
+        again: Again::Soon,
+    }
+}
+
+/// Everybody's: an administrator must act.
+const fn disabled(agent: &'static str, reply: Script, message: &'static str) -> Habit {
+    Habit {
+        reason: DISABLED,
+        ..failed(agent, reply, message, 1).late()
+    }
+}
+
+impl Habit {
+    const fn late(self) -> Self {
+        Self {
+            again: Again::Late,
+            ..self
+        }
+    }
+
+    const fn estimated(self) -> Self {
+        Self {
+            spent: Spent::Estimated,
+            ..self
+        }
+    }
+}
+
+/// The path of the base URL that all are asked at, which is none of the usual ones.
+const BASE: &str = "/v1beta/openai/";
+const PATH: &str = "/v1beta/openai/chat/completions";
+
+/// The synthesizer makes one retry where that may help, and two repairs of refused code.
 const HABITS: &[Habit] = &[
-    habit(
-        "parameter",
-        refuses_the_limit,
-        GENERATED,
-        "",
-        Spent::Answers(1),
-    ),
-    habit("pieces", in_pieces, GENERATED, "", Spent::Answers(1)),
-    habit(
-        "costless",
-        |_| costs(&Value::Null),
-        GENERATED,
-        "",
-        Spent::Estimated,
-    ),
-    habit(
-        "absurd",
-        |_| costs(&u64::MAX.into()),
-        GENERATED,
-        "",
-        Spent::Estimated,
-    ),
-    habit(
+    // A refused parameter is left out at once, and what is refused costs nothing.
+    generated("parameter", refuses_the_limit, 2, Spent::Answers(1)),
+    generated("pieces", in_pieces, 1, Spent::Answers(1)),
+    generated("costless", |_| costs(&Value::Null), 1, Spent::Estimated),
+    generated("absurd", |_| costs(&u64::MAX.into()), 1, Spent::Estimated),
+    generated("negative", |_| costs(&(-5).into()), 1, Spent::Estimated),
+    rejected(
         "limit",
         |_| says(&Value::Null, "length"),
-        REJECTED,
         "length limit before any code",
-        Spent::Answers(1),
+        1,
     ),
-    habit(
+    rejected(
         "nothing",
         |_| says(&"".into(), "stop"),
-        REJECTED,
         "the answer holds no code",
-        Spent::Answers(3),
+        3,
     ),
-    habit(
+    rejected(
         "withheld",
         |_| says(&Value::Null, "content_filter"),
-        REJECTED,
         "content filter",
-        Spent::Answers(1),
+        1,
     ),
-    habit(
+    failed(
         "filter",
         |_| error(400, "content_filter"),
-        FAILED,
         "(HTTP 400, content_filter)",
-        Spent::Nothing,
+        1,
     ),
-    habit(
+    failed(
         "long",
         |_| error(413, "request_too_large"),
-        FAILED,
         "request_too_large",
-        Spent::Nothing,
+        1,
     ),
-    habit(
+    failed(
         "success",
         |_| error(200, "overloaded"),
-        FAILED,
-        "the provider failed",
-        Spent::Nothing,
+        "the provider failed before it answered (overloaded)",
+        2,
     ),
-    habit(
-        "unpaid",
-        |_| error(429, "insufficient_quota"),
-        FAILED,
-        "no money or quota",
-        Spent::Nothing,
-    ),
-    habit(
-        "patience",
-        |_| waits("99999999999"),
-        FAILED,
-        "rate limit",
-        Spent::Nothing,
-    ),
-    habit(
+    failed(
         "overloaded",
         |_| error(529, "overloaded_error"),
-        FAILED,
         "(HTTP 529, overloaded_error)",
-        Spent::Nothing,
+        2,
     ),
-    habit(
-        "slow",
-        |_| Reply::Hang,
-        FAILED,
-        "took too long",
-        Spent::Nothing,
-    ),
-    habit(
-        "cut",
-        |_| Reply::Truncated,
-        FAILED,
-        "broke off",
-        Spent::Nothing,
-    ),
-    habit(
-        "huge",
-        |_| Reply::Huge(20 << 20),
-        FAILED,
-        "larger than",
-        Spent::Nothing,
-    ),
-    habit(
-        "garbage",
-        |_| Reply::Garbage,
-        FAILED,
-        "not valid JSON",
-        Spent::Estimated,
-    ),
+    failed("slow", |_| Reply::Hang, "took too long", 1),
+    failed("cut", |_| Reply::Truncated, "broke off", 2),
+    failed("huge", |_| Reply::Huge(20 << 20), "larger than", 1),
+    failed("garbage", |_| Reply::Garbage, "not valid JSON", 1).estimated(),
+    // More time brings no money.
+    failed(
+        "unpaid",
+        |_| error(429, "insufficient_quota"),
+        "no money or quota",
+        1,
+    )
+    .late(),
+    // An hour is believed, and not three thousand years.
+    failed("patience", |_| waits("99999999999"), "rate limit", 1).late(),
+    disabled("key", |_| error(401, "invalid_api_key"), "the API key"),
+    disabled("path", |_| error(404, "not_found"), PATH),
 ];
 
 fn json_reply(code: u16, body: Value) -> Reply {
@@ -228,12 +257,14 @@ fn refuses_the_limit(request: &LlmRequest) -> Reply {
 
 /// By what the instructions of each agent say, whatever else the prompt holds.
 fn meet(request: &LlmRequest) -> Reply {
+    let mut all = HABITS.iter();
+    let habit = all.find(|habit| is_about(request, habit));
+    (habit.expect("nobody else asks").reply)(request)
+}
+
+fn is_about(request: &LlmRequest, habit: &Habit) -> bool {
     let prompt = request.body["messages"].to_string();
-    let habit = HABITS
-        .iter()
-        .find(|habit| prompt.contains(&instructions(habit)))
-        .expect("nobody else asks");
-    (habit.reply)(request)
+    prompt.contains(&instructions(habit))
 }
 
 fn instructions(habit: &Habit) -> String {
@@ -241,10 +272,11 @@ fn instructions(habit: &Habit) -> String {
 }
 
 #[tokio::test]
-async fn the_status_says_what_a_rude_llm_did_and_what_it_cost() {
+async fn the_status_says_what_a_rude_llm_did_what_it_cost_and_who_is_asked_again() {
     let llm = FakeLlm::start().await.unwrap();
     llm.reply_with(meet);
     let synthesizer = Synthesizer::asking(&llm)
+        .endpoint(&format!("{}{BASE}", llm.endpoint()))
         .env("LANGOP_REQUEST_TIMEOUT", "20s")
         .env("LANGOP_LLM_RETRIES", "1")
         .start()
@@ -252,22 +284,29 @@ async fn the_status_says_what_a_rude_llm_did_and_what_it_cost() {
         .unwrap();
     let url = synthesizer.grpc_url().to_owned();
     let env = TestEnv::with("rude", llm, synthesizer, |operator| {
-        operator.synthesizer(&url).synthesis_backoff("1h", "1h")
+        operator.synthesizer(&url).synthesis_backoff("5s", "1h")
     })
     .await;
     let agents: Vec<String> = HABITS.iter().map(agent_yaml).collect();
     env.apply(&agents.join("---")).await;
     for habit in HABITS {
-        let status = if habit.reason == GENERATED {
-            "True"
-        } else {
-            "False"
-        };
-        let agent = env
-            .until_condition(habit.agent, "Synthesized", status, habit.reason)
-            .await;
-        check(habit, &agent);
+        let agent = env.until(habit.agent, |agent| is_final(habit, agent)).await;
+        check_conditions(habit, &agent);
+        check_tokens(habit, &agent);
     }
+    // By now those that are asked again soon have been.
+    let requests = env.llm.requests();
+    for habit in HABITS {
+        let of_it = requests.iter().filter(|request| is_about(request, habit));
+        let (count, once) = (of_it.count(), habit.requests);
+        let is_right = match habit.again {
+            Again::Never | Again::Late => count == once,
+            Again::Soon => count >= 2 * once,
+        };
+        assert!(is_right, "{}: {count} requests", habit.agent);
+    }
+    let mut paths = requests.iter().map(|request| request.path.as_str());
+    assert!(paths.all(|path| path == PATH));
 }
 
 fn agent_yaml(habit: &Habit) -> String {
@@ -283,25 +322,71 @@ spec: {{instructions: {:?}}}
     )
 }
 
-fn check(habit: &Habit, agent: &LanguageAgent) {
-    let name = habit.agent;
-    let message = &condition(agent, "Synthesized").unwrap().message;
+/// Whether an attempt is over: the first, or a further one where one follows soon.
+fn is_final(habit: &Habit, agent: &LanguageAgent) -> bool {
+    let info = info(agent);
+    let least = match habit.again {
+        Again::Never => return is(agent, "Synthesized", "True") && is_current(agent),
+        Again::Late => 1,
+        Again::Soon => 2,
+    };
+    info.synthesis_attempts >= Some(least) && info.last_failure_time.is_some()
+}
+
+fn info(agent: &LanguageAgent) -> SynthesisInfo {
+    let status = agent.status.clone().unwrap_or_default();
+    status.synthesis_info.unwrap_or_default()
+}
+
+/// What it says of the answer; of the agent, who is to act; and nothing that the provider wrote.
+fn check_conditions(habit: &Habit, agent: &LanguageAgent) {
+    let Habit {
+        agent: name,
+        reason,
+        ..
+    } = *habit;
+    let synthesized = condition(agent, "Synthesized").unwrap();
+    let message = &synthesized.message;
+    assert_eq!(synthesized.reason, reason, "{name}: {message}");
     assert!(message.contains(habit.message), "{name}: {message}");
-    assert!(!message.contains(PROSE), "{name}: {message}");
-    let status = agent.status.as_ref().unwrap();
-    let info = status.synthesis_info.as_ref();
-    let Tokens { input, output } = info.and_then(|info| info.tokens).unwrap_or_default();
+    let all = serde_json::to_string(&agent.status).unwrap();
+    assert!(!all.contains(PROSE), "{name}: {all}");
+    if reason == GENERATED {
+        return;
+    }
+    assert_eq!(synthesized.status, "False", "{name}");
+    // Nobody but an administrator can help where all are refused; else it is tried again.
+    let kind = match reason {
+        DISABLED => "Stalled",
+        _ => "Reconciling",
+    };
+    for (type_, status) in [("Ready", "False"), (kind, "True")] {
+        let told = condition(agent, type_).unwrap();
+        let found = (told.status.as_str(), told.reason.as_str(), &told.message);
+        assert_eq!(found, (status, reason, message), "{name}: {type_}");
+    }
+    assert_eq!(info(agent).last_failure_reason.as_deref(), Some(reason));
+}
+
+fn check_tokens(habit: &Habit, agent: &LanguageAgent) {
+    let info = info(agent);
+    let attempts = info.synthesis_attempts.map_or(1, i64::from);
+    let Tokens { input, output } = info.tokens.unwrap_or_default();
     let is_right = match habit.spent {
         Spent::Answers(times) => {
+            let times = attempts * i64::try_from(times).unwrap();
             let cost = |tokens: u64| times * i64::try_from(tokens).unwrap();
             (input, output) == (cost(INPUT_TOKENS), cost(OUTPUT_TOKENS))
         }
-        Spent::Estimated => (500..100_000).contains(&input) && (0..=8192).contains(&output),
+        Spent::Estimated => {
+            let per = |tokens: i64| attempts * tokens;
+            (per(500)..per(100_000)).contains(&input) && (0..=per(8192)).contains(&output)
+        }
         Spent::Nothing => (input, output) == (0, 0),
     };
     assert!(
         is_right,
-        "{name}: {input} and {output} tokens, not {:?}",
-        habit.spent
+        "{}: {input} and {output} tokens in {attempts} attempts, not {:?}",
+        habit.agent, habit.spent
     );
 }

@@ -19,4 +19,5 @@ mod gates;
 mod history;
 mod kubelet;
 mod rbac;
+mod shares;
 mod tokens;

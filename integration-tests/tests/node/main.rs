@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod denied;
 mod operator;
 mod policies;
 mod running;

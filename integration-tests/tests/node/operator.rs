@@ -44,7 +44,7 @@ spec:
 ";
 
 /// The one pod of a resource, when it is ready.
-async fn pod_of(ns: &TestNamespace, kind: &str, name: &str) -> Pod {
+pub(crate) async fn pod_of(ns: &TestNamespace, kind: &str, name: &str) -> Pod {
     let of_it = ListParams::default().labels(&format!("langop.io/{kind}={name}"));
     wait::until(&format!("a ready pod of {kind} {name}"), SOON, async || {
         let mut pods = ns.api::<Pod>().list(&of_it).await?.items;

@@ -122,6 +122,8 @@ const RANGES: [(&str, &[&str]); 15] = [
 ];
 /// Ports of DNS, of rules, of tools and of models.
 pub(crate) const PORTS: [i32; 6] = [53, 443, 8000, 8001, 8080, 8081];
+/// The port of agents, which no sidecar tool may have.
+pub(crate) const AGENT_PORT: i32 = 8088;
 
 /// Ranges of the cluster, by the settings below: a wider rule leaves them out.
 const OF_CLUSTER: [&str; 2] = ["10.96.0.0/12", "fd00::/8"];
@@ -177,7 +179,8 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
 /// A handful of connections.
 pub(crate) fn connections() -> impl Strategy<Value = Vec<Connection>> {
     let protocol = select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP]);
-    let port = prop_oneof![20 => select(PORTS.to_vec()), 1 => 1..=65535];
+    let ports: Vec<i32> = PORTS.into_iter().chain([AGENT_PORT]).collect();
+    let port = prop_oneof![20 => select(ports), 1 => 1..=65535];
     let connection = (party(), protocol, port).prop_map(|(party, protocol, port)| Connection {
         party,
         protocol,
@@ -329,8 +332,8 @@ fn behind_nat64(address: IpAddr) -> Option<IpAddr> {
     is_mapped.then(|| Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]).into())
 }
 
-/// Whether it goes to the Internet by HTTPS.
-pub(crate) fn is_public_https(connection: &Connection) -> bool {
+/// Whether it goes to the Internet, to this TCP port.
+pub(crate) fn is_public(port: i32, connection: &Connection) -> bool {
     let Party::Address(address) = connection.party else {
         return false;
     };
@@ -347,7 +350,15 @@ pub(crate) fn is_public_https(connection: &Connection) -> bool {
     };
     is_public
         && !is_left_out(address, "::/0", Author::Tenant)
-        && (connection.protocol, connection.port) == (Protocol::TCP, 443)
+        && (connection.protocol, connection.port) == (Protocol::TCP, port)
+}
+
+/// Whether it goes to an address of these ranges.
+pub(crate) fn is_at(ranges: &[String], connection: &Connection) -> bool {
+    let Party::Address(address) = connection.party else {
+        return false;
+    };
+    ranges.iter().any(|range| within(address, range))
 }
 
 /// Whether it goes to those who answer DNS.

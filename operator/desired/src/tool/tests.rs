@@ -148,6 +148,26 @@ fn egress_that_the_cluster_forbids_is_closed_and_told() {
     assert!(denied.unwrap().message.contains("closed: spec.egress[1];"));
 }
 
+/// A range that nobody means by a wider one is open by leave of a rule that names it, whatever else
+/// the administrator allows.
+#[test]
+fn of_several_rules_that_allow_one_the_closest_counts() {
+    let wide = json!({"cidr": "0.0.0.0/0", "ports": [{"port": 80}]});
+    let close = json!({"cidr": "169.254.169.254/32", "ports": [{"port": 80}]});
+    let tool = tool(&json!({"image": "email:1", "egress": [close]}));
+    let settings = Settings::default();
+    for allowed in [json!([close, wide]), json!([wide, close])] {
+        let cluster = ClusterView {
+            agent_egress: Some(langop_api::cluster::AgentEgress::Deny),
+            allowed_egress: serde_json::from_value(allowed).unwrap(),
+            ..open()
+        };
+        let valid = validate(&tool, &[], Some(&cluster), &settings).unwrap();
+        let policies = json!(build(&valid, &settings).network_policies).to_string();
+        assert!(policies.contains("169.254.169.254/32"), "{policies}");
+    }
+}
+
 #[test]
 fn a_sidecar_has_no_children_and_is_there_at_once() {
     let spec = json!({"image": "x", "deploymentMode": "sidecar", "port": 9000, "egress": [{"podLabels": {"app": "db"}, "ports": [{"port": 5432}]}]});

@@ -2,100 +2,32 @@
 //! policies that we build for it. A connection needs the leave of both ends, and where a pod has no
 //! policy of a direction, that direction is open.
 
+mod specs;
+
 use std::{cell::Cell, collections::BTreeMap};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use langop_api::{
-    LanguageClient, LanguageCluster, LanguageModel, LanguageTool,
-    cluster::AgentEgress,
-    names::labels as keys,
-    policy::{EgressRule, Protocol},
-};
-use proptest::{
-    prelude::*,
-    sample::{select, subsequence},
+    LanguageClient, LanguageCluster, LanguageModel, LanguageTool, names::labels as keys,
+    policy::Protocol,
 };
 use serde_json::{Value, json};
 
+use self::specs::{Specs, is_ours, specs};
 use crate::{
-    agent::{ClusterView, tests::World},
+    agent::tests::World,
     client, cluster,
     meta::{self, Component},
     model,
     policy::evaluate::{Labels, Party, admits, allows, has_type, is_about, labels},
     property::{
         enough, for_all,
-        network::{
-            Author, Connection, PORTS, connections, egress, is_dns, is_public_https, means,
-            namespace_labels, settings,
-        },
+        network::{AGENT_PORT, Connection, PORTS, connections},
     },
     reach,
     references::{ModelView, References, ToolView},
-    settings::Settings,
     tool,
 };
-
-/// What a tenant and an administrator wrote for one namespace.
-#[derive(Clone, Debug)]
-struct Specs {
-    settings: Settings,
-    /// `None`: no LanguageCluster.
-    cluster: Option<Value>,
-    tools: [Value; 2],
-    model: Value,
-    /// References and own egress.
-    agents: [(Vec<&'static str>, Value); 2],
-    client: (Vec<&'static str>, Value),
-}
-
-fn specs() -> impl Strategy<Value = Specs> {
-    let allowed = prop::option::of(egress());
-    allowed.prop_flat_map(|allowed| {
-        // Rules of tenants are often the administrator's.
-        let rules = match &allowed {
-            Some(rules) => prop_oneof![Just(rules.clone()), egress()].boxed(),
-            None => egress().boxed(),
-        };
-        let policy = select(vec!["Allow", "Deny", "Deny", "Deny"]);
-        let from = prop::collection::vec(namespace_labels(), 0..2);
-        let from = from.prop_map(|all| {
-            let all = all.iter().map(|labels| json!({"namespaceLabels": labels}));
-            all.collect::<Value>()
-        })
-        .boxed();
-        let upstream = prop::option::of(egress());
-        let cluster = (policy, any::<bool>(), from.clone(), upstream).prop_map(move |(policy, isolated, from, upstream)| {
-            json!({"agentEgress": policy, "networkIsolation": isolated, "ingressFrom": from, "allowedEgress": allowed, "modelEgress": upstream})
-        });
-        let mode = select(vec!["service", "service", "sidecar"]);
-        let tool = (mode, select(PORTS.to_vec()), prop::option::of(rules.clone()))
-            .prop_map(|(mode, port, egress)| json!({"image": "i", "deploymentMode": mode, "port": port, "egress": egress}))
-            .boxed();
-        let endpoint = select(vec![None, Some("https://llm.example.com"), Some("http://llm.example.com:8080"), Some("https://169.254.169.254")]);
-        let model = (endpoint, select(vec![None, Some("own")]), prop::option::weighted(0.3, rules.clone()))
-            .prop_map(|(endpoint, image, egress)| json!({"provider": "openai", "model": "gpt", "endpoint": endpoint, "image": image, "egress": egress}));
-        let references = || subsequence(vec!["t1", "t2", "m1"], 0..=3);
-        let agent = || (references(), rules.clone());
-        (
-            settings(),
-            prop::option::weighted(0.9, cluster),
-            [tool.clone(), tool],
-            model,
-            [agent(), agent()],
-            (references(), prop::option::of(from)),
-        )
-            .prop_map(|(settings, cluster, tools, model, agents, (references, from))| Specs {
-                // Nobody says anything where there is no cluster.
-                settings: Settings { default_egress: AgentEgress::Deny, ..settings },
-                cluster,
-                tools,
-                model,
-                agents,
-                client: (references, json!(from)),
-            })
-    })
-}
 
 /// A pod, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +40,6 @@ struct Built {
     policies: Vec<NetworkPolicy>,
     /// Ours.
     pods: Vec<Pod>,
-    view: Option<ClusterView>,
 }
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> K {
@@ -136,11 +67,11 @@ fn built(specs: &Specs) -> Built {
         .map(|spec| object("LanguageCluster", "wood", spec));
     let seen = frame.iter().map(|frame| cluster::ObservedCluster {
         metadata: &frame.metadata,
-        cluster: Some(frame),
+        cluster: Some(frame).filter(|_| specs.is_readable),
     });
     let view = cluster::managing("wood", None, seen);
     let mut policies = vec![reach::baseline("wood")];
-    if let Some(frame) = &frame {
+    if let Some(frame) = frame.as_ref().filter(|_| specs.is_readable) {
         policies
             .extend(cluster::build(&cluster::validate(frame, settings).unwrap()).network_policies);
     }
@@ -209,11 +140,7 @@ fn built(specs: &Specs) -> Built {
         name: "desk",
         labels: meta::labels(Component::Client, "desk"),
     });
-    Built {
-        policies,
-        pods,
-        view,
-    }
+    Built { policies, pods }
 }
 
 impl Built {
@@ -247,7 +174,7 @@ impl Built {
 
     /// Whether one of our pods reaches another, on any port.
     fn connects(&self, from: &Pod, to: &Pod) -> bool {
-        let ports = PORTS.into_iter().chain([8088, 1]);
+        let ports = PORTS.into_iter().chain([AGENT_PORT, 1]);
         ports
             .flat_map(|port| [(Protocol::TCP, port), (Protocol::UDP, port)])
             .any(|(protocol, port)| {
@@ -290,55 +217,27 @@ fn at_home(labels: &Labels) -> Party {
     }
 }
 
-/// What may be opened by way of this pod where egress is denied: DNS, what the administrator names,
-/// and the Internet for a proxy of ours where he names nothing.
-fn is_granted(built: &Built, specs: &Specs, by: &Pod, connection: &Connection) -> bool {
-    let is_within = |rules: &[EgressRule]| {
-        rules
-            .iter()
-            .any(|rule| means(rule, connection, Author::Administrator))
-    };
-    let is_named = built
-        .view
-        .as_ref()
-        .is_some_and(|view| is_within(&view.allowed_egress));
-    let upstream = built
-        .view
-        .as_ref()
-        .and_then(|view| view.model_egress.as_deref());
-    let is_upstream = match upstream {
-        Some(rules) => is_within(rules),
-        None => specs.model["image"].is_null() && is_public_https(connection),
-    };
-    is_dns(&specs.settings, connection) || is_named || by.name == "m1" && is_upstream
-}
-
 #[test]
 fn what_is_denied_is_reached_over_nobody() {
     let (denied, over) = (Cell::new(0), Cell::new(0));
     for_all(&(specs(), connections()), |(specs, connections)| {
-        let built = built(&specs);
-        let egress = built.view.as_ref().and_then(|view| view.agent_egress);
-        if egress == Some(AgentEgress::Allow) {
+        if specs.is_allowed() {
             return;
         }
+        let built = built(&specs);
+        let connections = [connections, specs.edges()].concat();
         denied.set(denied.get() + 1);
         for start in &built.pods {
             let reached = built.reached_from(start);
             over.set(over.get() + u32::from(!reached.is_empty()));
             for by in [start].into_iter().chain(reached) {
-                for connection in &connections {
-                    let is_ours = matches!(&connection.party, Party::Pod { at_home: true, labels, .. }
-                        if [keys::TOOL, keys::MODEL, keys::AGENT, keys::CLIENT].iter().any(|key| labels.contains_key(*key)));
-                    // Those of ours are the next test's.
-                    assert!(
-                        is_ours
-                            || !built.lets_out(&by.labels, connection)
-                            || is_granted(&built, &specs, by, connection),
-                        "{} reaches {connection:?} over {}",
-                        start.name,
-                        by.name
-                    );
+                // Those of ours are the next test's.
+                for connection in connections.iter().filter(|to| !is_ours(to)) {
+                    let (at_most, at_least) = specs.bounds(by.name, connection);
+                    let open = built.lets_out(&by.labels, connection);
+                    let (start, by) = (start.name, by.name);
+                    assert!(at_most || !open, "{start} reaches {connection:?} over {by}");
+                    assert!(open || !at_least, "{by} is kept from {connection:?}");
                 }
             }
         }
@@ -351,52 +250,69 @@ fn what_is_denied_is_reached_over_nobody() {
 fn who_names_nobody_reaches_nobody_and_nobody_else_comes_in() {
     let (connected, refused) = (Cell::new(0), Cell::new(0));
     for_all(&(specs(), connections()), |(mut specs, connections)| {
-        // Rules of egress by labels may name anybody; here it is about references alone.
-        for rules in specs
-            .agents
-            .iter_mut()
-            .map(|(_, own)| own)
-            .chain(specs.tools.iter_mut().map(|tool| &mut tool["egress"]))
-        {
-            *rules = json!([]);
-        }
-        specs.model["egress"] = json!([]);
+        name_no_rules(&mut specs);
         let built = built(&specs);
-        let references = |pod: &Pod| match pod.name {
-            "a1" => &specs.agents[0].0[..],
-            "a2" => &specs.agents[1].0,
-            "desk" => &specs.client.0,
-            _ => &[],
-        };
         for from in &built.pods {
             for to in built.pods.iter().filter(|to| *to != from) {
-                assert_eq!(
-                    built.connects(from, to),
-                    references(from).contains(&to.name),
-                    "{} to {}",
-                    from.name,
-                    to.name
-                );
-                connected.set(connected.get() + u32::from(built.connects(from, to)));
+                let connects = built.connects(from, to);
+                let is_named = specs.references(from.name).contains(&to.name);
+                assert_eq!(connects, is_named, "{} to {}", from.name, to.name);
+                connected.set(connected.get() + u32::from(connects));
             }
             for connection in &connections {
-                let Connection { party, port, .. } = connection;
-                let is_client =
-                    from.name == "desk" && (connection.protocol(), *port) == ("TCP", 8080);
-                let inward = built.lets_in(&from.labels, party, connection.protocol(), *port);
-                let is_ours = matches!(party, Party::Pod { at_home: true, labels, .. }
-                    if labels.contains_key(keys::AGENT) || labels.contains_key(keys::CLIENT));
-                assert!(
-                    !inward || is_client || is_ours,
-                    "{connection:?} into {}",
-                    from.name
-                );
+                if !is_ours(connection) {
+                    let open = built.lets_out(&from.labels, connection);
+                    let is_given = specs.is_given(from.name, connection);
+                    assert_eq!(open, is_given, "{} to {connection:?}", from.name);
+                }
+                let inward = comes_in(&built, from, connection);
+                let may = may_come_in(&specs, from, connection);
+                assert_eq!(inward, may, "{connection:?} into {}", from.name);
                 refused.set(refused.get() + u32::from(!inward));
             }
         }
     });
     enough("connections", connected.get(), 1);
     enough("refused strangers", refused.get(), 1);
+}
+
+/// Rules of egress by labels may name anybody; without them it is about references alone. A model
+/// that names none keeps its upstream, as far as that is addresses.
+fn name_no_rules(specs: &mut Specs) {
+    let cluster = specs.cluster.as_mut();
+    let upstream = cluster.and_then(|spec| spec["modelEgress"].as_array_mut());
+    if let Some(rules) = upstream {
+        rules.retain(|rule| rule["cidr"].is_string());
+    }
+    let agents = specs.agents.iter_mut().map(|(_, own)| own);
+    let tools = specs.tools.iter_mut().map(|tool| &mut tool["egress"]);
+    for rules in agents.chain(tools) {
+        *rules = json!([]);
+    }
+    let of_model = &mut specs.model["egress"];
+    if !of_model.is_null() {
+        *of_model = json!([]);
+    }
+}
+
+fn comes_in(built: &Built, to: &Pod, connection: &Connection) -> bool {
+    let Connection { party, port, .. } = connection;
+    built.lets_in(&to.labels, party, connection.protocol(), *port)
+}
+
+/// Nobody comes into an agent, agents and clients of the namespace to the port of a tool or proxy,
+/// and a client's guests to its own.
+fn may_come_in(specs: &Specs, to: &Pod, connection: &Connection) -> bool {
+    let port = match to.name {
+        "desk" => return specs.is_guest(connection),
+        "t1" => &specs.tools[0]["port"],
+        "t2" => &specs.tools[1]["port"],
+        "m1" => &json!(8000),
+        _ => return false,
+    };
+    let is_user = matches!(&connection.party, Party::Pod { at_home: true, labels, .. }
+        if labels.contains_key(keys::AGENT) || labels.contains_key(keys::CLIENT));
+    is_user && connection.protocol == Protocol::TCP && *port == connection.port
 }
 
 #[test]
