@@ -33,7 +33,7 @@ const FEW: u64 = 300;
 fn pairs() -> u64 {
     std::env::var("LANGOP_POWERS_PAIRS").map_or(FEW, |text| {
         text.parse()
-            .expect("LANGOP_POWERS_PAIRS is a number of pairs")
+            .unwrap_or_else(|_| panic!("LANGOP_POWERS_PAIRS is no number of pairs: '{text}'"))
     })
 }
 

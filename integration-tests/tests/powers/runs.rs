@@ -13,6 +13,7 @@ use langop_runtime::{
         workflow::{End, Event, Limits, Start, Work, Workflow},
     },
     model::wire::{Completion, Finish, FunctionCall, ToolCall},
+    tokens::Tokens,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -62,13 +63,16 @@ impl May {
         if may.is_loop {
             may.models.extend(models.iter().cloned());
         }
-        for (call, asked) in run(definition, tools, &StepResult::text(ANYTHING)) {
-            if let Some(model) = asked {
-                // Without a name the first that answers.
-                let asked = model.map_or_else(|| models.to_vec(), |model| vec![model]);
-                may.models.extend(asked);
-            }
-            let Some(call) = call else { continue };
+        for deed in run(definition, tools, &StepResult::text(ANYTHING)) {
+            let call = match deed {
+                Deed::Asks(model) => {
+                    // Without a name the first that answers.
+                    let asked = model.map_or_else(|| models.to_vec(), |model| vec![model]);
+                    may.models.extend(asked);
+                    continue;
+                }
+                Deed::Calls(call) => call,
+            };
             if call.is_free {
                 may.free.insert(call.tool);
                 continue;
@@ -136,11 +140,22 @@ pub(crate) fn every_call(definition: &AgentDefinition, tools: &[String]) -> Vec<
     let runs = answers
         .iter()
         .flat_map(|answer| run(definition, tools, answer));
-    runs.filter_map(|(call, _)| call).collect()
+    let call = |deed| match deed {
+        Deed::Calls(call) => Some(call),
+        Deed::Asks(_) => None,
+    };
+    runs.filter_map(call).collect()
 }
 
-/// What is called, and which models are asked (by name, or whichever), in the order of a run.
-type Recorded = Vec<(Option<Call>, Option<Option<String>>)>;
+/// What a run did.
+enum Deed {
+    Calls(Call),
+    /// A model by its name, or whichever.
+    Asks(Option<String>),
+}
+
+/// In the order of a run.
+type Recorded = Vec<Deed>;
 
 /// Of runs against tools that tell nothing of their parameters, and against such as want texts:
 /// what a step gave is put into a call in another form then.
@@ -169,8 +184,8 @@ fn run_steps(definition: &AgentDefinition, answer: &StepResult, schema: Option<&
             return recorded;
         }
         for start in starts {
-            let (event, record) = carry_out(&workflow, start, answer, schema);
-            recorded.push(record);
+            let (event, deed) = carry_out(&workflow, start, answer, schema);
+            recorded.push(deed);
             workflow.record(start.step, event);
         }
     }
@@ -181,16 +196,14 @@ fn carry_out(
     start: Start,
     answer: &StepResult,
     schema: Option<&Json>,
-) -> (Event, (Option<Call>, Option<Option<String>>)) {
+) -> (Event, Deed) {
     let step = workflow.step(start.step);
     match (start.work, &step.action) {
         (Work::Judge { .. }, _) => {
             let answer = "YES".to_owned();
-            (Event::Judged { answer }, (None, Some(None)))
+            (Event::Judged { answer }, Deed::Asks(None))
         }
-        (_, Action::Ask { model, .. }) => {
-            (Event::Done(answer.clone()), (None, Some(model.clone())))
-        }
+        (_, Action::Ask { model, .. }) => (Event::Done(answer.clone()), Deed::Asks(model.clone())),
         (
             _,
             Action::UseTool {
@@ -212,7 +225,7 @@ fn carry_out(
                 arguments: Json::Object(arguments(params, schema, &bindings)),
                 is_free: false,
             };
-            (Event::Done(answer.clone()), (Some(call), None))
+            (Event::Done(answer.clone()), Deed::Calls(call))
         }
     }
 }
@@ -246,7 +259,7 @@ fn run_loop(tools: &[String]) -> Recorded {
         for start in chat.start_next() {
             match start {
                 chat_loop::Start::Ask(question) => {
-                    recorded.push((None, Some(None)));
+                    recorded.push(Deed::Asks(None));
                     let names = question.functions.into_iter().map(|function| function.name);
                     let wanted: Vec<_> = names
                         .filter(|name| (name == FINISH) == has_called)
@@ -262,7 +275,7 @@ fn run_loop(tools: &[String]) -> Recorded {
                         arguments: Json::Object(planned.arguments),
                         is_free: true,
                     };
-                    recorded.push((Some(call), None));
+                    recorded.push(Deed::Calls(call));
                 }
             }
         }
@@ -287,7 +300,7 @@ fn completion(names: &[String]) -> Completion {
         refusal: None,
         calls: names.iter().enumerate().map(call).collect(),
         finish: Finish::Complete,
-        tokens: Default::default(),
+        tokens: Tokens::default(),
         model: None,
     }
 }
@@ -303,26 +316,26 @@ impl Call {
         let listed = list["calls"][&self.tool][operation]
             .as_object()
             .ok_or_else(|| format!("{self:?} is not listed"))?;
-        self.is_all_listed(&self.arguments, String::new(), listed)
+        self.is_all_listed(&self.arguments, "", listed)
     }
 
     fn is_all_listed(
         &self,
         json: &Json,
-        at: String,
+        at: &str,
         listed: &Map<String, Json>,
     ) -> Result<(), String> {
-        if listed.get(&at) == Some(&json!("computed")) {
+        if listed.get(at) == Some(&json!("computed")) {
             return Ok(());
         }
         let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
         match json {
             Json::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-                self.is_all_listed(item, below(&index.to_string()), listed)
+                self.is_all_listed(item, &below(&index.to_string()), listed)
             }),
             Json::Object(entries) => entries
                 .iter()
-                .try_for_each(|(name, entry)| self.is_all_listed(entry, below(name), listed)),
+                .try_for_each(|(name, entry)| self.is_all_listed(entry, &below(name), listed)),
             Json::String(text) => {
                 let known = LITERALS.iter().find(|(literal, _)| literal == text);
                 // What is no literal of the program was computed.
@@ -330,7 +343,7 @@ impl Call {
                     known.map_or_else(|| vec![&**text], |(_, addresses)| addresses.to_vec());
                 let has = |address: &&str| {
                     let all = listed
-                        .get(&at)
+                        .get(at)
                         .and_then(|target| target["addresses"].as_array());
                     all.is_some_and(|all| all.contains(&json!(address)))
                 };
