@@ -134,6 +134,12 @@ pub struct LanguageAgentSpec {
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub node_selector: BTreeMap<String, LabelValue>,
+    /// The `RuntimeClass` of its pods, for example one that isolates them from the node's kernel;
+    /// the LanguageCluster's when absent. Sidecar tools run in the same pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// Taints it tolerates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -97,6 +97,11 @@ pub struct LanguageClusterSpec {
     /// the last manager of its instructions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separate_approver: Option<bool>,
+    /// The `RuntimeClass` of pods that name none; `pods.runtimeClassName` leaves no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the
     /// operator's setting when absent, else that of kube-controller-manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,9 +118,10 @@ fn yes() -> bool {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodFrame {
-    /// The `RuntimeClass` of all pods, for example one that isolates them from the node's kernel.
+    /// The `RuntimeClass` of all pods, and of no other, for example one that isolates them from the node's kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
     pub runtime_class_name: Option<String>,
     /// Keys that `nodeSelector` may name; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

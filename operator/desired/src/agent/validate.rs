@@ -114,6 +114,8 @@ pub struct RunSpec {
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     pub tolerations: Vec<Toleration>,
+    /// The RuntimeClass of its pods, where it names one.
+    pub runtime_class_name: Option<String>,
     /// Further labels of its pods.
     pub pod_labels: BTreeMap<String, LabelValue>,
     /// Whether the container may write its image's files.
@@ -350,6 +352,7 @@ fn run(
         image_pull_secrets: spec.image_pull_secrets.clone(),
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
+        runtime_class_name: spec.runtime_class_name.clone(),
         pod_labels: spec.pod_labels.clone(),
         root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
         run_as_user: spec.run_as_user,
