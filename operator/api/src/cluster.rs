@@ -97,6 +97,11 @@ pub struct LanguageClusterSpec {
     /// the last manager of its instructions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separate_approver: Option<bool>,
+    /// Stops every agent of the namespace and keeps everything else: no pods, no new runs, runs in
+    /// progress end, and no code is synthesized. Undone by taking it away; an agent with a
+    /// `suspend` of its own stays suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
     /// The `RuntimeClass` of pods that name none; `pods.runtimeClassName` leaves no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -303,6 +308,9 @@ pub struct AgentCounts {
     pub running: i32,
     /// Phase Failed.
     pub failed: i32,
+    /// Phase Suspended; told only where `spec.suspend` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<i32>,
 }
 
 /// Where a cluster stands.
@@ -316,4 +324,6 @@ pub enum ClusterPhase {
     Failed,
     /// Its namespace is going away.
     Terminating,
+    /// Set up, and every agent in it is stopped by its spec.
+    Suspended,
 }

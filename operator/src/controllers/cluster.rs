@@ -140,7 +140,10 @@ fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
         agent.0.as_ref().ok()?.status.as_ref()?.phase
     };
     Counted {
-        agents: Some(cluster::count(agents.iter().map(|agent| phase(agent)))),
+        agents: Some(cluster::count(
+            agents.iter().map(|agent| phase(agent)),
+            object.spec.suspend == Some(true),
+        )),
         again: None,
     }
 }

@@ -13,10 +13,12 @@ pub(crate) mod item;
 pub(crate) mod look;
 pub(crate) mod ownership;
 pub(crate) mod priority;
+mod merge;
 mod reclaim;
 mod remove;
 pub(crate) mod revisions;
 pub(crate) mod status;
+mod suspend;
 
 use std::sync::Arc;
 

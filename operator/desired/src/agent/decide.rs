@@ -113,6 +113,8 @@ pub enum Decision {
         due: Timestamp,
         current: Option<Arc<Observed>>,
     },
+    /// Code is to be made, and not before the namespace goes on: a suspended one spends nothing.
+    Suspended { current: Option<Arc<Observed>> },
     /// No code yet, and not before every reference exists.
     WaitForReferences,
     /// The pinned revision is not stored.
@@ -130,6 +132,7 @@ impl Decision {
             Self::Run { code } | Self::Activate { code } => Some(code),
             Self::Synthesize { current, .. }
             | Self::Waiting { current }
+            | Self::Suspended { current }
             | Self::BackingOff { current, .. } => current.as_ref(),
             Self::Invalid
             | Self::ReferencesUnreadable
@@ -244,10 +247,16 @@ pub fn decide(
         backoff,
         now,
     };
-    CHECKS
+    let decision = CHECKS
         .iter()
         .find_map(|check| check(&input))
-        .unwrap_or_else(|| otherwise(&input))
+        .unwrap_or_else(|| otherwise(&input));
+    match decision {
+        Decision::Synthesize { current, .. } if agent.suspended_by.is_some() => {
+            Decision::Suspended { current }
+        }
+        decision => decision,
+    }
 }
 
 fn invalid(input: &Input<'_>) -> Option<Decision> {

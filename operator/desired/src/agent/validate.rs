@@ -70,6 +70,8 @@ pub struct ValidatedAgent {
     pub egress: Vec<NetworkPolicyEgressRule>,
     /// Names of the sidecar tools whose egress is part of that.
     pub sidecar_egress: Vec<String>,
+    /// The LanguageCluster that suspends it with its whole namespace, if one does.
+    pub suspended_by: Option<String>,
     /// What is not as the spec says although the agent runs.
     pub warnings: Vec<Invalid>,
     /// What its approvals must be.
@@ -208,6 +210,9 @@ pub fn validate(
         }),
         own_image: spec.image.clone(),
         sidecar_egress: reach.lent,
+        suspended_by: cluster
+            .filter(|cluster| cluster.suspended)
+            .map(|cluster| cluster.name.clone()),
         egress: reach.egress,
         references,
         warnings,

@@ -88,6 +88,11 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
             let (reason, message) = not_found(input, *revision);
             (Status::False, reason, message)
         }
+        Decision::Suspended { .. } => {
+            let message =
+                "no code is synthesized while the LanguageCluster suspends the namespace".to_owned();
+            (Status::False, Reason::Suspended, message)
+        }
         Decision::NoCode | Decision::NothingToRun => {
             let message = "there are no instructions to synthesize code from".to_owned();
             (Status::False, Reason::NoInstructions, message)

@@ -13,6 +13,7 @@ use crate::{
         ObservedAgent,
         build::WorkloadAction,
         decide::{Decision, is_disabled},
+        suspension,
         timing::Timing,
     },
     conditions::{self, Summary},
@@ -21,6 +22,9 @@ use crate::{
 
 /// How the agent is doing, in one word and one sentence.
 pub(super) fn summary(input: &StatusInput<'_>) -> Summary {
+    if let Some(cluster) = &input.agent.suspended_by {
+        return of_namespace(input, cluster);
+    }
     let summary = of_spec(input)
         .or_else(|| of_code(input))
         .or_else(|| of_approval(input))
@@ -45,6 +49,20 @@ pub(super) fn summary(input: &StatusInput<'_>) -> Summary {
         // It runs without what is missing.
         (missing, None) => Summary::Progressing(Reason::ReferenceNotFound, missing.join("; ")),
     }
+}
+
+/// Where the whole namespace is suspended, nothing else matters until it goes on.
+fn of_namespace(input: &StatusInput<'_>, cluster: &str) -> Summary {
+    let by = format!("suspended by spec.suspend of the LanguageCluster '{cluster}'");
+    if !suspension::is_still(input.observed) {
+        let message = format!("{by}; what runs has yet to end");
+        return Summary::Progressing(Reason::Suspended, message);
+    }
+    let fault = match of_spec(input) {
+        Some(Summary::Stalled(_, fault)) => format!("; when it goes on: {fault}"),
+        _ => String::new(),
+    };
+    Summary::Ready(Reason::Suspended, by + &fault)
 }
 
 /// What somebody must correct.
