@@ -93,7 +93,9 @@ fn managing<'a>(namespace: &str, clusters: &'a [LanguageCluster]) -> Option<&'a 
 fn without_cluster(namespace: &str, is_suspended: bool) -> Failure {
     let verb = if is_suspended { "suspend" } else { "resume" };
     Failure::told(
-        format!("namespace '{namespace}' has no LanguageCluster, which is what suspends it as a whole"),
+        format!(
+            "namespace '{namespace}' has no LanguageCluster, which is what suspends it as a whole"
+        ),
         format!(
             "make one with spec.namespace: {namespace}, or {verb} agents by name: `kubectl langop -n {namespace} {verb} $(kubectl -n {namespace} get lagent -o jsonpath='{{.items[*].metadata.name}}')`"
         ),
@@ -135,7 +137,7 @@ mod tests {
             cluster("early", Some("demo"), "2026-11-01T00:00:00Z"),
             cluster("other", None, "2026-10-01T00:00:00Z"),
         ];
-        let of = |namespace| managing(namespace, &clusters).map(ResourceExt::name_any);
+        let of = |namespace| managing(namespace, &clusters).map(|cluster| cluster.name_any());
         assert_eq!(of("demo").as_deref(), Some("early"));
         assert_eq!(of("other").as_deref(), Some("other"));
         assert_eq!(of("free"), None);
@@ -144,14 +146,20 @@ mod tests {
     #[test]
     fn without_a_cluster_it_says_what_to_do() {
         let told = without_cluster("free", true).render();
-        assert!(told.contains("make one with spec.namespace: free"), "{told}");
+        assert!(
+            told.contains("make one with spec.namespace: free"),
+            "{told}"
+        );
         assert!(told.contains("langop -n free suspend $("), "{told}");
     }
 
     #[test]
     fn the_question_says_what_happens_to_how_many() {
         let asked = question("demo", "team", 12, true);
-        assert!(asked.starts_with("Stop 12 agents of namespace 'demo'"), "{asked}");
+        assert!(
+            asked.starts_with("Stop 12 agents of namespace 'demo'"),
+            "{asked}"
+        );
         let asked = question("demo", "team", 1, false);
         assert!(asked.starts_with("Let 1 agent of"), "{asked}");
     }

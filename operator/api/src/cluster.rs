@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::ApprovalPolicy,
+    budget::{Budget, SynthesisDay},
     policy::{EgressRule, IngressPeer},
     quantity::Quantity,
 };
@@ -102,6 +103,9 @@ pub struct LanguageClusterSpec {
     /// `suspend` of its own stays suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// What the namespace may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// The `RuntimeClass` of pods that name none; `pods.runtimeClassName` leaves no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -291,6 +295,9 @@ pub struct LanguageClusterStatus {
     /// The agents in it; written at most every 10 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<AgentCounts>,
+    /// What of `spec.budget` is used up; told once a call has been paid for from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SynthesisDay>,
     /// Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]

@@ -1,15 +1,17 @@
 //! Stops workloads of a suspended namespace, and puts them back as they were.
 
 use langop_api::condition::Reason;
-use langop_desired::{
-    agent::suspension::Change,
-    conditions::Summary,
-};
+use langop_desired::{agent::suspension::Change, conditions::Summary};
 
 use crate::{
     cache::child,
     error::Stopped,
-    write::{Writer, effects::Effects, item::{AppliedChild, Verb}, merge::Merged},
+    write::{
+        Writer,
+        effects::Effects,
+        item::{AppliedChild, Verb},
+        merge::Merged,
+    },
 };
 
 impl Writer {
@@ -30,8 +32,10 @@ impl Writer {
                 Merged::Gone => {}
                 Merged::Refused(why) => {
                     let kind = child::name(live.kind);
-                    let message =
-                        format!("the API server refuses to {verb} {kind} {}: {why}", live.name);
+                    let message = format!(
+                        "the API server refuses to {verb} {kind} {}: {why}",
+                        live.name
+                    );
                     return Err(Summary::Failed(Reason::ApplyFailed, message).into());
                 }
             }

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::{agent::SynthesisInfo, condition::Reason};
 
 use super::{
+    attempt,
     build::Workload,
     code::{self, ActiveCode},
     known,
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     backoff::{self, Backoff},
+    ledger::Exhausted,
     observed::{CodeFacts, Observed},
 };
 
@@ -115,6 +117,11 @@ pub enum Decision {
     },
     /// Code is to be made, and not before the namespace goes on: a suspended one spends nothing.
     Suspended { current: Option<Arc<Observed>> },
+    /// Code is to be made, and a budget has no tokens for it.
+    BudgetExhausted {
+        exhausted: Exhausted,
+        current: Option<Arc<Observed>>,
+    },
     /// No code yet, and not before every reference exists.
     WaitForReferences,
     /// The pinned revision is not stored.
@@ -133,6 +140,7 @@ impl Decision {
             Self::Synthesize { current, .. }
             | Self::Waiting { current }
             | Self::Suspended { current }
+            | Self::BudgetExhausted { current, .. }
             | Self::BackingOff { current, .. } => current.as_ref(),
             Self::Invalid
             | Self::ReferencesUnreadable
@@ -192,8 +200,7 @@ impl Input<'_> {
 
     /// Whether the last attempt was about what is asked now.
     fn is_last_question(&self) -> bool {
-        self.info.instructions_hash.as_deref() == self.instructions_hash()
-            && self.info.attempted_resynthesize == self.agent.resynthesize
+        attempt::is_same_question(self.info, self.agent)
     }
 
     /// Whether the answer to it was stored by an operator that died before it could record that:

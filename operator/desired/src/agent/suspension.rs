@@ -26,12 +26,16 @@ pub struct Change {
 /// The pods of a Deployment in a suspended namespace. Where others say how many, the live one keeps
 /// their number while a note of ours says what it was; one that never had any begins with none.
 pub(super) fn replicas(run: &RunSpec, live: Option<&Observed>) -> Option<i32> {
-    let is_noted = |live: &Observed| note(live).is_some();
     let is_running =
         |live: &Observed| matches!(&live.facts, Facts::Deployment(facts) if facts.desired > 0);
     let is_left_to_others = !run.requested.suspended && run.requested.replicas.is_none();
     let stays = live.is_some_and(|live| is_noted(live) || is_running(live));
     (!(is_left_to_others && stays)).then_some(0)
+}
+
+/// Whether it was stopped here.
+pub fn is_noted(live: &Observed) -> bool {
+    note(live).is_some()
 }
 
 /// The workloads that run, or will, although nothing is to.

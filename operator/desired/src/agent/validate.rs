@@ -70,6 +70,8 @@ pub struct ValidatedAgent {
     pub egress: Vec<NetworkPolicyEgressRule>,
     /// Names of the sidecar tools whose egress is part of that.
     pub sidecar_egress: Vec<String>,
+    /// Tokens that its synthesis may cost in a day.
+    pub tokens_per_day: Option<i64>,
     /// The LanguageCluster that suspends it with its whole namespace, if one does.
     pub suspended_by: Option<String>,
     /// What is not as the spec says although the agent runs.
@@ -210,6 +212,10 @@ pub fn validate(
         }),
         own_image: spec.image.clone(),
         sidecar_egress: reach.lent,
+        tokens_per_day: spec
+            .synthesis
+            .as_ref()
+            .and_then(|synthesis| synthesis.tokens_per_day),
         suspended_by: cluster
             .filter(|cluster| cluster.suspended)
             .map(|cluster| cluster.name.clone()),

@@ -4,6 +4,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp}
 use langop_api::{
     LanguageCluster, LanguageClusterStatus,
     agent::AgentPhase,
+    budget::SynthesisDay,
     cluster::{AgentCounts, ClusterPhase, PodSecurity},
     condition::{Reason, types},
 };
@@ -54,8 +55,16 @@ pub fn status(
             previous.and_then(|status| status.namespace.clone())
         },
         agents,
+        budget: budget(cluster),
         conditions,
     }
+}
+
+/// The ledger as it is: whoever pays from it writes it. It goes with the budget.
+fn budget(cluster: &LanguageCluster) -> Option<SynthesisDay> {
+    let budget = cluster.spec.budget.as_ref()?;
+    budget.synthesis_tokens_per_day?;
+    cluster.status.as_ref()?.budget.clone()
 }
 
 /// Another manager's level is left to them, and told where it is lower than what is asked for here.

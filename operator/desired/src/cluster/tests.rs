@@ -298,7 +298,15 @@ fn a_suspended_namespace_says_so_and_counts_who_stands_still() {
     let agents = count([Some(AgentPhase::Suspended), None], true);
     assert_eq!((agents.total, agents.suspended), (2, Some(1)));
     let children = Children::default().into_applied();
-    let told = |cluster| status(cluster, Ok(&children), Some(agents), None, Timestamp::UNIX_EPOCH);
+    let told = |cluster: &LanguageCluster| {
+        status(
+            cluster,
+            Ok(&children),
+            Some(agents),
+            None,
+            Timestamp::UNIX_EPOCH,
+        )
+    };
     let stopped = told(&suspended);
     assert_eq!(stopped.phase, Some(ClusterPhase::Suspended));
     let ready = crate::conditions::find(&stopped.conditions, "Ready").unwrap();

@@ -2,6 +2,7 @@
 //! reconcile (see [`crate::synthesis::calls`]): one reconcile records the attempt and starts the
 //! call, a later one stores the answer.
 
+mod afford;
 mod announce;
 mod apply;
 mod approval;
@@ -168,6 +169,7 @@ fn next_look(
 ) -> Option<Timestamp> {
     let retry = match decision {
         Decision::BackingOff { due, .. } => Some(*due),
+        Decision::BudgetExhausted { exhausted, .. } => Some(exhausted.opens),
         _ => None,
     };
     // Nothing will say that the old workload is gone where it was when we came to end it.

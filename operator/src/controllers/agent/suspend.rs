@@ -26,6 +26,11 @@ pub(super) async fn restore(
     agent: &LanguageAgent,
     effects: &mut Effects,
 ) -> Result<(), Stopped> {
+    let uid = agent.uid().unwrap_or_default();
+    let children = ctx.cache.index.controlled_by(&uid);
+    if !children.iter().any(|child| suspension::is_noted(child)) {
+        return Ok(());
+    }
     let observed = observed(ctx, agent);
     let is_suspended = agent.spec.suspend == Some(true);
     let changes = suspension::to_restore(&observed, is_suspended);
@@ -51,7 +56,9 @@ pub(super) async fn enforce(
 ) -> Result<(), Stopped> {
     let running = suspension::to_stop(&observed(ctx, agent));
     let writer = &ctx.writer;
-    writer.change_workloads(&running, "suspend", effects).await?;
+    writer
+        .change_workloads(&running, "suspend", effects)
+        .await?;
     // Only then: a CronJob that still fires would make the next one.
     for run in suspension::to_end(&observed(ctx, agent)) {
         writer.delete(&run, PropagationPolicy::Background).await?;

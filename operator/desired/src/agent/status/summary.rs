@@ -89,6 +89,10 @@ fn of_code(input: &StatusInput<'_>) -> Option<Summary> {
         Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
             of_attempt(input)
         }
+        Decision::BudgetExhausted { exhausted, .. } => {
+            let message = exhausted.message.clone();
+            return Some(Summary::Progressing(Reason::BudgetExhausted, message));
+        }
         // What is there already runs on, and is judged by itself.
         Decision::ReferencesUnreadable if has_workload(input.observed) => return None,
         Decision::WaitForReferences | Decision::ReferencesUnreadable => {

@@ -51,7 +51,10 @@ fn workloads_of_ours_are_built_to_stand_still() {
     let scheduled = json!({"image": "own", "schedule": "0 9 * * *"});
     let cron_jobs = suspended(&scheduled).build().children.cron_jobs;
     assert_eq!(cron_jobs[0].spec.suspend, Some(true));
-    assert_eq!(replicas(&suspended(&json!({"image": "own", "replicas": 3}))), Some(0));
+    assert_eq!(
+        replicas(&suspended(&json!({"image": "own", "replicas": 3}))),
+        Some(0)
+    );
     // One that is made while nothing may run has no pod for a moment either.
     assert_eq!(replicas(&suspended(&json!({"image": "own"}))), Some(0));
 }
@@ -115,7 +118,10 @@ fn of_runs_only_those_under_way_of_own_cron_jobs_end() {
         of("foreign", "somebody", None),
     ];
     world.observed.cron_jobs = vec![cron];
-    let ended: Vec<String> = to_end(&world.observed).iter().map(|job| job.uid.clone()).collect();
+    let ended: Vec<String> = to_end(&world.observed)
+        .iter()
+        .map(|job| job.uid.clone())
+        .collect();
     assert_eq!(ended, ["running"]);
 }
 
@@ -124,9 +130,49 @@ fn no_code_is_made_and_code_that_is_there_stays_active() {
     let mut world = suspended(&json!({"instructions": "x"}));
     assert_eq!(world.decide(), Decision::Suspended { current: None });
     let stored = world.store(&json!({}));
-    assert_eq!(world.decide(), Decision::Run { code: stored.clone() });
+    assert_eq!(
+        world.decide(),
+        Decision::Run {
+            code: stored.clone()
+        }
+    );
     world.patch(&json!({"instructions": "y"}));
     let current = Some(stored);
     assert_eq!(world.decide(), Decision::Suspended { current });
     assert_eq!(replicas(&world), Some(0));
+}
+
+#[test]
+fn it_is_told_as_suspended_once_nothing_runs_whatever_its_spec_says() {
+    use langop_api::agent::AgentPhase;
+    let ready = |world: &World| {
+        let status = world.status();
+        let ready = crate::conditions::find(&status.conditions, "Ready").unwrap();
+        let told = format!("{}/{}", ready.status, ready.reason);
+        (status.phase, told, ready.message.clone())
+    };
+    let mut world = suspended(&json!({"image": "own"}));
+    let running = PodFacts {
+        phase: "Running".into(),
+        ready: true,
+        ..PodFacts::default()
+    };
+    world.observed.pods = vec![pod("ReplicaSet", running)];
+    let (phase, told, _) = ready(&world);
+    assert_eq!(
+        (phase, &*told),
+        (Some(AgentPhase::Pending), "False/Suspended")
+    );
+    world.observed.pods = vec![];
+    world.patch(&json!({"timeZone": "Mars/Olympus"}));
+    let (phase, told, message) = ready(&world);
+    assert_eq!(
+        (phase, &*told),
+        (Some(AgentPhase::Suspended), "True/Suspended")
+    );
+    assert!(
+        message.contains("LanguageCluster 'team'; when it goes on: "),
+        "{message}"
+    );
+    assert!(message.contains("Mars/Olympus"), "{message}");
 }

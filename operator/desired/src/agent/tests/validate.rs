@@ -324,9 +324,9 @@ fn a_pod_is_held_to_its_clusters_frame() {
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
-        ..ClusterView::default()
         pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
             .unwrap(),
+        ..ClusterView::default()
     };
     world.cluster = Some(view.clone());
     let built = world.build();
