@@ -74,8 +74,8 @@ impl World {
     /// Waits until all agents are so.
     async fn until_all(&self, what: &str, is: impl Fn(&LanguageAgent) -> bool) {
         wait::until(what, SOON * 2, async || {
-            let agents = self.api::<LanguageAgent>().list(&ListParams::default());
-            let mut others = agents.await.unwrap().items;
+            let (agents, all) = (self.api::<LanguageAgent>(), ListParams::default());
+            let mut others = agents.list(&all).await.unwrap().items;
             others.retain(|agent| !is(agent));
             match others.first() {
                 None => Ok(()),

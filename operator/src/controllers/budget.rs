@@ -81,6 +81,13 @@ pub(crate) fn prospect(
     Ok(Some((tokens, budget.bound)))
 }
 
+/// Whether the namespace is suspended, and so spends nothing. What waited for its turn is not begun
+/// either.
+pub(super) fn is_suspended(ctx: &Context, namespace: &str) -> bool {
+    let cluster = NamespaceView::new(ctx, namespace).managing_cluster();
+    cluster.is_some_and(|cluster| cluster.suspended)
+}
+
 /// Reserves tokens for a call, once those of others that stand in its way are settled.
 pub(crate) async fn reserve(
     ctx: &Context,
@@ -89,7 +96,8 @@ pub(crate) async fn reserve(
 ) -> Result<Reserved, ReconcileError> {
     let id = ctx.budgets.name_call();
     loop {
-        let Some(budget) = find(ctx, namespace)? else {
+        let budget = find(ctx, namespace)?;
+        let Some(budget) = budget.filter(|_| !is_suspended(ctx, namespace)) else {
             return Ok(Reserved::Unbounded);
         };
         let paying = ctx.budgets.of(&budget.cluster.name_any());

@@ -193,6 +193,9 @@ fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
         Err(failure) if failure.kind == FailureKind::Disabled => {
             Distillation::Disabled(failure.message.clone())
         }
+        Err(failure) if failure.kind == FailureKind::Suspended => {
+            Distillation::Held(Reason::Suspended, failure.message.clone())
+        }
         Err(failure) if failure.kind == FailureKind::Exhausted => {
             Distillation::Held(Reason::BudgetExhausted, failure.message.clone())
         }
@@ -274,6 +277,13 @@ async fn pay(
             return Err(unasked(FailureKind::Retryable, bounded(&message)));
         }
     };
+    if budget::is_suspended(&ctx, &account) {
+        if let Some(reservation) = reservation {
+            budget::settle(&ctx, reservation, Some(0)).await;
+        }
+        let message = "not distilled while the LanguageCluster suspends the namespace";
+        return Err(unasked(FailureKind::Suspended, message.to_owned()));
+    }
     let tokens = reservation.as_ref().map(|reservation| reservation.tokens);
     request.max_tokens = tokens.and_then(|tokens| u64::try_from(tokens).ok());
     let started = Instant::now();

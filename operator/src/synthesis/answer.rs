@@ -175,6 +175,7 @@ fn refused(failure: Failure) -> Answer {
     let reason = match failure.kind {
         FailureKind::Disabled => Reason::SynthesisDisabled,
         FailureKind::TooFewTokens | FailureKind::Exhausted => Reason::BudgetExhausted,
+        FailureKind::Suspended => Reason::Suspended,
         FailureKind::Retryable | FailureKind::Invalid => Reason::SynthesisFailed,
     };
     let (input, output) = failure.tokens;

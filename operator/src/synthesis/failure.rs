@@ -36,6 +36,8 @@ pub(crate) enum FailureKind {
     TooFewTokens,
     /// A budget has nothing for it today.
     Exhausted,
+    /// The namespace is suspended.
+    Suspended,
 }
 
 impl FailureKind {
@@ -47,6 +49,7 @@ impl FailureKind {
             Self::Invalid => "invalid",
             Self::TooFewTokens => "too_few_tokens",
             Self::Exhausted => "exhausted",
+            Self::Suspended => "suspended",
         }
     }
 }

@@ -70,9 +70,11 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         async move { budget::reserve(&ctx, &namespace, asked).await }
     };
     let (asking, references, current) = (ctx.clone(), agent.references.clone(), call.current);
+    let namespace = agent.namespace.clone();
     let pay = move |reserved| {
         pay(
             asking,
+            namespace,
             reserved,
             call.tokens,
             async move |ctx, max_tokens| {
@@ -101,6 +103,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
 /// Makes a call with what there is for it, and settles what it has cost.
 async fn pay(
     ctx: Arc<Context>,
+    namespace: String,
     reserved: Result<Reserved, ReconcileError>,
     own: Option<i64>,
     make: impl AsyncFnOnce(Arc<Context>, Option<u64>) -> Answer,
@@ -112,9 +115,13 @@ async fn pay(
         Err(error) => return unwritten(&error),
     };
     let max_tokens = tokens.and_then(|tokens| u64::try_from(tokens).ok());
-    let answer = match make(ctx.clone(), max_tokens).await {
-        Answer::Failed { failed, .. } if was_too_little(&failed) => unpaid(tokens),
-        answer => answer,
+    let answer = if budget::is_suspended(&ctx, &namespace) {
+        unpaid(None)
+    } else {
+        match make(ctx.clone(), max_tokens).await {
+            Answer::Failed { failed, .. } if was_too_little(&failed) => unpaid(tokens),
+            answer => answer,
+        }
     };
     if let Some(reservation) = reservation {
         budget::settle(&ctx, reservation, answer.cost()).await;
