@@ -9,8 +9,9 @@ use crate::{
     get::read::GetArgs,
     lint::command::LintArgs,
     runs::{
-        command::{HistoryArgs, RunArgs, SuspendArgs},
+        command::{HistoryArgs, RunArgs},
         log::LogsArgs,
+        suspend::SuspendArgs,
     },
     why::gather::WhyArgs,
     world::Connect,

@@ -1,4 +1,5 @@
-//! Owns the process: arguments, streams and the exit code. Only this file prints.
+//! Owns the process: arguments, streams and the exit code. Only this file prints, but for a
+//! question (`ui::confirm`).
 
 use std::{
     io::{self, Write as _},
@@ -57,8 +58,8 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(args) => runs::command::run(&world, args).await,
         Command::Logs(args) => runs::log::run(&world, args).await,
         Command::History(args) => runs::command::history(&world, args).await,
-        Command::Suspend(args) => runs::command::suspend(&world, args, true).await,
-        Command::Resume(args) => runs::command::suspend(&world, args, false).await,
+        Command::Suspend(args) => runs::suspend::suspend(&world, args, true).await,
+        Command::Resume(args) => runs::suspend::suspend(&world, args, false).await,
         Command::Cost(args) => cost::command::run(&world, args).await,
         // Done above: it needs no cluster.
         Command::Lint(args) => lint::command::run(args, &world.namespace),

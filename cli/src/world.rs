@@ -12,6 +12,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::ApiResource,
 };
+use langop_api::LanguageCluster;
 
 use crate::{facts::Read, failure::Failure, kind::Kind};
 
@@ -135,6 +136,31 @@ impl World {
         })
     }
 
+    /// All LanguageClusters.
+    pub(crate) async fn clusters(&self) -> Result<Vec<LanguageCluster>, Failure> {
+        let found = Api::<LanguageCluster>::all(self.client.clone())
+            .list(&ListParams::default())
+            .await;
+        found
+            .map(|list| list.items)
+            .map_err(|error| of_administrators("list LanguageClusters", &error))
+    }
+
+    /// Changes `spec.suspend` of a LanguageCluster.
+    pub(crate) async fn suspend_cluster(&self, name: &str, suspend: bool) -> Result<(), Failure> {
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = serde_json::json!({"spec": {"suspend": suspend}});
+        let api = Api::<LanguageCluster>::all(self.client.clone());
+        let changed = api.patch(name, &params, &Patch::Merge(&patch)).await;
+        let act = || format!("change LanguageCluster '{name}'");
+        changed
+            .map(drop)
+            .map_err(|error| of_administrators(&act(), &error))
+    }
+
     fn absent(&self, kind: Kind, name: &str) -> Failure {
         let Self { namespace, .. } = self;
         let (word, short) = (kind.word(), kind.short());
@@ -199,6 +225,17 @@ impl World {
                 None => return Ok(found),
             }
         }
+    }
+}
+
+/// What a role in a namespace does not give.
+fn of_administrators(act: &str, error: &kube::Error) -> Failure {
+    match Failure::of_call(act, error) {
+        forbidden @ Failure::Forbidden { .. } => Failure::told(
+            forbidden.to_string(),
+            "LanguageClusters are administrators': ask one, or name the agents",
+        ),
+        failure => failure,
     }
 }
 

@@ -33,10 +33,14 @@ use langop_integration_tests::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
+#[path = "cluster/budget.rs"]
+mod budget;
 #[path = "cluster/counts.rs"]
 mod counts;
 #[path = "cluster/namespaces.rs"]
 mod namespaces;
+#[path = "cluster/suspension.rs"]
+mod suspension;
 
 const SOON: Duration = Duration::from_mins(1);
 /// Without a write for this long, the operator has settled.

@@ -121,6 +121,10 @@ pub struct RunArgs {
     /// Syntheses at once
     #[arg(long, env = "LANGOP_SYNTHESIS_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
     pub synthesis_concurrency: u16,
+    /// The most tokens that one synthesis may cost, its repairs included, where a budget bounds it;
+    /// so many must be left for it to begin, or all of a smaller budget
+    #[arg(long, env = "LANGOP_SYNTHESIS_MAX_TOKENS", default_value_t = 200_000, value_parser = clap::value_parser!(i64).range(1..), value_name = "COUNT")]
+    pub synthesis_max_tokens: i64,
     /// Reconciles at once, for each kind
     #[arg(long, env = "LANGOP_RECONCILE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     pub reconcile_concurrency: u16,

@@ -15,7 +15,7 @@ use crate::{
     cache::{Cache, kind::Kind, triggers::Target},
     run::{backoff::Backoffs, metrics::Metrics, readiness::Readiness},
     settings::Settings,
-    synthesis::{attest::Attestor, calls::Synthesis},
+    synthesis::{attest::Attestor, budget::Budgets, calls::Synthesis},
     write::{Writer, events::EventPublisher, priority::WritePriority},
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) events: EventPublisher,
     pub(crate) metrics: Metrics,
     pub(crate) synthesis: Synthesis,
+    /// What calls are paid from.
+    pub(crate) budgets: Budgets,
     /// Signs the code that this process stores.
     pub(crate) attestor: Attestor,
     /// Agents' children before their statuses and events.
@@ -53,6 +55,7 @@ impl Context {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&target.name);
+            self.budgets.forget(&target.name);
         }
         if let Some(uid) = uid {
             self.synthesis.forget(uid);

@@ -34,6 +34,8 @@ pub struct Settings {
     pub synthesis_timeout: Duration,
     /// Syntheses at once.
     pub synthesis_concurrency: u16,
+    /// The most tokens that one synthesis may cost where a budget bounds it.
+    pub synthesis_max_tokens: i64,
     /// Reconciles at once, for each kind.
     pub reconcile_concurrency: u16,
     /// Most bytes that the objects of one namespace may take in the stores.
@@ -162,6 +164,7 @@ impl TryFrom<RunArgs> for Settings {
             backoff_max,
             synthesis_timeout: args.synthesis_timeout.unsigned_abs(),
             synthesis_concurrency: args.synthesis_concurrency,
+            synthesis_max_tokens: args.synthesis_max_tokens,
             reconcile_concurrency: args.reconcile_concurrency,
             namespace_bytes: u64::from(args.namespace_mebibytes) << 20,
             build: build_settings(&args)?,

@@ -52,6 +52,7 @@ fn the_help_lists_every_environment_variable() {
         "LANGOP_SYNTHESIS_BACKOFF_MAX",
         "LANGOP_SYNTHESIS_TIMEOUT",
         "LANGOP_SYNTHESIS_CONCURRENCY",
+        "LANGOP_SYNTHESIS_MAX_TOKENS",
         "LANGOP_RECONCILE_CONCURRENCY",
         "LANGOP_CLUSTER_DOMAIN",
         "LANGOP_AGENT_IMAGE",

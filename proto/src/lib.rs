@@ -38,5 +38,11 @@ pub const DRAINING: &str = "DRAINING";
 /// nothing about any other.
 pub const PROVIDER_REFUSED_REQUEST: &str = "PROVIDER_REFUSED_REQUEST";
 
+/// `ErrorInfo.reason` where not even one attempt fits into a request's `max_tokens`.
+pub const TOO_FEW_TOKENS: &str = "TOO_FEW_TOKENS";
+
+/// `ErrorInfo.reason` where the caller's time was over before the work's, which goes on.
+pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+
 /// The service's full name, as health checks and spans use it.
 pub const SERVICE_NAME: &str = "langop.synthesis.v1.SynthesisService";

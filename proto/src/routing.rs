@@ -108,6 +108,7 @@ mod tests {
             options: Some(SynthesizeOptions {
                 variant: "v".into(),
                 max_repairs: None,
+                max_tokens: None,
             }),
         }
     }
@@ -124,6 +125,7 @@ mod tests {
         other.options = Some(SynthesizeOptions {
             variant: "v".into(),
             max_repairs: Some(2),
+            max_tokens: None,
         });
         assert_eq!(routing_key(&request()), routing_key(&other));
     }

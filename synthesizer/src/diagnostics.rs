@@ -8,6 +8,9 @@ pub const NO_CODE: &str = "no-code";
 /// The answer was cut off.
 pub const TRUNCATED: &str = "answer-truncated";
 
+/// Too few tokens are left for a repair.
+pub const TOO_FEW_TOKENS: &str = "too-few-tokens";
+
 /// The provider keeps the answer back.
 pub const WITHHELD: &str = "answer-withheld";
 

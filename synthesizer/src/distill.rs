@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::{
     cache::Entry,
     error::Failure,
-    llm::Llm,
+    llm::{Llm, sum},
     prompt,
-    providers::{CallContext, Chat, Finish, Message, ProviderError, Role, Task},
+    providers::{CallContext, Chat, Finish, Message, ProviderError, Purse, Role, Task},
 };
 
 /// A condensed persona.
@@ -42,6 +42,7 @@ pub async fn distill(
     llm: &Llm,
     call: &CallContext,
     persona: &Persona,
+    max_tokens: Option<u64>,
 ) -> Result<Distilled, Failure> {
     let _in_flight = llm.metrics.in_flight();
     let prompt = llm.prompt_span(prompt::persona::version());
@@ -51,19 +52,22 @@ pub async fn distill(
     })];
     drop(prompt);
     let (task, deadline) = (Task::Distill(persona), Instant::now() + llm.timeout);
+    let purse = Purse::new(max_tokens);
     let chat = Chat {
         system: prompt::persona::SYSTEM,
         messages: &messages,
         task,
         call,
+        purse: &purse,
         attempt: 1,
         deadline,
         listener: None,
     };
     let completion = match llm.provider.chat(chat).await {
         Ok(completion) => completion,
-        Err(error) => return Err(llm.unanswered(error, Usage::default())),
+        Err(error) => return Err(llm.unanswered(error, purse.untold())),
     };
+    let usage = sum(completion.usage, purse.untold());
     llm.metrics.tokens(&llm.identity, completion.usage);
     let text = bounded(completion.text.trim());
     if text.is_empty() {
@@ -75,13 +79,13 @@ pub async fn distill(
             Finish::Withheld => "the provider's content filter, or the model, keeps it back",
         });
         return Err(Failure {
-            usage: completion.usage,
+            usage,
             ..error.into()
         });
     }
     Ok(Distilled {
         text: text.to_owned(),
-        usage: completion.usage,
+        usage,
         model: completion.model,
         traceparent: trace::current_traceparent().unwrap_or_default(),
     })

@@ -5,7 +5,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use langop_proto::{DRAINING, ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, v1::Usage};
+use langop_proto::{
+    DEADLINE_EXCEEDED, DRAINING, ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, TOO_FEW_TOKENS, v1::Usage,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -77,6 +79,14 @@ impl Failure {
         }
     }
 
+    /// Whether nothing was asked because too few tokens were left for it.
+    pub fn is_for_want_of_tokens(&self) -> bool {
+        matches!(
+            &*self.error,
+            SynthesisError::Provider(ProviderError::TooFewTokens { .. })
+        )
+    }
+
     /// As gRPC says it.
     pub fn to_status(&self) -> Status {
         self.error.to_status(self.usage)
@@ -116,7 +126,7 @@ impl SynthesisError {
         match self {
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
-            Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            Self::DeadlineExceeded => (Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             Self::Draining => (Code::Unavailable, DRAINING),
             Self::Internal => (Code::Internal, "INTERNAL"),
             Self::Denied(denied) => denial(*denied),
@@ -171,6 +181,8 @@ fn provider_failure(error: &ProviderError) -> (Code, &'static str) {
         }
         // Of this one request: what is above is everybody's.
         ProviderError::Refused { .. } => (Code::InvalidArgument, PROVIDER_REFUSED_REQUEST),
+        ProviderError::TooFewTokens { .. } => (Code::ResourceExhausted, TOO_FEW_TOKENS),
+        ProviderError::NoLimit => (Code::FailedPrecondition, "PROVIDER_TAKES_NO_LIMIT"),
         ProviderError::NoQuota { .. } => (Code::ResourceExhausted, "PROVIDER_QUOTA_SPENT"),
         ProviderError::RateLimited { .. } => (Code::ResourceExhausted, "PROVIDER_RATE_LIMITED"),
         ProviderError::Server { .. } | ProviderError::Failed { .. } => {

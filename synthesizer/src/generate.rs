@@ -20,7 +20,7 @@ use tracing::{Span, field};
 
 use crate::{
     cache::{Entry, Progress},
-    diagnostics::{self, NO_CODE, TRUNCATED, WITHHELD},
+    diagnostics::{self, NO_CODE, TOO_FEW_TOKENS, TRUNCATED, WITHHELD},
     error::{Failure, SynthesisError},
     extract,
     llm::{Llm, sum},
@@ -28,7 +28,7 @@ use crate::{
     offer,
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
-    providers::{CallContext, Chat, Completion, Finish, Message, Role, Task},
+    providers::{CallContext, Chat, Completion, Finish, Message, Purse, Role, Task},
 };
 
 /// An answer, under the placeholder's name.
@@ -154,7 +154,10 @@ pub(crate) async fn answer(
     };
     report(progress, Event::PromptReady(ready));
     let deadline = started + llm.timeout;
+    let options = request.options.as_ref();
+    let purse = Purse::new(options.and_then(|options| options.max_tokens));
     let work = Work {
+        purse: &purse,
         llm,
         parsing,
         call,
@@ -167,20 +170,31 @@ pub(crate) async fn answer(
     let mut messages = vec![first];
     let mut usage = Usage::default();
     let mut attempt = 1;
+    // What is said of the last answer where there are too few tokens to have it repaired.
+    let mut before: Option<Checked> = None;
     loop {
-        let checked = work.attempt(&messages, attempt, &mut usage).await;
-        let Checked {
-            result,
-            model,
-            may_help,
-        } = checked.map_err(|failure| Failure { usage, ..failure })?;
-        let (code, diagnostics) = match result {
-            CheckResult::Invalid { code, diagnostics } if attempt < last && may_help => {
-                (code, diagnostics)
+        let attempted = work.attempt(&messages, attempt, &mut usage).await;
+        let spent = sum(usage, purse.untold());
+        let checked = match (attempted, before.take()) {
+            (Ok(checked), _) => checked,
+            (Err(failure), Some(last)) if failure.is_for_want_of_tokens() => {
+                return Ok(finish(unrepaired(last), spent, attempt - 1, started));
             }
-            result => return Ok(finish(result, usage, model, attempt, started)),
+            (Err(failure), _) => {
+                return Err(Failure {
+                    usage: spent,
+                    ..failure
+                });
+            }
+        };
+        let (code, diagnostics) = match &checked.result {
+            CheckResult::Invalid { code, diagnostics } if attempt < last && checked.may_help => {
+                (code.clone(), diagnostics.clone())
+            }
+            _ => return Ok(finish(checked, spent, attempt, started)),
         };
         work.next_prompt(&mut messages, code, diagnostics, attempt);
+        before = Some(checked);
         attempt += 1;
     }
 }
@@ -188,6 +202,7 @@ pub(crate) async fn answer(
 /// One request on its way through the LLM.
 struct Work<'a> {
     llm: &'a Llm,
+    purse: &'a Purse,
     parsing: &'a Pool,
     call: &'a CallContext,
     request: &'a SynthesizeRequest,
@@ -225,6 +240,7 @@ impl Work<'_> {
             messages,
             task: Task::Synthesize(self.request),
             call: self.call,
+            purse: self.purse,
             attempt,
             deadline: self.deadline,
             listener: (self.delivery == Delivery::Live).then_some(&listener),
@@ -287,6 +303,20 @@ impl Work<'_> {
     }
 }
 
+/// An invalid answer that would go back, if there were tokens for that.
+fn unrepaired(mut last: Checked) -> Checked {
+    if let CheckResult::Invalid { diagnostics, .. } = &mut last.result {
+        let finding = diagnostics::about_answer(
+            TOO_FEW_TOKENS,
+            "too few of the request's tokens are left to have the answer repaired",
+            "allow more tokens, or write the instructions more simply",
+        );
+        diagnostics.insert(0, finding);
+        diagnostics.truncate(limits::DIAGNOSTICS);
+    }
+    last
+}
+
 /// Tells how much of an answer there is.
 fn listener(progress: Progress) -> impl Fn(usize) + Send + Sync {
     move |bytes| {
@@ -318,13 +348,8 @@ fn displayed(code: Option<String>) -> String {
         .unwrap_or_default()
 }
 
-fn finish(
-    result: CheckResult,
-    usage: Usage,
-    model: String,
-    attempts: u32,
-    started: Instant,
-) -> Answer {
+fn finish(checked: Checked, usage: Usage, attempts: u32, started: Instant) -> Answer {
+    let Checked { result, model, .. } = checked;
     let (code, refused_code, definition, diagnostics) = match result {
         CheckResult::Valid {
             code,

@@ -200,6 +200,7 @@ impl Synthesizer {
         request: DistillPersonaRequest,
         deadline: Instant,
     ) -> Result<DistillPersonaResponse, Failure> {
+        let max_tokens = request.max_tokens;
         let persona = prompt::normalise_persona(request::check_distill(request)?);
         let cached = Arc::clone(self.cached()?);
         let key = RequestKey::of_persona(&persona, &cached.llm.identity);
@@ -214,7 +215,7 @@ impl Synthesizer {
         let key = cache_key(&call);
         let work = move |_| async move {
             let _pass = call.caller.quota().begin_work()?;
-            distill::distill(&worker.llm, &call, &persona).await
+            distill::distill(&worker.llm, &call, &persona, max_tokens).await
         };
         let found = cached
             .personas

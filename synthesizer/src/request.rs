@@ -293,6 +293,7 @@ mod tests {
                 r.options = Some(SynthesizeOptions {
                     variant: String::new(),
                     max_repairs: Some(3),
+                    max_tokens: None,
                 });
             }),
         ];
@@ -317,7 +318,8 @@ mod tests {
         };
         assert!(
             check_distill(DistillPersonaRequest {
-                persona: Some(persona.clone())
+                persona: Some(persona.clone()),
+                max_tokens: None,
             })
             .is_err()
         );
@@ -327,7 +329,8 @@ mod tests {
         };
         assert!(
             check_distill(DistillPersonaRequest {
-                persona: Some(described)
+                persona: Some(described),
+                max_tokens: None,
             })
             .is_ok()
         );

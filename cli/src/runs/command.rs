@@ -1,4 +1,4 @@
-//! Begins runs, lists past ones, stops agents and lets them go on.
+//! Begins runs and lists past ones.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,6 @@ use langop_desired::{
     digest,
     observed::{ChildKind, Observed},
 };
-use serde_json::json;
 
 use super::past::{runs, table, totals};
 use crate::{
@@ -29,7 +28,7 @@ use crate::{
     facts::Read,
     failure::Failure,
     kind::Kind,
-    ui::format::{Output, agent_names, structured},
+    ui::format::{Output, structured},
     world::{FIELD_MANAGER, World},
 };
 
@@ -51,14 +50,6 @@ pub(crate) struct HistoryArgs {
     /// What the answer looks like
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Output,
-}
-
-/// What `suspend` and `resume` take.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SuspendArgs {
-    /// The agents
-    #[arg(required = true)]
-    pub(crate) agents: Vec<String>,
 }
 
 /// Runs a scheduled agent now, as `kubectl create job --from` does.
@@ -159,20 +150,4 @@ async fn observed(
             said,
         }),
     }
-}
-
-/// Stops agents, or lets them go on.
-pub(crate) async fn suspend(
-    world: &World,
-    args: &SuspendArgs,
-    is_suspended: bool,
-) -> Result<Answer, Failure> {
-    let mut answer = Answer::fine("");
-    let did = if is_suspended { "suspended" } else { "resumed" };
-    for agent in &args.agents {
-        let patch = json!({"spec": {"suspend": is_suspended}});
-        world.patch(Kind::Agent, agent, &patch).await?;
-        answer.text += &agent_names(std::iter::once(format!("{agent} {did}").as_str()));
-    }
-    Ok(answer)
 }

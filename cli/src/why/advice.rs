@@ -62,6 +62,14 @@ pub(crate) fn langop(text: &str, command: &str, subject: &Subject) -> Advice {
     )
 }
 
+/// Ends the suspension of a whole namespace.
+pub(crate) fn resume_all(subject: &Subject) -> Advice {
+    Advice::run(
+        "Let every agent of the namespace go on",
+        format!("kubectl langop -n {} resume --all", subject.namespace),
+    )
+}
+
 /// Of a pod that does not work, by the operator's words for why.
 pub(crate) fn of_pod(problem: &str, pod: &str, subject: &Subject) -> Vec<Advice> {
     let describe = Advice::run(

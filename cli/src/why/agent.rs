@@ -38,15 +38,19 @@ fn of_object(facts: &AgentFacts) -> Outcome {
     if let Some(finding) = object::fault(subject, facts.now) {
         return Outcome::Stopped(finding);
     }
-    let is_suspended = subject
-        .condition(types::READY)
-        .is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
-    if is_suspended {
+    let ready = subject.condition(types::READY);
+    if let Some(ready) = ready.filter(|ready| ready.reason == Reason::Suspended.as_str()) {
+        let is_own = ready.message == "suspended by spec.suspend";
+        let advice = if is_own {
+            advice::langop("Let it run", "resume", subject)
+        } else {
+            advice::resume_all(subject)
+        };
         return Outcome::Stopped(Finding::new(
             State::Suspended,
             subject.title(),
-            "it is suspended by spec.suspend",
-            vec![advice::langop("Let it run", "resume", subject)],
+            format!("it is {}", ready.message),
+            vec![advice],
         ));
     }
     Outcome::fine("its spec is valid, and the operator has looked at it")

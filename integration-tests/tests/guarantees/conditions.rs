@@ -284,6 +284,17 @@ async fn a_pod_that_no_node_takes_is_told_of_until_one_does() {
     env.until_ready("homeless").await;
 }
 
+#[tokio::test]
+async fn a_runtime_class_that_does_not_exist_is_told_in_the_api_servers_words() {
+    let env = TestEnv::new("no-class").await;
+    env.apply("{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {name: caged}, spec: {image: registry.example/own:1, runtimeClassName: nowhere}}")
+        .await;
+    until_refused(&env, "caged", "RuntimeClass \"nowhere\" not found").await;
+    env.patch::<LanguageAgent>("caged", json!({"spec": {"runtimeClassName": null}}))
+        .await;
+    env.until_ready("caged").await;
+}
+
 /// Waits until the agent is stalled because pods are refused, for this cause.
 async fn until_refused(env: &TestEnv, agent: &str, cause: &str) {
     let says = |agent: &LanguageAgent| {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::{ApprovalPolicy, ApprovalStatus},
+    budget::SynthesisDay,
     pod::{CaBundle, EnvVar, NameRef, Resources, Toleration},
     policy::{EgressRule, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE, LabelValue},
     quantity::Quantity,
@@ -134,6 +135,12 @@ pub struct LanguageAgentSpec {
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub node_selector: BTreeMap<String, LabelValue>,
+    /// The `RuntimeClass` of its pods, for example one that isolates them from the node's kernel;
+    /// the LanguageCluster's when absent. Sidecar tools run in the same pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// Taints it tolerates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -258,6 +265,12 @@ pub struct SynthesisPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub revision: Option<i64>,
+    /// Tokens, sent and received, that synthesis for this agent may cost in a day (UTC), within the
+    /// LanguageCluster's `budget`. A call begins only if the most it can cost is left. The code
+    /// that runs goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens_per_day: Option<i64>,
     /// Stored revisions, the active one included.
     #[serde(default = "default_history")]
     #[schemars(range(min = 1, max = 100))]
@@ -443,6 +456,12 @@ pub struct SynthesisInfo {
     /// Tokens spent on this agent so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
+    /// What of `spec.synthesis.tokensPerDay` is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SynthesisDay>,
+    /// With so many tokens the last question could not be asked: it waits until a budget has more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_few_tokens: Option<i64>,
     /// W3C traceparent of the synthesis of the active code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]

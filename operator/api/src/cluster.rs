@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::ApprovalPolicy,
+    budget::{Budget, SynthesisDay},
     policy::{EgressRule, IngressPeer},
     quantity::Quantity,
 };
@@ -97,6 +98,19 @@ pub struct LanguageClusterSpec {
     /// the last manager of its instructions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separate_approver: Option<bool>,
+    /// Stops every agent of the namespace and keeps everything else: no pods, no new runs, runs in
+    /// progress end, and no code is synthesized. Undone by taking it away; an agent with a
+    /// `suspend` of its own stays suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// What the namespace may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// The `RuntimeClass` of pods that name none; `pods.runtimeClassName` leaves no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// IANA name of the time zone of schedules that name none, for example `Europe/Berlin`; the
     /// operator's setting when absent, else that of kube-controller-manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,9 +127,10 @@ fn yes() -> bool {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodFrame {
-    /// The `RuntimeClass` of all pods, for example one that isolates them from the node's kernel.
+    /// The `RuntimeClass` of all pods, and of no other, for example one that isolates them from the node's kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
     pub runtime_class_name: Option<String>,
     /// Keys that `nodeSelector` may name; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,6 +295,9 @@ pub struct LanguageClusterStatus {
     /// The agents in it; written at most every 10 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<AgentCounts>,
+    /// What of `spec.budget` is used up; told once a call has been paid for from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SynthesisDay>,
     /// Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]
@@ -297,6 +315,9 @@ pub struct AgentCounts {
     pub running: i32,
     /// Phase Failed.
     pub failed: i32,
+    /// Phase Suspended; told only where `spec.suspend` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<i32>,
 }
 
 /// Where a cluster stands.
@@ -310,4 +331,6 @@ pub enum ClusterPhase {
     Failed,
     /// Its namespace is going away.
     Terminating,
+    /// Set up, and every agent in it is stopped by its spec.
+    Suspended,
 }

@@ -53,6 +53,9 @@ pub mod types {
     pub const CODE_STALE: &str = "CodeStale";
     /// LanguageAgent, only where approval is in use: nothing waits for a person.
     pub const APPROVED: &str = "Approved";
+    /// LanguageAgent, LanguagePersona: no tokens are left for the synthesis that is due; there only
+    /// while True.
+    pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
     /// LanguageTool, only while False: everything that it says of its operations is offered to the
     /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
@@ -153,6 +156,8 @@ reasons! {
     SynthesisDisabled,
     /// The LLM's code was invalid after the repairs; the message has line and column.
     ValidationFailed,
+    /// A budget of synthesis is used up; the message says when it opens again.
+    BudgetExhausted,
     /// Waiting for references before the first synthesis.
     WaitingForReferences,
     /// No instructions and no code: the agent's own image does the work.

@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod approval;
 pub mod bounds;
+pub mod budget;
 pub mod client;
 pub mod cluster;
 pub mod condition;

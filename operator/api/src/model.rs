@@ -96,6 +96,12 @@ pub struct LanguageModelSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<NameRef>,
+    /// The `RuntimeClass` of the proxy's pods, for example one that isolates them from the node's kernel;
+    /// the LanguageCluster's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// Certificate authorities that it trusts, in addition to or instead of those of its image:
     /// mounted read-only, and named by `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` and
     /// `NODE_EXTRA_CA_CERTS`. The first two replace an image's own list, so name the public ones,

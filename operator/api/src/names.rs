@@ -57,6 +57,9 @@ pub mod annotations {
     pub const ARGOCD_SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
     /// On an agent's Jobs: hash of the pod template that they were created from.
     pub const TEMPLATE_HASH: &str = "langop.io/template-hash";
+    /// On a workload that a suspended namespace stopped: what it is put back to, the number of its
+    /// pods or `false` for a CronJob that was not suspended.
+    pub const SUSPENDED: &str = "langop.io/suspended";
     /// On a code ConfigMap: hash of the instructions it was synthesized from.
     pub const INSTRUCTIONS_HASH: &str = "langop.io/instructions-hash";
     /// On a code ConfigMap: hash of the tools now observed.

@@ -16,6 +16,12 @@ pub(crate) const IMAGE_RULE: &str = r"self.matches('^\\S+$')";
 pub(crate) const IMAGE_MESSAGE: &str =
     "image must be an image reference without white space, for example ghcr.io/acme/server:1.2.0";
 
+/// What the name of a cluster-scoped object of Kubernetes is made of (a DNS-1123 subdomain).
+pub(crate) const RUNTIME_CLASS_RULE: &str =
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+/// Message of the rule.
+pub(crate) const RUNTIME_CLASS_MESSAGE: &str = "runtimeClassName is the name of a RuntimeClass: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit; for example gvisor";
+
 /// Names an object of a known kind in the same namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]

@@ -42,6 +42,7 @@ const DESCRIPTION_MESSAGE: &str =
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.transport) || self.transport != 'stdio' || (has(self.command) && size(self.command) > 0)").message("transport stdio needs command: the server's program in its image, for example command: [npx, my-mcp-server]; its arguments may be in args"))]
 #[x_kube(validation = Rule::new("!has(self.replicas) || !has(self.deploymentMode) || self.deploymentMode == 'service'").message("a sidecar has one instance in each agent's pod: leave replicas out, or use deploymentMode service"))]
+#[x_kube(validation = Rule::new("!has(self.runtimeClassName) || !has(self.deploymentMode) || self.deploymentMode == 'service'").message("a sidecar runs in its agents' pods: set runtimeClassName there, or use deploymentMode service"))]
 pub struct LanguageToolSpec {
     /// The protocol it speaks.
     #[serde(rename = "type", default)]
@@ -121,6 +122,12 @@ pub struct LanguageToolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
+    /// The `RuntimeClass` of its pods, for example one that isolates them from the node's kernel;
+    /// the LanguageCluster's when absent. Service mode only: a sidecar runs in its agents' pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(crate::pod::RUNTIME_CLASS_RULE).message(crate::pod::RUNTIME_CLASS_MESSAGE))]
+    pub runtime_class_name: Option<String>,
     /// How the kubelet finds out whether the server is ready: by a TCP connection to its port from
     /// outside the container, or not at all. When absent: tcp in service mode, none as a sidecar,
     /// which may well listen at localhost only. Neither ends a container.

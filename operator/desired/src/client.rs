@@ -155,6 +155,7 @@ fn build_template(client: &ValidatedClient, settings: &Settings) -> PodTemplateS
             .into_iter()
             .collect(),
         image_pull_secrets: client.spec.image_pull_secrets.clone(),
+        runtime_class_name: client.spec.runtime_class_name.clone(),
         ..PodInput::default()
     };
     pod::template(

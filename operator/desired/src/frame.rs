@@ -26,6 +26,8 @@ pub enum Frame {
         cluster: String,
         /// What it allows.
         pods: PodFrame,
+        /// The RuntimeClass of pods that name none.
+        runtime_class: Option<String>,
     },
     /// A LanguageCluster cannot be read, so nothing new may be asked for.
     Unreadable {
@@ -41,13 +43,14 @@ impl Frame {
             return Self::None;
         };
         let cluster = view.name.clone();
-        match &view.pods {
-            Some(pods) => Self::Of {
+        match (&view.pods, &view.runtime_class_name) {
+            (None, None) if view.is_readable() => Self::None,
+            (None, None) => Self::Unreadable { cluster },
+            (pods, runtime_class) => Self::Of {
                 cluster,
-                pods: pods.clone(),
+                pods: pods.clone().unwrap_or_default(),
+                runtime_class: runtime_class.clone(),
             },
-            None if view.is_readable() => Self::None,
-            None => Self::Unreadable { cluster },
         }
     }
 
@@ -56,10 +59,14 @@ impl Frame {
     /// # Errors
     /// If they ask for more than it allows; the message says what to write instead.
     pub fn hold(&self, mut template: PodTemplateSpec) -> Result<PodTemplateSpec, Invalid> {
-        let (cluster, frame) = match self {
+        let (cluster, frame, runtime_class) = match self {
             Self::None => return Ok(template),
             Self::Unreadable { cluster } => return Err(unreadable(cluster)),
-            Self::Of { cluster, pods } => (cluster, pods),
+            Self::Of {
+                cluster,
+                pods,
+                runtime_class,
+            } => (cluster, pods, runtime_class),
         };
         if let Some(pods) = &mut template.spec {
             let complaints: Vec<String> = [
@@ -67,13 +74,15 @@ impl Frame {
                 tolerations(frame, pods),
                 limits(frame, pods),
                 users(frame, pods),
+                runtime_classes(frame, pods),
             ]
             .concat();
             if !complaints.is_empty() {
                 return Err(beyond(cluster, &complaints.join("; ")));
             }
-            pods.runtime_class_name
-                .clone_from(&frame.runtime_class_name);
+            pods.runtime_class_name = (frame.runtime_class_name.clone())
+                .or(pods.runtime_class_name.take())
+                .or_else(|| runtime_class.clone());
         }
         Ok(template)
     }
@@ -102,7 +111,7 @@ impl Frame {
         let (cluster, frame) = match self {
             Self::None => return Ok(asked),
             Self::Unreadable { cluster } => return Err(unreadable(cluster)),
-            Self::Of { cluster, pods } => (cluster, pods),
+            Self::Of { cluster, pods, .. } => (cluster, pods),
         };
         let most = frame
             .max_run_seconds
@@ -157,6 +166,16 @@ fn tolerations(frame: &PodFrame, pods: &PodSpec) -> Vec<String> {
             None => Some(format!("a toleration of all taints is not allowed: name one of pods.tolerationKeys ({})", list(allowed))),
         })
         .collect()
+}
+
+/// The class of all pods is that of each; naming it is no more than saying so.
+fn runtime_classes(frame: &PodFrame, pods: &PodSpec) -> Vec<String> {
+    match (&frame.runtime_class_name, &pods.runtime_class_name) {
+        (Some(only), Some(asked)) if only != asked => vec![format!(
+            "runtimeClassName must not be '{asked}': leave it out, or write '{only}' (pods.runtimeClassName)"
+        )],
+        _ => Vec::new(),
+    }
 }
 
 fn list(allowed: &[String]) -> String {
@@ -240,6 +259,7 @@ mod tests {
         Frame::Of {
             cluster: "team".into(),
             pods: serde_json::from_value(pods).unwrap(),
+            runtime_class: None,
         }
     }
 
@@ -268,6 +288,27 @@ mod tests {
         );
         assert_eq!(frame(json!({})).hold(template()), Ok(template()));
         assert_eq!(Frame::None.hold(template()), Ok(template()));
+    }
+
+    #[test]
+    fn of_runtime_classes_the_only_one_comes_first_then_the_pods_own_then_the_default() {
+        for (only, own, default, runs) in [
+            (None, None, None, None),
+            (None, None, Some("kata"), Some("kata")),
+            (None, Some("gvisor"), Some("kata"), Some("gvisor")),
+            (Some("gvisor"), None, Some("kata"), Some("gvisor")),
+            (Some("gvisor"), Some("gvisor"), None, Some("gvisor")),
+        ] {
+            let frame = Frame::Of {
+                cluster: "team".into(),
+                pods: serde_json::from_value(json!({"runtimeClassName": only})).unwrap(),
+                runtime_class: default.map(str::to_owned),
+            };
+            let mut asked = template();
+            asked.spec.as_mut().unwrap().runtime_class_name = own.map(str::to_owned);
+            let held = frame.hold(asked).unwrap().spec.unwrap();
+            assert_eq!(held.runtime_class_name.as_deref(), runs, "{only:?} {own:?}");
+        }
     }
 
     #[test]
@@ -306,6 +347,11 @@ mod tests {
                 refused.message
             );
         }
+        let mut elsewhere = template();
+        elsewhere.spec.as_mut().unwrap().runtime_class_name = Some("runc".into());
+        let refused = frame(json!({"runtimeClassName": "gvisor"})).hold(elsewhere);
+        let message = refused.unwrap_err().message;
+        assert!(message.contains("or write 'gvisor'"), "{message}");
         let mut anywhere = template();
         anywhere.spec.as_mut().unwrap().tolerations = Some(vec![
             serde_json::from_value(json!({"operator": "Exists"})).unwrap(),
@@ -343,8 +389,7 @@ mod tests {
             allowed_egress: vec![],
             model_egress: None,
             ingress_from: vec![],
-            time_zone: None,
-            approval: crate::approval::ApprovalRule::default(),
+            ..ClusterView::default()
         };
         let frame = Frame::of(Some(&view));
         assert!(frame.hold(template()).is_err() && frame.run_seconds(None).is_err());

@@ -18,6 +18,7 @@ pub mod env;
 pub mod frame;
 pub mod hash;
 pub mod ingress;
+pub mod ledger;
 pub mod meta;
 pub mod model;
 pub mod name_conflict;

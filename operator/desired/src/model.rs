@@ -177,6 +177,7 @@ fn build_template(model: &ValidatedModel, settings: &Settings) -> PodTemplateSpe
             .chain(bundle.map(|bundle| pod::ca_volume(CONTAINER, bundle)))
             .collect(),
         image_pull_secrets: model.spec.image_pull_secrets.clone(),
+        runtime_class_name: model.spec.runtime_class_name.clone(),
         ..PodInput::default()
     };
     let mut template = pod::template(

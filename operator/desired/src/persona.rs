@@ -13,7 +13,7 @@ use langop_api::{
 
 use crate::{
     backoff::{self, Backoff},
-    conditions::{self, Conditions, Summary},
+    conditions::{self, Conditions, Status, Summary},
     hash,
 };
 
@@ -122,6 +122,8 @@ pub enum Outcome {
     Disabled(String),
     /// The call failed; the text says why.
     Failed(String),
+    /// It is not made: the namespace is suspended, or a budget has no tokens for it.
+    Held(Reason, String),
 }
 
 /// The status after that.
@@ -145,6 +147,11 @@ pub fn status(
             next.attempted_hash = Some(hash.clone());
             next.last_failure_time = None;
         }
+        // One that was begun was none.
+        Outcome::Held(..) if attempts > 0 && previous.last_failure_time.is_none() => {
+            next.attempts = Some(attempts - 1).filter(|attempts| *attempts > 0);
+        }
+        Outcome::Held(..) => {}
         Outcome::Disabled(_) | Outcome::Failed(_) => {
             next.attempts = Some(attempts.max(1));
             next.attempted_hash = Some(hash.clone());
@@ -154,7 +161,7 @@ pub fn status(
     let prompt = match outcome {
         Outcome::Distilled(prompt) => Some(prompt.clone()),
         Outcome::Disabled(_) => Some(stand_in(&persona.spec)),
-        Outcome::Done | Outcome::Attempt | Outcome::Failed(_) => None,
+        Outcome::Done | Outcome::Attempt | Outcome::Failed(_) | Outcome::Held(..) => None,
     };
     if let Some(prompt) = prompt {
         next.distilled = Some(snapshot(&persona.spec, hash, prompt));
@@ -199,6 +206,12 @@ fn conditions(
                 "the persona's own text is used unchanged, because it cannot be distilled: {why}"
             ),
         ),
+        Outcome::Held(reason, why) => {
+            if *reason == Reason::BudgetExhausted {
+                conditions.set(types::BUDGET_EXHAUSTED, Status::True, *reason, why.clone());
+            }
+            Summary::Progressing(*reason, why.clone())
+        }
         Outcome::Failed(why) => Summary::Failed(
             Reason::DistillationFailed,
             format!("tried again later: {why}"),

@@ -379,6 +379,8 @@ pub struct PodInput {
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     pub tolerations: Vec<UserToleration>,
+    /// The RuntimeClass; absent: its namespace's, if that has one.
+    pub runtime_class_name: Option<String>,
     /// `Never` for Jobs; absent: the API server's default.
     pub restart_policy: Option<&'static str>,
 }
@@ -415,6 +417,7 @@ fn spec(input: PodInput, settings: &Settings) -> PodSpec {
         init_containers: present(input.init_containers),
         containers: input.containers,
         volumes: Some(volumes),
+        runtime_class_name: input.runtime_class_name,
         restart_policy: input.restart_policy.map(str::to_owned),
         image_pull_secrets: present(
             secrets

@@ -129,6 +129,7 @@ fn build_template(tool: &ValidatedTool, settings: &Settings) -> PodTemplateSpec 
             .chain(adapter)
             .collect(),
         image_pull_secrets: tool.spec.image_pull_secrets.clone(),
+        runtime_class_name: tool.spec.runtime_class_name.clone(),
         ..PodInput::default()
     };
     pod::template(

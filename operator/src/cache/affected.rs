@@ -121,11 +121,19 @@ fn in_namespace(stores: &Stores, namespace: &str) -> Vec<Target> {
     let clients = stores.clients.list(place);
     let models = stores.models.list(place);
     let tools = stores.tools.list(place);
+    let personas = stores.personas.list(place);
+    let personas = personas.iter().map(|persona| Target::of(&**persona));
     let agents = agents.iter().map(|agent| Target::of(&**agent));
     let clients = clients.iter().map(|client| Target::of(&**client));
     let models = models.iter().map(|model| Target::of(&**model));
     let tools = tools.iter().map(|tool| Target::of(&**tool));
-    agents.chain(clients).chain(models).chain(tools).collect()
+    // Last those that have pods: one of them sees to the baseline.
+    personas
+        .chain(agents)
+        .chain(clients)
+        .chain(models)
+        .chain(tools)
+        .collect()
 }
 
 /// Who sees to it that the policy that closes a namespace is there again: any one of those in it,

@@ -17,7 +17,7 @@ use langop_desired::{
     observed::{ChildKind, Observed},
 };
 
-use super::publish;
+use super::{budget, publish};
 use crate::{
     cache::index::Key,
     context::{Context, now},
@@ -61,9 +61,13 @@ impl Reconciled for LanguageCluster {
         };
         let children = steps.run(Step::Apply, applying).await?;
         let counted = count(ctx, &self);
-        let next = cluster::status(&self, Ok(&children), counted.agents, foreign, now());
-        let writing = ctx.writer.write_status(&*self, &next, effects);
-        let is_written = steps.run(Step::UpdateStatus, writing).await?;
+        let updating = async {
+            let paying = ctx.budgets.of(&self.name_any());
+            let (seen, _turn) = budget::with_ledger(ctx, &paying, &self).await;
+            let next = cluster::status(&seen, Ok(&children), counted.agents, foreign, now());
+            ctx.writer.write_status(&seen, &next, effects).await
+        };
+        let is_written = steps.run(Step::UpdateStatus, updating).await?;
         if is_written && counted.agents != before(&self) {
             note_count(ctx, &self);
         }
@@ -140,7 +144,10 @@ fn count(ctx: &Context, object: &LanguageCluster) -> Counted {
         agent.0.as_ref().ok()?.status.as_ref()?.phase
     };
     Counted {
-        agents: Some(cluster::count(agents.iter().map(|agent| phase(agent)))),
+        agents: Some(cluster::count(
+            agents.iter().map(|agent| phase(agent)),
+            object.spec.suspend == Some(true),
+        )),
         again: None,
     }
 }

@@ -3,6 +3,7 @@
 //! [`crate::run::runner`].
 
 pub(crate) mod agent;
+mod budget;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod model;

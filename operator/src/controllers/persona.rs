@@ -18,11 +18,15 @@ use langop_proto::{
 };
 use tracing::Instrument as _;
 
-use super::publish;
+use super::{
+    budget::{self, Reserved},
+    namespace::NamespaceView,
+    publish,
+};
 use crate::{
     cache::{kind::Kind, objects::Stores, triggers::Target},
     context::{Context, now},
-    error::Stopped,
+    error::{ReconcileError, Stopped, bounded, chain},
     run::{
         outcome::{Done, MIN_REQUEUE, Outcome},
         runner::Reconciled,
@@ -55,6 +59,8 @@ impl Reconciled for LanguagePersona {
         steps.run(Step::UpdateStatus, writing).await?;
         if let Call::Answered(answer) = &call {
             acknowledge(ctx, &uid, hash.clone(), answer);
+            announce(&self, &outcome, effects);
+        } else if matches!(outcome, Distillation::Held(..)) {
             announce(&self, &outcome, effects);
         }
         publish(ctx, steps, &*self, effects).await;
@@ -147,6 +153,9 @@ fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &
             let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
                 return stand_in(persona, hash);
             };
+            if let Some(held) = held(ctx, persona) {
+                return held;
+            }
             match ctx.synthesis.retry_after(uid, hash) {
                 // Longer than the back-off says.
                 Some(pause) => Plan::wait(Done::from(Outcome::Waiting).requeue_after(pause)),
@@ -159,11 +168,36 @@ fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &
     }
 }
 
+/// Why nothing is asked although it is due: the namespace is suspended, or its budget is used up.
+fn held(ctx: &Context, persona: &LanguagePersona) -> Option<Plan> {
+    let namespace = persona.namespace().unwrap_or_default();
+    let cluster = NamespaceView::new(ctx, &namespace).managing_cluster();
+    if let Some(cluster) = cluster.filter(|cluster| cluster.suspended) {
+        let why = format!(
+            "not distilled while the LanguageCluster '{}' suspends the namespace",
+            cluster.name
+        );
+        let held = Distillation::Held(Reason::Suspended, why);
+        return Some(Plan::tell(held, Outcome::Waiting));
+    }
+    let most = ctx.settings.synthesis_max_tokens;
+    let exhausted = budget::prospect(ctx, &namespace, most).err()?;
+    let held = Distillation::Held(Reason::BudgetExhausted, exhausted.message);
+    let done = Done::from(Outcome::Waiting).requeue_at(Some(exhausted.opens));
+    Some(Plan::tell(held, done))
+}
+
 fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
     match answer {
         Ok(prompt) => Distillation::Distilled(prompt.clone()),
         Err(failure) if failure.kind == FailureKind::Disabled => {
             Distillation::Disabled(failure.message.clone())
+        }
+        Err(failure) if failure.kind == FailureKind::Suspended => {
+            Distillation::Held(Reason::Suspended, failure.message.clone())
+        }
+        Err(failure) if failure.kind == FailureKind::Exhausted => {
+            Distillation::Held(Reason::BudgetExhausted, failure.message.clone())
         }
         Err(failure) => Distillation::Failed(failure.message.clone()),
     }
@@ -199,18 +233,16 @@ fn start_call(
     synthesizer: Arc<Synthesizer>,
 ) {
     ctx.synthesis.record_attempt(uid);
-    let request = request(persona);
-    let (metrics, started) = (ctx.metrics.clone(), Instant::now());
     let namespace = persona.namespace().unwrap_or_default();
-    let account = namespace.clone();
-    let call = async move {
-        let answer = synthesizer.distill(request, &account).await;
-        let outcome = answer
-            .as_ref()
-            .map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
-        metrics.synthesized(outcome, started.elapsed(), None);
-        answer.and_then(usable)
+    let reserving = {
+        let (ctx, namespace) = (ctx.clone(), namespace.clone());
+        let most = ctx.settings.synthesis_max_tokens;
+        async move { budget::reserve(&ctx, &namespace, most).await }
     };
+    let (request, asking, account) = (request(persona), ctx.clone(), namespace.clone());
+    let span = tracing::Span::current();
+    let call =
+        move |reserved| pay(asking, reserved, synthesizer, request, account).instrument(span);
     let target = Target::new(
         Kind::Persona,
         persona.namespace().as_deref(),
@@ -218,9 +250,71 @@ fn start_call(
     );
     let cache = ctx.cache.clone();
     let personas = &ctx.synthesis.personas;
-    personas.start(uid, &namespace, hash, call.in_current_span(), move || {
+    personas.start(uid, &namespace, hash, reserving, call, move || {
         cache.triggers.send(target);
     });
+}
+
+/// Makes the call with what there is for it, and settles what it has cost.
+async fn pay(
+    ctx: Arc<Context>,
+    reserved: Result<Reserved, ReconcileError>,
+    synthesizer: Arc<Synthesizer>,
+    mut request: DistillPersonaRequest,
+    account: String,
+) -> Result<String, Failure> {
+    let reservation = match reserved {
+        Ok(Reserved::Unbounded) => None,
+        Ok(Reserved::Tokens(reservation)) => Some(reservation),
+        Ok(Reserved::Exhausted(exhausted)) => {
+            return Err(unasked(FailureKind::Exhausted, exhausted.message));
+        }
+        Err(error) => {
+            let message = format!(
+                "the budget of the namespace cannot be written, so nothing is asked: {}",
+                chain(&error)
+            );
+            return Err(unasked(FailureKind::Retryable, bounded(&message)));
+        }
+    };
+    if budget::is_suspended(&ctx, &account) {
+        if let Some(reservation) = reservation {
+            budget::settle(&ctx, reservation, Some(0)).await;
+        }
+        let message = "not distilled while the LanguageCluster suspends the namespace";
+        return Err(unasked(FailureKind::Suspended, message.to_owned()));
+    }
+    let tokens = reservation.as_ref().map(|reservation| reservation.tokens);
+    request.max_tokens = tokens.and_then(|tokens| u64::try_from(tokens).ok());
+    let started = Instant::now();
+    let answer = synthesizer.distill(request, &account).await;
+    let outcome = answer
+        .as_ref()
+        .map_or_else(|failure| failure.kind.as_str(), |_| "distilled");
+    ctx.metrics.synthesized(outcome, started.elapsed(), None);
+    if let Some(reservation) = reservation {
+        budget::settle(&ctx, reservation, cost(&answer)).await;
+    }
+    answer.and_then(usable)
+}
+
+fn cost(answer: &Result<DistillPersonaResponse, Failure>) -> Option<i64> {
+    let (input, output) = match answer {
+        Ok(answer) => tokens(answer.usage),
+        Err(failure) if failure.is_cost_known => failure.tokens,
+        Err(_) => return None,
+    };
+    Some(input.saturating_add(output))
+}
+
+fn unasked(kind: FailureKind, message: String) -> Failure {
+    Failure {
+        kind,
+        message,
+        retry_after: None,
+        tokens: (0, 0),
+        is_cost_known: true,
+    }
 }
 
 /// What an agent is given must fit where it is given.
@@ -238,6 +332,7 @@ fn usable(answer: DistillPersonaResponse) -> Result<String, Failure> {
         ),
         retry_after: None,
         tokens: (input, output),
+        is_cost_known: true,
     })
 }
 
@@ -257,6 +352,7 @@ fn request(persona: &LanguagePersona) -> DistillPersonaRequest {
             tone: spec.tone.unwrap_or_default(),
             language: spec.language.unwrap_or_default(),
         }),
+        max_tokens: None,
     }
 }
 
@@ -271,11 +367,21 @@ fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Eff
         Distillation::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
             effects.warning(Reason::SynthesisDisabled, why);
         }
+        Distillation::Held(reason @ Reason::BudgetExhausted, why) if !is_told(persona, *reason) => {
+            effects.warning(*reason, why);
+        }
         Distillation::Done
         | Distillation::Attempt
+        | Distillation::Held(..)
         | Distillation::Distilled(_)
         | Distillation::Disabled(_) => {}
     }
+}
+
+fn is_told(persona: &LanguagePersona, reason: Reason) -> bool {
+    let status = persona.status.as_ref();
+    let ready = status.and_then(|status| conditions::find(&status.conditions, types::READY));
+    ready.is_some_and(|ready| ready.reason == reason.as_str())
 }
 
 fn snapshot(persona: &LanguagePersona) -> Option<&langop_api::persona::Distilled> {

@@ -31,7 +31,10 @@ use crate::{
         resolver, runner,
     },
     settings::{Scope, Settings},
-    synthesis::{attest::Attestor, calls::Synthesis, client::Synthesizer, endpoints::Replicas},
+    synthesis::{
+        attest::Attestor, budget::Budgets, calls::Synthesis, client::Synthesizer,
+        endpoints::Replicas,
+    },
     watch,
     write::{Writer, client, events::EventPublisher, priority::WritePriority},
 };
@@ -215,8 +218,11 @@ fn context(
     let timeout = settings.synthesis_timeout;
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
     let cache = Arc::new(Cache::new(settings.namespace_bytes, triggers));
+    let attestor =
+        Attestor::new().context("no random numbers are available for the signing key")?;
     Ok(Context {
-        attestor: Attestor::new().context("no random numbers are available for the signing key")?,
+        budgets: Budgets::new(attestor.key()),
+        attestor,
         writer: Writer::new(client.clone(), cache.clone()),
         cache,
         readiness: Readiness::new(watch::names(&settings.scope)),

@@ -40,6 +40,14 @@ pub(crate) enum Answer {
     Failed {
         failed: Failed,
         retry_after: Option<Duration>,
+        /// Whether its tokens are certainly all that it has cost.
+        is_cost_known: bool,
+    },
+    /// The question was not asked, because a budget has too little for it. `too_few`: with so many
+    /// tokens it cannot be.
+    Unpaid {
+        too_few: Option<i64>,
+        tokens: Tokens,
     },
 }
 
@@ -47,9 +55,19 @@ impl Answer {
     /// What it cost.
     pub(crate) fn tokens(&self) -> Tokens {
         match self {
-            Self::Made { tokens, .. } => *tokens,
+            Self::Made { tokens, .. } | Self::Unpaid { tokens, .. } => *tokens,
             Self::Failed { failed, .. } => failed.tokens,
         }
+    }
+
+    /// What it cost in all; `None`: nobody knows.
+    pub(crate) fn cost(&self) -> Option<i64> {
+        let Tokens { input, output } = self.tokens();
+        let is_known = match self {
+            Self::Made { .. } | Self::Unpaid { .. } => true,
+            Self::Failed { is_cost_known, .. } => *is_cost_known,
+        };
+        is_known.then(|| input.saturating_add(output))
     }
 }
 
@@ -72,6 +90,7 @@ pub(crate) fn judge(
         return Answer::Failed {
             failed: rejected(&response.diagnostics, tokens),
             retry_after: None,
+            is_cost_known: true,
         };
     }
     match definition(&response, name) {
@@ -101,6 +120,7 @@ pub(crate) fn judge(
             Answer::Failed {
                 failed: failed(Reason::SynthesisFailed, message, tokens),
                 retry_after: None,
+                is_cost_known: true,
             }
         }
     }
@@ -154,12 +174,15 @@ fn definition(response: &SynthesizeResponse, name: &str) -> Result<AgentDefiniti
 fn refused(failure: Failure) -> Answer {
     let reason = match failure.kind {
         FailureKind::Disabled => Reason::SynthesisDisabled,
+        FailureKind::TooFewTokens | FailureKind::Exhausted => Reason::BudgetExhausted,
+        FailureKind::Suspended => Reason::Suspended,
         FailureKind::Retryable | FailureKind::Invalid => Reason::SynthesisFailed,
     };
     let (input, output) = failure.tokens;
     Answer::Failed {
         failed: failed(reason, failure.message, Tokens { input, output }),
         retry_after: failure.retry_after,
+        is_cost_known: failure.is_cost_known,
     }
 }
 
@@ -264,7 +287,9 @@ mod tests {
     fn failure_of(answer: Answer) -> Failed {
         match answer {
             Answer::Failed { failed, .. } => failed,
-            Answer::Made { .. } => panic!("code was made"),
+            Answer::Made { .. } | Answer::Unpaid { .. } => {
+                panic!("code was made, or not asked for")
+            }
         }
     }
 
@@ -331,7 +356,7 @@ mod tests {
             };
             match judged(Ok(answer)) {
                 Answer::Made { new, .. } => (new.model, new.traceparent),
-                Answer::Failed { failed, .. } => panic!("{failed:?}"),
+                other => panic!("{other:?}"),
             }
         };
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -391,6 +416,7 @@ mod tests {
                 message: "why".into(),
                 retry_after: None,
                 tokens: (1, 2),
+                is_cost_known: true,
             };
             let failed = failure_of(judged(Err(failure)));
             assert_eq!(

@@ -238,16 +238,20 @@ where
         }
     }
 
-    /// Starts a call, unless one is under way; `then` is called when its answer can be had. The
-    /// call waits for a free place, in the turn of its `namespace`.
-    pub(crate) fn start(
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had. What
+    /// `prepare` gives is handed to the call once there is a free place for it, in the turn of its
+    /// `namespace`.
+    pub(crate) fn start<Prepared: Send + 'static, Made>(
         &self,
         uid: &str,
         namespace: &str,
         about: About,
-        call: impl Future<Output = Answer> + Send + 'static,
+        prepare: impl Future<Output = Prepared> + Send + 'static,
+        call: impl FnOnce(Prepared) -> Made + Send + 'static,
         then: impl FnOnce() + Send + 'static,
-    ) {
+    ) where
+        Made: Future<Output = Answer> + Send + 'static,
+    {
         let mut calls = lock(&self.by_uid);
         if matches!(calls.get(uid), Some(Call::Running { task, .. }) if !task.is_finished()) {
             return;
@@ -261,8 +265,9 @@ where
                 uid: key,
                 then: Some(then),
             };
+            let prepared = prepare.await;
             let place = places.take(namespace).await;
-            let answer = Arc::new(call.await);
+            let answer = Arc::new(call(prepared).await);
             drop((place, counted));
             // The row is gone if the object is.
             if let Some(row) = lock(&ending.calls).get_mut(&ending.uid) {
@@ -297,6 +302,8 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use tokio::sync::oneshot;
 
     use super::*;
@@ -327,10 +334,24 @@ mod tests {
         let calls = calls(1);
         let (answer, question) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
-        calls.start("a", "n", "first", async { question.await.unwrap() }, || {
-            then.send(()).unwrap();
-        });
-        calls.start("a", "n", "second", async { 0 }, || panic!("one at a time"));
+        calls.start(
+            "a",
+            "n",
+            "first",
+            ready(()),
+            |()| async { question.await.unwrap() },
+            || {
+                then.send(()).unwrap();
+            },
+        );
+        calls.start(
+            "a",
+            "n",
+            "second",
+            ready(()),
+            |()| async { 0 },
+            || panic!("one at a time"),
+        );
         assert_eq!(calls.state("a"), CallState::Running("first"));
         answer.send(7).unwrap();
         answered.await.unwrap();
@@ -344,13 +365,27 @@ mod tests {
     async fn a_call_that_panics_is_told_as_ended_and_can_be_made_again() {
         let calls = calls(1);
         let (then, ended) = oneshot::channel();
-        calls.start("a", "n", "first", async { panic!("on purpose") }, || {
-            then.send(()).unwrap();
-        });
+        calls.start(
+            "a",
+            "n",
+            "first",
+            ready(()),
+            |()| async { panic!("on purpose") },
+            || {
+                then.send(()).unwrap();
+            },
+        );
         ended.await.unwrap();
         assert_eq!(calls.state("a"), CallState::Idle);
         let (then, ended) = oneshot::channel();
-        calls.start("a", "n", "second", async { 2 }, || then.send(()).unwrap());
+        calls.start(
+            "a",
+            "n",
+            "second",
+            ready(()),
+            |()| async { 2 },
+            || then.send(()).unwrap(),
+        );
         ended.await.unwrap();
         assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
         assert_eq!(*lock(&calls.in_flight.number), 0);
@@ -361,8 +396,22 @@ mod tests {
         let calls = calls(1);
         let (_never, forever) = oneshot::channel::<u8>();
         let (then, answered) = oneshot::channel();
-        calls.start("a", "n", "hangs", async { forever.await.unwrap() }, || ());
-        calls.start("b", "n", "waits", async { 2 }, || then.send(()).unwrap());
+        calls.start(
+            "a",
+            "n",
+            "hangs",
+            ready(()),
+            |()| async { forever.await.unwrap() },
+            || (),
+        );
+        calls.start(
+            "b",
+            "n",
+            "waits",
+            ready(()),
+            |()| async { 2 },
+            || then.send(()).unwrap(),
+        );
         tokio::task::yield_now().await;
         assert_eq!(calls.state("b"), CallState::Running("waits"));
         calls.forget("a");
@@ -381,7 +430,8 @@ mod tests {
                 second().await;
                 0
             };
-            calls.start(&index.to_string(), "greedy", "much", answer, || ());
+            let key = index.to_string();
+            calls.start(&key, "greedy", "much", ready(()), |()| answer, || ());
         }
         second().await;
         let asked = tokio::time::Instant::now();
@@ -390,7 +440,14 @@ mod tests {
             second().await;
             1
         };
-        calls.start("x", "other", "once", answer, || then.send(()).unwrap());
+        calls.start(
+            "x",
+            "other",
+            "once",
+            ready(()),
+            |()| answer,
+            || then.send(()).unwrap(),
+        );
         answered.await.unwrap();
         assert!(
             asked.elapsed() <= Duration::from_secs(3),

@@ -2,7 +2,10 @@
 //! its recovery: by its health where it has one address, by a new endpoint where it is a Service.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,7 +28,7 @@ use tracing::{Instrument as _, field::Empty};
 
 use crate::synthesis::{
     endpoints::Replicas,
-    failure::{Failure, failure},
+    failure::{Failure, failure, is_cost_untold},
     health,
 };
 
@@ -99,12 +102,15 @@ impl Synthesizer {
         // Send.
         let deadline = Instant::now() + self.timeout;
         let agent = request.agent.clone().unwrap_or_default();
+        let options = request.options.as_ref();
+        let tries = Tries::new(options.is_some_and(|options| options.max_tokens.is_some()));
         let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
             let request = outgoing(request.clone(), deadline, &agent.namespace);
-            let mut client = self.client(channel);
-            async move { Ok(client.synthesize(request).await?.into_inner()) }
+            let (mut client, tries) = (self.client(channel), tries.clone());
+            let call = async move { Ok(client.synthesize(request).await?.into_inner()) };
+            async move { tries.note(call).await }
         });
-        answer(calls, span).await
+        answer(calls, span, &tries).await
     }
 
     /// The condensed text of a persona, on the account of its namespace.
@@ -124,12 +130,14 @@ impl Synthesizer {
             rpc.grpc.status_code = Empty,
         );
         let deadline = Instant::now() + self.timeout;
+        let tries = Tries::new(request.max_tokens.is_some());
         let calls = self.pool.call(&key, deadline + MARGIN, |channel| {
             let request = outgoing(request.clone(), deadline, account);
-            let mut client = self.client(channel);
-            async move { Ok(client.distill_persona(request).await?.into_inner()) }
+            let (mut client, tries) = (self.client(channel), tries.clone());
+            let call = async move { Ok(client.distill_persona(request).await?.into_inner()) };
+            async move { tries.note(call).await }
         });
-        answer(calls, span).await
+        answer(calls, span, &tries).await
     }
 
     fn client(
@@ -142,9 +150,51 @@ impl Synthesizer {
     }
 }
 
+/// The tries of one call. What the synthesizer may have begun and nobody tells the end of is not
+/// begun a second time where tokens are counted: the two could cost more than was reserved.
+#[derive(Clone)]
+struct Tries {
+    is_counted: bool,
+    /// Whether any was made.
+    made: Arc<AtomicBool>,
+    /// Whether one of them may have cost what nobody tells.
+    untold: Arc<AtomicBool>,
+}
+
+impl Tries {
+    fn new(is_counted: bool) -> Self {
+        Self {
+            is_counted,
+            made: Arc::default(),
+            untold: Arc::default(),
+        }
+    }
+
+    async fn note<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        self.made.store(true, Ordering::Release);
+        if self.is_counted && self.untold.load(Ordering::Acquire) {
+            return Err(Status::aborted(
+                "the connection to the synthesizer broke; what the call may have cost counts as spent, and it is made again later",
+            ));
+        }
+        let answer = call.await;
+        if answer.as_ref().is_err_and(is_cost_untold) {
+            self.untold.store(true, Ordering::Release);
+        }
+        answer
+    }
+
+    /// Whether what the call has cost is what its failure says.
+    fn is_cost_known(&self, status: &Status) -> bool {
+        let is_made = self.made.load(Ordering::Acquire);
+        !is_made || !(self.untold.load(Ordering::Acquire) || is_cost_untold(status))
+    }
+}
+
 async fn answer<T>(
     calls: impl Future<Output = Result<T, Status>>,
     span: tracing::Span,
+    tries: &Tries,
 ) -> Result<T, Failure> {
     let answer = calls.instrument(span.clone()).await;
     let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
@@ -152,7 +202,10 @@ async fn answer<T>(
     if code != Code::Ok {
         span.record("otel.status_code", "ERROR");
     }
-    answer.map_err(|status| failure(&status))
+    answer.map_err(|status| Failure {
+        is_cost_known: tries.is_cost_known(&status),
+        ..failure(&status)
+    })
 }
 
 /// To be called within the span of the call.
@@ -165,4 +218,32 @@ fn outgoing<T>(message: T, deadline: Instant, account: &str) -> Request<T> {
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     trace::inject(request.metadata_mut());
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    fn broken<T>() -> Result<T, Status> {
+        let error = std::io::Error::other("connection reset");
+        Err(Status::from_error(Box::new(error)))
+    }
+
+    #[tokio::test]
+    async fn what_may_have_begun_is_begun_once_where_tokens_are_counted() {
+        let tries = Tries::new(true);
+        assert!(tries.is_cost_known(&Status::unavailable("no endpoint")));
+        tries.note(ready(broken::<()>())).await.unwrap_err();
+        let second = tries.note(async { panic!("asked again") });
+        let second: Result<(), Status> = second.await;
+        let status = second.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+        assert!(!tries.is_cost_known(&status));
+
+        let tries = Tries::new(false);
+        tries.note(ready(broken::<()>())).await.unwrap_err();
+        assert_eq!(tries.note(ready(Ok(7))).await.unwrap(), 7);
+    }
 }

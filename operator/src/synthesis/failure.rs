@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use langop_proto::PROVIDER_REFUSED_REQUEST;
-use tonic::{Code, Status};
+use langop_proto::{DEADLINE_EXCEEDED, ERROR_DOMAIN, PROVIDER_REFUSED_REQUEST, TOO_FEW_TOKENS};
+use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt as _;
 
 use crate::error::{bounded, chain};
@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) retry_after: Option<Duration>,
     /// Tokens spent all the same: sent, received.
     pub(crate) tokens: (i64, i64),
+    /// Whether that is certainly all.
+    pub(crate) is_cost_known: bool,
 }
 
 /// What can be done about it.
@@ -30,6 +32,12 @@ pub(crate) enum FailureKind {
     Disabled,
     /// The request itself is refused: another one must be made.
     Invalid,
+    /// What it may cost is too little to ask it at all.
+    TooFewTokens,
+    /// A budget has nothing for it today.
+    Exhausted,
+    /// The namespace is suspended.
+    Suspended,
 }
 
 impl FailureKind {
@@ -39,6 +47,9 @@ impl FailureKind {
             Self::Retryable => "failed",
             Self::Disabled => "disabled",
             Self::Invalid => "invalid",
+            Self::TooFewTokens => "too_few_tokens",
+            Self::Exhausted => "exhausted",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -52,6 +63,7 @@ pub(super) fn failure(status: &Status) -> Failure {
         // Whatever its code: what the provider refuses of one request says nothing about the
         // others.
         _ if reason == Some(PROVIDER_REFUSED_REQUEST) => FailureKind::Invalid,
+        _ if reason == Some(TOO_FEW_TOKENS) => FailureKind::TooFewTokens,
         Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied => {
             FailureKind::Disabled
         }
@@ -73,7 +85,23 @@ pub(super) fn failure(status: &Status) -> Failure {
         message: message(status),
         retry_after,
         tokens: (tokens("input_tokens"), tokens("output_tokens")),
+        is_cost_known: !is_cost_untold(status),
     }
+}
+
+/// Whether work may go on, or have been done, that nobody tells the cost of: the synthesizer gave no
+/// answer of its own after a connection was there, or the time was over before its work.
+pub(super) fn is_cost_untold(status: &Status) -> bool {
+    match status.get_details_error_info() {
+        Some(info) if info.domain == ERROR_DOMAIN => info.reason == DEADLINE_EXCEEDED,
+        _ => !is_unconnected(status),
+    }
+}
+
+fn is_unconnected(status: &Status) -> bool {
+    let causes =
+        std::iter::successors(std::error::Error::source(status), |error| (*error).source());
+    causes.into_iter().any(|error| error.is::<ConnectError>())
 }
 
 fn message(status: &Status) -> String {
@@ -108,7 +136,6 @@ fn message(status: &Status) -> String {
 mod tests {
     use std::collections::HashMap;
 
-    use langop_proto::ERROR_DOMAIN;
     use tonic_types::{ErrorDetails, FieldViolation};
 
     use super::*;
@@ -142,6 +169,28 @@ mod tests {
                 let status = Status::with_error_details(code, "no", details);
                 assert_eq!(failure(&status).kind, expected, "{code:?} {reason}");
             }
+        }
+    }
+
+    #[test]
+    fn the_cost_is_known_where_the_service_itself_answered_or_never_was_asked() {
+        let ours = |reason| {
+            let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
+            Status::with_error_details(Code::Unavailable, "", details)
+        };
+        let caused = |error: Box<dyn std::error::Error + Send + Sync>| Status::from_error(error);
+        let down = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (status, is_untold) in [
+            (ours("PROVIDER_ERROR"), false),
+            (ours(langop_proto::DRAINING), false),
+            (ours(DEADLINE_EXCEEDED), true),
+            (caused(Box::new(ConnectError(Box::new(down())))), false),
+            (caused(Box::new(down())), true),
+            (Status::unavailable("a proxy's"), true),
+            (Status::deadline_exceeded("the library's"), true),
+        ] {
+            assert_eq!(is_cost_untold(&status), is_untold, "{status:?}");
+            assert_eq!(failure(&status).is_cost_known, !is_untold, "{status:?}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Everything about the synthesizer: what it is asked ([`request`]), how ([`client`],
-//! [`endpoints`], [`health`]), what comes of it ([`failure`], [`answer`]), and the calls under way
-//! ([`calls`]). An answer is an input of a later reconcile like any other.
+//! [`endpoints`], [`health`]), what comes of it ([`failure`], [`answer`]), the calls under way
+//! ([`calls`]), and which of them a budget pays ([`budget`]). An answer is an input of a later reconcile like any other.
 
 pub(crate) mod answer;
 pub(crate) mod attest;
+pub(crate) mod budget;
 pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod endpoints;

@@ -17,6 +17,8 @@ pub(crate) struct SynthesisInputs {
     pub(crate) previous: Option<(String, String)>,
     /// Another value asks for another answer.
     pub(crate) variant: Option<String>,
+    /// The most that it may cost, where that is bounded.
+    pub(crate) max_tokens: Option<u64>,
 }
 
 /// The request for an agent's code.
@@ -27,7 +29,9 @@ pub(crate) fn synthesize(inputs: SynthesisInputs, references: &References) -> Sy
         instructions,
         previous,
         variant,
+        max_tokens,
     } = inputs;
+    let has_options = variant.is_some() || max_tokens.is_some();
     SynthesizeRequest {
         agent: Some(AgentRef { name, namespace }),
         instructions,
@@ -35,9 +39,10 @@ pub(crate) fn synthesize(inputs: SynthesisInputs, references: &References) -> Sy
         models: references.models.iter().map(model).collect(),
         persona: references.persona.as_ref().map(persona),
         previous: previous.map(|(code, instructions)| PreviousCode { code, instructions }),
-        options: variant.map(|variant| SynthesizeOptions {
-            variant,
+        options: has_options.then(|| SynthesizeOptions {
+            variant: variant.unwrap_or_default(),
             max_repairs: None,
+            max_tokens,
         }),
     }
 }

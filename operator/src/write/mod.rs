@@ -10,13 +10,16 @@ pub(crate) mod effects;
 pub(crate) mod events;
 mod halt;
 pub(crate) mod item;
+mod ledger;
 pub(crate) mod look;
+mod merge;
 pub(crate) mod ownership;
 pub(crate) mod priority;
 mod reclaim;
 mod remove;
 pub(crate) mod revisions;
 pub(crate) mod status;
+mod suspend;
 
 use std::sync::Arc;
 

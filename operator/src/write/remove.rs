@@ -3,8 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
-use langop_api::names::managers;
+use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use langop_desired::{
     children::{Children, Prepared},
     meta::Owner,
@@ -19,6 +18,7 @@ use crate::{
         Writer,
         effects::Effects,
         item::{AppliedChild, Force, Item, Verb, Write},
+        merge::Merged,
     },
 };
 
@@ -102,29 +102,14 @@ impl Writer {
         let Some(spec) = standstill(live) else {
             return Ok(false);
         };
-        let api = child::api(&self.client, live.kind, Some(&live.namespace));
         let body = json!({"metadata": {"uid": live.uid}, "spec": spec});
-        let params = PatchParams {
-            field_manager: Some(managers::CHILDREN.to_owned()),
-            ..PatchParams::default()
-        };
-        match api.patch(&live.name, &params, &Patch::Merge(&body)).await {
-            Ok(response) => {
-                self.cache.upsert_child(live.kind, response);
-                Ok(true)
+        match self.merge(live, &body, "stop").await? {
+            Merged::Written => Ok(true),
+            Merged::Gone => Ok(false),
+            Merged::Refused(why) => {
+                tracing::warn!(kind = ?live.kind, name = live.name, why, "a workload of a resource that is being deleted cannot be stopped");
+                Ok(false)
             }
-            Err(error) => match classify(&error) {
-                Class::Gone => Ok(false),
-                Class::Refused(Refusal(why)) => {
-                    tracing::warn!(kind = ?live.kind, name = live.name, why, "a workload of a resource that is being deleted cannot be stopped");
-                    Ok(false)
-                }
-                Class::Transient => {
-                    let kind = child::name(live.kind);
-                    let act = format!("stop {kind} {}/{}", live.namespace, live.name);
-                    Err(ReconcileError::api(act, error))
-                }
-            },
         }
     }
 

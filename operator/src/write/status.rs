@@ -41,7 +41,7 @@ fn status_of<K: Stored>(held: &Guard<K>) -> Option<K::Status> {
 impl Writer {
     /// What the store now holds of an object, our own last write included; `None` if it is gone or
     /// another one has its name.
-    fn held<K: Stored>(&self, object: &K) -> Option<Arc<Guard<K>>> {
+    pub(super) fn held<K: Stored>(&self, object: &K) -> Option<Arc<Guard<K>>> {
         let namespace = object.meta().namespace.as_deref();
         let held = K::objects(&self.cache.stores).get(namespace, &object.name_any())?;
         (held.uid() == object.uid()).then_some(held)

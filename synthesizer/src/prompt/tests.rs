@@ -51,6 +51,7 @@ fn request() -> SynthesizeRequest {
         options: Some(SynthesizeOptions {
             variant: "2026-01-01".to_owned(),
             max_repairs: None,
+            max_tokens: None,
         }),
     }
 }

@@ -5,7 +5,7 @@ use langop_proto::v1::{Persona, SynthesizeRequest, Usage};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{call::CallContext, error::ProviderError};
+use super::{call::CallContext, error::ProviderError, purse::Purse};
 
 /// One call: the fixed part, the conversation, and what it is about.
 #[derive(Clone, Copy)]
@@ -18,6 +18,8 @@ pub struct Chat<'a> {
     pub task: Task<'a>,
     /// For whom it is made.
     pub call: &'a CallContext,
+    /// What the request may still cost.
+    pub purse: &'a Purse,
     /// 1 for the first answer to a request, 2 for its first repair.
     pub attempt: u32,
     /// When the answer is of no use any more.

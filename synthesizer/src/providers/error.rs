@@ -124,6 +124,21 @@ pub enum ProviderError {
         /// What it had cost by then, as far as the provider said so.
         usage: Usage,
     },
+    /// The request's own bound. Nothing was asked.
+    #[error(
+        "an attempt may cost {needed} tokens, and {left} are left of the request's max_tokens; allow more, or shorten the instructions and the descriptions of tools"
+    )]
+    TooFewTokens {
+        /// What the prompt and the shortest answer may cost.
+        needed: u64,
+        /// What is left.
+        left: u64,
+    },
+    /// The request has a bound, and nothing would keep the answer to it.
+    #[error(
+        "the provider takes no limit on an answer's length, so a request cannot be kept to its max_tokens; use another provider or model, or take the budget away"
+    )]
+    NoLimit,
     /// Who pays may not spend more. Nothing was asked.
     #[error(transparent)]
     Denied(#[from] AccessError),
@@ -158,6 +173,18 @@ impl ProviderError {
             | Self::Unreadable { usage, .. }
             | Self::TooLarge { usage, .. } => *usage,
             _ => Usage::default(),
+        }
+    }
+
+    /// Whether it may have been paid for although nobody says how much.
+    pub(super) fn is_price_untold(&self) -> bool {
+        match self {
+            Self::Transport(error) => !error.is_connect(),
+            Self::BrokeOff { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLarge { .. } => true,
+            _ => false,
         }
     }
 

@@ -24,6 +24,7 @@ use super::{
     api_key::ApiKey,
     error::{BuildError, ProviderError},
     parameters::{self, Optional},
+    purse::Try,
     refusal::{self, Asked},
     retry, stream,
     usage::{self, Measured, Trust},
@@ -131,6 +132,15 @@ impl Client {
     }
 }
 
+/// A request as it is sent.
+struct Body {
+    text: String,
+    /// Those that it could do without.
+    parameters: Vec<Optional>,
+    /// What it may cost.
+    taken: Try,
+}
+
 /// A provider that speaks `W` over HTTP.
 pub(super) struct HttpProvider<W> {
     wire: W,
@@ -150,10 +160,13 @@ impl<W: Wire> HttpProvider<W> {
 
     async fn chat_with_retries(&self, mut chat: Chat<'_>) -> Result<Completion, ProviderError> {
         let mut delays = retry::delays(self.client.first_delay, self.client.retries);
+        let mut before = None;
         loop {
-            let error = match self.observed(chat).await {
-                Ok(completion) => return Ok(completion),
-                Err(error) => error,
+            let error = match (self.observed(chat).await, before.take()) {
+                (Ok(completion), _) => return Ok(completion),
+                // No further try fits; why one was needed is the cause.
+                (Err(ProviderError::TooFewTokens { .. }), Some(before)) => return Err(before),
+                (Err(error), _) => error,
             };
             if let ProviderError::Refused { parameter, .. } = error {
                 if let Some(parameter) = parameter {
@@ -176,16 +189,17 @@ impl<W: Wire> HttpProvider<W> {
             };
             let what = format!("failed, trying again in {} ms", wait.as_millis());
             self.warn(chat, &what, &error);
+            before = Some(error);
             sleep(wait).await;
         }
     }
 
-    fn body(&self, chat: Chat<'_>) -> serde_json::Value {
+    fn body(&self, chat: Chat<'_>, max_tokens: u32) -> serde_json::Value {
         let client = &self.client;
         self.wire.body(Ask {
             chat,
             model: &client.identity.model,
-            max_tokens: client.max_tokens,
+            max_tokens,
             effort: client.effort,
             refused: &client.refused(),
         })
@@ -229,10 +243,11 @@ impl<W: Wire> HttpProvider<W> {
         let client = &self.client;
         let key = client.key.read().await?;
         // Made here and not before the place was free: those that wait hold one copy less.
-        let body = self.body(chat);
-        let parameters = parameters::sent(&body, self.wire.optional());
-        let text = body.to_string();
-        drop(body);
+        let Body {
+            text,
+            parameters,
+            taken,
+        } = self.affordable(chat)?;
         let sent = text.len();
         let request = client
             .http
@@ -259,19 +274,55 @@ impl<W: Wire> HttpProvider<W> {
             sent,
             received: partial.size,
             text: partial.text.len(),
-            limit: client.max_tokens,
+            limit: taken.limit,
         };
+        let usage = client.settle(partial.usage, measured);
         match answer {
-            Ok(finish) => Ok(Completion {
-                usage: client.settle(partial.usage, measured),
-                model: model_name(partial.model.as_deref().unwrap_or(asked.model)),
-                text: partial.text,
-                finish,
-            }),
-            // An answer that never began may not have been paid for.
-            Err(error) if partial.size == 0 => Err(error),
-            Err(error) => Err(error.after(client.settle(partial.usage, measured))),
+            Ok(finish) => {
+                chat.purse.settle(taken, usage);
+                Ok(Completion {
+                    usage,
+                    model: model_name(partial.model.as_deref().unwrap_or(asked.model)),
+                    text: partial.text,
+                    finish,
+                })
+            }
+            Err(error) => {
+                // An answer that never began may not have been paid for.
+                let error = if partial.size == 0 {
+                    error
+                } else {
+                    error.after(usage)
+                };
+                if error.is_price_untold() {
+                    chat.purse.keep(taken, error.usage());
+                } else {
+                    chat.purse.settle(taken, error.usage());
+                }
+                Err(error)
+            }
         }
+    }
+
+    /// The body of a request that fits into what is left for it.
+    fn affordable(&self, chat: Chat<'_>) -> Result<Body, ProviderError> {
+        let longest = self.client.max_tokens;
+        let mut body = self.body(chat, longest);
+        if chat.purse.is_bounded() && !self.wire.is_limited(&body) {
+            return Err(ProviderError::NoLimit);
+        }
+        let mut text = body.to_string();
+        let taken = chat.purse.take(text.len(), longest)?;
+        if taken.limit < longest {
+            // With a smaller number it is not longer.
+            body = self.body(chat, taken.limit);
+            text = body.to_string();
+        }
+        Ok(Body {
+            text,
+            parameters: parameters::sent(&body, self.wire.optional()),
+            taken,
+        })
     }
 
     /// Reads an answer that comes as a whole into an empty draft.
@@ -352,6 +403,8 @@ fn outcome_of(result: &Result<Completion, ProviderError>) -> LlmOutcome {
             | ProviderError::KeyUnreadable(_)
             | ProviderError::KeyUnusable
             | ProviderError::NoQuota { .. }
+            | ProviderError::TooFewTokens { .. }
+            | ProviderError::NoLimit
             | ProviderError::WrongEndpoint { .. }
             | ProviderError::KeyRefused { .. }
             | ProviderError::ModelNotFound { .. }

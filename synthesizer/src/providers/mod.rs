@@ -15,6 +15,7 @@ mod http;
 mod ollama;
 mod openai;
 mod parameters;
+mod purse;
 mod refusal;
 mod retry;
 mod stream;
@@ -27,6 +28,7 @@ pub use self::{
     api::{Chat, Completion, Finish, Listener, Message, Provider, Role, Task},
     call::CallContext,
     error::{BuildError, ProviderError},
+    purse::Purse,
 };
 pub use crate::{identity::Identity, settings::ProviderKind};
 use crate::{metrics::Metrics, settings::Settings};

@@ -55,6 +55,10 @@ impl Wire for OpenAi {
         ]
     }
 
+    fn is_limited(&self, body: &Value) -> bool {
+        LIMITS.iter().any(|name| body.get(name).is_some())
+    }
+
     fn body(&self, ask: Ask<'_>) -> Value {
         let messages = ask.chat.turns();
         let mut body = json!({"model": ask.model, "messages": messages});

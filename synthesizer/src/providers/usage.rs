@@ -31,11 +31,18 @@ pub(super) enum Trust {
     Clipped,
 }
 
+/// The most tokens that a request of so many bytes can be.
+pub(super) fn most_input(sent: usize) -> u64 {
+    u64::try_from(sent)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OVERHEAD)
+}
+
 /// What counts: what was said, at most what can be, and an estimate where nothing was said.
 pub(super) fn settle(said: Usage, measured: Measured) -> (Usage, Trust) {
     let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let estimate = |count: usize| bytes(count).div_ceil(BYTES_PER_TOKEN);
-    let most_input = bytes(measured.sent).saturating_add(OVERHEAD);
+    let most_input = most_input(measured.sent);
     let most_output = u64::from(measured.limit).max(bytes(measured.received));
     let or_estimated = |said: u64, count| if said == 0 { estimate(count) } else { said };
     let input = or_estimated(said.input_tokens, measured.sent).min(most_input);

@@ -21,6 +21,10 @@ pub(super) trait Wire: Send + Sync {
     fn headers(&self, key: Option<&SecretString>) -> HeaderMap;
     /// The parameters of a body that it can do without.
     fn optional(&self) -> &'static [Optional];
+    /// Whether a body limits the length of the answer.
+    fn is_limited(&self, _body: &serde_json::Value) -> bool {
+        true
+    }
     /// The body of a call; asks for a stream exactly where there is a listener.
     fn body(&self, ask: Ask<'_>) -> serde_json::Value;
     /// Takes the answer of a whole body, what it cost first. An error says what is missing.

@@ -90,6 +90,7 @@ fn requests() -> impl Strategy<Value = SynthesizeRequest> {
     });
     let options =
         ("[ab]{0,2}", option::of(0..3_u32)).prop_map(|(variant, max_repairs)| SynthesizeOptions {
+            max_tokens: None,
             variant,
             max_repairs,
         });

@@ -15,6 +15,7 @@ mod harness;
 mod keys;
 mod limits;
 mod logs;
+mod max_tokens;
 mod otlp;
 mod pki;
 mod program;

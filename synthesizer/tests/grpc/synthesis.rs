@@ -434,6 +434,7 @@ fn persona() -> DistillPersonaRequest {
     };
     DistillPersonaRequest {
         persona: Some(persona),
+        max_tokens: None,
     }
 }
 

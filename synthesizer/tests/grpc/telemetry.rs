@@ -130,6 +130,7 @@ fn full(task: &str) -> SynthesizeRequest {
         options: Some(SynthesizeOptions {
             variant: CONTENT.to_owned(),
             max_repairs: None,
+            max_tokens: None,
         }),
         ..request("mailer", &format!("{CONTENT} {task}"))
     }
@@ -217,7 +218,10 @@ async fn calls(program: &Program, gate: &Semaphore) {
     for trace in [Trace::Distilled, Trace::DistilledHit] {
         let persona = Some(persona());
         let distilled = client
-            .distill_persona(trace.call(DistillPersonaRequest { persona }))
+            .distill_persona(trace.call(DistillPersonaRequest {
+                persona,
+                max_tokens: None,
+            }))
             .await;
         distilled.unwrap();
     }

@@ -65,6 +65,7 @@ fn request(repairs: usize) -> SynthesizeRequest {
         }],
         options: Some(SynthesizeOptions {
             max_repairs: u32::try_from(repairs).ok(),
+            max_tokens: None,
             ..SynthesizeOptions::default()
         }),
         ..SynthesizeRequest::default()

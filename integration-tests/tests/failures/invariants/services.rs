@@ -172,6 +172,7 @@ impl Snapshot {
             total: i32::try_from(self.agents.len()).unwrap(),
             running: of_phase(&[AgentPhase::Running, AgentPhase::Succeeded]),
             failed: of_phase(&[AgentPhase::Failed]),
+            suspended: None,
         };
         findings.unless(status.agents == Some(counts), || {
             format!("{name} counts {:?}, not {counts:?}", status.agents)

@@ -25,20 +25,27 @@ pub struct Failed {
     pub tokens: Tokens,
 }
 
+/// Whether the last attempt was about what is asked now.
+pub fn is_same_question(info: &SynthesisInfo, agent: &ValidatedAgent) -> bool {
+    info.instructions_hash.as_deref() == hash_of(agent)
+        && info.attempted_resynthesize == agent.resynthesize
+}
+
+fn hash_of(agent: &ValidatedAgent) -> Option<&str> {
+    let instructions = agent.instructions.as_ref();
+    instructions.map(|instructions| instructions.hash.as_str())
+}
+
 /// To be recorded before the call; `key` is the one by which its code will be known.
 pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) -> SynthesisInfo {
-    let hash = agent
-        .instructions
-        .as_ref()
-        .map(|instructions| instructions.hash.clone());
-    let again = info.instructions_hash == hash && info.attempted_resynthesize == agent.resynthesize;
+    let again = is_same_question(info, agent);
     let attempts = if again {
         info.synthesis_attempts.unwrap_or(0)
     } else {
         0
     };
     let mut next = SynthesisInfo {
-        instructions_hash: hash,
+        instructions_hash: hash_of(agent).map(str::to_owned),
         attempted_resynthesize: agent.resynthesize.clone(),
         synthesis_attempts: Some(attempts.saturating_add(1)),
         // Without it, an operator that dies during the call tries again at once.
@@ -47,6 +54,7 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) 
         ..info.clone()
     };
     if !again {
+        next.too_few_tokens = None;
         next.validation_errors.clear();
         // That synthesis is disabled is not about one question: an image that runs for want of code
         // goes on.
@@ -56,6 +64,18 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) 
             .filter(|_| is_disabled(info));
     }
     next
+}
+
+/// To be recorded of an attempt that no budget had tokens for: it was none. `too_few`: with so many
+/// the question could not be asked.
+pub fn unpaid(info: &SynthesisInfo, too_few: Option<i64>) -> SynthesisInfo {
+    let attempts = info.synthesis_attempts.unwrap_or(0).saturating_sub(1);
+    SynthesisInfo {
+        synthesis_attempts: Some(attempts).filter(|attempts| *attempts > 0),
+        attempt_key: None,
+        too_few_tokens: too_few.or(info.too_few_tokens),
+        ..info.clone()
+    }
 }
 
 /// To be recorded after a call without code.
@@ -108,6 +128,7 @@ pub(super) fn settled(info: &SynthesisInfo) -> SynthesisInfo {
         last_failure_reason: None,
         validation_errors: Vec::new(),
         attempt_key: None,
+        too_few_tokens: None,
         ..info.clone()
     }
 }

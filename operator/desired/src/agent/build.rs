@@ -187,7 +187,9 @@ fn add_workload(
         }
         Timing::Continuous | Timing::Every { .. } => {
             let pods = run.frame.hold(template.of_deployment())?;
-            children.deployments.push(deployment::build(template, pods));
+            let live = observed.deployment.as_deref();
+            let built = deployment::build(template, pods, live);
+            children.deployments.push(built);
         }
     }
     Ok(WorkloadAction::Apply(template.timing.clone()))

@@ -48,7 +48,7 @@ pub(super) fn build(
         spec: CronJobSpec {
             schedule: times.expression.to_owned(),
             time_zone: times.time_zone.map(str::to_owned),
-            suspend: Some(spec.requested.suspended),
+            suspend: Some(spec.requested.suspended || agent.suspended_by.is_some()),
             concurrency_policy: Some("Forbid".to_owned()),
             successful_jobs_history_limit: Some(HISTORY),
             failed_jobs_history_limit: Some(HISTORY),

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::{agent::SynthesisInfo, condition::Reason};
 
 use super::{
+    attempt,
     build::Workload,
     code::{self, ActiveCode},
     known,
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     backoff::{self, Backoff},
+    ledger::Exhausted,
     observed::{CodeFacts, Observed},
 };
 
@@ -113,6 +115,13 @@ pub enum Decision {
         due: Timestamp,
         current: Option<Arc<Observed>>,
     },
+    /// Code is to be made, and not before the namespace goes on: a suspended one spends nothing.
+    Suspended { current: Option<Arc<Observed>> },
+    /// Code is to be made, and a budget has no tokens for it.
+    BudgetExhausted {
+        exhausted: Exhausted,
+        current: Option<Arc<Observed>>,
+    },
     /// No code yet, and not before every reference exists.
     WaitForReferences,
     /// The pinned revision is not stored.
@@ -130,6 +139,8 @@ impl Decision {
             Self::Run { code } | Self::Activate { code } => Some(code),
             Self::Synthesize { current, .. }
             | Self::Waiting { current }
+            | Self::Suspended { current }
+            | Self::BudgetExhausted { current, .. }
             | Self::BackingOff { current, .. } => current.as_ref(),
             Self::Invalid
             | Self::ReferencesUnreadable
@@ -189,8 +200,7 @@ impl Input<'_> {
 
     /// Whether the last attempt was about what is asked now.
     fn is_last_question(&self) -> bool {
-        self.info.instructions_hash.as_deref() == self.instructions_hash()
-            && self.info.attempted_resynthesize == self.agent.resynthesize
+        attempt::is_same_question(self.info, self.agent)
     }
 
     /// Whether the answer to it was stored by an operator that died before it could record that:
@@ -244,10 +254,16 @@ pub fn decide(
         backoff,
         now,
     };
-    CHECKS
+    let decision = CHECKS
         .iter()
         .find_map(|check| check(&input))
-        .unwrap_or_else(|| otherwise(&input))
+        .unwrap_or_else(|| otherwise(&input));
+    match decision {
+        Decision::Synthesize { current, .. } if agent.suspended_by.is_some() => {
+            Decision::Suspended { current }
+        }
+        decision => decision,
+    }
 }
 
 fn invalid(input: &Input<'_>) -> Option<Decision> {

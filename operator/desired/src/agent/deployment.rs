@@ -9,11 +9,19 @@ use k8s_openapi::{
 };
 use langop_api::agent::AccessMode;
 
-use super::{validate::RunSpec, workload::Template};
-use crate::meta::{self, Component};
+use super::{suspension, validate::RunSpec, workload::Template};
+use crate::{
+    meta::{self, Component},
+    observed::Observed,
+};
 
-/// The Deployment around these pods, which are made from the template.
-pub(super) fn build(template: &Template<'_>, pods: PodTemplateSpec) -> Deployment {
+/// The Deployment around these pods, which are made from the template; `live` is the one that is
+/// there.
+pub(super) fn build(
+    template: &Template<'_>,
+    pods: PodTemplateSpec,
+    live: Option<&Observed>,
+) -> Deployment {
     let (agent, run) = (template.agent, template.run);
     let labels = meta::labels(Component::Agent, &agent.name);
     Deployment {
@@ -25,7 +33,9 @@ pub(super) fn build(template: &Template<'_>, pods: PodTemplateSpec) -> Deploymen
         ),
         spec: Some(DeploymentSpec {
             // Left to others, an autoscaler for example, unless somebody says so.
-            replicas: if run.requested.suspended {
+            replicas: if agent.suspended_by.is_some() {
+                suspension::replicas(run, live)
+            } else if run.requested.suspended {
                 Some(0)
             } else {
                 run.requested.replicas

@@ -15,6 +15,7 @@ pub mod known;
 pub mod run;
 pub mod stale;
 pub mod status;
+pub mod suspension;
 pub mod timing;
 pub mod validate;
 
@@ -56,7 +57,7 @@ pub struct AgentContext<'a> {
 }
 
 /// What of a LanguageCluster matters to what is in its namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterView {
     /// Its name.
     pub name: String,
@@ -71,6 +72,10 @@ pub struct ClusterView {
     pub ingress_from: Vec<IngressPeer>,
     /// What pods may ask for, where it says so.
     pub pods: Option<PodFrame>,
+    /// Whether no agent may run there.
+    pub suspended: bool,
+    /// The RuntimeClass of pods that name none.
+    pub runtime_class_name: Option<String>,
     /// The time zone of schedules that name none.
     pub time_zone: Option<String>,
     /// The least approval that agents need; the strictest of one that cannot be read.

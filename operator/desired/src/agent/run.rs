@@ -84,7 +84,7 @@ pub(super) fn under_way(observed: &ObservedAgent) -> impl Iterator<Item = &Obser
 }
 
 /// A Job that has not ended.
-fn is_under_way(job: &Observed) -> bool {
+pub(super) fn is_under_way(job: &Observed) -> bool {
     !job.deleting && facts(job).is_some_and(|facts| facts.succeeded.is_none())
 }
 

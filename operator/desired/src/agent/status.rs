@@ -44,6 +44,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
     condition::approved(&mut conditions, input);
+    condition::budget(&mut conditions, input);
     let summary = summary::summary(input);
     conditions.summary(summary.clone());
     next.conditions = conditions.finish();
@@ -70,6 +71,7 @@ pub fn interrupted(
         types::REFERENCES_RESOLVED,
         types::CODE_STALE,
         types::APPROVED,
+        types::BUDGET_EXHAUSTED,
     ] {
         conditions.keep(type_);
     }

@@ -70,6 +70,10 @@ pub struct ValidatedAgent {
     pub egress: Vec<NetworkPolicyEgressRule>,
     /// Names of the sidecar tools whose egress is part of that.
     pub sidecar_egress: Vec<String>,
+    /// Tokens that its synthesis may cost in a day.
+    pub tokens_per_day: Option<i64>,
+    /// The LanguageCluster that suspends it with its whole namespace, if one does.
+    pub suspended_by: Option<String>,
     /// What is not as the spec says although the agent runs.
     pub warnings: Vec<Invalid>,
     /// What its approvals must be.
@@ -114,6 +118,8 @@ pub struct RunSpec {
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     pub tolerations: Vec<Toleration>,
+    /// The RuntimeClass of its pods, where it names one.
+    pub runtime_class_name: Option<String>,
     /// Further labels of its pods.
     pub pod_labels: BTreeMap<String, LabelValue>,
     /// Whether the container may write its image's files.
@@ -206,6 +212,13 @@ pub fn validate(
         }),
         own_image: spec.image.clone(),
         sidecar_egress: reach.lent,
+        tokens_per_day: spec
+            .synthesis
+            .as_ref()
+            .and_then(|synthesis| synthesis.tokens_per_day),
+        suspended_by: cluster
+            .filter(|cluster| cluster.suspended)
+            .map(|cluster| cluster.name.clone()),
         egress: reach.egress,
         references,
         warnings,
@@ -350,6 +363,7 @@ fn run(
         image_pull_secrets: spec.image_pull_secrets.clone(),
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
+        runtime_class_name: spec.runtime_class_name.clone(),
         pod_labels: spec.pod_labels.clone(),
         root_filesystem: RootFilesystem::from(spec.writable_root_filesystem),
         run_as_user: spec.run_as_user,

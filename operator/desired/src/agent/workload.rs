@@ -76,6 +76,7 @@ impl Template<'_> {
             image_pull_secrets: self.image_pull_secrets(),
             node_selector: run.node_selector.clone(),
             tolerations: run.tolerations.clone(),
+            runtime_class_name: run.runtime_class_name.clone(),
             restart_policy,
         };
         pod::template(labels, input, self.settings)

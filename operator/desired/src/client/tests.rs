@@ -91,8 +91,7 @@ fn who_may_come_in() {
         model_egress: None,
         ingress_from: serde_json::from_value(json!([{"namespaceLabels": {"team": "web"}}]))
             .unwrap(),
-        time_zone: None,
-        approval: crate::approval::ApprovalRule::default(),
+        ..ClusterView::default()
     };
     assert_eq!(
         ingress_in(Some(&cluster), &json!({"image": "x"})),

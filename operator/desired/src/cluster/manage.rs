@@ -54,6 +54,8 @@ pub fn managing<'a>(
         ingress_from: cluster
             .map(|cluster| cluster.spec.ingress_from.clone())
             .unwrap_or_default(),
+        suspended: cluster.is_some_and(|cluster| cluster.spec.suspend == Some(true)),
+        runtime_class_name: cluster.and_then(|cluster| cluster.spec.runtime_class_name.clone()),
         time_zone: cluster.and_then(|cluster| cluster.spec.time_zone.clone()),
         approval: ApprovalRule::floor(cluster),
     })

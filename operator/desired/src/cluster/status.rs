@@ -4,6 +4,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp}
 use langop_api::{
     LanguageCluster, LanguageClusterStatus,
     agent::AgentPhase,
+    budget::SynthesisDay,
     cluster::{AgentCounts, ClusterPhase, PodSecurity},
     condition::{Reason, types},
 };
@@ -32,6 +33,10 @@ pub fn status(
     let used = children.is_ok();
     let mut next = Conditions::new(before, generation, now);
     next.summary(match children {
+        Ok(_) if cluster.spec.suspend == Some(true) => Summary::Ready(
+            Reason::Suspended,
+            "the namespace is set up, and every agent in it is suspended by spec.suspend".into(),
+        ),
         Ok(_) => Summary::Ready(Reason::AsDesired, "the namespace is set up".into()),
         Err(problem) => problem,
     });
@@ -50,8 +55,16 @@ pub fn status(
             previous.and_then(|status| status.namespace.clone())
         },
         agents,
+        budget: budget(cluster),
         conditions,
     }
+}
+
+/// The ledger as it is: whoever pays from it writes it. It goes with the budget.
+fn budget(cluster: &LanguageCluster) -> Option<SynthesisDay> {
+    let budget = cluster.spec.budget.as_ref()?;
+    budget.synthesis_tokens_per_day?;
+    cluster.status.as_ref()?.budget.clone()
 }
 
 /// Another manager's level is left to them, and told where it is lower than what is asked for here.
@@ -79,7 +92,10 @@ fn pod_security(next: &mut Conditions, asked: PodSecurity, level: PodSecurity) {
 /// Where the cluster stands, by its conditions.
 pub fn phase(conditions: &[Condition]) -> ClusterPhase {
     let ready = conditions::find(conditions, types::READY);
-    if conditions::is_true(conditions, types::READY) {
+    let is_suspended = ready.is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
+    if is_suspended {
+        ClusterPhase::Suspended
+    } else if conditions::is_true(conditions, types::READY) {
         ClusterPhase::Ready
     } else if ready.is_some_and(|ready| ready.reason == Reason::NamespaceTerminating.as_str()) {
         ClusterPhase::Terminating
@@ -90,15 +106,25 @@ pub fn phase(conditions: &[Condition]) -> ClusterPhase {
     }
 }
 
-/// Counts agents by their phases; `None` is one without status yet.
-pub fn count(phases: impl IntoIterator<Item = Option<AgentPhase>>) -> AgentCounts {
-    let mut counts = AgentCounts::default();
+/// Counts agents by their phases; `None` is one without status yet. Those that are suspended are
+/// told only where the whole namespace is.
+pub fn count(
+    phases: impl IntoIterator<Item = Option<AgentPhase>>,
+    is_suspended: bool,
+) -> AgentCounts {
+    let mut counts = AgentCounts {
+        suspended: is_suspended.then_some(0),
+        ..AgentCounts::default()
+    };
     for phase in phases {
         counts.total += 1;
         match phase {
             Some(AgentPhase::Running | AgentPhase::Succeeded) => counts.running += 1,
             Some(AgentPhase::Failed) => counts.failed += 1,
-            Some(AgentPhase::Pending | AgentPhase::Suspended) | None => {}
+            Some(AgentPhase::Suspended) => {
+                counts.suspended = counts.suspended.map(|suspended| suspended + 1);
+            }
+            Some(AgentPhase::Pending) | None => {}
         }
     }
     counts

@@ -282,13 +282,38 @@ fn phases_and_counts() {
         Some(AgentPhase::Suspended),
     ];
     assert_eq!(
-        count(agents),
+        count(agents, false),
         AgentCounts {
             total: 5,
             running: 2,
-            failed: 1
+            failed: 1,
+            suspended: None
         }
     );
+}
+
+#[test]
+fn a_suspended_namespace_says_so_and_counts_who_stands_still() {
+    let mut suspended = cluster("team", 1, &json!({"suspend": true}));
+    let agents = count([Some(AgentPhase::Suspended), None], true);
+    assert_eq!((agents.total, agents.suspended), (2, Some(1)));
+    let children = Children::default().into_applied();
+    let told = |cluster: &LanguageCluster| {
+        status(
+            cluster,
+            Ok(&children),
+            Some(agents),
+            None,
+            Timestamp::UNIX_EPOCH,
+        )
+    };
+    let stopped = told(&suspended);
+    assert_eq!(stopped.phase, Some(ClusterPhase::Suspended));
+    let ready = crate::conditions::find(&stopped.conditions, "Ready").unwrap();
+    let ready = (ready.status.as_str(), ready.reason.as_str());
+    assert_eq!(ready, ("True", "Suspended"));
+    suspended.spec.suspend = Some(false);
+    assert_eq!(told(&suspended).phase, Some(ClusterPhase::Ready));
 }
 
 fn stalled(mut cluster: LanguageCluster, reason: &str) -> LanguageCluster {

@@ -35,7 +35,7 @@ const LABELS: [&str; 5] = [
 /// Our annotations that decisions read of what is made for one of ours. Not those of a pod
 /// template, not the names that were offered, which are facts of the code, and of its powers only
 /// the hash, because the list is long.
-const ANNOTATIONS: [&str; 15] = [
+const ANNOTATIONS: [&str; 16] = [
     annotations::INSTRUCTIONS_HASH,
     annotations::TOOLS_HASH,
     annotations::MODELS_HASH,
@@ -51,6 +51,7 @@ const ANNOTATIONS: [&str; 15] = [
     annotations::APPROVED_BY,
     annotations::REJECTED_POWERS,
     annotations::REJECTED_BY,
+    annotations::SUSPENDED,
 ];
 /// Those of what has no owner of ours: a kept claim has none, and a run's is its CronJob.
 const fn notes(kind: ChildKind) -> &'static [&'static str] {

@@ -325,8 +325,7 @@ fn a_proxy_reaches_the_internet_or_what_is_named() {
         allowed_egress: vec![],
         model_egress: upstream.map(|upstream| serde_json::from_value(upstream).unwrap()),
         ingress_from: vec![],
-        time_zone: None,
-        approval: crate::approval::ApprovalRule::default(),
+        ..ClusterView::default()
     };
     let (open, deny) = (view(Some(Allow), None), view(Some(Deny), None));
     let named = json!([{"cidr": "203.0.113.0/24", "ports": [{"port": 8443}]}]);

@@ -21,8 +21,7 @@ fn open() -> ClusterView {
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
-        time_zone: None,
-        approval: crate::approval::ApprovalRule::default(),
+        ..ClusterView::default()
     }
 }
 

@@ -58,8 +58,12 @@ pub(super) fn all(
         reason: Reason::RevisionActivated,
         note,
     });
-    let code = synthesis.into_iter().chain(disabled).chain(revisions);
-    let code = code.chain(approval(agent, &plan.approval));
+    let code = synthesis
+        .into_iter()
+        .chain(disabled)
+        .chain(exhausted(agent, &plan.decision))
+        .chain(revisions)
+        .chain(approval(agent, &plan.approval));
     effects.events.splice(0..0, code);
 }
 
@@ -98,6 +102,21 @@ fn approval(agent: &LanguageAgent, approval: &Approval) -> Option<Event> {
     }
 }
 
+/// That a budget is used up, once.
+pub(super) fn exhausted(agent: &LanguageAgent, decision: &Decision) -> Option<Event> {
+    let Decision::BudgetExhausted { exhausted, .. } = decision else {
+        return None;
+    };
+    let status = agent.status.as_ref();
+    let is_told = status
+        .is_some_and(|status| conditions::is_true(&status.conditions, types::BUDGET_EXHAUSTED));
+    (!is_told).then(|| Event {
+        severity: Severity::Warning,
+        reason: Reason::BudgetExhausted,
+        note: exhausted.message.clone(),
+    })
+}
+
 fn synthesis(event: &SynthesisEvent) -> Option<Event> {
     match event {
         SynthesisEvent::Stored { revision, model } => {
@@ -113,7 +132,7 @@ fn synthesis(event: &SynthesisEvent) -> Option<Event> {
             })
         }
         SynthesisEvent::Failed(failed) => Some(failure(failed.reason, &failed.message)),
-        SynthesisEvent::Dropped => None,
+        SynthesisEvent::Dropped | SynthesisEvent::Unpaid => None,
     }
 }
 

@@ -18,7 +18,8 @@ use tracing::Instrument as _;
 use crate::{
     cache::{kind::Kind, triggers::Target},
     context::{Context, now},
-    error::chain,
+    controllers::budget::{self, Reserved},
+    error::{ReconcileError, bounded, chain},
     synthesis::{
         answer::{self, Answer},
         client::Synthesizer,
@@ -34,6 +35,8 @@ pub(super) struct Call {
     pub(super) variant: Option<String>,
     /// The code that runs meanwhile, and that the new one should differ little from.
     pub(super) current: Option<Arc<Observed>>,
+    /// What it may cost by the agent's own budget, which has that reserved.
+    pub(super) tokens: Option<i64>,
 }
 
 /// Starts the call; its answer triggers the agent. Whether there was a synthesizer, and anything to
@@ -59,24 +62,100 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         instructions: instructions.text,
         previous: None,
         variant: call.variant,
+        max_tokens: None,
     };
-    let made = make(
-        ctx.clone(),
-        synthesizer,
-        inputs,
-        agent.references.clone(),
-        call.current,
-    );
+    let asked = call.tokens.unwrap_or(ctx.settings.synthesis_max_tokens);
+    let reserving = {
+        let (ctx, namespace) = (ctx.clone(), agent.namespace.clone());
+        async move { budget::reserve(&ctx, &namespace, asked).await }
+    };
+    let (asking, references, current) = (ctx.clone(), agent.references.clone(), call.current);
+    let namespace = agent.namespace.clone();
+    let pay = move |reserved| {
+        pay(
+            asking,
+            namespace,
+            reserved,
+            call.tokens,
+            async move |ctx, max_tokens| {
+                let inputs = SynthesisInputs {
+                    max_tokens,
+                    ..inputs
+                };
+                make(ctx, synthesizer, inputs, references, current).await
+            },
+        )
+        .instrument(span)
+    };
     let target = Target::new(Kind::Agent, Some(&agent.namespace), &agent.name);
     let again = ctx.clone();
     ctx.synthesis.agents.start(
         uid,
         &agent.namespace,
         call.about,
-        made.instrument(span),
+        reserving,
+        pay,
         move || again.cache.triggers.send(target),
     );
     true
+}
+
+/// Makes a call with what there is for it, and settles what it has cost.
+async fn pay(
+    ctx: Arc<Context>,
+    namespace: String,
+    reserved: Result<Reserved, ReconcileError>,
+    own: Option<i64>,
+    make: impl AsyncFnOnce(Arc<Context>, Option<u64>) -> Answer,
+) -> Answer {
+    let (tokens, reservation) = match reserved {
+        Ok(Reserved::Unbounded) => (own, None),
+        Ok(Reserved::Tokens(reservation)) => (Some(reservation.tokens), Some(reservation)),
+        Ok(Reserved::Exhausted(_)) => return unpaid(None),
+        Err(error) => return unwritten(&error),
+    };
+    let max_tokens = tokens.and_then(|tokens| u64::try_from(tokens).ok());
+    let answer = if budget::is_suspended(&ctx, &namespace) {
+        unpaid(None)
+    } else {
+        match make(ctx.clone(), max_tokens).await {
+            Answer::Failed { failed, .. } if was_too_little(&failed) => unpaid(tokens),
+            answer => answer,
+        }
+    };
+    if let Some(reservation) = reservation {
+        budget::settle(&ctx, reservation, answer.cost()).await;
+    }
+    answer
+}
+
+fn unpaid(too_few: Option<i64>) -> Answer {
+    Answer::Unpaid {
+        too_few,
+        tokens: Tokens::default(),
+    }
+}
+
+/// Whether the question was not even asked, because what it might cost does not suffice.
+fn was_too_little(failed: &Failed) -> bool {
+    failed.reason == Reason::BudgetExhausted && failed.tokens == Tokens::default()
+}
+
+/// What is not written down is not spent either.
+fn unwritten(error: &ReconcileError) -> Answer {
+    let message = format!(
+        "the budget of the namespace cannot be written, so nothing is asked: {}",
+        chain(error)
+    );
+    Answer::Failed {
+        failed: answer::failed(
+            Reason::SynthesisFailed,
+            bounded(&message),
+            Tokens::default(),
+        ),
+        retry_after: None,
+        is_cost_known: true,
+    }
 }
 
 async fn make(
@@ -124,6 +203,7 @@ fn fits(bytes: usize) -> Result<(), Failure> {
         ),
         retry_after: None,
         tokens: (0, 0),
+        is_cost_known: true,
     })
 }
 
@@ -143,6 +223,7 @@ async fn previous(
             message: format!("the code that runs cannot be read: {}", chain(&error)),
             retry_after: None,
             tokens: (0, 0),
+            is_cost_known: true,
         })
 }
 

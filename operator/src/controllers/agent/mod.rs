@@ -2,6 +2,7 @@
 //! reconcile (see [`crate::synthesis::calls`]): one reconcile records the attempt and starts the
 //! call, a later one stores the answer.
 
+mod afford;
 mod announce;
 mod apply;
 mod approval;
@@ -9,6 +10,7 @@ mod call;
 mod dereference;
 mod plan;
 mod record;
+mod suspend;
 mod update_status;
 
 use std::sync::Arc;
@@ -56,36 +58,13 @@ impl Reconciled for LanguageAgent {
         steps: &Steps,
         effects: &mut Effects,
     ) -> Result<Done, Stopped> {
-        let settings = &ctx.settings.build;
-        let owner = owner(&*self)?;
-        let absent = &mut KnownAbsent::default();
-        // From memory, but for the names of an agent that has nothing yet.
-        let dereferencing = dereference(ctx, &self, &owner, absent);
-        let found = steps.run(Step::Dereference, dereferencing).await?;
-        let agent = steps.check(Step::Validate, || validate(&found, settings, now()))?;
-        // The code of the call that has ended, if one has.
-        let recording = record_answer(ctx, &self, &agent);
-        let recorded = steps.run(Step::Record, recording).await?;
-        let plan = steps.compute(Step::Decide, || plan(ctx, &agent, &recorded));
-        let decided = plan.decision.workload(&agent, &plan.info);
-        let approving = approval::approve(ctx, &self, &agent, &recorded, &plan, &decided);
-        let approval = steps.run(Step::Approve, Box::pin(approving)).await?;
-        let built = steps.compute(Step::Build, || {
-            let workload = approval.workload(decided);
-            build::build(&agent, &workload, &recorded.observed, settings)
-        });
-        let plan = Plan { approval, ..plan };
-        let applying = apply(ctx, &agent, &recorded, &plan, built, absent, effects);
-        let applied = steps.run(Step::Apply, Box::pin(applying)).await?;
-        let updating = update_status(ctx, &self, &agent, &recorded, &plan, &applied, effects);
-        let told = steps.run(Step::UpdateStatus, updating).await?;
-        announce::all(&self, &recorded, &plan, applied.annotated, effects);
-        publish(ctx, steps, &*self, effects).await;
-        let action = &applied.report.action;
-        let requeue = next_look(&plan.decision, action, &told.observed);
-        let following = follow_up(ctx, &agent, plan, action, &told.observed, effects);
-        steps.run(Step::FollowUp, following).await?;
-        Ok(Done::of(effects.changed, Some(&told.summary)).requeue_at(requeue))
+        let Some(cluster) = suspend::suspending(ctx, &self) else {
+            suspend::restore(ctx, &self, effects).await?;
+            return carry_out(&self, ctx, steps, effects).await;
+        };
+        let result = carry_out(&self, ctx, steps, effects).await;
+        suspend::enforce(ctx, &self, &cluster, effects).await?;
+        result
     }
 
     fn interrupted(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
@@ -115,6 +94,45 @@ impl Reconciled for LanguageAgent {
             },
         ))
     }
+}
+
+/// The steps of one reconcile.
+async fn carry_out(
+    object: &LanguageAgent,
+    ctx: &Arc<Context>,
+    steps: &Steps,
+    effects: &mut Effects,
+) -> Result<Done, Stopped> {
+    let settings = &ctx.settings.build;
+    let owner = owner(object)?;
+    let absent = &mut KnownAbsent::default();
+    // From memory, but for the names of an agent that has nothing yet.
+    let dereferencing = dereference(ctx, object, &owner, absent);
+    let found = steps.run(Step::Dereference, dereferencing).await?;
+    let agent = steps.check(Step::Validate, || validate(&found, settings, now()))?;
+    // The code of the call that has ended, if one has.
+    let recording = record_answer(ctx, object, &agent);
+    let recorded = steps.run(Step::Record, recording).await?;
+    let plan = steps.compute(Step::Decide, || plan(ctx, &agent, &recorded));
+    let decided = plan.decision.workload(&agent, &plan.info);
+    let approving = approval::approve(ctx, object, &agent, &recorded, &plan, &decided);
+    let approval = steps.run(Step::Approve, Box::pin(approving)).await?;
+    let built = steps.compute(Step::Build, || {
+        let workload = approval.workload(decided);
+        build::build(&agent, &workload, &recorded.observed, settings)
+    });
+    let plan = Plan { approval, ..plan };
+    let applying = apply(ctx, &agent, &recorded, &plan, built, absent, effects);
+    let applied = steps.run(Step::Apply, Box::pin(applying)).await?;
+    let updating = update_status(ctx, object, &agent, &recorded, &plan, &applied, effects);
+    let told = steps.run(Step::UpdateStatus, updating).await?;
+    announce::all(object, &recorded, &plan, applied.annotated, effects);
+    publish(ctx, steps, object, effects).await;
+    let action = &applied.report.action;
+    let requeue = next_look(&plan.decision, action, &told.observed);
+    let following = follow_up(ctx, &agent, plan, action, &told.observed, effects);
+    steps.run(Step::FollowUp, following).await?;
+    Ok(Done::of(effects.changed, Some(&told.summary)).requeue_at(requeue))
 }
 
 /// Starts the call that the status now tells of, and removes revisions that are no longer kept.
@@ -151,6 +169,7 @@ fn next_look(
 ) -> Option<Timestamp> {
     let retry = match decision {
         Decision::BackingOff { due, .. } => Some(*due),
+        Decision::BudgetExhausted { exhausted, .. } => Some(exhausted.opens),
         _ => None,
     };
     // Nothing will say that the old workload is gone where it was when we came to end it.

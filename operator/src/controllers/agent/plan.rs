@@ -17,6 +17,7 @@ use langop_desired::{
 };
 
 use super::{
+    afford::afford,
     call::{self, Call},
     record::Recorded,
 };
@@ -78,7 +79,7 @@ pub(super) fn plan(ctx: &Context, agent: &ValidatedAgent, recorded: &Recorded) -
     }
 }
 
-/// A call, unless it has to wait for longer than the back-off says.
+/// A call, unless it has to wait for longer than the back-off says, or for a budget.
 fn ask(
     ctx: &Context,
     agent: &ValidatedAgent,
@@ -93,6 +94,14 @@ fn ask(
         let due = due(now(), pause);
         return Plan::without_call(Decision::BackingOff { due, current }, info);
     }
+    let mut info = info;
+    let tokens = match afford(ctx, agent, &mut info) {
+        Ok(tokens) => tokens,
+        Err(exhausted) => {
+            let decision = Decision::BudgetExhausted { exhausted, current };
+            return Plan::without_call(decision, info);
+        }
+    };
     Plan {
         info: attempt::started(&info, agent, Some(ctx.attestor.key())),
         decision,
@@ -102,6 +111,7 @@ fn ask(
             about,
             variant,
             current,
+            tokens,
         }),
     }
 }

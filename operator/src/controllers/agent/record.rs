@@ -18,7 +18,10 @@ use langop_desired::{
     powers::{CodePowers, Powers, as_annotations},
 };
 
-use super::dereference::{previous, recognised};
+use super::{
+    afford,
+    dereference::{previous, recognised},
+};
 use crate::{
     context::{Context, now},
     error::ReconcileError,
@@ -48,7 +51,10 @@ impl Recorded {
     pub(super) fn failure(&self) -> Option<&str> {
         match &self.event {
             Some(SynthesisEvent::Failed(failed)) => Some(&failed.message),
-            Some(SynthesisEvent::Stored { .. } | SynthesisEvent::Dropped) | None => None,
+            Some(
+                SynthesisEvent::Stored { .. } | SynthesisEvent::Dropped | SynthesisEvent::Unpaid,
+            )
+            | None => None,
         }
     }
 }
@@ -63,6 +69,8 @@ pub(super) enum SynthesisEvent {
     Failed(Failed),
     /// The question has changed meanwhile. What it cost counts.
     Dropped,
+    /// No budget had the tokens to ask it.
+    Unpaid,
 }
 
 /// What an answer changes.
@@ -107,7 +115,10 @@ pub(super) async fn record_answer(
     agent: &ValidatedAgent,
 ) -> Result<Recorded, ReconcileError> {
     let (info, observed) = known_code(ctx, object, agent).await?;
-    let taken = take_answer(ctx, agent, info, &observed).await?;
+    let mut taken = take_answer(ctx, agent, info, &observed).await?;
+    if agent.tokens_per_day.is_none() {
+        taken.info.budget = None;
+    }
     let (info, observed) = recognised(ctx, object, taken.info);
     Ok(Recorded {
         info,
@@ -149,6 +160,9 @@ async fn take_answer(
         CallState::Running(about) => return Ok(Taken::waiting(info, about)),
         CallState::Idle => return Ok(Taken::unchanged(info)),
     };
+    let mut info = info;
+    let unsettled = info.clone();
+    afford::settle(&mut info, answer.cost());
     if !about.is_wanted(agent) {
         let info = attempt::dropped(&info, answer.tokens());
         return Ok(Taken::with(info, SynthesisEvent::Dropped));
@@ -162,10 +176,15 @@ async fn take_answer(
         Answer::Failed {
             failed,
             retry_after,
+            ..
         } => {
             let synthesis = &ctx.synthesis;
             synthesis.set_retry_after(uid, about.question(), *retry_after);
             return Ok(failure(&info, failed.clone()));
+        }
+        Answer::Unpaid { too_few, tokens } => {
+            let info = attempt::unpaid(&attempt::dropped(&info, *tokens), *too_few);
+            return Ok(Taken::with(info, SynthesisEvent::Unpaid));
         }
     };
     match store(ctx, agent, new, &info, observed).await {
@@ -180,7 +199,7 @@ async fn take_answer(
         // It is paid for: as if the call went on, until there is room for what it gave.
         Err(StoreError::Refused(summary)) => Ok(Taken {
             refused: Some(summary),
-            ..Taken::waiting(info, about)
+            ..Taken::waiting(unsettled, about)
         }),
         // There never will be.
         Err(StoreError::TooLarge(why)) => {

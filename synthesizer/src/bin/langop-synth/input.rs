@@ -113,6 +113,7 @@ pub(crate) fn synthesize(
         options: Some(SynthesizeOptions {
             variant: args.variant.clone(),
             max_repairs: args.max_repairs,
+            max_tokens: None,
         }),
     };
     Ok((request, agent.notes))
@@ -179,6 +180,7 @@ pub(crate) fn distill(args: &DistillArgs) -> Result<DistillPersonaRequest, Input
     };
     Ok(DistillPersonaRequest {
         persona: Some(persona),
+        max_tokens: None,
     })
 }
 

@@ -65,6 +65,18 @@ fn sidecar_egress(agent: &ValidatedAgent) -> String {
     )
 }
 
+/// There only while a budget keeps code from being made.
+pub(super) fn budget(conditions: &mut Conditions, input: &StatusInput<'_>) {
+    if let Decision::BudgetExhausted { exhausted, .. } = input.decision {
+        conditions.set(
+            types::BUDGET_EXHAUSTED,
+            Status::True,
+            Reason::BudgetExhausted,
+            exhausted.message.clone(),
+        );
+    }
+}
+
 /// Whether the active code was made from the instructions now in spec.
 pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) {
     let (status, reason, message) = match input.decision {
@@ -87,6 +99,15 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
         Decision::RevisionNotFound(revision) => {
             let (reason, message) = not_found(input, *revision);
             (Status::False, reason, message)
+        }
+        Decision::Suspended { .. } => {
+            let message = "no code is synthesized while the LanguageCluster suspends the namespace"
+                .to_owned();
+            (Status::False, Reason::Suspended, message)
+        }
+        Decision::BudgetExhausted { exhausted, .. } => {
+            let message = exhausted.message.clone();
+            (Status::False, Reason::BudgetExhausted, message)
         }
         Decision::NoCode | Decision::NothingToRun => {
             let message = "there are no instructions to synthesize code from".to_owned();

@@ -20,7 +20,8 @@ const RUNNING: [Reason; 5] = [
     Reason::WorkspaceKept,
 ];
 /// Reasons of Reconciling that concern only the next code.
-const SYNTHESIS: [Reason; 3] = [
+const SYNTHESIS: [Reason; 4] = [
+    Reason::BudgetExhausted,
     Reason::SynthesisStarted,
     Reason::SynthesisFailed,
     Reason::ValidationFailed,

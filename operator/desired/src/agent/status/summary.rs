@@ -13,6 +13,7 @@ use crate::{
         ObservedAgent,
         build::WorkloadAction,
         decide::{Decision, is_disabled},
+        suspension,
         timing::Timing,
     },
     conditions::{self, Summary},
@@ -21,6 +22,9 @@ use crate::{
 
 /// How the agent is doing, in one word and one sentence.
 pub(super) fn summary(input: &StatusInput<'_>) -> Summary {
+    if let Some(cluster) = &input.agent.suspended_by {
+        return of_namespace(input, cluster);
+    }
     let summary = of_spec(input)
         .or_else(|| of_code(input))
         .or_else(|| of_approval(input))
@@ -47,6 +51,20 @@ pub(super) fn summary(input: &StatusInput<'_>) -> Summary {
     }
 }
 
+/// Where the whole namespace is suspended, nothing else matters until it goes on.
+fn of_namespace(input: &StatusInput<'_>, cluster: &str) -> Summary {
+    let by = format!("suspended by spec.suspend of the LanguageCluster '{cluster}'");
+    if !suspension::is_still(input.observed) {
+        let message = format!("{by}; what runs has yet to end");
+        return Summary::Progressing(Reason::Suspended, message);
+    }
+    let fault = match of_spec(input) {
+        Some(Summary::Stalled(_, fault)) => format!("; when it goes on: {fault}"),
+        _ => String::new(),
+    };
+    Summary::Ready(Reason::Suspended, by + &fault)
+}
+
 /// What somebody must correct.
 fn of_spec(input: &StatusInput<'_>) -> Option<Summary> {
     if let Some(fault) = &input.report.fault {
@@ -70,6 +88,10 @@ fn of_code(input: &StatusInput<'_>) -> Option<Summary> {
     let (reason, message) = match input.decision {
         Decision::Synthesize { .. } | Decision::Waiting { .. } | Decision::BackingOff { .. } => {
             of_attempt(input)
+        }
+        Decision::BudgetExhausted { exhausted, .. } => {
+            let message = exhausted.message.clone();
+            return Some(Summary::Progressing(Reason::BudgetExhausted, message));
         }
         // What is there already runs on, and is judged by itself.
         Decision::ReferencesUnreadable if has_workload(input.observed) => return None,

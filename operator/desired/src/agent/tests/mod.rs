@@ -11,6 +11,7 @@ mod known;
 mod property;
 mod status;
 mod store;
+mod suspension;
 mod validate;
 
 use std::{collections::BTreeMap, sync::Arc};

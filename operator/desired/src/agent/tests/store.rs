@@ -141,8 +141,7 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
                 allowed_egress: vec![],
                 model_egress: None,
                 ingress_from: vec![],
-                time_zone: None,
-                approval: crate::approval::ApprovalRule::default(),
+                ..ClusterView::default()
             });
         }),
         ("a missing tool beside it", true, |w| {

@@ -204,8 +204,7 @@ fn egress_that_the_cluster_forbids_is_closed_and_told_but_stops_nothing() {
             allowed_egress: vec![],
             model_egress: None,
             ingress_from: vec![],
-            time_zone: None,
-            approval: crate::approval::ApprovalRule::default(),
+            ..ClusterView::default()
         });
         let built = world.build();
         assert_eq!(
@@ -325,10 +324,9 @@ fn a_pod_is_held_to_its_clusters_frame() {
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
-        time_zone: None,
-        approval: crate::approval::ApprovalRule::default(),
         pods: serde_json::from_value(json!({"runtimeClassName": "gvisor", "maxRunSeconds": 600}))
             .unwrap(),
+        ..ClusterView::default()
     };
     world.cluster = Some(view.clone());
     let built = world.build();

@@ -69,8 +69,7 @@ fn world(
         allowed_egress: vec![],
         model_egress: None,
         ingress_from: vec![],
-        time_zone: None,
-        approval: crate::approval::ApprovalRule::default(),
+        ..ClusterView::default()
     });
     world.settings = settings;
     world
