@@ -18,6 +18,7 @@ mod logs;
 mod otlp;
 mod pki;
 mod program;
+mod provenance;
 mod providers;
 mod replicas;
 mod server;
