@@ -27,6 +27,7 @@ mod instructions;
 mod lifecycle;
 mod order;
 mod ownership;
+mod provenance;
 mod readme;
 mod rude_llm;
 mod schedules;

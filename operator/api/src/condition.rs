@@ -53,6 +53,9 @@ pub mod types {
     pub const CODE_STALE: &str = "CodeStale";
     /// LanguageAgent, only where approval is in use: nothing waits for a person.
     pub const APPROVED: &str = "Approved";
+    /// LanguageAgent, only where the operator has public keys of the synthesizer: its code carries a
+    /// statement of where it comes from that one of them has signed.
+    pub const PROVENANCE: &str = "Provenance";
     /// LanguageTool, only while False: everything that it says of its operations is offered to the
     /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
@@ -182,6 +185,13 @@ reasons! {
     Rejected,
     /// The API server is older than 1.30 and cannot see to it that only approvers approve.
     ApprovalUnsupported,
+    // --- provenance ---
+    /// A signed statement names the code and its instructions.
+    ProvenanceVerified,
+    /// The code carries no statement of where it comes from; it ran before the operator had keys.
+    ProvenanceMissing,
+    /// The statement of where the code comes from does not hold; the message says why.
+    ProvenanceRefused,
     // --- model ---
     /// Anthropic's newer models refuse a request with both.
     TemperatureBesideTopP,

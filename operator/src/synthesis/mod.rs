@@ -1,6 +1,6 @@
 //! Everything about the synthesizer: what it is asked ([`request`]), how ([`client`],
 //! [`endpoints`], [`health`]), what comes of it ([`failure`], [`answer`]), and the calls under way
-//! ([`calls`]). An answer is an input of a later reconcile like any other.
+//! ([`calls`]), and whose code counts ([`provenance`]). An answer is an input of a later reconcile like any other.
 
 pub(crate) mod answer;
 pub(crate) mod attest;
@@ -10,4 +10,5 @@ pub(crate) mod endpoints;
 pub(crate) mod failure;
 mod health;
 mod pace;
+pub(crate) mod provenance;
 pub(crate) mod request;

@@ -4,6 +4,7 @@
 mod condition;
 mod input;
 mod phase;
+mod provenance;
 mod run;
 mod summary;
 
@@ -44,6 +45,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     condition::synthesized(&mut conditions, input);
     condition::code_stale(&mut conditions, input);
     condition::approved(&mut conditions, input);
+    provenance::provenance(&mut conditions, input);
     let summary = summary::summary(input);
     conditions.summary(summary.clone());
     next.conditions = conditions.finish();
@@ -70,6 +72,7 @@ pub fn interrupted(
         types::REFERENCES_RESOLVED,
         types::CODE_STALE,
         types::APPROVED,
+        types::PROVENANCE,
     ] {
         conditions.keep(type_);
     }

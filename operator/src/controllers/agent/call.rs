@@ -20,7 +20,7 @@ use crate::{
     context::{Context, now},
     error::chain,
     synthesis::{
-        answer::{self, Answer},
+        answer::{self, Answer, Question},
         client::Synthesizer,
         failure::{Failure, FailureKind},
         request::{self, SynthesisInputs},
@@ -108,7 +108,13 @@ async fn make(
     let traceparent = langop_program::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
-    answer::judge(response, &name, instructions, offered, took, now())
+    let question = Question {
+        name: &name,
+        instructions,
+        offered,
+        keys: ctx.cache.keys.get(),
+    };
+    answer::judge(response, question, took, now())
 }
 
 /// A question that is too long for one message is not even made.
