@@ -38,18 +38,7 @@ impl Cidr {
 
     /// Its first and its last address.
     pub(crate) fn bounds(self) -> (IpAddr, IpAddr) {
-        let length = u32::from(self.length);
-        let last = match self.address {
-            IpAddr::V4(first) => {
-                let free = u32::MAX.checked_shr(length).unwrap_or(0);
-                Ipv4Addr::from_bits(first.to_bits() | free).into()
-            }
-            IpAddr::V6(first) => {
-                let free = u128::MAX.checked_shr(length).unwrap_or(0);
-                Ipv6Addr::from_bits(first.to_bits() | free).into()
-            }
-        };
-        (self.address, last)
+        (self.0.network(), self.0.broadcast())
     }
 
     /// Where NAT64 (RFC 6052) maps an IPv4 range; `None` of an IPv6 range.
