@@ -26,7 +26,7 @@ pub enum Frame {
         cluster: String,
         /// What it allows.
         pods: PodFrame,
-        /// The RuntimeClass of pods that name none.
+        /// The `RuntimeClass` of pods that name none.
         runtime_class: Option<String>,
     },
     /// A LanguageCluster cannot be read, so nothing new may be asked for.

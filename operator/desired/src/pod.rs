@@ -379,7 +379,7 @@ pub struct PodInput {
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     pub tolerations: Vec<UserToleration>,
-    /// The RuntimeClass; absent: its namespace's, if that has one.
+    /// The `RuntimeClass`; absent: its namespace's, if that has one.
     pub runtime_class_name: Option<String>,
     /// `Never` for Jobs; absent: the API server's default.
     pub restart_policy: Option<&'static str>,

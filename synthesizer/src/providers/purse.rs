@@ -47,10 +47,10 @@ impl Purse {
         self.most.is_some()
     }
 
-    /// Takes out the most that a request of `sent` bytes can cost whose answer has up to `limit`
+    /// Takes out the most that a request of so many `bytes` can cost whose answer has up to `limit`
     /// tokens: fewer if no more are left.
-    pub(super) fn take(&self, sent: usize, limit: u32) -> Result<Try, ProviderError> {
-        let input_tokens = usage::most_input(sent);
+    pub(super) fn take(&self, bytes: usize, limit: u32) -> Result<Try, ProviderError> {
+        let input_tokens = usage::most_input(bytes);
         let mut spent = self.spent();
         let mut output_tokens = u64::from(limit);
         if let Some(most) = self.most {

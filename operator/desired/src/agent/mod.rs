@@ -23,6 +23,7 @@ mod claim;
 mod cron_job;
 mod deployment;
 mod network_policy;
+mod origin;
 mod switch;
 mod workload;
 
@@ -74,7 +75,7 @@ pub struct ClusterView {
     pub pods: Option<PodFrame>,
     /// Whether no agent may run there.
     pub suspended: bool,
-    /// The RuntimeClass of pods that name none.
+    /// The `RuntimeClass` of pods that name none.
     pub runtime_class_name: Option<String>,
     /// The time zone of schedules that name none.
     pub time_zone: Option<String>,

@@ -118,7 +118,7 @@ pub struct RunSpec {
     pub node_selector: BTreeMap<String, LabelValue>,
     /// Taints it tolerates.
     pub tolerations: Vec<Toleration>,
-    /// The RuntimeClass of its pods, where it names one.
+    /// The `RuntimeClass` of its pods, where it names one.
     pub runtime_class_name: Option<String>,
     /// Further labels of its pods.
     pub pod_labels: BTreeMap<String, LabelValue>,

@@ -20,11 +20,12 @@ const RUNNING: [Reason; 5] = [
     Reason::WorkspaceKept,
 ];
 /// Reasons of Reconciling that concern only the next code.
-const SYNTHESIS: [Reason; 4] = [
+const SYNTHESIS: [Reason; 5] = [
     Reason::BudgetExhausted,
     Reason::SynthesisStarted,
     Reason::SynthesisFailed,
     Reason::ValidationFailed,
+    Reason::ProvenanceRefused,
 ];
 
 /// Reasons that concern only what is to run next.
