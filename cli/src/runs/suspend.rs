@@ -137,7 +137,7 @@ mod tests {
             cluster("early", Some("demo"), "2026-11-01T00:00:00Z"),
             cluster("other", None, "2026-10-01T00:00:00Z"),
         ];
-        let of = |namespace| managing(namespace, &clusters).map(ResourceExt::name_any);
+        let of = |namespace| managing(namespace, &clusters).map(kube::ResourceExt::name_any);
         assert_eq!(of("demo").as_deref(), Some("early"));
         assert_eq!(of("other").as_deref(), Some("other"));
         assert_eq!(of("free"), None);

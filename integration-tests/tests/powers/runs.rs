@@ -214,7 +214,7 @@ fn carry_out(
         ) => {
             let used = params.values().flat_map(used_by);
             let results =
-                used.filter_map(|name| Some((name.to_owned(), workflow.result(name)?.clone())));
+                used.filter_map(|name| Some((name.to_owned(), given(workflow, name, answer)?)));
             let bindings = Bindings {
                 results: &results.collect(),
                 item: workflow.item(start.step).map(|(_, item)| item),
@@ -228,6 +228,17 @@ fn carry_out(
             (Event::Done(answer.clone()), Deed::Calls(call))
         }
     }
+}
+
+/// What a step gave. That of a step that runs once per item is a list whatever its answers are, and
+/// counts like any other that is computed: where anything may stand, its form says nothing.
+fn given(workflow: &Workflow, name: &str, answer: &StepResult) -> Option<StepResult> {
+    let mut states = workflow.states();
+    let is_each = states.any(|(step, _)| step.name == name && step.each.is_some());
+    if is_each && answer.text == ANYTHING {
+        return Some(answer.clone());
+    }
+    workflow.result(name).cloned()
 }
 
 /// A loop whose model calls all that it is offered, once, and ends.
