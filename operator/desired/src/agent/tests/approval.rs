@@ -340,12 +340,8 @@ fn the_stricter_of_agent_and_cluster_holds() {
         world.cluster = Some(ClusterView {
             name: "team".into(),
             agent_egress: Some(langop_api::cluster::AgentEgress::Allow),
-            pods: None,
-            allowed_egress: vec![],
-            model_egress: None,
-            ingress_from: vec![],
-            time_zone: None,
             approval: floor(cluster),
+            ..ClusterView::default()
         });
         assert_eq!(world.validated().approval, floor(expected), "{own}");
     }
