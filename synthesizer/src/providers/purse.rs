@@ -84,12 +84,15 @@ impl Purse {
     /// was told.
     pub(super) fn keep(&self, taken: Try, told: Usage) {
         let mut spent = self.spent();
-        let untold = Usage {
-            input_tokens: taken.most.input_tokens.saturating_sub(told.input_tokens),
-            output_tokens: taken.most.output_tokens.saturating_sub(told.output_tokens),
-            ..Usage::default()
-        };
-        spent.untold = crate::llm::sum(spent.untold, untold);
+        let Usage {
+            input_tokens,
+            output_tokens,
+            ..
+        } = &mut spent.untold;
+        let input = taken.most.input_tokens.saturating_sub(told.input_tokens);
+        let output = taken.most.output_tokens.saturating_sub(told.output_tokens);
+        *input_tokens = input_tokens.saturating_add(input);
+        *output_tokens = output_tokens.saturating_add(output);
     }
 
     /// What tries may have cost beyond what was told; nothing where there is no bound to keep.

@@ -9,7 +9,10 @@ use langop_api::{
     condition::Reason,
 };
 
-use super::{decide::is_disabled, validate::ValidatedAgent};
+use super::{
+    decide::{is_disabled, is_same_question},
+    validate::ValidatedAgent,
+};
 
 /// An attempt that gave no code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,17 +28,6 @@ pub struct Failed {
     pub tokens: Tokens,
 }
 
-/// Whether the last attempt was about what is asked now.
-pub fn is_same_question(info: &SynthesisInfo, agent: &ValidatedAgent) -> bool {
-    info.instructions_hash.as_deref() == hash_of(agent)
-        && info.attempted_resynthesize == agent.resynthesize
-}
-
-fn hash_of(agent: &ValidatedAgent) -> Option<&str> {
-    let instructions = agent.instructions.as_ref();
-    instructions.map(|instructions| instructions.hash.as_str())
-}
-
 /// To be recorded before the call; `key` is the one by which its code will be known.
 pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) -> SynthesisInfo {
     let again = is_same_question(info, agent);
@@ -45,7 +37,10 @@ pub fn started(info: &SynthesisInfo, agent: &ValidatedAgent, key: Option<&str>) 
         0
     };
     let mut next = SynthesisInfo {
-        instructions_hash: hash_of(agent).map(str::to_owned),
+        instructions_hash: agent
+            .instructions
+            .as_ref()
+            .map(|instructions| instructions.hash.clone()),
         attempted_resynthesize: agent.resynthesize.clone(),
         synthesis_attempts: Some(attempts.saturating_add(1)),
         // Without it, an operator that dies during the call tries again at once.

@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 use langop_api::{agent::SynthesisInfo, condition::Reason};
 
 use super::{
-    attempt,
     build::Workload,
     code::{self, ActiveCode},
     known,
@@ -178,6 +177,13 @@ pub fn is_disabled(info: &SynthesisInfo) -> bool {
     info.last_failure_reason.as_deref() == Some(Reason::SynthesisDisabled.as_str())
 }
 
+/// Whether the last attempt was about what is asked now.
+pub fn is_same_question(info: &SynthesisInfo, agent: &ValidatedAgent) -> bool {
+    let instructions = agent.instructions.as_ref();
+    let hash = instructions.map(|instructions| instructions.hash.as_str());
+    info.instructions_hash.as_deref() == hash && info.attempted_resynthesize == agent.resynthesize
+}
+
 struct Input<'a> {
     agent: &'a ValidatedAgent,
     info: &'a SynthesisInfo,
@@ -204,7 +210,7 @@ impl Input<'_> {
 
     /// Whether the last attempt was about what is asked now.
     fn is_last_question(&self) -> bool {
-        attempt::is_same_question(self.info, self.agent)
+        is_same_question(self.info, self.agent)
     }
 
     /// Whether the answer to it was stored by an operator that died before it could record that:

@@ -3,7 +3,7 @@
 
 use langop_api::agent::SynthesisInfo;
 use langop_desired::{
-    agent::{attempt, validate::ValidatedAgent},
+    agent::{decide, validate::ValidatedAgent},
     ledger::{self, Bound, Exhausted, Grant},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn afford(
     // With no more than that it could not be asked.
     let too_few = info
         .too_few_tokens
-        .filter(|_| attempt::is_same_question(info, agent));
+        .filter(|_| decide::is_same_question(info, agent));
     match (smallest, too_few) {
         (Some((tokens, bound)), Some(too_few)) if tokens <= too_few => {
             settle(info, Some(0));
