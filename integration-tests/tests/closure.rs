@@ -94,6 +94,8 @@ fn the_contract_binds_neither_side() {
     assert_free("langop-proto", &["kube", "reqwest"]);
     assert_free("langop-program", &["kube", "reqwest", "langop-proto"]);
     assert_free("langop-dsl", &["tokio", "kube", "tonic"]);
+    let elsewhere = &["tokio", "kube", "tonic", "reqwest"];
+    assert_free("langop-provenance", elsewhere);
 }
 
 #[test]

@@ -42,6 +42,7 @@ const SOURCES: &[&str] = &[
     "operator",
     "program",
     "proto",
+    "provenance",
     "runtime",
     "synthesizer",
     "tools",
