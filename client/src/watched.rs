@@ -7,11 +7,12 @@
 use std::{
     error::Error,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 /// Why files cannot be used. Must not hold what they contain, and neither may `E`.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum LoadError<E: Error + 'static> {
 }
 
 /// The newest usable form of some files.
-pub struct Watched<T>(RwLock<Arc<T>>);
+pub struct Watched<T>(watch::Sender<Arc<T>>);
 
 /// What the files hold, in their order.
 type Contents = Vec<Vec<u8>>;
@@ -53,7 +54,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
     {
         let contents = read(&files).await?;
         let newest = make(&contents).map_err(LoadError::Unusable)?;
-        let watched = Arc::new(Self(RwLock::new(Arc::new(newest))));
+        let watched = Arc::new(Self(watch::Sender::new(Arc::new(newest))));
         let follower = Follower {
             watched: Arc::downgrade(&watched),
             files,
@@ -67,8 +68,12 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     /// The newest.
     pub fn get(&self) -> Arc<T> {
-        // No code panics while it holds the lock.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// The newest, and each one that follows it.
+    pub fn follow(&self) -> watch::Receiver<Arc<T>> {
+        self.0.subscribe()
     }
 }
 
@@ -97,7 +102,7 @@ impl<T, M> Follower<T, M> {
             match looked {
                 Ok(None) => self.complaint = None,
                 Ok(Some(new)) => {
-                    *watched.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                    watched.0.send_replace(Arc::new(new));
                     self.complaint = None;
                     tracing::info!(files = ?self.files, "changed files are in use");
                 }

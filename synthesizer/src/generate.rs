@@ -26,6 +26,7 @@ use crate::{
     llm::{Llm, sum},
     metrics::Stage,
     offer,
+    origin::Origin,
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
     providers::{CallContext, Chat, Completion, Finish, Message, Purse, Role, Task},
@@ -51,6 +52,8 @@ pub struct Answer {
     pub duration: Duration,
     /// The span in which it was made; empty without tracing.
     pub traceparent: String,
+    /// What its statement tells; `None` without code, and where nothing is signed.
+    pub origin: Option<Origin>,
 }
 
 impl Entry for Answer {
@@ -73,6 +76,7 @@ impl Entry for Answer {
             + self.refused_code.len()
             + self.model.len()
             + self.traceparent.len()
+            + self.origin.as_ref().map_or(0, Origin::weight)
     }
 
     fn is_kept(&self) -> bool {
@@ -369,6 +373,7 @@ fn finish(checked: Checked, usage: Usage, attempts: u32, started: Instant) -> An
         attempts,
         duration: started.elapsed(),
         traceparent,
+        origin: None,
     }
 }
 

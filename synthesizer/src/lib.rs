@@ -18,6 +18,7 @@ pub mod key;
 pub mod llm;
 pub mod metrics;
 pub mod offer;
+pub mod origin;
 mod parsing;
 pub mod pipeline;
 pub mod prompt;

@@ -30,8 +30,9 @@ use crate::{
     llm::Llm,
     metrics::{CacheResult, Metrics},
     offer,
+    origin::{Origin, Signer},
     parsing::Pool,
-    prompt,
+    prompt::{self, PLACEHOLDER},
     providers::{self, BuildError, CallContext, Provider},
     request,
     settings::Settings,
@@ -52,6 +53,7 @@ pub struct Synthesizer {
 struct CachedLlm {
     llm: Llm,
     parsing: Pool,
+    signer: Option<Signer>,
     answers: Arc<Cache<Answer>>,
     personas: Arc<Cache<Distilled>>,
 }
@@ -69,8 +71,13 @@ pub struct Pending {
 }
 
 impl Synthesizer {
-    /// Makes the provider and the cache that `settings` name.
-    pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+    /// Makes the provider and the cache that `settings` name; what it answers is signed by
+    /// `signer`.
+    pub fn new(
+        settings: &Settings,
+        signer: Option<Signer>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
         let Some((provider, model)) = settings.synthesis()? else {
             return Ok(Self {
                 cached: None,
@@ -81,13 +88,16 @@ impl Synthesizer {
         };
         let identity = Identity { provider, model };
         let provider = providers::build(&identity, settings, &metrics)?;
-        Ok(Self::with_provider(identity, provider, settings, metrics))
+        Ok(Self::with_provider(
+            identity, provider, signer, settings, metrics,
+        ))
     }
 
     /// As [`Self::new`], but `provider` answers, as `identity`.
     pub fn with_provider(
         identity: Identity,
         provider: Arc<dyn Provider>,
+        signer: Option<Signer>,
         settings: &Settings,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -102,6 +112,7 @@ impl Synthesizer {
                 metrics: Arc::clone(&metrics),
             },
             parsing: parsing.clone(),
+            signer,
             answers: Arc::new(Cache::new(answers, settings.cache_ttl)),
             personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
         };
@@ -275,15 +286,15 @@ impl CachedLlm {
         let key = cache_key(&call);
         let work = move |progress| async move {
             let _pass = call.caller.quota().begin_work()?;
-            generate::answer(
+            let answer = generate::answer(
                 &cached.llm,
                 &cached.parsing,
                 &call,
                 &request,
                 &progress,
                 delivery,
-            )
-            .await
+            );
+            answer.await.map(|answer| cached.told(answer, &request))
         };
         let found = self
             .answers
@@ -292,6 +303,15 @@ impl CachedLlm {
             .await;
         self.observe(&span, &found);
         found
+    }
+
+    /// An answer with what its statement is to tell.
+    fn told(&self, answer: Answer, request: &SynthesizeRequest) -> Answer {
+        let signed = self.signer.as_ref().zip(answer.code.as_ref());
+        let origin = signed.map(|(signer, code)| {
+            Origin::of(signer, &code.named(PLACEHOLDER), request.previous.as_ref())
+        });
+        Answer { origin, ..answer }
     }
 
     /// Counts what the cache had, and links `span` to the trace in which that was made, or is being
@@ -390,6 +410,9 @@ impl Pending {
             response.instructions_hash = instructions_hash;
             response.diagnostics.splice(0..0, secrets);
             response.diagnostics.truncate(limits::DIAGNOSTICS);
+            if let Some(origin) = &ready.value.origin {
+                response.provenance = origin.statement(&name, &response);
+            }
             response
         });
         cached.llm.metrics.synthesis(

@@ -2,9 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use langop_client::watched::LoadError;
 use langop_proto::{
     FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
 };
+use langop_provenance::KeyError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -20,6 +22,7 @@ use crate::{
     drain::Drain,
     identity::Identity,
     metrics::Metrics,
+    origin::Signer,
     pipeline::Synthesizer,
     providers::BuildError,
     rpc::RpcLayer,
@@ -73,6 +76,9 @@ pub enum ServeError {
     /// The files of TLS or tokens cannot be used.
     #[error(transparent)]
     Access(#[from] FilesError),
+    /// The file of the signing key cannot be used.
+    #[error("LANGOP_SIGNING_KEY_FILE cannot be used")]
+    SigningKey(#[from] LoadError<KeyError>),
     /// The provider cannot be made.
     #[error(transparent)]
     Provider(#[from] BuildError),
@@ -122,7 +128,9 @@ pub async fn serve(
             Arc::clone(&metrics),
         )
         .await?;
-    let synthesizer = Arc::new(Synthesizer::new(&settings, Arc::clone(&metrics))?);
+    let signer = Signer::watch(&settings).await?;
+    let synthesizer = Synthesizer::new(&settings, signer, Arc::clone(&metrics))?;
+    let synthesizer = Arc::new(synthesizer);
     announce(&synthesizer, &listeners.admin, address);
     settings.access.announce(address);
     if settings.exposes_key() {

@@ -22,12 +22,18 @@ struct Synthesizer {
 
 impl Synthesizer {
     fn start(provider: &str) -> Self {
+        Self::signing(provider, None)
+    }
+
+    /// One that signs with the key of this file.
+    fn signing(provider: &str, key: Option<&str>) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_langop-synthesizer"))
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env_clear()
             .envs([
                 ("SYNTHESIS_PROVIDER", provider),
                 ("LANGOP_LOG_FORMAT", "json"),
+                ("LANGOP_SIGNING_KEY_FILE", key.unwrap_or_default()),
             ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -397,4 +403,73 @@ fn a_synthesizer_that_is_away_or_disabled_is_exit_code_3() {
         messages.contains("(FAILED_PRECONDITION, SYNTHESIS_DISABLED)"),
         "{messages}"
     );
+}
+
+#[test]
+fn a_statement_is_written_and_checked() {
+    // An Ed25519 key of 32 bytes 1, as PKCS#8 in PEM has it.
+    let body = "MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
+    let label = "PRIVATE KEY";
+    let private = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+    let public = langop_provenance::SigningKey::from_pem(private.as_bytes())
+        .unwrap()
+        .public_pem();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, keys) = (path("key.pem"), path("public.pem"));
+    let (code, text, envelope) = (
+        path("agent.rb"),
+        path("instructions.txt"),
+        path("agent.dsse"),
+    );
+    std::fs::write(&key, private).unwrap();
+    std::fs::write(&keys, public).unwrap();
+    std::fs::write(&text, "Tell a joke.").unwrap();
+
+    let server = Synthesizer::signing("template", Some(&key));
+    let asked = [
+        "synthesize",
+        "-f",
+        &text,
+        "--provenance",
+        &envelope,
+        "--keys",
+        &keys,
+    ];
+    let (exit, made, messages) = parts(&server.run(&asked, ""));
+    assert_eq!(exit, 0, "{messages}");
+    assert!(messages.contains("signed by key "), "{messages}");
+    std::fs::write(&code, &made).unwrap();
+    let check = [
+        "verify",
+        &code,
+        "-f",
+        &text,
+        "--provenance",
+        &envelope,
+        "--keys",
+        &keys,
+    ];
+    let (exit, stdout, messages) = parts(&run(&check, ""));
+    assert_eq!((exit, stdout.as_str()), (0, ""), "{messages}");
+    assert!(
+        messages.contains("the code of 'my-agent' was made (generated)"),
+        "{messages}"
+    );
+    let (exit, _, messages) = parts(&run(&[&check[..], &["--name", "other"]].concat(), ""));
+    assert_eq!(exit, 1, "{messages}");
+    assert!(messages.contains("is about agent 'my-agent'"), "{messages}");
+    std::fs::write(&code, made + "# more\n").unwrap();
+    let (exit, _, messages) = parts(&run(&check, ""));
+    assert_eq!(exit, 1, "{messages}");
+    assert!(messages.contains("is about other code"), "{messages}");
+    std::fs::write(&keys, "none").unwrap();
+    let (exit, _, messages) = parts(&run(&check, ""));
+    assert_eq!(exit, 2, "{messages}");
+    assert!(messages.contains("holds 0 public keys"), "{messages}");
+
+    let silent = Synthesizer::start("template");
+    let (exit, stdout, messages) = parts(&silent.run(&asked, ""));
+    assert_eq!((exit, stdout.as_str()), (3, ""), "{messages}");
+    assert!(messages.contains("signs nothing"), "{messages}");
 }

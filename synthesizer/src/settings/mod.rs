@@ -2,8 +2,8 @@
 //! that means the same.
 //!
 //! An empty environment variable counts as unset. The API key has no flag, because flags are
-//! visible to every process of the machine. Reads the environment once, at start; only the key's
-//! file is read again, by the provider.
+//! visible to every process of the machine. Reads the environment once, at start; only files of keys
+//! are read again when they change.
 
 #![expect(
     clippy::doc_markdown,
@@ -89,6 +89,11 @@ pub struct Settings {
     /// The API key itself (SYNTHESIS_API_KEY)
     #[arg(skip)]
     pub api_key: Option<SecretString>,
+
+    /// PEM file with an Ed25519 private key (PKCS#8): answers carry a statement of where their code
+    /// comes from, signed by it. Read again when it changes
+    #[arg(long, env = "LANGOP_SIGNING_KEY_FILE", value_name = "FILE")]
+    pub signing_key_file: Option<PathBuf>,
 
     /// Most tokens one answer may have, what a model thinks included
     #[arg(long, env = "LANGOP_MAX_ANSWER_TOKENS", default_value_t = 8192, value_name = "COUNT",

@@ -19,6 +19,7 @@ mod max_tokens;
 mod otlp;
 mod pki;
 mod program;
+mod provenance;
 mod providers;
 mod replicas;
 mod server;

@@ -80,8 +80,13 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
     };
     let settings = Settings::from_arguments([""; 0]).unwrap();
     let provider = Arc::new(Recorded::new(answers, finish));
-    let synthesizer =
-        Synthesizer::with_provider(identity, provider, &settings, Arc::new(Metrics::default()));
+    let synthesizer = Synthesizer::with_provider(
+        identity,
+        provider,
+        None,
+        &settings,
+        Arc::new(Metrics::default()),
+    );
     let request = request(answers.len() - 1);
     let caller = Caller::named("test");
     let begun = synthesizer

@@ -10,7 +10,7 @@ use crate::credentials::CredentialArgs;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done: the code is valid
-  1  the code is invalid, or no valid code could be made
+  1  the code is invalid, no valid code could be made, or a statement does not hold for it
   2  wrong usage, a file that cannot be read, or a request that can never succeed
   3  the synthesizer cannot be reached or failed
 
@@ -18,6 +18,7 @@ Examples:
   langop-synth synthesize -f instructions.txt --tool email-tool='Sends e-mail' --model claude > agent.rb
   langop-synth synthesize -f agent.yaml tools.yaml > agent.rb     # a LanguageAgent, as kubectl applies it
   langop-synth validate agent.rb --tool email-tool --model claude
+  langop-synth verify agent.rb -f instructions.txt --provenance agent.dsse --keys keys.pem
   langop-synth --endpoint synth-0:50051,synth-1:50051 validate agent.rb
   echo 'Every day at 9am, tell a joke' | langop-synth --output json synthesize -f -";
 
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Condenses a persona
     Distill(DistillArgs),
+    /// Checks by public keys where code comes from, without a synthesizer
+    Verify(VerifyArgs),
     /// Prints a shell's completions; for bash: source <(langop-synth completions bash)
     Completions {
         /// The shell
@@ -125,6 +128,38 @@ pub(crate) struct SynthesizeArgs {
     /// Wait for the answer without showing progress
     #[arg(long)]
     pub(crate) no_stream: bool,
+
+    /// File to write the signed statement to that says where the code comes from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) provenance: Option<PathBuf>,
+
+    /// PEM file with the public keys of the synthesizer: code without a statement signed by one of
+    /// them is not given out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct VerifyArgs {
+    /// File with the code; - is standard input
+    #[arg(value_name = "CODE")]
+    pub(crate) code: PathBuf,
+
+    /// The instructions that the code is to be made from, as for synthesize
+    #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Name of the agent, as for synthesize
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// File with the signed statement
+    #[arg(long, value_name = "FILE")]
+    pub(crate) provenance: PathBuf,
+
+    /// PEM file with the public keys that count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

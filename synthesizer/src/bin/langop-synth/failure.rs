@@ -9,7 +9,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use langop_dsl::clean;
 
-use crate::{call::CallError, endpoints::EndpointError, input::InputError};
+use crate::{
+    call::CallError, endpoints::EndpointError, input::InputError, provenance::ProvenanceError,
+};
 
 /// How the program ends; the numbers are in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) enum Failure {
     Input(#[from] InputError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error(transparent)]
+    Provenance(#[from] ProvenanceError),
     #[error("{0}")]
     Usage(String),
     #[error("cannot write the answer")]
@@ -36,7 +40,10 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
+            Self::Provenance(ProvenanceError::Refused(_)) => Exit::Invalid,
+            Self::Provenance(ProvenanceError::Unsigned) => Exit::Service,
             Self::Input(_)
+            | Self::Provenance(_)
             | Self::Usage(_)
             | Self::Call(CallError::Endpoint(
                 EndpointError::Illegal(_) | EndpointError::Credentials(_),

@@ -23,7 +23,7 @@ use self::{
     manifest::{Manifest, ManifestError, Objects},
     tool_file::ToolFile,
 };
-use crate::args::{DistillArgs, OfferArgs, Pair, SynthesizeArgs, ValidateArgs};
+use crate::args::{DistillArgs, OfferArgs, Pair, SynthesizeArgs, ValidateArgs, VerifyArgs};
 
 /// The agent's name where nothing says another one.
 const NAME: &str = "my-agent";
@@ -88,7 +88,7 @@ pub(crate) fn synthesize(
         }),
         _ => None,
     };
-    let mut agent = agent(args)?;
+    let mut agent = agent(&args.files, args.name.as_deref())?;
     // Flags say what to offer instead.
     let (tools, models) = (tools(&args.offer)?, models(&args.offer.models));
     if !tools.is_empty() {
@@ -120,24 +120,24 @@ pub(crate) fn synthesize(
 }
 
 /// Manifests, or a text that is nothing but instructions.
-fn agent(args: &SynthesizeArgs) -> Result<Manifest, InputError> {
+fn agent(files: &[PathBuf], name: Option<&str>) -> Result<Manifest, InputError> {
     let mut objects = Objects::default();
-    for file in &args.files {
+    for file in files {
         let text = text(file)?;
         // Of several files none is a text.
-        if args.files.len() > 1 || manifest::is_manifest(&text) {
+        if files.len() > 1 || manifest::is_manifest(&text) {
             let read = objects.add(&text);
             read.map_err(|source| unusable(file, source))?;
         } else {
             return Ok(Manifest {
-                name: args.name.as_deref().unwrap_or(NAME).to_owned(),
+                name: name.unwrap_or(NAME).to_owned(),
                 instructions: text,
                 ..Manifest::default()
             });
         }
     }
-    let first = args.files.first().map_or(Path::new("-"), PathBuf::as_path);
-    let agent = objects.agent(args.name.as_deref());
+    let first = files.first().map_or(Path::new("-"), PathBuf::as_path);
+    let agent = objects.agent(name);
     agent.map_err(|source| unusable(first, source))
 }
 
@@ -146,6 +146,14 @@ fn unusable(path: &Path, source: ManifestError) -> InputError {
         path: path.to_owned(),
         source,
     }
+}
+
+/// For `verify`: the code, the agent's name and its instructions.
+pub(crate) fn verify(args: &VerifyArgs) -> Result<(String, String, String), InputError> {
+    let files = [&args.code, &args.provenance, &args.keys];
+    only_one_stdin(args.files.iter().chain(files))?;
+    let agent = agent(&args.files, args.name.as_deref())?;
+    Ok((text(&args.code)?, agent.name, agent.instructions))
 }
 
 /// The request for `validate`.
@@ -252,13 +260,13 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     })
 }
 
-fn text(path: &Path) -> Result<String, InputError> {
+pub(crate) fn text(path: &Path) -> Result<String, InputError> {
     String::from_utf8(bytes(path)?).map_err(|_| InputError::NotText {
         path: path.to_owned(),
     })
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, InputError> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, InputError> {
     let unreadable = |source| InputError::Read {
         path: path.to_owned(),
         source,

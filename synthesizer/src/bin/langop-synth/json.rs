@@ -25,6 +25,7 @@ pub(crate) fn synthesized(response: &SynthesizeResponse) -> Value {
         "durationSeconds": response.duration.and_then(|duration| std::time::Duration::try_from(duration).ok()).map(|duration| duration.as_secs_f64()),
         "traceparent": response.traceparent,
         "refusedCode": response.refused_code,
+        "provenance": response.provenance,
     })
 }
 

@@ -2,7 +2,8 @@
 //! the exit code.
 //!
 //! `input` makes requests, `endpoints` finds the replicas, `call` asks them, `progress`, `report`,
-//! `diagnostics`, `json` and `failure` say what comes of it; only this file prints. No LLM and no
+//! `diagnostics`, `json` and `failure` say what comes of it, `provenance` checks whose it is; only
+//! this file prints. No LLM and no
 //! Kubernetes: everything is behind the synthesizer.
 
 mod args;
@@ -14,6 +15,7 @@ mod failure;
 mod input;
 mod json;
 mod progress;
+mod provenance;
 mod report;
 
 use std::{
@@ -28,7 +30,7 @@ use clap_mangen::Man;
 use langop_proto::v1::{SynthesizeRequest, SynthesizeResponse};
 use serde_json::Value;
 
-use args::{Args, Command, DistillArgs, Output, SynthesizeArgs, ValidateArgs};
+use args::{Args, Command, DistillArgs, Output, SynthesizeArgs, ValidateArgs, VerifyArgs};
 use call::{CallError, Sight, Synthesizer};
 use failure::{Exit, Failure};
 use progress::{CLEAR, Progress, Screen, Update};
@@ -51,6 +53,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Synthesize(command) => synthesize(args, command).await,
         Command::Validate(command) => validate(args, command).await,
         Command::Distill(command) => distill(args, command).await,
+        Command::Verify(command) => verify(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "langop-synth", &mut script);
@@ -79,11 +82,14 @@ async fn synthesize(args: &Args, command: &SynthesizeArgs) -> Result<Exit, Failu
         tell(&format!("note: {}\n", langop_dsl::clean(&note)));
     }
     let synthesizer = synthesizer(args).await?;
+    let agent = request.agent.clone().unwrap_or_default().name;
+    let instructions = request.instructions.clone();
     let response = if command.no_stream {
         synthesizer.synthesize(request).await?
     } else {
         watched(&synthesizer, request).await?
     };
+    provenance::of_answer(command, &agent, &instructions, &response)?;
     match args.output {
         Output::Json => write(&pretty(&json::synthesized(&response)))?,
         Output::Human => {
@@ -171,6 +177,11 @@ async fn distill(args: &Args, command: &DistillArgs) -> Result<Exit, Failure> {
             tell(&report::distilled(&response));
         }
     }
+    Ok(Exit::Done)
+}
+
+fn verify(command: &VerifyArgs) -> Result<Exit, Failure> {
+    tell(&provenance::of_files(command)?);
     Ok(Exit::Done)
 }
 

@@ -73,6 +73,9 @@ pub(crate) fn synthesized(response: &SynthesizeResponse) -> String {
     if !response.code_hash.is_empty() {
         let _ = writeln!(text, "code {}", short(&response.code_hash));
     }
+    if let Ok(told) = langop_provenance::read(&response.provenance) {
+        let _ = writeln!(text, "signed by key {}", short(&told.key_id));
+    }
     if let Some(trace) = response.traceparent.split('-').nth(1) {
         let _ = writeln!(text, "trace {}", clean(trace));
     }
@@ -192,7 +195,7 @@ fn when(schedule: Option<&Schedule>) -> String {
     }
 }
 
-fn short(hash: &str) -> String {
+pub(crate) fn short(hash: &str) -> String {
     clean(hash).chars().take(SHORT_HASH).collect()
 }
 
