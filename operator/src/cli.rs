@@ -75,6 +75,11 @@ pub struct RunArgs {
     /// Send that token without TLS beyond loopback, where whoever is on the way reads it
     #[arg(long, env = credentials::ALLOW_PLAINTEXT)]
     pub synthesizer_allow_plaintext: bool,
+    /// PEM file with the synthesizer's public keys (Ed25519): code becomes active only with a
+    /// statement, signed by one of them, that names it and its instructions. Read again when it
+    /// changes
+    #[arg(long, env = "LANGOP_PROVENANCE_KEYS", value_name = "FILE")]
+    pub provenance_keys: Option<String>,
     /// Work only in these namespaces (comma list), with Roles only and without LanguageClusters;
     /// without it everywhere
     #[arg(

@@ -18,6 +18,9 @@ use crate::cli::{self, DefaultEgress, LogFormat, OtlpProtocol, RunArgs, Synthesi
 pub struct Settings {
     /// Where the synthesizer is; `None`: synthesis is disabled.
     pub synthesizer: Option<SynthesizerSettings>,
+    /// The file of the public keys one of which must have signed code before it runs; `None`: code
+    /// runs by whomever it is made.
+    pub provenance_keys: Option<PathBuf>,
     /// The namespaces to work in.
     pub scope: Scope,
     /// Address of health and metrics.
@@ -156,6 +159,7 @@ impl TryFrom<RunArgs> for Settings {
             synthesizer: present(args.synthesizer_endpoint.clone())
                 .map(|url| synthesizer(&url, &args))
                 .transpose()?,
+            provenance_keys: present(args.provenance_keys.clone()).map(PathBuf::from),
             scope: scope(&args.namespaces)?,
             admin_listen: args.admin_listen,
             leader_elect: args.leader_elect,

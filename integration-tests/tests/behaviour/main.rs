@@ -28,6 +28,7 @@ mod lifecycle;
 mod order;
 mod ownership;
 mod powers;
+mod provenance;
 mod readme;
 mod rude_llm;
 mod schedules;

@@ -56,6 +56,9 @@ pub mod types {
     /// LanguageAgent, LanguagePersona: no tokens are left for the synthesis that is due; there only
     /// while True.
     pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
+    /// LanguageAgent, only where the operator has public keys of the synthesizer: its code carries a
+    /// statement of where it comes from that one of them has signed.
+    pub const PROVENANCE: &str = "Provenance";
     /// LanguageTool, only while False: everything that it says of its operations is offered to the
     /// LLM.
     pub const OPERATIONS_OFFERED: &str = "OperationsOffered";
@@ -187,6 +190,13 @@ reasons! {
     Rejected,
     /// The API server is older than 1.30 and cannot see to it that only approvers approve.
     ApprovalUnsupported,
+    // --- provenance ---
+    /// A signed statement names the code and its instructions.
+    ProvenanceVerified,
+    /// The code carries no statement of where it comes from; it ran before the operator had keys.
+    ProvenanceMissing,
+    /// The statement of where the code comes from does not hold; the message says why.
+    ProvenanceRefused,
     // --- model ---
     /// Anthropic's newer models refuse a request with both.
     TemperatureBesideTopP,

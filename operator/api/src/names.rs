@@ -90,6 +90,9 @@ pub mod annotations {
     pub const REJECTED_POWERS: &str = "langop.io/rejected-powers";
     /// On a code ConfigMap: the name of that person.
     pub const REJECTED_BY: &str = "langop.io/rejected-by";
+    /// On a code ConfigMap: where the code comes from, as the synthesizer states and signs it: a DSSE
+    /// envelope.
+    pub const PROVENANCE: &str = "langop.io/provenance";
     /// On a code ConfigMap: the names of the tools and models offered when it was synthesized, as
     /// JSON; never changed after.
     pub const OFFERED: &str = "langop.io/offered";

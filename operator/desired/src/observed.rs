@@ -253,9 +253,47 @@ pub struct CodeFacts {
     pub instructions_hash: String,
     /// The names offered when it was made.
     pub offered: AvailableRefs,
+    /// SHA-256 of the statement that it carries of where it comes from.
+    pub statement: Option<Box<str>>,
+    /// Whether that holds; `None`: the operator has no keys, and nobody asks.
+    pub origin: Option<Box<Origin>>,
     /// What its checked definition demands; `None` when it cannot be read (then the code counts as
     /// gone).
     pub requirements: Option<CodeRequirements>,
+}
+
+impl CodeFacts {
+    /// Whether it may become active by where it comes from.
+    pub fn is_trusted(&self) -> bool {
+        let origin = self.origin.as_deref();
+        origin.is_none_or(|origin| matches!(origin.verdict, Verdict::Signed { .. }))
+    }
+}
+
+/// What the operator's keys say of where code comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which keys: others may say otherwise.
+    pub keys: [u8; 8],
+    /// What they say.
+    pub verdict: Verdict,
+}
+
+/// Whether a statement holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Signed {
+        /// The id of the key that signed it.
+        key_id: Box<str>,
+    },
+    /// There is none.
+    Missing,
+    /// It does not.
+    Refused {
+        /// In words.
+        why: Box<str>,
+    },
 }
 
 /// What code says of how it is to run, and what it uses: all that is kept of its definition, whose

@@ -29,6 +29,7 @@ use self::{
     server_defaults::ServerDefaults,
     triggers::{Target, Triggers},
 };
+use crate::synthesis::provenance::TrustedKeys;
 
 /// All that is held.
 pub(crate) struct Cache {
@@ -36,16 +37,19 @@ pub(crate) struct Cache {
     pub(crate) index: Index,
     pub(crate) server_defaults: ServerDefaults,
     pub(crate) triggers: Triggers,
+    /// Which stored code counts is judged when it is stored here.
+    pub(crate) keys: TrustedKeys,
 }
 
 impl Cache {
     /// Empty, with this many bytes for the objects of each namespace.
-    pub(crate) fn new(namespace_bytes: u64, triggers: Triggers) -> Self {
+    pub(crate) fn new(namespace_bytes: u64, triggers: Triggers, keys: TrustedKeys) -> Self {
         Self {
             stores: Stores::new(namespace_bytes),
             index: Index::default(),
             server_defaults: ServerDefaults::default(),
             triggers,
+            keys,
         }
     }
 
@@ -60,7 +64,7 @@ impl Cache {
         self.enqueue_all::<LanguageAgent>();
     }
 
-    fn enqueue_all<K: Stored>(&self) {
+    pub(crate) fn enqueue_all<K: Stored>(&self) {
         let all = K::objects(&self.stores).list(None);
         let targets = all.iter().map(|object| Target::of(&**object));
         self.triggers.send_all(targets);
@@ -156,8 +160,12 @@ impl Cache {
     /// affects only its writer.
     pub(crate) fn upsert_child(&self, kind: ChildKind, object: DynamicObject) -> index::Change {
         let version = object.metadata.resource_version.clone();
+        let statement = self.keys.statement(&object);
         match digest::reduce_object(kind, object) {
-            Some(observed) => self.index.upsert(observed, version.as_deref()),
+            Some(observed) => {
+                let judged = self.keys.judged(observed, statement.as_deref());
+                self.index.upsert(judged, version.as_deref())
+            }
             None => index::Change::None,
         }
     }

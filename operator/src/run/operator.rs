@@ -33,7 +33,7 @@ use crate::{
     settings::{Scope, Settings},
     synthesis::{
         attest::Attestor, budget::Budgets, calls::Synthesis, client::Synthesizer,
-        endpoints::Replicas,
+        endpoints::Replicas, provenance::TrustedKeys,
     },
     watch,
     write::{Writer, client, events::EventPublisher, priority::WritePriority},
@@ -45,15 +45,20 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let fence = Fence::default();
     let client = client::connect(&metrics, fence.clone()).await?;
     let (triggers, queues) = Triggers::new();
+    let keys = TrustedKeys::watch(settings.provenance_keys.clone());
+    let keys = keys
+        .await
+        .context("LANGOP_PROVENANCE_KEYS cannot be used")?;
     let replicas = settings.synthesizer.clone().map(Replicas::new);
     let replicas = replicas
         .transpose()
         .context("the synthesizer's address or credentials cannot be used")?;
+    let cache = Cache::new(settings.namespace_bytes, triggers, keys);
     let ctx = Arc::new(context(
         settings,
         client,
         metrics,
-        triggers,
+        cache,
         replicas.as_ref(),
     )?);
     announce(&ctx.settings);
@@ -68,6 +73,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     ));
     let watches = watch::start(&ctx);
     let synthesizer = tokio::spawn(follow_synthesizer(ctx.clone(), replicas, stop.clone()));
+    let keys = tokio::spawn(follow_keys(ctx.clone(), stop.clone()));
     let mut work = tokio::spawn(work(ctx.clone(), queues, fence, stop.clone()));
 
     let result = tokio::select! {
@@ -81,7 +87,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     stop.cancel();
     drop(watches);
     // It ends by the token; how no longer matters.
-    let _ = synthesizer.await;
+    let _ = tokio::join!(synthesizer, keys);
     result
 }
 
@@ -208,16 +214,23 @@ async fn follow_synthesizer(
     stop.run_until_cancelled(follow).await;
 }
 
+/// Has every agent looked at again where other keys count from now on.
+async fn follow_keys(ctx: Arc<Context>, stop: CancellationToken) {
+    let changed = || ctx.cache.enqueue_all::<LanguageAgent>();
+    stop.run_until_cancelled(ctx.cache.keys.follow(changed))
+        .await;
+}
+
 fn context(
     settings: Settings,
     client: Client,
     metrics: Metrics,
-    triggers: Triggers,
+    cache: Cache,
     replicas: Option<&Replicas>,
 ) -> anyhow::Result<Context> {
     let timeout = settings.synthesis_timeout;
     let synthesizer = replicas.map(|replicas| Arc::new(Synthesizer::new(replicas, timeout)));
-    let cache = Arc::new(Cache::new(settings.namespace_bytes, triggers));
+    let cache = Arc::new(cache);
     let attestor =
         Attestor::new().context("no random numbers are available for the signing key")?;
     Ok(Context {

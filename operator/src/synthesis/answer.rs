@@ -1,7 +1,7 @@
 //! What an answer of the synthesizer is to an agent: code that may run, or why there is none. Pure;
 //! the answer is stored elsewhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use langop_api::{agent::Tokens, condition::Reason};
@@ -10,15 +10,19 @@ use langop_desired::{
     hash,
     observed::AvailableRefs,
 };
-use langop_dsl::AgentDefinition;
+use langop_dsl::{AgentDefinition, instructions};
 use langop_proto::{
     limits,
     v1::{Diagnostic, Severity, SynthesisOutcome, SynthesizeResponse, Usage},
 };
+use langop_provenance::{Claim, Keyring, verify};
 
 use crate::{
     error::{bounded, chain},
-    synthesis::failure::{Failure, FailureKind},
+    synthesis::{
+        failure::{Failure, FailureKind},
+        provenance::told,
+    },
 };
 
 /// Findings named in a condition; status.synthesisInfo.validationErrors has more.
@@ -71,13 +75,20 @@ impl Answer {
     }
 }
 
-/// Judges what the synthesizer said; `name` is the agent's, `measured` how long the call took,
-/// `now` when it ended.
+/// What an answer is judged by.
+pub(crate) struct Question<'a> {
+    /// The agent's name.
+    pub(crate) name: &'a str,
+    pub(crate) instructions: String,
+    pub(crate) offered: AvailableRefs,
+    /// The keys one of which must have signed it, if there are any.
+    pub(crate) keys: Option<Arc<Keyring>>,
+}
+
+/// Judges what the synthesizer said; `measured` is how long the call took, `now` when it ended.
 pub(crate) fn judge(
     answer: Result<SynthesizeResponse, Failure>,
-    name: &str,
-    instructions: String,
-    offered: AvailableRefs,
+    question: Question<'_>,
     measured: Duration,
     now: Timestamp,
 ) -> Answer {
@@ -93,7 +104,16 @@ pub(crate) fn judge(
             is_cost_known: true,
         };
     }
-    match definition(&response, name) {
+    if let Err(why) = comes_from_the_synthesizer(&response, &question) {
+        let message = bounded(&format!(
+            "it is not shown that the answer comes from the synthesizer: {why}; the running code is unchanged"
+        ));
+        return Answer::Failed {
+            failed: failed(Reason::ProvenanceRefused, message, tokens),
+            retry_after: None,
+        };
+    }
+    match definition(&response, question.name) {
         Ok(definition) => {
             let duration = response
                 .duration
@@ -103,11 +123,12 @@ pub(crate) fn judge(
                 code: response.code,
                 code_hash: response.code_hash,
                 definition,
-                instructions,
-                offered,
+                instructions: question.instructions,
+                offered: question.offered,
                 model: name_of_model(&response.model),
                 traceparent: traceparent(response.traceparent),
                 synthesized_at: now,
+                provenance: statement(response.provenance),
             };
             Answer::Made {
                 new: Box::new(new),
@@ -124,6 +145,34 @@ pub(crate) fn judge(
             }
         }
     }
+}
+
+/// Whether one of the keys has signed that this code is for these instructions.
+fn comes_from_the_synthesizer(
+    response: &SynthesizeResponse,
+    question: &Question<'_>,
+) -> Result<(), String> {
+    let Some(keys) = &question.keys else {
+        return Ok(());
+    };
+    if response.provenance.is_empty() {
+        return Err("it carries no statement: give the synthesizer LANGOP_SIGNING_KEY_FILE".into());
+    }
+    let claim = Claim {
+        agent: question.name,
+        code_hash: &hash::sha256_hex(response.code.as_bytes()),
+        instructions_hash: &instructions::hash(&question.instructions),
+    };
+    match verify(&response.provenance, keys, &claim) {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(told(&refusal)),
+    }
+}
+
+/// As it may be in an annotation; what is no statement is none, whoever asks for it later.
+fn statement(said: String) -> String {
+    let is_one = langop_provenance::read(&said).is_ok();
+    if is_one { said } else { String::new() }
 }
 
 /// As it may be in an annotation, a column, an event.
@@ -249,6 +298,7 @@ fn tokens(usage: Usage) -> Tokens {
 #[cfg(test)]
 mod tests {
     use langop_proto::v1;
+    use langop_provenance::{Outcome, Predicate, SigningKey, Statement};
 
     use super::*;
 
@@ -276,9 +326,12 @@ mod tests {
     fn judged(answer: Result<SynthesizeResponse, Failure>) -> Answer {
         judge(
             answer,
-            "a",
-            "do it".into(),
-            AvailableRefs::default(),
+            Question {
+                name: "a",
+                instructions: "do it".into(),
+                offered: AvailableRefs::default(),
+                keys: None,
+            },
             Duration::from_secs(2),
             Timestamp::UNIX_EPOCH,
         )
@@ -343,6 +396,101 @@ mod tests {
             let failed = failure_of(judged(Ok(broken)));
             assert_eq!(failed.reason, Reason::SynthesisFailed);
             assert!(failed.message.contains(expected), "{}", failed.message);
+        }
+    }
+
+    /// An Ed25519 key of 32 bytes 1, and one of 32 bytes 2, as PKCS#8 in PEM has them.
+    const KEYS: [&str; 2] = [
+        "MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB",
+        "MC4CAQAwBQYDK2VwBCIEIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC",
+    ];
+
+    fn key(number: usize) -> SigningKey {
+        let label = "PRIVATE KEY";
+        let pem = format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            KEYS[number]
+        );
+        SigningKey::from_pem(pem.as_bytes()).unwrap()
+    }
+
+    /// What the synthesizer states of code for agent 'a'.
+    fn statement(code: &str, instructions: &str) -> Statement {
+        let predicate = Predicate {
+            agent: "a".into(),
+            instructions_hash: hash::sha256_hex(instructions.as_bytes()),
+            request_hash: String::new(),
+            prompt_version: "1".into(),
+            provider: "template".into(),
+            model: "template".into(),
+            outcome: Outcome::Generated,
+            attempts: 1,
+            validator_version: "0.1.0".into(),
+            previous_code_hash: None,
+            synthesized_at: Timestamp::UNIX_EPOCH,
+        };
+        Statement::new(&hash::sha256_hex(code.as_bytes()), "", predicate)
+    }
+
+    /// Of an answer with this statement, where the first key counts.
+    fn judged_by_key(provenance: String) -> Answer {
+        let pem = key(0).public_pem();
+        let answer = SynthesizeResponse {
+            provenance,
+            ..response(CODE)
+        };
+        let question = Question {
+            name: "a",
+            instructions: "do it".into(),
+            offered: AvailableRefs::default(),
+            keys: Some(Arc::new(Keyring::from_pem(pem.as_bytes()).unwrap())),
+        };
+        judge(Ok(answer), question, Duration::ZERO, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn where_keys_count_only_signed_answers_are_code() {
+        let envelope = key(0).sign(&statement(CODE, "do it"));
+        let Answer::Made { new, .. } = judged_by_key(envelope.clone()) else {
+            panic!("refused")
+        };
+        assert_eq!(new.provenance, envelope);
+        for (provenance, expected) in [
+            (String::new(), "LANGOP_SIGNING_KEY_FILE"),
+            ("{}".into(), "not a DSSE envelope"),
+            (
+                key(1).sign(&statement(CODE, "do it")),
+                "not among the public keys",
+            ),
+            (key(0).sign(&statement("older code", "do it")), "other code"),
+            (
+                key(0).sign(&statement(CODE, "do less")),
+                "other instructions",
+            ),
+        ] {
+            let failed = failure_of(judged_by_key(provenance));
+            assert_eq!(failed.reason, Reason::ProvenanceRefused);
+            assert!(failed.message.contains(expected), "{}", failed.message);
+            assert_eq!((failed.tokens.input, failed.tokens.output), (7, 3));
+        }
+    }
+
+    #[test]
+    fn where_no_keys_count_a_statement_is_kept_and_what_is_none_is_not() {
+        let envelope = key(1).sign(&statement("whatever", ""));
+        for (said, kept) in [
+            (envelope.as_str(), envelope.as_str()),
+            ("{\u{1b}", ""),
+            (&"x".repeat(1 << 20), ""),
+        ] {
+            let answer = SynthesizeResponse {
+                provenance: said.into(),
+                ..response(CODE)
+            };
+            match judged(Ok(answer)) {
+                Answer::Made { new, .. } => assert_eq!(new.provenance, kept),
+                Answer::Failed { failed, .. } => panic!("{failed:?}"),
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) enum StoreError {
     Refused(Summary),
     /// It never will be: in words.
     TooLarge(String),
+    /// It is, and without the statement that it came with: in words.
+    Unproven(String),
     Failed(ReconcileError),
 }
 

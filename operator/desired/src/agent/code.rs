@@ -37,6 +37,8 @@ pub struct NewCode {
     pub traceparent: String,
     /// When.
     pub synthesized_at: Timestamp,
+    /// The statement of where it comes from, as an envelope; empty where nobody signs.
+    pub provenance: String,
 }
 
 /// The code that runs.
@@ -141,6 +143,7 @@ pub fn all_annotations(
         (annotations::SYNTHESIZED_AT, new.synthesized_at.to_string()),
         (annotations::SYNTHESIS_MODEL, clean(&new.model)),
         (annotations::TRACEPARENT, clean(&new.traceparent)),
+        (annotations::PROVENANCE, new.provenance.clone()),
     ];
     all.extend(
         made.into_iter()
@@ -185,10 +188,13 @@ pub const INPUT_ANNOTATIONS: [&str; 4] = [
 /// Whether stored code already carries these annotations, and no [`INPUT_ANNOTATIONS`] beside them.
 pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
     let has = |(key, text): (&String, &String)| match &stored.facts {
-        // Kept only in its typed form.
+        // Kept only in its typed form, and by its hash.
         Facts::Code(facts) if key == annotations::OFFERED => json(&facts.offered) == *text,
         // Kept only by its hash, which is looked at, too.
         Facts::Code(_) if key == annotations::POWERS => true,
+        Facts::Code(facts) if key == annotations::PROVENANCE => {
+            facts.statement.as_deref() == Some(hash::sha256_hex(text.as_bytes()).as_str())
+        }
         _ => stored.annotations.get(key) == Some(text.as_str()),
     };
     let outdated = |key: &&str| stored.annotations.get(key).is_some() && !wanted.contains_key(*key);
@@ -253,8 +259,14 @@ pub fn active<'a>(
     revisions: &'a [Arc<Observed>],
     info: &SynthesisInfo,
 ) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    newest(usable(revisions))
+    newest(usable(revisions).filter(|(_, facts)| may_run(facts, info)))
         .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
+}
+
+/// Whether code may run by where it comes from. What is active already goes on, whatever keys there
+/// are now.
+pub(super) fn may_run(facts: &CodeFacts, info: &SynthesisInfo) -> bool {
+    facts.is_trusted() || info.revision == Some(facts.revision)
 }
 
 /// Whether there was active code and there is none now.

@@ -126,6 +126,8 @@ pub enum Decision {
     WaitForReferences,
     /// The pinned revision is not stored.
     RevisionNotFound(i64),
+    /// The pinned revision is stored, and it is not shown where it comes from.
+    RevisionRefused { code: Arc<Observed> },
     /// No instructions: the agent's own image runs without code.
     NoCode,
     /// Neither instructions nor an image.
@@ -146,6 +148,7 @@ impl Decision {
             | Self::ReferencesUnreadable
             | Self::WaitForReferences
             | Self::RevisionNotFound(_)
+            | Self::RevisionRefused { .. }
             | Self::NoCode
             | Self::NothingToRun => None,
         }
@@ -157,6 +160,7 @@ impl Decision {
             Self::Invalid
             | Self::ReferencesUnreadable
             | Self::RevisionNotFound(_)
+            | Self::RevisionRefused { .. }
             | Self::NothingToRun => Workload::Keep,
             Self::NoCode => Workload::Run(None),
             _ => match self.code().and_then(ActiveCode::of) {
@@ -281,7 +285,10 @@ fn pinned(input: &Input<'_>) -> Option<Decision> {
     let revision = input.agent.pinned?;
     let stored = code::usable(input.revisions).find(|(_, facts)| facts.revision == revision);
     Some(match stored {
-        Some((code, _)) => Decision::Run { code: code.clone() },
+        Some((code, facts)) if code::may_run(facts, input.info) => {
+            Decision::Run { code: code.clone() }
+        }
+        Some((code, _)) => Decision::RevisionRefused { code: code.clone() },
         None => Decision::RevisionNotFound(revision),
     })
 }
@@ -359,7 +366,8 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     if before == hash {
         return None;
     }
-    let same = code::usable(input.revisions).filter(|(_, facts)| facts.instructions_hash == hash);
+    let same = code::usable(input.revisions)
+        .filter(|(_, facts)| facts.instructions_hash == hash && facts.is_trusted());
     match (code::newest(same), input.current()) {
         (Some((code, _)), _) => Some(Decision::Activate { code: code.clone() }),
         (None, Some(current)) => Some(Decision::Synthesize {

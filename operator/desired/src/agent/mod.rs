@@ -23,6 +23,7 @@ mod claim;
 mod cron_job;
 mod deployment;
 mod network_policy;
+mod origin;
 mod switch;
 mod workload;
 

@@ -4,6 +4,7 @@
 mod condition;
 mod input;
 mod phase;
+mod provenance;
 mod run;
 mod summary;
 
@@ -45,6 +46,7 @@ pub fn status(input: &StatusInput<'_>) -> (LanguageAgentStatus, Summary) {
     condition::code_stale(&mut conditions, input);
     condition::approved(&mut conditions, input);
     condition::budget(&mut conditions, input);
+    provenance::provenance(&mut conditions, input);
     let summary = summary::summary(input);
     conditions.summary(summary.clone());
     next.conditions = conditions.finish();
@@ -72,6 +74,7 @@ pub fn interrupted(
         types::CODE_STALE,
         types::APPROVED,
         types::BUDGET_EXHAUSTED,
+        types::PROVENANCE,
     ] {
         conditions.keep(type_);
     }

@@ -350,6 +350,9 @@ fn code(live: &Value) -> CodeFacts {
         offered: annotation(annotations::OFFERED)
             .and_then(|text| serde_json::from_str::<AvailableRefs>(text).ok())
             .unwrap_or_default(),
+        statement: annotation(annotations::PROVENANCE)
+            .map(|text| hash::sha256_hex(text.as_bytes()).into()),
+        origin: None,
         requirements: definition.as_ref().map(CodeRequirements::from),
     }
 }

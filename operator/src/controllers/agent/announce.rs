@@ -140,7 +140,7 @@ fn failure(reason: Reason, message: &str) -> Event {
     // That nothing can be made and that nothing was made are one event to people; the condition
     // tells them apart.
     let reason = match reason {
-        Reason::ValidationFailed => reason,
+        Reason::ValidationFailed | Reason::ProvenanceRefused => reason,
         _ => Reason::SynthesisFailed,
     };
     Event {

@@ -21,7 +21,7 @@ use crate::{
     controllers::budget::{self, Reserved},
     error::{ReconcileError, bounded, chain},
     synthesis::{
-        answer::{self, Answer},
+        answer::{self, Answer, Question},
         client::Synthesizer,
         failure::{Failure, FailureKind},
         request::{self, SynthesisInputs},
@@ -187,7 +187,13 @@ async fn make(
     let traceparent = langop_program::trace::current_traceparent();
     ctx.metrics
         .synthesized(outcome(&response), took, traceparent.as_deref());
-    answer::judge(response, &name, instructions, offered, took, now())
+    let question = Question {
+        name: &name,
+        instructions,
+        offered,
+        keys: ctx.cache.keys.get(),
+    };
+    answer::judge(response, question, took, now())
 }
 
 /// A question that is too long for one message is not even made.

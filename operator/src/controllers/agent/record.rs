@@ -14,7 +14,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     conditions::Summary,
-    observed::ChildKind,
+    observed::{ChildKind, Facts},
     powers::{CodePowers, Powers, as_annotations},
 };
 
@@ -132,8 +132,8 @@ pub(super) async fn record_answer(
     })
 }
 
-/// The stored code that the record knows. Where it knows of code that the index does not have, the
-/// API server is asked.
+/// The stored code that the record knows. Where it knows of code that the index does not have, and
+/// where other keys have judged it than count now, the API server is asked.
 async fn known_code(
     ctx: &Context,
     object: &LanguageAgent,
@@ -141,7 +141,8 @@ async fn known_code(
 ) -> Result<(SynthesisInfo, ObservedAgent), ReconcileError> {
     let recorded = previous(object).synthesis_info.unwrap_or_default();
     let (info, observed) = recognised(ctx, object, recorded);
-    if !code::is_lost(&observed.revisions, &info) {
+    let is_judged = !ctx.cache.keys.are_newer(&observed.revisions);
+    if is_judged && !code::is_lost(&observed.revisions, &info) {
         return Ok((info, observed));
     }
     ctx.writer.list_revisions(agent).await?;
@@ -205,6 +206,10 @@ async fn take_answer(
         Err(StoreError::TooLarge(why)) => {
             Ok(failure(&info, failed(Reason::SynthesisFailed, why, tokens)))
         }
+        Err(StoreError::Unproven(why)) => {
+            let failed = failed(Reason::ProvenanceRefused, why, tokens);
+            Ok(failure(&info, failed))
+        }
         Err(StoreError::Failed(error)) => Err(error),
     }
 }
@@ -254,6 +259,7 @@ async fn store(
     let mut wanted = code::all_annotations(agent, new, revision);
     wanted.extend(beside);
     ctx.writer.annotate_revision(&stored, &wanted).await?;
+    is_proven(ctx, agent, &name)?;
     Ok((content, revision))
 }
 
@@ -272,4 +278,18 @@ fn beside_inputs(
     let powers = powers.iter().flat_map(as_annotations);
     let attestation = (annotations::ATTESTATION.to_owned(), signature);
     powers.chain([attestation]).collect()
+}
+
+/// Whether stored code has kept its statement, where it needs one: else it would be made again and
+/// again, and never be active.
+fn is_proven(ctx: &Context, agent: &ValidatedAgent, name: &str) -> Result<(), StoreError> {
+    let index = &ctx.cache.index;
+    let stored = index.get(ChildKind::ConfigMap, &agent.namespace, name);
+    match stored.as_deref().map(|stored| &stored.facts) {
+        Some(Facts::Code(facts)) if !facts.is_trusted() => Err(StoreError::Unproven(format!(
+            "ConfigMap {name} was stored and has not kept the annotation {}: see what changes ConfigMaps on their way, for example a webhook",
+            annotations::PROVENANCE
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
         build::WorkloadAction,
         code::{self, ActiveCode},
         decide::{Cause, Decision},
-        stale,
+        origin, stale,
         validate::ValidatedAgent,
     },
     conditions::{self, Conditions, Status},
@@ -109,6 +109,11 @@ pub(super) fn synthesized(conditions: &mut Conditions, input: &StatusInput<'_>) 
             let message = exhausted.message.clone();
             (Status::False, Reason::BudgetExhausted, message)
         }
+        Decision::RevisionRefused { code } => (
+            Status::False,
+            Reason::ProvenanceRefused,
+            origin::refused(input.observed, code),
+        ),
         Decision::NoCode | Decision::NothingToRun => {
             let message = "there are no instructions to synthesize code from".to_owned();
             (Status::False, Reason::NoInstructions, message)

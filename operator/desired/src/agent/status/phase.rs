@@ -25,6 +25,7 @@ const SYNTHESIS: [Reason; 4] = [
     Reason::SynthesisStarted,
     Reason::SynthesisFailed,
     Reason::ValidationFailed,
+    Reason::ProvenanceRefused,
 ];
 
 /// Reasons that concern only what is to run next.

@@ -13,6 +13,7 @@ use crate::{
         ObservedAgent,
         build::WorkloadAction,
         decide::{Decision, is_disabled},
+        origin,
         suspension,
         timing::Timing,
     },
@@ -75,6 +76,10 @@ fn of_spec(input: &StatusInput<'_>) -> Option<Summary> {
             let (reason, message) = not_found(input, *revision);
             Some(Summary::Stalled(reason, message))
         }
+        Decision::RevisionRefused { code } => Some(Summary::Stalled(
+            Reason::ProvenanceRefused,
+            origin::refused(input.observed, code),
+        )),
         Decision::NothingToRun => Some(Summary::Stalled(
             Reason::NothingToRun,
             "there are neither instructions nor an image: set spec.instructions, or spec.image to an image that does the work".to_owned(),

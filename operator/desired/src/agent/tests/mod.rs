@@ -8,6 +8,7 @@ mod crash_loop;
 mod decide;
 mod executions;
 mod known;
+mod origin;
 mod property;
 mod status;
 mod store;
@@ -228,6 +229,7 @@ impl World {
             model: "writer-1".into(),
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             synthesized_at: "2026-02-01T08:00:00Z".parse().unwrap(),
+            provenance: String::new(),
         }
     }
 
