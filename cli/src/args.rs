@@ -13,6 +13,7 @@ use crate::{
         log::LogsArgs,
         suspend::SuspendArgs,
     },
+    verify::command::VerifyArgs,
     why::gather::WhyArgs,
     world::Connect,
 };
@@ -61,6 +62,11 @@ pub(crate) enum Command {
     Revisions(RevisionsArgs),
     /// What changed between two revisions: the code, and what it may do
     Diff(DiffArgs),
+    /// Whether the code of an agent comes from the synthesizer, by its signed statement
+    #[command(
+        after_help = "Exits with 3 unless every check passes; without --keys the signature is not checked."
+    )]
+    Verify(VerifyArgs),
     /// Has a stored revision run until it is unpinned; nothing is synthesized meanwhile
     Pin(PinArgs),
     /// Lets the code of the present instructions run again

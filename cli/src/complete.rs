@@ -115,7 +115,7 @@ fn values(arg: &Arg) -> Wanted {
                 .map(|value| (value.get_name().to_owned(), String::new()));
             Wanted::OneOf(names.collect())
         }
-        (true, "paths" | "prices" | "kubeconfig") => Wanted::File,
+        (true, "paths" | "prices" | "keys" | "kubeconfig") => Wanted::File,
         (true, _) => Wanted::OneOf(Vec::new()),
     }
 }

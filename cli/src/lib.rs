@@ -20,6 +20,7 @@ mod program;
 mod runs;
 mod schedule;
 mod ui;
+mod verify;
 mod why;
 mod world;
 

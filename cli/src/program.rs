@@ -14,7 +14,7 @@ use crate::{
     args::{Cli, Command},
     code, complete, cost,
     failure::{Exit, Failure},
-    get, lint, runs, why,
+    get, lint, runs, verify, why,
     world::World,
 };
 
@@ -50,6 +50,7 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Code(args) => code::command::code(&world, args).await,
         Command::Revisions(args) => code::command::list(&world, args).await,
         Command::Diff(args) => code::command::diff(&world, args).await,
+        Command::Verify(args) => verify::command::run(&world, args).await,
         Command::Pin(args) => code::command::pin(&world, args).await,
         Command::Unpin(args) => code::command::unpin(&world, args).await,
         Command::Preview(args) => approval::command::preview(&world, args).await,

@@ -128,6 +128,15 @@ pub(crate) async fn unpin(world: &World, args: &UnpinArgs) -> Result<Answer, Fai
 }
 
 async fn read(world: &World, name: &str) -> Result<Vec<Revision>, Failure> {
+    let (agent, maps) = stored(world, name).await?;
+    Ok(revisions(&agent, &maps))
+}
+
+/// An agent, and the ConfigMaps that may be its code.
+pub(crate) async fn stored(
+    world: &World,
+    name: &str,
+) -> Result<(LanguageAgent, Vec<ConfigMap>), Failure> {
     let object = world.get(Kind::Agent, name).await?;
     let agent: LanguageAgent = decode(&object).map_err(|why| unreadable(name, &why))?;
     let ours = ListParams::default().labels(&format!("{}={name}", labels::AGENT));
@@ -136,8 +145,8 @@ async fn read(world: &World, name: &str) -> Result<Vec<Revision>, Failure> {
         .await?;
     match maps {
         Read::Got(maps) => {
-            let maps: Vec<ConfigMap> = maps.iter().filter_map(|map| decode(map).ok()).collect();
-            Ok(revisions(&agent, &maps))
+            let maps = maps.iter().filter_map(|map| decode(map).ok()).collect();
+            Ok((agent, maps))
         }
         Read::Denied(said) => Err(Failure::Forbidden {
             act: format!("read the code of agent '{name}'"),
@@ -155,7 +164,7 @@ pub(crate) fn unreadable(name: &str, why: &str) -> Failure {
 }
 
 /// The revision of this number, else the active one.
-fn chosen<'a>(
+pub(crate) fn chosen<'a>(
     agent: &str,
     stored: &'a [Revision],
     number: Option<i64>,

@@ -3,7 +3,7 @@
 
 pub(crate) mod command;
 mod powers;
-mod stored;
+pub(crate) mod stored;
 mod text;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use langop_desired::{conditions, observed::Observed};
 use super::{
     advice,
     facts::AgentFacts,
-    finding::{Finding, Outcome, State},
+    finding::{Advice, Finding, Outcome, State},
 };
 use crate::facts::{Read, Subject};
 
@@ -88,6 +88,16 @@ fn unusable(subject: &Subject, status: &LanguageAgentStatus) -> Option<Finding> 
         Reason::RevisionNotFound | Reason::RevisionUnknown => vec![
             advice::langop("See which revisions there are", "revisions", subject),
             advice::langop("Or go back to the newest", "unpin", subject),
+        ],
+        Reason::ProvenanceRefused => vec![
+            advice::langop(
+                "If a revision is pinned, go back to the newest",
+                "unpin",
+                subject,
+            ),
+            Advice::say(
+                "Else have an administrator compare the key of the synthesizer (LANGOP_SIGNING_KEY_FILE) with those of the operator (LANGOP_PROVENANCE_KEYS)",
+            ),
         ],
         _ => return None,
     };

@@ -441,6 +441,15 @@ const FAULTS: &[Fault] = &[
         },
         State::Failing,
     ),
+    (
+        "code_of_unknown_origin",
+        |live| {
+            let message = "it is not shown that the answer comes from the synthesizer: the statement is signed by key 34750f98, which is not among the public keys given; the running code is unchanged";
+            live.set("Synthesized", "False", "ProvenanceRefused", message);
+            live.not_ready("Reconciling", "ProvenanceRefused", message);
+        },
+        State::Failing,
+    ),
     ("code_lost", |live| live.revisions.clear(), State::Waiting),
     (
         "apply_refused",
