@@ -24,6 +24,9 @@
 - {name: LANGOP_SYNTHESIZER_CERT, value: /etc/langop/tls/tls.crt}
 - {name: LANGOP_SYNTHESIZER_KEY, value: /etc/langop/tls/tls.key}
 {{- end }}
+{{- if trim .Values.provenance.publicKeys }}
+- {name: LANGOP_PROVENANCE_KEYS, value: /etc/langop/provenance/keys.pem}
+{{- end }}
 {{- with .Values.namespaces }}
 - {name: LANGOP_NAMESPACES, value: {{ join "," . | quote }}}
 {{- end }}
@@ -55,6 +58,9 @@
 {{- end }}
 {{- if $s.apiKey.existingSecret }}
 - {name: SYNTHESIS_API_KEY_FILE, value: /etc/langop/provider/api-key}
+{{- end }}
+{{- if .Values.provenance.signingKey.existingSecret }}
+- {name: LANGOP_SIGNING_KEY_FILE, value: /etc/langop/signing/key.pem}
 {{- end }}
 {{- if include "langop.tls" . }}
 - {name: LANGOP_TLS_CERT, value: /etc/langop/tls/tls.crt}

@@ -85,6 +85,9 @@ async fn an_unknown_key_is_refused_at_every_depth() {
     }
 }
 
+/// Of the form that the values' schema asks for.
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+
 /// Leaf, another value for it, what else must be set for it to matter.
 fn effects() -> Vec<(&'static str, Value, Value)> {
     let none = || json!({});
@@ -93,6 +96,7 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         || json!({"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "ca"}}}});
     let own =
         || json!({"tls": {"mode": "existingSecret", "serverSecret": "s", "clientSecret": "c"}});
+    let signing = || json!({"provenance": {"signingKey": {"existingSecret": "signing"}}});
     let scaled = || json!({"synthesizer": {"autoscaling": {"enabled": true}}});
     let monitored = || json!({"metrics": {"podMonitor": {"enabled": true}}});
     let alerting = || json!({"metrics": {"prometheusRule": {"enabled": true}}});
@@ -168,6 +172,13 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ),
         ("tls.certManager.duration", json!("48h"), cert_manager()),
         ("tls.certManager.renewBefore", json!("12h"), cert_manager()),
+        (
+            "provenance.signingKey.existingSecret",
+            json!("signing"),
+            none(),
+        ),
+        ("provenance.signingKey.key", json!("other"), signing()),
+        ("provenance.publicKeys", json!(PUBLIC_KEY), signing()),
         ("dns.preset", json!("openshift"), none()),
         ("dns.addresses", json!(["10.0.0.10"]), node_local()),
         ("networkPolicy.enabled", json!(false), own()),
