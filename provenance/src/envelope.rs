@@ -6,12 +6,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::verify::Refusal;
+use crate::{
+    refusal::Refusal,
+    statement::{MAX_ENVELOPE, PAYLOAD_TYPE},
+};
 
-/// Longest envelope that is read, in bytes of JSON.
-pub const MAX_ENVELOPE: usize = 16 * 1024;
-/// `payloadType` of in-toto statements.
-pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Most signatures of one envelope: each costs a verification.
 const MAX_SIGNATURES: usize = 4;
 

@@ -6,15 +6,16 @@
 
 mod envelope;
 mod key;
+mod refusal;
 mod statement;
 mod verify;
 
 pub use self::{
-    envelope::{MAX_ENVELOPE, PAYLOAD_TYPE},
     key::{KeyError, Keyring, MAX_KEYS, SigningKey},
+    refusal::Refusal,
     statement::{
-        CODE, Digest, Outcome, PLACEHOLDER_CODE, PREDICATE_TYPE, Predicate, STATEMENT_TYPE,
-        Statement, Subject,
+        CODE, Digest, MAX_ENVELOPE, Outcome, PAYLOAD_TYPE, PLACEHOLDER_CODE, PREDICATE_TYPE,
+        Predicate, STATEMENT_TYPE, Statement, Subject,
     },
-    verify::{Claim, Refusal, Verified, read, verify},
+    verify::{Claim, Verified, read, verify},
 };

@@ -4,6 +4,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Longest envelope of a statement that is read, in bytes of JSON.
+pub const MAX_ENVELOPE: usize = 16 * 1024;
+/// `payloadType` of an envelope that holds a statement.
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// `_type` of every statement: <https://in-toto.io/Statement/v1>.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// `predicateType`. Another meaning of a field is another version; a field more is not.

@@ -2,8 +2,9 @@
 //! agent and these instructions. The signature comes first; nothing is read of what nobody signed.
 
 use crate::{
-    envelope::{Envelope, MAX_ENVELOPE, PAYLOAD_TYPE, Signature},
+    envelope::{Envelope, Signature},
     key::Keyring,
+    refusal::Refusal,
     statement::{CODE, PREDICATE_TYPE, STATEMENT_TYPE, Statement},
 };
 
@@ -25,73 +26,6 @@ pub struct Verified {
     pub statement: Statement,
     /// The id of the key that signed it.
     pub key_id: String,
-}
-
-/// Why a statement does not hold. In words, with the other side's texts cleaned by who shows them.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Longer than anybody reads.
-    #[error("the statement has {bytes} bytes, more than {MAX_ENVELOPE}")]
-    TooLong {
-        /// Of the envelope.
-        bytes: usize,
-    },
-    /// Not the JSON of an envelope.
-    #[error("the statement is not a DSSE envelope: {0}")]
-    NotEnvelope(#[source] serde_json::Error),
-    /// A field that is not base64.
-    #[error("'{field}' of the envelope is not base64: {source}")]
-    Base64 {
-        /// Which.
-        field: &'static str,
-        /// Why.
-        source: base64::DecodeError,
-    },
-    /// An envelope of something else.
-    #[error("the envelope holds '{0}', not '{PAYLOAD_TYPE}'")]
-    PayloadType(String),
-    /// None, or too many.
-    #[error("the envelope has {0} signatures, not 1 to 4")]
-    Signatures(usize),
-    /// By nobody we know.
-    #[error("the statement is signed by key {0}, which is not among the public keys given")]
-    UnknownKey(String),
-    /// By none of our keys, although it says so.
-    #[error("the signature does not fit the statement: one of the two was changed")]
-    BadSignature,
-    /// Signed, and not a statement.
-    #[error("the envelope's payload is not a statement: {0}")]
-    NotStatement(#[source] serde_json::Error),
-    /// A statement of another kind.
-    #[error("the statement is of type '{found}', not '{expected}'")]
-    Type {
-        /// What it says.
-        found: String,
-        /// What is read.
-        expected: &'static str,
-    },
-    /// About nothing of that name.
-    #[error("the statement is not about '{CODE}'")]
-    NoSubject,
-    /// Another agent's.
-    #[error("the statement is about agent '{0}'")]
-    OtherAgent(String),
-    /// About other code.
-    #[error("the statement is about other code: SHA-256 {stated}, not {actual}")]
-    OtherCode {
-        /// In the statement.
-        stated: String,
-        /// Of the code at hand.
-        actual: String,
-    },
-    /// About other instructions.
-    #[error("the statement is about other instructions: SHA-256 {stated}, not {actual}")]
-    OtherInstructions {
-        /// In the statement.
-        stated: String,
-        /// Of the instructions at hand.
-        actual: String,
-    },
 }
 
 /// The statement of an envelope, if one of the keys has signed it and it is about what is claimed.
@@ -181,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         key::SigningKey,
-        statement::{Outcome, Predicate},
+        statement::{MAX_ENVELOPE, Outcome, Predicate},
     };
 
     const OURS: u8 = 1;
