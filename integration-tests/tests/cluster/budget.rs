@@ -34,7 +34,7 @@ const LONGEST_ANSWER: &str = "1000";
 /// Ten calls of what the meter below makes of a prompt.
 const BUDGET: i64 = 60_000;
 
-/// SplitMix64, so that a seed is a whole test.
+/// `SplitMix64`, so that a seed is a whole test.
 struct Random(u64);
 
 impl Random {

@@ -161,13 +161,14 @@ pub(crate) async fn settle(ctx: &Context, reservation: Reservation, cost: Option
         let Err(error) = try_settle(ctx, &reservation, cost).await else {
             break;
         };
-        match pause {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => tracing::warn!(
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        } else {
+            tracing::warn!(
                 namespace = reservation.namespace,
                 error = %chain(&error),
                 "what a synthesis has cost cannot be written; all that was reserved for it counts as spent"
-            ),
+            );
         }
     }
 }

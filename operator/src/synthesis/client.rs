@@ -108,7 +108,7 @@ impl Synthesizer {
             let request = outgoing(request.clone(), deadline, &agent.namespace);
             let (mut client, tries) = (self.client(channel), tries.clone());
             let call = async move { Ok(client.synthesize(request).await?.into_inner()) };
-            async move { tries.note(call).await }
+            Box::pin(async move { tries.note(call).await })
         });
         answer(calls, span, &tries).await
     }
@@ -135,7 +135,7 @@ impl Synthesizer {
             let request = outgoing(request.clone(), deadline, account);
             let (mut client, tries) = (self.client(channel), tries.clone());
             let call = async move { Ok(client.distill_persona(request).await?.into_inner()) };
-            async move { tries.note(call).await }
+            Box::pin(async move { tries.note(call).await })
         });
         answer(calls, span, &tries).await
     }

@@ -101,7 +101,9 @@ pub(super) fn is_cost_untold(status: &Status) -> bool {
 fn is_unconnected(status: &Status) -> bool {
     let causes =
         std::iter::successors(std::error::Error::source(status), |error| (*error).source());
-    causes.into_iter().any(|error| error.is::<ConnectError>())
+    causes
+        .into_iter()
+        .any(<dyn std::error::Error>::is::<ConnectError>)
 }
 
 fn message(status: &Status) -> String {

@@ -46,7 +46,7 @@ impl TrustedKeys {
                 changed();
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The statement that an object carries, where there are keys to ask.

@@ -52,13 +52,11 @@ pub(super) fn afford(
 }
 
 /// Another day helps nobody whose question does not fit into any call.
-fn beyond_a_call(asked: i64, exhausted: Exhausted) -> Exhausted {
-    Exhausted {
-        message: format!(
-            "the instructions and what the tools say of themselves may cost more than the {asked} tokens that one synthesis may (LANGOP_SYNTHESIS_MAX_TOKENS): have that raised, or shorten them"
-        ),
-        ..exhausted
-    }
+fn beyond_a_call(asked: i64, mut exhausted: Exhausted) -> Exhausted {
+    exhausted.message = format!(
+        "the instructions and what the tools say of themselves may cost more than the {asked} tokens that one synthesis may (LANGOP_SYNTHESIS_MAX_TOKENS): have that raised, or shorten them"
+    );
+    exhausted
 }
 
 /// Reserves in the agent's own ledger. Nothing else of it can be under way: what was, is spent.

@@ -60,9 +60,9 @@ impl Reconciled for LanguageAgent {
     ) -> Result<Done, Stopped> {
         let Some(cluster) = suspend::suspending(ctx, &self) else {
             suspend::restore(ctx, &self, effects).await?;
-            return carry_out(&self, ctx, steps, effects).await;
+            return Box::pin(carry_out(&self, ctx, steps, effects)).await;
         };
-        let result = carry_out(&self, ctx, steps, effects).await;
+        let result = Box::pin(carry_out(&self, ctx, steps, effects)).await;
         suspend::enforce(ctx, &self, &cluster, effects).await?;
         result
     }
