@@ -211,6 +211,12 @@ impl Specs {
         }
     }
 
+    /// Whether a pod is an agent's that waits for a person: what a LanguageCluster that cannot be read
+    /// says of approval, nobody knows.
+    pub(super) fn waits(&self, pod: &str) -> bool {
+        pod.starts_with('a') && self.cluster.is_some() && !self.is_readable
+    }
+
     /// What tenants name for a pod: its own rules, and those of the sidecars in it.
     fn tenants(&self, pod: &str) -> Vec<EgressRule> {
         let [first, second] = &self.tools;
