@@ -1,5 +1,7 @@
 //! From the last release to this chart, back, and to the end of the release: what people wrote and what
-//! runs for them stays as it is. The operator is this tree's all the time, as an account of the release.
+//! runs for them stays as it is. The operator is this tree's, as the release's account, and runs only
+//! while this chart is installed: the last release's program is not here. That an operator rolls no pods
+//! of the one before it is shown by the golden tests of pod templates.
 
 use std::{
     collections::BTreeMap,
@@ -191,11 +193,8 @@ async fn an_upgrade_and_a_rollback_leave_what_runs_as_it_is() {
         .concat(),
     );
     release::issue(&cp, &client).await;
-
-    let synthesizer = Synthesizer::template().start().await.unwrap();
-    let mut operator = Operator::builder(&cp).released();
-    operator = operator.synthesizer(synthesizer.grpc_url());
-    let mut operator = operator.start().await.unwrap();
+    let (issued, kinds_before) = (certificates(&client).await, kinds(&client).await);
+    assert_eq!(kinds_before.len(), 6);
     let mut files: Vec<_> = std::fs::read_dir(workspace_root().unwrap().join("deploy/samples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -204,30 +203,32 @@ async fn an_upgrade_and_a_rollback_leave_what_runs_as_it_is() {
     for object in files.iter().flat_map(|file| manifests::read(file).unwrap()) {
         manifests::apply(&client, &object, SAMPLES).await.unwrap();
     }
-    until_ready(&client).await;
-    let (running, issued, kinds_before) = (
-        life(&client).await,
-        certificates(&client).await,
-        kinds(&client).await,
-    );
-    assert_eq!(kinds_before.len(), 6);
+    let written = life(&client).await;
 
     let upgrade = [&["upgrade", RELEASE, &this][..], &waiting].concat();
+    helm.done(&upgrade);
+    let kept = life(&client).await;
+    assert_eq!(kept, written, "what was written under the last release");
+    let synthesizer = Synthesizer::template().start().await.unwrap();
+    let operator = Operator::builder(&cp).released();
+    let operator = operator.synthesizer(synthesizer.grpc_url());
+    let mut operator = operator.start().await.unwrap();
+    until_ready(&client).await;
+    let running = life(&client).await;
+    operator.stop().await.unwrap();
+
     let rollback = [&["rollback", RELEASE, "1"][..], &waiting].concat();
-    for step in [upgrade, rollback] {
+    for step in [rollback, upgrade] {
         helm.done(&step);
-        // As the release's new pods would.
-        operator.restart().await.unwrap();
-        until_ready(&client).await;
         assert_eq!(life(&client).await, running, "after {step:?}");
         assert_eq!(certificates(&client).await, issued, "after {step:?}");
         assert_eq!(kinds(&client).await, kinds_before, "after {step:?}");
-        assert_eq!(
-            release::issue(&cp, &client).await.matches("kept ").count(),
-            3
-        );
+        let again = release::issue(&cp, &client).await;
+        assert_eq!(again.matches("kept ").count(), 3, "{again}");
     }
-    helm.done(&[&["upgrade", RELEASE, &this][..], &waiting].concat());
+    operator.start_again().await.unwrap();
+    until_ready(&client).await;
+    assert_eq!(life(&client).await, running, "after the second upgrade");
     it_still_works(&client, "Watch the inbox and say how many notes there are").await;
     until_ready(&client).await;
 

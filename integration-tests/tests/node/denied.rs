@@ -65,6 +65,8 @@ spec:
 /// A pod that sends, and one that may be sent to.
 struct World {
     ns: TestNamespace,
+    /// Of others. It ends with the test.
+    _elsewhere: TestNamespace,
     /// Names and addresses of our pods, by what they are.
     ours: BTreeMap<&'static str, (String, String)>,
     /// Addresses of others.
@@ -89,14 +91,17 @@ impl World {
         }
         let labels = [("role", "stranger")];
         let name = ns.name().replace("denied", "stranger");
-        let elsewhere = TestNamespace::create_with(cp, &name, &labels).await;
+        let elsewhere = TestNamespace::create_with(cp, &name, &labels)
+            .await
+            .unwrap();
         let serve = |name: &str| probe(name, &["serve", name, "8080"]);
-        let stranger = ready(&elsewhere.unwrap(), serve("stranger")).await;
+        let stranger = ready(&elsewhere, serve("stranger")).await;
         let neighbour = ready(&ns, serve("neighbour")).await;
         let others = [address(&stranger), address(&neighbour), MACHINE];
         Self {
             others: others.map(str::to_owned).into(),
             ns,
+            _elsewhere: elsewhere,
             ours,
             collector,
         }
