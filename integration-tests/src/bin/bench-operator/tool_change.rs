@@ -20,6 +20,8 @@ use crate::{
 
 /// Syntheses that hang.
 const HANG: usize = 64;
+/// For as many at once: one namespace never holds the last quarter of them.
+const PLACES: &str = "96";
 /// Long enough that none of them gives up while changes are measured.
 const PATIENCE: &str = "2h";
 
@@ -55,6 +57,7 @@ pub(crate) async fn while_64_hang(
     env.synthesizer = hanging_synthesizer(&llm).await?;
     env.operator = env::operator(env.cp, &env.synthesizer)
         .env("LANGOP_SYNTHESIS_TIMEOUT", PATIENCE)
+        .env("LANGOP_SYNTHESIS_CONCURRENCY", PLACES)
         .start()
         .await?;
     env.settled(env.audit.mark()?, Duration::from_secs(3))
@@ -88,7 +91,7 @@ pub(crate) async fn while_64_hang(
 
 async fn hanging_synthesizer(llm: &FakeLlm) -> Result<Synthesizer> {
     Synthesizer::asking(llm)
-        .env("LANGOP_MAX_LLM_REQUESTS", &HANG.to_string())
+        .env("LANGOP_MAX_LLM_REQUESTS", PLACES)
         .env("LANGOP_REQUEST_TIMEOUT", PATIENCE)
         .env("LANGOP_MAX_CONNECTION_AGE", PATIENCE)
         .start()
