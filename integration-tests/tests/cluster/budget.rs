@@ -4,7 +4,7 @@
 //! A few seeds run with the other tests; many by one command:
 //!
 //! ```sh
-//! LANGOP_BUDGET_SEEDS=100 cargo test -p langop-integration-tests --test cluster budget
+//! LANGOP_BUDGET_SEEDS=100 cargo test --workspace --test cluster budget
 //! ```
 
 use std::sync::{
