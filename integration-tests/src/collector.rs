@@ -35,11 +35,10 @@ impl Collector {
     /// # Errors
     /// If it cannot be built, or does not come up.
     pub async fn if_wanted(passes_on_to: &str) -> Result<Option<Self>> {
-        if std::env::var_os(WANTED).is_some_and(|value| value == "1") {
-            return Self::start(passes_on_to).await.map(Some);
+        if !extra::is_wanted(WANTED, "the collector's metrics", "guarantees boards") {
+            return Ok(None);
         }
-        left_out();
-        Ok(None)
+        Self::start(passes_on_to).await.map(Some)
     }
 
     async fn start(passes_on_to: &str) -> Result<Self> {
@@ -80,17 +79,6 @@ impl Collector {
     pub fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.exports)
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "what is left out must be seen by the person who runs the tests"
-)]
-fn left_out() {
-    eprintln!(
-        "LEFT OUT: the OpenTelemetry Collector's metrics; {WANTED}=1 cargo test --workspace --test guarantees boards asks for them \
-         (built from source once, in 3 minutes)"
-    );
 }
 
 fn configuration(receives: u16, exports: u16, passes_on_to: &str) -> Value {

@@ -24,16 +24,6 @@ pub const NAMESPACE: &str = "langop-system";
 /// Whether Helm 3 is wanted: it is built from source.
 const HELM3: &str = "LANGOP_HELM3";
 
-#[expect(
-    clippy::print_stderr,
-    reason = "what is left out must be seen by the person who runs the tests"
-)]
-fn left_out() {
-    eprintln!(
-        "LEFT OUT: Helm 3; {HELM3}=1 cargo test --workspace --test chart compares what it renders (built from source once, in 2 minutes)"
-    );
-}
-
 /// `helm`, against no cluster or one.
 pub struct Helm {
     program: PathBuf,
@@ -51,11 +41,10 @@ impl Helm {
 
     /// Helm 3, which renders only; `None`, said on stderr, unless `LANGOP_HELM3=1` asks for it.
     pub async fn three_if_wanted() -> Option<Self> {
-        if std::env::var_os(HELM3).is_some_and(|value| value == "1") {
-            return Some(Self::version(Extra::Helm3).await);
+        if !extra::is_wanted(HELM3, "what Helm 3 renders", "chart") {
+            return None;
         }
-        left_out();
-        None
+        Some(Self::version(Extra::Helm3).await)
     }
 
     async fn version(program: Extra) -> Self {

@@ -58,6 +58,22 @@ impl Extra {
     }
 }
 
+/// Whether `variable` is 1, which asks for what takes minutes to build; if not, stderr has `what` is
+/// left out and how it is asked for.
+#[expect(
+    clippy::print_stderr,
+    reason = "what is left out must be seen by the person who runs the tests"
+)]
+pub fn is_wanted(variable: &str, what: &str, tests: &str) -> bool {
+    let wanted = std::env::var_os(variable).is_some_and(|value| value == "1");
+    if !wanted {
+        eprintln!(
+            "LEFT OUT: {what}; {variable}=1 cargo test --workspace --test {tests} tries it (built from source once, in minutes)"
+        );
+    }
+    wanted
+}
+
 /// The program from the cache, built if it is not there.
 ///
 /// # Errors
