@@ -92,6 +92,22 @@ const VARIABLES: [(&str, &str, Option<&str>); 4] = [
     ),
 ];
 
+/// What the sidecar is beside that, and what it is lent.
+const SIDECARS: [(&str, &str, &[&str]); 4] = [
+    ("{}", "i", &[]),
+    (r#"{"image": "j"}"#, "j", &[]),
+    (
+        r#"{"command": ["serve"], "args": ["/tmp"]}"#,
+        "i serve /tmp",
+        &[],
+    ),
+    (
+        r#"{"env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "shelf", "key": "token"}}}]}"#,
+        "i",
+        &["its TOKEN", "its token of shelf"],
+    ),
+];
+
 const IMAGES: [Option<&str>; 3] = [None, Some("one"), Some("two")];
 const ITERATIONS: [Option<u32>; 3] = [None, Some(10), Some(20)];
 const TIMEOUTS: [Option<(&str, u64)>; 3] = [None, Some(("10m", 600)), Some(("1h30m", 5400))];
@@ -108,6 +124,8 @@ pub(crate) struct Spec {
     variables: BTreeSet<usize>,
     pull_secret: bool,
     pub(crate) image: usize,
+    /// What the sidecar is, where there is one.
+    sidecar: usize,
 }
 
 /// An agent and its code.
@@ -159,6 +177,7 @@ impl Agent {
                 variables: some(random, VARIABLES.len()),
                 pull_secret: random.chance(300),
                 image: below(random, IMAGES.len()),
+                sidecar: below(random, SIDECARS.len()),
             },
         };
         agent.valid()
@@ -168,7 +187,7 @@ impl Agent {
     pub(crate) fn changed(&self, random: &mut Random) -> Self {
         let mut new = self.clone();
         for _ in 0..=below(random, 2) {
-            match random.below(16) {
+            match random.below(17) {
                 0 => new.schedule = below(random, SCHEDULES.len()),
                 1 => new.iterations = below(random, 3),
                 2 => new.timeout = below(random, 3),
@@ -181,6 +200,7 @@ impl Agent {
                 9 => toggle(&mut new.spec.variables, below(random, VARIABLES.len())),
                 10 => new.spec.pull_secret = !new.spec.pull_secret,
                 11 => new.spec.image = below(random, IMAGES.len()),
+                12 => new.spec.sidecar = below(random, SIDECARS.len()),
                 _ => new.program.change(random),
             }
         }
@@ -274,6 +294,13 @@ impl Agent {
             .collect()
     }
 
+    /// What runs beside it, if anything does, and what that is lent.
+    pub(crate) fn sidecar(&self) -> Option<(&'static str, &'static [&'static str])> {
+        let has_one = self.tools().iter().any(|tool| tool == "files");
+        let (_, runs, lent) = SIDECARS[self.spec.sidecar];
+        has_one.then_some((runs, lent))
+    }
+
     fn manifest(&self) -> Value {
         let json = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
         let names = |names: Vec<String>| -> Vec<Value> {
@@ -303,12 +330,21 @@ impl Agent {
         };
         let manifest = object("LanguageAgent", "scout", &self.manifest());
         let agent: LanguageAgent = serde_json::from_value(manifest).unwrap();
-        let sidecar: Value = serde_json::from_str(OF_SIDECAR).unwrap();
+        let egress: Value = serde_json::from_str(OF_SIDECAR).unwrap();
+        let mut sidecar: Value = serde_json::from_str(SIDECARS[self.spec.sidecar].0).unwrap();
+        for (field, value) in [
+            ("deploymentMode", json!("sidecar")),
+            ("port", json!(9000)),
+            ("egress", json!([egress])),
+        ] {
+            sidecar[field] = value;
+        }
+        if sidecar["image"].is_null() {
+            sidecar["image"] = json!("i");
+        }
         let tool = |name: String| {
             let spec = match &*name {
-                "files" => {
-                    json!({"image": "i", "deploymentMode": "sidecar", "port": 9000, "egress": [sidecar.clone()]})
-                }
+                "files" => sidecar.clone(),
                 _ => json!({"image": "i"}),
             };
             let tool: LanguageTool =

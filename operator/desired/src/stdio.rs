@@ -47,6 +47,14 @@ pub(crate) fn adapt(input: &mut ContainerInput, spec: &LanguageToolSpec) {
     });
 }
 
+/// The tool's own command, of a container's that may have the adapter in front.
+pub(crate) fn own_command(command: &[String]) -> &[String] {
+    match command {
+        [program, dashes, own @ ..] if program == PROGRAM && dashes == "--" => own,
+        own => own,
+    }
+}
+
 /// The init container that brings the adapter, for pods with a tool that needs it.
 pub(crate) fn installer(settings: &Settings) -> Container {
     Container {

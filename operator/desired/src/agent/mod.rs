@@ -25,7 +25,7 @@ mod deployment;
 mod network_policy;
 mod origin;
 mod switch;
-mod workload;
+pub(crate) mod workload;
 
 use std::sync::Arc;
 

@@ -32,6 +32,9 @@ const CODE_VOLUME: &str = "code";
 /// Name of the volume that is the workspace.
 const WORKSPACE_VOLUME: &str = "workspace";
 
+/// What the names of sidecars' containers begin with.
+const SIDECAR_PREFIX: &str = "tool-";
+
 /// What the pods of an agent are made from.
 pub(super) struct Template<'a> {
     pub(super) agent: &'a ValidatedAgent,
@@ -315,5 +318,10 @@ impl Template<'_> {
 
 /// Name of a sidecar's container.
 fn sidecar_name(sidecar: &Sidecar) -> String {
-    format!("tool-{}", sidecar.tool)
+    format!("{SIDECAR_PREFIX}{}", sidecar.tool)
+}
+
+/// The tool whose sidecar a container is, by its name.
+pub(crate) fn sidecar_of(container: &str) -> Option<&str> {
+    container.strip_prefix(SIDECAR_PREFIX)
 }

@@ -13,7 +13,10 @@ use langop_api::names::env;
 use langop_dsl::parse_duration;
 use serde_json::Value;
 
-use super::{CodePowers, Powers, PowersError, limits::Limits, network::Network, pace::Pace};
+use super::{
+    CodePowers, Powers, PowersError, limits::Limits, network::Network, pace::Pace,
+    sidecars::Sidecars,
+};
 use crate::{agent::timing::Timing, observed::AvailableRefs, policy, settings::Settings};
 
 /// The live objects of an agent.
@@ -68,6 +71,7 @@ impl Live {
                 .filter(|image| *image != settings.agent_image),
             env: users(agent).map(|variable| variable.name.clone()).collect(),
             secrets: users(agent).filter_map(secret).chain(to_pull).collect(),
+            sidecars: Sidecars::of_pod(spec.init_containers.iter().flatten()),
             ..Powers::of_calls(code, &offered)
         })
     }
@@ -132,9 +136,10 @@ fn names_in(agent: &Container, name: &str) -> Vec<String> {
 
 /// The user's own variables. Of those that a spec may name although the operator sets them, too,
 /// none counts: in doubt it is new.
-fn users(agent: &Container) -> impl Iterator<Item = &EnvVar> {
+pub(super) fn users(agent: &Container) -> impl Iterator<Item = &EnvVar> {
     let is_ours = |name: &str| {
         [
+            env::MCP_PATH,
             env::MCP_SERVERS,
             env::MODEL_ENDPOINTS,
             env::INSTRUCTIONS,
@@ -155,7 +160,7 @@ fn users(agent: &Container) -> impl Iterator<Item = &EnvVar> {
     all.filter(move |variable| !is_ours(&variable.name))
 }
 
-fn secret(variable: &EnvVar) -> Option<String> {
+pub(super) fn secret(variable: &EnvVar) -> Option<String> {
     let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
     Some(format!("{}/{}", key.name, key.key))
 }

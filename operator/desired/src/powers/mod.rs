@@ -25,6 +25,7 @@ mod network;
 mod pace;
 mod port;
 mod ranges;
+mod sidecars;
 mod widening;
 
 use std::collections::BTreeSet;
@@ -35,7 +36,9 @@ use langop_dsl::hash::{canonical_json, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::{calls::Calls, limits::Limits, network::Network, pace::Pace, widening::shown};
+use self::{
+    calls::Calls, limits::Limits, network::Network, pace::Pace, sidecars::Sidecars, widening::shown,
+};
 pub use self::{
     code::CodePowers,
     widening::{Widening, in_words},
@@ -78,6 +81,9 @@ pub struct Powers {
     env: BTreeSet<String>,
     /// Secrets that the spec names: `NAME/KEY` of variables, `NAME` of those to pull images with.
     secrets: BTreeSet<String>,
+    /// Tools in its pods.
+    #[serde(default, skip_serializing_if = "Sidecars::is_empty")]
+    sidecars: Sidecars,
 }
 
 /// Why a stored list of powers cannot be compared with.
@@ -134,6 +140,7 @@ impl Powers {
                 .map(|variable| variable.name.clone())
                 .collect(),
             secrets: secrets(run),
+            sidecars: Sidecars::of_run(run),
             ..Self::of_calls(code, &offered)
         })
     }
@@ -178,6 +185,7 @@ impl Powers {
             image: None,
             env: BTreeSet::new(),
             secrets: BTreeSet::new(),
+            sidecars: Sidecars::default(),
         }
     }
 
@@ -246,6 +254,7 @@ impl Powers {
         }
         wider.extend(more("variable", &self.env, &before.env));
         wider.extend(more("Secret", &self.secrets, &before.secrets));
+        wider.extend(self.sidecars.wider_than(&before.sidecars));
         wider
     }
 
@@ -321,10 +330,11 @@ fn secrets(run: &RunSpec) -> BTreeSet<String> {
         let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
         Some(format!("{}/{}", key.name, key.key))
     });
-    let to_pull = run
-        .image_pull_secrets
-        .iter()
-        .map(|secret| secret.name.clone());
+    // The kubelet pulls each image of a pod with all of them.
+    let lent = run.sidecars.iter();
+    let lent = lent.flat_map(|sidecar| &sidecar.spec.image_pull_secrets);
+    let to_pull = run.image_pull_secrets.iter().chain(lent);
+    let to_pull = to_pull.map(|secret| secret.name.clone());
     of_env.chain(to_pull).collect()
 }
 

@@ -20,7 +20,34 @@ use crate::{
 
 /// An agent with two tools, under this policy.
 fn world(policy: &str) -> World {
+    World::of(&manifests(policy))
+}
+
+/// The same, with a third tool in its pod.
+fn world_with_sidecar(policy: &str) -> World {
     World::of(&format!(
+        "{}---
+kind: LanguageTool
+apiVersion: langop.io/v1alpha1
+metadata: {{name: shelf, namespace: wood}}
+spec:
+  image: shelf:1
+  deploymentMode: sidecar
+  transport: stdio
+  command: [node, server.js]
+  args: [/tmp]
+  port: 9000
+  operations: [{{name: read}}]
+  caBundle: {{name: ca}}
+  env: [{{name: TOKEN, valueFrom: {{secretKeyRef: {{name: s, key: k}}}}}}, {{name: LOG, value: debug}}]
+  imagePullSecrets: [{{name: shelf-registry}}]
+",
+        manifests(policy).replace("{name: files}]", "{name: files}, {name: shelf}]")
+    ))
+}
+
+fn manifests(policy: &str) -> String {
+    format!(
         "
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
@@ -41,7 +68,7 @@ apiVersion: langop.io/v1alpha1
 metadata: {{name: files, namespace: wood}}
 spec: {{image: 'registry.example/files:1', operations: [{{name: read}}]}}
 "
-    ))
+    )
 }
 
 /// Code that sends mails to these.
@@ -358,6 +385,27 @@ fn an_agent_without_code_is_told_that_it_cannot_be_approved() {
 }
 
 #[test]
+fn another_image_in_its_pod_waits() {
+    let mut world = world_with_sidecar("OnNewPowers");
+    world.store(&json!({}));
+    world.approve(&world.requested());
+    world.settle();
+    assert_eq!(world.says(), "approved");
+    let shelf = world
+        .tools
+        .iter_mut()
+        .find(|tool| tool.metadata.name.as_deref() == Some("shelf"));
+    shelf.unwrap().spec.image = "shelf:2".to_owned();
+    let Verdict::Waits { words } = world.approval().verdict else {
+        panic!("it does not wait");
+    };
+    assert!(
+        words.ends_with("sidecar shelf of image shelf:2 instead of shelf:1"),
+        "{words}"
+    );
+}
+
+#[test]
 fn what_runs_is_read_from_what_was_built() {
     let scheduled = json!({"schedule": "0 9 * * 1", "timeZone": "Europe/Berlin"});
     let rich = json!({
@@ -375,8 +423,12 @@ fn what_runs_is_read_from_what_was_built() {
             json!({"schedule": {"every": {"seconds": 5400}}}),
         ),
         ("rich", rich, json!({})),
+        ("sidecar", json!({}), json!({})),
     ] {
-        let mut world = world("OnNewPowers");
+        let mut world = match name {
+            "sidecar" => world_with_sidecar("OnNewPowers"),
+            _ => world("OnNewPowers"),
+        };
         world.patch(&patch);
         let stored = world.store(&code);
         world.approve(&world.requested());

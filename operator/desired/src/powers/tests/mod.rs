@@ -36,6 +36,11 @@ pub(super) fn code(definition: &Value) -> CodePowers {
 /// Of an agent whose references all exist. A tool whose name begins with `side` is a sidecar that
 /// may reach a range of its own.
 pub(super) fn validated(spec: &Value) -> ValidatedAgent {
+    validated_beside(spec, &json!({}))
+}
+
+/// The same, where sidecars have this in their specs, too.
+pub(super) fn validated_beside(spec: &Value, of_sidecars: &Value) -> ValidatedAgent {
     let settings = settings();
     let object = |kind: &str, name: &str, spec: &Value| {
         json!({
@@ -47,8 +52,12 @@ pub(super) fn validated(spec: &Value) -> ValidatedAgent {
     let agent: LanguageAgent =
         serde_json::from_value(object("LanguageAgent", "scout", spec)).unwrap();
     let tool = |name: &str| {
-        let sidecar = json!({"image": "i", "deploymentMode": "sidecar", "port": 9000,
+        let mut sidecar = json!({"image": "i", "deploymentMode": "sidecar", "port": 9000,
             "egress": [{"cidr": "198.51.100.0/24", "ports": [{"port": 25}]}]});
+        let also = of_sidecars.as_object().into_iter().flatten();
+        for (field, value) in also {
+            sidecar[field] = value.clone();
+        }
         let spec = if name.starts_with("side") {
             sidecar
         } else {

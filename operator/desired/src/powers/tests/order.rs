@@ -9,7 +9,7 @@ use super::*;
 use crate::property::{enough, for_all};
 
 /// Parts of a choice that are changed one at a time.
-const PARTS: usize = 8;
+const PARTS: usize = 9;
 
 /// The definition and the spec that these choices stand for; all of them together have every value
 /// of every part.
@@ -24,6 +24,8 @@ struct Choice {
     network: BTreeSet<usize>,
     image: usize,
     env: BTreeSet<usize>,
+    /// What its sidecar is, if it has one.
+    sidecar: usize,
 }
 
 fn choice() -> impl Strategy<Value = Choice> {
@@ -37,10 +39,14 @@ fn choice() -> impl Strategy<Value = Choice> {
             some(CIDRS.len()),
             0..3_usize,
             some(ENV.len()),
+            0..SIDECARS.len(),
         ),
     )
         .prop_map(
-            |((calls, is_workflow, tools, models), (pace, limits, network, image, env))| Choice {
+            |(
+                (calls, is_workflow, tools, models),
+                (pace, limits, network, image, env, sidecar),
+            )| Choice {
                 calls,
                 is_workflow,
                 tools,
@@ -50,6 +56,7 @@ fn choice() -> impl Strategy<Value = Choice> {
                 network,
                 image,
                 env,
+                sidecar,
             },
         )
 }
@@ -79,6 +86,14 @@ const ENV: [&str; 3] = [
     r#"{"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}"#,
     r#"{"name": "C", "valueFrom": {"secretKeyRef": {"name": "s", "key": "l"}}}"#,
 ];
+/// Some are within others; `null`: there is none.
+const SIDECARS: [&str; 5] = [
+    "null",
+    "{}",
+    r#"{"env": [{"name": "A", "value": "1"}]}"#,
+    r#"{"image": "j"}"#,
+    r#"{"image": "j", "env": [{"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}"#,
+];
 
 impl Choice {
     fn powers(&self) -> Powers {
@@ -90,8 +105,11 @@ impl Choice {
         };
         let limit = |choice: usize| [None, Some(10), Some(20)][choice];
         let image = [None, Some("one"), Some("two")][self.image];
+        let sidecar = json(SIDECARS[self.sidecar]);
+        let mut tools = names("tool", &self.tools);
+        tools.extend(sidecar.is_object().then(|| json!({"name": "side"})));
         let spec = json!({
-            "toolRefs": names("tool", &self.tools), "modelRefs": names("model", &self.models),
+            "toolRefs": tools, "modelRefs": names("model", &self.models),
             "image": image,
             "egress": self.network.iter().map(|index| json!({"cidr": CIDRS[*index], "ports": [{"port": 443}]})).collect::<Vec<_>>(),
             "env": self.env.iter().map(|index| json(ENV[*index])).collect::<Vec<_>>(),
@@ -108,7 +126,8 @@ impl Choice {
             "steps": steps, "schedule": json(PACES[self.pace]),
             "constraints": {"maxIterations": limit(self.limits.0), "timeoutSeconds": limit(self.limits.1)},
         });
-        powers(&spec, &definition)
+        let agent = validated_beside(&spec, &sidecar);
+        Powers::of(&agent, Some(&code(&definition)), &settings()).unwrap()
     }
 
     /// The same, but for one part, which is the other's.
@@ -123,6 +142,7 @@ impl Choice {
             4 => new.limits = other.limits,
             5 => new.network = other.network,
             6 => new.image = other.image,
+            7 => new.sidecar = other.sidecar,
             _ => new.env = other.env,
         }
         new
@@ -142,6 +162,7 @@ impl Choice {
             }
             5 => drop(less.network.pop_last()),
             6 => less.is_workflow |= less.calls.iter().all(|(tool, _)| less.tools.contains(tool)),
+            7 => less.sidecar = [0, 0, 1, 0, 3][less.sidecar],
             _ => drop(less.env.pop_last()),
         }
         less

@@ -422,7 +422,10 @@ fn network() {
         (
             json!({}),
             tools(&["side-mail"]),
-            &["new: 198.51.100.0/24 on port 25/TCP"],
+            &[
+                "new: 198.51.100.0/24 on port 25/TCP",
+                "new: sidecar side-mail of image i",
+            ],
         ),
     ] {
         assert_eq!(by_spec(&before, &now), expected, "{before} {now}");
@@ -497,4 +500,75 @@ fn what_is_less_is_said_the_other_way_round() {
         .map(Widening::undone)
         .collect();
     assert_eq!(undone, ["no longer: t.b", "daily instead of every 5 min"]);
+}
+
+#[test]
+fn a_sidecar_is_an_image_a_command_variables_and_secrets() {
+    let password = json!({"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "mail", "key": "password"}}});
+    let of = |also: &Value| {
+        let agent = validated_beside(&json!({"toolRefs": [{"name": "side"}]}), also);
+        let code = code(&calling("side", "list", &json!({})));
+        Powers::of(&agent, Some(&code), &settings()).unwrap()
+    };
+    let stdio = |args: &[&str]| json!({"transport": "stdio", "command": ["node"], "args": args});
+    for (before, now, expected) in [
+        (
+            json!({}),
+            json!({"image": "j"}),
+            &["sidecar side of image j instead of i"][..],
+        ),
+        (
+            stdio(&["a.js"]),
+            stdio(&["b.js"]),
+            &["sidecar side running node b.js instead of node a.js"],
+        ),
+        (
+            json!({}),
+            json!({"command": ["sh"]}),
+            &["sidecar side running sh instead of its own command"],
+        ),
+        (
+            json!({}),
+            json!({"env": [{"name": "LOG", "value": "1"}, password]}),
+            &[
+                "new: sidecar side with variable LOG, PASSWORD",
+                "new: sidecar side with Secret mail/password",
+            ],
+        ),
+        // one of the pod's, which each of its images is pulled with
+        (
+            json!({}),
+            json!({"imagePullSecrets": [{"name": "registry"}]}),
+            &["new: Secret registry"],
+        ),
+        // less, or the same
+        (
+            json!({"env": [{"name": "LOG", "value": "1"}, password]}),
+            json!({"env": [{"name": "LOG", "value": "2"}]}),
+            &[],
+        ),
+        (json!({}), json!({"description": "Reads files"}), &[]),
+    ] {
+        let wider = of(&now).wider_than(&of(&before));
+        assert_eq!(words(&wider), expected, "{before} {now}");
+    }
+    let with = json!({"image": "files:1", "command": ["serve"], "env": [password]});
+    assert_eq!(
+        words(&of(&with).wider_than(&powers(&json!({}), &json!({}))))
+            .iter()
+            .filter(|words| words.contains("image"))
+            .collect::<Vec<_>>(),
+        ["new: sidecar side of image files:1 running serve with Secret mail/password"]
+    );
+}
+
+#[test]
+fn long_images_that_differ_at_their_ends_are_different() {
+    let of = |image: String| {
+        let also = json!({"image": image});
+        let agent = validated_beside(&json!({"toolRefs": [{"name": "side"}]}), &also);
+        Powers::of(&agent, None, &settings()).unwrap()
+    };
+    let long = |end: &str| of(format!("{}{end}", "x".repeat(300)));
+    assert_eq!(long("a").wider_than(&long("b")).len(), 1);
 }
