@@ -1,7 +1,7 @@
 //! A namespace that its LanguageCluster suspends: everything in it stands still, whatever its spec
 //! says, and goes on exactly as it was.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Stdio};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
 use langop_api::{
     LanguageAgent, LanguageCluster,
@@ -18,10 +18,11 @@ use langop_api::{
     cluster::ClusterPhase,
     names::{annotations, labels},
 };
-use langop_integration_tests::{ControlPlane, Operator, audit, wait};
+use langop_integration_tests::{ControlPlane, Operator, audit, programs, wait};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::{QUIET, SOON, alone, apply, control_plane, until_ready};
+use crate::{QUIET, SOON, alone, apply, control_plane, loosen, resource, spoil, until_ready};
 
 const NAMESPACE: &str = "retreat";
 const AGENTS: usize = 100;
@@ -63,12 +64,35 @@ impl World {
             .unwrap();
     }
 
-    async fn suspend(&self, suspend: bool) {
-        let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
-        Api::<LanguageCluster>::all(self.client.clone())
-            .patch(NAMESPACE, &PatchParams::default(), &patch)
-            .await
+    /// `kubectl langop` in this namespace, at a terminal at which somebody types this.
+    async fn langop(&self, words: &str, typed: &str) -> (bool, String) {
+        let plugin = programs::locate("kubectl-langop").unwrap();
+        let line = format!("{} -n {NAMESPACE} {words}", plugin.display());
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("KUBECONFIG", &self.cp.ready().kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
             .unwrap();
+        let mut keys = terminal.stdin.take().unwrap();
+        keys.write_all(typed.as_bytes()).await.unwrap();
+        // Held until it ends: a terminal has no end either.
+        let said = terminal.wait_with_output().await.unwrap();
+        drop(keys);
+        let words = String::from_utf8_lossy(&said.stdout).into_owned();
+        (said.status.success(), words)
+    }
+
+    async fn is_suspended(&self) -> bool {
+        let clusters = Api::<LanguageCluster>::all(self.client.clone());
+        let cluster = clusters.get(NAMESPACE).await.unwrap();
+        cluster.spec.suspend == Some(true)
+    }
+
+    async fn suspend(&self, suspend: bool) {
+        suspend_cluster(&self.client, NAMESPACE, suspend).await;
     }
 
     /// Waits until all agents are so.
@@ -105,6 +129,14 @@ impl World {
             .items
             .len()
     }
+}
+
+async fn suspend_cluster(client: &Client, name: &str, suspend: bool) {
+    let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
+    Api::<LanguageCluster>::all(client.clone())
+        .patch(name, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
 }
 
 fn told<K: kube::Resource + serde::Serialize>(live: &K) -> Value {
@@ -172,8 +204,18 @@ async fn a_hundred_agents_stand_still_and_go_on_as_they_were() {
     let before = world.workloads().await;
     assert_eq!(before.len(), AGENTS);
 
+    let (is_done, said) = world.langop("suspend --all", "n\n").await;
+    assert!(
+        !is_done && said.contains("Stop 100 agents of namespace 'retreat'"),
+        "{said}"
+    );
+    assert!(!world.is_suspended().await, "who says no changes nothing");
     let mark = audit_log.mark().unwrap();
-    world.suspend(true).await;
+    let (is_done, said) = world.langop("suspend --all", "y\n").await;
+    assert!(
+        is_done && said.contains("languagecluster.langop.io/retreat suspended"),
+        "{said}"
+    );
     world
         .until_all("all agents are suspended", |agent| {
             is_phase(agent, AgentPhase::Suspended)
@@ -203,7 +245,8 @@ async fn a_hundred_agents_stand_still_and_go_on_as_they_were() {
     );
 
     let mark = audit_log.mark().unwrap();
-    world.suspend(false).await;
+    let (is_done, said) = world.langop("resume --all --yes", "").await;
+    assert!(is_done && !world.is_suspended().await, "{said}");
     let goes_on = |agent: &LanguageAgent| match agent.name_any().as_str() {
         "agent-1" => is_phase(agent, AgentPhase::Suspended),
         _ => !is_phase(agent, AgentPhase::Suspended),
@@ -219,4 +262,48 @@ async fn a_hundred_agents_stand_still_and_go_on_as_they_were() {
     for (name, before) in before {
         assert_eq!(after[&name], before, "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stands_still_too_and_goes_on_when_it_can_be_read() {
+    let _alone = alone().await;
+    let cp = control_plane().await;
+    let client = cp.client().await.unwrap();
+    let _operator = Operator::builder(cp).cluster_wide().start().await.unwrap();
+    let cluster = "{apiVersion: langop.io/v1alpha1, kind: LanguageCluster, metadata: {name: grotto}, spec: {}}";
+    apply(&client, cluster).await;
+    until_ready(&client, "grotto").await;
+    let agent = "{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {name: oracle, namespace: grotto}, spec: {image: registry.example/own:1, replicas: 2}}";
+    apply(&client, agent).await;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "grotto");
+    let until_pods = async |number: i32| {
+        let has = move |live: &Deployment| {
+            live.spec.as_ref().and_then(|spec| spec.replicas) == Some(number)
+        };
+        wait::object(deployments.clone(), "oracle", SOON, has)
+            .await
+            .unwrap();
+    };
+    until_pods(2).await;
+
+    loosen(&client, "languageagents.langop.io").await;
+    let untyped: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "grotto", &resource("LanguageAgent"));
+    spoil(&untyped, "oracle", "schedule").await;
+    suspend_cluster(&client, "grotto", true).await;
+    until_pods(0).await;
+    suspend_cluster(&client, "grotto", false).await;
+    let mended = Patch::Merge(json!({"spec": {"schedule": null}}));
+    untyped
+        .patch("oracle", &PatchParams::default(), &mended)
+        .await
+        .unwrap();
+    until_pods(2).await;
+    untyped
+        .delete("oracle", &DeleteParams::default())
+        .await
+        .unwrap();
+    langop_integration_tests::crds::install(&client)
+        .await
+        .unwrap();
 }

@@ -9,9 +9,10 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{
     Resource as _, ResourceExt as _,
+    core::error_boundary::InvalidObject,
     runtime::{
         controller::{self, Action},
         reflector::ObjectRef,
@@ -71,6 +72,15 @@ pub(crate) trait Reconciled: Stored {
     /// Its status where this keeps a reconcile from going on.
     fn blocked(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
         self.interrupted(ctx, summary)
+    }
+
+    /// What is done for one that cannot be read, by its metadata alone, before its status says so.
+    fn unreadable(
+        _ctx: &Arc<Context>,
+        _object: &ObjectMeta,
+        _effects: &mut Effects,
+    ) -> impl Future<Output = Result<(), Stopped>> + Send {
+        std::future::ready(Ok(()))
     }
 
     /// When to look again although nothing is heard of it.
@@ -254,7 +264,7 @@ async fn attempt<K: Reconciled>(
     }
     let readable = match &object.0 {
         Ok(readable) => Arc::new(readable.clone()),
-        Err(invalid) => return undecodable::report::<K>(ctx, invalid, effects).await,
+        Err(invalid) => return unreadable::<K>(ctx, invalid, effects).await,
     };
     let steps = Steps::new(ctx.metrics.clone(), K::KIND);
     match readable.clone().reconcile(ctx, &steps, effects).await {
@@ -269,6 +279,20 @@ async fn attempt<K: Reconciled>(
             let done = Done::of(effects.changed, Some(&summary));
             Ok(done.requeue_at(readable.due(ctx)))
         }
+    }
+}
+
+/// Told however what is done for it ends.
+async fn unreadable<K: Reconciled>(
+    ctx: &Arc<Context>,
+    invalid: &InvalidObject,
+    effects: &mut Effects,
+) -> Result<Done, ReconcileError> {
+    let acted = K::unreadable(ctx, &invalid.metadata, effects).await;
+    let done = undecodable::report::<K>(ctx, invalid, effects).await?;
+    match acted {
+        Err(Stopped::Failed(error)) => Err(error),
+        Ok(()) | Err(Stopped::Blocked(_)) => Ok(done),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use langop_api::{
     LanguageAgent, LanguageAgentStatus,
@@ -55,7 +56,7 @@ pub(super) async fn context<'a>(
     let namespace = agent.namespace().unwrap_or_default();
     let source = NamespaceView::new(ctx, &namespace);
     let spec = &agent.spec;
-    let mut observed = observed(ctx, agent);
+    let mut observed = observed(ctx, &agent.metadata);
     if is_new(&observed) && has_workspace(agent) {
         // It was kept, or has another owner: validation decides.
         let key = Key::new(
@@ -96,7 +97,7 @@ pub(super) fn recognised(
     agent: &LanguageAgent,
     mut info: SynthesisInfo,
 ) -> (SynthesisInfo, ObservedAgent) {
-    let mut observed = observed(ctx, agent);
+    let mut observed = observed(ctx, &agent.metadata);
     let uid = agent.meta().uid.clone().unwrap_or_default();
     let key = info.attempt_key.clone();
     known::recognise(&mut observed, &mut info, |stored, content| {
@@ -109,8 +110,7 @@ pub(super) fn recognised(
 }
 
 /// The live children.
-pub(super) fn observed(ctx: &Context, agent: &LanguageAgent) -> ObservedAgent {
-    let metadata = agent.meta();
+pub(super) fn observed(ctx: &Context, metadata: &ObjectMeta) -> ObservedAgent {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (namespace, name, uid) = (
         &text(&metadata.namespace),

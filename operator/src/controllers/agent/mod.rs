@@ -15,7 +15,7 @@ mod update_status;
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{Resource as _, api::PropagationPolicy};
 use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{
@@ -58,17 +58,29 @@ impl Reconciled for LanguageAgent {
         steps: &Steps,
         effects: &mut Effects,
     ) -> Result<Done, Stopped> {
-        let Some(cluster) = suspend::suspending(ctx, &self) else {
+        let Some(cluster) = suspend::suspending(ctx, &self.metadata) else {
             suspend::restore(ctx, &self, effects).await?;
             return Box::pin(carry_out(&self, ctx, steps, effects)).await;
         };
         let result = Box::pin(carry_out(&self, ctx, steps, effects)).await;
-        suspend::enforce(ctx, &self, &cluster, effects).await?;
+        suspend::enforce(ctx, &self.metadata, &cluster, effects).await?;
         result
     }
 
+    /// It goes on when it can be read: what its spec says of that is not known before.
+    async fn unreadable(
+        ctx: &Arc<Context>,
+        agent: &ObjectMeta,
+        effects: &mut Effects,
+    ) -> Result<(), Stopped> {
+        match suspend::suspending(ctx, agent) {
+            Some(cluster) => suspend::enforce(ctx, agent, &cluster, effects).await,
+            None => Ok(()),
+        }
+    }
+
     fn interrupted(&self, ctx: &Context, summary: Summary) -> Option<Self::Status> {
-        let (previous, observed) = (previous(self), observed(ctx, self));
+        let (previous, observed) = (previous(self), observed(ctx, &self.metadata));
         let generation = self.meta().generation.unwrap_or_default();
         let now = now();
         Some(status::interrupted(
@@ -77,7 +89,7 @@ impl Reconciled for LanguageAgent {
     }
 
     fn due(&self, ctx: &Context) -> Option<Timestamp> {
-        status::due(&observed(ctx, self), now())
+        status::due(&observed(ctx, &self.metadata), now())
     }
 
     async fn closing(&self, ctx: &Context) -> Result<Children<Prepared>, ReconcileError> {

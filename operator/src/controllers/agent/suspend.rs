@@ -1,6 +1,7 @@
 //! A suspended namespace, as one agent's workloads follow it: what the reconcile has left running
 //! is stopped after it, however it ended, and what was stopped so is put back before the next one.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{ResourceExt as _, api::PropagationPolicy};
 use langop_api::{LanguageAgent, condition::Reason};
 use langop_desired::{agent::suspension, observed::Observed};
@@ -12,9 +13,9 @@ use crate::{
 };
 
 /// The LanguageCluster that suspends the agent's namespace, if one does.
-pub(super) fn suspending(ctx: &Context, agent: &LanguageAgent) -> Option<String> {
-    let namespace = agent.namespace().unwrap_or_default();
-    let cluster = NamespaceView::new(ctx, &namespace).managing_cluster();
+pub(super) fn suspending(ctx: &Context, agent: &ObjectMeta) -> Option<String> {
+    let namespace = agent.namespace.as_deref().unwrap_or_default();
+    let cluster = NamespaceView::new(ctx, namespace).managing_cluster();
     cluster
         .filter(|cluster| cluster.suspended)
         .map(|cluster| cluster.name)
@@ -31,7 +32,7 @@ pub(super) async fn restore(
     if !children.iter().any(|child| suspension::is_noted(child)) {
         return Ok(());
     }
-    let observed = observed(ctx, agent);
+    let observed = observed(ctx, &agent.metadata);
     let is_suspended = agent.spec.suspend == Some(true);
     let changes = suspension::to_restore(&observed, is_suspended);
     if changes.is_empty() || !is_readable(ctx, agent) {
@@ -47,10 +48,10 @@ fn is_readable(ctx: &Context, agent: &LanguageAgent) -> bool {
     cluster.is_none_or(|cluster| cluster.is_readable())
 }
 
-/// Stops what still runs, and ends the runs under way.
+/// Stops what still runs, and ends the runs under way; of an agent that cannot be read, too.
 pub(super) async fn enforce(
     ctx: &Context,
-    agent: &LanguageAgent,
+    agent: &ObjectMeta,
     cluster: &str,
     effects: &mut Effects,
 ) -> Result<(), Stopped> {
