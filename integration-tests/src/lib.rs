@@ -49,6 +49,7 @@ pub mod programs;
 pub mod prometheus;
 pub mod registry;
 mod run_dir;
+pub mod signing;
 pub mod touch;
 pub mod wait;
 

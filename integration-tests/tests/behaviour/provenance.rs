@@ -1,10 +1,7 @@
 //! Code that is shown to come from the synthesizer runs; other code does not, and what runs goes
 //! on. The synthesizer's own process signs, and the operator checks by files, as in a cluster.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -17,91 +14,15 @@ use langop_api::{
 };
 use langop_dsl::{hash::sha256_hex, instructions};
 use langop_integration_tests::{
-    FakeLlm, Synthesizer,
     env::{SOON, TestEnv, agent_yaml, condition, is, mounted_code, operator},
+    signing::{Files, key},
     wait,
 };
-use langop_provenance::{Claim, Keyring, SigningKey, verify};
+use langop_provenance::{Claim, Keyring, verify};
 use serde_json::json;
-
-/// Ed25519 keys of 32 bytes 1, and of 32 bytes 2, as PKCS#8 in PEM has them.
-const KEYS: [&str; 2] = [
-    "MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB",
-    "MC4CAQAwBQYDK2VwBCIEIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC",
-];
 
 /// What a program's log says once it uses a file that has changed.
 const RELOADED: &str = "changed files are in use";
-
-fn private_pem(number: usize) -> String {
-    let label = "PRIVATE KEY";
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        KEYS[number]
-    )
-}
-
-fn key(number: usize) -> SigningKey {
-    SigningKey::from_pem(private_pem(number).as_bytes()).unwrap()
-}
-
-/// The files of both programs' keys.
-struct Files {
-    folder: tempfile::TempDir,
-}
-
-impl Files {
-    /// The synthesizer signs with the first key, and it counts.
-    fn new() -> Self {
-        let files = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        files.sign_with(0);
-        files.trust(&[0]);
-        files
-    }
-
-    fn signing(&self) -> PathBuf {
-        self.folder.path().join("key.pem")
-    }
-
-    fn trusted(&self) -> PathBuf {
-        self.folder.path().join("public.pem")
-    }
-
-    fn sign_with(&self, number: usize) {
-        fs::write(self.signing(), private_pem(number)).unwrap();
-    }
-
-    fn trust(&self, numbers: &[usize]) {
-        let keys = numbers.iter().map(|number| key(*number).public_pem());
-        fs::write(self.trusted(), keys.collect::<String>()).unwrap();
-    }
-
-    async fn synthesizer(&self, llm: &FakeLlm) -> Synthesizer {
-        Synthesizer::asking(llm)
-            .env("LANGOP_SIGNING_KEY_FILE", self.signing().to_str().unwrap())
-            .env("LANGOP_RELOAD_INTERVAL", "100ms")
-            .start()
-            .await
-            .unwrap()
-    }
-
-    /// All parts up: a synthesizer that signs, an operator that asks for it.
-    async fn env(&self, prefix: &str) -> TestEnv {
-        let llm = FakeLlm::start().await.unwrap();
-        let synthesizer = self.synthesizer(&llm).await;
-        let url = synthesizer.grpc_url().to_owned();
-        let trusted = self.trusted();
-        TestEnv::with(prefix, llm, synthesizer, |operator| {
-            operator
-                .synthesizer(&url)
-                .synthesis_backoff("1s", "2s")
-                .env("LANGOP_PROVENANCE_KEYS", trusted.to_str().unwrap())
-        })
-        .await
-    }
-}
 
 /// Waits until a log says so often that files which have changed are in use.
 async fn until_reloaded(log: &Path, times: usize) {

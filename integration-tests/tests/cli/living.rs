@@ -3,7 +3,10 @@
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::api::ListParams;
 use langop_api::LanguageAgent;
-use langop_integration_tests::env::{TestEnv, counts, revision};
+use langop_integration_tests::{
+    env::{TestEnv, counts, revision},
+    signing::{Files, key},
+};
 use serde_json::{Value, json};
 
 use crate::plugin::{langop, shell};
@@ -128,4 +131,28 @@ async fn a_scheduled_agent_is_run_by_hand_and_its_history_told() {
         None,
         "kwok's pods report nothing, which is no zero"
     );
+}
+
+#[tokio::test]
+async fn code_is_verified_with_the_public_keys_at_hand() {
+    let files = Files::new();
+    let env = files.env("cli-verify").await;
+    env.with_agent(AGENT, "report").await;
+    let keys = files.trusted();
+    let keys = keys.to_str().unwrap();
+    let verify = format!("verify {AGENT} --keys {keys}");
+    let said = langop(&env, &verify).await.fine();
+    assert!(said.contains(&key(0).id()[..12]), "{said}");
+
+    // Another's key.
+    files.trust(&[1]);
+    let other = langop(&env, &verify).await;
+    assert_eq!(other.code, 3, "{other:?}");
+    assert!(
+        other.out.contains("is not among the public keys given"),
+        "{other:?}"
+    );
+    // Without keys everything but the signature is checked, which it says.
+    let none = langop(&env, &format!("verify {AGENT}")).await;
+    assert!(none.out.contains("--keys"), "{none:?}");
 }
