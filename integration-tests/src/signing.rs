@@ -21,6 +21,7 @@ fn private_pem(number: usize) -> String {
     )
 }
 
+/// One of the two keys.
 pub fn key(number: usize) -> SigningKey {
     SigningKey::from_pem(private_pem(number).as_bytes()).unwrap()
 }
@@ -41,23 +42,31 @@ impl Files {
         files
     }
 
+    /// Where the synthesizer's private key lies.
     pub fn signing(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
+    /// Where the operator's public keys lie.
     pub fn trusted(&self) -> PathBuf {
         self.folder.path().join("public.pem")
     }
 
+    /// From now on the synthesizer signs with this key.
     pub fn sign_with(&self, number: usize) {
         fs::write(self.signing(), private_pem(number)).unwrap();
     }
 
+    /// From now on these keys count.
     pub fn trust(&self, numbers: &[usize]) {
         let keys = numbers.iter().map(|number| key(*number).public_pem());
         fs::write(self.trusted(), keys.collect::<String>()).unwrap();
     }
 
+    /// A synthesizer that signs.
+    ///
+    /// # Panics
+    /// If it does not start.
     pub async fn synthesizer(&self, llm: &FakeLlm) -> Synthesizer {
         Synthesizer::asking(llm)
             .env("LANGOP_SIGNING_KEY_FILE", self.signing().to_str().unwrap())

@@ -76,6 +76,9 @@ pub struct LanguagePersonaStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub attempted_hash: Option<String>,
+    /// With no more tokens than that it could not be asked, for the spec of that hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_few_tokens: Option<i64>,
     /// Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<crate::condition::Bounded>", length(max = crate::condition::MAX_CONDITIONS))]

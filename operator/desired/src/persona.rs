@@ -79,6 +79,12 @@ fn attempts_for(status: &LanguagePersonaStatus, hash: &str) -> i32 {
     status.attempts.filter(|_| same).unwrap_or_default()
 }
 
+/// The tokens with which the spec of this hash could not be asked, if that was found out.
+pub fn too_few_tokens(status: &LanguagePersonaStatus, hash: &str) -> Option<i64> {
+    let same = status.attempted_hash.as_deref() == Some(hash);
+    status.too_few_tokens.filter(|_| same)
+}
+
 /// When the next attempt is due; `None`: at once. An attempt without a recorded end was cut off,
 /// say by a restart.
 fn due(
@@ -124,6 +130,9 @@ pub enum Outcome {
     Failed(String),
     /// It is not made: the namespace is suspended, or a budget has no tokens for it.
     Held(Reason, String),
+    /// It could not be asked, because what it might cost is more than these tokens, which was what a
+    /// budget had for it; the text says when it has more.
+    TooFewTokens(i64, String),
 }
 
 /// The status after that.
@@ -143,16 +152,18 @@ pub fn status(
     match outcome {
         Outcome::Done | Outcome::Distilled(_) => forget_attempts(&mut next),
         Outcome::Attempt => {
+            next.too_few_tokens = too_few_tokens(&previous, &hash);
             next.attempts = Some(attempts.saturating_add(1));
             next.attempted_hash = Some(hash.clone());
             next.last_failure_time = None;
         }
-        // One that was begun was none.
-        Outcome::Held(..) if attempts > 0 && previous.last_failure_time.is_none() => {
-            next.attempts = Some(attempts - 1).filter(|attempts| *attempts > 0);
+        Outcome::Held(..) => next.attempts = without_one_begun(&previous, attempts),
+        Outcome::TooFewTokens(tokens, _) => {
+            next.attempts = without_one_begun(&previous, attempts);
+            next.too_few_tokens = Some(*tokens);
         }
-        Outcome::Held(..) => {}
         Outcome::Disabled(_) | Outcome::Failed(_) => {
+            next.too_few_tokens = too_few_tokens(&previous, &hash);
             next.attempts = Some(attempts.max(1));
             next.attempted_hash = Some(hash.clone());
             next.last_failure_time = Some(now.to_string());
@@ -161,7 +172,11 @@ pub fn status(
     let prompt = match outcome {
         Outcome::Distilled(prompt) => Some(prompt.clone()),
         Outcome::Disabled(_) => Some(stand_in(&persona.spec)),
-        Outcome::Done | Outcome::Attempt | Outcome::Failed(_) | Outcome::Held(..) => None,
+        Outcome::Done
+        | Outcome::Attempt
+        | Outcome::Failed(_)
+        | Outcome::Held(..)
+        | Outcome::TooFewTokens(..) => None,
     };
     if let Some(prompt) = prompt {
         next.distilled = Some(snapshot(&persona.spec, hash, prompt));
@@ -176,7 +191,16 @@ pub fn status(
     next
 }
 
+/// An attempt that was begun was none.
+fn without_one_begun(previous: &LanguagePersonaStatus, attempts: i32) -> Option<i32> {
+    match previous.last_failure_time {
+        None if attempts > 0 => Some(attempts - 1).filter(|attempts| *attempts > 0),
+        _ => previous.attempts,
+    }
+}
+
 fn forget_attempts(status: &mut LanguagePersonaStatus) {
+    status.too_few_tokens = None;
     status.attempts = None;
     status.attempted_hash = None;
     status.last_failure_time = None;
@@ -206,6 +230,11 @@ fn conditions(
                 "the persona's own text is used unchanged, because it cannot be distilled: {why}"
             ),
         ),
+        Outcome::TooFewTokens(_, why) => {
+            let reason = Reason::BudgetExhausted;
+            conditions.set(types::BUDGET_EXHAUSTED, Status::True, reason, why.clone());
+            Summary::Progressing(reason, why.clone())
+        }
         Outcome::Held(reason, why) => {
             if *reason == Reason::BudgetExhausted {
                 conditions.set(types::BUDGET_EXHAUSTED, Status::True, *reason, why.clone());
@@ -345,6 +374,34 @@ mod tests {
             Decision::Done,
             "back to what is condensed"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_asked_was_no_attempt_and_is_remembered_for_that_text() {
+        let begun = after(&persona("be kind"), &Outcome::Attempt, 0);
+        let too_few = Outcome::TooFewTokens(100, "it opens again at midnight".into());
+        let held = after(&begun, &too_few, 1);
+        assert_eq!(shape(&held), (PersonaPhase::Pending, None, None));
+        let known = |persona: &LanguagePersona| {
+            let status = persona.status.as_ref().unwrap();
+            too_few_tokens(status, &hash::persona(&persona.spec))
+        };
+        assert_eq!(known(&held), Some(100));
+        let conditions = &held.status.as_ref().unwrap().conditions;
+        assert!(conditions::is_true(conditions, types::BUDGET_EXHAUSTED));
+        assert_eq!(decision(&held, 2), Decision::Distill, "without a pause");
+        // Tried again with more.
+        let again = after(&held, &Outcome::Attempt, 3);
+        assert_eq!(known(&again), Some(100));
+        assert_eq!(shape(&after(&again, &too_few, 4)).1, None);
+        let done = after(&again, &Outcome::Distilled("kind".into()), 5);
+        assert_eq!(known(&done), None);
+        // Another text may be shorter.
+        let other = edited(&held, "be");
+        assert_eq!(known(&other), None);
+        assert_eq!(known(&after(&other, &Outcome::Attempt, 6)), None);
+        let failed = after(&other, &Outcome::Failed("no".into()), 6);
+        assert_eq!(known(&failed), None);
     }
 
     #[test]

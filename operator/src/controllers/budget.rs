@@ -81,6 +81,18 @@ pub(crate) fn prospect(
     Ok(Some((tokens, budget.bound)))
 }
 
+/// What is said where `question` could not be asked with `too_few` tokens, of the `asked` that one call
+/// may cost. Another day helps nobody whose question does not fit into any call.
+pub(super) fn too_little(bound: &Bound, too_few: i64, asked: i64, question: &str) -> Exhausted {
+    let mut exhausted = ledger::exhausted(bound, &ledger::today(None, now()));
+    if too_few >= asked {
+        exhausted.message = format!(
+            "{question} may cost more than the {asked} tokens that one synthesis may (LANGOP_SYNTHESIS_MAX_TOKENS): have that raised, or shorten it"
+        );
+    }
+    exhausted
+}
+
 /// Whether the namespace is suspended, and so spends nothing. What waited for its turn is not begun
 /// either.
 pub(super) fn is_suspended(ctx: &Context, namespace: &str) -> bool {

@@ -130,7 +130,7 @@ fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &
         Call::Answered(answer) => {
             // The next look finds the pause: in the status, or as the synthesizer asked.
             let done = Done::from(Outcome::Changed).requeue_after(MIN_REQUEUE);
-            return Plan::tell(outcome_of(answer), done);
+            return Plan::tell(outcome_of(ctx, persona, answer), done);
         }
         // One call at a time, even for another text.
         Call::Running(false) => return Plan::wait(Outcome::Waiting.into()),
@@ -153,7 +153,7 @@ fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &
             let Some(synthesizer) = ctx.synthesis.synthesizer.clone() else {
                 return stand_in(persona, hash);
             };
-            if let Some(held) = held(ctx, persona) {
+            if let Some(held) = held(ctx, persona, hash) {
                 return held;
             }
             match ctx.synthesis.retry_after(uid, hash) {
@@ -168,8 +168,9 @@ fn plan(ctx: &Context, persona: &LanguagePersona, uid: &str, hash: &str, call: &
     }
 }
 
-/// Why nothing is asked although it is due: the namespace is suspended, or its budget is used up.
-fn held(ctx: &Context, persona: &LanguagePersona) -> Option<Plan> {
+/// Why nothing is asked although it is due: the namespace is suspended, or its budget has too little
+/// left.
+fn held(ctx: &Context, persona: &LanguagePersona, hash: &str) -> Option<Plan> {
     let namespace = persona.namespace().unwrap_or_default();
     let cluster = NamespaceView::new(ctx, &namespace).managing_cluster();
     if let Some(cluster) = cluster.filter(|cluster| cluster.suspended) {
@@ -181,14 +182,47 @@ fn held(ctx: &Context, persona: &LanguagePersona) -> Option<Plan> {
         return Some(Plan::tell(held, Outcome::Waiting));
     }
     let most = ctx.settings.synthesis_max_tokens;
-    let exhausted = budget::prospect(ctx, &namespace, most).err()?;
+    let exhausted = match budget::prospect(ctx, &namespace, most) {
+        Err(exhausted) => exhausted,
+        Ok(prospect) => {
+            let (tokens, bound) = prospect?;
+            let too_few = persona::too_few_tokens(persona.status.as_ref()?, hash)?;
+            if tokens > too_few {
+                return None;
+            }
+            budget::too_little(&bound, too_few, most, QUESTION)
+        }
+    };
     let held = Distillation::Held(Reason::BudgetExhausted, exhausted.message);
     let done = Done::from(Outcome::Waiting).requeue_at(Some(exhausted.opens));
     Some(Plan::tell(held, done))
 }
 
-fn outcome_of(answer: &Result<String, Failure>) -> Distillation {
+/// What costs too much, for people.
+const QUESTION: &str = "the persona's text";
+
+/// When there is more than the tokens with which it could not be asked.
+fn more_tokens(ctx: &Context, persona: &LanguagePersona, too_few: i64) -> String {
+    let namespace = persona.namespace().unwrap_or_default();
+    let most = ctx.settings.synthesis_max_tokens;
+    match budget::prospect(ctx, &namespace, most) {
+        Err(exhausted) => exhausted.message,
+        Ok(Some((_, bound))) => budget::too_little(&bound, too_few, most, QUESTION).message,
+        Ok(None) => "the budget was lifted, so it is asked again".to_owned(),
+    }
+}
+
+fn outcome_of(
+    ctx: &Context,
+    persona: &LanguagePersona,
+    answer: &Result<String, Failure>,
+) -> Distillation {
     match answer {
+        Err(Failure {
+            kind: FailureKind::TooFewTokens,
+            allowed: Some(tokens),
+            ..
+        }) => Distillation::TooFewTokens(*tokens, more_tokens(ctx, persona, *tokens)),
         Ok(prompt) => Distillation::Distilled(prompt.clone()),
         Err(failure) if failure.kind == FailureKind::Disabled => {
             Distillation::Disabled(failure.message.clone())
@@ -295,6 +329,10 @@ async fn pay(
     if let Some(reservation) = reservation {
         budget::settle(&ctx, reservation, cost(&answer)).await;
     }
+    let answer = answer.map_err(|failure| Failure {
+        allowed: tokens,
+        ..failure
+    });
     answer.and_then(usable)
 }
 
@@ -314,6 +352,7 @@ fn unasked(kind: FailureKind, message: String) -> Failure {
         retry_after: None,
         tokens: (0, 0),
         is_cost_known: true,
+        allowed: None,
     }
 }
 
@@ -333,6 +372,7 @@ fn usable(answer: DistillPersonaResponse) -> Result<String, Failure> {
         retry_after: None,
         tokens: (input, output),
         is_cost_known: true,
+        allowed: None,
     })
 }
 
@@ -367,12 +407,15 @@ fn announce(persona: &LanguagePersona, outcome: &Distillation, effects: &mut Eff
         Distillation::Disabled(why) if !is_disabled(persona.status.as_ref()) => {
             effects.warning(Reason::SynthesisDisabled, why);
         }
-        Distillation::Held(reason @ Reason::BudgetExhausted, why) if !is_told(persona, *reason) => {
-            effects.warning(*reason, why);
+        Distillation::Held(Reason::BudgetExhausted, why) | Distillation::TooFewTokens(_, why)
+            if !is_told(persona, Reason::BudgetExhausted) =>
+        {
+            effects.warning(Reason::BudgetExhausted, why);
         }
         Distillation::Done
         | Distillation::Attempt
         | Distillation::Held(..)
+        | Distillation::TooFewTokens(..)
         | Distillation::Distilled(_)
         | Distillation::Disabled(_) => {}
     }

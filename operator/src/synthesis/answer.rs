@@ -566,6 +566,7 @@ mod tests {
                 retry_after: None,
                 tokens: (1, 2),
                 is_cost_known: true,
+                allowed: None,
             };
             let failed = failure_of(judged(Err(failure)));
             assert_eq!(

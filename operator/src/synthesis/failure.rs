@@ -21,6 +21,8 @@ pub(crate) struct Failure {
     pub(crate) tokens: (i64, i64),
     /// Whether that is certainly all.
     pub(crate) is_cost_known: bool,
+    /// The most that it might have cost, where somebody bounds that.
+    pub(crate) allowed: Option<i64>,
 }
 
 /// What can be done about it.
@@ -86,6 +88,7 @@ pub(super) fn failure(status: &Status) -> Failure {
         retry_after,
         tokens: (tokens("input_tokens"), tokens("output_tokens")),
         is_cost_known: !is_cost_untold(status),
+        allowed: None,
     }
 }
 

@@ -39,25 +39,14 @@ pub(super) fn afford(
     match (smallest, too_few) {
         (Some((tokens, bound)), Some(too_few)) if tokens <= too_few => {
             settle(info, Some(0));
-            let today = ledger::today(None, now());
-            let exhausted = ledger::exhausted(&bound, &today);
-            Err(if too_few < asked {
-                exhausted
-            } else {
-                beyond_a_call(asked, exhausted)
-            })
+            Err(budget::too_little(&bound, too_few, asked, QUESTION))
         }
         _ => Ok(own.map(|(tokens, _)| tokens)),
     }
 }
 
-/// Another day helps nobody whose question does not fit into any call.
-fn beyond_a_call(asked: i64, mut exhausted: Exhausted) -> Exhausted {
-    exhausted.message = format!(
-        "the instructions and what the tools say of themselves may cost more than the {asked} tokens that one synthesis may (LANGOP_SYNTHESIS_MAX_TOKENS): have that raised, or shorten them"
-    );
-    exhausted
-}
+/// What costs too much, for people.
+const QUESTION: &str = "the text of the instructions and of what the tools say of themselves";
 
 /// Reserves in the agent's own ledger. Nothing else of it can be under way: what was, is spent.
 fn own(

@@ -210,6 +210,7 @@ fn fits(bytes: usize) -> Result<(), Failure> {
         retry_after: None,
         tokens: (0, 0),
         is_cost_known: true,
+        allowed: None,
     })
 }
 
@@ -230,6 +231,7 @@ async fn previous(
             retry_after: None,
             tokens: (0, 0),
             is_cost_known: true,
+            allowed: None,
         })
 }
 
