@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::RunTokens};
-use langop_desired::observed::{Facts, JobFacts, Observed, PodFacts, Termination};
+use langop_desired::observed::{JobState, Observed, ObservedState, PodState, Termination};
 use serde::Serialize;
 
 use crate::ui::{
@@ -40,11 +40,11 @@ pub(crate) fn runs(jobs: &[Observed], pods: &[Observed]) -> Vec<Run> {
 }
 
 fn run(job: &Observed, pods: &[Observed]) -> Option<Run> {
-    let Facts::Job(facts) = &job.facts else {
+    let ObservedState::Job(facts) = &job.state else {
         return None;
     };
     let end = pods.iter().find_map(|pod| end_of(job, pod));
-    let JobFacts {
+    let JobState {
         succeeded,
         ended,
         message,
@@ -65,8 +65,8 @@ fn run(job: &Observed, pods: &[Observed]) -> Option<Run> {
 
 fn end_of<'a>(job: &Observed, pod: &'a Observed) -> Option<&'a Termination> {
     let controller = pod.controller.as_ref()?;
-    match &pod.facts {
-        Facts::Pod(PodFacts {
+    match &pod.state {
+        ObservedState::Pod(PodState {
             last_termination, ..
         }) if controller.uid == job.uid => last_termination.as_ref(),
         _ => None,

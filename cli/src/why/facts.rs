@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use langop_api::LanguageAgent;
-use langop_desired::observed::{Facts, Observed, PodFacts};
+use langop_desired::observed::{Observed, ObservedState, PodState};
 
 use crate::{
     facts::{Read, Subject},
@@ -47,11 +47,11 @@ impl Children {
     }
 
     /// Pods that are not going away.
-    pub(crate) fn live_pods(&self) -> impl Iterator<Item = (&Observed, &PodFacts)> {
+    pub(crate) fn live_pods(&self) -> impl Iterator<Item = (&Observed, &PodState)> {
         let pods = self.pods.got().into_iter().flatten();
         pods.filter(|pod| !pod.deleting)
-            .filter_map(|pod| match &pod.facts {
-                Facts::Pod(facts) => Some((pod, facts)),
+            .filter_map(|pod| match &pod.state {
+                ObservedState::Pod(facts) => Some((pod, facts)),
                 _ => None,
             })
     }

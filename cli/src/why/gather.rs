@@ -16,7 +16,7 @@ use kube::{
     core::ApiResource,
 };
 use langop_api::{LanguageAgent, condition::types};
-use langop_desired::observed::{ChildKind, Facts};
+use langop_desired::observed::{ChildKind, ObservedState};
 
 use super::{
     agent,
@@ -190,8 +190,8 @@ async fn warnings(
         .filter(|(_, facts)| !facts.ready)
         .map(|(pod, _)| pod.name.clone());
     let jobs = children.jobs.got().into_iter().flatten();
-    let jobs =
-        jobs.filter(|job| matches!(&job.facts, Facts::Job(facts) if facts.succeeded.is_none()));
+    let jobs = jobs
+        .filter(|job| matches!(&job.state, ObservedState::Job(facts) if facts.succeeded.is_none()));
     let mut names: Vec<String> = pods.chain(jobs.map(|job| job.name.clone())).collect();
     names.truncate(MOST_ASKED);
     names.push(subject.name.clone());

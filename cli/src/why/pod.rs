@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use langop_api::condition::types;
-use langop_desired::observed::{Facts, Observed, PodFacts};
+use langop_desired::observed::{Observed, ObservedState, PodState};
 
 use super::{
     advice,
@@ -20,7 +20,7 @@ pub(crate) fn check(subject: &Subject, children: &Children, now: Timestamp) -> O
     if let Some(finding) = problem(subject, children, now) {
         return Outcome::Stopped(finding);
     }
-    let running: Vec<(&Observed, &PodFacts)> = children
+    let running: Vec<(&Observed, &PodState)> = children
         .live_pods()
         .filter(|(_, facts)| !facts.has_ended())
         .collect();
@@ -61,8 +61,8 @@ fn problem(subject: &Subject, children: &Children, now: Timestamp) -> Option<Fin
 
 /// What its main container said at its end, if that is known.
 fn last_words(pod: &Observed) -> Option<&str> {
-    match &pod.facts {
-        Facts::Pod(facts) => facts.last_termination.as_ref()?.message.as_deref(),
+    match &pod.state {
+        ObservedState::Pod(facts) => facts.last_termination.as_ref()?.message.as_deref(),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Deployments and CronJobs: whether they are there, may make pods, and are not held back.
 
 use langop_api::condition::{Reason, types};
-use langop_desired::observed::{CronJobFacts, DeploymentFacts, Facts, JobFacts, Observed};
+use langop_desired::observed::{CronJobState, DeploymentState, JobState, Observed, ObservedState};
 
 use super::{
     advice,
@@ -18,9 +18,9 @@ pub(crate) fn check(subject: &Subject, children: &Children) -> Outcome {
     let Some(workloads) = children.workloads.got() else {
         return denied(children);
     };
-    let found = workloads.iter().find_map(|workload| match &workload.facts {
-        Facts::Deployment(facts) => Some(deployment(subject, workload, facts)),
-        Facts::CronJob(facts) => Some(cron_job(subject, children, workload, facts)),
+    let found = workloads.iter().find_map(|workload| match &workload.state {
+        ObservedState::Deployment(facts) => Some(deployment(subject, workload, facts)),
+        ObservedState::CronJob(facts) => Some(cron_job(subject, children, workload, facts)),
         _ => None,
     });
     found.unwrap_or_else(|| absent(subject))
@@ -80,7 +80,7 @@ fn absent(subject: &Subject) -> Outcome {
     ))
 }
 
-fn deployment(subject: &Subject, workload: &Observed, facts: &DeploymentFacts) -> Outcome {
+fn deployment(subject: &Subject, workload: &Observed, facts: &DeploymentState) -> Outcome {
     let object = format!("Deployment {}/{}", workload.namespace, workload.name);
     let name = &workload.name;
     if facts.paused {
@@ -120,12 +120,12 @@ fn cron_job(
     subject: &Subject,
     children: &Children,
     workload: &Observed,
-    facts: &CronJobFacts,
+    facts: &CronJobState,
 ) -> Outcome {
     let without_pod = children.jobs.got().into_iter().flatten().find(|job| {
         matches!(
-            &job.facts,
-            Facts::Job(JobFacts {
+            &job.state,
+            ObservedState::Job(JobState {
                 succeeded: None,
                 had_pod: false,
                 ..

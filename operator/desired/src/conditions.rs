@@ -17,7 +17,7 @@ use langop_api::{
     model::ServicePhase,
 };
 
-use crate::{observed::DeploymentFacts, pod_health::PodProblems};
+use crate::{observed::DeploymentState, pod_health::PodProblems};
 
 /// The status of one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,34 +210,34 @@ pub fn service_phase(conditions: &[Condition]) -> ServicePhase {
 /// Source of the checks: `kubectl rollout status`, but for pods that are ready and not yet for
 /// `minReadySeconds`: those of a rollout keep the old ones running, and of a first one there is
 /// nothing to wait for.
-pub fn rollout(deployment: Option<&DeploymentFacts>, problems: PodProblems<'_>) -> Summary {
+pub fn rollout(deployment: Option<&DeploymentState>, problems: PodProblems<'_>) -> Summary {
     let progressing = |message: String| Summary::Progressing(Reason::RolloutInProgress, message);
-    let Some(facts) = deployment else {
+    let Some(state) = deployment else {
         return progressing("the Deployment is not observed yet".into());
     };
-    if facts.paused {
+    if state.paused {
         return progressing(PAUSED.into());
     }
-    if facts.observed_generation < facts.generation {
+    if state.observed_generation < state.generation {
         return progressing("the Deployment controller has not observed the latest change".into());
     }
-    if let Some(cause) = &facts.replica_failure {
+    if let Some(cause) = &state.replica_failure {
         return Summary::Stalled(
             Reason::PodsRefused,
             format!("pods cannot be created: {cause}"),
         );
     }
-    let Some(lack) = lack(facts, problems) else {
+    let Some(lack) = lack(state, problems) else {
         return Summary::Ready(
             Reason::AsDesired,
-            format!("{} of {} pods are ready", facts.ready, facts.desired),
+            format!("{} of {} pods are ready", state.ready, state.desired),
         );
     };
     let message = match problems.cause() {
         Some(cause) => format!("{lack}: {cause}"),
         None => lack,
     };
-    match &facts.stuck {
+    match &state.stuck {
         Some(cause) => Summary::Stalled(Reason::RolloutStuck, format!("{message} ({cause})")),
         None => progressing(message),
     }
@@ -247,14 +247,14 @@ pub fn rollout(deployment: Option<&DeploymentFacts>, problems: PodProblems<'_>) 
 pub const PAUSED: &str = "the Deployment is paused: go on with `kubectl rollout resume`";
 
 /// What the rollout still lacks.
-fn lack(facts: &DeploymentFacts, problems: PodProblems<'_>) -> Option<String> {
-    let DeploymentFacts {
+fn lack(state: &DeploymentState, problems: PodProblems<'_>) -> Option<String> {
+    let DeploymentState {
         desired,
         updated,
         replicas,
         ..
-    } = facts;
-    let ready = &problems.without(facts, facts.ready);
+    } = state;
+    let ready = &problems.without(state, state.ready);
     if updated < desired {
         Some(format!("{updated} of {desired} pods are up to date"))
     } else if replicas > updated {
@@ -385,25 +385,25 @@ mod tests {
 
     #[test]
     fn a_rollout_stands_as_its_deployment_says() {
-        let done = DeploymentFacts {
+        let done = DeploymentState {
             generation: 2,
             observed_generation: 2,
             desired: 2,
             replicas: 2,
             updated: 2,
             ready: 2,
-            ..DeploymentFacts::default()
+            ..DeploymentState::default()
         };
-        let stands = |facts: &DeploymentFacts| match rollout(Some(facts), PodProblems::default()) {
+        let stands = |state: &DeploymentState| match rollout(Some(state), PodProblems::default()) {
             Summary::Ready(_, message) => format!("ready: {message}"),
             Summary::Progressing(_, message) => format!("progressing: {message}"),
             Summary::Stalled(reason, message) => format!("stalled {reason}: {message}"),
             Summary::Failed(..) => panic!("a rollout is not retried by us"),
         };
-        for (facts, expected) in [
+        for (state, expected) in [
             (done.clone(), "ready: 2 of 2 pods are ready"),
             (
-                DeploymentFacts {
+                DeploymentState {
                     paused: true,
                     updated: 0,
                     ..done.clone()
@@ -411,7 +411,7 @@ mod tests {
                 "progressing: the Deployment is paused: go on with `kubectl rollout resume`",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     desired: 0,
                     replicas: 0,
                     updated: 0,
@@ -421,35 +421,35 @@ mod tests {
                 "ready: 0 of 0 pods are ready",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     observed_generation: 1,
                     ..done.clone()
                 },
                 "progressing: the Deployment controller has not observed the latest change",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     updated: 1,
                     ..done.clone()
                 },
                 "progressing: 1 of 2 pods are up to date",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     replicas: 3,
                     ..done.clone()
                 },
                 "progressing: 1 old pods still run",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     ready: 1,
                     ..done.clone()
                 },
                 "progressing: 1 of 2 pods are ready",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     replica_failure: Some("exceeded quota: langop-quota".into()),
                     updated: 1,
                     ..done.clone()
@@ -457,7 +457,7 @@ mod tests {
                 "stalled PodsRefused: pods cannot be created: exceeded quota: langop-quota",
             ),
             (
-                DeploymentFacts {
+                DeploymentState {
                     stuck: Some("timed out".into()),
                     ready: 0,
                     ..done.clone()
@@ -465,7 +465,7 @@ mod tests {
                 "stalled RolloutStuck: 0 of 2 pods are ready (timed out)",
             ),
         ] {
-            assert_eq!(stands(&facts), expected);
+            assert_eq!(stands(&state), expected);
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct Observed {
     /// Empty: we own nothing of it.
     pub owned_digest: String,
     /// What its kind has to say.
-    pub facts: Facts,
+    pub state: ObservedState,
 }
 
 /// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a
@@ -98,19 +98,19 @@ pub struct Controller {
 
 /// What of a live child matters, by kind.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Facts {
+pub enum ObservedState {
     /// Nothing beyond its existence.
     None,
     /// A Deployment.
-    Deployment(DeploymentFacts),
+    Deployment(DeploymentState),
     /// A CronJob.
-    CronJob(CronJobFacts),
+    CronJob(CronJobState),
     /// A Job.
-    Job(JobFacts),
+    Job(JobState),
     /// A Pod.
-    Pod(PodFacts),
+    Pod(PodState),
     /// A code ConfigMap.
-    Code(Box<CodeFacts>),
+    Code(Box<CodeState>),
     /// A `PersistentVolumeClaim`: whether it is bound, and what it asks for (a quantity).
     #[expect(missing_docs, reason = "said above")]
     Claim { bound: bool, storage: String },
@@ -125,7 +125,7 @@ pub enum Facts {
 
 /// The rollout of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeploymentFacts {
+pub struct DeploymentState {
     /// metadata.generation.
     pub generation: i64,
     /// status.observedGeneration.
@@ -148,7 +148,7 @@ pub struct DeploymentFacts {
 
 /// When a CronJob makes Jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CronJobFacts {
+pub struct CronJobState {
     /// Jobs of it that have not ended.
     pub active: i32,
     /// spec.schedule.
@@ -161,7 +161,7 @@ pub struct CronJobFacts {
 
 /// How far a Job is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobFacts {
+pub struct JobState {
     /// `Some(true)` Complete, `Some(false)` Failed, `None` running.
     pub succeeded: Option<bool>,
     /// When it ended, RFC 3339.
@@ -176,7 +176,7 @@ pub struct JobFacts {
 
 /// A pod of one of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PodFacts {
+pub struct PodState {
     /// status.phase.
     pub phase: String,
     /// Condition Ready.
@@ -189,7 +189,7 @@ pub struct PodFacts {
     pub last_termination: Option<Termination>,
 }
 
-impl PodFacts {
+impl PodState {
     /// Whether it came to its end: it is no pod that a Deployment counts.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase.as_str(), "Succeeded" | "Failed")
@@ -242,7 +242,7 @@ pub struct RunReport {
 
 /// A stored revision of an agent's code.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CodeFacts {
+pub struct CodeState {
     /// Its number as its annotation has it, which anybody may have put there; 0 when that is
     /// missing. Of code that an agent knows, see [`crate::agent::known`].
     pub revision: i64,
@@ -262,7 +262,7 @@ pub struct CodeFacts {
     pub requirements: Option<CodeRequirements>,
 }
 
-impl CodeFacts {
+impl CodeState {
     /// Whether it may become active by where it comes from.
     pub fn is_trusted(&self) -> bool {
         let origin = self.origin.as_deref();

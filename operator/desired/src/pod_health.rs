@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::observed::{DeploymentFacts, Facts, Observed, PodFacts};
+use crate::observed::{DeploymentState, Observed, ObservedState, PodState};
 
 /// The troubles of a Deployment's pods at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl<'a> PodProblems<'a> {
             .iter()
             .filter(|pod| !pod.deleting && is_of_deployment(pod))
             .filter_map(|pod| {
-                let facts = facts(pod)?;
-                Some((facts.has_ended(), &pod.name, facts.problem_at(now)?))
+                let state = state(pod)?;
+                Some((state.has_ended(), &pod.name, state.problem_at(now)?))
             })
             .collect();
         // Those that live first, then by name, so that the message does not move between equals.
@@ -42,14 +42,14 @@ impl<'a> PodProblems<'a> {
 
     /// So many of the Deployment's pods, but none of those in trouble. The same through all turns
     /// of a crash loop, whichever of pod and Deployment is heard of first.
-    pub fn without(self, facts: &DeploymentFacts, count: i32) -> i32 {
-        count.min(facts.replicas.saturating_sub(self.pods)).max(0)
+    pub fn without(self, state: &DeploymentState, count: i32) -> i32 {
+        count.min(state.replicas.saturating_sub(self.pods)).max(0)
     }
 }
 
 /// When the troubles of pods are next to be looked at again although nothing is heard of them.
 pub fn due(pods: &[Arc<Observed>], now: Timestamp) -> Option<Timestamp> {
-    let problems = pods.iter().filter_map(|pod| facts(pod)?.problem.as_ref());
+    let problems = pods.iter().filter_map(|pod| state(pod)?.problem.as_ref());
     problems
         .flat_map(|problem| [problem.from, problem.until])
         .flatten()
@@ -57,9 +57,9 @@ pub fn due(pods: &[Arc<Observed>], now: Timestamp) -> Option<Timestamp> {
         .min()
 }
 
-fn facts(pod: &Observed) -> Option<&PodFacts> {
-    match &pod.facts {
-        Facts::Pod(facts) => Some(facts),
+fn state(pod: &Observed) -> Option<&PodState> {
+    match &pod.state {
+        ObservedState::Pod(state) => Some(state),
         _ => None,
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         workload::Rollout,
     };
 
-    fn pod(name: &str, runner: &str, facts: PodFacts) -> Arc<Observed> {
+    fn pod(name: &str, runner: &str, state: PodState) -> Arc<Observed> {
         Arc::new(Observed {
             kind: ChildKind::Pod,
             name: name.into(),
@@ -94,12 +94,12 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
-            facts: Facts::Pod(facts),
+            state: ObservedState::Pod(state),
         })
     }
 
-    fn crashed(cause: &str, until: i64) -> PodFacts {
-        PodFacts {
+    fn crashed(cause: &str, until: i64) -> PodState {
+        PodState {
             phase: "Running".into(),
             ready: true,
             problem: Some(PodProblem {
@@ -107,7 +107,7 @@ mod tests {
                 from: None,
                 until: Some(at(until)),
             }),
-            ..PodFacts::default()
+            ..PodState::default()
         }
     }
 
@@ -116,17 +116,17 @@ mod tests {
     }
 
     fn three_pods(ready: i32) -> Observed {
-        let facts = DeploymentFacts {
+        let state = DeploymentState {
             desired: 3,
             replicas: 3,
             updated: 3,
             ready,
-            ..DeploymentFacts::default()
+            ..DeploymentState::default()
         };
         Observed {
             kind: ChildKind::Deployment,
-            facts: Facts::Deployment(facts),
-            ..(*pod("d", "LanguageTool", PodFacts::default())).clone()
+            state: ObservedState::Deployment(state),
+            ..(*pod("d", "LanguageTool", PodState::default())).clone()
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn only_pods_that_a_deployment_counts_are_taken_from_its_count() {
-        let ended = PodFacts {
+        let ended = PodState {
             phase: "Failed".into(),
             ..crashed("evicted", 20)
         };

@@ -71,7 +71,7 @@ pub fn is_pod_of(pod: &Observed, name: &str, runs: &[Arc<Observed>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::{CompactMap, Controller, Facts};
+    use crate::observed::{CompactMap, Controller, ObservedState};
 
     fn observed(
         kind: ChildKind,
@@ -93,7 +93,7 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
-            facts: Facts::None,
+            state: ObservedState::None,
         })
     }
 

@@ -19,7 +19,7 @@ use crate::{
     children::{Applied, Children},
     conditions::{self, Summary},
     meta::{self, Component, Owner},
-    observed::{DeploymentFacts, Facts, Observed},
+    observed::{DeploymentState, Observed, ObservedState},
     pod_health::{self, PodProblems},
 };
 
@@ -129,16 +129,16 @@ pub struct Rollout<'a> {
 }
 
 impl Rollout<'_> {
-    fn facts(&self) -> Option<&DeploymentFacts> {
-        match &self.deployment?.facts {
-            Facts::Deployment(facts) => Some(facts),
+    fn state(&self) -> Option<&DeploymentState> {
+        match &self.deployment?.state {
+            ObservedState::Deployment(state) => Some(state),
             _ => None,
         }
     }
 
     /// How it stands.
     pub(crate) fn summary(&self, now: Timestamp) -> Summary {
-        conditions::rollout(self.facts(), PodProblems::of(self.pods, now))
+        conditions::rollout(self.state(), PodProblems::of(self.pods, now))
     }
 
     /// How it stands once its children are applied, or what kept them from being.
@@ -155,8 +155,8 @@ impl Rollout<'_> {
 
     /// Pods that are ready, without those that only seem so; `None` while there is no Deployment.
     pub(crate) fn ready_replicas(&self, now: Timestamp) -> Option<i32> {
-        let facts = self.facts()?;
-        Some(PodProblems::of(self.pods, now).without(facts, facts.ready))
+        let state = self.state()?;
+        Some(PodProblems::of(self.pods, now).without(state, state.ready))
     }
 
     /// When to look again although nothing is heard of it.

@@ -222,7 +222,7 @@ fn matters_to_others<K: Stored>(old: Option<&Guard<K>>, new: Option<&Guard<K>>) 
 #[cfg(test)]
 mod tests {
     use langop_api::names::labels;
-    use langop_desired::observed::{CompactMap, Controller, Facts};
+    use langop_desired::observed::{CompactMap, Controller, ObservedState};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -247,7 +247,7 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
-            facts: Facts::None,
+            state: ObservedState::None,
         }
     }
 

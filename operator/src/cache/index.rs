@@ -258,7 +258,7 @@ pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{CompactMap, Controller, Facts};
+    use langop_desired::observed::{CompactMap, Controller, ObservedState};
 
     use super::*;
 
@@ -278,7 +278,7 @@ mod tests {
             created: "2026-01-01T00:00:00Z".into(),
             deleting: false,
             owned_digest: String::new(),
-            facts: Facts::None,
+            state: ObservedState::None,
         }
     }
 

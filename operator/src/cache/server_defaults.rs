@@ -49,7 +49,7 @@ impl ServerDefaults {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{ChildKind, CompactMap, Facts};
+    use langop_desired::observed::{ChildKind, CompactMap, ObservedState};
     use serde_json::json;
 
     use super::*;
@@ -66,7 +66,7 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),
-            facts: Facts::None,
+            state: ObservedState::None,
         }
     }
 

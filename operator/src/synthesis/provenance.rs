@@ -10,7 +10,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use kube::api::DynamicObject;
 use langop_api::names::annotations;
 use langop_client::watched::{LoadError, Watched};
-use langop_desired::observed::{Facts, Observed, Origin, Verdict};
+use langop_desired::observed::{Observed, ObservedState, Origin, Verdict};
 use langop_provenance::{Claim, KeyError, Keyring, Refusal, verify};
 
 use crate::error::bounded;
@@ -60,9 +60,9 @@ impl TrustedKeys {
     pub(crate) fn judged(&self, mut observed: Observed, statement: Option<&str>) -> Observed {
         if let Some(keys) = self.get() {
             let verdict = verdict(&keys, &observed, statement);
-            if let Facts::Code(facts) = &mut observed.facts {
+            if let ObservedState::Code(state) = &mut observed.state {
                 let keys = keys.id();
-                facts.origin = Some(Box::new(Origin { keys, verdict }));
+                state.origin = Some(Box::new(Origin { keys, verdict }));
             }
         }
         observed
@@ -73,8 +73,8 @@ impl TrustedKeys {
         let Some(keys) = self.get() else {
             return false;
         };
-        revisions.iter().any(|stored| match &stored.facts {
-            Facts::Code(facts) => facts
+        revisions.iter().any(|stored| match &stored.state {
+            ObservedState::Code(state) => state
                 .origin
                 .as_ref()
                 .is_none_or(|origin| origin.keys != keys.id()),

@@ -137,7 +137,7 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{CompactMap, Controller, Facts};
+    use langop_desired::observed::{CompactMap, Controller, ObservedState};
 
     use super::*;
 
@@ -160,7 +160,7 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: "digest".into(),
-            facts: Facts::None,
+            state: ObservedState::None,
         }
     }
 

@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use langop_desired::{
     children::{Children, Prepared},
     meta::Owner,
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed, ObservedState},
 };
 use serde_json::json;
 
@@ -40,7 +40,7 @@ impl Writer {
                 continue;
             }
             let key = Key::new(orphan.kind, &orphan.namespace, &orphan.name);
-            let is_kept = matches!(orphan.facts, Facts::Code(_))
+            let is_kept = matches!(orphan.state, ObservedState::Code(_))
                 || orphan.kind == ChildKind::PersistentVolumeClaim;
             if !is_kept && !orphan.deleting && !wanted.contains(&key) {
                 self.delete(&orphan, PropagationPolicy::Background).await?;
@@ -152,9 +152,9 @@ impl Writer {
 
 /// What of the spec makes a workload that runs, or will, stand still.
 pub(super) fn standstill(live: &Observed) -> Option<serde_json::Value> {
-    match &live.facts {
-        Facts::Deployment(facts) if facts.desired > 0 => Some(json!({"replicas": 0})),
-        Facts::CronJob(facts) if !facts.suspended => Some(json!({"suspend": true})),
+    match &live.state {
+        ObservedState::Deployment(state) if state.desired > 0 => Some(json!({"replicas": 0})),
+        ObservedState::CronJob(state) if !state.suspended => Some(json!({"suspend": true})),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@ use langop_desired::{
     conditions::Summary,
     digest,
     meta::Owner,
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed, ObservedState},
 };
 use langop_dsl::AgentDefinition;
 use serde_json::{Map, Value, json};
@@ -231,7 +231,7 @@ fn is_there(error: &kube::Error) -> bool {
 }
 
 fn is_content(observed: &Observed, code: &ConfigMap) -> bool {
-    matches!(&observed.facts, Facts::Code(facts) if facts.content == Some(code::content_of(code)))
+    matches!(&observed.state, ObservedState::Code(state) if state.content == Some(code::content_of(code)))
 }
 
 /// Somebody must act, and the same is tried again meanwhile.

@@ -18,7 +18,7 @@ use super::{ObservedAgent, claim_name, validate::ValidatedAgent};
 use crate::{
     conditions::Invalid,
     meta::{self, Component, Owner},
-    observed::{Facts, Observed},
+    observed::{Observed, ObservedState},
     quantity,
 };
 
@@ -109,10 +109,10 @@ fn kept(agent: &ValidatedAgent) -> Invalid {
 /// What to ask for: the wish, or what the live claim has, where that cannot change (now).
 fn storage(workspace: &Workspace, live: Option<&Observed>) -> (String, Option<Invalid>) {
     let wanted = workspace.storage.0.clone();
-    let Some(Facts::Claim {
+    let Some(ObservedState::Claim {
         bound,
         storage: has,
-    }) = live.map(|claim| &claim.facts)
+    }) = live.map(|claim| &claim.state)
     else {
         return (wanted, None);
     };

@@ -14,7 +14,7 @@ use super::validate::ValidatedAgent;
 use crate::{
     hash,
     meta::{self, Component},
-    observed::{AvailableRefs, CodeFacts, CodeRequirements, Facts, Observed},
+    observed::{AvailableRefs, CodeRequirements, CodeState, Observed, ObservedState},
     references::References,
 };
 
@@ -57,14 +57,14 @@ pub struct ActiveCode {
 impl ActiveCode {
     /// From a stored revision; `None` if it cannot be read.
     pub fn of(stored: &Arc<Observed>) -> Option<Self> {
-        let facts: &CodeFacts = match &stored.facts {
-            Facts::Code(facts) => facts,
+        let state: &CodeState = match &stored.state {
+            ObservedState::Code(state) => state,
             _ => return None,
         };
         Some(Self {
             config_map: stored.name.clone(),
-            requirements: facts.requirements.clone()?,
-            offered: facts.offered.clone(),
+            requirements: state.requirements.clone()?,
+            offered: state.offered.clone(),
             traceparent: stored
                 .annotations
                 .get(annotations::TRACEPARENT)
@@ -187,13 +187,13 @@ pub const INPUT_ANNOTATIONS: [&str; 4] = [
 
 /// Whether stored code already carries these annotations, and no [`INPUT_ANNOTATIONS`] beside them.
 pub fn carries(stored: &Observed, wanted: &BTreeMap<String, String>) -> bool {
-    let has = |(key, text): (&String, &String)| match &stored.facts {
+    let has = |(key, text): (&String, &String)| match &stored.state {
         // Kept only in its typed form, and by its hash.
-        Facts::Code(facts) if key == annotations::OFFERED => json(&facts.offered) == *text,
+        ObservedState::Code(state) if key == annotations::OFFERED => json(&state.offered) == *text,
         // Kept only by its hash, which is looked at, too.
-        Facts::Code(_) if key == annotations::POWERS => true,
-        Facts::Code(facts) if key == annotations::PROVENANCE => {
-            facts.statement.as_deref() == Some(hash::sha256_hex(text.as_bytes()).as_str())
+        ObservedState::Code(_) if key == annotations::POWERS => true,
+        ObservedState::Code(state) if key == annotations::PROVENANCE => {
+            state.statement.as_deref() == Some(hash::sha256_hex(text.as_bytes()).as_str())
         }
         _ => stored.annotations.get(key) == Some(text.as_str()),
     };
@@ -236,17 +236,17 @@ pub fn revision_of_new(
 
 /// The number of stored code that its agent knows; 0 if it has none.
 pub fn revision(code: &Observed) -> i64 {
-    match &code.facts {
-        Facts::Code(facts) => facts.revision,
+    match &code.state {
+        ObservedState::Code(state) => state.revision,
         _ => 0,
     }
 }
 
 /// Stored code that can be run: its definition is readable and it is not going away.
-pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeFacts)> {
-    revisions.iter().filter_map(|code| match &code.facts {
-        Facts::Code(facts) if facts.requirements.is_some() && !code.deleting => {
-            Some((code, &**facts))
+pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observed>, &CodeState)> {
+    revisions.iter().filter_map(|code| match &code.state {
+        ObservedState::Code(state) if state.requirements.is_some() && !code.deleting => {
+            Some((code, &**state))
         }
         _ => None,
     })
@@ -258,15 +258,15 @@ pub fn usable(revisions: &[Arc<Observed>]) -> impl Iterator<Item = (&Arc<Observe
 pub fn active<'a>(
     revisions: &'a [Arc<Observed>],
     info: &SynthesisInfo,
-) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    newest(usable(revisions).filter(|(_, facts)| may_run(facts, info)))
-        .filter(|(_, facts)| info.revision.is_none_or(|known| facts.revision >= known))
+) -> Option<(&'a Arc<Observed>, &'a CodeState)> {
+    newest(usable(revisions).filter(|(_, state)| may_run(state, info)))
+        .filter(|(_, state)| info.revision.is_none_or(|known| state.revision >= known))
 }
 
 /// Whether code may run by where it comes from. What is active already goes on, whatever keys there
 /// are now.
-pub(super) fn may_run(facts: &CodeFacts, info: &SynthesisInfo) -> bool {
-    facts.is_trusted() || info.revision == Some(facts.revision)
+pub(super) fn may_run(state: &CodeState, info: &SynthesisInfo) -> bool {
+    state.is_trusted() || info.revision == Some(state.revision)
 }
 
 /// Whether there was active code and there is none now.
@@ -275,7 +275,7 @@ pub fn is_lost(revisions: &[Arc<Observed>], info: &SynthesisInfo) -> bool {
 }
 
 pub(super) fn newest<'a>(
-    revisions: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeFacts)>,
-) -> Option<(&'a Arc<Observed>, &'a CodeFacts)> {
-    revisions.max_by_key(|(code, facts)| (facts.revision, &code.created, &code.name))
+    revisions: impl Iterator<Item = (&'a Arc<Observed>, &'a CodeState)>,
+) -> Option<(&'a Arc<Observed>, &'a CodeState)> {
+    revisions.max_by_key(|(code, state)| (state.revision, &code.created, &code.name))
 }

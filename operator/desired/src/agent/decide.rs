@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backoff::{self, Backoff},
     ledger::Exhausted,
-    observed::{CodeFacts, Observed},
+    observed::{CodeState, Observed},
 };
 
 /// A call that is under way.
@@ -189,7 +189,7 @@ struct Input<'a> {
     info: &'a SynthesisInfo,
     revisions: &'a [Arc<Observed>],
     /// The code that is active (see [`code::active`]).
-    current: Option<(&'a Arc<Observed>, &'a CodeFacts)>,
+    current: Option<(&'a Arc<Observed>, &'a CodeState)>,
     in_flight: Option<&'a InFlight>,
     synthesizer_changed: bool,
     backoff: &'a Backoff,
@@ -220,9 +220,9 @@ impl Input<'_> {
         let info = self.info;
         known::is_open(info)
             && self.is_last_question()
-            && self.current.is_some_and(|(_, facts)| {
-                Some(facts.revision) > info.revision
-                    && Some(facts.instructions_hash.as_str()) == self.instructions_hash()
+            && self.current.is_some_and(|(_, state)| {
+                Some(state.revision) > info.revision
+                    && Some(state.instructions_hash.as_str()) == self.instructions_hash()
             })
     }
 }
@@ -289,9 +289,9 @@ fn unreadable(input: &Input<'_>) -> Option<Decision> {
 
 fn pinned(input: &Input<'_>) -> Option<Decision> {
     let revision = input.agent.pinned?;
-    let stored = code::usable(input.revisions).find(|(_, facts)| facts.revision == revision);
+    let stored = code::usable(input.revisions).find(|(_, state)| state.revision == revision);
     Some(match stored {
-        Some((code, facts)) if code::may_run(facts, input.info) => {
+        Some((code, state)) if code::may_run(state, input.info) => {
             Decision::Run { code: code.clone() }
         }
         Some((code, _)) => Decision::RevisionRefused { code: code.clone() },
@@ -366,14 +366,14 @@ fn instructions_changed(input: &Input<'_>) -> Option<Decision> {
     let hash = input.instructions_hash()?;
     // Of code that is gone, the record tells. Older code of the same instructions is not what ran.
     let before = match input.current {
-        Some((_, facts)) => facts.instructions_hash.as_str(),
+        Some((_, state)) => state.instructions_hash.as_str(),
         None => input.info.instructions_hash.as_deref()?,
     };
     if before == hash {
         return None;
     }
     let same = code::usable(input.revisions)
-        .filter(|(_, facts)| facts.instructions_hash == hash && facts.is_trusted());
+        .filter(|(_, state)| state.instructions_hash == hash && state.is_trusted());
     match (code::newest(same), input.current()) {
         (Some((code, _)), _) => Some(Decision::Activate { code: code.clone() }),
         (None, Some(current)) => Some(Decision::Synthesize {

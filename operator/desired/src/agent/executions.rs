@@ -18,7 +18,7 @@ use langop_api::{
 };
 
 use super::ObservedAgent;
-use crate::observed::{Facts, JobFacts, Observed, PodFacts, RunReport, Termination};
+use crate::observed::{JobState, Observed, ObservedState, PodState, RunReport, Termination};
 
 /// How an execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,19 +83,19 @@ pub fn count(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Ti
     }
     let pods = observed.pods.iter().filter(|pod| observed.is_own(pod));
     for pod in pods.filter(|pod| !is_of_job(pod)) {
-        let Facts::Pod(facts) = &pod.facts else {
+        let ObservedState::Pod(state) = &pod.state else {
             continue;
         };
         let known = known_restarts(&before, &pod.uid);
         let has_room = known > 0 || room > 0;
-        let restarts = if !has_room || is_in_stride(pod, facts, known, now) {
+        let restarts = if !has_room || is_in_stride(pod, state, known, now) {
             known
         } else {
-            facts.restarts.max(known)
+            state.restarts.max(known)
         };
         if restarts > known {
             room -= usize::from(known == 0);
-            ended.push(of_container(facts, i64::from(restarts - known)));
+            ended.push(of_container(state, i64::from(restarts - known)));
         }
         if restarts > 0 {
             status
@@ -146,11 +146,11 @@ fn remembered(before: &[String], observed: &ObservedAgent) -> usize {
 
 /// Whether the ends of a container wait to be counted: while it keeps crashing, until there are
 /// twice as many. All are counted when it runs well again, and when its pod ends.
-fn is_in_stride(pod: &Observed, facts: &PodFacts, known: i32, now: Timestamp) -> bool {
+fn is_in_stride(pod: &Observed, state: &PodState, known: i32, now: Timestamp) -> bool {
     !pod.deleting
-        && !facts.has_ended()
-        && facts.problem_at(now).is_some()
-        && facts.restarts < known.saturating_mul(2)
+        && !state.has_ended()
+        && state.problem_at(now).is_some()
+        && state.restarts < known.saturating_mul(2)
 }
 
 fn add(status: &mut LanguageAgentStatus, ended: Ended) {
@@ -173,15 +173,15 @@ fn is_of_job(pod: &Observed) -> bool {
         .is_some_and(|controller| controller.kind == "Job")
 }
 
-fn job_facts(job: &Observed) -> Option<&JobFacts> {
-    match &job.facts {
-        Facts::Job(facts) => Some(facts),
+fn job_state(job: &Observed) -> Option<&JobState> {
+    match &job.state {
+        ObservedState::Job(state) => Some(state),
         _ => None,
     }
 }
 
 fn job_outcome(job: &Observed) -> Option<Outcome> {
-    Some(if job_facts(job)?.succeeded? {
+    Some(if job_state(job)?.succeeded? {
         Outcome::Succeeded
     } else {
         Outcome::Failed
@@ -191,30 +191,30 @@ fn job_outcome(job: &Observed) -> Option<Outcome> {
 /// A pod that seems to run although its Job has ended: how it ended is on its way to us, and the
 /// count waits for that. One that is being deleted may be long about it.
 fn is_behind(pod: &Observed) -> bool {
-    let Facts::Pod(facts) = &pod.facts else {
+    let ObservedState::Pod(state) = &pod.state else {
         return false;
     };
-    let has_ended = matches!(facts.phase.as_str(), "Succeeded" | "Failed");
-    !pod.deleting && !has_ended && facts.last_termination.is_none()
+    let has_ended = matches!(state.phase.as_str(), "Succeeded" | "Failed");
+    !pod.deleting && !has_ended && state.last_termination.is_none()
 }
 
 fn of_job(job: &Observed, outcome: Outcome, observed: &ObservedAgent) -> Ended {
-    let facts = job_facts(job).cloned().unwrap_or_default();
-    let termination = observed.pods_of(job).find_map(|pod| match &pod.facts {
-        Facts::Pod(facts) => facts.last_termination.as_ref(),
+    let state = job_state(job).cloned().unwrap_or_default();
+    let termination = observed.pods_of(job).find_map(|pod| match &pod.state {
+        ObservedState::Pod(state) => state.last_termination.as_ref(),
         _ => None,
     });
     Ended {
         outcome,
         times: 1,
-        when: facts.ended.or_else(|| Some(job.created.clone())),
-        result: result(outcome, termination, facts.message.as_deref()),
+        when: state.ended.or_else(|| Some(job.created.clone())),
+        result: result(outcome, termination, state.message.as_deref()),
         report: termination.and_then(|termination| termination.report),
     }
 }
 
-fn of_container(facts: &PodFacts, times: i64) -> Ended {
-    let termination = facts.last_termination.as_ref();
+fn of_container(state: &PodState, times: i64) -> Ended {
+    let termination = state.last_termination.as_ref();
     let outcome = match termination {
         Some(Termination { exit_code: 0, .. }) => Outcome::Succeeded,
         _ => Outcome::Failed,

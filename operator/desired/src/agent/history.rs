@@ -34,7 +34,7 @@ fn is_all_that_runs(action: &WorkloadAction, observed: &ObservedAgent) -> bool {
         // The next run is made from it.
         WorkloadAction::Apply(Timing::Cron { .. }) => !observed.cron_jobs.is_empty(),
         WorkloadAction::Apply(Timing::Continuous | Timing::Every { .. }) => matches!(
-            conditions::rollout(observed.deployment_facts(), PodProblems::default()),
+            conditions::rollout(observed.deployment_state(), PodProblems::default()),
             Summary::Ready(..)
         ),
         WorkloadAction::Keep | WorkloadAction::Switch { .. } => false,

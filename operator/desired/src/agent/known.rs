@@ -19,7 +19,7 @@ use std::sync::Arc;
 use langop_api::agent::{MAX_STORED_REVISIONS, StoredRevision, SynthesisInfo};
 
 use super::{ObservedAgent, code::next_revision};
-use crate::observed::{CodeFacts, Facts, Observed};
+use crate::observed::{CodeState, Observed, ObservedState};
 
 /// Revisions that stay known although their ConfigMaps are gone: they may be put back from a
 /// backup.
@@ -35,14 +35,14 @@ pub fn recognise(
     let adopts = info.revisions.is_empty() && info.revision.is_some();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for stored in std::mem::take(&mut observed.revisions) {
-        let Some(facts) = facts(&stored) else {
+        let Some(state) = state(&stored) else {
             continue;
         };
-        let number = facts.content.as_deref().and_then(|content| {
+        let number = state.content.as_deref().and_then(|content| {
             if let Some(number) = number_of(info, content) {
                 Some(number)
             } else if adopts {
-                Some(facts.revision)
+                Some(state.revision)
             } else if is_open(info) && is_attested(&stored, content) {
                 Some(next_revision(&known, info))
             } else {
@@ -51,7 +51,7 @@ pub fn recognise(
         });
         match number {
             Some(number) => known.push(numbered(stored, number)),
-            None => unknown.push(facts.revision),
+            None => unknown.push(state.revision),
         }
     }
     for stored in &known {
@@ -112,24 +112,24 @@ fn number_of(info: &SynthesisInfo, content: &str) -> Option<i64> {
     Some(known.revision)
 }
 
-fn facts(stored: &Observed) -> Option<&CodeFacts> {
-    match &stored.facts {
-        Facts::Code(facts) => Some(facts),
+fn state(stored: &Observed) -> Option<&CodeState> {
+    match &stored.state {
+        ObservedState::Code(state) => Some(state),
         _ => None,
     }
 }
 
 fn content(stored: &Observed) -> Option<&str> {
-    facts(stored)?.content.as_deref()
+    state(stored)?.content.as_deref()
 }
 
 /// With the number of the record, whatever its annotation says.
 fn numbered(stored: Arc<Observed>, revision: i64) -> Arc<Observed> {
-    match &stored.facts {
-        Facts::Code(facts) if facts.revision != revision => Arc::new(Observed {
-            facts: Facts::Code(Box::new(CodeFacts {
+    match &stored.state {
+        ObservedState::Code(state) if state.revision != revision => Arc::new(Observed {
+            state: ObservedState::Code(Box::new(CodeState {
                 revision,
-                ..(**facts).clone()
+                ..(**state).clone()
             })),
             ..(*stored).clone()
         }),

@@ -38,7 +38,7 @@ use langop_api::{
 use crate::{
     approval::ApprovalRule,
     name_conflict::NameCollision,
-    observed::{ChildKind, CronJobFacts, DeploymentFacts, Facts, Observed},
+    observed::{ChildKind, CronJobState, DeploymentState, Observed, ObservedState},
     references::References,
 };
 
@@ -130,37 +130,37 @@ impl ObservedAgent {
     }
 
     /// What is known of its Deployment.
-    pub(crate) fn deployment_facts(&self) -> Option<&DeploymentFacts> {
-        match &self.deployment.as_ref()?.facts {
-            Facts::Deployment(facts) => Some(facts),
+    pub(crate) fn deployment_state(&self) -> Option<&DeploymentState> {
+        match &self.deployment.as_ref()?.state {
+            ObservedState::Deployment(state) => Some(state),
             _ => None,
         }
     }
 
     /// What is known of its CronJobs.
-    pub(crate) fn cron_job_facts(&self) -> impl Iterator<Item = &CronJobFacts> {
+    pub(crate) fn cron_job_state(&self) -> impl Iterator<Item = &CronJobState> {
         self.cron_jobs
             .iter()
-            .filter_map(|cron_job| cron_job_facts(cron_job))
+            .filter_map(|cron_job| cron_job_state(cron_job))
     }
 
     /// What is known of the CronJob that made a Job; of the first one for a Job that none made.
-    pub(crate) fn cron_job_facts_of(&self, job: &Observed) -> Option<&CronJobFacts> {
+    pub(crate) fn cron_job_facts_of(&self, job: &Observed) -> Option<&CronJobState> {
         let uid = job.controller.as_ref().map(|controller| &controller.uid);
         let of_uid = self.cron_jobs.iter().find(|live| Some(&live.uid) == uid);
-        cron_job_facts(of_uid.or(self.cron_jobs.first())?)
+        cron_job_state(of_uid.or(self.cron_jobs.first())?)
     }
 
     /// How many runs are under way, as its CronJobs count them; none if it has no CronJob.
     pub(crate) fn active_runs(&self) -> Option<i32> {
-        let active = self.cron_job_facts().map(|facts| facts.active);
+        let active = self.cron_job_state().map(|state| state.active);
         (!self.cron_jobs.is_empty()).then(|| active.sum())
     }
 }
 
-fn cron_job_facts(cron_job: &Observed) -> Option<&CronJobFacts> {
-    match &cron_job.facts {
-        Facts::CronJob(facts) => Some(facts),
+fn cron_job_state(cron_job: &Observed) -> Option<&CronJobState> {
+    match &cron_job.state {
+        ObservedState::CronJob(state) => Some(state),
         _ => None,
     }
 }

@@ -4,18 +4,18 @@
 use langop_api::condition::Reason;
 
 use super::ObservedAgent;
-use crate::observed::{CodeFacts, Facts, Observed, Verdict};
+use crate::observed::{CodeState, Observed, ObservedState, Verdict};
 
 /// What the keys say of stored code, by the same ConfigMap as it is observed now; `None`: there are
 /// no keys.
 pub(super) fn verdict(observed: &ObservedAgent, code: &Observed) -> Option<Verdict> {
     let mut revisions = observed.revisions.iter();
     let now = revisions.find(|stored| stored.uid == code.uid);
-    let facts: &CodeFacts = match &now.map_or(code, |now| &**now).facts {
-        Facts::Code(facts) => facts,
+    let state: &CodeState = match &now.map_or(code, |now| &**now).state {
+        ObservedState::Code(state) => state,
         _ => return None,
     };
-    Some(facts.origin.as_ref()?.verdict.clone())
+    Some(state.origin.as_ref()?.verdict.clone())
 }
 
 /// Why a statement does not count.

@@ -14,7 +14,7 @@ use langop_dsl::CronSchedule;
 use super::ObservedAgent;
 use crate::{
     backoff, hash,
-    observed::{Facts, JobFacts, Observed, PodFacts},
+    observed::{JobState, Observed, ObservedState, PodState},
 };
 
 /// By then a Job has a pod, or is refused one: its controller says that in events only.
@@ -85,12 +85,12 @@ pub(super) fn under_way(observed: &ObservedAgent) -> impl Iterator<Item = &Obser
 
 /// A Job that has not ended.
 pub(super) fn is_under_way(job: &Observed) -> bool {
-    !job.deleting && facts(job).is_some_and(|facts| facts.succeeded.is_none())
+    !job.deleting && state(job).is_some_and(|state| state.succeeded.is_none())
 }
 
-fn facts(job: &Observed) -> Option<&JobFacts> {
-    match &job.facts {
-        Facts::Job(facts) => Some(facts),
+fn state(job: &Observed) -> Option<&JobState> {
+    match &job.state {
+        ObservedState::Job(state) => Some(state),
         _ => None,
     }
 }
@@ -108,13 +108,13 @@ fn is_stuck(job: &Observed, observed: &ObservedAgent, now: Timestamp) -> bool {
 }
 
 /// The container that a pod is for runs, or ran.
-fn has_started(pod: &PodFacts) -> bool {
+fn has_started(pod: &PodState) -> bool {
     !matches!(pod.phase.as_str(), "" | "Pending")
 }
 
 /// By when a Job that never had a pod should have one.
 pub(super) fn pod_is_due(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
-    let had_pod = facts(job).is_some_and(|facts| facts.had_pod);
+    let had_pod = state(job).is_some_and(|state| state.had_pod);
     if had_pod || pods_of(job, observed).next().is_some() {
         return None;
     }
@@ -135,7 +135,7 @@ pub(super) fn start_is_due(job: &Observed, observed: &ObservedAgent) -> Option<T
 /// None for a run made by hand, which holds nothing back, and while none is planned.
 pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Option<Timestamp> {
     let cron_job = observed.cron_job_facts_of(job)?;
-    if cron_job.suspended || cron_job.active == 0 || facts(job)?.by_hand {
+    if cron_job.suspended || cron_job.active == 0 || state(job)?.by_hand {
         return None;
     }
     let created: Timestamp = job.created.parse().ok()?;
@@ -147,9 +147,9 @@ pub(super) fn holds_back_from(job: &Observed, observed: &ObservedAgent) -> Optio
 pub(super) fn pods_of<'a>(
     job: &'a Observed,
     observed: &'a ObservedAgent,
-) -> impl Iterator<Item = &'a PodFacts> {
-    observed.pods_of(job).filter_map(|pod| match &pod.facts {
-        Facts::Pod(facts) => Some(facts),
+) -> impl Iterator<Item = &'a PodState> {
+    observed.pods_of(job).filter_map(|pod| match &pod.state {
+        ObservedState::Pod(state) => Some(state),
         _ => None,
     })
 }

@@ -152,10 +152,10 @@ fn without_code(info: SynthesisInfo) -> SynthesisInfo {
 
 fn replicas(status: &mut LanguageAgentStatus, observed: &ObservedAgent, now: Timestamp) {
     let problems = PodProblems::of(&observed.pods, now);
-    let (active, ready) = match (observed.deployment_facts(), observed.active_runs()) {
-        (Some(facts), _) => (
-            Some(facts.replicas),
-            Some(problems.without(facts, facts.ready)),
+    let (active, ready) = match (observed.deployment_state(), observed.active_runs()) {
+        (Some(state), _) => (
+            Some(state.replicas),
+            Some(problems.without(state, state.ready)),
         ),
         (None, Some(active)) => (Some(active), None),
         (None, None) => (None, None),

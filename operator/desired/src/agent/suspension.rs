@@ -12,7 +12,7 @@ use langop_api::names::annotations;
 use serde_json::{Value, json};
 
 use super::{ObservedAgent, run, validate::RunSpec};
-use crate::observed::{Facts, Observed};
+use crate::observed::{Observed, ObservedState};
 
 /// A live workload, and a merge patch of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,7 @@ pub struct Change {
 /// The pods of a Deployment in a suspended namespace. Where others say how many, the live one keeps
 /// their number while a note of ours says what it was; one that never had any begins with none.
 pub(super) fn replicas(run: &RunSpec, live: Option<&Observed>) -> Option<i32> {
-    let is_running =
-        |live: &Observed| matches!(&live.facts, Facts::Deployment(facts) if facts.desired > 0);
+    let is_running = |live: &Observed| matches!(&live.state, ObservedState::Deployment(state) if state.desired > 0);
     let is_left_to_others = !run.requested.suspended && run.requested.replicas.is_none();
     let stays = live.is_some_and(|live| is_noted(live) || is_running(live));
     (!(is_left_to_others && stays)).then_some(0)
@@ -42,11 +41,11 @@ pub fn is_noted(live: &Observed) -> bool {
 pub fn to_stop(observed: &ObservedAgent) -> Vec<Change> {
     workloads(observed)
         .filter_map(|live| {
-            let (note, spec) = match &live.facts {
-                Facts::Deployment(facts) if facts.desired > 0 => {
-                    (facts.desired.to_string(), json!({"replicas": 0}))
+            let (note, spec) = match &live.state {
+                ObservedState::Deployment(state) if state.desired > 0 => {
+                    (state.desired.to_string(), json!({"replicas": 0}))
                 }
-                Facts::CronJob(facts) if !facts.suspended => {
+                ObservedState::CronJob(state) if !state.suspended => {
                     ("false".to_owned(), json!({"suspend": true}))
                 }
                 _ => return None,
@@ -64,12 +63,12 @@ pub fn to_stop(observed: &ObservedAgent) -> Vec<Change> {
 pub fn to_restore(observed: &ObservedAgent, is_suspended: bool) -> Vec<Change> {
     workloads(observed)
         .filter_map(|live| {
-            let spec = match (&live.facts, note(live)?.parse::<i32>()) {
+            let spec = match (&live.state, note(live)?.parse::<i32>()) {
                 _ if is_suspended => json!({}),
-                (Facts::Deployment(facts), Ok(replicas)) if facts.desired == 0 => {
+                (ObservedState::Deployment(state), Ok(replicas)) if state.desired == 0 => {
                     json!({"replicas": replicas})
                 }
-                (Facts::CronJob(_), _) => json!({"suspend": false}),
+                (ObservedState::CronJob(_), _) => json!({"suspend": false}),
                 // Somebody has said another number meanwhile.
                 _ => json!({}),
             };
@@ -97,7 +96,7 @@ pub fn to_end(observed: &ObservedAgent) -> Vec<Arc<Observed>> {
 /// Whether nothing of the agent runs any more.
 pub(super) fn is_still(observed: &ObservedAgent) -> bool {
     let has_pods = observed.pods.iter().any(
-        |pod| matches!(&pod.facts, Facts::Pod(facts) if observed.is_own(pod) && !facts.has_ended()),
+        |pod| matches!(&pod.state, ObservedState::Pod(state) if observed.is_own(pod) && !state.has_ended()),
     );
     !has_pods && to_end(observed).is_empty() && to_stop(observed).is_empty()
 }

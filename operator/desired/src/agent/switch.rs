@@ -2,7 +2,7 @@
 //! made.
 
 use super::ObservedAgent;
-use crate::observed::{ChildKind, Facts, Observed};
+use crate::observed::{ChildKind, Observed, ObservedState};
 
 /// The two kinds of workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,6 @@ fn runs_for(pod: &Observed, runner: &str) -> bool {
         .controller
         .as_ref()
         .is_some_and(|controller| controller.kind == runner);
-    let ended = matches!(&pod.facts, Facts::Pod(facts) if matches!(facts.phase.as_str(), "Succeeded" | "Failed"));
+    let ended = matches!(&pod.state, ObservedState::Pod(state) if matches!(state.phase.as_str(), "Succeeded" | "Failed"));
     of_runner && !ended
 }

@@ -462,7 +462,7 @@ fn default_zone(
         return settings.time_zone.clone();
     };
     if cluster.agent_egress.is_none() {
-        let mut lives = context.observed.cron_job_facts();
+        let mut lives = context.observed.cron_job_state();
         return lives.next().and_then(|live| live.time_zone.clone());
     }
     let zone = cluster.time_zone.as_deref();

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observed::{ChildKind, CompactMap, DeploymentFacts, Facts, Observed},
+    observed::{ChildKind, CompactMap, DeploymentState, Observed, ObservedState},
     references::ModelView,
 };
 
@@ -148,12 +148,12 @@ fn the_name_of_an_older_agent_is_not_ours() {
 
 #[test]
 fn ready_needs_pods_and_references() {
-    let facts = DeploymentFacts {
+    let state = DeploymentState {
         desired: 1,
         replicas: 1,
         updated: 1,
         ready: 1,
-        ..DeploymentFacts::default()
+        ..DeploymentState::default()
     };
     let live = Observed {
         kind: ChildKind::Deployment,
@@ -166,7 +166,7 @@ fn ready_needs_pods_and_references() {
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
-        facts: Facts::Deployment(facts),
+        state: ObservedState::Deployment(state),
     };
     let applied = Children::default().into_applied();
     let of = |references: &Usable, deployment: Option<&Observed>| {

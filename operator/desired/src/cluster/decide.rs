@@ -7,7 +7,7 @@ use langop_api::{LanguageCluster, cluster::PodSecurity, condition::Reason, names
 use super::validate::namespace_of;
 use crate::{
     conditions::Summary,
-    observed::{Facts, Observed},
+    observed::{Observed, ObservedState},
 };
 
 /// What to do about the namespace.
@@ -45,8 +45,8 @@ pub fn decide<'a>(
     let Some(observed) = observed else {
         return Ok(NamespaceUse::Create);
     };
-    let (terminating, foreign) = match observed.facts {
-        Facts::Namespace {
+    let (terminating, foreign) = match observed.state {
+        ObservedState::Namespace {
             terminating,
             foreign_pod_security,
         } => (terminating || observed.deleting, foreign_pod_security),

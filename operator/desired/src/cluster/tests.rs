@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     children::Children,
     conditions::Summary,
-    observed::{ChildKind, CompactMap, Facts, Observed},
+    observed::{ChildKind, CompactMap, Observed, ObservedState},
     settings::Settings,
 };
 
@@ -25,7 +25,7 @@ fn cluster(name: &str, second: i64, spec: &Value) -> LanguageCluster {
     .unwrap()
 }
 
-fn live(labels: &[(&str, &str)], facts: Facts) -> Observed {
+fn live(labels: &[(&str, &str)], state: ObservedState) -> Observed {
     Observed {
         kind: ChildKind::Namespace,
         name: "team".into(),
@@ -40,11 +40,11 @@ fn live(labels: &[(&str, &str)], facts: Facts) -> Observed {
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
-        facts,
+        state,
     }
 }
 
-const CALM: Facts = Facts::Namespace {
+const CALM: ObservedState = ObservedState::Namespace {
     terminating: false,
     foreign_pod_security: false,
 };
@@ -90,11 +90,11 @@ fn namespaces_of_the_system_are_refused() {
 fn whose_namespace_it_is() {
     use NamespaceUse::{Adopt, AdoptLabelled, Create};
     let ours = [("langop.io/cluster", "team")];
-    let foreign = Facts::Namespace {
+    let foreign = ObservedState::Namespace {
         terminating: false,
         foreign_pod_security: true,
     };
-    let terminating = Facts::Namespace {
+    let terminating = ObservedState::Namespace {
         terminating: true,
         foreign_pod_security: false,
     };
@@ -436,13 +436,13 @@ fn a_subject_of_kubernetes_itself_is_meant_or_refused() {
 #[test]
 fn a_level_that_another_manager_lowered_is_told() {
     let level = |label: &str| {
-        let facts = Facts::Namespace {
+        let state = ObservedState::Namespace {
             terminating: false,
             foreign_pod_security: true,
         };
         enforced(&live(
             &[("pod-security.kubernetes.io/enforce", label)],
-            facts,
+            state,
         ))
     };
     let told = |asked: &str, level| {

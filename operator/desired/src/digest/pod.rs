@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     backoff,
-    observed::{PodFacts, PodProblem, Termination},
+    observed::{PodProblem, PodState, Termination},
 };
 
 /// Until then a pod has no trouble worth a word, unless it crashes: before its claim is bound it
@@ -30,11 +30,11 @@ const LONG: Duration = Duration::from_mins(10);
 const TRUSTED_AFTER: Duration = Duration::from_secs(10);
 
 /// What of a live pod matters.
-pub(super) fn reduce(live: &Value) -> PodFacts {
+pub(super) fn reduce(live: &Value) -> PodState {
     let ready =
         condition(live, "Ready").is_some_and(|condition| text(condition, "status") == Some("True"));
     let main = main_container(live);
-    PodFacts {
+    PodState {
         phase: pointed_text(live, "/status/phase").unwrap_or_default(),
         ready,
         problem: problem(live).filter(|problem| !ready || problem.until.is_some()),

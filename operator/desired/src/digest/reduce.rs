@@ -20,8 +20,8 @@ use super::{
 use crate::hash;
 use crate::meta;
 use crate::observed::{
-    AvailableRefs, ChildKind, CodeFacts, CodeRequirements, CompactMap, Controller, CronJobFacts,
-    DeploymentFacts, Facts, JobFacts, Observed,
+    AvailableRefs, ChildKind, CodeRequirements, CodeState, CompactMap, Controller, CronJobState,
+    DeploymentState, JobState, Observed, ObservedState,
 };
 
 /// Our labels that decisions read.
@@ -174,10 +174,10 @@ fn ingest(kind: ChildKind, live: &Value, managed: &Managed<'_>) -> Option<Observ
             .map_or_else(String::new, |fields| {
                 extract::digest(live, fields) + &shared(kind, managed)
             }),
-        facts: if is_ours || kind != ChildKind::ConfigMap {
-            facts(kind, live, &labels, managed)
+        state: if is_ours || kind != ChildKind::ConfigMap {
+            state(kind, live, &labels, managed)
         } else {
-            Facts::None
+            ObservedState::None
         },
         labels,
     })
@@ -196,20 +196,25 @@ fn shared(kind: ChildKind, managed: &Managed<'_>) -> String {
     format!("{SHARED}{}", hash::of_json(&trespasses))
 }
 
-fn facts(kind: ChildKind, live: &Value, labels: &CompactMap, managed: &Managed<'_>) -> Facts {
+fn state(
+    kind: ChildKind,
+    live: &Value,
+    labels: &CompactMap,
+    managed: &Managed<'_>,
+) -> ObservedState {
     match kind {
-        ChildKind::Deployment => Facts::Deployment(deployment(live)),
-        ChildKind::CronJob => Facts::CronJob(cron_job(live)),
-        ChildKind::Job => Facts::Job(job(live)),
-        ChildKind::Pod => Facts::Pod(pod::reduce(live)),
+        ChildKind::Deployment => ObservedState::Deployment(deployment(live)),
+        ChildKind::CronJob => ObservedState::CronJob(cron_job(live)),
+        ChildKind::Job => ObservedState::Job(job(live)),
+        ChildKind::Pod => ObservedState::Pod(pod::reduce(live)),
         ChildKind::ConfigMap if labels.get(labels::AGENT).is_some() => {
-            Facts::Code(Box::new(code(live)))
+            ObservedState::Code(Box::new(code(live)))
         }
-        ChildKind::PersistentVolumeClaim => Facts::Claim {
+        ChildKind::PersistentVolumeClaim => ObservedState::Claim {
             bound: live.pointer("/status/phase").and_then(Value::as_str) == Some("Bound"),
             storage: pointed_text(live, "/spec/resources/requests/storage").unwrap_or_default(),
         },
-        ChildKind::Namespace => Facts::Namespace {
+        ChildKind::Namespace => ObservedState::Namespace {
             terminating: live.pointer("/status/phase").and_then(Value::as_str)
                 == Some("Terminating"),
             foreign_pod_security: managed
@@ -222,7 +227,7 @@ fn facts(kind: ChildKind, live: &Value, labels: &CompactMap, managed: &Managed<'
         | ChildKind::NetworkPolicy
         | ChildKind::ResourceQuota
         | ChildKind::RoleBinding
-        | ChildKind::Service => Facts::None,
+        | ChildKind::Service => ObservedState::None,
     }
 }
 
@@ -237,14 +242,14 @@ fn owns_pod_security(fields: &Value) -> bool {
     })
 }
 
-fn deployment(live: &Value) -> DeploymentFacts {
+fn deployment(live: &Value) -> DeploymentState {
     let status = |name: &str| integer(live.pointer(&format!("/status/{name}")));
-    let condition = |type_: &str, state: &str| {
+    let condition = |type_: &str, wanted: &str| {
         let condition =
-            condition(live, type_).filter(|condition| text(condition, "status") == Some(state))?;
+            condition(live, type_).filter(|condition| text(condition, "status") == Some(wanted))?;
         owned_text(condition, "message").or_else(|| owned_text(condition, "reason"))
     };
-    DeploymentFacts {
+    DeploymentState {
         generation: live
             .pointer("/metadata/generation")
             .and_then(Value::as_i64)
@@ -265,8 +270,8 @@ fn deployment(live: &Value) -> DeploymentFacts {
     }
 }
 
-fn cron_job(live: &Value) -> CronJobFacts {
-    CronJobFacts {
+fn cron_job(live: &Value) -> CronJobState {
+    CronJobState {
         active: count(live.pointer("/status/active")),
         schedule: pointed_text(live, "/spec/schedule").unwrap_or_default(),
         time_zone: pointed_text(live, "/spec/timeZone"),
@@ -274,8 +279,8 @@ fn cron_job(live: &Value) -> CronJobFacts {
     }
 }
 
-fn job(live: &Value) -> JobFacts {
-    JobFacts {
+fn job(live: &Value) -> JobState {
+    JobState {
         by_hand: live
             .pointer("/metadata/annotations/cronjob.kubernetes.io~1instantiate")
             .is_some(),
@@ -283,33 +288,33 @@ fn job(live: &Value) -> JobFacts {
     }
 }
 
-fn course(live: &Value) -> JobFacts {
+fn course(live: &Value) -> JobState {
     let ended = |type_: &str| {
         condition(live, type_).filter(|condition| text(condition, "status") == Some("True"))
     };
     let since = |condition: &Value| owned_text(condition, "lastTransitionTime");
     if let Some(complete) = ended("Complete") {
         let ended = pointed_text(live, "/status/completionTime").or_else(|| since(complete));
-        JobFacts {
+        JobState {
             succeeded: Some(true),
             ended,
             had_pod: true,
-            ..JobFacts::default()
+            ..JobState::default()
         }
     } else if let Some(failed) = ended("Failed") {
-        JobFacts {
+        JobState {
             succeeded: Some(false),
             ended: since(failed),
             message: ending_message(failed),
             had_pod: true,
-            ..JobFacts::default()
+            ..JobState::default()
         }
     } else {
-        JobFacts {
+        JobState {
             had_pod: ["active", "terminating", "failed", "succeeded"]
                 .iter()
                 .any(|count| integer(live.pointer(&format!("/status/{count}"))) > 0),
-            ..JobFacts::default()
+            ..JobState::default()
         }
     }
 }
@@ -333,13 +338,13 @@ fn content(live: &Value, annotation: impl Fn(&str) -> Option<String>) -> Option<
     .then_some(hash)
 }
 
-fn code(live: &Value) -> CodeFacts {
+fn code(live: &Value) -> CodeState {
     let annotation = |key: &str| live.get("metadata")?.get("annotations")?.get(key)?.as_str();
     let definition = live
         .get("data")
         .and_then(|data| text(data, names::DEFINITION_KEY))
         .and_then(|text| serde_json::from_str::<AgentDefinition>(text).ok());
-    CodeFacts {
+    CodeState {
         revision: annotation(annotations::REVISION)
             .and_then(|text| text.parse().ok())
             .unwrap_or_default(),

@@ -14,7 +14,7 @@ use langop_dsl::Mode;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observed::{ChildKind, Facts, PodFacts};
+use crate::observed::{ChildKind, ObservedState, PodState};
 
 fn fixture(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -280,31 +280,31 @@ fn what_is_kept_of_a_live_object() {
         Some("owner")
     );
     assert!(deployment.created.ends_with('Z') && !deployment.deleting);
-    let Facts::Deployment(facts) = deployment.facts else {
-        panic!("{:?}", deployment.facts)
+    let ObservedState::Deployment(state) = deployment.state else {
+        panic!("{:?}", deployment.state)
     };
     assert_eq!(
         (
-            facts.generation,
-            facts.observed_generation,
-            facts.desired,
-            facts.replicas,
-            facts.ready
+            state.generation,
+            state.observed_generation,
+            state.desired,
+            state.replicas,
+            state.ready
         ),
         (1, 1, 1, 1, 0)
     );
     let claim = observe(ChildKind::PersistentVolumeClaim, fixture("claim.live.json"));
     assert_eq!(
-        claim.facts,
-        Facts::Claim {
+        claim.state,
+        ObservedState::Claim {
             bound: false,
             storage: "10Gi".into()
         }
     );
     let namespace = observe(ChildKind::Namespace, fixture("namespace.live.json"));
     assert_eq!(
-        namespace.facts,
-        Facts::Namespace {
+        namespace.state,
+        ObservedState::Namespace {
             terminating: false,
             foreign_pod_security: false
         }
@@ -316,8 +316,8 @@ fn what_is_kept_of_a_live_object() {
         fixture("namespace_labelled.live.json"),
     );
     assert_eq!(
-        labelled.facts,
-        Facts::Namespace {
+        labelled.state,
+        ObservedState::Namespace {
             terminating: false,
             foreign_pod_security: true
         }
@@ -329,8 +329,8 @@ fn the_ends_of_jobs() {
     let job = |condition: Value| {
         let status = json!({"completionTime": "2026-01-01T00:00:00Z", "conditions": [condition]});
         let live = json!({"metadata": {"name": "j", "uid": "u"}, "status": status});
-        match observe(ChildKind::Job, live).facts {
-            Facts::Job(facts) => (facts.succeeded, facts.ended, facts.message),
+        match observe(ChildKind::Job, live).state {
+            ObservedState::Job(state) => (state.succeeded, state.ended, state.message),
             other => panic!("{other:?}"),
         }
     };
@@ -375,10 +375,10 @@ fn whether_a_job_ever_had_a_pod() {
         ),
     ] {
         let live = json!({"metadata": {"name": "j", "uid": "u"}, "status": status});
-        let Facts::Job(facts) = observe(ChildKind::Job, live).facts else {
+        let ObservedState::Job(state) = observe(ChildKind::Job, live).state else {
             panic!("no Job")
         };
-        assert_eq!(facts.had_pod, expected, "{status}");
+        assert_eq!(state.had_pod, expected, "{status}");
     }
 }
 
@@ -387,8 +387,8 @@ fn the_troubles_of_pods() {
     let pod = |status: Value| {
         let spec = json!({"containers": [{"name": "agent"}]});
         let live = json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": status});
-        match observe(ChildKind::Pod, live).facts {
-            Facts::Pod(facts) => facts,
+        match observe(ChildKind::Pod, live).state {
+            ObservedState::Pod(state) => state,
             other => panic!("{other:?}"),
         }
     };
@@ -453,17 +453,17 @@ fn the_troubles_of_pods() {
         let told = pod(status.clone()).problem.map(|problem| problem.cause);
         assert_eq!(told.as_deref(), problem, "{status}");
     }
-    let facts = pod(waiting("CrashLoopBackOff"));
-    let last = facts.last_termination.unwrap();
+    let state = pod(waiting("CrashLoopBackOff"));
+    let last = state.last_termination.unwrap();
     assert_eq!(
-        (facts.restarts, last.exit_code, last.message.as_deref()),
+        (state.restarts, last.exit_code, last.message.as_deref()),
         (3, 137, Some("OOMKilled"))
     );
 }
 
 /// A container that was started again at 12:10:00, after a run that began at 12:00:00 and lasted so
 /// many seconds.
-fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodFacts {
+fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodState {
     let at = |second| Timestamp::from_second(second).unwrap().to_string();
     let begin = "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap();
     let last = json!({"exitCode": exit_code, "reason": "Error", "startedAt": begin.to_string(), "finishedAt": at(begin.as_second() + ran)});
@@ -473,10 +473,10 @@ fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodFacts {
             "lastState": {"terminated": last}}],
     });
     let live = json!({"metadata": {"name": "p", "uid": "u"}, "status": status});
-    let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+    let ObservedState::Pod(state) = observe(ChildKind::Pod, live).state else {
         panic!("no Pod")
     };
-    facts
+    state
 }
 
 #[test]
@@ -505,21 +505,21 @@ fn a_container_that_ended_is_trusted_again_when_it_has_run_longer_than_before() 
 
 #[test]
 fn trouble_counts_in_its_time() {
-    let facts = restarted(4, 2, 3);
+    let state = restarted(4, 2, 3);
     let at = |time: &str| time.parse().unwrap();
-    assert!(facts.problem_at(at("2026-01-01T12:10:09Z")).is_some());
-    assert_eq!(facts.problem_at(at("2026-01-01T12:10:10Z")), None);
+    assert!(state.problem_at(at("2026-01-01T12:10:09Z")).is_some());
+    assert_eq!(state.problem_at(at("2026-01-01T12:10:10Z")), None);
     let live = json!({"metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"},
         "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
-    let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+    let ObservedState::Pod(state) = observe(ChildKind::Pod, live).state else {
         panic!("no Pod")
     };
     assert_eq!(
-        facts.problem_at(at("2026-01-01T12:00:04Z")),
+        state.problem_at(at("2026-01-01T12:00:04Z")),
         None,
         "it may pass"
     );
-    assert!(facts.problem_at(at("2026-01-01T12:00:05Z")).is_some());
+    assert!(state.problem_at(at("2026-01-01T12:00:05Z")).is_some());
 }
 
 #[test]
@@ -546,24 +546,24 @@ fn a_code_config_map_is_read() {
             "langop.io/tools-hash"
         ]
     );
-    let Facts::Code(facts) = observed.facts else {
-        panic!("{:?}", observed.facts)
+    let ObservedState::Code(state) = observed.state else {
+        panic!("{:?}", observed.state)
     };
     assert_eq!(
-        (facts.revision, facts.instructions_hash.as_str()),
+        (state.revision, state.instructions_hash.as_str()),
         (3, "ih")
     );
-    assert_eq!(facts.offered.tools, ["email"]);
+    assert_eq!(state.offered.tools, ["email"]);
     assert_eq!(
-        facts.requirements.map(|code| code.mode),
+        state.requirements.map(|code| code.mode),
         Some(Mode::Scheduled)
     );
     let mut broken = live;
     broken["data"]["definition.json"] = json!("{");
-    let Facts::Code(facts) = observe(ChildKind::ConfigMap, broken).facts else {
+    let ObservedState::Code(state) = observe(ChildKind::ConfigMap, broken).state else {
         panic!("no code")
     };
-    assert_eq!(facts.requirements, None);
+    assert_eq!(state.requirements, None);
 }
 
 /// The label that the operator watches by is anybody's to write.
@@ -576,7 +576,7 @@ fn of_what_is_not_made_for_one_of_ours_hardly_anything_is_held() {
         "data": {"definition.json": "{\"name\":\"mail\"}"},
     });
     let observed = observe(ChildKind::ConfigMap, live.clone());
-    assert_eq!(observed.facts, Facts::None);
+    assert_eq!(observed.state, ObservedState::None);
     assert_eq!(
         observed.annotations.iter().collect::<Vec<_>>(),
         [("langop.io/desired-hash", "h")]
@@ -614,10 +614,10 @@ fn a_port_that_nobody_reaches_is_the_cause() {
                 "containerStatuses": [{"name": "agent", "ready": true, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:11Z"}}}],
                 "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
         });
-        let Facts::Pod(facts) = observe(ChildKind::Pod, live).facts else {
+        let ObservedState::Pod(state) = observe(ChildKind::Pod, live).state else {
             panic!("no pod")
         };
-        facts
+        state
     };
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let probe = json!({"tcpSocket": {"port": 8090}, "periodSeconds": 5});

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     conditions,
-    observed::{ChildKind, CompactMap, DeploymentFacts, Facts, Observed},
+    observed::{ChildKind, CompactMap, DeploymentState, Observed, ObservedState},
     property::admission::Admission,
     settings::IpFamily,
 };
@@ -220,7 +220,7 @@ fn the_status_follows_the_rollout() {
     let spec = json!({"provider": "openai", "model": "m", "endpoint": "http://x"});
     let settings = Settings::default();
     let applied = children(&spec).into_applied();
-    let deployment = |facts: DeploymentFacts| Observed {
+    let deployment = |state: DeploymentState| Observed {
         kind: ChildKind::Deployment,
         name: "claude-proxy".into(),
         namespace: "demo".into(),
@@ -231,30 +231,30 @@ fn the_status_follows_the_rollout() {
         created: String::new(),
         deleting: false,
         owned_digest: String::new(),
-        facts: Facts::Deployment(facts),
+        state: ObservedState::Deployment(state),
     };
-    let done = DeploymentFacts {
+    let done = DeploymentState {
         desired: 1,
         replicas: 1,
         updated: 1,
         ready: 1,
-        ..DeploymentFacts::default()
+        ..DeploymentState::default()
     };
-    let refused = DeploymentFacts {
+    let refused = DeploymentState {
         replica_failure: Some("exceeded quota".into()),
         desired: 1,
-        ..DeploymentFacts::default()
+        ..DeploymentState::default()
     };
-    for (facts, phase) in [
+    for (state, phase) in [
         (Some(done.clone()), ServicePhase::Running),
         (
-            Some(DeploymentFacts { ready: 0, ..done }),
+            Some(DeploymentState { ready: 0, ..done }),
             ServicePhase::Pending,
         ),
         (Some(refused), ServicePhase::Failed),
         (None, ServicePhase::Pending),
     ] {
-        let live = facts.map(deployment);
+        let live = state.map(deployment);
         let rollout = Rollout {
             deployment: live.as_ref(),
             pods: &[],

@@ -14,7 +14,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     conditions,
-    observed::{ChildKind, Facts},
+    observed::{ChildKind, ObservedState},
 };
 use langop_dsl::secrets;
 
@@ -208,9 +208,9 @@ pub(super) fn workloads(ctx: &Context, agent: &ValidatedAgent, effects: &mut Eff
 /// When a CronJob runs, as it is now.
 fn when(ctx: &Context, agent: &ValidatedAgent, kind: ChildKind, name: &str) -> Option<String> {
     let live = ctx.cache.index.get(kind, &agent.namespace, name)?;
-    let Facts::CronJob(facts) = &live.facts else {
+    let ObservedState::CronJob(state) = &live.state else {
         return None;
     };
-    let times = timing::in_zone(&facts.schedule, facts.time_zone.as_deref());
+    let times = timing::in_zone(&state.schedule, state.time_zone.as_deref());
     Some(format!(": it runs at {times}"))
 }

@@ -15,7 +15,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     children::{self, Children, Prepared},
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed, ObservedState},
 };
 
 use super::{announce, plan::Plan, record::Recorded};
@@ -208,5 +208,5 @@ fn kept(
 
 /// Whether a run of a CronJob is under way.
 fn has_run(cron_job: &Observed) -> bool {
-    matches!(&cron_job.facts, Facts::CronJob(facts) if facts.active > 0)
+    matches!(&cron_job.state, ObservedState::CronJob(state) if state.active > 0)
 }

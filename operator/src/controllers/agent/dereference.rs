@@ -15,7 +15,7 @@ use langop_desired::{
     agent::{AgentContext, ObservedAgent, child_names, claim_name, known},
     meta::Owner,
     name_conflict::NamedKind,
-    observed::{ChildKind, Facts, Observed},
+    observed::{ChildKind, Observed, ObservedState},
     references::References,
     runners::{is_pod_of, is_run_of},
 };
@@ -139,7 +139,7 @@ pub(super) fn observed(ctx: &Context, metadata: &ObjectMeta) -> ObservedAgent {
     let mut pods = labelled(ChildKind::Pod);
     pods.retain(|pod| is_pod_of(pod, name, &jobs));
     let revisions = of_kind(ChildKind::ConfigMap)
-        .filter(|child| matches!(child.facts, Facts::Code(_)))
+        .filter(|child| matches!(child.state, ObservedState::Code(_)))
         .collect();
     ObservedAgent {
         deployment: child(ChildKind::Deployment),

@@ -14,7 +14,7 @@ use langop_desired::{
         validate::ValidatedAgent,
     },
     conditions::Summary,
-    observed::{ChildKind, Facts},
+    observed::{ChildKind, ObservedState},
     powers::{CodePowers, Powers, as_annotations},
 };
 
@@ -285,11 +285,13 @@ fn beside_inputs(
 fn is_proven(ctx: &Context, agent: &ValidatedAgent, name: &str) -> Result<(), StoreError> {
     let index = &ctx.cache.index;
     let stored = index.get(ChildKind::ConfigMap, &agent.namespace, name);
-    match stored.as_deref().map(|stored| &stored.facts) {
-        Some(Facts::Code(facts)) if !facts.is_trusted() => Err(StoreError::Unproven(format!(
-            "ConfigMap {name} was stored and has not kept the annotation {}: see what changes ConfigMaps on their way, for example a webhook",
-            annotations::PROVENANCE
-        ))),
+    match stored.as_deref().map(|stored| &stored.state) {
+        Some(ObservedState::Code(state)) if !state.is_trusted() => {
+            Err(StoreError::Unproven(format!(
+                "ConfigMap {name} was stored and has not kept the annotation {}: see what changes ConfigMaps on their way, for example a webhook",
+                annotations::PROVENANCE
+            )))
+        }
         _ => Ok(()),
     }
 }

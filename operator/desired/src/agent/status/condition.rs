@@ -230,7 +230,7 @@ pub(super) fn not_found(input: &StatusInput<'_>, revision: i64) -> (Reason, Stri
         return (Reason::RevisionUnknown, message);
     }
     let mut stored: Vec<i64> = code::usable(&input.observed.revisions)
-        .map(|(_, facts)| facts.revision)
+        .map(|(_, state)| state.revision)
         .collect();
     stored.sort_unstable();
     let stored = match &stored[..] {

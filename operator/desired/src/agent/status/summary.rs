@@ -168,7 +168,7 @@ fn of_cron_job(input: &StatusInput<'_>) -> Summary {
 
 fn of_deployment(input: &StatusInput<'_>) -> Summary {
     let problems = PodProblems::of(&input.observed.pods, input.now);
-    match conditions::rollout(input.observed.deployment_facts(), problems) {
+    match conditions::rollout(input.observed.deployment_state(), problems) {
         // One message for all stages of a rollout that names no trouble: each other one would be a
         // write.
         Summary::Progressing(reason, message)

@@ -482,13 +482,13 @@ type Switch<'a> = (&'a Value, Vec<Arc<Observed>>, Option<Option<ChildKind>>);
 
 #[test]
 fn a_mode_switch_waits_for_the_old_workload_and_its_pods_both_ways() {
-    let running = || PodFacts {
+    let running = || PodState {
         phase: "Running".into(),
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    let ended = || PodFacts {
+    let ended = || PodState {
         phase: "Succeeded".into(),
-        ..PodFacts::default()
+        ..PodState::default()
     };
     let to_cron = json!({"image": "own", "schedule": "0 9 * * *"});
     let to_deployment = json!({"image": "own"});

@@ -33,7 +33,7 @@ fn a_claim_grows_when_bound_and_never_shrinks() {
         let mut claim = child(
             ChildKind::PersistentVolumeClaim,
             "scout-workspace",
-            Facts::Claim {
+            ObservedState::Claim {
                 bound,
                 storage: has.into(),
             },
@@ -72,7 +72,7 @@ fn a_claim_on_its_way_out_is_left_alone() {
     let mut claim = child(
         ChildKind::PersistentVolumeClaim,
         "scout-workspace",
-        Facts::Claim {
+        ObservedState::Claim {
             bound: true,
             storage: "1Gi".into(),
         },
@@ -85,11 +85,11 @@ fn a_claim_on_its_way_out_is_left_alone() {
 /// The live claim of the scout's workspace, made by that agent, or by one of before.
 fn live(kept_by: Option<&str>, created: &str) -> Observed {
     let storage = "1Gi".into();
-    let facts = Facts::Claim {
+    let state = ObservedState::Claim {
         bound: true,
         storage,
     };
-    let mut claim = child(ChildKind::PersistentVolumeClaim, "scout-workspace", facts);
+    let mut claim = child(ChildKind::PersistentVolumeClaim, "scout-workspace", state);
     claim.controller = None;
     claim.created = created.into();
     claim.annotations = kept_by

@@ -365,12 +365,12 @@ fn no_code_is_made_and_lost_code_is_made_again() {
         }
     );
     // Unreadable or on its way out counts as gone.
-    let Facts::Code(mut facts) = stored.facts.clone() else {
+    let ObservedState::Code(mut state) = stored.state.clone() else {
         panic!("not code")
     };
-    facts.requirements = None;
+    state.requirements = None;
     world.observed.revisions = vec![Arc::new(Observed {
-        facts: Facts::Code(facts),
+        state: ObservedState::Code(state),
         ..(*stored).clone()
     })];
     assert_eq!(world.decide(), expected);
@@ -521,7 +521,7 @@ fn what_cannot_be_read_changes_nothing_and_what_is_gone_does() {
         world.observed.network_policy = Some(Arc::new(child(
             ChildKind::NetworkPolicy,
             "scout",
-            Facts::None,
+            ObservedState::None,
         )));
         world.unreadable = vec![name];
         // Whatever else would be asked for.
@@ -577,13 +577,13 @@ fn changed_instructions_activate_stored_code_or_make_new() {
         }
     );
     // As the operator does it: the stored code gets the next revision.
-    let Facts::Code(mut facts) = first.facts.clone() else {
+    let ObservedState::Code(mut state) = first.state.clone() else {
         panic!("not code")
     };
-    facts.revision = code::next_revision(&world.observed.revisions, &world.info);
-    assert_eq!(facts.revision, 3);
+    state.revision = code::next_revision(&world.observed.revisions, &world.info);
+    assert_eq!(state.revision, 3);
     world.observed.revisions[0] = Arc::new(Observed {
-        facts: Facts::Code(facts),
+        state: ObservedState::Code(state),
         ..(*first).clone()
     });
     assert!(matches!(world.decide(), Decision::Run { code } if code.name == first.name));

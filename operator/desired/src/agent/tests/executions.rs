@@ -9,8 +9,8 @@ use serde_json::json;
 use super::{status::running, *};
 use crate::observed::{RunReport, Termination};
 
-fn ended(succeeded: bool, at: &str) -> JobFacts {
-    JobFacts {
+fn ended(succeeded: bool, at: &str) -> JobState {
+    JobState {
         succeeded: Some(succeeded),
         ended: Some(at.into()),
         message: (!succeeded).then(|| "BackoffLimitExceeded".into()),
@@ -42,9 +42,9 @@ fn each_ended_job_is_counted_once_across_restarts_and_garbage_collection() {
         job("j1", ended(true, "2026-03-01T09:00:00Z")),
         job(
             "j2",
-            JobFacts {
+            JobState {
                 had_pod: true,
-                ..JobFacts::default()
+                ..JobState::default()
             },
         ),
     ];
@@ -101,9 +101,9 @@ fn the_result_has_exit_code_and_termination_message() {
         )];
         world.observed.pods = vec![pod(
             "Job",
-            PodFacts {
+            PodState {
                 last_termination: Some(termination),
-                ..PodFacts::default()
+                ..PodState::default()
             },
         )];
         assert_eq!(
@@ -125,11 +125,11 @@ fn a_long_running_agents_container_ends_are_counted_once() {
         });
         vec![pod(
             "ReplicaSet",
-            PodFacts {
+            PodState {
                 restarts,
                 last_termination,
                 ready: true,
-                ..PodFacts::default()
+                ..PodState::default()
             },
         )]
     };
@@ -163,9 +163,9 @@ fn a_long_running_agents_container_ends_are_counted_once() {
 fn what_a_former_agent_of_the_name_did_is_not_counted() {
     let mut world = World::of_spec(&json!({"image": "own"}));
     world.observed.since = "2026-02-01T00:00:00Z".into();
-    let restarted = PodFacts {
+    let restarted = PodState {
         restarts: 3,
-        ..PodFacts::default()
+        ..PodState::default()
     };
     let runs = [
         job("j1", ended(true, "2026-02-02T00:00:00Z")),
@@ -208,14 +208,14 @@ fn a_run_is_counted_when_its_pod_tells_how_it_ended() {
     for (phase, last_termination, deleting, result) in rows {
         let mut world = World::of_spec(&json!({"image": "own", "schedule": "0 9 * * *"}));
         world.observed.jobs = vec![ended_job()];
-        let facts = PodFacts {
+        let state = PodState {
             phase: phase.into(),
             last_termination,
-            ..PodFacts::default()
+            ..PodState::default()
         };
         let pod = Observed {
             deleting,
-            ..(*pod("Job", facts)).clone()
+            ..(*pod("Job", state)).clone()
         };
         world.observed.pods = vec![Arc::new(pod)];
         let status = world.status();
@@ -252,9 +252,9 @@ fn what_there_is_no_room_to_remember_waits_to_be_counted() {
     let later = world.status_after(&full, None);
     assert_eq!(counts(&later), (Some(1027), 1024), "three have gone");
 
-    let restarted = PodFacts {
+    let restarted = PodState {
         restarts: 7,
-        ..PodFacts::default()
+        ..PodState::default()
     };
     world.observed.pods = vec![pod("ReplicaSet", restarted)];
     assert_eq!(counts(&world.status_after(&later, None)), counts(&later));
@@ -271,13 +271,13 @@ fn reported(world: &mut World, uid: &str, at: &str, report: RunReport) {
         report: Some(report),
         ..Termination::default()
     };
-    let facts = PodFacts {
+    let state = PodState {
         phase: "Succeeded".into(),
         last_termination: Some(termination),
-        ..PodFacts::default()
+        ..PodState::default()
     };
     world.observed.jobs = vec![job(uid, ended(true, at))];
-    world.observed.pods = vec![pod(uid.trim_start_matches("uid-"), facts)];
+    world.observed.pods = vec![pod(uid.trim_start_matches("uid-"), state)];
 }
 
 fn tokens(input: i64, output: i64, cached_input: i64) -> RunTokens {

@@ -39,8 +39,8 @@ use crate::{
     digest,
     name_conflict::NameCollision,
     observed::{
-        ChildKind, CompactMap, Controller, CronJobFacts, DeploymentFacts, Facts, JobFacts,
-        Observed, PodFacts,
+        ChildKind, CompactMap, Controller, CronJobState, DeploymentState, JobState, Observed,
+        ObservedState, PodState,
     },
     powers::{CodePowers, Powers},
     references::{Found, ModelView, PersonaView, References, Source, ToolView, persona_view},
@@ -271,7 +271,7 @@ pub(super) fn observe_code(map: &ConfigMap, number: i64) -> Arc<Observed> {
 }
 
 /// A live child of the agent.
-pub(super) fn child(kind: ChildKind, name: &str, facts: Facts) -> Observed {
+pub(super) fn child(kind: ChildKind, name: &str, state: ObservedState) -> Observed {
     Observed {
         kind,
         name: name.into(),
@@ -287,24 +287,24 @@ pub(super) fn child(kind: ChildKind, name: &str, facts: Facts) -> Observed {
         created: "2026-02-01T00:00:00Z".into(),
         deleting: false,
         owned_digest: String::new(),
-        facts,
+        state,
     }
 }
 
 pub(super) fn deployment(ready: i32) -> Arc<Observed> {
-    let facts = DeploymentFacts {
+    let state = DeploymentState {
         generation: 1,
         observed_generation: 1,
         desired: 1,
         replicas: 1,
         updated: 1,
         ready,
-        ..DeploymentFacts::default()
+        ..DeploymentState::default()
     };
     Arc::new(child(
         ChildKind::Deployment,
         "scout",
-        Facts::Deployment(facts),
+        ObservedState::Deployment(state),
     ))
 }
 
@@ -312,16 +312,16 @@ pub(super) fn cron_job(active: i32) -> Arc<Observed> {
     Arc::new(child(
         ChildKind::CronJob,
         "scout",
-        Facts::CronJob(CronJobFacts {
+        ObservedState::CronJob(CronJobState {
             active,
             schedule: "0 9 * * *".into(),
-            ..CronJobFacts::default()
+            ..CronJobState::default()
         }),
     ))
 }
 
-pub(super) fn pod(runner: &str, facts: PodFacts) -> Arc<Observed> {
-    let mut pod = child(ChildKind::Pod, "pod-1", Facts::Pod(facts));
+pub(super) fn pod(runner: &str, state: PodState) -> Arc<Observed> {
+    let mut pod = child(ChildKind::Pod, "pod-1", ObservedState::Pod(state));
     pod.controller = Some(Controller {
         kind: runner.into(),
         name: "r".into(),
@@ -330,8 +330,8 @@ pub(super) fn pod(runner: &str, facts: PodFacts) -> Arc<Observed> {
     Arc::new(pod)
 }
 
-pub(super) fn job(uid: &str, facts: JobFacts) -> Arc<Observed> {
-    let mut job = child(ChildKind::Job, uid, Facts::Job(facts));
+pub(super) fn job(uid: &str, state: JobState) -> Arc<Observed> {
+    let mut job = child(ChildKind::Job, uid, ObservedState::Job(state));
     job.uid = uid.into();
     Arc::new(job)
 }

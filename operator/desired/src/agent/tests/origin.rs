@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     agent::{attempt, attempt::Failed, decide::Cause},
     conditions,
-    observed::{CodeFacts, Origin, Verdict},
+    observed::{CodeState, Origin, Verdict},
 };
 
 fn signed() -> Verdict {
@@ -30,16 +30,16 @@ fn refused() -> Verdict {
 fn store(world: &mut World, verdict: Verdict) -> Arc<Observed> {
     let text = world.observed.revisions.len().to_string();
     let stored = world.store(&json!({"description": text}));
-    let Facts::Code(facts) = &stored.facts else {
+    let ObservedState::Code(state) = &stored.state else {
         unreachable!("it is code")
     };
     let judged = Arc::new(Observed {
-        facts: Facts::Code(Box::new(CodeFacts {
+        state: ObservedState::Code(Box::new(CodeState {
             origin: Some(Box::new(Origin {
                 keys: [1; 8],
                 verdict,
             })),
-            ..(**facts).clone()
+            ..(**state).clone()
         })),
         ..(*stored).clone()
     });

@@ -337,7 +337,7 @@ fn a_suspended_agent_is_as_its_spec_says() {
     let mut stopped = child(
         ChildKind::Deployment,
         "scout",
-        Facts::Deployment(DeploymentFacts::default()),
+        ObservedState::Deployment(DeploymentState::default()),
     );
     stopped.uid = "d".into();
     world.observed.deployment = Some(Arc::new(stopped));
@@ -481,12 +481,12 @@ fn activated_code_is_told_as_such_until_new_code_is_made() {
     world.patch(&json!({"instructions": "one"}));
     let activating = world.status_after(&second, None);
     assert!(all(&activating).contains(&"Synthesized=True/RevisionActivated".to_owned()));
-    let Facts::Code(mut facts) = world.observed.revisions[0].facts.clone() else {
+    let ObservedState::Code(mut state) = world.observed.revisions[0].state.clone() else {
         panic!("not code")
     };
-    facts.revision = 3;
+    state.revision = 3;
     world.observed.revisions[0] = Arc::new(Observed {
-        facts: Facts::Code(facts),
+        state: ObservedState::Code(state),
         ..(*world.observed.revisions[0]).clone()
     });
     world.patch(&json!({"instructions": "one"}));
@@ -521,7 +521,7 @@ fn remarks_stall_but_stop_nothing() {
     let mut claim = child(
         ChildKind::PersistentVolumeClaim,
         "scout-workspace",
-        Facts::Claim {
+        ObservedState::Claim {
             bound: true,
             storage: "2Gi".into(),
         },
@@ -581,21 +581,21 @@ fn trouble_with_pods_is_told_and_a_rollout_that_goes_well_in_one_message() {
     );
     world.observed.pods = vec![pod(
         "ReplicaSet",
-        PodFacts {
+        PodState {
             problem: Some(problem("container 'agent': the image 'x' cannot be pulled")),
-            ..PodFacts::default()
+            ..PodState::default()
         },
     )];
     assert!(message(&world.status(), types::READY).contains("cannot be pulled"));
-    let facts = DeploymentFacts {
+    let state = DeploymentState {
         desired: 1,
         replica_failure: Some("exceeded quota: tight".into()),
-        ..DeploymentFacts::default()
+        ..DeploymentState::default()
     };
     world.observed.deployment = Some(Arc::new(child(
         ChildKind::Deployment,
         "scout",
-        Facts::Deployment(facts),
+        ObservedState::Deployment(state),
     )));
     let status = world.status();
     assert!(all(&status).contains(&"Ready=False/PodsRefused".to_owned()));
@@ -613,11 +613,11 @@ fn a_young_pods_trouble_is_told_when_it_lasts() {
             from: Some(in_seconds(seconds)),
             until: None,
         };
-        let facts = PodFacts {
+        let state = PodState {
             problem: Some(problem),
-            ..PodFacts::default()
+            ..PodState::default()
         };
-        world.observed.pods = vec![pod("ReplicaSet", facts)];
+        world.observed.pods = vec![pod("ReplicaSet", state)];
         let text = message(&world.status(), types::READY);
         assert_eq!(text.contains("unbound"), is_told, "{seconds} s: {text}");
         let due = due(&world.observed, now());
@@ -700,7 +700,7 @@ fn run_under_way(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     let mut world = World::of_spec(&json!({"instructions": "one", "schedule": "0 9 * * *"}));
     world.store(&json!({}));
     world.observed.cron_jobs = vec![cron_job(1)];
-    let mut job = (*job("uid-Job", JobFacts::default())).clone();
+    let mut job = (*job("uid-Job", JobState::default())).clone();
     job.name = "scout-7".into();
     job.created = Timestamp::from_second(now().as_second() - seconds)
         .unwrap()
@@ -718,12 +718,12 @@ fn problem(cause: &str) -> PodProblem {
 }
 
 fn waiting_pod(cause: Option<&str>) -> Arc<Observed> {
-    let facts = PodFacts {
+    let state = PodState {
         phase: "Pending".into(),
         problem: cause.map(problem),
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    pod("Job", facts)
+    pod("Job", state)
 }
 
 #[test]
@@ -752,18 +752,18 @@ fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
     );
     // One that had a pod is not refused one: its end is on the way.
     let mut had = (*late.observed.jobs[0]).clone();
-    had.facts = Facts::Job(JobFacts {
+    had.state = ObservedState::Job(JobState {
         had_pod: true,
-        ..JobFacts::default()
+        ..JobState::default()
     });
     late.observed.jobs = vec![Arc::new(had)];
     assert!(all(&late.status()).contains(&"Ready=True/AsDesired".to_owned()));
     // One that ended has no say.
     late.observed.jobs = vec![job(
         "uid-Job",
-        JobFacts {
+        JobState {
             succeeded: Some(false),
-            ..JobFacts::default()
+            ..JobState::default()
         },
     )];
     assert!(all(&late.status()).contains(&"Ready=True/AsDesired".to_owned()));
@@ -793,18 +793,18 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
         "nothing was wrong yet"
     );
 
-    let ready = PodFacts {
+    let ready = PodState {
         phase: "Running".into(),
         ready: true,
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    let ended = PodFacts {
+    let ended = PodState {
         phase: "Failed".into(),
         problem: Some(problem("ended")),
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    for facts in [ready, ended] {
-        let world = run_under_way(5, vec![pod("Job", facts)]);
+    for state in [ready, ended] {
+        let world = run_under_way(5, vec![pod("Job", state)]);
         assert!(all(&world.status_after(&told, None)).contains(&"Ready=True/AsDesired".to_owned()));
     }
 }
@@ -812,27 +812,27 @@ fn trouble_of_a_run_is_told_until_it_gets_on() {
 /// A run that fires each hour, made so many seconds ago.
 fn hourly(seconds: i64, pods: Vec<Arc<Observed>>) -> World {
     let mut world = run_under_way(seconds, pods);
-    world.observed.cron_jobs = vec![with_facts(CronJobFacts {
+    world.observed.cron_jobs = vec![with_state(CronJobState {
         active: 1,
         schedule: "0 * * * *".into(),
-        ..CronJobFacts::default()
+        ..CronJobState::default()
     })];
     world
 }
 
-fn with_facts(facts: CronJobFacts) -> Arc<Observed> {
+fn with_state(state: CronJobState) -> Arc<Observed> {
     let mut cron_job = (*cron_job(1)).clone();
-    cron_job.facts = Facts::CronJob(facts);
+    cron_job.state = ObservedState::CronJob(state);
     Arc::new(cron_job)
 }
 
 fn working_pod() -> Arc<Observed> {
-    let facts = PodFacts {
+    let state = PodState {
         phase: "Running".into(),
         ready: true,
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    pod("Job", facts)
+    pod("Job", state)
 }
 
 #[test]
@@ -865,17 +865,17 @@ fn a_run_that_others_wait_for_is_told_until_it_ends() {
     // Nobody waits for a run made by hand, for one while nothing is planned, or for one that ended.
     let mut by_hand = begun(7200);
     let mut job = (*by_hand.observed.jobs[0]).clone();
-    job.facts = Facts::Job(JobFacts {
+    job.state = ObservedState::Job(JobState {
         by_hand: true,
-        ..JobFacts::default()
+        ..JobState::default()
     });
     by_hand.observed.jobs = vec![Arc::new(job)];
     let mut asleep = begun(7200);
-    asleep.observed.cron_jobs = vec![with_facts(CronJobFacts {
+    asleep.observed.cron_jobs = vec![with_state(CronJobState {
         active: 1,
         schedule: "0 * * * *".into(),
         suspended: true,
-        ..CronJobFacts::default()
+        ..CronJobState::default()
     })];
     let mut ended = begun(7200);
     ended.observed.jobs = vec![];
@@ -891,8 +891,8 @@ fn a_run_that_others_wait_for_is_told_until_it_ends() {
 }
 
 /// The second CronJob, with its own schedule.
-fn second(facts: CronJobFacts) -> Arc<Observed> {
-    let mut cron_job = (*with_facts(facts)).clone();
+fn second(state: CronJobState) -> Arc<Observed> {
+    let mut cron_job = (*with_state(state)).clone();
     cron_job.name = "scout-2".into();
     cron_job.uid = "uid-second".into();
     Arc::new(cron_job)
@@ -900,10 +900,10 @@ fn second(facts: CronJobFacts) -> Arc<Observed> {
 
 #[test]
 fn several_cron_jobs_are_one_agent() {
-    let daily = CronJobFacts {
+    let daily = CronJobState {
         active: 1,
         schedule: "0 6 * * *".into(),
-        ..CronJobFacts::default()
+        ..CronJobState::default()
     };
     // Noon: the hourly run of 10:00 still goes, which holds back the first CronJob.
     let mut world = hourly(7200, vec![working_pod()]);
@@ -929,10 +929,10 @@ fn several_cron_jobs_are_one_agent() {
     assert_eq!(message(&after, types::READY), "a run is under way");
 
     // Between runs, the last one's result is the agent's phase, whichever made it.
-    let idle = CronJobFacts { active: 0, ..daily };
-    let mut ended = JobFacts {
+    let idle = CronJobState { active: 0, ..daily };
+    let mut ended = JobState {
         succeeded: Some(false),
-        ..JobFacts::default()
+        ..JobState::default()
     };
     ended.ended = Some(now().to_string());
     world.observed.cron_jobs = vec![cron_job(0), second(idle)];
@@ -943,8 +943,8 @@ fn several_cron_jobs_are_one_agent() {
     assert_eq!(status.execution_count, Some(1));
 }
 
-fn job_of_second(facts: JobFacts) -> Arc<Observed> {
-    let mut job = (*job("uid-of-second", facts)).clone();
+fn job_of_second(state: JobState) -> Arc<Observed> {
+    let mut job = (*job("uid-of-second", state)).clone();
     job.controller = Some(Controller {
         kind: "CronJob".into(),
         name: "scout-2".into(),
@@ -985,10 +985,10 @@ fn the_longest_run_is_the_specs_else_the_codes_else_the_settings_and_is_told() {
 #[test]
 fn a_run_that_never_started_ends_when_the_pods_that_are_wanted_change() {
     let cause = "container 'agent': the image 'x' cannot be pulled";
-    let started = PodFacts {
+    let started = PodState {
         phase: "Running".into(),
         problem: Some(problem("crashes")),
-        ..PodFacts::default()
+        ..PodState::default()
     };
     let superseded = |world: &World| {
         let wanted = world.build().children.cron_jobs;

@@ -162,9 +162,9 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
             w.observed.cron_jobs = vec![cron_job(0)];
             w.observed.jobs = vec![job(
                 "ended",
-                JobFacts {
+                JobState {
                     succeeded: Some(true),
-                    ..JobFacts::default()
+                    ..JobState::default()
                 },
             )];
             w.patch(&json!({"schedule": "0 9 * * *"}));
@@ -172,7 +172,7 @@ fn history_goes_once_the_active_code_is_all_that_runs_whatever_else_is_wrong() {
         ("a run is under way", false, |w| {
             w.observed.deployment = None;
             w.observed.cron_jobs = vec![cron_job(1)];
-            w.observed.jobs = vec![job("running", JobFacts::default())];
+            w.observed.jobs = vec![job("running", JobState::default())];
             w.patch(&json!({"schedule": "0 9 * * *"}));
         }),
     ];

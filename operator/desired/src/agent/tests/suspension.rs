@@ -32,14 +32,14 @@ fn merged(change: &Change) -> Arc<Observed> {
         .map(|note| (annotations::SUSPENDED.to_owned(), note.to_owned()))
         .into_iter()
         .collect();
-    match &mut live.facts {
-        Facts::Deployment(facts) => {
+    match &mut live.state {
+        ObservedState::Deployment(state) => {
             let replicas = change.patch["spec"]["replicas"].as_i64();
-            facts.desired = replicas.map_or(facts.desired, |all| i32::try_from(all).unwrap());
+            state.desired = replicas.map_or(state.desired, |all| i32::try_from(all).unwrap());
         }
-        Facts::CronJob(facts) => {
+        ObservedState::CronJob(state) => {
             let suspend = change.patch["spec"]["suspend"].as_bool();
-            facts.suspended = suspend.unwrap_or(facts.suspended);
+            state.suspended = suspend.unwrap_or(state.suspended);
         }
         other => panic!("{other:?} is no workload"),
     }
@@ -63,8 +63,8 @@ fn workloads_of_ours_are_built_to_stand_still() {
 fn a_number_that_is_left_to_others_is_stopped_beside_the_build_and_put_back() {
     let mut world = suspended(&json!({"image": "own"}));
     let mut five = (*deployment(5)).clone();
-    if let Facts::Deployment(facts) = &mut five.facts {
-        facts.desired = 5;
+    if let ObservedState::Deployment(state) = &mut five.state {
+        state.desired = 5;
     }
     let before = Arc::new(five);
     world.observed.deployment = Some(before.clone());
@@ -89,10 +89,10 @@ fn an_own_suspension_outlasts_the_namespaces() {
     let stopped = merged(&to_stop(&world.observed)[0]);
     world.observed.cron_jobs = vec![stopped];
     let restored = merged(&to_restore(&world.observed, true)[0]);
-    assert!(matches!(&restored.facts, Facts::CronJob(facts) if facts.suspended));
+    assert!(matches!(&restored.state, ObservedState::CronJob(state) if state.suspended));
     assert!(restored.annotations.get(annotations::SUSPENDED).is_none());
     let resumed = merged(&to_restore(&world.observed, false)[0]);
-    assert!(matches!(&resumed.facts, Facts::CronJob(facts) if !facts.suspended));
+    assert!(matches!(&resumed.state, ObservedState::CronJob(state) if !state.suspended));
 }
 
 #[test]
@@ -100,11 +100,11 @@ fn of_runs_only_those_under_way_of_own_cron_jobs_end() {
     let mut world = suspended(&json!({"image": "own", "schedule": "0 9 * * *"}));
     let cron = cron_job(1);
     let of = |uid: &str, maker: &str, succeeded| {
-        let facts = JobFacts {
+        let state = JobState {
             succeeded,
-            ..JobFacts::default()
+            ..JobState::default()
         };
-        let mut job = (*job(uid, facts)).clone();
+        let mut job = (*job(uid, state)).clone();
         job.controller = Some(Controller {
             kind: "CronJob".into(),
             name: "scout".into(),
@@ -152,10 +152,10 @@ fn it_is_told_as_suspended_once_nothing_runs_whatever_its_spec_says() {
         (status.phase, told, ready.message.clone())
     };
     let mut world = suspended(&json!({"image": "own"}));
-    let running = PodFacts {
+    let running = PodState {
         phase: "Running".into(),
         ready: true,
-        ..PodFacts::default()
+        ..PodState::default()
     };
     world.observed.pods = vec![pod("ReplicaSet", running)];
     let (phase, told, _) = ready(&world);

@@ -385,7 +385,7 @@ fn a_workspace_is_reused_only_with_our_label_and_without_controller() {
         let mut claim = child(
             ChildKind::PersistentVolumeClaim,
             "scout-workspace",
-            Facts::Claim {
+            ObservedState::Claim {
                 bound: true,
                 storage: "1Gi".into(),
             },
