@@ -92,7 +92,7 @@ async fn serve() -> Result<(), Failure> {
         sleep(GRACE + LAST_WORDS).await;
     };
     tokio::select! {
-        served = server => served.map_err(|error| configuration(format!("cannot serve: {error}")))?,
+        ended = server => ended.map_err(|error| configuration(format!("cannot serve: {error}")))?,
         () = over => tracing::info!("an answer did not end in time"),
     }
     agent.tools.give_notice().await;

@@ -117,6 +117,12 @@ async fn a_stream_holds_calls_and_results_for_those_who_ask() {
         }
         assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     }
+    for words in ["Milk.", "Bread.", "Buy milk", "notes.txt"] {
+        assert!(
+            !front.log().contains(words),
+            "what was said is not in the log: {words}"
+        );
+    }
 }
 
 #[tokio::test]

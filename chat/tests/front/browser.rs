@@ -1,5 +1,5 @@
-//! A real Chromium without a window, driven over its DevTools protocol. It reaches this machine
-//! alone.
+//! A real Chromium without a window, driven over its debugging protocol. It reaches nothing but this
+//! machine.
 
 use std::{
     collections::VecDeque,
@@ -270,6 +270,12 @@ impl Page {
             let params = json!({"type": "char", "text": c.to_string()});
             self.command("Input.dispatchKeyEvent", params).await;
         }
+    }
+
+    /// The texts whose colour is too near to that behind them.
+    pub(crate) async fn faint(&mut self) -> Vec<String> {
+        let found = self.evaluate(include_str!("faint.js")).await;
+        serde_json::from_value(found).unwrap()
     }
 
     /// Writes a picture where `LANGOP_CHAT_PICTURES` names a folder, for people to look at.

@@ -116,6 +116,7 @@ async fn a_person_asks_sees_the_call_and_the_answer_and_reloads() {
         assert!(parts.as_str().unwrap().contains(part), "{part}: {parts}");
     }
     page.picture("desktop-answer").await;
+    assert_eq!(page.faint().await, [""; 0]);
 
     page.reload().await;
     page.until("document.title == 'helpdesk'").await;
@@ -158,6 +159,11 @@ async fn a_phone_shows_it_all_without_scrolling_sideways() {
     page.evaluate("document.querySelector('details').open = true")
         .await;
     page.picture("phone-answer").await;
+    assert_eq!(page.faint().await, [""; 0]);
+    page.evaluate("document.querySelector('article div').style.color = '#777'")
+        .await;
+    let faint = page.faint().await;
+    assert_eq!(faint.len(), 1, "it would be noticed: {faint:?}");
     for screen in [
         PHONE,
         Screen {
@@ -329,6 +335,7 @@ async fn a_failure_is_told_and_nothing_is_called_twice() {
     page.until("document.querySelector('.notice')?.innerText.includes(\"The model 'claude' refuses: 400 Bad Request out of credit\")")
         .await;
     page.picture("desktop-failure").await;
+    assert_eq!(page.faint().await, [""; 0]);
     page.evaluate("document.querySelector('.notice button').click()")
         .await;
     page.until("document.querySelector('#log').innerText.includes('It is written.')")

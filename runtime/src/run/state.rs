@@ -237,11 +237,18 @@ impl<'a> Run<'a> {
         if outcome != Outcome::Stopped {
             self.remember(|saved| saved.ended = Some(report.line()));
         }
+        // What a person is told is not the log's business.
+        let is_private = outcome == Outcome::Succeeded && self.request.conversation.is_some();
+        let words = if is_private {
+            String::new()
+        } else {
+            format!(": {}", report.line())
+        };
         tracing::info!(
             run = %report.run, outcome = outcome.as_str(), reason = word, step = report.step,
             iterations = report.iterations, tool_calls = report.tool_calls,
             input_tokens = report.tokens.input, output_tokens = report.tokens.output,
-            duration_ms = report.duration_ms, "the run ended: {}", report.line()
+            duration_ms = report.duration_ms, "the run ended{words}"
         );
         Finished {
             report,

@@ -227,7 +227,7 @@ async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response
         finished
     });
     let streaming = Streaming {
-        events: VecDeque::from([answer.chunk(json!({"role": "assistant", "content": ""}), None)]),
+        events: VecDeque::from([answer.chunk(&json!({"role": "assistant", "content": ""}), None)]),
         answer,
         wants_usage: question.wants_usage,
         messages,
@@ -365,8 +365,9 @@ impl Streaming {
             Ok(text) => {
                 let answer = &self.answer;
                 let delta = json!({"content": text});
-                self.events.push_back(answer.chunk(delta, None));
-                self.events.push_back(answer.chunk(json!({}), Some("stop")));
+                self.events.push_back(answer.chunk(&delta, None));
+                self.events
+                    .push_back(answer.chunk(&json!({}), Some("stop")));
                 if self.wants_usage {
                     self.events.push_back(answer.usage_chunk(report.tokens));
                 }

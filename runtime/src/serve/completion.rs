@@ -266,7 +266,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn part(&self, kind: &str, choices: Json) -> Json {
+    fn part(&self, kind: &str, choices: &Json) -> Json {
         json!({
             "id": format!("chatcmpl-{}", self.id), "object": kind, "created": self.created,
             "model": self.model, "choices": choices,
@@ -278,28 +278,28 @@ impl Answer {
         let message = json!({"role": "assistant", "content": text, "refusal": null});
         let choice =
             json!([{"index": 0, "message": message, "logprobs": null, "finish_reason": "stop"}]);
-        let mut whole = self.part("chat.completion", choice);
+        let mut whole = self.part("chat.completion", &choice);
         whole["usage"] = usage(tokens);
         whole
     }
 
     /// A chunk that adds `delta`.
-    pub fn chunk(&self, delta: Json, finish: Option<&str>) -> Json {
+    pub fn chunk(&self, delta: &Json, finish: Option<&str>) -> Json {
         let choice =
             json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-        self.part("chat.completion.chunk", choice)
+        self.part("chat.completion.chunk", &choice)
     }
 
     /// A chunk that adds nothing but what a tool is called with, or gave.
     pub fn tool_chunk(&self, message: &Message) -> Json {
-        let mut chunk = self.chunk(json!({}), None);
+        let mut chunk = self.chunk(&json!({}), None);
         chunk["langop_message"] = json!(message);
         chunk
     }
 
     /// The chunk of what was used.
     pub fn usage_chunk(&self, tokens: Tokens) -> Json {
-        let mut chunk = self.part("chat.completion.chunk", json!([]));
+        let mut chunk = self.part("chat.completion.chunk", &json!([]));
         chunk["usage"] = usage(tokens);
         chunk
     }
