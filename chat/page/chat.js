@@ -5,6 +5,7 @@ import { answer, offered } from "./answers.js";
 import { show } from "./markdown.js";
 
 const KEY = "langop-chat";
+const MODEL = "langop-chat-model";
 // The server takes 1 MiB.
 const MOST_BYTES = 1_000_000;
 const REMOVED = "[removed: the conversation is long]";
@@ -242,6 +243,7 @@ function startAnew() {
 at("ask").addEventListener("submit", ask);
 at("stop").addEventListener("click", stop);
 at("new").addEventListener("click", startAnew);
+model.addEventListener("change", () => sessionStorage.setItem(MODEL, model.value));
 question.addEventListener("keydown", (event) => {
   // While a word is being composed, Enter chooses it.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) ask(event);
@@ -258,6 +260,8 @@ async function introduce() {
     at("name").textContent = name;
     document.title = name;
     for (const id of models) add(model, "option", { textContent: id, value: id });
+    const chosen = sessionStorage.getItem(MODEL);
+    if (models.includes(chosen)) model.value = chosen;
     model.hidden = models.length < 2;
     const list = new Intl.ListFormat("en").format(tools);
     at("offer").textContent = list ? `I can use ${list}.` : "I have no tools, and answer in words alone.";

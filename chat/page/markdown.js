@@ -8,6 +8,8 @@ export function show(parent, text) {
 
 // Deeper lists and quotations are shown as they are written.
 const DEEPEST = 6;
+// And lines that nobody writes by hand: looking for marks in them takes too long.
+const LONGEST = 4000;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^ {0,3}(#{1,6}) +(.*?)[ #]*$/;
 const RULE = /^ {0,3}([-*_])( *\1){2,} *$/;
@@ -123,9 +125,13 @@ function begins(lines, at) {
 }
 
 const INLINE =
-  /(`+)(.+?)\1|\*\*(\S(?:.*?\S)?)\*\*|(?<![\w*])[*_](\S(?:[^*_]*\S)?)[*_](?![\w*])|\[([^\]]+)\]\(([^\s()]+(?:\([^\s()]*\))?)\)|(https?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?])/;
+  /(`{1,3})(.+?)\1|\*\*(\S(?:.*?\S)?)\*\*|(?<![\w*])[*_](\S(?:[^*_]*\S)?)[*_](?![\w*])|\[([^\]]+)\]\(([^\s()]+(?:\([^\s()]*\))?)\)|(https?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?])/;
 
 function inline(parent, text) {
+  if (text.length > LONGEST) {
+    parent.append(text);
+    return;
+  }
   for (let rest = text; rest; ) {
     const found = INLINE.exec(rest);
     if (!found) {
@@ -143,7 +149,7 @@ function inline(parent, text) {
 }
 
 function link(parent, label, target, whole) {
-  if (!/^https?:\/\//i.test(target)) {
+  if (!/^https?:\/\//i.test(target) || !URL.canParse(target)) {
     parent.append(whole);
     return;
   }

@@ -388,3 +388,37 @@ async fn what_others_write_stays_text() {
         "{blocked:?}"
     );
 }
+
+#[tokio::test]
+async fn marks_at_random_make_nothing_else() {
+    let model = Model::start([]).await;
+    let front = Front::over(&model).await;
+    let Some(mut page) = open(&front, DESKTOP).await else {
+        return;
+    };
+    let made = page.evaluate(include_str!("marks.js")).await;
+    let expected = [
+        "a",
+        "blockquote",
+        "br",
+        "code",
+        "div",
+        "em",
+        "h3",
+        "h4",
+        "hr",
+        "https:",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "strong",
+        "table",
+        "td",
+        "th",
+        "tr",
+        "ul",
+    ];
+    assert_eq!(made, json!(expected));
+    assert_clean(&mut page, &front).await;
+}

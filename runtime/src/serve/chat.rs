@@ -3,7 +3,7 @@
 //! goes on and, where that is shown, what is called; the words come at once. Keeps nothing between
 //! two requests.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -40,7 +40,7 @@ use crate::{
     model::wire::Message,
     outcome::{Outcome, Reason},
     random,
-    run::{self, Conversation, Finished, Request},
+    run::{self, Agent, Conversation, Finished, Request},
     termination::Report,
 };
 
@@ -194,9 +194,11 @@ async fn complete(State(chat): State<Chat>, headers: HeaderMap, body: Body) -> R
 }
 
 async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let question = question(headers, body).await?;
-    let (model, named) = chat.model(question.model.as_deref())?;
+    check_kind(headers)?;
+    // Before the request is read, so that few are in memory at once.
     let place = chat.place()?;
+    let question = question(body).await?;
+    let (model, named) = chat.model(question.model.as_deref())?;
     let answer = Answer {
         id: random::identity(),
         created: Timestamp::now().as_second(),
@@ -218,64 +220,61 @@ async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response
         conversation.progress = Some(progress);
     }
     let request = chat.request(conversation, headers);
-    let agent = chat.callers.agent.clone();
-    let running = tokio::spawn(async move {
+    let first = answer.chunk(&json!({"role": "assistant", "content": ""}), None);
+    let streaming = Streaming {
+        answer,
+        wants_usage: question.wants_usage,
+        messages,
+        running: Some(spawn(chat.callers.agent.clone(), request, place)),
+        events: VecDeque::from([first]),
+    };
+    Ok(streaming.into_response())
+}
+
+/// A run beside whoever hands on what comes of it.
+fn spawn(
+    agent: Arc<Agent>,
+    request: Request,
+    place: OwnedSemaphorePermit,
+) -> AbortOnDropHandle<Finished> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         let _place = place;
         let gone = Gone::of(&request);
         let finished = run::run(&agent, &request).await;
         gone.disarm();
         finished
-    });
-    let streaming = Streaming {
-        events: VecDeque::from([answer.chunk(&json!({"role": "assistant", "content": ""}), None)]),
-        answer,
-        wants_usage: question.wants_usage,
-        messages,
-        running: Some(AbortOnDropHandle::new(running)),
-    };
-    // A proxy in between must hand on each event as it comes.
-    let unbuffered = [
-        (CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    let alive = KeepAlive::new().interval(ALIVE);
-    let events = Sse::new(streaming.into_stream()).keep_alive(alive);
-    Ok((unbuffered, events).into_response())
+    }))
 }
 
-/// Reads the request, in bounded time and size.
-async fn question(headers: &HeaderMap, body: Body) -> Result<Question, Refusal> {
+/// A web page of others may send what it likes but JSON, unless it is asked whether it may.
+fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .and_then(|kind| kind.split(';').next())
-        .unwrap_or_default();
-    // A web page of others may send what it likes but this, unless it is asked whether it may.
-    if !kind.trim().eq_ignore_ascii_case("application/json") {
-        let message = "the request must be JSON: write content-type: application/json";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Refusal::new(status, "unsupported_media_type", message));
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
     }
+    let message = "the request must be JSON: write content-type: application/json";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Refusal::new(status, "unsupported_media_type", message))
+}
+
+/// Reads the request, in bounded time and size.
+async fn question(body: Body) -> Result<Question, Refusal> {
     match timeout(ARRIVAL, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => completion::read(&body),
         Ok(Err(_)) => {
             let message = format!(
                 "the request is larger than {MAX_BODY} bytes: leave out what was said long ago, results of tools first"
             );
-            Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                message,
-            ))
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(Refusal::new(status, "too_large", message))
         }
         Err(_) => {
             let message = "the request did not arrive in time: send it again";
-            Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "timeout",
-                message,
-            ))
+            let status = StatusCode::REQUEST_TIMEOUT;
+            Err(Refusal::new(status, "timeout", message))
         }
     }
 }
@@ -313,6 +312,19 @@ struct Streaming {
     running: Option<AbortOnDropHandle<Finished>>,
     /// What is to be sent next.
     events: VecDeque<Value>,
+}
+
+impl IntoResponse for Streaming {
+    fn into_response(self) -> Response {
+        // A proxy in between must hand on each event as it comes.
+        let unbuffered = [
+            (CACHE_CONTROL, "no-store"),
+            (HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        let alive = KeepAlive::new().interval(ALIVE);
+        let events = Sse::new(self.into_stream()).keep_alive(alive);
+        (unbuffered, events).into_response()
+    }
 }
 
 impl Streaming {
