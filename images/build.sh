@@ -32,5 +32,6 @@ env "$variable=$flags" \
     -p langop-synthesizer --bin langop-synthesizer \
     -p langop-certificates --bin langop-certificates \
     -p langop-runtime --bin langop-agent \
-    -p langop-tools --bin langop-tool --bin langop-tool-filesystem --bin langop-tool-web --bin langop-tool-email "$@"
+    -p langop-tools --bin langop-tool --bin langop-tool-filesystem --bin langop-tool-web --bin langop-tool-email \
+    -p langop-chat --bin langop-chat "$@"
 printf '%s\n' "$folder/$target/$profile"

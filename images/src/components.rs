@@ -36,11 +36,13 @@ pub enum Component {
     ToolWeb,
     /// Mail.
     ToolEmail,
+    /// The front end for people.
+    Client,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Operator,
         Self::Synthesizer,
         Self::Certificates,
@@ -49,6 +51,7 @@ impl Component {
         Self::ToolFilesystem,
         Self::ToolWeb,
         Self::ToolEmail,
+        Self::Client,
     ];
 
     /// Last part of the image's repository: `tool-web`.
@@ -62,6 +65,7 @@ impl Component {
             Self::ToolFilesystem => "tool-filesystem",
             Self::ToolWeb => "tool-web",
             Self::ToolEmail => "tool-email",
+            Self::Client => "client",
         }
     }
 
@@ -75,6 +79,7 @@ impl Component {
             Self::ToolFilesystem => "langop-tool-filesystem",
             Self::ToolWeb => "langop-tool-web",
             Self::ToolEmail => "langop-tool-email",
+            Self::Client => "langop-chat",
         }
     }
 }

@@ -105,6 +105,12 @@ fn the_plugin_talks_to_the_api_server_only() {
 }
 
 #[test]
+fn what_runs_in_pods_knows_nothing_of_kubernetes() {
+    assert_free("langop-runtime", KUBERNETES);
+    assert_free("langop-chat", KUBERNETES);
+}
+
+#[test]
 fn the_pure_crates_cannot_do_io() {
     assert_free("langop-desired", &["tokio", "kube-client", "tonic", "rand"]);
     assert_free("langop-api", &["tokio", "kube-client"]);

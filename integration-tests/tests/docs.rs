@@ -35,6 +35,7 @@ const PAGES: &[(&str, &[&str])] = &[
 /// Folders of sources.
 const SOURCES: &[&str] = &[
     "certificates",
+    "chat",
     "cli",
     "client",
     "dashboards",

@@ -131,16 +131,36 @@ fn from_instructions(environment: &Environment) -> Result<Code, Failure> {
     };
     Ok(Code {
         definition: AgentDefinition {
-            name: environment.name.clone(),
-            description: None,
-            mode: None,
-            schedule: None,
             objectives: vec![instructions.clone()],
-            steps: Vec::new(),
-            constraints: Constraints::default(),
+            ..without_steps(&environment.name)
         },
         hash: sha256_hex(instructions.as_bytes()),
     })
+}
+
+/// For who has no agent's code and answers people: `instructions` are what it is told beforehand.
+pub fn of_conversation(environment: &Environment, instructions: Option<&str>) -> Code {
+    let description = "answers people, with the tools that it was given";
+    Code {
+        definition: AgentDefinition {
+            description: Some(description.to_owned()),
+            objectives: instructions.into_iter().map(str::to_owned).collect(),
+            ..without_steps(&environment.name)
+        },
+        hash: sha256_hex(instructions.unwrap_or_default().as_bytes()),
+    }
+}
+
+fn without_steps(name: &str) -> AgentDefinition {
+    AgentDefinition {
+        name: name.to_owned(),
+        description: None,
+        mode: None,
+        schedule: None,
+        objectives: Vec::new(),
+        steps: Vec::new(),
+        constraints: Constraints::default(),
+    }
 }
 
 /// A file of at most `limit` bytes; none if it is not there.

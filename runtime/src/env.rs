@@ -81,8 +81,10 @@ pub struct Settings {
 /// What can be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Served {
-    /// `/mcp`.
+    /// `/mcp`: the agent as a tool.
     Mcp,
+    /// `/v1/chat/completions` and `/v1/models`: the agent as a model.
+    Chat,
 }
 
 /// When runs happen.
@@ -236,9 +238,10 @@ fn served(text: Option<String>) -> Result<BTreeSet<Served>, EnvironmentError> {
     words
         .map(|word| match word {
             "mcp" => Ok(Served::Mcp),
+            "chat" => Ok(Served::Chat),
             _ => Err(EnvironmentError::new(
                 "LANGOP_AGENT_SERVE",
-                "names something that cannot be served: write mcp, or leave it out",
+                "names something that cannot be served: write mcp, chat or both with a comma between them, or leave it out",
             )),
         })
         .collect()

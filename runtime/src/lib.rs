@@ -17,6 +17,7 @@ pub mod mcp;
 pub mod metrics;
 pub mod model;
 pub mod outcome;
+pub mod process;
 pub mod program;
 pub mod random;
 pub mod resident;

@@ -1,16 +1,11 @@
 //! The commands: from the process's environment to its exit code. Here files, signals and standard
 //! streams meet the rest.
 
-use std::{env, io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{env, io, os::fd::AsFd, sync::Arc};
 
 use jiff::Timestamp;
 use langop_program::admin;
-use tokio::{
-    fs::File,
-    io::BufReader,
-    signal::unix::{SignalKind, signal},
-    time::Instant,
-};
+use tokio::{fs::File, io::BufReader, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,24 +13,19 @@ use crate::{
     code,
     env::{Environment, Served},
     http::{self, Readiness},
-    mcp::tools::Tools,
     metrics::Metrics,
-    model::client::Models,
-    outcome::{Failure, Outcome, Reason},
+    outcome::{Failure, Outcome},
+    process::{cancel_on_signal, configuration, environment, install_tls},
     resident,
     run::{Agent, conversation},
-    serve,
+    serve::{self, Callers},
     telemetry::{self, LogTo},
     termination,
     termination::Report,
 };
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Idle connections kept for each server.
-const IDLE: usize = 2;
-/// How long they are kept: shorter than servers do.
-const IDLE_TIME: Duration = Duration::from_secs(15);
+/// `service.name` unless `OTEL_SERVICE_NAME` says otherwise.
+const SERVICE: &str = "langop-agent";
 
 /// `langop-agent check`: environment and code, without network.
 pub fn check() -> u8 {
@@ -84,7 +74,7 @@ pub async fn chat() -> u8 {
         let environment = environment()?;
         install_tls()?;
         let log = env::var("LANGOP_LOG").unwrap_or_else(|_| "warn".to_owned());
-        let _traces = telemetry::init(&log, LogTo::Error)?;
+        let _traces = telemetry::init(SERVICE, &log, LogTo::Error)?;
         let stopping = CancellationToken::new();
         cancel_on_signal(stopping.clone())?;
         let resident = agent(environment, Arc::default())?;
@@ -108,17 +98,9 @@ fn stream(standard: impl AsFd) -> Result<File, Failure> {
         .map_err(|error| configuration(format!("there is nobody to talk to: {error}")))
 }
 
-/// Once for the process, before anything speaks TLS: with two providers in the build rustls would
-/// not choose.
-fn install_tls() -> Result<(), Failure> {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| configuration("a TLS provider is already installed"))
-}
-
 async fn run_with(environment: Environment, began: Instant) -> Result<Report, Failure> {
     install_tls()?;
-    let _traces = telemetry::init(&environment.settings.log, LogTo::Output)?;
+    let _traces = telemetry::init(SERVICE, &environment.settings.log, LogTo::Output)?;
     let due_days = environment.due_days.as_ref();
     if let Some(why) = due_days.and_then(|days| days.not_due(Timestamp::now())) {
         // Before code, port, tools and models: a day without work needs none of them.
@@ -137,10 +119,14 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     })?;
     let mut router = http::router(readiness.clone(), Arc::clone(&metrics), stopping.clone());
     let end = CancellationToken::new();
-    let agent = Arc::new(agent(environment, metrics)?);
+    let agent = agent(environment, metrics)?;
+    let callers = Callers::of(&agent, stopping.clone());
     let offers = &agent.agent.environment.settings.serve;
     if offers.contains(&Served::Mcp) {
-        router = router.merge(serve::router(&agent, stopping.clone()));
+        router = router.merge(serve::mcp::router(callers.clone()));
+    }
+    if offers.contains(&Served::Chat) {
+        router = router.merge(serve::chat::of_agent(callers));
     }
     // Runs take longer than an admin server lets a connection live.
     let server = if offers.is_empty() {
@@ -160,7 +146,6 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
 /// The agent, with all that it was given; and a run to go on with is kept for [`resident`].
 fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Resident, Failure> {
     let code = code::load(&environment, Timestamp::now())?;
-    let client = http_client()?;
     let (checkpoint, saved) = match &environment.workspace {
         Some(workspace) => Checkpoint::open(
             workspace,
@@ -170,59 +155,8 @@ fn agent(environment: Environment, metrics: Arc<Metrics>) -> Result<resident::Re
         ),
         None => (Checkpoint::none(Arc::clone(&metrics)), None),
     };
-    let max_tokens = environment.settings.max_tokens;
-    let agent = Agent {
-        tools: Tools::new(client.clone(), environment.tools.clone()),
-        models: Models::new(client, environment.models.clone(), max_tokens),
-        environment,
-        code,
-        metrics,
-        checkpoint,
-    };
+    let agent = Arc::new(Agent::new(environment, code, metrics, checkpoint)?);
     Ok(resident::Resident { agent, saved })
-}
-
-/// The one client of tools and models. An image made from scratch may hold no certificates: then
-/// nobody is trusted, which is as good for plain HTTP.
-fn http_client() -> Result<reqwest::Client, Failure> {
-    let builder = || {
-        reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .pool_max_idle_per_host(IDLE)
-            .pool_idle_timeout(IDLE_TIME)
-            .redirect(same_origin())
-    };
-    builder()
-        .build()
-        .or_else(|error| {
-            tracing::warn!(%error, "there are no certificates, so https cannot be spoken");
-            builder().tls_certs_only([]).build()
-        })
-        .map_err(|error| configuration(format!("there is no HTTP client: {error}")))
-}
-
-/// Redirects that keep method and body, to the same origin.
-fn same_origin() -> reqwest::redirect::Policy {
-    reqwest::redirect::Policy::custom(|attempt| {
-        let keeps = matches!(attempt.status().as_u16(), 307 | 308);
-        let is_same = attempt
-            .previous()
-            .last()
-            .is_some_and(|previous| previous.origin() == attempt.url().origin());
-        if keeps && is_same && attempt.previous().len() < 5 {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
-    })
-}
-
-fn environment() -> Result<Environment, Failure> {
-    Environment::read(&|name| env::var(name).ok()).map_err(|error| configuration(error.to_string()))
-}
-
-fn configuration(message: impl Into<String>) -> Failure {
-    Failure::new(Reason::Configuration, message)
 }
 
 fn termination_log() -> std::path::PathBuf {
@@ -241,21 +175,6 @@ fn tell(log: &std::path::Path, report: &Report) {
     if let Err(error) = termination::write(log, &report.message()) {
         tracing::warn!(%error, "the termination message could not be written");
     }
-}
-
-fn cancel_on_signal(stopping: CancellationToken) -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| configuration(format!("no signals: {error}")));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: nothing new starts, calls in flight get 20 s");
-        stopping.cancel();
-    });
-    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "it is what the command is for")]

@@ -1,7 +1,7 @@
 //! Run after run: once for a Job, else staying. Decides when the next one begins (pure: [`pause`])
 //! and when the process gives up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ const MOST_FAILURES: u32 = 3;
 #[derive(Debug)]
 pub struct Resident {
     /// The agent.
-    pub agent: Agent,
+    pub agent: Arc<Agent>,
     /// The state of the last run.
     pub saved: Option<Saved>,
 }

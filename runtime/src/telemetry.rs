@@ -15,9 +15,6 @@ use tracing_subscriber::{
 
 use crate::outcome::{Failure, Reason};
 
-/// `service.name` unless `OTEL_SERVICE_NAME` says otherwise.
-const SERVICE_NAME: &str = "langop-agent";
-
 /// Where logs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogTo {
@@ -27,12 +24,12 @@ pub enum LogTo {
     Error,
 }
 
-/// Sets up logs by `directives`, and traces, whose last spans are sent when the result is dropped.
+/// Sets up logs by `directives`, and traces of `service`, whose last spans are sent when the result is dropped.
 /// Needs a tokio runtime.
 ///
 /// # Errors
 /// If the directives cannot be read.
-pub fn init(directives: &str, to: LogTo) -> Result<Traces, Failure> {
+pub fn init(service: &'static str, directives: &str, to: LogTo) -> Result<Traces, Failure> {
     let filter = EnvFilter::try_new(directives).map_err(|_| {
         let message = "LANGOP_LOG cannot be read: write a level such as info, or directives such as langop_runtime=debug";
         Failure::new(Reason::Configuration, message)
@@ -46,10 +43,10 @@ pub fn init(directives: &str, to: LogTo) -> Result<Traces, Failure> {
             LogTo::Error => BoxMakeWriter::new(io::stderr),
         })
         .with_filter(filter);
-    let exported = Traces::from_environment(SERVICE_NAME);
+    let exported = Traces::from_environment(service);
     let traces = exported.provider().map(|provider| {
         let layer =
-            tracing_opentelemetry::layer::<Registry>().with_tracer(provider.tracer(SERVICE_NAME));
+            tracing_opentelemetry::layer::<Registry>().with_tracer(provider.tracer(service));
         // Spans of the libraries, the exporter's own among them, would never end.
         layer
             .with_filter(FilterFn::new(|metadata| {

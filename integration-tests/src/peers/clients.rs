@@ -41,6 +41,26 @@ pub async fn call(sdk: Sdk, mode: &str, url: &str, tool: &str, arguments: &Value
         .arg(arguments.to_string())
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    said(command).await
+}
+
+/// Asks `model` by OpenAI's library, `how` being `whole` or `stream`: the ids of all `models`, and the
+/// `text` and `tokens` of the answer, or the `error` and its `code`.
+///
+/// # Errors
+/// If the library cannot be installed, or ends otherwise than by an answer.
+pub async fn ask(how: &str, url: &str, model: &str, message: &str) -> Result<Value> {
+    let mut command = Command::new(python("openai").await?.join("bin/python"));
+    command
+        .arg(folder("openai")?.join("client.py"))
+        .args([how, &format!("{url}/v1"), model, message])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    said(command).await
+}
+
+/// The JSON that a client prints.
+async fn said(mut command: Command) -> Result<Value> {
     let said = run(&mut command).await?;
     let answer = said.lines().find(|line| line.starts_with('{'));
     Ok(serde_json::from_str(answer.context(said.clone())?)?)

@@ -12,6 +12,7 @@ mod circles;
 mod clients;
 mod conformance;
 mod eras;
+mod openai;
 mod refusals;
 mod restarts;
 mod spy;

@@ -21,17 +21,17 @@ const MOST: usize = 64;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A listener of bounded connections.
-pub(super) struct Bounded {
+pub struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     longest: Duration,
 }
 
 /// A connection, for a bounded time.
-pub(super) type Connection = TimedIo<TcpStream, End>;
+pub type Connection = TimedIo<TcpStream, End>;
 
 /// The end of a connection, which has a place until then.
-pub(super) struct End {
+pub struct End {
     sleep: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
@@ -47,7 +47,8 @@ impl Bounded {
         Self::with_bounds(listener, MOST, LONGEST)
     }
 
-    fn with_bounds(listener: TcpListener, most: usize, longest: Duration) -> Self {
+    /// At most `most` connections at a time, each for at most `longest`.
+    pub fn with_bounds(listener: TcpListener, most: usize, longest: Duration) -> Self {
         Self {
             listener,
             places: Arc::new(Semaphore::new(most)),

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::listener::Bounded;
+pub use self::listener::{Bounded, Connection, End};
 
 /// How long answers may take once the server is to end. They are made at once, and who sends half a
 /// request must not keep it.

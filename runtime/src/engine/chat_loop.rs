@@ -213,14 +213,15 @@ impl ChatLoop {
         self.forget(bytes / 2)
     }
 
-    /// Takes what came of a call, as the text that the model sees. Progress is judged by it.
-    pub fn called(&mut self, id: &str, text: &str) {
+    /// Takes what came of a call, as the text that the model sees. Progress is judged by it. Returns
+    /// the message that the model gets; none if there is no such call.
+    pub fn called(&mut self, id: &str, text: &str) -> Option<Message> {
         let call = self.calls.iter_mut().find(|(known, _)| known == id);
         let Some((_, state @ CallState::Active(_))) = call else {
-            return;
+            return None;
         };
         let CallState::Active(planned) = std::mem::replace(state, CallState::Answered) else {
-            return;
+            return None;
         };
         let mut text = cut(text, MAX_RESULT_BYTES);
         let call = format!(
@@ -245,7 +246,9 @@ impl ChatLoop {
             );
         }
         self.tell(id, text);
+        let told = self.messages.last().cloned();
         self.close_turn();
+        told
     }
 
     /// Ends the loop for a reason of no call: nothing new starts. The first reason counts.

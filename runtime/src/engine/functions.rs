@@ -32,7 +32,10 @@ pub struct Offered {
 
 /// Functions by name.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Functions(BTreeMap<String, Offered>);
+pub struct Functions {
+    named: BTreeMap<String, Offered>,
+    is_conversation: bool,
+}
 
 impl Functions {
     /// Names all that is offered.
@@ -52,27 +55,40 @@ impl Functions {
             };
             table.insert(name, one);
         }
-        Self(table)
+        Self {
+            named: table,
+            is_conversation: false,
+        }
+    }
+
+    /// Without [`FINISH`]: an answer in words ends a turn of a conversation.
+    #[must_use]
+    pub fn of_conversation(self) -> Self {
+        Self {
+            is_conversation: true,
+            ..self
+        }
     }
 
     /// What a name means.
     pub fn get(&self, name: &str) -> Option<&Offered> {
-        self.0.get(name)
+        self.named.get(name)
     }
 
-    /// For a model, sorted by name, with [`FINISH`] at the end.
+    /// For a model, sorted by name, with [`FINISH`] at the end of those of a run.
     pub fn describe(&self) -> Vec<Function> {
         let function = |(name, offered): (&String, &Offered)| Function {
             name: name.clone(),
             description: offered.description.clone(),
             parameters: offered.parameters.clone(),
         };
-        self.0.iter().map(function).chain([finish()]).collect()
+        let finish = (!self.is_conversation).then(finish);
+        self.named.iter().map(function).chain(finish).collect()
     }
 
     /// The tools that have functions here.
     pub fn tools(&self) -> BTreeSet<&str> {
-        self.0.values().map(|offered| &*offered.tool).collect()
+        self.named.values().map(|offered| &*offered.tool).collect()
     }
 }
 
@@ -162,6 +178,9 @@ mod tests {
             functions.get("fs__list_files").unwrap().operation,
             "list_files"
         );
+        let names = functions.of_conversation().describe();
+        let named = |name: &str| names.iter().any(|function| function.name == name);
+        assert!(named("fs__list_files") && !named(FINISH), "{names:?}");
     }
 
     proptest! {

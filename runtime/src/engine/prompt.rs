@@ -20,7 +20,7 @@ pub struct Speaker<'a> {
 }
 
 /// What only a loop tells.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Circumstances<'a> {
     /// Where files are, if anywhere.
     pub workspace: Option<&'a str>,
@@ -28,6 +28,13 @@ pub struct Circumstances<'a> {
     pub time: &'a str,
     /// What the previous run ended with.
     pub previous: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    fn workspace(&self) -> String {
+        self.workspace
+            .map_or_else(String::new, |path| format!("\nYour files are in {path}."))
+    }
 }
 
 impl Speaker<'_> {
@@ -85,13 +92,11 @@ impl Speaker<'_> {
 
     /// The beginning of a loop.
     pub fn begin(&self, circumstances: Circumstances<'_>) -> Vec<Message> {
-        let workspace = circumstances
-            .workspace
-            .map_or_else(String::new, |path| format!("\nYour files are in {path}."));
         let system = format!(
-            "{}\nIt is {}.{workspace}\nPursue the objectives with the functions you have. Call finish when they are achieved, when there is nothing to do, or when they cannot be achieved. Nobody can answer questions.",
+            "{}\nIt is {}.{}\nPursue the objectives with the functions you have. Call finish when they are achieved, when there is nothing to do, or when they cannot be achieved. Nobody can answer questions.",
             self.about(),
             circumstances.time,
+            circumstances.workspace(),
         );
         let previous = circumstances.previous.map_or_else(String::new, |previous| {
             let fence = self.fence;
@@ -103,6 +108,18 @@ impl Speaker<'_> {
                 content: format!("Begin.{previous}"),
             },
         ]
+    }
+
+    /// What stands before a conversation; `caller`: what whoever asks adds to it.
+    pub fn converse(&self, circumstances: Circumstances<'_>, caller: Option<&str>) -> Message {
+        let caller = caller.map_or_else(String::new, |text| format!("\nThe caller adds:\n{text}"));
+        let content = format!(
+            "{}\nIt is {}.{}\nYou talk with a person, who sees your words. Use the functions you have where they help; say what you did with them, and what you could not do.{caller}",
+            self.about(),
+            circumstances.time,
+            circumstances.workspace(),
+        );
+        Message::System { content }
     }
 
     /// Persona, purpose, objectives, and the rule about data.

@@ -1,19 +1,33 @@
-//! A person at a terminal speaks to the loop: a line in, an answer out, until an empty line.
+//! A person speaks to the loop: at a terminal, a line in and an answer out until an empty line, or
+//! through a caller that brings what was said before.
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     objectives,
-    state::{Agent, Request, Run},
+    state::{Agent, Conversation, Ended, Request, Run},
 };
 use crate::{
     code,
     deadline::Deadline,
     engine::chat_loop::{ChatLoop, End},
-    model::wire::Message,
     outcome::{Failure, Reason},
 };
+
+/// Answers the last message of a conversation.
+pub(super) async fn drive(run: &Run<'_>, conversation: &Conversation) -> Ended {
+    let mut reach = objectives::Reach::default();
+    let functions = reach.functions(run).await;
+    let mut messages = vec![objectives::instructions(
+        run,
+        conversation.system.as_deref(),
+    )];
+    messages.extend_from_slice(&conversation.messages);
+    let mut chat = ChatLoop::new(messages, functions, objectives::limits(run.agent));
+    let end = objectives::converse(run, &mut chat, &mut reach).await;
+    objectives::ended(end, chat.iterations())
+}
 
 /// Talks until the input ends.
 ///
@@ -33,13 +47,13 @@ pub async fn talk(
     }
     let request = Request {
         is_remembered: false,
+        conversation: Some(Conversation::default()),
         ..Request::new(Deadline::NEVER, stopping.clone())
     };
     let run = Run::new(agent, &request);
     let mut reach = objectives::Reach::default();
     let functions = reach.functions(&run).await;
-    let mut messages = objectives::begin(&run);
-    messages.retain(|message| matches!(message, Message::System { .. }));
+    let messages = vec![objectives::instructions(&run, None)];
     let mut chat = ChatLoop::new(messages, functions, objectives::limits(agent));
     let mut lines = input.lines();
     loop {

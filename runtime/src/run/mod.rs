@@ -1,5 +1,6 @@
 //! One run: the orders of the engine carried out, and a report of how it ended. `workflow` drives
-//! steps, `objectives` the loop of a model with tools, and `state` is what both share.
+//! steps, `objectives` the loop of a model with tools, [`conversation`] the same loop where somebody
+//! asks, and `state` is what they share.
 
 mod call;
 pub mod conversation;
@@ -10,7 +11,7 @@ mod workflow;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-pub use self::state::{Agent, Finished, GRACE, Request};
+pub use self::state::{Agent, Conversation, Finished, GRACE, Request};
 use self::state::{Ended, Run};
 use crate::{
     code,
@@ -76,6 +77,9 @@ async fn carry_out(run: &Run<'_>) -> Ended {
         return ended;
     }
     run.begin();
+    if let Some(conversation) = &run.request.conversation {
+        return conversation::drive(run, conversation).await;
+    }
     if definition.steps.is_empty() {
         objectives::drive(run).await
     } else {

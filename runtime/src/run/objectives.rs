@@ -62,17 +62,22 @@ pub(super) async fn drive(run: &Run<'_>) -> Ended {
     let mut chat = ChatLoop::new(messages, functions, limits);
     chat.resume(saved.map_or(0, |saved| saved.iterations));
     let end = converse(run, &mut chat, &mut reach).await;
+    tracing::debug!(agent = environment.name, "the loop ended");
+    ended(end, chat.iterations())
+}
+
+/// A run of a loop that ended so.
+pub(super) fn ended(end: End, iterations: u32) -> Ended {
     let (result, has_nothing_to_do) = match end {
         End::Achieved(summary) => (Ok(summary), false),
         End::NothingToDo(summary) => (Ok(format!("nothing to do: {summary}")), true),
         End::Failed(failure) => (Err(failure), false),
     };
-    tracing::debug!(agent = environment.name, "the loop ended");
     Ended {
         result,
         has_nothing_to_do,
         step: None,
-        iterations: chat.iterations(),
+        iterations,
         skipped: Vec::new(),
     }
 }
@@ -87,16 +92,9 @@ pub(super) fn limits(agent: &Agent) -> Limits {
 }
 
 /// How a loop begins.
-pub(super) fn begin(run: &Run<'_>) -> Vec<Message> {
-    let environment = &run.agent.environment;
-    let speaker = Speaker {
-        definition: &run.agent.code.definition,
-        persona: &environment.persona,
-        fence: &run.fence,
-    };
-    let workspace = environment.workspace.as_ref();
-    let workspace = workspace.map(|path| path.display().to_string());
-    let mut messages = speaker.begin(Circumstances {
+fn begin(run: &Run<'_>) -> Vec<Message> {
+    let workspace = workspace(run);
+    let mut messages = speaker(run).begin(Circumstances {
         workspace: workspace.as_deref(),
         time: &now_in_words(),
         previous: run.request.previous.as_deref(),
@@ -107,6 +105,30 @@ pub(super) fn begin(run: &Run<'_>) -> Vec<Message> {
         content.clone_from(asked);
     }
     messages
+}
+
+/// How a conversation begins; `caller`: what whoever asks adds.
+pub(super) fn instructions(run: &Run<'_>, caller: Option<&str>) -> Message {
+    let workspace = workspace(run);
+    let circumstances = Circumstances {
+        workspace: workspace.as_deref(),
+        time: &now_in_words(),
+        previous: None,
+    };
+    speaker(run).converse(circumstances, caller)
+}
+
+fn speaker<'a>(run: &'a Run<'_>) -> Speaker<'a> {
+    Speaker {
+        definition: &run.agent.code.definition,
+        persona: &run.agent.environment.persona,
+        fence: &run.fence,
+    }
+}
+
+fn workspace(run: &Run<'_>) -> Option<String> {
+    let workspace = run.agent.environment.workspace.as_ref();
+    workspace.map(|path| path.display().to_string())
 }
 
 /// Goes on until the loop ends, by the model, a bound, a signal or the deadline.
@@ -159,9 +181,11 @@ async fn start_one(run: &Run<'_>, start: Start) -> (Happened, Option<Failure>) {
 
 impl Run<'_> {
     async fn turn(&self, chat: &Chat) -> Result<Completion, ModelError> {
+        let conversation = self.request.conversation.as_ref();
+        let model = conversation.and_then(|conversation| conversation.model.as_deref());
         self.agent
             .models
-            .ask(None, chat, self.asking(Purpose::Turn))
+            .ask(model, chat, self.asking(Purpose::Turn))
             .await
     }
 
@@ -218,7 +242,12 @@ fn record(
                 input_tokens = completion.tokens.input, output_tokens = completion.tokens.output,
                 "the model answered"
             );
+            let is_call = !completion.calls.is_empty();
+            let before = chat.messages().len();
             chat.answered(completion);
+            if is_call {
+                run.tell(chat.messages().get(before..).unwrap_or_default());
+            }
         }
         Happened::Unanswered(ModelError::TooLong(failure)) => {
             if chat.shorten() {
@@ -235,7 +264,9 @@ fn record(
             if let Some(failure) = &failure {
                 reach.note(&id, failure, chat);
             }
-            chat.called(&id, &text);
+            if let Some(result) = chat.called(&id, &text) {
+                run.tell(&[result]);
+            }
             // Where the outcome is not known the model was told so: it is its business now.
             settled = Some(id);
         }
@@ -282,7 +313,12 @@ impl Reach {
                 }
             }
         }
-        Functions::new(offered)
+        let functions = Functions::new(offered);
+        if run.request.conversation.is_some() {
+            functions.of_conversation()
+        } else {
+            functions
+        }
     }
 
     /// Offers what is there now, and says what went and what came.

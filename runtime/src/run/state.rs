@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::{Timestamp, Zoned};
-use tokio::time::Instant;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,9 +20,12 @@ use crate::{
     env::Environment,
     mcp::tools::Tools,
     metrics::{Metrics, Purpose},
-    model::client::{Asking, Models, Usage},
+    model::{
+        client::{Asking, Models, Usage},
+        wire::Message,
+    },
     outcome::{Failure, Outcome, Reason},
-    random,
+    process, random,
     termination::Report,
     trace,
 };
@@ -47,6 +50,30 @@ pub struct Agent {
     pub checkpoint: Checkpoint,
 }
 
+impl Agent {
+    /// With tools and models of the environment.
+    ///
+    /// # Errors
+    /// If there is no HTTP client.
+    pub fn new(
+        environment: Environment,
+        code: Code,
+        metrics: Arc<Metrics>,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, Failure> {
+        let client = process::http_client()?;
+        let max_tokens = environment.settings.max_tokens;
+        Ok(Self {
+            tools: Tools::new(client.clone(), environment.tools.clone()),
+            models: Models::new(client, environment.models.clone(), max_tokens),
+            environment,
+            code,
+            metrics,
+            checkpoint,
+        })
+    }
+}
+
 /// What a run is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -62,11 +89,30 @@ pub struct Request {
     pub previous: Option<String>,
     /// What somebody asks; instead of beginning with the objectives alone.
     pub message: Option<String>,
+    /// A conversation whose last message is to be answered; instead of objectives and steps.
+    pub conversation: Option<Conversation>,
     /// A run to go on with.
     pub resumed: Option<Saved>,
     /// Whether it is the run that the checkpoint is of; runs that somebody asks for may be several
     /// at once.
     pub is_remembered: bool,
+}
+
+/// A conversation between a person and the agent.
+#[derive(Debug, Clone, Default)]
+pub struct Conversation {
+    /// By which the run is known.
+    pub id: String,
+    /// What was said; every call in it has its result, and the last message is not the
+    /// model's.
+    pub messages: Vec<Message>,
+    /// What the caller adds to the instructions.
+    pub system: Option<String>,
+    /// The model that is asked; without one the first, or its stand-ins.
+    pub model: Option<String>,
+    /// Gets what the model wants to call, and each result, as they come. Bounded by the bounds of a
+    /// loop.
+    pub progress: Option<UnboundedSender<Message>>,
 }
 
 impl Request {
@@ -79,6 +125,7 @@ impl Request {
             path: Vec::new(),
             previous: None,
             message: None,
+            conversation: None,
             resumed: None,
             is_remembered: true,
         }
@@ -119,12 +166,17 @@ pub struct Finished {
 impl<'a> Run<'a> {
     pub(super) fn new(agent: &'a Agent, request: &'a Request) -> Self {
         let saved = request.resumed.as_ref();
+        let conversation = request.conversation.as_ref();
+        let id = conversation
+            .map(|conversation| conversation.id.clone())
+            .or_else(|| saved.map(|saved| saved.run.clone()))
+            .filter(|id| !id.is_empty());
         let mut path = request.path.clone();
         path.push(agent.environment.path_name());
         Self {
             agent,
             request,
-            id: saved.map_or_else(random::identity, |saved| saved.run.clone()),
+            id: id.unwrap_or_else(random::identity),
             fence: random::fence(),
             usage: Usage::from(saved.map(|saved| saved.tokens).unwrap_or_default()),
             tool_calls: AtomicU32::new(saved.map_or(0, |saved| saved.tool_calls)),
@@ -185,15 +237,34 @@ impl<'a> Run<'a> {
         if outcome != Outcome::Stopped {
             self.remember(|saved| saved.ended = Some(report.line()));
         }
+        // What a person is told is not the log's business.
+        let is_private = outcome == Outcome::Succeeded && self.request.conversation.is_some();
+        let words = if is_private {
+            String::new()
+        } else {
+            format!(": {}", report.line())
+        };
         tracing::info!(
             run = %report.run, outcome = outcome.as_str(), reason = word, step = report.step,
             iterations = report.iterations, tool_calls = report.tool_calls,
             input_tokens = report.tokens.input, output_tokens = report.tokens.output,
-            duration_ms = report.duration_ms, "the run ended: {}", report.line()
+            duration_ms = report.duration_ms, "the run ended{words}"
         );
         Finished {
             report,
             has_nothing_to_do: ended.has_nothing_to_do,
+        }
+    }
+
+    /// Tells whoever follows a conversation what was said in it.
+    pub(super) fn tell(&self, messages: &[Message]) {
+        let conversation = self.request.conversation.as_ref();
+        if let Some(progress) = conversation.and_then(|conversation| conversation.progress.as_ref())
+        {
+            for message in messages {
+                // Who has gone is noticed elsewhere.
+                let _ = progress.send(message.clone());
+            }
         }
     }
 

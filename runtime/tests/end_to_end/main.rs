@@ -9,6 +9,7 @@
 
 mod agent;
 mod asked;
+mod chat;
 mod habits;
 mod kills;
 mod model;

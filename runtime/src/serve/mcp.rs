@@ -28,51 +28,37 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, interval_at},
 };
-use tokio_util::sync::CancellationToken;
 
+use super::{Callers, MAX_BODY, MAX_RUNS};
 use crate::{
     deadline::Deadline,
     outcome::Outcome,
-    resident::Resident,
     run::{self, Request},
     termination::Report,
 };
 
-/// Most runs that were asked for, at once.
-const MAX_RUNS: usize = 4;
 /// Most agents on the way to this one.
 const MAX_PATH: usize = 5;
-/// Largest request.
-const MAX_BODY: usize = 1024 * 1024;
 /// How often a caller hears that work goes on.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Callers on this machine; others send no Origin.
 const ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 #[derive(Clone)]
-struct Asked {
-    resident: Arc<Resident>,
-    places: Arc<Semaphore>,
-    stopping: CancellationToken,
-}
+struct Asked(Callers);
 
 /// The route `/mcp`.
-pub fn router(resident: &Arc<Resident>, stopping: CancellationToken) -> Router {
-    let asked = Asked {
-        resident: Arc::clone(resident),
-        places: Arc::new(Semaphore::new(MAX_RUNS)),
-        stopping: stopping.clone(),
-    };
+pub fn router(callers: Callers) -> Router {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts()
         .with_allowed_origins(ORIGINS)
         .with_max_request_body_bytes(MAX_BODY)
-        .with_cancellation_token(stopping);
-    let places = Arc::clone(&asked.places);
+        .with_cancellation_token(callers.stopping.clone());
+    let places = Arc::clone(&callers.places);
     let service = StreamableHttpService::new(
-        move || Ok(asked.clone()),
+        move || Ok(Asked(callers.clone())),
         Arc::new(NeverSessionManager::default()),
         config,
     );
@@ -99,7 +85,7 @@ async fn refuse_when_full(places: Arc<Semaphore>, request: HttpRequest, next: Ne
 impl ServerHandler for Asked {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().build();
-        let name = self.resident.agent.environment.name.clone();
+        let name = self.0.agent.environment.name.clone();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new(name, env!("CARGO_PKG_VERSION")))
     }
@@ -135,7 +121,7 @@ impl ServerHandler for Asked {
 
 impl Asked {
     fn ask_tool(&self) -> Tool {
-        let definition = &self.resident.agent.code.definition;
+        let definition = &self.0.agent.code.definition;
         let description = definition
             .description
             .clone()
@@ -165,7 +151,7 @@ impl Asked {
             .and_then(|arguments| arguments.get("message")?.as_str())
             .filter(|message| !message.trim().is_empty())
             .ok_or("'message' must be a text that is not empty")?;
-        let agent = &self.resident.agent;
+        let agent = &self.0.agent;
         let path = path(context.meta.get("io.langop/path"));
         if path.contains(&agent.environment.path_name()) {
             return Err("refused: this agent is already on the way to itself".to_owned());
@@ -175,7 +161,7 @@ impl Asked {
                 "refused: more than {MAX_PATH} agents call each other"
             ));
         }
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(_place) = self.0.places.try_acquire() else {
             return Err(format!(
                 "busy: at most {MAX_RUNS} runs at once; ask again later"
             ));
@@ -187,7 +173,7 @@ impl Asked {
             path,
             traceparent: traceparent.and_then(Json::as_str).map(str::to_owned),
             is_remembered: false,
-            ..Request::new(deadline, self.stopping.clone())
+            ..Request::new(deadline, self.0.stopping.clone())
         };
         tokio::select! {
             finished = run::run(agent, &request) => Ok(finished.report),
