@@ -56,7 +56,7 @@ module Langop
       # @yield what came of a work, if that is it
       # @raise [StandardError] what a work did not expect: a fault of this program
       def wait(stopping, seconds)
-        ready, = IO.select([@reader, *stopping&.reader], nil, nil, seconds)
+        ready, = IO.select([@reader, stopping&.reader].compact, nil, nil, seconds)
         return unless ready&.include?(@reader)
 
         @reader.read_nonblock(1)

@@ -25,7 +25,7 @@ module Langop
         in [] | ["run"] then new.run
         in ["chat"] then new.chat
         in ["check"] then new.check
-        in ["--version"] then say("langop-agent-ruby #{VERSION}")
+        in ["--version"] then say("langop-agent #{VERSION} (ruby)")
         in ["--help"] then say(USAGE)
         else
           warn USAGE
