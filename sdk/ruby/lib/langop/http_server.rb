@@ -20,6 +20,9 @@ module Langop
       answer("/livez") { [200, "ok\n"] }
     end
 
+    # @return [Integer] the port, where the system chose one
+    def port = @server.listeners.first.addr[1]
+
     # @yield gives status and text
     def answer(path, type: "text/plain; charset=utf-8")
       @server.mount_proc(path) do |_, response|
