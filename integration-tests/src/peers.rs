@@ -4,6 +4,7 @@
 //! Installing needs a package index; running them needs nothing.
 
 pub mod clients;
+pub mod conformance;
 pub mod servers;
 
 use std::fs::{self, File};

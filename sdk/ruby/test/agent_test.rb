@@ -41,6 +41,18 @@ class AgentTest < Minitest::Test
     refute_path_exists marker
   end
 
+  # As where an image sets no locale.
+  def test_texts_are_utf8_whatever_the_locale_says
+    steps = [ask("Frägen", "Größe?"), ask("Dann", "x", dependsOn: ["Frägen"])]
+    path = mount({ "name" => "a", "steps" => steps })
+    model = serve_all(says("übergroß"))
+    ascii = "Ärger".dup.force_encoding(Encoding::US_ASCII)
+    assert_equal 0, report(client(models: { "m" => model }, AGENT_CODE_PATH: path, PERSONA_NAME: ascii)).exit_code
+    asked = model.seen.last.message["messages"]
+    assert_match(/\AYou are Ärger\./, asked[0]["content"])
+    assert_match(/'Frägen'.*übergroß/m, asked[1]["content"])
+  end
+
   def test_code_without_a_definition_is_no_code
     path = mount(nil)
     error = failure("invalid-code") { report(client(AGENT_CODE_PATH: path)) }
@@ -72,7 +84,7 @@ class AgentTest < Minitest::Test
     path = File.join(@folder, "log")
     File.write(path, "old")
     assert_nil report.write(path)
-    assert_equal report.to_s, File.read(path)
+    assert_equal report.to_s, File.read(path, encoding: "UTF-8")
     assert_nil report.write(File.join(@folder, "none"))
   end
 

@@ -7,7 +7,7 @@ class ToolTest < Minitest::Test
 
   FILE = <<~RUBY
     tool "send" do
-      description "Sends mail"
+      description "Sends mail, für alle"
       parameter :to, type: :string, required: true, description: "Whom"
       parameter :body do
         type :string
@@ -62,6 +62,7 @@ class ToolTest < Minitest::Test
     client = client(tools: { "mail" => "http://127.0.0.1:#{@port}" })
     assert_equal %w[crashes fails send], client.tools.map(&:name)
     assert client.tools.first.read_only
+    assert_equal "Sends mail, für alle", client.tools.last.description
     sent = client.call_tool("mail", "send", to: "a@example.com")
     assert_equal({ "to" => "a@example.com", "body" => nil, "copies" => 1, "key" => nil }, sent.structured)
     assert_equal JSON.generate(sent.structured), sent.text

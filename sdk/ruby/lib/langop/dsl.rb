@@ -35,7 +35,7 @@ module Langop
       end
 
       file = FileBuilder.new
-      file.instance_eval(File.read(path), path)
+      file.instance_eval(File.read(path, encoding: Encoding::UTF_8), path)
       return file.definitions.first if file.definitions.size == 1
 
       raise ArgumentError, "#{path} declares #{file.definitions.size} agents: write exactly one `agent '…' do`"

@@ -49,9 +49,10 @@ module Langop
 
     private
 
-    # An empty value is as good as none.
+    # An empty value is as good as none. Where an image sets no locale, Ruby takes values for ASCII.
     def text(name)
       value = @variables[name]
+      value = Quote.utf8(value) unless value.nil?
       value unless value.nil? || value.strip.empty?
     end
 

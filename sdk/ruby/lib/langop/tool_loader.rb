@@ -60,6 +60,10 @@ module Langop
       add(name.to_s, said)
     end
 
+    # All parameters at once, for a schema that {#parameter} cannot say.
+    # @param schema [Hash] JSON Schema of an object
+    def input_schema(schema) = @schema = JSON.parse(JSON.generate(schema))
+
     # The tool changes nothing: it may be called again, and beside others.
     def read_only = @hints.update("readOnlyHint" => true, "idempotentHint" => true)
 
@@ -75,7 +79,8 @@ module Langop
 
     # @return [Hash] as `tools/list` shows it
     def to_h
-      schema = { "type" => "object", "properties" => @properties, "required" => @required, "additionalProperties" => false }
+      schema = @schema || { "type" => "object", "properties" => @properties, "required" => @required,
+                            "additionalProperties" => false }
       { "name" => @name, "description" => @description, "inputSchema" => schema, "annotations" => @hints }
     end
 
@@ -165,7 +170,7 @@ module Langop
     def load(*paths)
       paths.each do |path|
         before = @tools.size
-        instance_eval(File.read(path), path)
+        instance_eval(File.read(path, encoding: Encoding::UTF_8), path)
         raise ArgumentError, "#{path} declares no tool: write `tool \"name\" do`" if @tools.size == before
       end
       self

@@ -74,7 +74,7 @@ module Langop
         return unless File.exist?(path)
 
         problem = "it is too large" if File.size(path) > MAX_BYTES
-        state = JSON.parse(File.read(path)) unless problem
+        state = JSON.parse(File.read(path, encoding: Encoding::UTF_8)) unless problem
         problem ||= misfit(state, code_hash)
         return state unless problem
 

@@ -53,7 +53,7 @@ module Langop
         size = File.size(path)
         raise invalid("#{path} has #{size} bytes; at most #{limit} are read") if size > limit
 
-        File.binread(path)
+        File.binread(path).force_encoding(Encoding::UTF_8)
       rescue Errno::ENOENT
         nil
       rescue SystemCallError => e

@@ -94,6 +94,7 @@ module Langop
         output.flush
         ready, = IO.select([input, @stopping.reader])
         line = input.gets if ready.include?(input)
+        line = Quote.utf8(line) unless line.nil?
         line.chomp unless line.nil? || line.strip.empty?
       end
 

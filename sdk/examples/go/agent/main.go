@@ -1,0 +1,3 @@
+package main
+import _ "github.com/modelcontextprotocol/go-sdk/mcp"
+func main() {}
