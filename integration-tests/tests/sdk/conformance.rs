@@ -1,19 +1,17 @@
 //! The protocol's conformance suite: the same required list as for the reference runtime and tools, with
 //! the same known failures.
 
-use std::process::Stdio;
-
 use langop_integration_tests::{
     control_plane::ports,
     peers::conformance::{CLIENT, FIXTURE, SERVER, Suite},
-    wait, workspace_root,
+    workspace_root,
 };
 use serde_json::json;
-use tokio::net::TcpStream;
 
-use super::ruby::{Gem, mount};
-
-const START: std::time::Duration = std::time::Duration::from_secs(30);
+use super::{
+    ruby::{Gem, mount},
+    server::Server,
+};
 
 #[tokio::test]
 async fn the_agent_is_a_client_that_conforms() {
@@ -47,19 +45,8 @@ async fn a_declared_tool_is_a_server_that_conforms() {
     let file = workspace_root()
         .unwrap()
         .join("integration-tests/peers/ruby/conformance.rb");
-    let [port] = ports::free().unwrap();
-    let _server = gem
-        .command("langop-tool-server")
-        .arg(file)
-        .env("PORT", port.to_string())
-        .env("LANGOP_TOOL_HOST", "127.0.0.1")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let connect = async || TcpStream::connect(("127.0.0.1", port)).await;
-    wait::until("the server", START, connect).await.unwrap();
-    let url = format!("http://127.0.0.1:{port}/mcp");
+    let server = Server::start(gem.command("langop-tool-server").arg(file)).await;
+    let url = format!("{}/mcp", server.url());
     let mut failed = Vec::new();
     for scenario in SERVER.into_iter().chain(FIXTURE) {
         let judged = suite.judge_server(scenario, &url).await;

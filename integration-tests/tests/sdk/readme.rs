@@ -1,16 +1,17 @@
 //! The SDK's README: whoever follows it gets from nothing to a tool and an agent, because each of its
 //! snippets is run here, as it stands but for the ports.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use langop_api::LanguageAgent;
-use langop_integration_tests::{FakeLlm, Reply, control_plane::ports, wait, workspace_root};
+use langop_integration_tests::{FakeLlm, Reply, control_plane::ports, workspace_root};
 use serde_json::json;
-use tokio::{net::TcpStream, process::Command};
+use tokio::process::Command;
 
-use super::ruby::{Gem, run, run_well, sources};
-
-const START: Duration = Duration::from_secs(30);
+use super::{
+    ruby::{Gem, run, run_well, sources},
+    server::Server,
+};
 
 /// The snippets by what stands beside their language, in `file=` and `run=` the name of a file.
 fn snippets() -> BTreeMap<String, String> {
@@ -81,15 +82,8 @@ impl Reader {
 #[tokio::test]
 async fn each_snippet_does_what_the_page_says() {
     let mut reader = Reader::start().await;
-    let _server = reader
-        .shell("sh serve")
-        .env("LANGOP_TOOL_HOST", "127.0.0.1")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let connect = async || TcpStream::connect(("127.0.0.1", reader.tool)).await;
-    wait::until("the server", START, connect).await.unwrap();
+    let mut serve = reader.shell("sh serve");
+    let _server = Server::start_at(&mut serve, reader.tool).await;
 
     let printed = reader.take("text");
     assert_eq!(run_well(&mut reader.shell("sh call")).await, printed);

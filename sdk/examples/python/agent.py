@@ -87,21 +87,30 @@ class Run:
 
     async def carry_out(self):
         self.check_offered()
-        most = int(os.environ.get("AGENT_MAX_ITERATIONS") or 25)
+        failure = None
         async with AsyncExitStack() as self.stack:
-            for step in self.in_order():
-                self.step = step["name"]
-                action = step["action"]
-                needs_skipped = any(name in self.skipped for name in uses(action))
-                if needs_skipped or ("onlyIf" in step and not self.judge(step, most)):
-                    self.skipped.append(self.step)
-                elif "ask" in action:
-                    self.results[self.step] = self.ask(self.filled(action["ask"]["prompt"]), step, action["ask"].get("model"), most)
-                else:
-                    self.results[self.step] = await self.use_tool(action["useTool"])
+            try:
+                for step in self.in_order():
+                    await self.do(step)
+            except Failure as error:
+                # Clients are task groups: what leaves them comes out wrapped.
+                failure = error
+        if failure:
+            raise failure
         self.step = None
         done = len(self.results)
         return f"{done} step{'' if done == 1 else 's'} done" + (f", {len(self.skipped)} skipped" if self.skipped else "")
+
+    async def do(self, step):
+        """Carries out one step, or skips it."""
+        self.step, action = step["name"], step["action"]
+        needs_skipped = any(name in self.skipped for name in uses(action))
+        if needs_skipped or ("onlyIf" in step and not self.judge(step)):
+            self.skipped.append(self.step)
+        elif "ask" in action:
+            self.results[self.step] = self.ask(self.filled(action["ask"]["prompt"]), step, action["ask"].get("model"))
+        else:
+            self.results[self.step] = await self.use_tool(action["useTool"])
 
     async def use_tool(self, use):
         name = use["tool"]
@@ -117,15 +126,16 @@ class Run:
             raise Failure("tool-error", f"the tool '{name}' says: {text}")
         return text
 
-    def judge(self, step, most):
+    def judge(self, step):
         question = f"Does this condition hold: {step['onlyIf']}\nAnswer with one word: YES or NO."
-        word = re.search(r"\w+", self.ask(question, step, None, most).lower())
+        word = re.search(r"\w+", self.ask(question, step, None).lower())
         if not word or word[0] not in ("yes", "no"):
             raise Failure("undecided", "the model answered neither YES nor NO")
         return word[0] == "yes"
 
-    def ask(self, question, step, model, most):
+    def ask(self, question, step, model):
         """One chat completion, with the results that the step depends on, said to be data."""
+        most = int(os.environ.get("AGENT_MAX_ITERATIONS") or 25)
         if self.iterations >= most:
             raise Failure("iteration-limit", f"{most} answers of models were used, as many as allowed")
         fence = secrets.token_hex(6)
