@@ -5,12 +5,14 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use langop_dsl::{Offer, OfferedTool, parse};
 use langop_integration_tests::{
-    FakeLlm, Reply, control_plane::ports, peers, programs, workspace_root,
+    FakeLlm, Reply, control_plane::ports, peers, programs, wait, workspace_root,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,6 +22,8 @@ use super::{
     ruby::{Gem, run, run_well},
     server::Server,
 };
+
+const SOON: Duration = Duration::from_secs(20);
 
 const TASK: &str = r#"require 'language_operator'
 
@@ -156,7 +160,22 @@ impl Task {
         for reply in replies {
             model.reply(Reply::Text((*reply).to_owned()));
         }
-        let log = self.folder.path().join("termination-log");
+        let mut command = self.command(agent, tools, &model).await;
+        let said = run(&mut command).await;
+        let (line, account) = self
+            .message()
+            .unwrap_or_else(|| panic!("{agent:?}: {}", said.text));
+        (said.code, line, account)
+    }
+
+    /// An agent with the task.
+    async fn command(
+        &self,
+        agent: Language,
+        tools: &[(&str, &Server)],
+        model: &FakeLlm,
+    ) -> Command {
+        let log = self.file("termination-log");
         fs::write(&log, "").unwrap();
         let servers = tools
             .iter()
@@ -172,16 +191,18 @@ impl Task {
             .env("MODEL_ENDPOINTS", models.to_string())
             .env("LANGOP_TERMINATION_LOG", &log)
             .env("PORT", port.to_string());
-        let said = run(&mut command).await;
-        let message = fs::read_to_string(&log).unwrap();
-        let (line, account) = message
-            .split_once('\n')
-            .unwrap_or_else(|| panic!("{agent:?}: {}", said.text));
+        command
+    }
+
+    /// The termination message, without what differs from run to run; none if there is none.
+    fn message(&self) -> Option<(String, Value)> {
+        let message = fs::read_to_string(self.file("termination-log")).unwrap();
+        let (line, account) = message.split_once('\n')?;
         let mut account: Value = serde_json::from_str(account).unwrap();
         for key in ["run", "codeHash", "durationMs"] {
             account.as_object_mut().unwrap().remove(key);
         }
-        (said.code, line.to_owned(), account)
+        Some((line.to_owned(), account))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -236,6 +257,7 @@ async fn all_end_alike(example: Language) {
             "not-offered: the tool 'words-tool' is not offered: add it to MCP_SERVERS (toolRefs)";
         assert_eq!((code, &*line), (Some(3), said), "{agent:?}");
     }
+    a_signal_ends_it(example, &task, &both).await;
     fs::remove_file(task.file("note.txt")).unwrap();
     let mut lines = Vec::new();
     for agent in [Language::Rust, Language::Ruby, example] {
@@ -252,6 +274,31 @@ async fn all_end_alike(example: Language) {
         "{lines:?}"
     );
     assert!(lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+}
+
+/// While its model thinks.
+async fn a_signal_ends_it(example: Language, task: &Task, tools: &[(&str, &Server)]) {
+    let model = FakeLlm::start().await.unwrap();
+    model.reply(Reply::Hang);
+    let mut command = task.command(example, tools, &model).await;
+    let mut running = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let asked = async || (!model.requests().is_empty()).then_some(());
+    wait::until("its question", SOON, asked).await.unwrap();
+    let pid = running.id().unwrap().to_string();
+    run_well(Command::new("kill").args(["-TERM", &pid])).await;
+    let status = tokio::time::timeout(SOON, running.wait()).await.unwrap();
+    assert_eq!(status.unwrap().code(), Some(143), "{example:?}");
+    let (line, account) = task.message().unwrap();
+    assert_eq!(
+        line, "stopped in step 'Judge': a signal ended the run",
+        "{example:?}"
+    );
+    assert_eq!(account["outcome"], "stopped", "{example:?}");
 }
 
 #[tokio::test]

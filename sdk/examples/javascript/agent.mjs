@@ -12,6 +12,7 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 const EXIT_CODES = {
   'tool-error': 1, 'model-refused': 1, undecided: 1, configuration: 3, 'invalid-code': 3, 'not-offered': 3,
   'iteration-limit': 4, 'time-limit': 5, 'model-unavailable': 6, 'tool-unavailable': 7,
+  stopped: 143,
 };
 const env = process.env;
 
@@ -210,7 +211,7 @@ function report(run, failure, message, began) {
   const where = run?.step ? ` in step '${run.step}'` : '';
   const line = clean(failure ? `${failure.reason}${where}: ${clean(failure.message, 120)}` : message, 200);
   const account = {
-    v: 1, outcome: failure ? 'failed' : 'succeeded', reason: failure?.reason, step: failure && run?.step, run: run?.id ?? '',
+    v: 1, outcome: !failure ? 'succeeded' : failure.reason === 'stopped' ? 'stopped' : 'failed', reason: failure?.reason, step: failure && run?.step, run: run?.id ?? '',
     iterations: run?.iterations ?? 0, toolCalls: run?.toolCalls ?? 0,
     tokens: run?.tokens ?? { input: 0, output: 0, cachedInput: 0, missing: 0 },
     durationMs: Math.round(performance.now() - began), skipped: run?.skipped.slice(0, 20) ?? [], resumed: false,
@@ -224,6 +225,11 @@ function report(run, failure, message, began) {
 async function main() {
   const began = performance.now();
   let run, failure, message;
+  // The first process of a container gets only the signals that it asks for.
+  process.on('SIGTERM', () => {
+    report(run, new Failure('stopped', 'a signal ended the run'), '', began);
+    process.exit(EXIT_CODES.stopped);
+  });
   try {
     run = new Run();
     message = await run.carryOut();

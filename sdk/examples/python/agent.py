@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import sys
 import time
 import urllib.error
@@ -19,7 +20,7 @@ from mcp import Client
 
 # Exit codes by reason: a part of the contract. The operator counts, and people look them up.
 EXIT_CODES = {"tool-error": 1, "model-refused": 1, "undecided": 1, "configuration": 3, "invalid-code": 3, "not-offered": 3,
-              "iteration-limit": 4, "time-limit": 5, "model-unavailable": 6, "tool-unavailable": 7}
+              "iteration-limit": 4, "time-limit": 5, "model-unavailable": 6, "tool-unavailable": 7, "stopped": 143}
 
 
 class Failure(Exception):
@@ -207,7 +208,8 @@ def report(run, failure, message, began):
     """Line 1 for people, line 2 for the operator; written once, at the end."""
     where = f" in step '{run.step}'" if run and run.step else ""
     line = clean(f"{failure.reason}{where}: {clean(str(failure), 120)}" if failure else message, 200)
-    account = {"v": 1, "outcome": "failed" if failure else "succeeded", "run": run.id if run else "",
+    outcome = "succeeded" if not failure else "stopped" if failure.reason == "stopped" else "failed"
+    account = {"v": 1, "outcome": outcome, "run": run.id if run else "",
                "iterations": run.iterations if run else 0, "toolCalls": run.tool_calls if run else 0,
                "tokens": run.tokens if run else {"input": 0, "output": 0, "cachedInput": 0, "missing": 0},
                "durationMs": int((time.monotonic() - began) * 1000), "skipped": run.skipped[:20] if run else [], "resumed": False}
@@ -227,6 +229,13 @@ def report(run, failure, message, began):
 
 def main():
     began, run, failure, message = time.monotonic(), None, None, ""
+
+    def stop(*_):
+        report(run, Failure("stopped", "a signal ended the run"), "", began)
+        os._exit(EXIT_CODES["stopped"])
+
+    # The first process of a container gets only the signals that it asks for.
+    signal.signal(signal.SIGTERM, stop)
     try:
         run = Run()
         message = asyncio.run(run.carry_out())

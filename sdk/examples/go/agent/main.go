@@ -15,11 +15,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -31,6 +33,7 @@ import (
 var exitCodes = map[string]int{
 	"tool-error": 1, "model-refused": 1, "undecided": 1, "configuration": 3, "invalid-code": 3, "not-offered": 3,
 	"iteration-limit": 4, "time-limit": 5, "model-unavailable": 6, "tool-unavailable": 7,
+	"stopped": 143,
 }
 
 // failure is why the run failed: a reason of the table, and words for people.
@@ -381,7 +384,11 @@ func complete(ctx context.Context, model *endpoint, messages []message) (*comple
 		if status >= 400 && status < 500 && status != 408 && status != 409 && status != 429 {
 			return nil, fail("model-refused", "the model '%s' refuses: %d", model.Name, status)
 		}
-		time.Sleep(pause * time.Second)
+		select {
+		case <-time.After(pause * time.Second):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	return nil, fail("model-unavailable", "the model '%s' does not answer", model.Name)
 }
@@ -452,6 +459,9 @@ func (r *run) report(line string, failed *failure, began time.Time) {
 		DurationMs: time.Since(began).Milliseconds(), Skipped: r.skipped[:min(len(r.skipped), 20)]}
 	if failed != nil {
 		said.Outcome, said.Reason, said.Step = "failed", failed.reason, r.step
+		if failed.reason == "stopped" {
+			said.Outcome = "stopped"
+		}
 		where := ""
 		if r.step != "" {
 			where = " in step '" + r.step + "'"
@@ -478,7 +488,12 @@ func (r *run) report(line string, failed *failure, began time.Time) {
 func main() {
 	began := time.Now()
 	r := &run{id: random(16), results: map[string]string{}, skipped: []string{}, sessions: map[string]*mcp.ClientSession{}}
-	line, err := r.carryOut(context.Background())
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+	line, err := r.carryOut(ctx)
+	if ctx.Err() != nil {
+		err = fail("stopped", "a signal ended the run")
+	}
 	if err == nil {
 		r.report(line, nil, began)
 		return
