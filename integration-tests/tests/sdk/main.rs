@@ -9,6 +9,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod components;
 mod conformance;
 mod definitions;
 mod examples;
