@@ -4,6 +4,7 @@
 //! Installing needs a package index; running them needs nothing.
 
 pub mod clients;
+pub mod conformance;
 pub mod servers;
 
 use std::fs::{self, File};
@@ -26,7 +27,16 @@ const INSTALLATION: Duration = Duration::from_hours(1);
 /// # Errors
 /// If there is no Python with `venv`, or pip fails.
 pub async fn python(name: &str) -> Result<PathBuf> {
-    let list = folder(name)?.join("requirements.txt");
+    python_of(name, &folder(name)?).await
+}
+
+/// The environment of Python with all that `requirements.txt` of a folder names; `name` is that of
+/// its place in the cache.
+///
+/// # Errors
+/// If there is no Python with `venv`, or pip fails.
+pub async fn python_of(name: &str, folder: &Path) -> Result<PathBuf> {
+    let list = folder.join("requirements.txt");
     let version = run(Command::new("python3").arg("--version")).await?;
     let place = Place::of(name, &[&read(&list)?, version.as_bytes()]).await?;
     let venv = place.root.join("venv");
@@ -42,7 +52,15 @@ pub async fn python(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// If there is no npm, or it fails.
 pub async fn npm(name: &str) -> Result<PathBuf> {
-    let from = folder(name)?;
+    npm_of(name, &folder(name)?).await
+}
+
+/// The folder with `node_modules` of all that `package-lock.json` of a folder names; `name` is that
+/// of its place in the cache.
+///
+/// # Errors
+/// If there is no npm, or it fails.
+pub async fn npm_of(name: &str, from: &Path) -> Result<PathBuf> {
     let lock = read(&from.join("package-lock.json"))?;
     let version = run(Command::new("node").arg("--version")).await?;
     let place = Place::of(name, &[&lock, version.as_bytes()]).await?;

@@ -19,6 +19,7 @@ const PAGES: &[(&str, &[&str])] = &[
     ("ARCHITECTURE.md", &["", "operator/src", "synthesizer/src"]),
     ("CONTRIBUTING.md", &["", "integration-tests/tests"]),
     ("SECURITY.md", &[""]),
+    ("docs/bring-your-own.md", &[""]),
     ("docs/threat-model.md", &[""]),
     (
         "docs/security.md",
@@ -45,6 +46,7 @@ const SOURCES: &[&str] = &[
     "proto",
     "provenance",
     "runtime",
+    "sdk",
     "synthesizer",
     "tools",
 ];

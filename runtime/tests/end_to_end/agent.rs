@@ -1,4 +1,4 @@
-//! Starts `langop-agent` with nothing but the environment of a test, and reads what it leaves.
+//! Starts an agent with nothing but the environment of a test, and reads what it leaves.
 
 use std::{
     fs,
@@ -14,6 +14,8 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
+
+use super::implementation::Implementation;
 
 /// Longest time that a run of a test takes.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -128,11 +130,10 @@ impl Agent {
 
     /// The program with its environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_langop-agent"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(self.variables.iter().cloned());
+        let implementation = Implementation::current();
+        implementation.mount(self.folder.path(), &self.variables);
+        let mut command = implementation.command();
+        command.args(arguments).envs(self.variables.iter().cloned());
         command
     }
 

@@ -1,4 +1,4 @@
-//! The real `langop-agent` as a process, against real MCP servers and a scripted model, all on
+//! The real agent as a process, that of this package and the Ruby SDK's, against real MCP servers and a scripted model, all on
 //! loopback.
 
 #![expect(
@@ -11,6 +11,7 @@ mod agent;
 mod asked;
 mod chat;
 mod habits;
+mod implementation;
 mod kills;
 mod model;
 mod objectives;

@@ -269,7 +269,11 @@ async fn what_is_wrong_before_a_run_is_exit_3() {
         assert_eq!(left.code, Some(3), "{said}: {}", left.log);
         assert!(left.line.contains(said), "{said}: {}", left.line);
     }
-    let agent = Agent::new(body);
+}
+
+#[tokio::test]
+async fn code_that_differs_from_its_definition_is_exit_3() {
+    let agent = Agent::new("  objectives ['x']");
     agent.write(
         "definition.json",
         r#"{"name":"another","objectives":["x"],"constraints":{}}"#,

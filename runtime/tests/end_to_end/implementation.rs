@@ -1,0 +1,130 @@
+//! The implementations of an agent's contract that these tests are true of. They are written for the
+//! reference runtime; `the_ruby_sdk_behaves_alike` runs all of them again for the other one, but for
+//! the differences listed here.
+//!
+//! ```sh
+//! LANGOP_TEST_AGENT=ruby cargo test -p langop-runtime --test end_to_end NAME
+//! ```
+//!
+//! runs single ones for it.
+
+use std::{collections::BTreeSet, env, path::Path};
+
+use langop_dsl::{Offer, OfferedTool, parse_bytes};
+use serde_json::Value as Json;
+use tokio::process::Command;
+
+/// Where the variable of this name is `ruby`, the tests start the Ruby SDK's agent.
+const VARIABLE: &str = "LANGOP_TEST_AGENT";
+/// Tests at a time: an interpreter is slow to start.
+const AT_ONCE: &str = "--test-threads=4";
+
+/// What the Ruby SDK does otherwise, on purpose: the test, and why.
+const DIFFERENCES: [(&str, &str); 2] = [
+    (
+        "workflows::code_that_differs_from_its_definition_is_exit_3",
+        "it has no parser of the language, never reads the code, and runs what the operator checked: the definition",
+    ),
+    (
+        "traces::steps_questions_and_calls_are_one_trace_without_contents",
+        "it hands on the traceparent that it was started with and makes no spans: OTLP is no part of Ruby's standard library",
+    ),
+];
+
+/// An implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Implementation {
+    /// `langop-agent` of this package.
+    Reference,
+    /// `langop-agent-ruby` of `sdk/ruby`.
+    Ruby,
+}
+
+impl Implementation {
+    /// The one that is tested.
+    pub(crate) fn current() -> Self {
+        match env::var(VARIABLE).as_deref() {
+            Err(_) => Self::Reference,
+            Ok("ruby") => Self::Ruby,
+            Ok(other) => panic!("{VARIABLE} is '{other}': write ruby, or leave it out"),
+        }
+    }
+
+    /// The program, with an empty environment.
+    pub(crate) fn command(self) -> Command {
+        let mut command = match self {
+            Self::Reference => Command::new(env!("CARGO_BIN_EXE_langop-agent")),
+            Self::Ruby => {
+                let sdk = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/ruby");
+                let mut command = Command::new("ruby");
+                command.args([
+                    &format!("-I{sdk}/lib"),
+                    &format!("{sdk}/exe/langop-agent-ruby"),
+                ]);
+                command
+            }
+        };
+        command.env_clear();
+        command
+    }
+
+    /// Puts what the synthesizer puts beside the code, for those who need it, unless a test has put
+    /// something else there.
+    pub(crate) fn mount(self, folder: &Path, variables: &[(String, String)]) {
+        let definition = folder.join("definition.json");
+        if self == Self::Reference || definition.exists() {
+            return;
+        }
+        let names = |variable: &str| -> Vec<String> {
+            let value = variables.iter().find(|(name, _)| name == variable);
+            let json: Json = value
+                .and_then(|(_, value)| serde_json::from_str(value).ok())
+                .unwrap_or_default();
+            let list = json.as_array().into_iter().flatten();
+            list.filter_map(|one| Some(one["name"].as_str()?.to_owned()))
+                .collect()
+        };
+        let tools = names("MCP_SERVERS");
+        let offer = Offer {
+            tools: tools
+                .iter()
+                .map(|name| OfferedTool::from(&**name))
+                .collect(),
+            models: names("MODEL_ENDPOINTS").into_iter().collect(),
+        };
+        let code = std::fs::read(folder.join("agent.rb")).unwrap();
+        // Invalid code has none.
+        if let Some(found) = parse_bytes(&code, &offer, jiff::Timestamp::now()).definition {
+            std::fs::write(definition, serde_json::to_vec(&found).unwrap()).unwrap();
+        }
+    }
+}
+
+/// All tests again, in a process of their own, as the variable is of a process.
+#[tokio::test]
+async fn the_ruby_sdk_behaves_alike() {
+    let this = "implementation::the_ruby_sdk_behaves_alike";
+    if Implementation::current() == Implementation::Ruby {
+        return;
+    }
+    let tests = env::current_exe().unwrap();
+    let listed = Command::new(&tests).arg("--list").output().await.unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let known: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .collect();
+    let mut command = Command::new(&tests);
+    command.args(["--exact", AT_ONCE]).env(VARIABLE, "ruby");
+    for (test, why) in DIFFERENCES.into_iter().chain([(this, "it is this one")]) {
+        assert!(known.contains(test), "no test is called {test} ({why})");
+        command.args(["--skip", test]);
+    }
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    // What was left out was left out by the list, and nothing else was.
+    let ran = known.len() - DIFFERENCES.len() - 1;
+    assert!(said.contains(&format!("{ran} passed")), "{said}");
+}
