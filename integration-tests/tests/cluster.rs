@@ -634,6 +634,76 @@ fn loosened(crd: &CustomResourceDefinition) -> Value {
 }
 
 #[tokio::test]
+async fn definitions_older_than_the_operator_are_named_with_what_to_do() {
+    let _alone = alone().await;
+    let cp = control_plane().await;
+    let client = cp.client().await.unwrap();
+    let _operator = Operator::builder(cp).cluster_wide().start().await.unwrap();
+    apply(
+        &client,
+        "{apiVersion: v1, kind: Namespace, metadata: {name: attic}}",
+    )
+    .await;
+    // As if a release had added this field.
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let crd = crds.get("languagetools.langop.io").await.unwrap();
+    let mut version = serde_json::to_value(&crd.spec.versions[0]).unwrap();
+    let status = &mut version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    let removed = status.as_object_mut().unwrap().remove("deploymentMode");
+    assert!(removed.is_some());
+    let older = Patch::Merge(json!({"spec": {"versions": [version]}}));
+    crds.patch("languagetools.langop.io", &PatchParams::default(), &older)
+        .await
+        .unwrap();
+    let tools: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "attic", &resource("LanguageTool"));
+    let trunk = |name: &str| {
+        format!(
+            "{{apiVersion: langop.io/v1alpha1, kind: LanguageTool, metadata: {{name: {name}, namespace: attic}}, spec: {{image: 'registry.example/trunk:1'}}}}"
+        )
+    };
+    apply(&client, &trunk("probe")).await;
+    let status = Patch::Apply(json!({
+        "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool", "metadata": {"name": "probe"},
+        "status": {"deploymentMode": "service"},
+    }));
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::apply("test").force()
+    };
+    wait::until("the older schema to be served", SOON, async || {
+        let tried = tools.patch_status("probe", &dry, &status).await;
+        tried.err().ok_or("the field is known")
+    })
+    .await
+    .unwrap();
+    apply(&client, &trunk("trunk")).await;
+    let told = wait::until("what to do", SOON, async || {
+        let tool = tools.get("trunk").await.unwrap();
+        let conditions = tool.data["status"]["conditions"].as_array().cloned();
+        let messages = conditions.unwrap_or_default();
+        let mut messages = messages.iter().filter_map(|one| one["message"].as_str());
+        let told = messages.find(|message| message.contains("older than this operator"));
+        told.map(str::to_owned)
+            .ok_or_else(|| tool.data["status"].to_string())
+    });
+    let told = told.await.unwrap();
+    assert!(told.contains("apply deploy/crds.yaml of version"), "{told}");
+    langop_integration_tests::crds::install(&client)
+        .await
+        .unwrap();
+    wait::until("the newest schema to be enough", SOON * 2, async || {
+        let tool = tools.get("trunk").await.unwrap();
+        let status = &tool.data["status"];
+        (status["deploymentMode"] == "service")
+            .then_some(())
+            .ok_or_else(|| status.to_string())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
 async fn two_operators_take_turns_and_the_second_goes_on_when_the_first_is_killed() {
     let _alone = alone().await;
     let cp = control_plane().await;

@@ -17,6 +17,17 @@ pub(crate) enum ReconcileError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Of server-side apply, which knows no field that the schema in the cluster has not.
+    #[error(
+        "cannot {act}: the CustomResourceDefinitions in the cluster are older than this operator: apply deploy/crds.yaml of version {version}, or upgrade the chart with crds.enabled",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    OldDefinitions {
+        /// What was tried.
+        act: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
     #[error("{kind} {name} has no uid, so it did not come from an API server")]
     NoUid { kind: &'static str, name: String },
     #[error("{what} cannot be written as JSON")]
@@ -59,10 +70,11 @@ impl ReconcileError {
     }
 
     pub(crate) fn api(act: impl Into<String>, source: kube::Error) -> Self {
-        Self::Api {
-            act: act.into(),
-            source: Box::new(source),
+        let (act, source) = (act.into(), Box::new(source));
+        if is_about_an_unknown_field(&source) {
+            return Self::OldDefinitions { act, source };
         }
+        Self::Api { act, source }
     }
 }
 
@@ -134,6 +146,13 @@ fn is_about_uid(status: &kube::core::Status) -> bool {
     causes
         .into_iter()
         .any(|cause| cause.field == "metadata.uid")
+}
+
+/// Whether the API server's schema lacks a field that is applied. As kube-apiserver 1.37 says it:
+/// `.status.x: field not declared in schema`, with code 500.
+fn is_about_an_unknown_field(error: &kube::Error) -> bool {
+    let words = "field not declared in schema";
+    matches!(error, kube::Error::Api(status) if status.message.contains(words))
 }
 
 /// Logs why a watch broke off. It goes on by itself, after a pause.
@@ -231,6 +250,20 @@ mod tests {
         assert_eq!(
             ReconcileError::TimedOut(std::time::Duration::from_secs(3)).message(),
             "it took longer than 3s"
+        );
+    }
+
+    #[test]
+    fn older_definitions_are_named_with_what_to_do() {
+        let status = serde_json::json!({"status": "Failure", "code": 500, "reason": "InternalError",
+            "message": "failed to create typed patch object (n/a; langop.io/v1alpha1, Kind=LanguageAgent): .status.approval: field not declared in schema"});
+        let error = kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()));
+        let told = ReconcileError::api("write the status of LanguageAgent a", error).message();
+        let start = "cannot write the status of LanguageAgent a: the CustomResourceDefinitions in the cluster are older than this operator: apply deploy/crds.yaml of version ";
+        assert!(told.starts_with(start), "{told}");
+        assert!(
+            told.ends_with(".status.approval: field not declared in schema"),
+            "{told}"
         );
     }
 
