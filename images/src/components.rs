@@ -65,7 +65,8 @@ impl Component {
         }
     }
 
-    fn program(self) -> &'static str {
+    /// The program in it: `langop-tool-web`.
+    pub fn program(self) -> &'static str {
         match self {
             Self::Operator => "langop-operator",
             Self::Synthesizer => "langop-synthesizer",

@@ -23,6 +23,8 @@ pub struct Listed {
     pub digest: String,
     /// Folder of its layout, beside the list.
     pub layout: String,
+    /// The program in it, as cargo names it.
+    pub program: String,
 }
 
 /// Writes the list.
@@ -139,6 +141,7 @@ mod tests {
             image: name.to_owned(),
             digest,
             layout: "thing".to_owned(),
+            program: "langop-thing".to_owned(),
         };
         write_list(&folder, &[listed]).unwrap();
         folder

@@ -86,6 +86,7 @@ async fn build(names: &Names, out: Option<PathBuf>) -> Result<()> {
             image,
             digest,
             layout,
+            program: component.program().to_owned(),
         });
     }
     let list = index::write_list(&out, &listed)?;
