@@ -25,6 +25,6 @@ mod why;
 mod world;
 
 #[cfg(test)]
-mod page;
+mod tests;
 
 pub use program::{kubectl_complete_langop, kubectl_langop};

@@ -69,7 +69,8 @@ impl Component {
         }
     }
 
-    fn program(self) -> &'static str {
+    /// The program in it: `langop-tool-web`.
+    pub fn program(self) -> &'static str {
         match self {
             Self::Operator => "langop-operator",
             Self::Synthesizer => "langop-synthesizer",
@@ -116,11 +117,23 @@ impl Components {
     /// # Errors
     /// If the build fails.
     pub async fn build(target: &Path, profile: Profile) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("build.sh");
+        Self::build_of(Path::new(env!("CARGO_MANIFEST_DIR")), target, profile, &[]).await
+    }
+
+    /// The same of other sources, `folder` being that of this crate there, in this environment beside the
+    /// process's own.
+    pub(crate) async fn build_of(
+        folder: &Path,
+        target: &Path,
+        profile: Profile,
+        env: &[(&str, &Path)],
+    ) -> Result<Self> {
+        let script = folder.join("build.sh");
         let output = Command::new("sh")
             .arg(&script)
             .arg(profile.name())
             .env("CARGO_TARGET_DIR", target)
+            .envs(env.iter().copied())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .output()

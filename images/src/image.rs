@@ -32,6 +32,8 @@ pub struct Image {
     entrypoint: Vec<String>,
     env: Vec<String>,
     user: Option<String>,
+    /// As Go names it; this machine's if not given.
+    architecture: Option<String>,
     labels: BTreeMap<String, String>,
 }
 
@@ -102,6 +104,13 @@ impl Image {
         self
     }
 
+    /// Says that its programs are for machines of this architecture, not of this one's: `arm64`.
+    #[must_use]
+    pub fn architecture(mut self, name: &str) -> Self {
+        self.architecture = Some(name.to_owned());
+        self
+    }
+
     /// Sets a label, as the OCI's annotation keys name them.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
@@ -139,31 +148,11 @@ impl Image {
     /// If the name has no tag, a source cannot be read, or the folder cannot be written.
     pub fn write_layout(&self, folder: &Path) -> Result<String> {
         let layout = self.layout()?;
-        if folder.exists() {
-            fs::remove_dir_all(folder)
-                .with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        for (path, content) in &layout.files {
-            let path = folder.join(path);
-            fs::create_dir_all(path.parent().unwrap_or(folder))
-                .and_then(|()| fs::write(&path, content))
-                .with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        layout.write(folder)?;
         Ok(layout.digest)
     }
 
-    fn tag(&self) -> Result<&str> {
-        let (_, tag) = self.name.rsplit_once(':').unwrap_or_default();
-        ensure!(
-            !tag.is_empty() && !tag.contains('/'),
-            "image name '{0}' has no tag: write for example {0}:1",
-            self.name
-        );
-        Ok(tag)
-    }
-
     fn layout(&self) -> Result<Layout> {
-        let tag = self.tag()?;
         let mut blobs = Vec::new();
         let layer = Blob::add(&mut blobs, LAYER, self.layer()?);
         let config = self.config(&layer);
@@ -177,29 +166,16 @@ impl Image {
         let docker =
             json!([{"Config": config.path(), "RepoTags": [self.name], "Layers": [layer.path()]}]);
         let manifest = Blob::add(&mut blobs, MANIFEST, serde_json::to_vec(&manifest)?);
-        let digest = manifest.digest();
-        let mut entry = manifest.descriptor();
-        entry["annotations"] = json!({
-            "io.containerd.image.name": self.name,
-            "org.opencontainers.image.ref.name": tag,
-        });
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
-        let mut files = vec![
-            (
-                "oci-layout".to_owned(),
-                br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
-            ),
-            ("index.json".to_owned(), serde_json::to_vec(&index)?),
-            ("manifest.json".to_owned(), serde_json::to_vec(&docker)?),
-        ];
-        files.append(&mut blobs);
-        Ok(Layout { files, digest })
+        let mut layout = Layout::of(&self.name, &manifest, blobs)?;
+        let docker = ("manifest.json".to_owned(), serde_json::to_vec(&docker)?);
+        layout.files.insert(2, docker);
+        Ok(layout)
     }
 
     fn config(&self, layer: &Blob) -> Value {
         json!({
             "created": EPOCH,
-            "architecture": architecture(),
+            "architecture": self.architecture.as_deref().unwrap_or(architecture()),
             "os": "linux",
             "config": {
                 "Entrypoint": self.entrypoint,
@@ -229,11 +205,64 @@ impl Image {
 }
 
 /// An OCI image layout.
-struct Layout {
+pub(crate) struct Layout {
     /// Path and content.
     files: Vec<(String, Vec<u8>)>,
-    /// Of the manifest.
-    digest: String,
+    /// What a registry will know it by.
+    pub(crate) digest: String,
+}
+
+impl Layout {
+    /// One that leads from the name, which has a tag, to `top`, a manifest or an index among the blobs.
+    fn of(name: &str, top: &Blob, blobs: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        let (_, tag) = name.rsplit_once(':').unwrap_or_default();
+        ensure!(
+            !tag.is_empty() && !tag.contains('/'),
+            "image name '{name}' has no tag: write for example {name}:1"
+        );
+        let mut entry = top.descriptor();
+        entry["annotations"] = json!({
+            "io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": tag,
+        });
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let version = br#"{"imageLayoutVersion":"1.0.0"}"#;
+        let mut files = vec![
+            ("oci-layout".to_owned(), version.to_vec()),
+            ("index.json".to_owned(), serde_json::to_vec(&index)?),
+        ];
+        files.extend(blobs);
+        Ok(Self {
+            files,
+            digest: top.digest(),
+        })
+    }
+
+    /// One of an index over these manifests, whose content is among the blobs.
+    pub(crate) fn of_index(
+        name: &str,
+        manifests: &[Value],
+        mut blobs: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self> {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        let index = Blob::add(&mut blobs, INDEX, serde_json::to_vec(&index)?);
+        Self::of(name, &index, blobs)
+    }
+
+    /// Writes it as a folder, which is emptied first.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)
+                .with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        for (path, content) in &self.files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap_or(folder))
+                .and_then(|()| fs::write(&path, content))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Content that is named by its digest.

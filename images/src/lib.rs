@@ -3,6 +3,8 @@
 
 pub mod components;
 pub mod image;
+pub mod index;
+pub mod reproduction;
 
 pub use components::{Component, Components, Profile};
 pub use image::Image;

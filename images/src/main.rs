@@ -1,55 +1,141 @@
 //! `cargo images`: builds the images of all components as OCI image layouts that any standard tool can
-//! push. A command-line front end, no more.
+//! push, puts those of several architectures together, and checks that another build makes the same. A
+//! command-line front end, no more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
-use langop_images::{Component, Components, Profile};
-use serde_json::json;
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use langop_images::index::{self, Listed};
+use langop_images::{Component, Components, Profile, reproduction};
 
 /// Builds the images of all components as OCI image layouts, without an engine.
 ///
 /// They hold no times and no paths of the machine. Push one with for example
 /// `crane push target/images/operator registry.example.com/langop/operator:0.1.0`.
 #[derive(Parser)]
-#[command(name = "cargo images", version)]
+#[command(name = "cargo images", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    act: Option<Act>,
+    #[command(flatten)]
+    names: Names,
+    /// Folder for a layout each and for images.json, which lists them; target/images if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Names {
     /// Registry and first part of the repositories.
     #[arg(long, default_value = "ghcr.io/language-operator")]
     repository: String,
     /// The images' tag.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
-    /// Folder for a layout each and for images.json, which lists them; target/images if not given.
-    #[arg(long)]
-    out: Option<PathBuf>,
+}
+
+impl Names {
+    fn of(&self, component: Component) -> String {
+        format!("{}/{}:{}", self.repository, component.name(), self.tag)
+    }
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Puts together what was built on machines of several architectures: a layout each with all of them.
+    Merge {
+        /// Folder for the layouts and images.json.
+        #[arg(long)]
+        out: PathBuf,
+        /// What `cargo images` wrote on each machine.
+        #[arg(required = true, num_args = 2..)]
+        folders: Vec<PathBuf>,
+    },
+    /// Builds twice, the second time from a copy of the sources elsewhere, and compares the digests: twice
+    /// the time of a build from nothing.
+    Check,
 }
 
 #[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.act {
+        None => build(&args.names, args.out).await,
+        Some(Act::Merge { out, folders }) => merge(&folders, &out),
+        Some(Act::Check) => check(&args.names).await,
+    }
+}
+
+async fn build(names: &Names, out: Option<PathBuf>) -> Result<()> {
+    let target = target()?;
+    let out = out.unwrap_or_else(|| target.join("images"));
+    let built = Components::build(&target, Profile::Release).await?;
+    let mut listed = Vec::new();
+    for component in Component::ALL {
+        let image = names.of(component);
+        let layout = component.name().to_owned();
+        let digest = built
+            .image(component, &image)
+            .write_layout(&out.join(&layout))?;
+        say(&format!(
+            "{image} {digest} {:.1} MB",
+            megabytes(built.size(component)?)
+        ));
+        listed.push(Listed {
+            image,
+            digest,
+            layout,
+            program: component.program().to_owned(),
+        });
+    }
+    let list = index::write_list(&out, &listed)?;
+    say(&format!("{} lists them", list.display()));
+    Ok(())
+}
+
+async fn check(names: &Names) -> Result<()> {
+    let built = Components::build(&target()?, Profile::Release).await?;
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("this crate is in no project")?;
+    let again = reproduction::build_elsewhere(sources, |component| names.of(component)).await?;
+    let folder = target()?.join("images");
+    let mut differ = Vec::new();
+    for (component, elsewhere) in again {
+        let layout = folder.join(component.name());
+        let here = built
+            .image(component, &names.of(component))
+            .write_layout(&layout)?;
+        if here == elsewhere {
+            say(&format!("{} {here} twice", component.name()));
+        } else {
+            differ.push(component.name());
+            say(&format!(
+                "{} {here} here, {elsewhere} elsewhere",
+                component.name()
+            ));
+        }
+    }
+    if !differ.is_empty() {
+        bail!("another build makes another {}", differ.join(", "));
+    }
+    Ok(())
+}
+
+fn merge(folders: &[PathBuf], out: &Path) -> Result<()> {
+    for one in index::merge(folders, out)? {
+        say(&format!("{} {}", one.image, one.digest));
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::print_stdout,
     reason = "the front end of a command-line program"
 )]
-async fn main() -> Result<()> {
-    let args = Args::parse();
-    let target = target()?;
-    let out = args.out.unwrap_or_else(|| target.join("images"));
-    let built = Components::build(&target, Profile::Release).await?;
-    let mut listed = Vec::new();
-    for component in Component::ALL {
-        let name = format!("{}/{}:{}", args.repository, component.name(), args.tag);
-        let folder = out.join(component.name());
-        let digest = built.image(component, &name).write_layout(&folder)?;
-        let size = built.size(component)?;
-        println!("{name} {digest} {:.1} MB", megabytes(size));
-        listed.push(json!({"image": name, "digest": digest, "layout": component.name()}));
-    }
-    let list = out.join("images.json");
-    std::fs::write(&list, serde_json::to_vec_pretty(&listed)?)
-        .with_context(|| format!("cannot write {}", list.display()))?;
-    println!("{} lists them", list.display());
-    Ok(())
+fn say(line: &str) {
+    println!("{line}");
 }
 
 /// Cargo's folder, above that of this program.

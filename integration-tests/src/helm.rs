@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::control_plane::extra::{self, Extra};
 use crate::run_dir::workspace_root;
+use crate::terminal::Terminal;
 
 /// Name of the release that tests install.
 pub const RELEASE: &str = "langop";
@@ -61,6 +63,18 @@ impl Helm {
             kubeconfig: cluster.kubeconfig().map(Into::into),
             ..Self::offline().await
         }
+    }
+
+    /// Has a person type `helm`, for the same cluster and beside this repository's folders.
+    pub fn typed(&self, terminal: Terminal) -> Terminal {
+        for folder in ["charts", "deploy"] {
+            let source = workspace_root().unwrap().join(folder);
+            symlink(source, terminal.folder().join(folder)).unwrap();
+        }
+        let kubeconfig = self.kubeconfig.as_deref();
+        let kubeconfig = kubeconfig.unwrap_or("/dev/null".as_ref()).to_str().unwrap();
+        let terminal = terminal.program("helm", &self.program);
+        terminal.env("KUBECONFIG", kubeconfig)
     }
 
     /// Runs it for the release's namespace.

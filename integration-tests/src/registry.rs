@@ -68,6 +68,12 @@ impl Registry {
         Ok(())
     }
 
+    /// `crane` for a person's shell, as a function of bash: it takes this registry without TLS.
+    pub fn crane_function(&self) -> String {
+        let crane = self.crane.display();
+        format!("crane() {{ '{crane}' \"$@\" --insecure; }}")
+    }
+
     async fn crane(&self, words: &[&str], names: &[&Path]) -> Result<String> {
         let output = Command::new(&self.crane)
             .args(words)

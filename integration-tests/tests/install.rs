@@ -23,7 +23,8 @@ use langop_integration_tests::control_plane::node::{MACHINE, REGISTRY};
 use langop_integration_tests::helm::{NAMESPACE, RELEASE};
 use langop_integration_tests::pods::{exit, probe};
 use langop_integration_tests::{
-    ControlPlane, FakeLlm, Helm, Registry, Reply, TestNamespace, manifests, programs, run_dir, wait,
+    ControlPlane, FakeLlm, Helm, Page, Registry, Reply, Terminal, TestNamespace, programs, run_dir,
+    wait,
 };
 use serde_json::json;
 
@@ -31,41 +32,17 @@ const SOON: Duration = Duration::from_mins(3);
 /// Of the images, as the chart names them where nothing is set.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const RESTRICTED: (&str, &str) = ("pod-security.kubernetes.io/enforce", "restricted");
-
-/// What a user applies: a tool, and an agent that uses it once a year, or when it is told to.
-const NOTES: &str = "
-apiVersion: langop.io/v1alpha1
-kind: LanguageTool
-metadata: {name: files}
-spec:
-  image: 10.254.99.1:5000/language-operator/tool-filesystem:0.1.0
-  deploymentMode: sidecar
-  port: 8081
----
-apiVersion: langop.io/v1alpha1
-kind: LanguageAgent
-metadata: {name: clerk}
-spec:
-  instructions: Keep a note
-  schedule: '0 0 1 1 *'
-  toolRefs: [{name: files}]
-  workspace: {storage: 1Mi}
-";
-
-/// What the LLM answers: an agent that writes this note and reads it again.
-fn code(note: &str) -> String {
+/// What the LLM answers: an agent that writes this greeting.
+fn code(greeting: &str) -> String {
     format!(
         r#"require 'language_operator'
 
-agent 'clerk' do
+agent 'greeter' do
+  schedule cron: '0 9 * * 1-5'
+
   workflow do
     step "Write" do
-      use_tool "files", action: "write_file", params: {{ path: "note.txt", content: "{note}" }}
-    end
-
-    step "Read" do
-      use_tool "files", action: "read_file", params: {{ path: "note.txt" }}
+      use_tool "files", action: "write_file", params: {{ path: "greeting.txt", content: "{greeting}" }}
     end
   end
 end
@@ -76,84 +53,72 @@ end
 struct Installed {
     client: Client,
     helm: Helm,
-    /// Where the chart is.
+    /// Where the packaged chart is.
     chart: String,
     llm: FakeLlm,
-    _namespace: TestNamespace,
+    terminal: Terminal,
 }
 
 impl Installed {
-    /// Publishes images and chart, and installs it for an OpenAI-compatible server beyond the cluster.
+    /// Publishes images and chart, and installs it, as the page says, for an LLM beyond the cluster.
     async fn from(cp: &ControlPlane, registry: &Registry) -> Self {
-        let components = programs::components(Profile::Quick).await.unwrap();
-        for component in [
-            Component::Operator,
-            Component::Synthesizer,
-            Component::Certificates,
-            Component::Agent,
-            Component::ToolFilesystem,
-        ] {
-            let name = format!(
-                "{REGISTRY}/language-operator/{}:{VERSION}",
-                component.name()
-            );
-            let image = components.image(component, &name);
-            registry.push(&image).await.unwrap();
-        }
-        let client = cp.client().await.unwrap();
         let helm = Helm::of(cp).await;
-        let folder = run_dir().unwrap().to_str().unwrap();
-        helm.done(&[
-            "package",
-            helm.chart.to_str().unwrap(),
-            "--destination",
-            folder,
-        ]);
-        let package = format!("{folder}/language-operator-{VERSION}.tgz");
-        let charts = format!("oci://{REGISTRY}/charts");
-        helm.done(&["push", &package, &charts, "--plain-http"]);
-
         let llm = FakeLlm::start_at(MACHINE).await.unwrap();
-        let namespace = TestNamespace::create_with(cp, NAMESPACE, &[RESTRICTED])
-            .await
-            .unwrap();
-        let secrets: Api<Secret> = namespace.api();
-        let key = json!({"metadata": {"name": "llm"}, "stringData": {"api-key": "not-a-real-key"}});
-        let key = serde_json::from_value(key).unwrap();
-        secrets.create(&PostParams::default(), &key).await.unwrap();
         let this = Self {
-            client,
+            client: cp.client().await.unwrap(),
+            chart: format!("oci://{REGISTRY}/charts/language-operator"),
+            terminal: terminal(cp, registry, &helm, &llm),
             helm,
-            chart: format!("{charts}/language-operator"),
             llm,
-            _namespace: namespace,
         };
-        let notes = this.helm("install", &[]);
-        assert!(
-            notes.contains("helm -n langop-system test langop"),
-            "{notes}"
-        );
+        // What `cargo images` writes, built sooner.
+        let components = programs::components(Profile::Quick).await.unwrap();
+        let layouts = this.terminal.folder().join("target/images");
+        for component in Component::ALL {
+            let image = components.image(component, &format!("built:{VERSION}"));
+            let layout = layouts.join(component.name());
+            image.write_layout(&layout).unwrap();
+        }
+        this.types("cargo images").await;
+        let notes = this.types("kubectl create namespace").await;
+        for expected in [
+            "helm -n langop-system test langop",
+            "agent 'langop-self-test-",
+        ] {
+            assert!(notes.contains(expected), "no {expected} in {notes}");
+        }
+        this.publish_chart();
         this
     }
 
-    fn helm(&self, verb: &str, set: &[&str]) -> String {
-        let endpoint = format!("synthesizer.endpoint={}", self.llm.endpoint());
-        let registry = format!("imageRegistry={REGISTRY}");
-        let mut args = vec![verb, RELEASE, &self.chart, "--plain-http", "--wait"];
-        args.extend(["--timeout", "240s"]);
-        let values = [
-            &registry,
-            "synthesizer.provider=openai",
-            "synthesizer.model=fake-model",
-            &endpoint,
-            "synthesizer.apiKey.existingSecret=llm",
-            // The link has two ends, and both are this machine's.
-            "synthesizer.settings.SYNTHESIS_ALLOW_PLAINTEXT=true",
+    /// Types the block of the page that begins so.
+    async fn types(&self, beginning: &str) -> String {
+        let page = Page::read("docs/getting-started.md").unwrap();
+        let block = page.block(beginning).unwrap();
+        self.terminal.types(&[block]).await.unwrap()
+    }
+
+    fn publish_chart(&self) {
+        let helm = &self.helm;
+        let chart = helm.chart.to_str().unwrap();
+        let folder = run_dir().unwrap().to_str().unwrap();
+        helm.done(&["package", chart, "--destination", folder]);
+        let package = format!("{folder}/language-operator-{VERSION}.tgz");
+        let (charts, _) = self.chart.rsplit_once('/').unwrap();
+        helm.done(&["push", &package, charts, "--plain-http"]);
+    }
+
+    /// Upgrades it to the chart of the registry.
+    fn upgrade(&self, set: &str) {
+        let args = [
+            "upgrade",
+            RELEASE,
+            &self.chart,
+            "--plain-http",
+            "--reuse-values",
         ];
-        for value in values.iter().chain(set) {
-            args.extend(["--set", value]);
-        }
-        self.helm.done(&args)
+        let waiting = ["--wait", "--timeout", "240s", "--set", set];
+        self.helm.done(&[&args[..], &waiting].concat());
     }
 
     /// The release's pods of a program.
@@ -184,6 +149,30 @@ impl Installed {
     }
 }
 
+/// Where the page is typed: the registry and the LLM have addresses of this machine, and building is
+/// somebody else's.
+fn terminal(cp: &ControlPlane, registry: &Registry, helm: &Helm, llm: &FakeLlm) -> Terminal {
+    let namespace = "kubectl create namespace langop-system";
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    let key = "synthesizer.apiKey.existingSecret=llm";
+    let endpoint = format!("--set synthesizer.endpoint={}", llm.endpoint());
+    // The link has two ends, and both are this machine's.
+    let plaintext = "--set synthesizer.settings.SYNTHESIS_ALLOW_PLAINTEXT=true";
+    let terminal = helm.typed(Terminal::new().unwrap());
+    terminal
+        .program("kubectl", &cp.ready().kubectl)
+        .line(&registry.crane_function())
+        .line("cargo() { [ \"$*\" = images ]; }")
+        .line("go() { [ \"$1\" = install ]; }")
+        .env("ANTHROPIC_API_KEY", "not-a-real-key")
+        .replacing("registry.example.com", REGISTRY)
+        .replacing(key, &format!("{key} {endpoint} {plaintext}"))
+        .replacing(
+            namespace,
+            &format!("{namespace}\nkubectl label namespace langop-system {restricted}"),
+        )
+}
+
 fn is_ready_with(agent: &LanguageAgent, revision: i64) -> bool {
     let Some(status) = &agent.status else {
         return false;
@@ -201,7 +190,9 @@ fn is_ready_with(agent: &LanguageAgent, revision: i64) -> bool {
 
 async fn instruct(agents: &Api<LanguageAgent>, instructions: &str) {
     let patch = Patch::Merge(json!({"spec": {"instructions": instructions}}));
-    let patched = agents.patch("clerk", &PatchParams::default(), &patch).await;
+    let patched = agents
+        .patch("greeter", &PatchParams::default(), &patch)
+        .await;
     patched.unwrap();
 }
 
@@ -217,8 +208,6 @@ async fn a_platform_team_installs_it_and_an_agent_works() {
     }
 
     // The self-test leaves nothing behind.
-    let tested = installed.helm.done(&["test", RELEASE, "--logs"]);
-    assert!(tested.contains("agent 'langop-self-test-"), "{tested}");
     let agents: Api<LanguageAgent> = Api::all(installed.client.clone());
     let left = async || {
         let agents = agents.list(&ListParams::default()).await.unwrap().items;
@@ -227,32 +216,27 @@ async fn a_platform_team_installs_it_and_an_agent_works() {
     wait::until("no agent", SOON, left).await.unwrap();
 
     // A user's agent, whose image comes from the same registry without a word.
-    let team = TestNamespace::create(cp, "team").await.unwrap();
-    installed.llm.reply(Reply::Code(code("kept")));
-    for object in manifests::parse(NOTES).unwrap() {
-        let applied = manifests::apply(&installed.client, &object, team.name()).await;
-        applied.unwrap();
-    }
-    let agents: Api<LanguageAgent> = team.api();
-    let ready = wait::object(agents.clone(), "clerk", SOON, |agent| {
-        is_ready_with(agent, 1)
-    });
-    ready.await.unwrap();
-    cp.run_now(team.name(), "clerk", "first").await.unwrap();
-    let counted = wait::object(agents.clone(), "clerk", SOON, |agent: &LanguageAgent| {
+    installed.llm.reply(Reply::Code(code("Good morning")));
+    let printed = installed.types("sed 's/ghcr.io/").await;
+    assert!(printed.contains("use_tool \"files\""), "{printed}");
+    let printed = installed.types("kubectl create job").await;
+    assert!(printed.contains("greeter"), "{printed}");
+    let agents: Api<LanguageAgent> = Api::default_namespaced(installed.client.clone());
+    let counted = wait::object(agents.clone(), "greeter", SOON, |agent: &LanguageAgent| {
         let status = agent.status.as_ref().unwrap();
         status.successful_executions == Some(1) || status.failed_executions == Some(1)
     });
     let status = counted.await.unwrap().status.unwrap();
     let result = status.last_execution_result.as_deref();
-    assert_eq!(result, Some("Succeeded: 2 steps done"));
+    assert_eq!(result, Some("Succeeded: 1 step done"));
 
+    let team = TestNamespace::create(cp, "team").await.unwrap();
     only_the_operator_may_call_the_synthesizer(cp, &team, &installed).await;
     certificates_are_renewed_while_it_works(cp, &installed, &agents).await;
 
     // The synthesizer is scaled on its own.
     let operators = installed.pods("operator").await;
-    installed.helm("upgrade", &["synthesizer.replicas=3"]);
+    installed.upgrade("synthesizer.replicas=3");
     assert_eq!(installed.pods("synthesizer").await.len(), 3);
     let names = |pods: &[Pod]| {
         pods.iter()
@@ -267,8 +251,9 @@ async fn a_platform_team_installs_it_and_an_agent_works() {
     wait::gone(deployments, "langop-operator", SOON)
         .await
         .unwrap();
-    agents.get("clerk").await.unwrap();
-    team.api::<CronJob>().get("clerk").await.unwrap();
+    agents.get("greeter").await.unwrap();
+    let cron_jobs: Api<CronJob> = Api::default_namespaced(installed.client.clone());
+    cron_jobs.get("greeter").await.unwrap();
 }
 
 /// By packets: the port of the metrics answers everybody, so what closes the other one is its policy.
@@ -328,9 +313,9 @@ async fn certificates_are_renewed_while_it_works(
         status.and_then(|status| status.succeeded) == Some(1)
     };
     wait::object(jobs, "again", SOON, succeeded).await.unwrap();
-    installed.llm.reply(Reply::Code(code("kept again")));
-    instruct(agents, "Keep another note").await;
-    let ready = wait::object(agents.clone(), "clerk", SOON, |agent| {
+    installed.llm.reply(Reply::Code(code("Good day")));
+    instruct(agents, "Every weekday at 9am, write another greeting").await;
+    let ready = wait::object(agents.clone(), "greeter", SOON, |agent| {
         is_ready_with(agent, 2)
     });
     ready.await.unwrap();

@@ -6,12 +6,14 @@ use std::{fs, path::Path, process::Command};
 
 use langop_provenance::{Keyring, SigningKey};
 
-/// The first block of commands of the page.
+/// The block of the page that makes keys.
 fn commands() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/provenance.md");
     let page = fs::read_to_string(page).unwrap();
-    let (_, block) = page.split_once("```sh\n").unwrap();
-    block.split_once("```").unwrap().0.to_owned()
+    let beginning = "openssl genpkey";
+    let (_, block) = page.split_once(&format!("```sh\n{beginning}")).unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    format!("{beginning}{block}")
 }
 
 #[test]

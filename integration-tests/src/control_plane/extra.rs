@@ -36,6 +36,20 @@ const COLLECTOR: Module = Module {
     packages: &[(".", "collector")],
     usual: "3 minutes",
 };
+const GRPCURL: Module = Module {
+    name: "grpcurl",
+    folder: "programs/grpcurl",
+    linking: Linking::Default,
+    packages: &[("github.com/fullstorydev/grpcurl/cmd/grpcurl", "grpcurl")],
+    usual: "1 minute",
+};
+const KREW: Module = Module {
+    name: "krew",
+    folder: "programs/krew",
+    linking: Linking::Default,
+    packages: &[("sigs.k8s.io/krew/cmd/krew", "krew")],
+    usual: "1 minute",
+};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,6 +60,10 @@ pub enum Extra {
     Helm3,
     /// An OpenTelemetry Collector.
     Collector,
+    /// A client of any gRPC server, as people use it.
+    Grpcurl,
+    /// What installs plugins of kubectl.
+    Krew,
 }
 
 impl Extra {
@@ -54,6 +72,8 @@ impl Extra {
             Self::Helm => &HELM,
             Self::Helm3 => &HELM3,
             Self::Collector => &COLLECTOR,
+            Self::Grpcurl => &GRPCURL,
+            Self::Krew => &KREW,
         }
     }
 }

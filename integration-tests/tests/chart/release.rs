@@ -17,7 +17,7 @@ use kube::{
 };
 use langop_api::LanguageTool;
 use langop_integration_tests::{
-    ControlPlane, Helm, Synthesizer,
+    ControlPlane, Helm, Page, Synthesizer, Terminal,
     helm::{NAMESPACE, RELEASE},
     manifests,
     programs::{account_kubeconfig, locate},
@@ -131,6 +131,85 @@ async fn certificates(cp: &ControlPlane, client: &Client) {
     assert!(!ask(false).status.success(), "anybody is let in");
 }
 
+/// Kinds of the Prometheus operator, as far as the API server asks what they look like.
+const MONITORING: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: podmonitors.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {kind: PodMonitor, plural: podmonitors}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: prometheusrules.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {kind: PrometheusRule, plural: prometheusrules}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+async fn types(terminal: &Terminal, page: &str, beginning: &str) -> String {
+    let page = Page::read(page).unwrap();
+    let block = page.block(beginning).unwrap();
+    terminal.types(&[block]).await.unwrap()
+}
+
+/// What pages have people type to change a release, typed.
+async fn pages_change_it(cp: &ControlPlane, helm: &Helm) {
+    let client = cp.client().await.unwrap();
+    for kind in manifests::parse(MONITORING).unwrap() {
+        manifests::apply(&client, &kind, "").await.unwrap();
+    }
+    let terminal = helm.typed(Terminal::new().unwrap());
+    let terminal = terminal.program("kubectl", &cp.ready().kubectl);
+
+    let page = "docs/observability.md";
+    types(&terminal, page, "helm upgrade langop").await;
+    let manifest = helm.done(&["get", "manifest", RELEASE]);
+    for kind in [
+        "kind: PodMonitor",
+        "kind: PrometheusRule",
+        "grafana_dashboard",
+    ] {
+        assert!(manifest.contains(kind), "no {kind}");
+    }
+
+    let page = "docs/provenance.md";
+    types(&terminal, page, "openssl genpkey").await;
+    types(
+        &terminal,
+        page,
+        "kubectl -n langop-system create secret generic langop-signing",
+    )
+    .await;
+    let manifest = helm.done(&["get", "manifest", RELEASE]);
+    for part in [
+        "kind: PodMonitor",
+        "secretName: langop-signing",
+        "BEGIN PUBLIC KEY",
+    ] {
+        assert!(manifest.contains(part), "no {part}");
+    }
+
+    let page = "docs/upgrading.md";
+    types(&terminal, page, "helm upgrade langop").await;
+    assert_eq!(helm.done(&["get", "manifest", RELEASE]), manifest);
+    let said = types(&terminal, page, "helm rollback langop").await;
+    assert!(said.contains("Rollback was a success"), "{said}");
+}
+
 /// Install with nothing set, upgrade, foreign scaling, uninstall.
 #[tokio::test]
 async fn a_release_lives_and_leaves_what_people_wrote() {
@@ -221,6 +300,8 @@ async fn a_release_lives_and_leaves_what_people_wrote() {
         Some(2)
     );
 
+    pages_change_it(&cp, &helm).await;
+
     // Whoever scales it, an autoscaler for one, keeps what it scaled.
     let scaled = [
         "upgrade",
@@ -243,11 +324,13 @@ async fn a_release_lives_and_leaves_what_people_wrote() {
         .replicas;
     assert_eq!(replicas, Some(5));
 
-    helm.done(&["uninstall", RELEASE, "--wait"]);
+    let terminal = helm.typed(Terminal::new().unwrap());
+    types(&terminal, "docs/upgrading.md", "helm uninstall").await;
     wait::gone(api, "langop-operator", SOON).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let kept = crds.list(&ListParams::default()).await.unwrap().items.len();
-    assert_eq!(kept, 6, "the CRDs went with the release");
+    let kept = crds.list(&ListParams::default()).await.unwrap().items;
+    let kept = kept.iter().filter(|kind| kind.spec.group == "langop.io");
+    assert_eq!(kept.count(), 6, "the CRDs went with the release");
     let tools: Api<LanguageTool> = Api::namespaced(client, "default");
     tools.get("search").await.unwrap();
     cp.stop().await.unwrap();

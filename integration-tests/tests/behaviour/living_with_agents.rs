@@ -1,5 +1,5 @@
-//! What README.md says that plain kubectl does, done: each command of "Living with agents", word
-//! for word.
+//! What pages say that plain kubectl does, done: each command of "Living with agents" and those of
+//! "Powers" and "Where code comes from", word for word.
 
 use std::{fs, iter};
 
@@ -7,23 +7,20 @@ use k8s_openapi::api::{apps::v1::Deployment, batch::v1::CronJob, core::v1::Confi
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, names::CODE_KEY};
 use langop_integration_tests::{
+    Page,
     env::{TestEnv, code, mounted_code},
     manifests, run_dir, workspace_root,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 const AGENT: &str = "daily-report";
 
-/// The lines of the section's shell block that are not comments.
+/// The lines of the page's shell block that are not comments.
 fn commands() -> Vec<String> {
-    let readme = fs::read_to_string(workspace_root().unwrap().join("README.md")).unwrap();
-    let (_, section) = readme
-        .split_once("\n## Living with agents\n")
-        .expect("the section");
-    let (_, block) = section.split_once("\n```sh\n").expect("its shell block");
-    let (block, _) = block.split_once("\n```\n").expect("the block's end");
-    let mut lines: Vec<_> = block.lines().map(str::to_owned).collect();
+    let page = Page::read("docs/living-with-agents.md").unwrap();
+    let block = page.block("kubectl get lagent").unwrap();
+    let mut lines: Vec<_> = block.text.lines().map(str::to_owned).collect();
     lines.retain(|line| !line.is_empty() && !line.starts_with('#'));
     lines
 }
@@ -72,8 +69,8 @@ async fn until_replicas(env: &TestEnv, wanted: i32) {
 }
 
 #[tokio::test]
-async fn every_command_of_living_with_agents_does_what_the_readme_says() {
-    let env = TestEnv::new("readme").await;
+async fn every_command_of_living_with_agents_does_what_the_page_says() {
+    let env = TestEnv::new("living").await;
     env.with_two_revisions(AGENT).await;
 
     let lines = commands();
@@ -95,6 +92,7 @@ async fn every_command_of_living_with_agents_does_what_the_readme_says() {
         panic!("other commands than this test knows: {lines:#?}");
     };
     looks_closely(&env, why, active, revisions).await;
+    other_pages_are_right(&env).await;
     let shown = types(&env, [function, diff]).await;
     assert!(
         shown.contains("<     \"first\"") && shown.contains(">     \"second\""),
@@ -141,6 +139,28 @@ async fn looks_closely(env: &TestEnv, why: &str, active: &str, revisions: &str) 
         assert_eq!((row[0], row[3]), (number, map.name_any().as_str()));
         assert!(!row.contains(&"<none>"), "{shown}");
     }
+}
+
+/// What other pages have people ask of an agent's code and conditions.
+async fn other_pages_are_right(env: &TestEnv) {
+    let page = Page::read("docs/powers.md").unwrap();
+    let powers = page.block("kubectl get configmap").unwrap();
+    let shown = types(env, [powers.text.as_str()]).await;
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 2, "one for each revision: {shown}");
+    for line in lines {
+        let powers: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(powers["models"][0], "brain", "{powers}");
+    }
+
+    let page = Page::read("docs/provenance.md").unwrap();
+    let conditions = page.block("kubectl get lagent").unwrap();
+    let shown = types(env, [conditions.text.as_str()]).await;
+    let is_ours = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words == [env.ns.name(), AGENT, "<none>"]
+    };
+    assert!(shown.lines().any(is_ours), "without keys: {shown}");
 }
 
 async fn chooses_code(env: &TestEnv, [pin, unpin, anew]: [&str; 3]) {

@@ -55,24 +55,3 @@ fn the_page_shows_what_the_program_prints_and_names_every_command() {
         );
     }
 }
-
-/// krew takes names and short descriptions of a form; the rest is filled in at a release.
-#[test]
-fn the_template_for_krew_names_our_program() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("krew.yaml");
-    let text = fs::read_to_string(path).unwrap();
-    let lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("{{"));
-    let filled = lines
-        .collect::<Vec<_>>()
-        .join("\n")
-        .replace("{{ .TagName }}", "v0.1.0");
-    let plugin: serde_json::Value = serde_saphyr::from_str(&filled).unwrap();
-    assert_eq!(plugin["metadata"]["name"], "langop");
-    let short = plugin["spec"]["shortDescription"].as_str().unwrap();
-    assert!(short.len() <= 50 && !short.ends_with('.'), "{short}");
-    for platform in plugin["spec"]["platforms"].as_array().unwrap() {
-        assert_eq!(platform["bin"], "kubectl-langop");
-    }
-}

@@ -1,11 +1,17 @@
-//! What the pages of this repository name is there: files by their paths, and tests by their names.
-//! No control plane.
+//! What the pages of this repository say: files, tests and links that they name are there, every
+//! command on them is run by a test or has a reason not to be, and those that need no control plane are
+//! run here.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests are tests, too"
 )]
+
+mod book;
+mod commands;
+mod links;
+mod typed;
 
 use std::{
     fs,
@@ -20,7 +26,10 @@ const PAGES: &[(&str, &[&str])] = &[
     ("CONTRIBUTING.md", &["", "integration-tests/tests"]),
     ("SECURITY.md", &[""]),
     ("docs/bring-your-own.md", &[""]),
+    ("docs/powers.md", &[""]),
+    ("docs/release.md", &[""]),
     ("docs/threat-model.md", &[""]),
+    ("docs/upgrading.md", &[""]),
     (
         "docs/security.md",
         &[
@@ -116,6 +125,7 @@ fn is_path(text: &str) -> bool {
         && !text.starts_with('/')
         && !text.contains("langop.io")
         && !text.contains("kubernetes.io")
+        && !text.starts_with("ghcr.io/")
 }
 
 /// The name of a test is a sentence.
