@@ -215,7 +215,7 @@ impl Live {
     }
 
     fn diagnose(&self) -> Diagnosis {
-        agent::diagnose(&self.state())
+        agent::diagnose(&self.facts())
     }
 }
 
@@ -667,7 +667,7 @@ fn each_fault_is_found_and_told_with_what_to_do() {
 fn who_may_read_little_is_told_what_is_not_known() {
     let mut live = healthy();
     live.denied = vec![Kind::Tool, Kind::Model, Kind::Persona];
-    let mut facts = live.state();
+    let mut facts = live.facts();
     let said = || "User \"eve\" cannot list it".to_owned();
     facts.children = Children {
         workloads: Read::Denied(said()),

@@ -133,14 +133,18 @@ impl Sidecar {
 
     /// `sidecar files of image registry.example/files:1 with Secret key/token`.
     fn told(&self, tool: &str) -> String {
-        let mut words = format!("sidecar {tool} of image {}", shown(&self.image));
-        if !self.command.is_empty() {
-            words.push_str(&format!(" running {}", shown(&self.command_line())));
-        }
-        if !self.secrets.is_empty() {
-            words.push_str(&format!(" with Secret {}", listed(&self.secrets)));
-        }
-        words
+        let running = match &self.command[..] {
+            [] => String::new(),
+            _ => format!(" running {}", shown(&self.command_line())),
+        };
+        let with = match self.secrets.len() {
+            0 => String::new(),
+            _ => format!(" with Secret {}", listed(&self.secrets)),
+        };
+        format!(
+            "sidecar {tool} of image {}{running}{with}",
+            shown(&self.image)
+        )
     }
 
     fn command_line(&self) -> String {
