@@ -105,9 +105,9 @@ function pretty(text) {
   }
 }
 
-/** Says what is wrong; `again`: whether the same can be tried again. */
-function tell(text, again = false) {
-  const element = add(log, "article", { className: "notice failed" });
+/** Says something about an answer; `again`: whether it can be asked for again. */
+function tell(text, { again = false, isWrong = true } = {}) {
+  const element = add(log, "article", { className: isWrong ? "notice failed" : "notice" });
   add(element, "p", { textContent: text.charAt(0).toUpperCase() + text.slice(1) });
   if (again) {
     const button = add(element, "button", { type: "button", className: "quiet", textContent: "Try again" });
@@ -194,7 +194,8 @@ async function goOn() {
     // Another conversation has begun.
     if (signal.reason === "new") return;
     closeCalls();
-    tell(signal.aborted ? "You stopped this answer." : error.message, true);
+    const isWrong = !signal.aborted;
+    tell(isWrong ? error.message : "You stopped this answer.", { again: true, isWrong });
     status("");
   } finally {
     if (stopping?.signal === signal) {
@@ -275,5 +276,5 @@ at("welcome").hidden = messages.length > 0;
 messages.forEach(showMessage);
 closeCalls();
 introduce();
-if (isUnanswered()) tell("This answer was broken off.", true);
+if (isUnanswered()) tell("This answer was broken off.", { again: true, isWrong: false });
 follow();

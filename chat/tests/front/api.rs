@@ -1,6 +1,6 @@
 //! The API, as programs use it.
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value as Json, json};
@@ -81,6 +81,42 @@ async fn each_model_is_offered_by_its_name_and_asked_alone() {
         error["error"]["message"],
         "there is no such model: write first or second"
     );
+}
+
+/// What the operator writes into a LanguageClient's pod, by its own golden test.
+fn as_the_operator_writes() -> Vec<(String, String)> {
+    let golden =
+        "../operator/desired/src/client/snapshots/langop_desired__client__tests__full.snap";
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
+    let golden = fs::read_to_string(golden).unwrap();
+    let (_, yaml) = golden
+        .split_once("---\n")
+        .unwrap()
+        .1
+        .split_once("---\n")
+        .unwrap();
+    let objects: Json = serde_saphyr::from_str(yaml).unwrap();
+    let container = &objects["deployments"][0]["spec"]["template"]["spec"]["containers"][0];
+    let text = |value: &Json| value.as_str().unwrap().to_owned();
+    let variables = container["env"].as_array().unwrap().iter();
+    let variables = variables.map(|variable| (text(&variable["name"]), text(&variable["value"])));
+    variables.filter(|(name, _)| name != "PORT").collect()
+}
+
+#[tokio::test]
+async fn what_the_operator_writes_is_understood() {
+    let variables = as_the_operator_writes();
+    let borrowed = variables
+        .iter()
+        .map(|(name, value)| (&**name, value.clone()));
+    let front = Front::start(&borrowed.collect::<Vec<_>>()).await;
+    let host = "chat.demo.svc.cluster.local:8080";
+    let list = Client::new()
+        .get(front.url("/v1/models"))
+        .header("host", host);
+    let list: Json = sent(list).await.json().await.unwrap();
+    assert_eq!(list["data"][0]["id"], "claude", "{list}");
+    assert_eq!(list["langop"], json!({"name": "chat", "tools": ["email"]}));
 }
 
 #[tokio::test]

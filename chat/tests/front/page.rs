@@ -146,7 +146,9 @@ async fn a_person_asks_sees_the_call_and_the_answer_and_reloads() {
 async fn a_phone_shows_it_all_without_scrolling_sideways() {
     let read = calls("read_file", &json!({"path": "notes.txt"}));
     let model = Model::start([read, says(ANSWER)]).await;
-    let front = Front::over(&model).await;
+    let long = "a-model-with-a-name-that-no-phone-shows-in-one-line";
+    let endpoints = models(&[("claude", model.address), (long, model.address)]);
+    let front = Front::start(&[("MODEL_ENDPOINTS", endpoints)]).await;
     let Some(mut page) = open(&front, PHONE).await else {
         return;
     };

@@ -20,7 +20,7 @@ pub struct Speaker<'a> {
 }
 
 /// What only a loop tells.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     /// Where files are, if anywhere.
     pub workspace: Option<&'a str>,
