@@ -59,8 +59,9 @@ module Langop
       # What a step needs is gathered here, since the engine goes on meanwhile.
       def start_one(start)
         task = task(start)
+        name = @workflow.step(start.step).name
         @works.start do
-          [start.step, task.call]
+          @run.client.traces.span("langop.step #{name}", "langop.step": name) { [start.step, task.call] }
         rescue Failure => e
           [start.step, Event.new(:failed, e, false)]
         end
