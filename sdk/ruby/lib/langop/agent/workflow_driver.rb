@@ -102,7 +102,7 @@ module Langop
       def question(prompt, item)
         return Engine::Bindings.item_text(item) if Definition.item?(prompt)
 
-        Definition.result?(prompt) ? @workflow.results[prompt[Definition::RESULT]]&.text.to_s : prompt
+        Definition.result?(prompt) ? @workflow.result(prompt[Definition::RESULT])&.text.to_s : prompt
       end
 
       def answer(step, completion)
@@ -115,7 +115,7 @@ module Langop
       end
 
       def calling(start, step, numbered, item)
-        bindings = Engine::Bindings.new(@workflow.results, numbered ? item : Engine::Bindings::NO_ITEM)
+        bindings = Engine::Bindings.new(@workflow.results(start.step), numbered ? item : Engine::Bindings::NO_ITEM)
         which = which(start.step)
         call = step.action
         lambda do
