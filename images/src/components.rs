@@ -12,9 +12,9 @@ use tokio::process::Command;
 use crate::image::Image;
 
 /// Who the containers run as.
-const USER: &str = "65532:65532";
+pub(crate) const USER: &str = "65532:65532";
 /// Where TLS libraries look for the authorities they trust.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const BASE64_LINE: usize = 64;
 
 /// One image: a program alone.
@@ -169,23 +169,11 @@ impl Components {
                 env!("CARGO_PKG_LICENSE"),
             )
     }
-
-    /// Size of its program in bytes.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn size(&self, component: Component) -> Result<u64> {
-        let program = self.folder.join(component.program());
-        let metadata = fs::metadata(&program);
-        Ok(metadata
-            .with_context(|| format!("cannot read {}", program.display()))?
-            .len())
-    }
 }
 
 /// Mozilla's authorities as PEM, from the crate that the lock file pins: the machine's own would make
 /// other images on other machines.
-fn authorities() -> Result<Vec<u8>> {
+pub(crate) fn authorities() -> Result<Vec<u8>> {
     let mut pem = Vec::new();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
         writeln!(pem, "-----BEGIN CERTIFICATE-----")?;

@@ -1,5 +1,5 @@
-//! Container images without an engine: one layer of files and a configuration, written as a tar
-//! archive that containerd, Docker and Podman can import.
+//! Container images without an engine: layers of files and a configuration, written as a tar archive
+//! that containerd, Docker and Podman can import.
 //!
 //! The archive is an OCI image layout with Docker's `manifest.json` beside it; the layout can be written
 //! as a folder, too. The same files and configuration always make the same bytes. It reads and writes
@@ -23,12 +23,24 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// As times of all files and of the image: whoever builds it later makes the same bytes.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
 
+/// Paths in a layer, without the leading slash, and what is there.
+type Layer = BTreeMap<String, Entry>;
+
+#[derive(Clone, Debug)]
+enum Entry {
+    /// A file: where its content is, and its mode.
+    File(PathBuf, u32),
+    /// A symbolic link.
+    Link(String),
+}
+
 /// An image to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     name: String,
-    /// Path in the image, without the leading slash: where its content is, and its mode.
-    files: BTreeMap<String, (PathBuf, u32)>,
+    /// The layers below the one that is being filled.
+    below: Vec<Layer>,
+    files: Layer,
     entrypoint: Vec<String>,
     env: Vec<String>,
     user: Option<String>,
@@ -56,7 +68,23 @@ impl Image {
     #[must_use]
     pub fn file(mut self, path: &str, source: &Path, mode: u32) -> Self {
         let path = path.trim_start_matches('/').to_owned();
-        self.files.insert(path, (source.to_path_buf(), mode));
+        let entry = Entry::File(source.to_path_buf(), mode);
+        self.files.insert(path, entry);
+        self
+    }
+
+    /// Adds a symbolic link to `target` as `path`.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &str) -> Self {
+        let path = path.trim_start_matches('/').to_owned();
+        self.files.insert(path, Entry::Link(target.to_owned()));
+        self
+    }
+
+    /// Begins another layer, above what is there. Images whose first layers are equal share them.
+    #[must_use]
+    pub fn layer(mut self) -> Self {
+        self.below.push(std::mem::take(&mut self.files));
         self
     }
 
@@ -123,6 +151,28 @@ impl Image {
         &self.name
     }
 
+    /// Size of its files in bytes.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn size(&self) -> Result<u64> {
+        let mut size = 0;
+        for entry in self
+            .below
+            .iter()
+            .chain([&self.files])
+            .flat_map(BTreeMap::values)
+        {
+            if let Entry::File(source, _) = entry {
+                let found = fs::metadata(source);
+                size += found
+                    .with_context(|| format!("cannot read {}", source.display()))?
+                    .len();
+            }
+        }
+        Ok(size)
+    }
+
     /// Writes the archive; it appears whole or not at all.
     ///
     /// # Errors
@@ -154,17 +204,20 @@ impl Image {
 
     fn layout(&self) -> Result<Layout> {
         let mut blobs = Vec::new();
-        let layer = Blob::add(&mut blobs, LAYER, self.layer()?);
-        let config = self.config(&layer);
+        let layers = self.below.iter().chain([&self.files]);
+        let layers = layers
+            .map(|layer| Ok(Blob::add(&mut blobs, LAYER, archived(layer)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let config = self.config(&layers);
         let config = Blob::add(&mut blobs, CONFIG, serde_json::to_vec(&config)?);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": config.descriptor(),
-            "layers": [layer.descriptor()],
+            "layers": layers.iter().map(Blob::descriptor).collect::<Vec<_>>(),
         });
-        let docker =
-            json!([{"Config": config.path(), "RepoTags": [self.name], "Layers": [layer.path()]}]);
+        let paths: Vec<_> = layers.iter().map(Blob::path).collect();
+        let docker = json!([{"Config": config.path(), "RepoTags": [self.name], "Layers": paths}]);
         let manifest = Blob::add(&mut blobs, MANIFEST, serde_json::to_vec(&manifest)?);
         let mut layout = Layout::of(&self.name, &manifest, blobs)?;
         let docker = ("manifest.json".to_owned(), serde_json::to_vec(&docker)?);
@@ -172,7 +225,7 @@ impl Image {
         Ok(layout)
     }
 
-    fn config(&self, layer: &Blob) -> Value {
+    fn config(&self, layers: &[Blob]) -> Value {
         json!({
             "created": EPOCH,
             "architecture": self.architecture.as_deref().unwrap_or(architecture()),
@@ -184,24 +237,33 @@ impl Image {
                 "WorkingDir": "/",
                 "Labels": self.labels,
             },
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest()]},
+            "rootfs": {"type": "layers", "diff_ids": layers.iter().map(Blob::digest).collect::<Vec<_>>()},
         })
     }
+}
 
-    /// The tar archive of its files, folders first.
-    fn layer(&self) -> Result<Vec<u8>> {
-        let mut tar = Builder::new(Vec::new());
-        for folder in folders(self.files.keys()) {
-            let mut header = header(0, 0o755, EntryType::Directory);
-            tar.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
-        }
-        for (path, (source, mode)) in &self.files {
-            let content =
-                fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
-            append(&mut tar, path, &content, *mode)?;
-        }
-        Ok(tar.into_inner()?)
+/// The tar archive of a layer, folders first.
+fn archived(layer: &Layer) -> Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    for folder in folders(layer.keys()) {
+        let mut header = header(0, 0o755, EntryType::Directory);
+        tar.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
     }
+    for (path, entry) in layer {
+        match entry {
+            Entry::File(source, mode) => {
+                let content = fs::read(source)
+                    .with_context(|| format!("cannot read {}", source.display()))?;
+                append(&mut tar, path, &content, *mode)?;
+            }
+            Entry::Link(target) => {
+                let mut header = header(0, 0o777, EntryType::Symlink);
+                tar.append_link(&mut header, path, target)
+                    .with_context(|| format!("cannot archive {path}"))?;
+            }
+        }
+    }
+    Ok(tar.into_inner()?)
 }
 
 /// An OCI image layout.
@@ -440,6 +502,40 @@ mod tests {
         assert!(!folder.join("blobs/sha256/old").exists());
         let index = parsed(&files, "index.json");
         assert_eq!(index["manifests"][0]["digest"], digest);
+    }
+
+    #[test]
+    fn layers_are_in_their_order_and_equal_ones_are_one_blob() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = dir.path().join("layout");
+        let other = Image::new("localhost/other:1")
+            .link("/lib", "usr/lib")
+            .layer();
+        let other = other.file("/etc/thing", &dir.path().join("program"), 0o600);
+        image(dir.path()).write_layout(&layout).unwrap();
+        other.write_layout(&layout).unwrap();
+        let blob = |name: &Value| {
+            let (_, digest) = name.as_str().unwrap().split_once(':').unwrap();
+            fs::read(layout.join("blobs/sha256").join(digest)).unwrap()
+        };
+        let index: Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let manifest: Value =
+            serde_json::from_slice(&blob(&index["manifests"][0]["digest"])).unwrap();
+        let names = |at: usize| entries(&blob(&manifest["layers"][at]["digest"]));
+        assert_eq!(names(0), [("lib".to_owned(), 0o777, Vec::new())]);
+        assert_eq!(names(1)[1].0, "etc/thing");
+        let config: Value = serde_json::from_slice(&blob(&manifest["config"]["digest"])).unwrap();
+        assert_eq!(
+            config["rootfs"]["diff_ids"][1],
+            manifest["layers"][1]["digest"]
+        );
+        let base = |name| Image::new(name).link("/lib", "usr/lib").layer();
+        let first = |image: Image| image.layout().unwrap().files[3].0.clone();
+        assert_eq!(
+            first(base("localhost/a:1")),
+            first(base("localhost/b:2").link("/x", "y"))
+        );
     }
 
     #[test]

@@ -23,8 +23,9 @@ pub struct Listed {
     pub digest: String,
     /// Folder of its layout, beside the list.
     pub layout: String,
-    /// The program in it, as cargo names it.
-    pub program: String,
+    /// The program in it, as cargo names it, where cargo has linked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// Writes the list.
@@ -141,7 +142,7 @@ mod tests {
             image: name.to_owned(),
             digest,
             layout: "thing".to_owned(),
-            program: "langop-thing".to_owned(),
+            program: Some("langop-thing".to_owned()),
         };
         write_list(&folder, &[listed]).unwrap();
         folder

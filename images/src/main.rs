@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use langop_images::index::{self, Listed};
-use langop_images::{Component, Components, Profile, reproduction};
+use langop_images::{
+    Component, Components, Image, Profile,
+    index::{self, Listed},
+    reproduction,
+    ruby::{self, Ruby, RubyImage},
+};
 
 /// Builds the images of all components as OCI image layouts, without an engine.
 ///
@@ -23,6 +27,9 @@ struct Args {
     /// Folder for a layout each and for images.json, which lists them; target/images if not given.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Also the images in Ruby, on packages of Debian 12, which apt fetches.
+    #[arg(long)]
+    ruby: bool,
 }
 
 #[derive(clap::Args)]
@@ -36,8 +43,8 @@ struct Names {
 }
 
 impl Names {
-    fn of(&self, component: Component) -> String {
-        format!("{}/{}:{}", self.repository, component.name(), self.tag)
+    fn of(&self, image: &str) -> String {
+        format!("{}/{image}:{}", self.repository, self.tag)
     }
 }
 
@@ -55,43 +62,54 @@ enum Act {
     /// Builds twice, the second time from a copy of the sources elsewhere, and compares the digests: twice
     /// the time of a build from nothing.
     Check,
+    /// Writes components/ruby/packages.lock anew, with what apt offers now.
+    UpdatePackages,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
     match args.act {
-        None => build(&args.names, args.out).await,
+        None => build(&args).await,
         Some(Act::Merge { out, folders }) => merge(&folders, &out),
         Some(Act::Check) => check(&args.names).await,
+        Some(Act::UpdatePackages) => ruby::update().await,
     }
 }
 
-async fn build(names: &Names, out: Option<PathBuf>) -> Result<()> {
+async fn build(args: &Args) -> Result<()> {
     let target = target()?;
-    let out = out.unwrap_or_else(|| target.join("images"));
+    let out = args.out.clone().unwrap_or_else(|| target.join("images"));
     let built = Components::build(&target, Profile::Release).await?;
     let mut listed = Vec::new();
     for component in Component::ALL {
-        let image = names.of(component);
-        let layout = component.name().to_owned();
-        let digest = built
-            .image(component, &image)
-            .write_layout(&out.join(&layout))?;
-        say(&format!(
-            "{image} {digest} {:.1} MB",
-            megabytes(built.size(component)?)
-        ));
-        listed.push(Listed {
-            image,
-            digest,
-            layout,
-            program: component.program().to_owned(),
-        });
+        let image = built.image(component, &args.names.of(component.name()));
+        let program = Some(component.program().to_owned());
+        listed.push(write(&image, &out, component.name(), program)?);
+    }
+    if args.ruby {
+        let built = Ruby::build(&ruby::locked()?, &target).await?;
+        for component in RubyImage::ALL {
+            let image = built.image(component, &args.names.of(component.name()))?;
+            listed.push(write(&image, &out, component.name(), None)?);
+        }
     }
     let list = index::write_list(&out, &listed)?;
     say(&format!("{} lists them", list.display()));
     Ok(())
+}
+
+/// Writes an image's layout, says so, and gives its line of the list.
+fn write(image: &Image, out: &Path, layout: &str, program: Option<String>) -> Result<Listed> {
+    let digest = image.write_layout(&out.join(layout))?;
+    let (name, size) = (image.name(), megabytes(image.size()?));
+    say(&format!("{name} {digest} {size:.1} MB"));
+    Ok(Listed {
+        image: name.to_owned(),
+        digest,
+        layout: layout.to_owned(),
+        program,
+    })
 }
 
 async fn check(names: &Names) -> Result<()> {
@@ -99,13 +117,14 @@ async fn check(names: &Names) -> Result<()> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("this crate is in no project")?;
-    let again = reproduction::build_elsewhere(sources, |component| names.of(component)).await?;
+    let again =
+        reproduction::build_elsewhere(sources, |component| names.of(component.name())).await?;
     let folder = target()?.join("images");
     let mut differ = Vec::new();
     for (component, elsewhere) in again {
         let layout = folder.join(component.name());
         let here = built
-            .image(component, &names.of(component))
+            .image(component, &names.of(component.name()))
             .write_layout(&layout)?;
         if here == elsewhere {
             say(&format!("{} {here} twice", component.name()));

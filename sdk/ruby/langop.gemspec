@@ -17,7 +17,7 @@ Gem::Specification.new do |gem|
   gem.add_dependency "webrick", "~> 1.8"
 
   # Listed without git, so that it builds from a copy too.
-  gem.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "exe/*", "sig/**/*.rbs", "README.md", ".yardopts"] }.sort
+  gem.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "exe/*", "sig/**/*.rbs", "README.md", "LICENSE", ".yardopts"] }.sort
   gem.bindir = "exe"
   gem.executables = %w[langop-agent-ruby langop-tool-server]
 end

@@ -14,6 +14,7 @@ use langop_api::{
 };
 use langop_dsl::{hash::sha256_hex, instructions};
 use langop_integration_tests::{
+    FakeLlm,
     env::{SOON, TestEnv, agent_yaml, condition, is, mounted_code, operator},
     signing::{Files, key},
     wait,

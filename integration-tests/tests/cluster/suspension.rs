@@ -91,10 +91,6 @@ impl World {
         cluster.spec.suspend == Some(true)
     }
 
-    async fn suspend(&self, suspend: bool) {
-        suspend_cluster(&self.client, NAMESPACE, suspend).await;
-    }
-
     /// Waits until all agents are so.
     async fn until_all(&self, what: &str, is: impl Fn(&LanguageAgent) -> bool) {
         wait::until(what, SOON * 2, async || {

@@ -113,8 +113,8 @@ fn what_dockerfiles_name_is_there_and_nobody_is_root() {
                 assert!(root.join(source).exists(), "{}: {source}", path.display());
             }
         }
-        let users = text.lines().filter_map(|line| line.strip_prefix("USER "));
-        if let Some(last) = users.last() {
+        let mut users = text.lines().filter_map(|line| line.strip_prefix("USER "));
+        if let Some(last) = users.next_back() {
             assert_eq!(last, "65532:65532", "{}", path.display());
         }
         for program in ["langop-agent-ruby", "langop-tool-server"] {

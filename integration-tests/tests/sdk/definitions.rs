@@ -2,7 +2,8 @@
 //! files that people wrote. Both give the same for the same file.
 
 use jiff::Timestamp;
-use langop_dsl::{Offer, OfferedTool, parse};
+use langop_dsl::{AgentDefinition, Offer, OfferedTool, parse};
+use langop_integration_tests::workspace_root;
 use serde_json::Value;
 
 use super::ruby::{on_sources, run_well};
@@ -49,6 +50,21 @@ end
 end
 "#,
 ];
+
+/// The page for those who bring their own shows one.
+#[tokio::test]
+async fn the_definition_of_the_page_is_one() {
+    let page = workspace_root().unwrap().join("docs/bring-your-own.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, json) = page.split_once("```json\n").unwrap();
+    let (json, _) = json.split_once("```").unwrap();
+    let definition: AgentDefinition = serde_json::from_str(json).unwrap();
+    assert_eq!(definition.steps.len(), 3);
+    let code = "require 'langop'; puts JSON.generate(Langop::Definition.parse(ARGV[0]).to_h)";
+    let said = run_well(on_sources().args(["-e", code, json])).await;
+    let found: AgentDefinition = serde_json::from_str(&said).unwrap();
+    assert_eq!(found, definition);
+}
 
 #[tokio::test]
 async fn the_parser_and_the_sdk_read_a_file_alike() {

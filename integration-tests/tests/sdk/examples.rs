@@ -72,12 +72,12 @@ impl Language {
                 command
             }
             Self::Go => {
-                let built = scratch.join(what);
+                let program = scratch.join(what);
                 let mut build = Command::new("go");
-                build.args(["build", "-mod=readonly", "-o"]).arg(&built);
+                build.args(["build", "-mod=readonly", "-o"]).arg(&program);
                 let package = format!("./{what}");
                 run_well(build.arg(package).current_dir(folder("go"))).await;
-                Command::new(built)
+                Command::new(program)
             }
             Self::JavaScript => {
                 let packages = peers::npm_of("example-javascript", &folder("javascript")).await;

@@ -1,6 +1,8 @@
 //! The gem as a file: what is in it works where nothing else is.
 
-use super::ruby::{Gem, run, run_well};
+use langop_integration_tests::workspace_root;
+
+use super::ruby::{Gem, run, run_well, sources};
 
 #[tokio::test]
 async fn it_is_installed_into_an_empty_place_and_works_from_there() {
@@ -20,6 +22,13 @@ async fn it_is_installed_into_an_empty_place_and_works_from_there() {
         run_well(gem.command("ruby").args(["-e", other])).await,
         "\"a\"\n"
     );
+}
+
+/// Whoever gets the gem alone gets the license with it: a copy, since a gem holds no links.
+#[test]
+fn its_license_is_that_of_the_repository() {
+    let license = |folder: &std::path::Path| std::fs::read(folder.join("LICENSE")).unwrap();
+    assert_eq!(license(&sources()), license(&workspace_root().unwrap()));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod definitions;
 mod examples;
 mod gem;
 mod hostile;
+mod images;
 mod readme;
 mod ruby;
 mod server;

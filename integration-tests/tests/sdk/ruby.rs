@@ -33,14 +33,14 @@ impl Gem {
         INSTALLED
             .get_or_init(|| async {
                 let home = tempfile::tempdir().unwrap();
-                let built = home.path().join("langop.gem");
+                let file = home.path().join("langop.gem");
                 let mut build = plain("gem");
                 build.args(["build", "--strict", "langop.gemspec", "--output"]);
-                run_well(build.arg(&built).current_dir(sources())).await;
+                run_well(build.arg(&file).current_dir(sources())).await;
                 let gem = Self { home };
                 let mut install = gem.command("gem");
                 install.args(["install", "--local", "--no-document"]);
-                run_well(install.arg(&built)).await;
+                run_well(install.arg(&file)).await;
                 gem
             })
             .await

@@ -99,7 +99,7 @@ class WorkflowTest < Minitest::Test
       done(all, "E", item.upcase)
     end
     assert_equal [nil, nil], all.end
-    assert_equal %w[X Y], all.results["E"].value
+    assert_equal %w[X Y], all.result("E").value
   end
 
   def test_lists_are_found_in_what_models_and_servers_write

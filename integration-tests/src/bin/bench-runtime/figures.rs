@@ -30,6 +30,7 @@ pub(crate) struct Figures {
     runtime: Measured,
     bare: Measured,
     python: Measured,
+    ruby: Measured,
     pub(crate) image_mb: f64,
     pub(crate) workflow_planning_tokens: usize,
     pub(crate) objectives_planning_tokens: usize,
@@ -41,17 +42,22 @@ impl Figures {
             Kind::Runtime => &mut self.runtime,
             Kind::Bare => &mut self.bare,
             Kind::Python => &mut self.python,
+            Kind::Ruby => &mut self.ruby,
         }
     }
 
     pub(crate) fn print(&self) {
-        println!("\n| what | runtime | bare client | Python | target |\n|---|---|---|---|---|");
+        println!(
+            "\n| what | runtime | bare client | Python | Ruby SDK | target |\n|---|---|---|---|---|---|"
+        );
         let row = |what: &str, of: &dyn Fn(&Measured) -> f64, unit: &str, target: &str| {
-            let [runtime, bare, python] = [&self.runtime, &self.bare, &self.python].map(of);
+            let all = [&self.runtime, &self.bare, &self.python, &self.ruby];
+            let [runtime, bare, python, ruby] = all.map(of);
             println!(
-                "| {what} | {runtime:.1} {unit} | {bare:.1} {unit} (ratio {:.2}) | {python:.1} {unit} (ratio 1/{:.0}) | {target} |",
+                "| {what} | {runtime:.1} {unit} | {bare:.1} {unit} (ratio {:.2}) | {python:.1} {unit} (ratio 1/{:.0}) | {ruby:.1} {unit} (ratio 1/{:.0}) | {target} |",
                 runtime / bare,
-                python / runtime
+                python / runtime,
+                ruby / runtime
             );
         };
         row(
@@ -67,9 +73,9 @@ impl Figures {
             "≤ 12 MiB, ≤ 1/6 of Python",
         );
         row("1,000 tool calls", &|of| of.calls_ms, "ms", "≤ 1.15 × bare");
-        println!("| image | {:.1} MB | | | ≤ 15 MB |", self.image_mb);
+        println!("| image | {:.1} MB | | | | ≤ 15 MB |", self.image_mb);
         println!(
-            "| tokens sent to plan: workflow; as objectives | {}; {} | | | 0; beside it |",
+            "| tokens sent to plan: workflow; as objectives | {}; {} | | | | 0; beside it |",
             self.workflow_planning_tokens, self.objectives_planning_tokens
         );
     }
@@ -83,21 +89,25 @@ impl Figures {
             runtime,
             bare,
             python,
+            ruby,
             ..
         } = self;
         let all = json!({
             "start_ms": runtime.start_ms,
             "start_bare_ms": bare.start_ms,
             "start_python_ms": python.start_ms,
+            "start_ruby_ms": ruby.start_ms,
             "start_ratio_to_bare": runtime.start_ms / bare.start_ms,
             "start_ratio_to_python": runtime.start_ms / python.start_ms,
             "rss_mib": runtime.rss_mib,
             "rss_bare_mib": bare.rss_mib,
             "rss_python_mib": python.rss_mib,
+            "rss_ruby_mib": ruby.rss_mib,
             "rss_ratio_to_python": runtime.rss_mib / python.rss_mib,
             "calls_ms": runtime.calls_ms,
             "calls_bare_ms": bare.calls_ms,
             "calls_python_ms": python.calls_ms,
+            "calls_ruby_ms": ruby.calls_ms,
             "calls_ratio_to_bare": runtime.calls_ms / bare.calls_ms,
             "image_mb": self.image_mb,
             "workflow_planning_tokens": self.workflow_planning_tokens,

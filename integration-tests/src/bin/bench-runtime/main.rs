@@ -1,5 +1,5 @@
 //! `cargo bench-runtime`: what the runtime costs beside the least that calls a tool (rmcp's own client) and
-//! beside the same agent in plain Python on the official client, in one run on one machine.
+//! beside the same agent in plain Python on the official client and the SDK for Ruby, in one run on one machine.
 //!
 //! Prints a table and writes target/bench/runtime.json. Owns measuring; it must not assert: a figure is a
 //! figure.

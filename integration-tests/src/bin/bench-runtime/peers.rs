@@ -1,5 +1,5 @@
-//! The peers as processes: the runtime, the bare client and the agent in Python, each with the same calls to
-//! make; and the tool that they call.
+//! The peers as processes: the runtime, the bare client, the agent in Python and the Ruby SDK's, each with the
+//! same calls to make; and the tool that they call.
 
 use std::{
     fs,
@@ -27,16 +27,18 @@ pub(crate) enum Kind {
     Runtime,
     Bare,
     Python,
+    Ruby,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Runtime, Self::Bare, Self::Python];
+    pub(crate) const ALL: [Self; 4] = [Self::Runtime, Self::Bare, Self::Python, Self::Ruby];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Runtime => "the runtime",
             Self::Bare => "the bare client",
             Self::Python => "Python",
+            Self::Ruby => "Ruby",
         }
     }
 }
@@ -77,8 +79,13 @@ impl Peers {
             fs::create_dir_all(this.code(count))?;
             let code = workflow(count);
             let definition = definition(&code)?;
-            fs::write(this.code(count).join("agent.rb"), code)?;
-            fs::write(this.code(count).join("plain.json"), definition)?;
+            fs::write(this.code(count).join("agent.rb"), &code)?;
+            fs::write(this.code(count).join("plain.json"), &definition)?;
+            // The runtime would compare the two.
+            let mounted = this.mounted(count);
+            fs::create_dir_all(&mounted)?;
+            fs::write(mounted.join("agent.rb"), code)?;
+            fs::write(mounted.join("definition.json"), definition)?;
         }
         Ok(this)
     }
@@ -87,9 +94,17 @@ impl Peers {
         self.folder.path().join(count.to_string())
     }
 
+    /// Code and what lies beside it, as the operator mounts them.
+    fn mounted(&self, count: u32) -> PathBuf {
+        self.folder.path().join(format!("mounted-{count}"))
+    }
+
     /// Starts one that makes so many calls, one after the other, and ends.
     pub(crate) fn start(&self, kind: Kind, count: u32, url: &str) -> Result<Run> {
-        let code = self.code(count);
+        let code = match kind {
+            Kind::Ruby => self.mounted(count),
+            _ => self.code(count),
+        };
         let mut command = match kind {
             Kind::Runtime => Command::new(programs::locate("langop-agent")?),
             Kind::Bare => {
@@ -102,6 +117,13 @@ impl Peers {
                 let mut python = Command::new(&self.python);
                 python.arg(workspace_root()?.join("integration-tests/peers/mcp/agent.py"));
                 python
+            }
+            Kind::Ruby => {
+                let sdk = workspace_root()?.join("sdk/ruby");
+                let mut ruby = Command::new("ruby");
+                ruby.arg("-I").arg(sdk.join("lib"));
+                ruby.arg(sdk.join("exe/langop-agent-ruby"));
+                ruby
             }
         };
         command

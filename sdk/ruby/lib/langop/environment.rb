@@ -28,7 +28,7 @@ module Langop
     end
 
     attr_reader :name, :namespace, :schedule, :due_days, :max_iterations, :timeout, :code_path, :instructions,
-                :workspace, :tools, :models, :persona, :port, :traceparent, :parallel, :max_tokens, :context_tokens,
+                :workspace, :tools, :models, :persona, :port, :traceparent, :synthesis_traceparent, :parallel, :max_tokens, :context_tokens,
                 :serve, :termination_log, :log
 
     # @param variables [#[]] the process's environment, or any other
@@ -63,6 +63,7 @@ module Langop
       @instructions = text("INSTRUCTIONS")
       @workspace = text("WORKSPACE_PATH")
       @traceparent = text("TRACEPARENT")
+      @synthesis_traceparent = text("LANGOP_SYNTHESIS_TRACEPARENT")
       @persona = Persona.new(name: text("PERSONA_NAME"), tone: text("PERSONA_TONE"), language: text("PERSONA_LANGUAGE"),
                              prompt: text("PERSONA_DISTILLED_PROMPT") || text("PERSONA_SYSTEM_PROMPT"))
     end

@@ -55,13 +55,16 @@ module Langop
       # @return [Report]
       def carry_out
         began = Deadline.now
-        log.info("the run begins", run: id, resumed: !request.resumed.nil?)
-        ended = begin
-          attempt
-        rescue Failure => e
-          Ended.new(failure: e)
+        report = in_span do |span|
+          log.info("the run begins", run: id, resumed: !request.resumed.nil?)
+          report = finish(ended, Deadline.now - began, span.traceparent || request.traceparent)
+          span.set("langop.outcome" => report.outcome, "langop.tokens.input" => report.tokens.input,
+                   "langop.tokens.output" => report.tokens.output)
+          span.fail(report.reason) if report.failure
+          report
         end
-        finish(ended, Deadline.now - began)
+        client.traces.flush
+        report
       end
 
       # Date, time and zone of the agent, for models.
@@ -104,6 +107,19 @@ module Langop
 
       private
 
+      def in_span(&block)
+        cause = Traces.parse(environment.synthesis_traceparent)
+        client.traces.span("invoke_agent #{environment.name}", parent: Traces.parse(request.traceparent), links: [cause].compact,
+                           "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": environment.name,
+                           "langop.run": id, "langop.code_hash": code.hash, &block)
+      end
+
+      def ended
+        attempt
+      rescue Failure => e
+        Ended.new(failure: e)
+      end
+
       def attempt
         code.check_offered(environment)
         which, intent = request.resumed&.fetch("intents", nil)&.first
@@ -129,10 +145,10 @@ module Langop
         })
       end
 
-      def finish(ended, seconds)
+      def finish(ended, seconds, traceparent)
         of = { run: id, code_hash: code.hash, step: ended.step, iterations: ended.iterations.to_i,
                tool_calls: @mutex.synchronize { @tool_calls }, tokens: usage.tokens, seconds: seconds,
-               skipped: ended.skipped || [], resumed: !request.resumed.nil?, traceparent: request.traceparent,
+               skipped: ended.skipped || [], resumed: !request.resumed.nil?, traceparent: traceparent,
                nothing_to_do: ended.nothing_to_do || false }
         report = ended.failure ? Report.of_failure(ended.failure, **of) : Report.new("succeeded", ended.message, **of)
         client.metrics.run(report.outcome, report.reason, seconds)

@@ -59,8 +59,9 @@ module Langop
       # What a step needs is gathered here, since the engine goes on meanwhile.
       def start_one(start)
         task = task(start)
+        name = @workflow.step(start.step).name
         @works.start do
-          [start.step, task.call]
+          @run.client.traces.span("langop.step #{name}", "langop.step": name) { [start.step, task.call] }
         rescue Failure => e
           [start.step, Event.new(:failed, e, false)]
         end
@@ -101,7 +102,7 @@ module Langop
       def question(prompt, item)
         return Engine::Bindings.item_text(item) if Definition.item?(prompt)
 
-        Definition.result?(prompt) ? @workflow.results[prompt[Definition::RESULT]]&.text.to_s : prompt
+        Definition.result?(prompt) ? @workflow.result(prompt[Definition::RESULT])&.text.to_s : prompt
       end
 
       def answer(step, completion)
@@ -114,7 +115,7 @@ module Langop
       end
 
       def calling(start, step, numbered, item)
-        bindings = Engine::Bindings.new(@workflow.results, numbered ? item : Engine::Bindings::NO_ITEM)
+        bindings = Engine::Bindings.new(@workflow.results(start.step), numbered ? item : Engine::Bindings::NO_ITEM)
         which = which(start.step)
         call = step.action
         lambda do

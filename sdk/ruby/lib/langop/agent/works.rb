@@ -41,9 +41,10 @@ module Langop
 
       # Carries out the block; what it gives is taken by {#wait}.
       def start(&block)
+        span = Traces.current
         @threads = @threads.select(&:alive?) << Thread.new do
           Thread.current.report_on_exception = false
-          @done << [block.call, nil]
+          @done << [Traces.within(span, &block), nil]
         rescue StandardError => e
           @done << [nil, e]
         ensure

@@ -18,6 +18,8 @@ module Langop
       attr_reader :log
       # @return [Metrics]
       attr_reader :metrics
+      # @return [Traces]
+      attr_reader :traces
 
       # @param env [#[]] where variables are looked up
       # @param log [Log, nil] nil: nothing is logged
@@ -26,6 +28,7 @@ module Langop
         @environment = Environment.new(env)
         @log = log || Log.none
         @metrics = Metrics.new
+        @traces = Traces.new(env, log: @log)
       end
 
       # @return [Array<Operation>] all operations of all tools
@@ -60,11 +63,12 @@ module Langop
       end
 
       # @return [Tools] by which runs call tools
-      def tool_client = @tool_client ||= Tools.new(environment.tools, log: log, metrics: metrics)
+      def tool_client = @tool_client ||= Tools.new(environment.tools, log: log, metrics: metrics, traces: traces)
 
       # @return [Models] by which runs ask models
       def model_client
-        @model_client ||= Models.new(environment.models, max_tokens: environment.max_tokens, log: log, metrics: metrics)
+        @model_client ||= Models.new(environment.models, max_tokens: environment.max_tokens, log: log, metrics: metrics,
+                                                          traces: traces)
       end
     end
   end

@@ -66,11 +66,13 @@ module Langop
         if method == "tools/call"
           wait.token = wait.id
           meta = meta.merge("progressToken" => wait.token)
+          Traces.current.set("jsonrpc.request.id" => wait.id.to_s)
         end
         answer = exchange(message(method, params, meta, wait.id), schema, wait)
-        raise Trouble.of_error(answer.error) if answer.error
+        return answer.result unless answer.error
 
-        answer.result
+        Traces.current.set("rpc.response.status_code" => answer.error["code"]) if wait.token
+        raise Trouble.of_error(answer.error)
       end
 
       private

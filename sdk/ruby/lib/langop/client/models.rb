@@ -53,11 +53,12 @@ module Langop
 
       # @param endpoints [Array<Environment::Endpoint>]
       # @param max_tokens [Integer, nil] most tokens of one run
-      def initialize(endpoints, max_tokens: nil, log: Log.none, metrics: nil)
+      def initialize(endpoints, max_tokens: nil, log: Log.none, metrics: nil, traces: Traces.new({}))
         @endpoints = endpoints
         @max_tokens = max_tokens
         @log = log
         @metrics = metrics
+        @traces = traces
         @answered = {}
       end
 
@@ -88,7 +89,12 @@ module Langop
       private
 
       def ask_one(endpoint, chat, usage, deadline, purpose)
-        completion = attempts(endpoint, chat.body(endpoint.model), deadline)
+        completion = @traces.span("chat #{endpoint.model}", kind: :client, **about(endpoint)) do |span|
+          attempts(endpoint, chat.body(endpoint.model), deadline).tap { |answer| span.set(told(answer)) }
+        rescue Failure => e
+          span.fail(e.reason)
+          raise
+        end
         usage.add(completion.tokens)
         @metrics&.tokens(endpoint.name, completion.tokens)
         @metrics&.iteration(purpose)
@@ -97,6 +103,19 @@ module Langop
       rescue Failure => e
         @metrics&.model_request(endpoint.name, e.reason)
         raise
+      end
+
+      def about(endpoint)
+        { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": endpoint.model,
+          "server.address": endpoint.url.host, "server.port": endpoint.url.port }
+      end
+
+      def told(completion)
+        finish = { complete: "stop", length: "length", filtered: "content_filter" }.fetch(completion.finish)
+        told = { "gen_ai.response.finish_reasons" => finish, "gen_ai.response.model" => completion.model }
+        return told unless completion.tokens.missing.zero?
+
+        told.merge("gen_ai.usage.input_tokens" => completion.tokens.input, "gen_ai.usage.output_tokens" => completion.tokens.output)
       end
 
       def attempts(endpoint, body, deadline)

@@ -27,12 +27,14 @@ module Langop
       # @param endpoints [Array<Environment::Endpoint>]
       # @param log [Log]
       # @param metrics [#tool_call, #output_mismatch, nil]
-      def initialize(endpoints, log: Log.none, metrics: nil)
+      # @param traces [Traces]
+      def initialize(endpoints, log: Log.none, metrics: nil, traces: Traces.new({}))
         @servers = endpoints.to_h do |endpoint|
           [endpoint.name, Server.new(name: endpoint.name, url: endpoint.url, mutex: Mutex.new)]
         end
         @log = log
         @metrics = metrics
+        @traces = traces
         @mutex = Mutex.new
         @last_id = 0
         @notices = []
@@ -70,14 +72,20 @@ module Langop
       # @return [ToolResult]
       # @raise [Failure]
       def call(operation, arguments, deadline: Deadline.never, meta: {})
-        tool = operation.server
-        result = ToolResult.new(rounds(server(tool), operation, arguments, meta, deadline))
-        @metrics&.tool_call(tool, result.error? ? "tool-error" : "ok")
-        warn_of_misfit(operation, result)
-        result
-      rescue Trouble => e
-        @metrics&.tool_call(tool, e.reason)
-        raise e.failure(tool, operation.name)
+        server = server(operation.server)
+        @traces.span("tools/call #{operation.name}", kind: :client, **about(server, operation)) do |span|
+          # The tool's parent is this call.
+          meta = meta.merge("traceparent" => span.traceparent) if span.traceparent
+          result = ToolResult.new(rounds(server, operation, arguments, meta, deadline))
+          span.fail("tool_error") if result.error?
+          @metrics&.tool_call(server.name, result.error? ? "tool-error" : "ok")
+          warn_of_misfit(operation, result)
+          result
+        rescue Trouble => e
+          span.fail(e.reason)
+          @metrics&.tool_call(server.name, e.reason)
+          raise e.failure(server.name, operation.name)
+        end
       end
 
       # Waits until all servers know which calls are given up: before the process ends, which would tell
@@ -93,6 +101,11 @@ module Langop
       def self.jittered(pause) = (pause / 2.0) + rand(pause / 2.0)
 
       private
+
+      def about(server, operation)
+        { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": operation.name, "mcp.method.name": "tools/call",
+          "server.address": server.url.host, "server.port": server.url.port, "network.transport": "tcp" }
+      end
 
       def server(tool)
         @servers.fetch(tool) do
@@ -184,6 +197,7 @@ module Langop
         attempts = 0
         loop do
           connection = connection(server, deadline)
+          Traces.current.set("mcp.protocol.version" => connection.version) if operation
           return connection.request(method, params, deadline: deadline, meta: meta, schema: operation&.schema)
         rescue Trouble => e
           raise if connection.nil?

@@ -15,7 +15,8 @@ module Langop
         # States in which those that wait for a step may go on.
         SETTLED = %i[done skipped].freeze
 
-        Node = Struct.new(:step, :state, :work, :result, :skip, :verdict, :strict, :items, :done, keyword_init: true) do
+        # `uses`: the steps whose results it uses, by their index; `tool`: what it calls.
+        Node = Struct.new(:step, :uses, :tool, :state, :work, :result, :skip, :verdict, :strict, :items, :done, keyword_init: true) do
           def settled? = SETTLED.include?(state)
 
           # Takes what the step gave: the result, or that of an item, of which the next may follow.
@@ -45,7 +46,14 @@ module Langop
         # @param parallel [Integer] most works at once
         # @param limit [Integer] most answers of models
         def initialize(steps, parallel:, limit:)
-          @nodes = steps.map { |step| Node.new(step: step, state: :pending, strict: false, done: []) }
+          @index = steps.each_with_index.to_h { |step, index| [step.name, index] }
+          @nodes = steps.map do |step|
+            Node.new(step: step, uses: @index.values_at(*step.uses), tool: step.tool, state: :pending, strict: false, done: [])
+          end
+          # Counted along, since looking at all steps for each of them takes long where there are many.
+          @active = 0
+          @busy = Hash.new(0)
+          @has_skipped = false
           @order = Order.new(steps)
           @parallel = parallel
           @limit = limit
@@ -58,16 +66,15 @@ module Langop
         def resume(records, iterations)
           @iterations = iterations
           records.each do |record|
-            node = @nodes.find { |known| known.step.name == record["name"] } or next
+            index = @index[record["name"]] or next
+            node = @nodes[index]
             node.verdict = record["verdict"]
             node.done = Array(record["items"]).map { |item| StepResult.from(item) }
             case record["state"]
             when "done"
               node.state = :done
               node.result = StepResult.from(record["result"])
-            when "skipped"
-              node.state = :skipped
-              node.skip = record["why"]
+            when "skipped" then skip(node, record["why"])
             end
           end
         end
@@ -101,6 +108,8 @@ module Langop
           node = @nodes[step]
           return unless node.state == :active
 
+          @active -= 1
+          @busy[node.tool] -= 1
           answered = event.kind == :failed ? event.answered : ASKING.include?(node.work)
           @iterations += 1 if answered
           case event.kind
@@ -116,12 +125,14 @@ module Langop
         # What is under way will never be recorded: nobody waits for it any more.
         def abandon
           @nodes.each { |node| node.state = :failed if node.state == :active }
+          @active = 0
+          @busy.clear
         end
 
         # How the run ended, once nothing is under way and nothing can start any more: nil before that,
         # else the step and the failure, both nil if every step is done or skipped.
         def end
-          return if active.positive?
+          return if @active.positive?
           return @nodes.all?(&:settled?) ? [nil, nil] : nil unless @ended
 
           @nodes.each { |node| node.state = :not_run if node.state == :pending }
@@ -134,8 +145,11 @@ module Langop
         # @return [Array<Node>] in textual order
         def nodes = @nodes.dup
 
-        # @return [Hash{String => StepResult}] of the steps that have one
-        def results = @nodes.select { |node| node.state == :done }.to_h { |node| [node.step.name, node.result] }
+        # @return [StepResult, nil] what a step gave
+        def result(name) = @nodes[@index[name]].result
+
+        # @return [Hash{String => StepResult}] the results that a step uses
+        def results(index) = results_of(@nodes[index].uses).to_h
 
         # The item that a step under way runs for, as a list of one, so that null is an item too; and its
         # number from 0.
@@ -177,6 +191,8 @@ module Langop
 
             node.state = :active
             node.work = work
+            @active += 1
+            @busy[node.tool] += 1
             starts << Start.new(index, work)
           end
           has_settled
@@ -207,7 +223,7 @@ module Langop
         end
 
         def items_of(name)
-          result = results[name]
+          result = result(name)
           result ? Items.of(name, result, @limit) : []
         end
 
@@ -217,27 +233,28 @@ module Langop
 
         # Skips what needs the result of a skipped step, until there is no more of it.
         def skip_needy
-          loop do
-            skipped = @nodes.select { |node| node.state == :skipped }.map { |node| node.step.name }
-            needy = @nodes.find { |node| node.state == :pending && node.step.uses.intersect?(skipped) }
-            return unless needy
-
-            needy.state = :skipped
-            needy.skip = "needs-skipped"
+          while @has_skipped
+            @has_skipped = false
+            needy = @nodes.select { |node| node.state == :pending && node.uses.any? { |used| @nodes[used].state == :skipped } }
+            needy.each { |node| skip(node, "needs-skipped") }
           end
+        end
+
+        def skip(node, why)
+          node.state = :skipped
+          node.skip = why
+          @has_skipped = true
         end
 
         # What can be started for a step now, if anything.
         def startable(node, index)
-          return unless node.state == :pending && active < @parallel
+          return unless node.state == :pending && @active < @parallel
           return unless @order.waits_for[index].all? { |earlier| @nodes[earlier].settled? }
-          return if node.step.tool && @nodes.any? { |other| other.state == :active && other.step.tool == node.step.tool }
+          return if node.tool && @busy[node.tool].positive?
           return node.strict ? :judge_strictly : :judge if node.step.only_if && node.verdict.nil?
 
-          node.step.tool ? :call : :ask
+          node.tool ? :call : :ask
         end
-
-        def active = @nodes.count { |node| node.state == :active }
 
         def judged(node, answer)
           was_strict = node.strict
@@ -252,8 +269,7 @@ module Langop
             node.verdict = holds
             return if holds
 
-            node.state = :skipped
-            node.skip = "condition"
+            skip(node, "condition")
           end
         end
 
