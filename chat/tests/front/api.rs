@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value as Json, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::{
     front::{Front, calls, models, slow_model},
@@ -267,7 +267,7 @@ async fn without_a_model_the_page_is_there_and_says_so() {
 /// A signal lets nothing new begin; who waits is told, and nothing is left open.
 #[tokio::test]
 async fn a_signal_ends_what_is_under_way() {
-    let gate = Arc::new(Notify::new());
+    let gate = Arc::new(Semaphore::new(0));
     let slow = slow_model(Arc::clone(&gate)).await;
     let front = Front::start(&[("MODEL_ENDPOINTS", models(&[("claude", slow)]))]).await;
     let mut body = hello(None);
@@ -280,7 +280,7 @@ async fn a_signal_ends_what_is_under_way() {
     front
         .until("it stops", |log| log.contains("stopping"))
         .await;
-    gate.notify_one();
+    gate.close();
     assert_eq!(front.end().await, Some(0));
     let rest = rest.await.unwrap().unwrap();
     assert!(rest.contains("\"code\":\"stopped\""), "{rest}");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
-    sync::Notify,
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -136,12 +136,13 @@ pub(crate) fn calls(operation: &str, arguments: &Value) -> Reply {
     Reply::Message(json!({"role": "assistant", "content": null, "tool_calls": [call]}))
 }
 
-/// A model that takes a question and answers it when `gate` opens.
-pub(crate) async fn slow_model(gate: Arc<Notify>) -> SocketAddr {
+/// A model that answers what it is asked once `gate` is closed.
+pub(crate) async fn slow_model(gate: Arc<Semaphore>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let answer = post(async move || {
-        gate.notified().await;
+        // Nobody gets a place: it opens by being closed.
+        let _ = gate.acquire().await;
         Json(json!({"choices": [{"message": {"content": "At last."}}]}))
     });
     let router = Router::new().route("/v1/chat/completions", answer);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value as Json, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::{
     browser::{DESKTOP, PHONE, Page, Screen, program},
@@ -268,7 +268,7 @@ async fn the_keyboard_is_enough() {
 
 #[tokio::test]
 async fn an_answer_can_be_stopped_and_asked_for_again() {
-    let gate = Arc::new(Notify::new());
+    let gate = Arc::new(Semaphore::new(0));
     let slow = slow_model(Arc::clone(&gate)).await;
     let front = Front::start(&[("MODEL_ENDPOINTS", models(&[("claude", slow)]))]).await;
     let Some(mut page) = open(&front, DESKTOP).await else {
@@ -278,6 +278,9 @@ async fn an_answer_can_be_stopped_and_asked_for_again() {
     page.until("document.getElementById('status').textContent == 'Thinking'")
         .await;
     page.picture("desktop-thinking").await;
+    front
+        .until("it asks the model", |log| log.contains("the run begins"))
+        .await;
     page.press("Escape").await;
     page.until("document.querySelector('.notice')?.innerText.includes('You stopped this answer.')")
         .await;
@@ -299,7 +302,7 @@ async fn an_answer_can_be_stopped_and_asked_for_again() {
     .await;
     page.evaluate("document.querySelector('.notice button').click()")
         .await;
-    gate.notify_one();
+    gate.close();
     page.until("document.querySelector('#log').innerText.includes('At last.')")
         .await;
     assert_eq!(
