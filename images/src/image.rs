@@ -204,7 +204,9 @@ impl Image {
 
     fn layout(&self) -> Result<Layout> {
         let mut blobs = Vec::new();
-        let layers = self.below.iter().chain([&self.files]);
+        // One that was begun and not filled is none.
+        let is_filled = !self.files.is_empty() || self.below.is_empty();
+        let layers = self.below.iter().chain(is_filled.then_some(&self.files));
         let layers = layers
             .map(|layer| Ok(Blob::add(&mut blobs, LAYER, archived(layer)?)))
             .collect::<Result<Vec<_>>>()?;

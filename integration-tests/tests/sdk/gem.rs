@@ -28,7 +28,7 @@ async fn it_is_installed_into_an_empty_place_and_works_from_there() {
 #[test]
 fn its_license_is_that_of_the_repository() {
     let license = |folder: &std::path::Path| std::fs::read(folder.join("LICENSE")).unwrap();
-    assert_eq!(license(&sources()), license(&workspace_root().unwrap()));
+    assert_eq!(license(&sources()), license(workspace_root().unwrap()));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! which was superseded yesterday fails no test.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
@@ -25,8 +26,9 @@ fn cache() -> PathBuf {
     home.unwrap().join("langop/ruby-images")
 }
 
-/// An image's layers in a folder, one above the other, and its configuration.
-fn unpack(layout: &Path, root: &Path) -> Value {
+/// Puts an image's layers into a folder, one above the other but for those that are there, and gives its
+/// configuration.
+fn unpack(layout: &Path, root: &Path, there: &mut BTreeSet<String>) -> Value {
     let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
     let blob = |descriptor: &Value| {
         let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
@@ -35,6 +37,9 @@ fn unpack(layout: &Path, root: &Path) -> Value {
     let index = read(&layout.join("index.json"));
     let manifest = read(&blob(&index["manifests"][0]));
     for layer in manifest["layers"].as_array().unwrap() {
+        if !there.insert(layer["digest"].to_string()) {
+            continue;
+        }
         tar::Archive::new(File::open(blob(layer)).unwrap())
             .unpack(root)
             .unwrap();
@@ -73,13 +78,14 @@ async fn they_run_where_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     let layout = folder.path().join("layout");
 
-    let root = folder.path().join("agent");
+    let root = folder.path().join("root");
+    let mut there = BTreeSet::new();
     images
         .image(RubyImage::Agent, "localhost/agent:1")
         .unwrap()
         .write_layout(&layout)
         .unwrap();
-    let config = unpack(&layout, &root);
+    let config = unpack(&layout, &root, &mut there);
     assert_eq!(config["User"], "65532:65532");
     let said = run(contained(&root, &config).arg("--version")).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
@@ -99,19 +105,19 @@ async fn they_run_where_nothing_else_is() {
     let said = run(&mut due).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
     assert!(said.text.contains("not due: "), "{}", said.text);
+    let shared = there.len();
 
     for (image, settings) in [
         (RubyImage::ToolFilesystem, ("WORKSPACE_PATH", "/")),
         (RubyImage::ToolWeb, ("WEB_ALLOWED_ADDRESSES", "")),
         (RubyImage::ToolEmail, ("SMTP_HOST", "mail.example.com")),
     ] {
-        let root = folder.path().join(image.name());
         images
             .image(image, "localhost/tool:1")
             .unwrap()
             .write_layout(&layout)
             .unwrap();
-        let config = unpack(&layout, &root);
+        let config = unpack(&layout, &root, &mut there);
         // A port that cannot be had ends it once its file was read.
         let mut command = contained(&root, &config);
         command
@@ -125,6 +131,7 @@ async fn they_run_where_nothing_else_is() {
             said.text
         );
     }
+    assert_eq!(there.len(), shared + 3, "a tool adds its file alone");
 }
 
 #[test]

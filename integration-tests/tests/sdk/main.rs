@@ -16,6 +16,7 @@ mod examples;
 mod gem;
 mod hostile;
 mod images;
+mod peers;
 mod readme;
 mod ruby;
 mod server;

@@ -3,7 +3,7 @@
 //! the differences listed here.
 //!
 //! ```sh
-//! LANGOP_TEST_AGENT=ruby cargo test -p langop-runtime --test end_to_end NAME
+//! LANGOP_TEST_IMPLEMENTATION=ruby cargo test -p langop-runtime --test end_to_end NAME
 //! ```
 //!
 //! runs single ones for it.
@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tokio::process::Command;
 
 /// Where the variable of this name is `ruby`, the tests start the Ruby SDK's agent.
-const VARIABLE: &str = "LANGOP_TEST_AGENT";
+const VARIABLE: &str = "LANGOP_TEST_IMPLEMENTATION";
 /// Tests at a time: an interpreter is slow to start.
 const AT_ONCE: &str = "--test-threads=4";
 
