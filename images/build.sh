@@ -20,18 +20,11 @@ variable="CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
 folder="${CARGO_TARGET_DIR:-target}"
 case "$folder" in
 /*) ;;
-# Compilers are told of it by its whole path.
 *) folder="$PWD/$folder" ;;
 esac
 flags="-C target-feature=+crt-static"
 if [ "$profile" = static ]; then
-    packages="${CARGO_HOME:-$HOME/.cargo}"
-    for mapped in "$packages=/cargo" "$PWD=/langop" "$folder=/target"; do
-        flags="$flags --remap-path-prefix=$mapped"
-        CFLAGS="${CFLAGS:-} -ffile-prefix-map=$mapped"
-        CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$mapped"
-    done
-    export CFLAGS CXXFLAGS
+    . images/paths.sh
 fi
 env "$variable=$flags" \
     cargo build --locked --profile "$profile" --target "$target" \
