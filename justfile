@@ -38,3 +38,7 @@ deny:
 # API documentation, with broken links denied
 doc:
     RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" cargo doc --workspace --no-deps --locked
+
+# The documentation as a book in target/book (needs mdbook)
+book:
+    mdbook build

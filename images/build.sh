@@ -18,13 +18,13 @@ cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-gnu"
 variable="CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
 folder="${CARGO_TARGET_DIR:-target}"
+case "$folder" in
+/*) ;;
+*) folder="$PWD/$folder" ;;
+esac
 flags="-C target-feature=+crt-static"
 if [ "$profile" = static ]; then
-    packages="${CARGO_HOME:-$HOME/.cargo}"
-    export CFLAGS="-ffile-prefix-map=$packages=/cargo -ffile-prefix-map=$folder=/target ${CFLAGS:-}"
-    for mapped in "$packages=/cargo" "$PWD=/langop" "$folder=/target"; do
-        flags="$flags --remap-path-prefix=$mapped"
-    done
+    . images/paths.sh
 fi
 env "$variable=$flags" \
     cargo build --locked --profile "$profile" --target "$target" \

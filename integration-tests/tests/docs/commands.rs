@@ -164,6 +164,13 @@ const COMMANDS: &[Entry] = &[
     ),
     (
         "docs/release.md",
+        "kubectl krew install",
+        Nobody(
+            "downloads from a published release; integration-tests/tests/release.rs installs from such files",
+        ),
+    ),
+    (
+        "docs/release.md",
         "cargo images --out",
         Nobody(
             "needs two machines; images/src/index.rs tests what the last command does with what they made",
