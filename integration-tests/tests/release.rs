@@ -14,13 +14,13 @@ use std::{
     process::{Command, Output},
 };
 
+use langop_dsl::hash::sha256_hex;
 use langop_images::Component;
 use langop_integration_tests::{
     control_plane::extra::{self, Extra},
     programs, workspace_root,
 };
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -269,15 +269,11 @@ fn the_manifest_for_krew_names_the_archives_that_are_made() {
             "{platform}"
         );
         let bytes = fs::read(folder.path().join(&archive)).unwrap();
-        assert_eq!(platform["sha256"], hex(&Sha256::digest(bytes)));
+        assert_eq!(platform["sha256"], sha256_hex(&bytes));
         assert_eq!(platform["bin"], PROGRAMS[0]);
         named.insert(format!("{os}-{arch}"));
     }
     assert_eq!(named, platforms());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// As a person does who has the files of a release.
