@@ -56,6 +56,10 @@ impl ReconcileError {
                 kube::Error::Api(status) => format!("cannot {act}: {}", status.message),
                 _ => chain(self),
             },
+            Self::OldDefinitions { source, .. } => match &**source {
+                kube::Error::Api(status) => format!("{self}: {}", status.message),
+                _ => chain(self),
+            },
             _ => chain(self),
         };
         bounded(&message)

@@ -184,8 +184,16 @@ const COMMANDS: &[Entry] = &[
 ];
 
 /// Languages of blocks in use; a command under another name would be seen by nobody.
-const LANGUAGES: [&str; 8] = [
-    "sh", "console", "yaml", "json", "text", "ruby", "rust", "toml",
+const LANGUAGES: [&str; 9] = [
+    "sh",
+    "console",
+    "yaml",
+    "json",
+    "text",
+    "ruby",
+    "rust",
+    "toml",
+    "dockerfile",
 ];
 
 #[test]

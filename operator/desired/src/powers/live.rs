@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::CronJob,
-    core::v1::{Container, EnvVar, PodTemplateSpec},
+    core::v1::{Container, PodTemplateSpec},
     networking::v1::NetworkPolicyEgressRule,
 };
 use langop_api::names::env;
@@ -14,8 +14,12 @@ use langop_dsl::parse_duration;
 use serde_json::Value;
 
 use super::{
-    CodePowers, Powers, PowersError, limits::Limits, network::Network, pace::Pace,
+    CodePowers, Powers, PowersError,
+    limits::Limits,
+    network::Network,
+    pace::Pace,
     sidecars::Sidecars,
+    variables::{secret, users},
 };
 use crate::{agent::timing::Timing, observed::AvailableRefs, policy, settings::Settings};
 
@@ -132,35 +136,4 @@ fn names_in(agent: &Container, name: &str) -> Vec<String> {
         .filter_map(|entry| entry["name"].as_str());
     let names: BTreeSet<String> = names.map(str::to_owned).collect();
     names.into_iter().collect()
-}
-
-/// The user's own variables. Of those that a spec may name although the operator sets them, too,
-/// none counts: in doubt it is new.
-pub(super) fn users(agent: &Container) -> impl Iterator<Item = &EnvVar> {
-    let is_ours = |name: &str| {
-        [
-            env::MCP_PATH,
-            env::MCP_SERVERS,
-            env::MODEL_ENDPOINTS,
-            env::INSTRUCTIONS,
-            env::PORT,
-            env::WORKSPACE_PATH,
-            env::HOME,
-            env::SYNTHESIS_TRACEPARENT,
-            env::SSL_CERT_FILE,
-            env::REQUESTS_CA_BUNDLE,
-            env::NODE_EXTRA_CA_CERTS,
-        ]
-        .contains(&name)
-            || ["AGENT_", "PERSONA_", "OTEL_"]
-                .iter()
-                .any(|ours| name.starts_with(ours))
-    };
-    let all = agent.env.iter().flatten();
-    all.filter(move |variable| !is_ours(&variable.name))
-}
-
-pub(super) fn secret(variable: &EnvVar) -> Option<String> {
-    let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
-    Some(format!("{}/{}", key.name, key.key))
 }

@@ -26,6 +26,7 @@ mod pace;
 mod port;
 mod ranges;
 mod sidecars;
+mod variables;
 mod widening;
 
 use std::collections::BTreeSet;

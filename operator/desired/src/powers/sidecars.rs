@@ -9,7 +9,7 @@ use langop_api::LanguageToolSpec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    live::{secret, users},
+    variables::{secret, users},
     widening::{Widening, listed, shown},
 };
 use crate::{
