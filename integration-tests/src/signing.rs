@@ -1,6 +1,13 @@
 //! Keys by which a synthesizer signs and an operator checks, in files as both have them in a cluster.
 //! Of tests alone: everybody knows these keys.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::new_without_default,
+    reason = "helpers of tests are tests, too"
+)]
+
 use std::{fs, path::PathBuf};
 
 use langop_provenance::SigningKey;

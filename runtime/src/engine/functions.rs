@@ -179,8 +179,8 @@ mod tests {
             "list_files"
         );
         let names = functions.of_conversation().describe();
-        let named = |name: &str| names.iter().any(|function| function.name == name);
-        assert!(named("fs__list_files") && !named(FINISH), "{names:?}");
+        let has = |name: &str| names.iter().any(|function| function.name == name);
+        assert!(has("fs__list_files") && !has(FINISH), "{names:?}");
     }
 
     proptest! {
