@@ -27,9 +27,12 @@ pub(super) struct Sidecars(BTreeMap<String, Sidecar>);
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Sidecar {
     image: String,
-    /// Command and arguments; empty: the image's.
+    /// Empty: the image's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     command: Vec<String>,
+    /// Apart from the command, since words after the image's own are not words in its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    args: Vec<String>,
     /// Names of its variables.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     env: BTreeSet<String>,
@@ -78,7 +81,8 @@ impl Sidecar {
         });
         Self {
             image: spec.image.clone(),
-            command: spec.command.iter().chain(&spec.args).cloned().collect(),
+            command: spec.command.to_vec(),
+            args: spec.args.to_vec(),
             env: spec
                 .env
                 .iter()
@@ -95,7 +99,8 @@ impl Sidecar {
         );
         Self {
             image: container.image.clone().unwrap_or_default(),
-            command: [stdio::own_command(command), args].concat(),
+            command: stdio::own_command(command).to_vec(),
+            args: args.to_vec(),
             env: users(container)
                 .map(|variable| variable.name.clone())
                 .collect(),
@@ -114,7 +119,8 @@ impl Sidecar {
         };
         let image =
             (self.image != before.image).then(|| other("of image", &self.image, &before.image));
-        let command = (self.command != before.command).then(|| {
+        let runs = |one: &Self| (one.command.clone(), one.args.clone());
+        let command = (runs(self) != runs(before)).then(|| {
             let [now, before] = [self, before].map(Self::command_line);
             other("running", &now, &before)
         });
@@ -133,8 +139,8 @@ impl Sidecar {
 
     /// `sidecar files of image registry.example/files:1 with Secret key/token`.
     fn told(&self, tool: &str) -> String {
-        let running = match &self.command[..] {
-            [] => String::new(),
+        let running = match (&self.command[..], &self.args[..]) {
+            ([], []) => String::new(),
             _ => format!(" running {}", shown(&self.command_line())),
         };
         let with = match self.secrets.len() {
@@ -148,9 +154,10 @@ impl Sidecar {
     }
 
     fn command_line(&self) -> String {
-        match &self.command[..] {
+        let command = match &self.command[..] {
             [] => "its own command".to_owned(),
             command => command.join(" "),
-        }
+        };
+        [&[command], &self.args[..]].concat().join(" ")
     }
 }

@@ -527,6 +527,12 @@ fn a_sidecar_is_an_image_a_command_variables_and_secrets() {
             json!({"command": ["sh"]}),
             &["sidecar side running sh instead of its own command"],
         ),
+        // a word after the image's own command is not one in its place
+        (
+            json!({"args": ["sh"]}),
+            json!({"command": ["sh"]}),
+            &["sidecar side running sh instead of its own command sh"],
+        ),
         (
             json!({}),
             json!({"env": [{"name": "LOG", "value": "1"}, password]}),
