@@ -173,11 +173,11 @@ impl Image {
         Ok(size)
     }
 
-    /// Writes the archive; it appears whole or not at all.
+    /// Writes the archive; it appears whole or not at all. Returns the digest of what it holds.
     ///
     /// # Errors
     /// If the name has no tag, a source cannot be read, or the archive cannot be written.
-    pub fn write(&self, archive: &Path) -> Result<()> {
+    pub fn write(&self, archive: &Path) -> Result<String> {
         let layout = self.layout()?;
         let temporary = archive.with_extension("tar.new");
         let file = File::create(&temporary)
@@ -188,7 +188,8 @@ impl Image {
         }
         tar.into_inner()?.flush()?;
         fs::rename(&temporary, archive)
-            .with_context(|| format!("cannot write {}", archive.display()))
+            .with_context(|| format!("cannot write {}", archive.display()))?;
+        Ok(layout.digest)
     }
 
     /// Writes the OCI image layout as a folder, which is emptied first. Returns the digest that a

@@ -36,11 +36,12 @@ pub mod fake_llm;
 pub mod fault_proxy;
 pub mod helm;
 mod kubeconfig;
+pub mod machine_image;
 pub mod mail;
 pub mod manifests;
 pub mod metrics;
 mod namespace;
-pub mod node_image;
+
 pub mod otlp;
 pub mod pages;
 pub mod peers;

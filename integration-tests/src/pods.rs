@@ -1,8 +1,10 @@
 //! Looks into containers of a real node: runs commands in them, and brings images to them; and
 //! starts Jobs as people do.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use langop_images::Image;
@@ -120,13 +122,15 @@ impl ControlPlane {
     /// Makes an image known to the real node, under its name; pods need no pull.
     ///
     /// # Errors
-    /// If the nodes are simulated, the image cannot be written, or containerd refuses it.
+    /// If the nodes are simulated, the image cannot be written, another one has its name, or containerd
+    /// refuses it.
     pub async fn import(&self, image: &Image) -> Result<()> {
         let node = self.real_node()?;
         let folder = tempfile::tempdir_in(run_dir::run_dir()?)?;
         let archive = folder.path().join("image.tar");
         let (written, to) = (image.clone(), archive.clone());
-        tokio::task::spawn_blocking(move || written.write(&to)).await??;
+        let digest = tokio::task::spawn_blocking(move || written.write(&to)).await??;
+        claim(image.name(), digest)?;
         let output = node::import_command(node)
             .stdin(File::open(&archive)?)
             .output()
@@ -158,6 +162,19 @@ impl ControlPlane {
     }
 }
 
+/// Tests share the node: one that gave its own image the name of another's would change what that one's
+/// pods run, now and then.
+fn claim(name: &str, digest: String) -> Result<()> {
+    static CLAIMED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = claimed.entry(name.to_owned()).or_insert(digest.clone());
+    ensure!(
+        *first == digest,
+        "the node already has another image {name}; give this one a name of its own"
+    );
+    Ok(())
+}
+
 async fn executed(mut command: Command) -> Result<Executed> {
     let output = command.output().await.context("cannot run a command")?;
     let text = [output.stdout, output.stderr].concat();
@@ -165,4 +182,18 @@ async fn executed(mut command: Command) -> Result<Executed> {
         code: output.status.code().context("a command was killed")?,
         output: String::from_utf8_lossy(&text).into_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::claim;
+
+    #[test]
+    fn a_name_stands_for_one_image() {
+        claim("localhost/a:1", "sha256:1".to_owned()).unwrap();
+        claim("localhost/a:1", "sha256:1".to_owned()).unwrap();
+        claim("localhost/b:1", "sha256:2".to_owned()).unwrap();
+        let refused = claim("localhost/a:1", "sha256:2".to_owned());
+        assert!(refused.unwrap_err().to_string().contains("another image"));
+    }
 }

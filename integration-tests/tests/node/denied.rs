@@ -33,28 +33,28 @@ fn objects() -> String {
 apiVersion: langop.io/v1alpha1
 kind: LanguageTool
 metadata: {{name: mail}}
-spec: {{image: 'localhost/tool:1', egress: {EVERYTHING}}}
+spec: {{image: 'localhost/probe-tool:1', egress: {EVERYTHING}}}
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageTool
 metadata: {{name: files}}
-spec: {{image: 'localhost/tool:1', deploymentMode: sidecar, port: 8081, egress: {EVERYTHING}}}
+spec: {{image: 'localhost/probe-tool:1', deploymentMode: sidecar, port: 8081, egress: {EVERYTHING}}}
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageModel
 metadata: {{name: brain}}
-spec: {{provider: custom, model: in-house, image: 'localhost/model:1', egress: {EVERYTHING}}}
+spec: {{provider: custom, model: in-house, image: 'localhost/probe-model:1', egress: {EVERYTHING}}}
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageClient
 metadata: {{name: desk}}
-spec: {{image: 'localhost/client:1', toolRefs: [{{name: mail}}]}}
+spec: {{image: 'localhost/probe-client:1', toolRefs: [{{name: mail}}]}}
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
 metadata: {{name: clerk}}
 spec:
-  image: localhost/agent:1
+  image: localhost/probe-agent:1
   toolRefs: [{{name: mail}}, {{name: files}}]
   modelRefs: [{{name: brain}}]
   egress: {EVERYTHING}
@@ -172,7 +172,7 @@ async fn where_egress_is_denied_no_packet_arrives_but_where_an_administrator_say
     };
     cp.install_crds().await.unwrap();
     for part in ["agent", "tool", "model", "client"] {
-        let image = cp.probe_image(&format!("localhost/{part}:1"), &["serve", part]);
+        let image = cp.probe_image(&format!("localhost/probe-{part}:1"), &["serve", part]);
         cp.import(&image.unwrap()).await.unwrap();
     }
     // The machine's end of the node's link plays a collector of traces.

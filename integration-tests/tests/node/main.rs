@@ -8,6 +8,7 @@
 )]
 
 mod denied;
+mod languages;
 mod operator;
 mod policies;
 mod running;

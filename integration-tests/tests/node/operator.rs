@@ -23,7 +23,7 @@ apiVersion: langop.io/v1alpha1
 kind: LanguageTool
 metadata: {name: mail}
 spec:
-  image: localhost/tool:1
+  image: localhost/probe-tool:1
   description: Sends mail
 ---
 apiVersion: langop.io/v1alpha1
@@ -32,13 +32,13 @@ metadata: {name: brain}
 spec:
   provider: custom
   model: in-house
-  image: localhost/model:1
+  image: localhost/probe-model:1
 ---
 apiVersion: langop.io/v1alpha1
 kind: LanguageAgent
 metadata: {name: clerk}
 spec:
-  image: localhost/agent:1
+  image: localhost/probe-agent:1
   toolRefs: [{name: mail}]
   modelRefs: [{name: brain}]
 ";
@@ -71,7 +71,7 @@ async fn an_agent_reaches_what_it_names_and_nobody_reaches_the_agent() {
     cp.install_crds().await.unwrap();
     for part in ["agent", "tool", "model"] {
         let image = cp
-            .probe_image(&format!("localhost/{part}:1"), &["serve", part])
+            .probe_image(&format!("localhost/probe-{part}:1"), &["serve", part])
             .unwrap();
         cp.import(&image).await.unwrap();
     }
@@ -132,7 +132,7 @@ async fn an_agent_reaches_an_address_beyond_the_cluster_once_that_is_granted() {
         return;
     };
     cp.install_crds().await.unwrap();
-    let image = cp.probe_image("localhost/agent:1", &["serve", "agent"]);
+    let image = cp.probe_image("localhost/probe-agent:1", &["serve", "agent"]);
     cp.import(&image.unwrap()).await.unwrap();
     let ns = TestNamespace::create(cp, "beyond").await.unwrap();
     let synthesizer = Synthesizer::template().start().await.unwrap();
@@ -142,7 +142,7 @@ async fn an_agent_reaches_an_address_beyond_the_cluster_once_that_is_granted() {
         .start()
         .await
         .unwrap();
-    let agent = "{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {name: clerk}, spec: {image: 'localhost/agent:1'}}";
+    let agent = "{apiVersion: langop.io/v1alpha1, kind: LanguageAgent, metadata: {name: clerk}, spec: {image: 'localhost/probe-agent:1'}}";
     for object in manifests::parse(agent).unwrap() {
         manifests::apply(&ns.client(), &object, ns.name())
             .await

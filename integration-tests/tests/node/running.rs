@@ -5,7 +5,7 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use langop_api::{LanguageAgent, LanguageTool};
 use langop_integration_tests::{
-    Reply, control_plane::node::MACHINE, env::SOON, fake_llm, node_image, wait,
+    Reply, control_plane::node::MACHINE, env::SOON, fake_llm, machine_image, wait,
 };
 use serde_json::json;
 
@@ -323,7 +323,7 @@ async fn a_server_from_npm_is_a_tool() {
     let Some(world) = World::new("npm").await else {
         return;
     };
-    let image = node_image::build("localhost/npm-filesystem:1", "npm-filesystem").await;
+    let image = machine_image::node("localhost/npm-filesystem:1", "npm-filesystem").await;
     world.env.cp.import(&image.unwrap()).await.unwrap();
     world
         .env

@@ -22,6 +22,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// An agent that can be started.
 pub(crate) struct Agent {
+    implementation: Implementation,
     folder: TempDir,
     variables: Vec<(String, String)>,
 }
@@ -54,6 +55,7 @@ impl Agent {
         fs::write(folder.path().join("termination-log"), "").unwrap();
         fs::create_dir(folder.path().join("workspace")).unwrap();
         let mut agent = Self {
+            implementation: Implementation::current(),
             folder,
             variables: Vec::new(),
         };
@@ -68,6 +70,14 @@ impl Agent {
             agent = agent.with(name, value);
         }
         agent
+    }
+
+    /// By this implementation, whichever is tested.
+    pub(crate) fn by(self, implementation: Implementation) -> Self {
+        Self {
+            implementation,
+            ..self
+        }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
@@ -130,9 +140,9 @@ impl Agent {
 
     /// The program with its environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let implementation = Implementation::current();
-        implementation.mount(self.folder.path(), &self.variables);
-        let mut command = implementation.command();
+        self.implementation
+            .mount(self.folder.path(), &self.variables);
+        let mut command = self.implementation.command();
         command.args(arguments).envs(self.variables.iter().cloned());
         command
     }

@@ -1,9 +1,12 @@
 //! What survives kill -9, signals and deadlines: nothing is done twice.
 
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::{
     agent::{Agent, text, until},
+    implementation::Implementation,
+    model::{Model, says},
     peer::{Habits, Peer},
 };
 
@@ -63,6 +66,53 @@ async fn a_call_that_may_have_happened_is_not_made_again() {
         "{}",
         left.log
     );
+}
+
+/// What a workspace keeps is the same for all implementations.
+#[tokio::test]
+async fn one_implementation_goes_on_where_another_was_killed() {
+    goes_on(Implementation::Reference, Implementation::Ruby).await;
+    goes_on(Implementation::Ruby, Implementation::Reference).await;
+}
+
+async fn goes_on(first: Implementation, second: Implementation) {
+    let peer = Peer::start(Habits::default()).await;
+    let body = r#"
+  workflow do
+    step "A" do
+      use_tool "peer", action: "record", params: { text: "a" }
+    end
+    step "B", depends_on: "A" do
+      ask "Sum it up"
+    end
+    step "C", depends_on: "B" do
+      use_tool "peer", action: "record", params: { text: result("B") }
+    end
+  end"#;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let agent = Agent::new(body)
+        .by(first)
+        .tools(&[("peer", peer.address)])
+        .model(silent.local_addr().unwrap())
+        .with_workspace()
+        .with("AGENT_MODE", "autonomous");
+    let running = agent.start();
+    let _asked = silent.accept().await.unwrap();
+    running.kill().await;
+    assert_eq!(peer.effects(), [json!({"text": "a"})], "{first:?}");
+
+    let model = Model::start([says("brief")]).await;
+    let agent = agent.by(second).model(model.address);
+    let running = agent.start();
+    until("the run has ended", || {
+        running.log().contains("3 steps done")
+    })
+    .await;
+    let log = running.log();
+    running.kill().await;
+    let done = [json!({"text": "a"}), json!({"text": "brief"})];
+    assert_eq!(peer.effects(), done, "{second:?}: {log}");
+    assert_eq!(model.requests().len(), 1, "{second:?}: {log}");
 }
 
 #[tokio::test]
