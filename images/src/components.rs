@@ -12,9 +12,10 @@ use tokio::process::Command;
 use crate::image::Image;
 
 /// Who the containers run as.
-pub(crate) const USER: &str = "65532:65532";
+const USER: &str = "65532:65532";
 /// Where TLS libraries look for the authorities they trust.
 pub(crate) const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+const BUNDLE: &str = "ca-certificates.crt";
 const BASE64_LINE: usize = 64;
 
 /// One image: a program alone.
@@ -145,8 +146,7 @@ impl Components {
             script.display()
         );
         let folder = PathBuf::from(String::from_utf8(output.stdout)?.trim());
-        fs::write(folder.join("ca-certificates.crt"), authorities()?)
-            .with_context(|| format!("cannot write to {}", folder.display()))?;
+        bundle(&folder)?;
         Ok(Self { folder })
     }
 
@@ -154,26 +154,47 @@ impl Components {
     pub fn image(&self, component: Component, name: &str) -> Image {
         let program = component.program();
         let path = format!("/{program}");
-        Image::new(name)
+        let image = Image::new(name)
             .program(&path, &self.folder.join(program))
-            .file(AUTHORITIES, &self.folder.join("ca-certificates.crt"), 0o644)
-            .entrypoint(&[&path])
-            .user(USER)
-            .label("org.opencontainers.image.title", program)
-            .label(
-                "org.opencontainers.image.version",
-                env!("CARGO_PKG_VERSION"),
-            )
-            .label(
-                "org.opencontainers.image.licenses",
-                env!("CARGO_PKG_LICENSE"),
-            )
+            .file(AUTHORITIES, &self.folder.join(BUNDLE), 0o644)
+            .entrypoint(&[&path]);
+        described(image, program)
     }
+}
+
+/// The image with what all of ours say of themselves, run by nobody.
+pub(crate) fn described(image: Image, title: &str) -> Image {
+    image
+        .user(USER)
+        .label("org.opencontainers.image.title", title)
+        .label(
+            "org.opencontainers.image.version",
+            env!("CARGO_PKG_VERSION"),
+        )
+        .label(
+            "org.opencontainers.image.licenses",
+            env!("CARGO_PKG_LICENSE"),
+        )
+}
+
+/// The sources of this project.
+pub(crate) fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Writes the authorities into a folder, and gives the file.
+pub(crate) fn bundle(folder: &Path) -> Result<PathBuf> {
+    let file = folder.join(BUNDLE);
+    let trusted = authorities()?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, trusted))
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
+    Ok(file)
 }
 
 /// Mozilla's authorities as PEM, from the crate that the lock file pins: the machine's own would make
 /// other images on other machines.
-pub(crate) fn authorities() -> Result<Vec<u8>> {
+fn authorities() -> Result<Vec<u8>> {
     let mut pem = Vec::new();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
         writeln!(pem, "-----BEGIN CERTIFICATE-----")?;

@@ -13,6 +13,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tar::{Archive, EntryType};
 use tokio::process::Command;
 
+use crate::components::sources;
 use crate::image::Image;
 
 /// Folders at the root that are links to those below `usr`. Packages of Debian 12 still use both.
@@ -140,6 +141,59 @@ fn sha256(file: &Path) -> Result<String> {
     let digest = context.finish();
     let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
     Ok(hex.collect())
+}
+
+/// The packages that an image is published with: a list in the sources, and the names on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lock {
+    component: &'static str,
+    names: &'static [&'static str],
+}
+
+impl Lock {
+    /// Of `components/<component>`.
+    pub const fn new(component: &'static str, names: &'static [&'static str]) -> Self {
+        Self { component, names }
+    }
+
+    /// The names that must be on it.
+    pub fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    /// What is on it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn packages(&self) -> Result<Vec<Package>> {
+        let path = self.path();
+        let text = fs::read_to_string(&path);
+        Package::list(&text.with_context(|| format!("cannot read {}", path.display()))?)
+    }
+
+    /// Writes it anew, with what apt offers now.
+    ///
+    /// # Errors
+    /// If there is no apt, or the list cannot be written.
+    pub async fn update(&self) -> Result<()> {
+        let mut text = format!(
+            "# Packages of Debian 12 (amd64) in images of components/{}; written by `cargo images update-packages`.\n",
+            self.component
+        );
+        for package in Package::offered(self.names).await? {
+            text += &package.line();
+            text.push('\n');
+        }
+        let path = self.path();
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn path(&self) -> PathBuf {
+        sources()
+            .join("components")
+            .join(self.component)
+            .join("packages.lock")
+    }
 }
 
 /// Packages, unpacked.

@@ -1,11 +1,12 @@
 //! Images of all components, made without an engine: static programs, each alone with the certificate
-//! authorities; and programs in Ruby on packages of Debian. Knows nothing of registries; what it writes,
+//! authorities; and programs in Ruby and Python on packages of Debian. Knows nothing of registries; what it writes,
 //! any standard tool can push.
 
 pub mod components;
 pub mod debian;
 pub mod image;
 pub mod index;
+pub mod model;
 pub mod reproduction;
 pub mod ruby;
 

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use langop_images::{
     Component, Components, Image, Profile,
     index::{self, Listed},
+    model::{self, Model},
     reproduction,
     ruby::{self, Ruby, RubyImage},
 };
@@ -30,6 +31,9 @@ struct Args {
     /// Also the images in Ruby, on packages of Debian 12, which apt fetches.
     #[arg(long)]
     ruby: bool,
+    /// Also the model proxy, LiteLLM: 756 MB, for which pip fetches 170.
+    #[arg(long)]
+    model: bool,
 }
 
 #[derive(clap::Args)]
@@ -62,7 +66,7 @@ enum Act {
     /// Builds twice, the second time from a copy of the sources elsewhere, and compares the digests: twice
     /// the time of a build from nothing.
     Check,
-    /// Writes components/ruby/packages.lock anew, with what apt offers now.
+    /// Writes each components/*/packages.lock anew, with what apt offers now.
     UpdatePackages,
 }
 
@@ -73,7 +77,10 @@ async fn main() -> Result<()> {
         None => build(&args).await,
         Some(Act::Merge { out, folders }) => merge(&folders, &out),
         Some(Act::Check) => check(&args.names).await,
-        Some(Act::UpdatePackages) => ruby::update().await,
+        Some(Act::UpdatePackages) => {
+            ruby::PACKAGES.update().await?;
+            model::PACKAGES.update().await
+        }
     }
 }
 
@@ -88,11 +95,16 @@ async fn build(args: &Args) -> Result<()> {
         listed.push(write(&image, &out, component.name(), program)?);
     }
     if args.ruby {
-        let built = Ruby::build(&ruby::locked()?, &target).await?;
+        let built = Ruby::build(&ruby::PACKAGES.packages()?, &target).await?;
         for component in RubyImage::ALL {
             let image = built.image(component, &args.names.of(component.name()))?;
             listed.push(write(&image, &out, component.name(), None)?);
         }
+    }
+    if args.model {
+        let built = Model::build(&model::PACKAGES.packages()?, &target).await?;
+        let image = built.image(&args.names.of(model::NAME))?;
+        listed.push(write(&image, &out, model::NAME, None)?);
     }
     let list = index::write_list(&out, &listed)?;
     say(&format!("{} lists them", list.display()));

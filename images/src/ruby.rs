@@ -1,32 +1,34 @@
 //! The images in Ruby: packages of Debian, the SDK above them, and for a tool its file. They are those of
 //! `components`, without an engine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::components::{AUTHORITIES, USER, authorities};
-use crate::debian::{Package, Unpacked};
+use crate::components::{AUTHORITIES, bundle, described, sources};
+use crate::debian::{Lock, Package, Unpacked};
 use crate::image::Image;
 
 /// What Ruby and the SDK need, and no package whose work is done by a script.
-pub const PACKAGES: [&str; 14] = [
-    "libc6",
-    "libcrypt1",
-    "libffi8",
-    "libgcc-s1",
-    "libgmp10",
-    "libruby3.1",
-    "libssl3",
-    "libyaml-0-2",
+pub const PACKAGES: Lock = Lock::new(
     "ruby",
-    "ruby3.1",
-    "ruby-webrick",
-    "rubygems-integration",
-    "tzdata",
-    "zlib1g",
-];
+    &[
+        "libc6",
+        "libcrypt1",
+        "libffi8",
+        "libgcc-s1",
+        "libgmp10",
+        "libruby3.1",
+        "libssl3",
+        "libyaml-0-2",
+        "ruby",
+        "ruby3.1",
+        "ruby-webrick",
+        "rubygems-integration",
+        "tzdata",
+        "zlib1g",
+    ],
+);
 /// Where Ruby looks for what is no part of it.
 const LIBRARIES: &str = "/usr/lib/ruby/vendor_ruby";
 
@@ -99,15 +101,10 @@ impl Ruby {
     /// If that fails.
     pub async fn build(packages: &[Package], target: &Path) -> Result<Self> {
         let cache = target.join("debian");
-        let bundle = cache.join("ca-certificates.crt");
-        let trusted = authorities()?;
-        fs::create_dir_all(&cache)
-            .and_then(|()| fs::write(&bundle, trusted))
-            .with_context(|| format!("cannot write to {}", cache.display()))?;
         Ok(Self {
             sources: sources(),
+            authorities: bundle(&cache)?,
             debian: Unpacked::new(packages, &cache).await?,
-            authorities: bundle,
         })
     }
 
@@ -133,17 +130,7 @@ impl Ruby {
             .layer()
             // Texts are UTF-8; without it programs take them for ASCII.
             .env("LANG", "C.UTF-8")
-            .env("SSL_CERT_FILE", AUTHORITIES)
-            .user(USER)
-            .label("org.opencontainers.image.title", image.name())
-            .label(
-                "org.opencontainers.image.version",
-                env!("CARGO_PKG_VERSION"),
-            )
-            .label(
-                "org.opencontainers.image.licenses",
-                env!("CARGO_PKG_LICENSE"),
-            );
+            .env("SSL_CERT_FILE", AUTHORITIES);
         // By name, since there is no env(1) that a script could ask.
         let mut entrypoint = vec!["/usr/bin/ruby", image.program()];
         let file = image.tool().map(|tool| format!("/tools/{tool}.rb"));
@@ -152,38 +139,6 @@ impl Ruby {
             built = built.file(file, &source.join(format!("{tool}.rb")), 0o644);
             entrypoint.push(file);
         }
-        Ok(built.entrypoint(&entrypoint))
+        Ok(described(built.entrypoint(&entrypoint), image.name()))
     }
-}
-
-/// The packages that images are published with.
-///
-/// # Errors
-/// If their list cannot be read.
-pub fn locked() -> Result<Vec<Package>> {
-    let path = lock();
-    let text = fs::read_to_string(&path);
-    Package::list(&text.with_context(|| format!("cannot read {}", path.display()))?)
-}
-
-/// Writes the list anew, with what apt offers now.
-///
-/// # Errors
-/// If there is no apt, or the list cannot be written.
-pub async fn update() -> Result<()> {
-    let mut text = "# Packages of Debian 12 (amd64) in the images in Ruby; written by `cargo images update-packages`.\n".to_owned();
-    for package in Package::offered(&PACKAGES).await? {
-        text += &package.line();
-        text.push('\n');
-    }
-    let path = lock();
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn lock() -> PathBuf {
-    sources().join("components/ruby/packages.lock")
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

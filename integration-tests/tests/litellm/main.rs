@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! LANGOP_LITELLM=1 cargo test --workspace --test litellm          # the real LiteLLM, compared with the recording
+//! LANGOP_LITELLM=image cargo test --workspace --test litellm      # the same in the image `model`, which it builds
 //! LANGOP_LITELLM=record cargo test --workspace --test litellm     # writes peers/litellm/recording.json anew
 //! ```
 

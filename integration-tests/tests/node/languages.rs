@@ -77,7 +77,7 @@ async fn import_images(cp: &ControlPlane) {
 }
 
 async fn images(folder: &Path) -> Vec<Image> {
-    let packages = Package::offered(&PACKAGES).await.unwrap();
+    let packages = Package::offered(PACKAGES.names()).await.unwrap();
     let cache = binaries::cache_folder("ruby-images").unwrap();
     let ruby = Ruby::build(&packages, &cache).await.unwrap();
     let of_ruby = |image, name| ruby.image(image, name).unwrap();

@@ -2,20 +2,15 @@
 //! their own: nothing of the machine is there. With the packages that apt offers today, so that a list
 //! which was superseded yesterday fails no test.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{fs, path::PathBuf};
 
 use langop_images::{
     debian::Package,
-    ruby::{self, PACKAGES, Ruby, RubyImage},
+    model,
+    ruby::{PACKAGES, Ruby, RubyImage},
 };
-use langop_integration_tests::workspace_root;
-use serde_json::{Value, json};
-use tokio::process::Command;
+use langop_integration_tests::{ImageRoot, workspace_root};
+use serde_json::json;
 
 use super::ruby::{mount, run};
 
@@ -26,75 +21,24 @@ fn cache() -> PathBuf {
     home.unwrap().join("langop/ruby-images")
 }
 
-/// Puts an image's layers into a folder, one above the other but for those that are there, and gives its
-/// configuration.
-fn unpack(layout: &Path, root: &Path, there: &mut BTreeSet<String>) -> Value {
-    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
-    let blob = |descriptor: &Value| {
-        let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
-        layout.join("blobs").join(digest)
-    };
-    let index = read(&layout.join("index.json"));
-    let manifest = read(&blob(&index["manifests"][0]));
-    for layer in manifest["layers"].as_array().unwrap() {
-        if !there.insert(layer["digest"].to_string()) {
-            continue;
-        }
-        tar::Archive::new(File::open(blob(layer)).unwrap())
-            .unpack(root)
-            .unwrap();
-    }
-    read(&blob(&manifest["config"]))["config"].clone()
-}
-
-fn words(list: &Value) -> Vec<String> {
-    let words = list.as_array().into_iter().flatten();
-    words
-        .map(|word| word.as_str().unwrap().to_owned())
-        .collect()
-}
-
-/// The image's program in its root, as its configuration says, with nothing of the machine but what is
-/// mounted into the root.
-fn contained(root: &Path, config: &Value) -> Command {
-    let mut command = Command::new("unshare");
-    command
-        .args(["--map-root-user", "--wd", "/", "--root"])
-        .arg(root)
-        .args(words(&config["Entrypoint"]))
-        .env_clear()
-        .stdin(Stdio::null());
-    for variable in words(&config["Env"]) {
-        let (name, value) = variable.split_once('=').unwrap();
-        command.env(name, value);
-    }
-    command
-}
-
 #[tokio::test]
 async fn they_run_where_nothing_else_is() {
-    let packages = Package::offered(&PACKAGES).await.unwrap();
+    let packages = Package::offered(PACKAGES.names()).await.unwrap();
     let images = Ruby::build(&packages, &cache()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let layout = folder.path().join("layout");
-
-    let root = folder.path().join("root");
-    let mut there = BTreeSet::new();
-    images
-        .image(RubyImage::Agent, "localhost/agent:1")
-        .unwrap()
-        .write_layout(&layout)
-        .unwrap();
-    let config = unpack(&layout, &root, &mut there);
-    assert_eq!(config["User"], "65532:65532");
-    let said = run(contained(&root, &config).arg("--version")).await;
+    let mut root = ImageRoot::new(folder.path());
+    let agent = images.image(RubyImage::Agent, "localhost/agent:1").unwrap();
+    root.unpack(&agent).unwrap();
+    assert_eq!(root.user(), "65532:65532");
+    let said = run(root.command().arg("--version")).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
     assert!(said.text.starts_with("langop-agent "), "{}", said.text);
     // Texts, zones and numbers are as on a whole machine.
     let definition = json!({"name": "a", "objectives": ["Größe"], "constraints": {}});
-    fs::create_dir(root.join("code")).unwrap();
-    mount(&root.join("code"), "# never evaluated\n", &definition);
-    let mut due = contained(&root, &config);
+    let code = folder.path().join("code");
+    fs::create_dir(&code).unwrap();
+    mount(&code, "# never evaluated\n", &definition);
+    let mut due = root.command();
     due.args(["run"]).envs([
         ("AGENT_MODE", "scheduled"),
         ("AGENT_SCHEDULE", "* * * * *"),
@@ -105,21 +49,17 @@ async fn they_run_where_nothing_else_is() {
     let said = run(&mut due).await;
     assert_eq!(said.code, Some(0), "{}", said.text);
     assert!(said.text.contains("not due: "), "{}", said.text);
-    let shared = there.len();
+    let shared = root.layers();
 
     for (image, settings) in [
         (RubyImage::ToolFilesystem, ("WORKSPACE_PATH", "/")),
         (RubyImage::ToolWeb, ("WEB_ALLOWED_ADDRESSES", "")),
         (RubyImage::ToolEmail, ("SMTP_HOST", "mail.example.com")),
     ] {
-        images
-            .image(image, "localhost/tool:1")
-            .unwrap()
-            .write_layout(&layout)
-            .unwrap();
-        let config = unpack(&layout, &root, &mut there);
+        let tool = images.image(image, "localhost/tool:1").unwrap();
+        root.unpack(&tool).unwrap();
         // A port that cannot be had ends it once its file was read.
-        let mut command = contained(&root, &config);
+        let mut command = root.command();
         command
             .env(settings.0, settings.1)
             .envs([("SMTP_FROM", "a@example.com"), ("PORT", "none")]);
@@ -131,15 +71,17 @@ async fn they_run_where_nothing_else_is() {
             said.text
         );
     }
-    assert_eq!(there.len(), shared + 3, "a tool adds its file alone");
+    assert_eq!(root.layers(), shared + 3, "a tool adds its file alone");
 }
 
 #[test]
 fn the_published_ones_have_a_version_of_each_package() {
-    let locked = ruby::locked().unwrap();
-    let names: Vec<_> = locked.iter().map(|package| &*package.name).collect();
-    assert_eq!(names, PACKAGES, "run `cargo images update-packages`");
-    assert!(locked.iter().all(|package| package.sha256.len() == 64));
+    for lock in [PACKAGES, model::PACKAGES] {
+        let locked = lock.packages().unwrap();
+        let names: Vec<_> = locked.iter().map(|package| &*package.name).collect();
+        assert_eq!(names, lock.names(), "run `cargo images update-packages`");
+        assert!(locked.iter().all(|package| package.sha256.len() == 64));
+    }
     let dockerfile =
         fs::read_to_string(workspace_root().unwrap().join("components/ruby/Dockerfile")).unwrap();
     for package in ["ruby", "ruby-webrick"] {
