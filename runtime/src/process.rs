@@ -3,6 +3,7 @@
 
 use std::{env, time::Duration};
 
+use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -42,12 +43,15 @@ pub fn install_tls() -> Result<(), Failure> {
         .map_err(|_| configuration("a TLS provider is already installed"))
 }
 
-/// The one client of tools and models. An image made from scratch may hold no certificates: then
-/// nobody is trusted, which is as good for plain HTTP.
+/// The one client of tools and models, all of which are at `urls`. Certificates are read only for those
+/// that speak TLS: within a cluster none does, and reading them is most of what a start takes. An image
+/// made from scratch may hold none: then nobody is trusted.
 ///
 /// # Errors
 /// If there is no random source.
-pub fn http_client() -> Result<reqwest::Client, Failure> {
+pub fn http_client<'u>(
+    urls: impl IntoIterator<Item = &'u Url>,
+) -> Result<reqwest::Client, Failure> {
     let builder = || {
         reqwest::Client::builder()
             .connect_timeout(CONNECT)
@@ -55,13 +59,25 @@ pub fn http_client() -> Result<reqwest::Client, Failure> {
             .pool_idle_timeout(IDLE_TIME)
             .redirect(same_origin())
     };
-    builder()
-        .build()
-        .or_else(|error| {
+    let without = || builder().tls_certs_only([]).build();
+    let speaks_tls = urls.into_iter().any(|url| url.scheme() == "https") || has_tls_proxy();
+    let built = if speaks_tls {
+        builder().build().or_else(|error| {
             tracing::warn!(%error, "there are no certificates, so https cannot be spoken");
-            builder().tls_certs_only([]).build()
+            without()
         })
-        .map_err(|error| configuration(format!("there is no HTTP client: {error}")))
+    } else {
+        without()
+    };
+    built.map_err(|error| configuration(format!("there is no HTTP client: {error}")))
+}
+
+/// Whether plain HTTP goes by way of a proxy that speaks TLS itself.
+fn has_tls_proxy() -> bool {
+    let of = |name| env::var(name).is_ok_and(|proxy| proxy.starts_with("https:"));
+    ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .any(of)
 }
 
 /// Redirects that keep method and body, to the same origin.

@@ -61,7 +61,9 @@ impl Agent {
         metrics: Arc<Metrics>,
         checkpoint: Checkpoint,
     ) -> Result<Self, Failure> {
-        let client = process::http_client()?;
+        let tools = environment.tools.iter().map(|tool| &tool.url);
+        let models = environment.models.iter().map(|model| &model.url);
+        let client = process::http_client(tools.chain(models))?;
         let max_tokens = environment.settings.max_tokens;
         Ok(Self {
             tools: Tools::new(client.clone(), environment.tools.clone()),

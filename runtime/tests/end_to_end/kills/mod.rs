@@ -31,6 +31,8 @@ use super::agent::{Agent, Running, text, until};
 const USUAL: u64 = 20;
 /// Seeds at a time.
 const AT_ONCE: usize = 3;
+/// Longest time of one process, a little less than anything is waited for: what it logged is told.
+const LONGEST: Duration = Duration::from_secs(55);
 /// Most processes of a run that are killed.
 const MOST_KILLS: u64 = 6;
 
@@ -165,11 +167,15 @@ async fn run(seed: u64) -> Result<String, String> {
     let program = &PROGRAMS[usize::try_from(seed % 2).unwrap()];
     let mut killed = Killed::start(seed, program).await;
     let ended = killed.until_it_ends().await;
-    let line = format!("seed {seed}: {ended} after kills at {:?}", killed.kills);
+    let word = ended.as_deref().unwrap_or("not ended");
+    let line = format!("seed {seed}: {word} after kills at {:?}", killed.kills);
     say(&line);
     let problem = |what| format!("{line}: {what}\n{}", text(&killed.agent.log_path()));
-    killed.check(&ended).map_err(problem)?;
-    Ok(ended)
+    let checked = match ended {
+        Ok(ended) => killed.check(&ended).map(|()| ended),
+        Err(what) => Err(what),
+    };
+    checked.map_err(problem)
 }
 
 /// A run of an agent that is killed.
@@ -221,8 +227,8 @@ impl Killed {
         serde_json::from_str(&state).unwrap_or_default()
     }
 
-    /// Starts and kills until the run has ended, and says how.
-    async fn until_it_ends(&mut self) -> String {
+    /// Starts and kills until the run has ended, and says how, or that it does not.
+    async fn until_it_ends(&mut self) -> Result<String, String> {
         let mut kills = 1 + self.random.below(MOST_KILLS);
         for process in 1.. {
             let moment = (kills > 0).then(|| self.moment());
@@ -234,6 +240,9 @@ impl Killed {
             let is_killed = tokio::select! {
                 () = self.gate.is_reached(process) => true,
                 () = until("the run has ended", || has_ended(&running)) => false,
+                () = tokio::time::sleep(LONGEST) => {
+                    return Err(format!("process {process} neither ends nor comes to {moment:?}"));
+                }
             };
             running.kill().await;
             if is_killed {
@@ -246,7 +255,7 @@ impl Killed {
                 .filter(|done| settled.contains(&done.text));
             self.done_again.extend(again);
             if let Some(end) = self.saved()["ended"].as_str() {
-                return reason(end);
+                return Ok(reason(end));
             }
         }
         unreachable!("a run ends once nobody kills it")
