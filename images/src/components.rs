@@ -150,12 +150,17 @@ impl Components {
         Ok(Self { folder })
     }
 
+    /// The program of one that was built.
+    pub fn program(&self, component: Component) -> PathBuf {
+        self.folder.join(component.program())
+    }
+
     /// The image of one that was built, under this name with a tag.
     pub fn image(&self, component: Component, name: &str) -> Image {
         let program = component.program();
         let path = format!("/{program}");
         let image = Image::new(name)
-            .program(&path, &self.folder.join(program))
+            .program(&path, &self.program(component))
             .file(AUTHORITIES, &self.folder.join(BUNDLE), 0o644)
             .entrypoint(&[&path]);
         described(image, program)

@@ -121,6 +121,14 @@ async fn go_agent(folder: &Path) -> Image {
         .entrypoint(&["/agent"])
 }
 
+/// Whom the same task is given to, by their images; the reference runtime first.
+const LANGUAGES: [&str; 4] = [
+    "localhost/agent:1",
+    "localhost/agent-ruby:1",
+    "localhost/agent-python:1",
+    "localhost/agent-go:1",
+];
+
 async fn swap(world: &World, image: &str) {
     let image = json!({"spec": {"image": image}});
     world.env.patch::<LanguageAgent>("counter", image).await;
@@ -145,10 +153,9 @@ async fn an_agent_in_any_language_ends_the_same_task_with_the_same_status() {
     let mut runs = 0;
     let mut rolled = template().await;
     let mut ends = Vec::new();
-    for language in ["", "-ruby", "-python", "-go"] {
-        let image = format!("localhost/agent{language}:1");
+    for image in LANGUAGES {
         if runs > 0 {
-            swap(&world, &image).await;
+            swap(&world, image).await;
             rolled += 1;
             assert_eq!(template().await, rolled, "{image} rolls once");
         }
@@ -172,6 +179,50 @@ async fn an_agent_in_any_language_ends_the_same_task_with_the_same_status() {
     }
     assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
     assert!(ends[0].1 > 0, "{ends:?}");
+}
+
+/// Each pod is a client of its own, and the Service sends it to either replica.
+#[tokio::test]
+async fn a_thousand_calls_of_two_replicas_by_clients_of_each_kind_all_succeed() {
+    const CALLS: usize = 250;
+    let Some(world) = World::new("replicas").await else {
+        return;
+    };
+    import_images(world.env.cp).await;
+    world
+        .env
+        .apply(
+            "
+apiVersion: langop.io/v1alpha1
+kind: LanguageTool
+metadata: {name: shelf}
+spec:
+  image: localhost/tool-filesystem:1
+  replicas: 2
+  env: [{name: WORKSPACE_PATH, value: /tmp}]
+",
+        )
+        .await;
+    let steps: String = (1..=CALLS)
+        .map(|nth| {
+            format!("    step 'S{nth}' do\n      use_tool 'shelf', action: 'list_files', params: {{ path: '.' }}\n    end\n")
+        })
+        .collect();
+    let code = format!("  workflow do\n{steps}  end");
+    let yearly = "  schedule: '0 0 1 1 *'";
+    world.agent_with("counter", &["shelf"], &code, yearly).await;
+    for (image, runs) in LANGUAGES.into_iter().zip(1..) {
+        swap(&world, image).await;
+        let job = format!("run-{runs}");
+        let agent = world.run("counter", &job, (runs, runs, 0)).await;
+        let log = world.log_of(&job).await;
+        let result = agent.status.unwrap().last_execution_result.unwrap();
+        assert_eq!(
+            result,
+            format!("Succeeded: {CALLS} steps done"),
+            "{image}: {log}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use langop_images::{Component, Profile};
+use langop_images::{Component, Components, Profile};
 use langop_integration_tests::{alias, cluster, programs, run_dir, workspace_root};
 
 use crate::{
@@ -43,14 +43,16 @@ async fn main() -> Result<()> {
     cluster::install_crypto_provider();
     progress("building the programs");
     programs::build_all().await?;
+    // What is published is what is measured, and it is not built as other releases are.
+    let published = programs::components(Profile::Release).await?;
     let tool = files().await?;
-    let peers = Peers::prepare(args.calls).await?;
+    let peers = Peers::prepare(args.calls, published.program(Component::Agent)).await?;
     let mut figures = Figures::default();
     starts(&args, &peers, &tool.url, &mut figures).await?;
     calls(&args, &peers, &tool.url, &mut figures).await?;
     planning::measure(&peers, &tool.url, &mut figures).await?;
     progress("the image");
-    figures.image_mb = image_mb().await?;
+    figures.image_mb = image_mb(&published).await?;
     figures.print();
     figures.write(&workspace_root()?.join("target/bench/runtime.json"))
 }
@@ -99,10 +101,9 @@ async fn calls(args: &Args, peers: &Peers, url: &str, figures: &mut Figures) -> 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-async fn image_mb() -> Result<f64> {
+async fn image_mb(published: &Components) -> Result<f64> {
     let archive = run_dir()?.join("agent.tar");
-    let built = programs::components(Profile::Release).await?;
-    let image = built.image(Component::Agent, "localhost/agent:1");
+    let image = published.image(Component::Agent, "localhost/agent:1");
     let to = archive.clone();
     tokio::task::spawn_blocking(move || image.write(&to)).await??;
     Ok(archive.metadata()?.len() as f64 / 1e6)

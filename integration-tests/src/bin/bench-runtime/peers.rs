@@ -45,6 +45,7 @@ impl Kind {
 
 /// What all of them need.
 pub(crate) struct Peers {
+    runtime: PathBuf,
     python: PathBuf,
     folder: TempDir,
 }
@@ -66,10 +67,11 @@ impl Run {
 }
 
 impl Peers {
-    /// With code for one call and for so many.
-    pub(crate) async fn prepare(calls: u32) -> Result<Self> {
+    /// With code for one call and for so many, and this program of the runtime.
+    pub(crate) async fn prepare(calls: u32, runtime: PathBuf) -> Result<Self> {
         let python = peers::python("mcp").await?.join("bin/python");
         let this = Self {
+            runtime,
             python,
             folder: tempfile::tempdir()?,
         };
@@ -106,7 +108,7 @@ impl Peers {
             _ => self.code(count),
         };
         let mut command = match kind {
-            Kind::Runtime => Command::new(programs::locate("langop-agent")?),
+            Kind::Runtime => Command::new(&self.runtime),
             Kind::Bare => {
                 let mut bare = Command::new(programs::locate("bare-mcp-client")?);
                 let arguments = json!({"path": "."}).to_string();
@@ -141,7 +143,7 @@ impl Peers {
 
     /// Starts the runtime with other code and a model.
     pub(crate) fn start_with_model(&self, code: &Path, url: &str, model: &str) -> Result<Run> {
-        let mut command = Command::new(programs::locate("langop-agent")?);
+        let mut command = Command::new(&self.runtime);
         command
             .env_clear()
             .env(
