@@ -7,7 +7,6 @@
 mod answer;
 mod approval;
 mod args;
-mod ask;
 mod code;
 mod complete;
 mod cost;

@@ -1,5 +1,5 @@
 //! Owns the process: arguments, streams and the exit code. Only this file prints, but for a
-//! question (`ui::confirm`).
+//! question (`ui::ask`).
 
 use std::{
     io::{self, Write as _},
