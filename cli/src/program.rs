@@ -45,6 +45,7 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
     }
     let world = World::connect(&cli.connect).await?;
     match &cli.command {
+        Command::Get(args) if args.watch => get::watch::run(&world, args, is_heard).await,
         Command::Get(args) => get::read::run(&world, args).await,
         Command::Why(args) => why::gather::run(&world, args).await,
         Command::Code(args) => code::command::code(&world, args).await,
@@ -67,16 +68,22 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
     }
 }
 
-/// The answer. A reader that has seen enough and left is no error.
 fn say(answer: &Answer) -> Result<Exit, Failure> {
+    is_heard(answer).map(|_| answer.exit)
+}
+
+/// Writes the answer, and says whether anybody reads it: a reader that has seen enough and left is
+/// no error.
+fn is_heard(answer: &Answer) -> Result<bool, Failure> {
     tell(&answer.notes);
     let mut stdout = anstream::stdout().lock();
     let written = stdout
         .write_all(answer.text.as_bytes())
         .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
-        _ => Ok(answer.exit),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Write(error)),
     }
 }
 

@@ -14,3 +14,4 @@ mod living;
 mod plugin;
 mod rights;
 mod screen;
+mod watching;
