@@ -13,6 +13,7 @@ use crate::{
         log::LogsArgs,
         suspend::SuspendArgs,
     },
+    trace::command::TraceArgs,
     verify::command::VerifyArgs,
     why::gather::WhyArgs,
     world::Connect,
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Suspend(SuspendArgs),
     /// Lets suspended agents run again
     Resume(SuspendArgs),
+    /// The traces of an agent's last synthesis and last run: their links and their spans
+    Trace(TraceArgs),
     /// Tokens of synthesis and of runs, by agent and namespace, and what they cost
     Cost(CostArgs),
     /// Checks manifests without a cluster: schema, rules, references, schedules in words

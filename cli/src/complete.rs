@@ -189,6 +189,7 @@ mod tests {
         assert_eq!(at("why -o json "), Wanted::Agent);
         assert_eq!(at("lint -f "), Wanted::File);
         assert_eq!(names(at("get ")), [""; 0]);
+        assert_eq!(at("trace "), Wanted::Agent);
     }
 
     #[test]

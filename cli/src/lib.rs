@@ -18,6 +18,7 @@ mod lint;
 mod program;
 mod runs;
 mod schedule;
+mod trace;
 mod ui;
 mod verify;
 mod why;

@@ -14,7 +14,7 @@ use crate::{
     args::{Cli, Command},
     code, complete, cost,
     failure::{Exit, Failure},
-    get, lint, runs, verify, why,
+    get, lint, runs, trace, verify, why,
     world::World,
 };
 
@@ -62,6 +62,7 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::History(args) => runs::command::history(&world, args).await,
         Command::Suspend(args) => runs::suspend::suspend(&world, args, true).await,
         Command::Resume(args) => runs::suspend::suspend(&world, args, false).await,
+        Command::Trace(args) => trace::command::run(&world, args).await,
         Command::Cost(args) => cost::command::run(&world, args).await,
         // Done above: it needs no cluster.
         Command::Lint(args) => lint::command::run(args, &world.namespace),

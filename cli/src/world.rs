@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use futures::{Stream, TryStreamExt as _};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Client, Config, ResourceExt as _,
@@ -28,7 +28,7 @@ const USER_AGENT: &str = concat!("kubectl-langop/", env!("CARGO_PKG_VERSION"));
 /// Objects of one page.
 const PAGE: u32 = 500;
 /// Longest time for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// Which cluster, who and where: as kubectl has them.
 #[derive(Clone, Debug, Default, Args)]
@@ -58,8 +58,7 @@ impl World {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut config = config(connect).await?;
         config.connect_timeout = Some(CONNECT);
-        let name = HeaderValue::from_static(USER_AGENT);
-        config.headers.push((header::USER_AGENT, name));
+        config.headers.push(user_agent());
         let namespace = connect
             .namespace
             .clone()
@@ -252,6 +251,11 @@ impl World {
             }
         }
     }
+}
+
+/// Who asks, in a request's header.
+pub(crate) const fn user_agent() -> (HeaderName, HeaderValue) {
+    (header::USER_AGENT, HeaderValue::from_static(USER_AGENT))
 }
 
 /// What a role in a namespace does not give.

@@ -14,4 +14,5 @@ mod living;
 mod plugin;
 mod rights;
 mod screen;
+mod traces;
 mod watching;
