@@ -8,6 +8,7 @@ use crate::{
     cost::command::CostArgs,
     get::read::GetArgs,
     lint::command::LintArgs,
+    new::command::NewArgs,
     runs::{
         command::{HistoryArgs, RunArgs},
         log::LogsArgs,
@@ -93,6 +94,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Tokens of synthesis and of runs, by agent and namespace, and what they cost
     Cost(CostArgs),
+    /// Writes the manifest of an agent, from flags or from your answers
+    New(NewArgs),
     /// Checks manifests without a cluster: schema, rules, references, schedules in words
     Lint(LintArgs),
 }

@@ -15,6 +15,7 @@ mod failure;
 mod get;
 mod kind;
 mod lint;
+mod new;
 mod program;
 mod runs;
 mod schedule;

@@ -14,7 +14,7 @@ use crate::{
     args::{Cli, Command},
     code, complete, cost,
     failure::{Exit, Failure},
-    get, lint, runs, trace, verify, why,
+    get, lint, new, runs, trace, verify, why,
     world::World,
 };
 
@@ -39,9 +39,11 @@ pub async fn kubectl_complete_langop() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<Answer, Failure> {
-    if let Command::Lint(args) = &cli.command {
-        let namespace = cli.connect.namespace.as_deref();
-        return lint::command::run(args, namespace.unwrap_or("default"));
+    let namespace = cli.connect.namespace.as_deref();
+    match &cli.command {
+        Command::Lint(args) => return lint::command::run(args, namespace.unwrap_or("default")),
+        Command::New(args) => return new::command::run(args, namespace),
+        _ => {}
     }
     let world = World::connect(&cli.connect).await?;
     match &cli.command {
@@ -64,8 +66,9 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Resume(args) => runs::suspend::suspend(&world, args, false).await,
         Command::Trace(args) => trace::command::run(&world, args).await,
         Command::Cost(args) => cost::command::run(&world, args).await,
-        // Done above: it needs no cluster.
+        // Done above: they need no cluster.
         Command::Lint(args) => lint::command::run(args, &world.namespace),
+        Command::New(args) => new::command::run(args, namespace),
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod faults;
 mod living;
+mod making;
 mod plugin;
 mod rights;
 mod screen;
