@@ -8,11 +8,13 @@ use crate::{
     cost::command::CostArgs,
     get::read::GetArgs,
     lint::command::LintArgs,
+    new::command::NewArgs,
     runs::{
         command::{HistoryArgs, RunArgs},
         log::LogsArgs,
         suspend::SuspendArgs,
     },
+    trace::command::TraceArgs,
     verify::command::VerifyArgs,
     why::gather::WhyArgs,
     world::Connect,
@@ -88,8 +90,12 @@ pub(crate) enum Command {
     Suspend(SuspendArgs),
     /// Lets suspended agents run again
     Resume(SuspendArgs),
+    /// The traces of an agent's last synthesis and last run: their links and their spans
+    Trace(TraceArgs),
     /// Tokens of synthesis and of runs, by agent and namespace, and what they cost
     Cost(CostArgs),
+    /// Writes the manifest of an agent, from flags or from your answers
+    New(NewArgs),
     /// Checks manifests without a cluster: schema, rules, references, schedules in words
     Lint(LintArgs),
 }

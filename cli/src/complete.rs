@@ -89,6 +89,8 @@ fn wanted(before: &[String], last: &str) -> Wanted {
     match command {
         _ if last.starts_with('-') => Wanted::OneOf(flags(command.unwrap_or(&program))),
         None => Wanted::OneOf(commands(&program)),
+        // Its name is what there is not yet.
+        Some(command) if command.get_name() == "new" => Wanted::OneOf(Vec::new()),
         Some(command) if command.get_positionals().next().is_some() => Wanted::Agent,
         Some(_) => Wanted::OneOf(Vec::new()),
     }
@@ -115,7 +117,7 @@ fn values(arg: &Arg) -> Wanted {
                 .map(|value| (value.get_name().to_owned(), String::new()));
             Wanted::OneOf(names.collect())
         }
-        (true, "paths" | "prices" | "keys" | "kubeconfig") => Wanted::File,
+        (true, "paths" | "file" | "prices" | "keys" | "kubeconfig") => Wanted::File,
         (true, _) => Wanted::OneOf(Vec::new()),
     }
 }
@@ -189,6 +191,9 @@ mod tests {
         assert_eq!(at("why -o json "), Wanted::Agent);
         assert_eq!(at("lint -f "), Wanted::File);
         assert_eq!(names(at("get ")), [""; 0]);
+        assert_eq!(names(at("new ")), [""; 0]);
+        assert_eq!(at("new daily -f "), Wanted::File);
+        assert_eq!(at("trace "), Wanted::Agent);
     }
 
     #[test]

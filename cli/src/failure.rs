@@ -84,7 +84,7 @@ impl Failure {
 }
 
 /// The last of the chain of causes: the words of whoever refused.
-fn deepest(error: &dyn Error) -> String {
+pub(crate) fn deepest(error: &dyn Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

@@ -1,5 +1,5 @@
 //! Owns the process: arguments, streams and the exit code. Only this file prints, but for a
-//! question (`ui::confirm`).
+//! question (`ui::ask`).
 
 use std::{
     io::{self, Write as _},
@@ -14,7 +14,7 @@ use crate::{
     args::{Cli, Command},
     code, complete, cost,
     failure::{Exit, Failure},
-    get, lint, runs, verify, why,
+    get, lint, new, runs, trace, verify, why,
     world::World,
 };
 
@@ -39,12 +39,15 @@ pub async fn kubectl_complete_langop() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<Answer, Failure> {
-    if let Command::Lint(args) = &cli.command {
-        let namespace = cli.connect.namespace.as_deref();
-        return lint::command::run(args, namespace.unwrap_or("default"));
+    let namespace = cli.connect.namespace.as_deref();
+    match &cli.command {
+        Command::Lint(args) => return lint::command::run(args, namespace.unwrap_or("default")),
+        Command::New(args) => return new::command::run(args, namespace),
+        _ => {}
     }
     let world = World::connect(&cli.connect).await?;
     match &cli.command {
+        Command::Get(args) if args.watch => get::watch::run(&world, args, is_heard).await,
         Command::Get(args) => get::read::run(&world, args).await,
         Command::Why(args) => why::gather::run(&world, args).await,
         Command::Code(args) => code::command::code(&world, args).await,
@@ -61,22 +64,30 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::History(args) => runs::command::history(&world, args).await,
         Command::Suspend(args) => runs::suspend::suspend(&world, args, true).await,
         Command::Resume(args) => runs::suspend::suspend(&world, args, false).await,
+        Command::Trace(args) => trace::command::run(&world, args).await,
         Command::Cost(args) => cost::command::run(&world, args).await,
-        // Done above: it needs no cluster.
+        // Done above: they need no cluster.
         Command::Lint(args) => lint::command::run(args, &world.namespace),
+        Command::New(args) => new::command::run(args, namespace),
     }
 }
 
-/// The answer. A reader that has seen enough and left is no error.
 fn say(answer: &Answer) -> Result<Exit, Failure> {
+    is_heard(answer).map(|_| answer.exit)
+}
+
+/// Writes the answer, and says whether anybody reads it: a reader that has seen enough and left is
+/// no error.
+fn is_heard(answer: &Answer) -> Result<bool, Failure> {
     tell(&answer.notes);
     let mut stdout = anstream::stdout().lock();
     let written = stdout
         .write_all(answer.text.as_bytes())
         .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
-        _ => Ok(answer.exit),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Write(error)),
     }
 }
 

@@ -4,13 +4,18 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use http::{HeaderValue, header};
+use futures::{Stream, TryStreamExt as _};
+use http::{HeaderName, HeaderValue, header};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
-    Api, Client, Config,
+    Api, Client, Config, ResourceExt as _,
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::ApiResource,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
 };
 use langop_api::LanguageCluster;
 
@@ -23,7 +28,7 @@ const USER_AGENT: &str = concat!("kubectl-langop/", env!("CARGO_PKG_VERSION"));
 /// Objects of one page.
 const PAGE: u32 = 500;
 /// Longest time for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// Which cluster, who and where: as kubectl has them.
 #[derive(Clone, Debug, Default, Args)]
@@ -53,8 +58,7 @@ impl World {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut config = config(connect).await?;
         config.connect_timeout = Some(CONNECT);
-        let name = HeaderValue::from_static(USER_AGENT);
-        config.headers.push((header::USER_AGENT, name));
+        config.headers.push(user_agent());
         let namespace = connect
             .namespace
             .clone()
@@ -180,12 +184,32 @@ impl World {
         let found = self
             .pages(&resource, everywhere, &ListParams::default())
             .await;
-        found.map_err(|error| match &error {
+        found.map_err(|error| self.no_list(kind, everywhere, &error))
+    }
+
+    /// Why objects of ours cannot be listed.
+    pub(crate) fn no_list(&self, kind: Kind, everywhere: bool, error: &kube::Error) -> Failure {
+        match error {
             // A list is never missing, its definition may be.
             kube::Error::Api(status) if status.is_not_found() => {
                 Failure::NoDefinitions(format!("{}s", kind.name()))
             }
-            _ => Failure::of_call(self.list_act(kind.word(), everywhere), &error),
+            _ => Failure::of_call(self.list_act(kind.word(), everywhere), error),
+        }
+    }
+
+    /// What happens to the objects of a resource: first all there are, in pages. It never ends;
+    /// what fails is tried again, less and less often.
+    pub(crate) fn watch(
+        &self,
+        resource: &ApiResource,
+        everywhere: bool,
+        config: watcher::Config,
+    ) -> impl Stream<Item = watcher::Result<Event<DynamicObject>>> + use<> {
+        let events = watcher(self.api(resource, everywhere), config.page_size(PAGE));
+        events.default_backoff().map_ok(|event| {
+            // Who wrote what is most of an object, and nobody here asks.
+            event.modify(|object| object.managed_fields_mut().clear())
         })
     }
 
@@ -200,7 +224,8 @@ impl World {
         allowed(found, &self.list_act(&resource.kind, everywhere))
     }
 
-    fn list_act(&self, what: &str, everywhere: bool) -> String {
+    /// In words of a failure.
+    pub(crate) fn list_act(&self, what: &str, everywhere: bool) -> String {
         if everywhere {
             format!("list {what}s in all namespaces")
         } else {
@@ -226,6 +251,11 @@ impl World {
             }
         }
     }
+}
+
+/// Who asks, in a request's header.
+pub(crate) const fn user_agent() -> (HeaderName, HeaderValue) {
+    (header::USER_AGENT, HeaderValue::from_static(USER_AGENT))
 }
 
 /// What a role in a namespace does not give.

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    ask,
     code::command::unreadable,
     facts::decode,
     failure::{Exit, Failure},
     kind::Kind,
+    ui::ask,
     world::{FIELD_MANAGER, World},
 };
 
@@ -91,7 +91,9 @@ pub(crate) async fn decide(
         ));
     };
     let preview = text::preview(agent, &waiting);
-    if !args.yes && !ask::confirm(&preview, decision.verb())? {
+    let question = format!("{preview}\n{}?", decision.verb());
+    let help = "look at it by `kubectl langop preview`, and then add --yes";
+    if !args.yes && !ask::is_confirmed(&question, help)? {
         return Ok(Answer {
             exit: Exit::Wrong,
             ..Answer::fine("nothing was written\n")

@@ -24,10 +24,17 @@ pub(crate) struct GetArgs {
     /// Agents of all namespaces
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
+    /// After the table, a line for each change, until it is stopped
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     /// What the answer looks like
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Output,
 }
+
+/// Said where the user may not list them.
+pub(crate) const WITHOUT_CRON_JOBS: &str =
+    "note: you may not list CronJobs, so next runs are not known\n";
 
 /// Reads and shows.
 pub(crate) async fn run(world: &World, args: &GetArgs) -> Result<Answer, Failure> {
@@ -40,21 +47,20 @@ pub(crate) async fn run(world: &World, args: &GetArgs) -> Result<Answer, Failure
     let rows = rows(&agents, &cron_jobs, now);
     let mut answer = show(&rows, args, now)?;
     if rows.is_empty() {
-        answer.notes = if everywhere {
-            "no agents in any namespace
-"
-            .into()
-        } else {
-            format!(
-                "no agents in namespace {}
-",
-                world.namespace
-            )
-        };
+        answer.notes = none(world, args);
     } else if cron_jobs.got().is_none() {
-        answer.notes = "note: you may not list CronJobs, so next runs are not known\n".into();
+        answer.notes = WITHOUT_CRON_JOBS.into();
     }
     Ok(answer)
+}
+
+/// Said where there is no row.
+pub(crate) fn none(world: &World, args: &GetArgs) -> String {
+    if args.all_namespaces {
+        "no agents in any namespace\n".to_owned()
+    } else {
+        format!("no agents in namespace {}\n", world.namespace)
+    }
 }
 
 fn show(rows: &[Row], args: &GetArgs, now: Timestamp) -> Result<Answer, Failure> {
@@ -62,12 +68,16 @@ fn show(rows: &[Row], args: &GetArgs, now: Timestamp) -> Result<Answer, Failure>
         let names = rows.iter().map(|row| row.name.as_str());
         return Ok(Answer::fine(agent_names(names)));
     }
-    let look = Look {
-        is_everywhere: args.all_namespaces,
-        is_wide: args.output == Output::Wide,
-    };
     let structured = structured(args.output, &rows)?;
     Ok(Answer::fine(
-        structured.unwrap_or_else(|| screen(rows, look, now)),
+        structured.unwrap_or_else(|| screen(rows, look(args), now)),
     ))
+}
+
+/// How a table is to look.
+pub(crate) fn look(args: &GetArgs) -> Look {
+    Look {
+        is_everywhere: args.all_namespaces,
+        is_wide: args.output == Output::Wide,
+    }
 }

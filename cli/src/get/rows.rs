@@ -16,6 +16,9 @@ use crate::{
     ui::time,
 };
 
+/// Namespace and name.
+pub(crate) type Key = (String, String);
+
 /// One agent. What is not known is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +50,9 @@ pub(crate) struct Row {
     pub(crate) waits_for: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<Timestamp>,
+    /// Whether this is what it was last: a watch saw it go.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_deleted: bool,
 }
 
 /// A row for each agent, by namespace and name.
@@ -55,22 +61,32 @@ pub(crate) fn rows(
     cron_jobs: &Read<Vec<DynamicObject>>,
     now: Timestamp,
 ) -> Vec<Row> {
-    let next = next_runs(cron_jobs.got().map_or(&[][..], Vec::as_slice), now);
-    let mut rows: Vec<Row> = agents.iter().map(|agent| row(agent, &next)).collect();
+    let next = next_runs(cron_jobs.got().into_iter().flatten(), now);
+    let row_of = |agent| row(agent, next.get(&key_of(agent)).copied());
+    let mut rows: Vec<Row> = agents.iter().map(row_of).collect();
     rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     rows
 }
 
-/// The first run of each agent, which may have several CronJobs, by namespace and name.
-fn next_runs(cron_jobs: &[DynamicObject], now: Timestamp) -> BTreeMap<(String, String), NextRun> {
+/// Of an object itself.
+pub(crate) fn key_of(object: &DynamicObject) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// Of the agent that a CronJob is for.
+pub(crate) fn agent_of(cron_job: &DynamicObject) -> Option<Key> {
+    let agent = cron_job.labels().get(labels::AGENT)?;
+    Some((cron_job.namespace().unwrap_or_default(), agent.clone()))
+}
+
+/// The first run of each agent, which may have several CronJobs.
+fn next_runs<'a>(
+    cron_jobs: impl Iterator<Item = &'a DynamicObject>,
+    now: Timestamp,
+) -> BTreeMap<Key, NextRun> {
     let mut next = BTreeMap::new();
     for object in cron_jobs {
-        let agent = object.labels().get(labels::AGENT).cloned();
-        let run = decode::<CronJob>(object)
-            .ok()
-            .and_then(|cron_job| next_run(&cron_job, now));
-        if let (Some(agent), Some(run)) = (agent, run) {
-            let key = (object.namespace().unwrap_or_default(), agent);
+        if let (Some(key), Some(run)) = (agent_of(object), run_of(object, now)) {
             let first = next.entry(key).or_insert(run);
             if run.at < first.at {
                 *first = run;
@@ -80,9 +96,14 @@ fn next_runs(cron_jobs: &[DynamicObject], now: Timestamp) -> BTreeMap<(String, S
     next
 }
 
-fn row(object: &DynamicObject, next: &BTreeMap<(String, String), NextRun>) -> Row {
+/// When a CronJob begins its next run.
+pub(crate) fn run_of(cron_job: &DynamicObject, now: Timestamp) -> Option<NextRun> {
+    next_run(&decode::<CronJob>(cron_job).ok()?, now)
+}
+
+/// What is said of an agent.
+pub(crate) fn row(object: &DynamicObject, next: Option<NextRun>) -> Row {
     let subject = Subject::of(Kind::Agent, object);
-    let next = next.get(&(subject.namespace.clone(), subject.name.clone()));
     let agent = decode::<LanguageAgent>(object);
     let waits_for = match &agent {
         Err(why) => Some(format!("a correction, it cannot be read: {why}")),
@@ -105,6 +126,7 @@ fn row(object: &DynamicObject, next: &BTreeMap<(String, String), NextRun>) -> Ro
         revision: info.revision,
         waits_for,
         created: subject.created,
+        is_deleted: false,
         namespace: subject.namespace,
         name: subject.name,
     }

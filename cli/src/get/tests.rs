@@ -1,12 +1,13 @@
 //! Screens of `get`.
 
 use jiff::Timestamp;
-use kube::api::DynamicObject;
+use kube::{api::DynamicObject, runtime::watcher::Event};
 use serde_json::{Value, json};
 
 use super::{
+    changes::{Change, Changes},
     rows::{Row, rows},
-    text::{Look, screen},
+    text::{Look, more, screen},
 };
 use crate::facts::Read;
 
@@ -155,4 +156,113 @@ fn a_thousand_agents_are_a_thousand_rows_and_one_summary() {
         "agent-0000   Failed    in 21h     -               -   -"
     );
     assert_eq!(lines[1002], "1000 agents: 100 Failed, 900 Running");
+}
+
+/// A screen that is followed: what each event has it tell.
+struct Followed {
+    changes: Changes,
+    widths: Vec<usize>,
+}
+
+impl Followed {
+    /// All that is there at first.
+    fn of(agents: &[DynamicObject], cron_jobs: &[DynamicObject]) -> (Self, String) {
+        let mut followed = Self {
+            changes: Changes::default(),
+            widths: Vec::new(),
+        };
+        let before = followed.list(Change::Agent, agents);
+        assert_eq!(before, "", "not all is listed yet");
+        let first = followed.list(Change::CronJob, cron_jobs);
+        (followed, first)
+    }
+
+    fn list(
+        &mut self,
+        change: fn(Event<DynamicObject>) -> Change,
+        objects: &[DynamicObject],
+    ) -> String {
+        let mut text = self.tell(change(Event::Init));
+        for object in objects {
+            text += &self.tell(change(Event::InitApply(object.clone())));
+        }
+        text + &self.tell(change(Event::InitDone))
+    }
+
+    fn tell(&mut self, change: Change) -> String {
+        let rows = self.changes.take(change, now()).unwrap_or_default();
+        plain(&more(&rows, NARROW, now(), &mut self.widths))
+    }
+
+    fn agent(&mut self, agent: &DynamicObject) -> String {
+        self.tell(Change::Agent(Event::Apply(agent.clone())))
+    }
+}
+
+#[test]
+fn a_watch_begins_with_the_table_and_goes_on_with_a_line_for_each_change() {
+    let pending = json!({"phase": "Pending", "conditions": ready("False", "Synthesizing", "its code is being made")});
+    let running = json!({"phase": "Running", "conditions": ready("True", "AsDesired", "the next run is planned")});
+    let agents = [agent("daily", &running), agent("new", &pending)];
+    let (mut watch, mut all) =
+        Followed::of(&agents, &[cron_job("daily", "0 9 * * *", Some("UTC"))]);
+    all += &watch.agent(&agent("new", &running));
+    let later = cron_job("daily", "0 14 * * *", Some("UTC"));
+    all += &watch.tell(Change::CronJob(Event::Apply(later.clone())));
+    all += &watch.tell(Change::Agent(Event::Delete(agents[0].clone())));
+    all += &watch.agent(&agent("a-longer-name", &running));
+    insta::assert_snapshot!("watch", all);
+
+    // The CronJob goes after its agent, of which all is told already.
+    assert_eq!(watch.tell(Change::CronJob(Event::Delete(later))), "");
+}
+
+#[test]
+fn a_watch_says_nothing_of_what_says_nothing_new() {
+    let status = json!({"phase": "Running", "conditions": ready("True", "AsDesired", "")});
+    let mut daily = agent("daily", &status);
+    let cron_job = cron_job("daily", "0 9 * * *", Some("UTC"));
+    let (mut watch, first) = Followed::of(
+        std::slice::from_ref(&daily),
+        std::slice::from_ref(&cron_job),
+    );
+    assert!(first.contains("daily"), "{first}");
+    daily.metadata.resource_version = Some("7".to_owned());
+    daily.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+    assert_eq!(watch.agent(&daily), "");
+    assert_eq!(watch.tell(Change::CronJob(Event::Apply(cron_job))), "");
+}
+
+#[test]
+fn a_list_anew_tells_only_what_differs() {
+    let status = json!({"phase": "Running", "conditions": ready("True", "AsDesired", "")});
+    let failed = json!({"phase": "Failed", "conditions": ready("True", "AsDesired", "")});
+    let [stays, goes] = ["stays", "goes"].map(|name| agent(name, &status));
+    let (mut watch, _) = Followed::of(&[stays.clone(), goes], &[]);
+    let told = watch.list(Change::Agent, &[stays.clone(), agent("comes", &failed)]);
+    let words: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
+    assert_eq!(words, [["comes", "Failed"], ["goes", "Deleted"]]);
+    assert_eq!(
+        watch.list(Change::Agent, &[stays, agent("comes", &failed)]),
+        ""
+    );
+}
+
+#[test]
+fn without_rights_to_cron_jobs_the_screen_begins_all_the_same() {
+    let mut watch = Followed {
+        changes: Changes::default(),
+        widths: Vec::new(),
+    };
+    watch.list(Change::Agent, &[agent("daily", &json!({}))]);
+    let rows = watch.changes.without_cron_jobs(now()).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        watch.changes.without_cron_jobs(now()),
+        None,
+        "it begins once"
+    );
 }

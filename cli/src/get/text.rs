@@ -15,6 +15,9 @@ use crate::ui::{
 /// Widest text of a cell of the narrow table, in characters.
 const WIDEST: usize = 48;
 
+/// Said once of times with that sign.
+pub(crate) const ASSUMED_ZONE: &str = "~ in the cluster's zone, taken to be UTC";
+
 /// How the screen is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
@@ -32,10 +35,15 @@ pub(crate) fn screen(rows: &[Row], look: Look, now: Timestamp) -> String {
         text += &summary(rows);
     }
     if rows.iter().any(|row| row.is_in_assumed_zone) {
-        text += &Tone::Faint.paint("~ in the cluster's zone, taken to be UTC");
+        text += &Tone::Faint.paint(ASSUMED_ZONE);
         text.push('\n');
     }
     text
+}
+
+/// Lines of the same table for rows that came later; see [`Table::render_below`].
+pub(crate) fn more(rows: &[Row], look: Look, now: Timestamp, widths: &mut Vec<usize>) -> String {
+    table(rows, look, now).render_below(widths)
 }
 
 fn table(rows: &[Row], look: Look, now: Timestamp) -> Table {
@@ -63,13 +71,18 @@ fn cells(row: &Row, look: Look, now: Timestamp) -> Vec<Cell> {
             cut(text, WIDEST)
         }
     };
+    let phase = if row.is_deleted {
+        Some("Deleted")
+    } else {
+        row.phase.as_deref()
+    };
     let mut cells = Vec::new();
     if look.is_everywhere {
         cells.push(Cell::new(&row.namespace));
     }
     cells.extend([
         Cell::new(&row.name),
-        Cell::known(row.phase.as_deref()).toned(phase_tone(row.phase.as_deref())),
+        Cell::known(phase).toned(phase_tone(phase)),
         Cell::known(next(row, now)),
         Cell::known(last(row, now)).toned(last_tone(row)),
         Cell::number(row.tokens.map(sum)),

@@ -2,8 +2,8 @@
 //! `references` and `times` what the operator would; all four are pure, `command` reads files.
 
 pub(crate) mod command;
-mod document;
-mod judge;
+pub(crate) mod document;
+pub(crate) mod judge;
 mod references;
 mod rules;
 mod schema;

@@ -11,7 +11,7 @@ use crate::{
     answer::Answer,
     failure::Failure,
     kind::Kind,
-    ui::{confirm::is_confirmed, format::agent_names},
+    ui::{ask::is_confirmed, format::agent_names},
     world::World,
 };
 
@@ -69,7 +69,9 @@ async fn suspend_all(
         )));
     }
     let agents = world.list(Kind::Agent, false).await?.len();
-    if !is_asked_for && !is_confirmed(&question(&world.namespace, &name, agents, is_suspended))? {
+    let question = question(&world.namespace, &name, agents, is_suspended);
+    let help = "write --yes to do it without being asked";
+    if !is_asked_for && !is_confirmed(&question, help)? {
         return Err(Failure::told(
             "nothing was changed",
             "answer y, or write --yes",

@@ -1,7 +1,7 @@
 //! How answers look: tones, tables, times in words, and the formats that programs read. Pure, but
-//! for `confirm`, which asks; what else is written where is decided in `program`.
+//! for `ask`, which asks; what else is written where is decided in `program`.
 
-pub(crate) mod confirm;
+pub(crate) mod ask;
 pub(crate) mod format;
 pub(crate) mod table;
 pub(crate) mod time;

@@ -64,29 +64,33 @@ impl Table {
 
     /// The lines; a head alone is no table.
     pub(crate) fn render(&self) -> String {
+        self.render_below(&mut Vec::new())
+    }
+
+    /// The lines below others of the same columns, whose widths are `widths`: the head comes where
+    /// there are none, and a column becomes as wide as it must and stays so.
+    pub(crate) fn render_below(&self, widths: &mut Vec<usize>) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
-        let widths: Vec<usize> = (0..self.head.len()).map(|at| self.width(at)).collect();
-        let head: Vec<Cell> = self
-            .head
-            .iter()
-            .enumerate()
-            .map(|(at, title)| Cell {
-                is_number: self.rows.iter().any(|row| row[at].is_number),
-                ..Cell::new(title)
-            })
-            .collect();
-        std::iter::once(&head)
-            .chain(&self.rows)
-            .map(|row| line(row, &widths))
-            .collect()
+        let head = widths.is_empty().then(|| self.head());
+        let lines: Vec<&Vec<Cell>> = head.iter().chain(&self.rows).collect();
+        widths.resize(self.head.len(), 0);
+        for (at, width) in widths.iter_mut().enumerate() {
+            let cells = lines.iter().filter_map(|row| row.get(at));
+            let widest = cells.map(|cell| cell.text.chars().count()).max();
+            *width = widest.unwrap_or(0).max(*width);
+        }
+        lines.into_iter().map(|row| line(row, widths)).collect()
     }
 
-    fn width(&self, at: usize) -> usize {
-        let cells = self.rows.iter().filter_map(|row| row.get(at));
-        let widest = cells.map(|cell| cell.text.chars().count()).max();
-        widest.unwrap_or(0).max(self.head[at].chars().count())
+    fn head(&self) -> Vec<Cell> {
+        let titles = self.head.iter().enumerate();
+        let cells = titles.map(|(at, title)| Cell {
+            is_number: self.rows.iter().any(|row| row[at].is_number),
+            ..Cell::new(title)
+        });
+        cells.collect()
     }
 }
 
@@ -147,6 +151,20 @@ mod tests {
              a              1200   ok\n\
              longer [2J        -   -\n"
         );
+    }
+
+    #[test]
+    fn lines_below_others_keep_their_columns_and_have_no_second_head() {
+        let mut widths = Vec::new();
+        let mut lines = |name: &str| {
+            let mut table = Table::new(&["NAME", "PHASE"]);
+            table.push(vec![Cell::new(name), Cell::new("Running")]);
+            table.render_below(&mut widths)
+        };
+        assert_eq!(lines("daily"), "NAME    PHASE\ndaily   Running\n");
+        assert_eq!(lines("a"), "a       Running\n");
+        assert_eq!(lines("longer"), "longer   Running\n");
+        assert_eq!(lines("a"), "a        Running\n");
     }
 
     #[test]

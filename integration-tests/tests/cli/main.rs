@@ -11,6 +11,9 @@
 
 mod faults;
 mod living;
+mod making;
 mod plugin;
 mod rights;
 mod screen;
+mod traces;
+mod watching;
