@@ -83,6 +83,8 @@ pub struct Settings {
 pub enum Served {
     /// `/mcp`: the agent as a tool.
     Mcp,
+    /// `/a2a` and its card: the agent as a peer that is given tasks.
+    A2a,
     /// `/v1/chat/completions` and `/v1/models`: the agent as a model.
     Chat,
 }
@@ -238,10 +240,11 @@ fn served(text: Option<String>) -> Result<BTreeSet<Served>, EnvironmentError> {
     words
         .map(|word| match word {
             "mcp" => Ok(Served::Mcp),
+            "a2a" => Ok(Served::A2a),
             "chat" => Ok(Served::Chat),
             _ => Err(EnvironmentError::new(
                 "LANGOP_AGENT_SERVE",
-                "names something that cannot be served: write mcp, chat or both with a comma between them, or leave it out",
+                "names something that cannot be served: write mcp, a2a or chat, several with commas between them, or leave it out",
             )),
         })
         .collect()

@@ -125,6 +125,9 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     if offers.contains(&Served::Mcp) {
         router = router.merge(serve::mcp::router(callers.clone()));
     }
+    if offers.contains(&Served::A2a) {
+        router = router.merge(serve::a2a::router(callers.clone()));
+    }
     if offers.contains(&Served::Chat) {
         router = router.merge(serve::chat::of_agent(callers));
     }

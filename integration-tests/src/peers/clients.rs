@@ -59,6 +59,23 @@ pub async fn ask(how: &str, url: &str, model: &str, message: &str) -> Result<Val
     said(command).await
 }
 
+/// Gives the agent at the URL a task by the Python SDK of A2A, `how` being `whole`, `stream`, `polled`,
+/// `cancelled` or, without a version, `unversioned`: the `name` of its card and whether that says
+/// `streaming`, which states and texts were `told`, and how it `ended` where that was asked, or the
+/// `error` and its `message`.
+///
+/// # Errors
+/// If the SDK cannot be installed, or ends otherwise than by an answer.
+pub async fn give_task(how: &str, url: &str, message: &str) -> Result<Value> {
+    let mut command = Command::new(python("a2a").await?.join("bin/python"));
+    command
+        .arg(folder("a2a")?.join("client.py"))
+        .args([how, url, message])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    said(command).await
+}
+
 /// The JSON that a client prints.
 async fn said(mut command: Command) -> Result<Value> {
     let said = run(&mut command).await?;

@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod a2a;
 mod cancelling;
 mod circles;
 mod clients;

@@ -79,6 +79,8 @@ impl Agent {
 /// What a run is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// By which the run is known; without one it gets its own.
+    pub id: Option<String>,
     /// Until when it may work.
     pub deadline: Deadline,
     /// Cancelled when nothing new may start.
@@ -103,8 +105,6 @@ pub struct Request {
 /// A conversation between a person and the agent.
 #[derive(Debug, Clone, Default)]
 pub struct Conversation {
-    /// By which the run is known.
-    pub id: String,
     /// What was said; every call in it has its result, and the last message is not the
     /// model's.
     pub messages: Vec<Message>,
@@ -121,6 +121,7 @@ impl Request {
     /// A run from the beginning, for nobody in particular.
     pub fn new(deadline: Deadline, stopping: CancellationToken) -> Self {
         Self {
+            id: None,
             deadline,
             stopping,
             traceparent: None,
@@ -168,11 +169,8 @@ pub struct Finished {
 impl<'a> Run<'a> {
     pub(super) fn new(agent: &'a Agent, request: &'a Request) -> Self {
         let saved = request.resumed.as_ref();
-        let conversation = request.conversation.as_ref();
-        let id = conversation
-            .map(|conversation| conversation.id.clone())
-            .or_else(|| saved.map(|saved| saved.run.clone()))
-            .filter(|id| !id.is_empty());
+        let resumed = saved.map(|saved| saved.run.clone());
+        let id = request.id.clone().or(resumed).filter(|id| !id.is_empty());
         let mut path = request.path.clone();
         path.push(agent.environment.path_name());
         Self {

@@ -3,21 +3,15 @@
 //! goes on and, where that is shown, what is called; the words come at once. Keeps nothing between
 //! two requests.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
-    extract::{Request as HttpRequest, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
-    },
-    middleware::{self, Next},
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER},
+    middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures::{Stream, stream};
@@ -26,17 +20,15 @@ use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinError,
-    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Callers, MAX_BODY,
-    completion::{self, Answer, Question, Refusal},
-    is_loopback,
+    BUSY, Callers, check_kind,
+    completion::{self, Answer, Refusal},
+    events, read, refuse_foreign,
 };
 use crate::{
-    deadline::Deadline,
     model::wire::Message,
     outcome::{Outcome, Reason},
     random,
@@ -44,14 +36,8 @@ use crate::{
     termination::Report,
 };
 
-/// Longest time of an answer where the environment does not say.
-const ANSWER: Duration = Duration::from_mins(10);
-/// How long a request may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
-/// How often a stream says that work goes on; whoever does not take it has gone.
-const ALIVE: Duration = Duration::from_secs(10);
-/// When to ask again if all places are taken, in seconds.
-const BUSY: &str = "5";
+/// How a request becomes smaller.
+const SHORTER: &str = "leave out what was said long ago, results of tools first";
 /// By which the OpenAI libraries are told not to repeat a failed request, as they do by themselves:
 /// the run has called tools, and would call them again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -82,16 +68,6 @@ pub fn router(callers: Callers, offer: Offer) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(complete))
         .with_state(Chat { callers, offer })
-}
-
-async fn refuse_foreign(request: HttpRequest, next: Next) -> Response {
-    let origin = request.headers().get(ORIGIN);
-    let is_good = origin.is_none_or(|origin| origin.to_str().is_ok_and(is_loopback));
-    if is_good {
-        return next.run(request).await;
-    }
-    let message = "an agent answers no web pages but those of its own machine: use a LanguageClient in front of it";
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message).into_response()
 }
 
 impl IntoResponse for Refusal {
@@ -144,32 +120,11 @@ impl Chat {
         Ok((wanted.to_owned(), named))
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        if self.callers.stopping.is_cancelled() {
-            let message = "this process is stopping: ask again, another one answers";
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            return Err(Refusal::new(status, Reason::Stopped.as_str(), message));
-        }
-        self.callers
-            .places
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| {
-                let message = "all places are taken: ask again in a few seconds";
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
-            })
-    }
-
-    fn request(&self, conversation: Conversation, headers: &HeaderMap) -> Request {
-        let timeout = self.callers.agent.environment.timeout.unwrap_or(ANSWER);
-        let deadline = Deadline::of_run(Instant::now(), Some(timeout));
-        let traceparent = headers.get("traceparent");
-        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    fn request(&self, answer: &Answer, conversation: Conversation, headers: &HeaderMap) -> Request {
         Request {
+            id: Some(answer.id.clone()),
             conversation: Some(conversation),
-            traceparent: traceparent.map(str::to_owned),
-            is_remembered: false,
-            ..Request::new(deadline, self.callers.stopping.clone())
+            ..self.callers.request(headers)
         }
     }
 }
@@ -196,8 +151,8 @@ async fn complete(State(chat): State<Chat>, headers: HeaderMap, body: Body) -> R
 async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
     check_kind(headers)?;
     // Before the request is read, so that few are in memory at once.
-    let place = chat.place()?;
-    let question = question(body).await?;
+    let place = chat.callers.place()?;
+    let question = completion::read(&read(body, SHORTER).await?)?;
     let (model, named) = chat.model(question.model.as_deref())?;
     let answer = Answer {
         id: random::identity(),
@@ -205,21 +160,20 @@ async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response
         model,
     };
     let mut conversation = Conversation {
-        id: answer.id.clone(),
         messages: question.messages,
         system: question.system,
         model: named,
         progress: None,
     };
     if !question.is_stream {
-        let request = chat.request(conversation, headers);
+        let request = chat.request(&answer, conversation, headers);
         return whole(chat, &request, &answer, place).await;
     }
     let (progress, messages) = mpsc::unbounded_channel();
     if question.wants_tool_messages && chat.offer == Offer::Models {
         conversation.progress = Some(progress);
     }
-    let request = chat.request(conversation, headers);
+    let request = chat.request(&answer, conversation, headers);
     let first = answer.chunk(&json!({"role": "assistant", "content": ""}), None);
     let streaming = Streaming {
         answer,
@@ -228,7 +182,7 @@ async fn answer(chat: &Chat, headers: &HeaderMap, body: Body) -> Result<Response
         running: Some(spawn(chat.callers.agent.clone(), request, place)),
         events: VecDeque::from([first]),
     };
-    Ok(streaming.into_response())
+    Ok(events(streaming.into_stream()))
 }
 
 /// A run beside whoever hands on what comes of it.
@@ -244,39 +198,6 @@ fn spawn(
         gone.disarm();
         finished
     }))
-}
-
-/// A web page of others may send what it likes but JSON, unless it is asked whether it may.
-fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next());
-    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        return Ok(());
-    }
-    let message = "the request must be JSON: write content-type: application/json";
-    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    Err(Refusal::new(status, "unsupported_media_type", message))
-}
-
-/// Reads the request, in bounded time and size.
-async fn question(body: Body) -> Result<Question, Refusal> {
-    match timeout(ARRIVAL, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => completion::read(&body),
-        Ok(Err(_)) => {
-            let message = format!(
-                "the request is larger than {MAX_BODY} bytes: leave out what was said long ago, results of tools first"
-            );
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            Err(Refusal::new(status, "too_large", message))
-        }
-        Err(_) => {
-            let message = "the request did not arrive in time: send it again";
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Err(Refusal::new(status, "timeout", message))
-        }
-    }
 }
 
 /// Waits for the answer; dropped, and the run with it, when the client goes.
@@ -314,28 +235,14 @@ struct Streaming {
     events: VecDeque<Value>,
 }
 
-impl IntoResponse for Streaming {
-    fn into_response(self) -> Response {
-        // A proxy in between must hand on each event as it comes.
-        let unbuffered = [
-            (CACHE_CONTROL, "no-store"),
-            (HeaderName::from_static("x-accel-buffering"), "no"),
-        ];
-        let alive = KeepAlive::new().interval(ALIVE);
-        let events = Sse::new(self.into_stream()).keep_alive(alive);
-        (unbuffered, events).into_response()
-    }
-}
-
 impl Streaming {
-    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    fn into_stream(self) -> impl Stream<Item = String> {
         stream::unfold(self, async |mut this| {
-            let data = this.next().await?;
-            let data = match data {
+            let data = match this.next().await? {
                 Value::String(word) => word,
                 other => other.to_string(),
             };
-            Some((Ok(Event::default().data(data)), this))
+            Some((data, this))
         })
     }
 
@@ -396,8 +303,7 @@ struct Gone(Option<String>);
 
 impl Gone {
     fn of(request: &Request) -> Self {
-        let conversation = request.conversation.as_ref();
-        Self(conversation.map(|conversation| conversation.id.clone()))
+        Self(request.id.clone())
     }
 
     fn disarm(mut self) {

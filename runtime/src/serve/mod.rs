@@ -1,24 +1,56 @@
 //! What an agent answers on its port where a setting says so: [`mcp`] makes it a tool of other
-//! agents, [`chat`] a model that one talks to. Both are runs that somebody asks for: bounded in
-//! number, and cancelled when whoever asked has gone. [`completion`] reads and writes what clients
-//! of chat completions say (pure).
+//! agents, [`chat`] a model that one talks to, [`a2a`] a peer that is given tasks. All are runs
+//! that somebody asks for, and bounded in number; but for a task, a run is cancelled when whoever
+//! asked has gone. [`completion`] reads and writes what clients of chat completions say (pure).
 
+pub mod a2a;
 pub mod chat;
 pub mod completion;
 pub mod mcp;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::Request as HttpRequest,
+    http::{
+        HeaderMap, HeaderName, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
+    },
+    middleware::Next,
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures::{Stream, StreamExt as _};
 use reqwest::Url;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{resident::Resident, run::Agent};
+use self::completion::Refusal;
+use crate::{
+    deadline::Deadline,
+    outcome::Reason,
+    resident::Resident,
+    run::{Agent, Request},
+};
 
 /// Most runs that were asked for, at once.
 pub const MAX_RUNS: usize = 4;
 /// Largest request.
 const MAX_BODY: usize = 1024 * 1024;
+/// Longest time of an answer where the environment does not say.
+const ANSWER: Duration = Duration::from_mins(10);
+/// How long a request may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// How often a stream says that work goes on; whoever does not take it has gone.
+const ALIVE: Duration = Duration::from_secs(10);
+/// When to ask again if all places are taken, in seconds.
+const BUSY: &str = "5";
 
 /// What callers of an agent share, whichever way they come.
 #[derive(Debug, Clone)]
@@ -40,6 +72,86 @@ impl Callers {
             stopping,
         }
     }
+
+    /// A place for a run.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if self.stopping.is_cancelled() {
+            let message = "this process is stopping: ask again, another one answers";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Refusal::new(status, Reason::Stopped.as_str(), message));
+        }
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let message = "all places are taken: ask again in a few seconds";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
+        })
+    }
+
+    /// A run that begins now, for whoever sent these headers.
+    fn request(&self, headers: &HeaderMap) -> Request {
+        let timeout = self.agent.environment.timeout.unwrap_or(ANSWER);
+        let deadline = Deadline::of_run(Instant::now(), Some(timeout));
+        let traceparent = headers.get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        Request {
+            traceparent: traceparent.map(str::to_owned),
+            is_remembered: false,
+            ..Request::new(deadline, self.stopping.clone())
+        }
+    }
+}
+
+/// Lets no page of others in.
+async fn refuse_foreign(request: HttpRequest, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN);
+    let is_good = origin.is_none_or(|origin| origin.to_str().is_ok_and(is_loopback));
+    if is_good {
+        return next.run(request).await;
+    }
+    let message = "an agent answers no web pages but those of its own machine: use a LanguageClient in front of it";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message).into_response()
+}
+
+/// A web page of others may send what it likes but JSON, unless it is asked whether it may.
+fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let message = "the request must be JSON: write content-type: application/json";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Refusal::new(status, "unsupported_media_type", message))
+}
+
+/// Reads a request, in bounded time and size; `shorter`: how it becomes smaller.
+async fn read(body: Body, shorter: &str) -> Result<Bytes, Refusal> {
+    match timeout(ARRIVAL, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let message = format!("the request is larger than {MAX_BODY} bytes: {shorter}");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(Refusal::new(status, "too_large", message))
+        }
+        Err(_) => {
+            let message = "the request did not arrive in time: send it again";
+            let status = StatusCode::REQUEST_TIMEOUT;
+            Err(Refusal::new(status, "timeout", message))
+        }
+    }
+}
+
+/// Server-sent events, each with these data.
+fn events(data: impl Stream<Item = String> + Send + 'static) -> Response {
+    // A proxy in between must hand on each event as it comes.
+    let unbuffered = [
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    let events = data.map(|data| Ok::<_, Infallible>(Event::default().data(data)));
+    let alive = KeepAlive::new().interval(ALIVE);
+    (unbuffered, Sse::new(events).keep_alive(alive)).into_response()
 }
 
 /// Whether an `Origin` is a page of this machine.

@@ -20,7 +20,7 @@ const VARIABLE: &str = "LANGOP_TEST_IMPLEMENTATION";
 const AT_ONCE: &str = "--test-threads=4";
 
 /// What the Ruby SDK does otherwise, on purpose: the test, and why.
-const DIFFERENCES: [(&str, &str); 5] = [
+const DIFFERENCES: [(&str, &str); 14] = [
     (
         "workflows::code_that_differs_from_its_definition_is_exit_3",
         "it has no parser of the language, never reads the code, and runs what the operator checked: the definition",
@@ -35,12 +35,31 @@ const DIFFERENCES: [(&str, &str); 5] = [
         "chat::four_at_once_and_who_goes_gives_the_place_back",
         NO_CHAT,
     ),
+    ("a2a::a_card_says_who_is_there_and_where", NO_A2A),
+    ("a2a::a_task_is_a_run_and_its_artifact_the_summary", NO_A2A),
+    ("a2a::a_stream_tells_each_state_and_how_it_ended", NO_A2A),
+    (
+        "a2a::a_task_goes_on_without_its_caller_until_somebody_cancels_it",
+        NO_A2A,
+    ),
+    (
+        "a2a::four_tasks_at_once_and_a_cancelled_one_gives_its_place_back",
+        NO_A2A,
+    ),
+    ("a2a::a_call_that_is_none_of_ours_is_refused", NO_A2A),
+    (
+        "a2a::a_message_that_would_be_answered_otherwise_than_meant_is_refused",
+        NO_A2A,
+    ),
+    ("a2a::one_version_is_spoken_and_none_is_another", NO_A2A),
+    ("a2a::a_web_page_of_others_gives_no_task", NO_A2A),
 ];
 /// What is run for it by its own command alone, and why.
 const APART: (&str, &str) = (
     "kills::nothing_is_done_twice_whenever_it_is_killed",
     "two of some 240 agents had not ended after a minute on a busy machine, and why is not known yet",
 );
+const NO_A2A: &str = "it is served to other agents as a tool, and not to callers outside as a peer";
 const NO_CHAT: &str = "it is served to other agents as a tool, and not to people as a model";
 
 /// An implementation.

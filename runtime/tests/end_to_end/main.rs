@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod a2a;
 mod agent;
 mod asked;
 mod chat;
