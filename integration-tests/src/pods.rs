@@ -130,7 +130,7 @@ impl ControlPlane {
         let archive = folder.path().join("image.tar");
         let (written, to) = (image.clone(), archive.clone());
         let digest = tokio::task::spawn_blocking(move || written.write(&to)).await??;
-        claim(image.name(), digest)?;
+        claim(image.name(), &digest)?;
         let output = node::import_command(node)
             .stdin(File::open(&archive)?)
             .output()
@@ -164,10 +164,12 @@ impl ControlPlane {
 
 /// Tests share the node: one that gave its own image the name of another's would change what that one's
 /// pods run, now and then.
-fn claim(name: &str, digest: String) -> Result<()> {
+fn claim(name: &str, digest: &str) -> Result<()> {
     static CLAIMED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
-    let first = claimed.entry(name.to_owned()).or_insert(digest.clone());
+    let first = claimed
+        .entry(name.to_owned())
+        .or_insert_with(|| digest.to_owned());
     ensure!(
         *first == digest,
         "the node already has another image {name}; give this one a name of its own"
@@ -190,10 +192,10 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_one_image() {
-        claim("localhost/a:1", "sha256:1".to_owned()).unwrap();
-        claim("localhost/a:1", "sha256:1".to_owned()).unwrap();
-        claim("localhost/b:1", "sha256:2".to_owned()).unwrap();
-        let refused = claim("localhost/a:1", "sha256:2".to_owned());
+        claim("localhost/a:1", "sha256:1").unwrap();
+        claim("localhost/a:1", "sha256:1").unwrap();
+        claim("localhost/b:1", "sha256:2").unwrap();
+        let refused = claim("localhost/a:1", "sha256:2");
         assert!(refused.unwrap_err().to_string().contains("another image"));
     }
 }

@@ -27,17 +27,9 @@ enum Command {
 // memory that every agent pays for. Not none: this thread blocks at the end until the last spans are sent.
 #[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or(Command::Run);
-    // On the worker, where the connections are: each call would go from thread to thread and back.
-    let ended = tokio::spawn(async move {
-        match command {
-            Command::Run => program::run().await,
-            Command::Chat => program::chat().await,
-            Command::Check => program::check(),
-        }
-    });
-    match ended.await {
-        Ok(code) => code.into(),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    match Cli::parse().command.unwrap_or(Command::Run) {
+        Command::Run => program::run().await.into(),
+        Command::Chat => program::chat().await.into(),
+        Command::Check => program::check().into(),
     }
 }

@@ -138,8 +138,15 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
         tokio::spawn(http::serve(listener, router, end.clone()))
     };
     readiness.set();
-    let report = resident::run(&agent, began, stopping).await;
-    agent.agent.tools.give_notice().await;
+    // On the worker, where the connections are: from here each call would go from thread to thread and back.
+    let working = tokio::spawn(async move {
+        let report = resident::run(&agent, began, stopping).await;
+        agent.agent.tools.give_notice().await;
+        report
+    });
+    let report = working
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     end.cancel();
     // It ends within a second; what it says then is of no interest.
     let _ = server.await;
