@@ -71,16 +71,17 @@ fn objectives(sentences: &[Sentence]) -> Vec<String> {
 
 /// What it is for, and where the rules fall short of what the instructions say.
 fn description(sentences: &[Sentence], timing: &Timing) -> Option<String> {
-    let mut description = clip(&sentences.first()?.text, DESCRIPTION);
-    if let Err(why) = timing {
-        description += &format!(" (no schedule, so it runs continuously: {why})");
-    }
+    let description = clip(&sentences.first()?.text, DESCRIPTION);
+    let no_schedule = timing.as_ref().err().map_or_else(String::new, |why| {
+        format!(" (no schedule, so it runs continuously: {why})")
+    });
+    let mut too_long = String::new();
     if sentences.len() > MAX_OBJECTIVES {
-        description += &format!(
+        too_long = format!(
             " (the instructions are long: only the first {MAX_OBJECTIVES} objectives are here)"
         );
     }
-    Some(description)
+    Some(description + &no_schedule + &too_long)
 }
 
 /// A step for each operation that an objective names word for word ("list the files" does not name

@@ -65,26 +65,16 @@ struct Rule {
     becomes: String,
 }
 
-/// The rules for text, and those for words.
-struct Grammar {
-    text: Vec<Rule>,
-    words: Vec<Rule>,
-}
-
-static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
-    let (text, words) = SOURCE.split_once("\n[time]\n").unwrap_or_default();
-    Grammar {
-        text: rules(text, |pattern| format!("(?i){pattern}")),
-        words: rules(words, |pattern| format!(" (?:{pattern}) ")),
-    }
-});
+static TEXT: LazyLock<Vec<Rule>> = LazyLock::new(|| rules(0, "(?i)", ""));
+static WORDS: LazyLock<Vec<Rule>> = LazyLock::new(|| rules(1, " (?:", ") "));
 static ATOM: LazyLock<Regex> = pattern!("<[^>]*>");
 
 /// What a sentence says about time, in its order.
 pub(crate) fn atoms(sentence: &str) -> Vec<Atom> {
-    let text = GRAMMAR.text.iter();
-    let text = text.fold(sentence.to_owned(), |text, rule| rule.apply(&text));
-    let words = GRAMMAR.words.iter().fold(words(&text), |mut words, rule| {
+    let text = TEXT
+        .iter()
+        .fold(sentence.to_owned(), |text, rule| rule.apply(&text));
+    let words = WORDS.iter().fold(words(&text), |mut words, rule| {
         for _ in 0..MAX_TRIES {
             let next = rule.apply(&words);
             if next == words {
@@ -108,7 +98,9 @@ fn words(text: &str) -> String {
     format!(" , {words} , ")
 }
 
-fn rules(source: &str, whole: impl Fn(&str) -> String) -> Vec<Rule> {
+/// The rules of one section of the grammar, whose patterns stand between `before` and `after`.
+fn rules(section: usize, before: &str, after: &str) -> Vec<Rule> {
+    let source = SOURCE.split("\n[time]\n").nth(section).unwrap_or_default();
     let mut parts: Vec<(String, String)> = Vec::new();
     let mut rules = Vec::new();
     for line in source.lines().filter(|line| !line.starts_with('#')) {
@@ -125,7 +117,7 @@ fn rules(source: &str, whole: impl Fn(&str) -> String) -> Vec<Rule> {
                 expand(found)
             };
             rules.push(Rule {
-                pattern: compile(&whole(&found)),
+                pattern: compile(&format!("{before}{found}{after}")),
                 becomes: format!(" {} ", becomes.trim()),
             });
         } else if let Some((name, part)) = line.split_once(" = ") {
@@ -157,7 +149,7 @@ mod tests {
     fn every_line_is_a_rule() {
         let lines = SOURCE.lines().filter(|line| !line.starts_with('#'));
         let written = lines.filter(|line| line.contains(" =>")).count();
-        assert_eq!(GRAMMAR.text.len() + GRAMMAR.words.len(), written);
+        assert_eq!(TEXT.len() + WORDS.len(), written);
     }
 
     #[test]

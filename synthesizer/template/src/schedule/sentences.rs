@@ -7,9 +7,6 @@ use super::grammar::{Atom, Says};
 use super::spec::{CONFLICT, EXCEPTION, INEXPRESSIBLE, Spec, Unclear, WHICH_TIME};
 use super::{Timing, agreed};
 
-/// Most atoms of a sentence: one with more is no instruction.
-const MAX_ATOMS: usize = 32;
-
 /// The schedule that the atoms of sentences say, without its time zone.
 pub(super) fn read(sentences: &[Vec<Atom>]) -> Timing {
     let mut said = Said::default();
@@ -20,7 +17,10 @@ pub(super) fn read(sentences: &[Vec<Atom>]) -> Timing {
     let when = if is_recurring {
         Some(Spec::read(&said.recurring)?)
     } else {
-        agreed(said.hints.iter().map(Spec::read))?
+        agreed(said.hints.iter_mut().map(|hint| {
+            hint.extend(&said.recurring);
+            Spec::read(hint)
+        }))?
     };
     match when {
         Some(spec) if spec.lacks_a_time() && said.has_stray_time => Err(WHICH_TIME),
@@ -41,9 +41,6 @@ struct Said {
 impl Said {
     /// Adds what one sentence says.
     fn add(&mut self, atoms: &[Atom]) -> Result<(), Unclear> {
-        if atoms.len() > MAX_ATOMS {
-            return Err(CONFLICT);
-        }
         let of = |kinds: &'static str| atoms.iter().filter(move |atom| kinds.contains(atom.kind));
         let has_time = |kinds| of(kinds).any(|atom| atom.says.has("at"));
         let is_stray = of("S").next().is_some() || has_time("B");
@@ -51,7 +48,9 @@ impl Said {
         let is_leading = of("RX").next().is_none();
         let (recurring, refining) = if is_leading { ("F", "L") } else { ("RX", "FL") };
         if of(recurring).next().is_none() {
-            self.hints.extend(of("H").map(|hint| hint.says.clone()));
+            let unclear = of("L").find(|atom| atom.says.has("why"));
+            let hints = of("H").map(|hint| unclear.unwrap_or(hint));
+            self.hints.extend(hints.map(|hint| hint.says.clone()));
             self.has_stray_time |= has_time("L");
             return Ok(());
         }
@@ -90,7 +89,7 @@ fn refine(says: &mut Says, more: &Says) -> Result<(), Unclear> {
 
 /// Adds what recurs, too; a new thought may not change on which days or how often.
 fn add(says: &mut Says, more: &Says, is_new_thought: bool) -> Result<(), Unclear> {
-    let (mine, its) = (says.without(&["at", "not"]), more.without(&["at", "not"]));
+    let [mine, its] = [&*says, more].map(|says| says.without(&["at", "not", "why"]));
     let is_one = mine == its || [&mine, &its].contains(&&Says::default());
     if is_new_thought && !is_one {
         return Err(CONFLICT);

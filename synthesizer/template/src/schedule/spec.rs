@@ -71,9 +71,9 @@ impl Spec {
             every: one(says, "every", seconds, VAGUE)?,
             period: one(says, "per", period, INEXPRESSIBLE)?,
             count: one(says, "count", |count| count.parse().ok(), VAGUE)?.filter(|runs| *runs != 1),
-            weekdays: one(says, "days", weekdays, CONFLICT)?,
+            weekdays: one(says, "days", weekdays, VAGUE)?,
             month_days: one(says, "dates", dates, VAGUE)?,
-            months: one(says, "months", months, CONFLICT)?,
+            months: one(says, "months", months, VAGUE)?,
             only: one(says, "only", only, WHICH_WEEKDAYS)?,
             times: one(says, "at", times, BARE_HOUR)?,
             minute: one(says, "minute", |minute| minute.parse().ok(), BARE_HOUR)?,
@@ -109,7 +109,7 @@ impl Spec {
             return Err(VAGUE);
         }
         let times = self.times.clone().unwrap_or(Set::from([0]));
-        self.crons(&times, list)
+        self.crons(&times, false)
     }
 
     /// Turns "n times a day" into times or an interval; other counts must be those of what is said.
@@ -139,7 +139,7 @@ impl Spec {
                 self.period = None;
             }
             (Some(Period::Months(12)), None) if 12 % count == 0 => {
-                self.period = Some(Period::Months(12 / count))
+                self.period = Some(Period::Months(12 / count));
             }
             _ => return Err(WHICH_DAYS),
         }
@@ -168,14 +168,12 @@ impl Spec {
     /// The cron expressions of an interval on some days, between hours or at a minute.
     fn interval(self, seconds: u64) -> Result<Schedule, Unclear> {
         let (first, last) = self.window.unwrap_or((0, MINUTES_OF_DAY));
-        let passes_midnight = last < first;
         let is_even = cron_for_every(seconds).is_some() && seconds < DAY;
         let is_whole = seconds >= HOUR;
         let has_dates = self.month_days.is_some() || self.months.is_some() || self.only.is_some();
-        let is_odd = has_dates
-            || self.times.is_some()
-            || self.minute.is_some_and(|minute| !is_whole || minute > 59);
-        if is_odd || !is_even || (passes_midnight && self.weekdays.is_some()) {
+        let is_odd = first == last || self.minute.is_some_and(|minute| !is_whole || minute > 59);
+        let splits_days = last < first && self.weekdays.is_some();
+        if has_dates || self.times.is_some() || splits_days || is_odd || !is_even {
             return Err(INEXPRESSIBLE);
         }
         let step = u32::try_from(seconds / 60).unwrap_or(1);
@@ -185,18 +183,11 @@ impl Spec {
         let times = stepped(end, step)
             .into_iter()
             .map(|time| (start + time) % MINUTES_OF_DAY);
-        self.crons(&times.collect(), |values, all| {
-            let step = (2..all).find(|step| *values == stepped(all, *step));
-            step.map_or_else(|| list(values, all), |step| format!("*/{step}"))
-        })
+        self.crons(&times.collect(), true)
     }
 
     /// The cron expressions of days and times; times that have the same minutes share one.
-    fn crons(
-        &self,
-        times: &Set,
-        written: impl Fn(&Set, u32) -> String,
-    ) -> Result<Schedule, Unclear> {
+    fn crons(&self, times: &Set, has_steps: bool) -> Result<Schedule, Unclear> {
         let mut hours_of: BTreeMap<Set, Set> = BTreeMap::new();
         for hour in 0..24 {
             let minutes = times
@@ -216,7 +207,10 @@ impl Spec {
         let (dates, months) = (field(&self.month_days, 31), field(&self.months, 12));
         let days = field(&self.weekdays, 7);
         let mut crons = hours_of.iter().map(|(minutes, hours)| {
-            let (minutes, hours) = (written(minutes, 60), written(hours, 24));
+            let [minutes, hours] = [(minutes, 60), (hours, 24)].map(|(values, all)| {
+                let step = (2..all).find(|step| has_steps && *values == stepped(all, *step));
+                step.map_or_else(|| list(values, all), |step| format!("*/{step}"))
+            });
             format!("{minutes} {hours} {dates} {months} {days}")
         });
         Ok(Schedule::Cron {

@@ -55,7 +55,7 @@ pub(super) fn weekdays(text: &str) -> Option<Set> {
             days.extend((0..=(last + 7 - first) % 7).map(|offset| (first + offset) % 7));
         }
     }
-    Some(days)
+    Some(days).filter(|days| !days.is_empty())
 }
 
 /// Which of the names the words begin with.
@@ -67,7 +67,8 @@ fn places(text: &str, names: &[&str]) -> impl Iterator<Item = u32> {
 
 /// The months that are named, from 1.
 pub(super) fn months(text: &str) -> Option<Set> {
-    Some(places(text, &MONTHS).map(|place| place + 1).collect())
+    let months: Set = places(text, &MONTHS).map(|place| place + 1).collect();
+    Some(months).filter(|months| !months.is_empty())
 }
 
 /// The days of a month that are named.
@@ -130,8 +131,9 @@ fn time(token: &str) -> Option<Time> {
     let hour = match (said, hour.parse().ok()?) {
         (Some('a'), 13..) | (Some('a' | 'p'), 0) => return None,
         (Some('a' | 'n'), 12) => 0,
-        (Some('f' | 'p'), hour @ 1..12) => hour + 12,
-        (Some('e'), hour @ 4..12) | (Some('n'), hour @ 7..12) => hour + 12,
+        (Some('f' | 'p'), hour @ 1..12) | (Some('e'), hour @ 4..12) | (Some('n'), hour @ 7..12) => {
+            hour + 12
+        }
         (_, hour) => hour,
     };
     let is_time = hour < 24 && minute < 60;
