@@ -3,33 +3,27 @@
 
 use langop_dsl::{Constraints, MAX_DURATION_SECONDS, MAX_ITERATIONS};
 
-use crate::schedule::{grammar::Atom, seconds_of};
+use crate::schedule::{agreed, grammar::Atom, seconds};
 
 /// The bounds that sentences name; of two different ones neither.
 pub(crate) fn read(sentences: &[Vec<Atom>]) -> Constraints {
-    let most = only(sentences, "most", |count| count.parse().ok());
-    let timeout = only(sentences, "within", |length| match length {
-        "second" | "minute" | "hour" | "day" => seconds_of(&format!("1 {length}")),
-        _ => seconds_of(length),
-    });
+    let said = |key| {
+        sentences
+            .iter()
+            .flatten()
+            .flat_map(move |atom| atom.says.all(key))
+    };
+    let most = agreed(said("most").map(|count| Ok(count.parse().ok())));
+    let timeout = agreed(
+        said("within")
+            .map(|length| Ok(seconds(length).or_else(|| seconds(&format!("1 {length}"))))),
+    );
+    let most = most.ok().flatten().flatten();
+    let timeout = timeout.ok().flatten().flatten();
     Constraints {
         max_iterations: most.filter(|most| (1..=MAX_ITERATIONS).contains(most)),
         timeout_seconds: timeout.filter(|seconds| (1..=MAX_DURATION_SECONDS).contains(seconds)),
     }
-}
-
-/// The one value of a key of the bounds; none where there are two.
-fn only<T: PartialEq>(
-    sentences: &[Vec<Atom>],
-    key: &str,
-    value: impl Fn(&str) -> Option<T>,
-) -> Option<T> {
-    let bounds = sentences.iter().flatten().filter(|atom| atom.kind == 'D');
-    let mut values = bounds.filter_map(|atom| atom.get(key)).map(value);
-    let first = values.next()??;
-    values
-        .all(|next| next.as_ref() == Some(&first))
-        .then_some(first)
 }
 
 #[cfg(test)]

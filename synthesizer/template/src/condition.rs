@@ -1,19 +1,26 @@
 //! Under which condition a sentence asks for something: "If something is critical, …". Pure. Where
 //! a sentence has a condition that is not clear, it says so rather than leave it out.
 
-use crate::text::{closing_quote, one_line};
+use std::sync::LazyLock;
 
-/// Words that begin a condition, and what they make of it.
-const LEADS: [(&str, &str); 6] = [
-    ("only if", ""),
-    ("only when", ""),
-    ("if", ""),
-    ("when", ""),
-    ("whenever", ""),
-    ("unless", "this is not so: "),
-];
+use regex::Regex;
+
+use crate::text::{one_line, pattern, says_something, without_quotes};
+
+/// "If X, do", "When X then do".
+static LEADING: LazyLock<Regex> = pattern!(
+    r"(?xi) ^ (?:(?:only\ )?(?:if|when)|whenever|(?<unless>unless))
+    \ (?<condition>.*?),\ [,\ ]*(?:then\ )?(?<main>.*) $"
+);
+/// "Do, if X", "do only if X"; what follows another comma is no condition.
+static TRAILING: LazyLock<Regex> = pattern!(
+    r"(?xi) ^ (?<main>.*?)
+    (?:,\ (?:(?:only\ )?(?:if|when)|whenever|(?<unless>unless))|\ only\ (?:if|when))
+    \ (?<condition>[^,]*?)[.!?]* $"
+);
 /// Words by which a sentence depends on something, wherever they stand.
-const CONDITIONAL: [&str; 5] = ["if", "unless", "when", "whenever", "whether"];
+static CONDITIONAL: LazyLock<Regex> =
+    pattern!(r"(?i)(?:\b|_)(?:if|unless|when|whenever|whether)(?:\b|_)");
 /// Longest condition, in characters.
 const LONGEST: usize = 200;
 
@@ -29,98 +36,18 @@ pub(crate) struct Clause<'a> {
 /// The condition and the rest of a sentence; `None` where it has one that is not clear.
 pub(crate) fn split(sentence: &str) -> Option<Clause<'_>> {
     let sentence = sentence.trim();
-    let (condition, main) = match leading(sentence).or_else(|| trailing(sentence)) {
-        Some((condition, main)) => (Some(condition), main),
-        None => (None, sentence),
-    };
-    if is_conditional(main) {
-        return None;
-    }
-    let Some(condition) = condition else {
-        return Some(Clause {
-            main,
-            only_if: None,
-        });
-    };
-    let is_short = condition.chars().count() <= LONGEST;
-    let says = condition.chars().any(char::is_alphanumeric);
-    (is_short && says).then_some(Clause {
-        main,
-        only_if: Some(condition),
-    })
-}
-
-/// "If X, do", "When X then do".
-fn leading(sentence: &str) -> Option<(String, &str)> {
-    let (meaning, rest) = after_lead(sentence)?;
-    let end = outside_quotes(rest, |rest| rest.starts_with(", "))?;
-    let main = rest[end..].trim_start_matches([',', ' ']);
-    let main = main.strip_prefix("then ").unwrap_or(main);
-    Some((in_words(meaning, &rest[..end]), main))
-}
-
-/// "Do, if X", "do only if X".
-fn trailing(sentence: &str) -> Option<(String, &str)> {
-    let begins = |rest: &str| {
-        let lead = rest.strip_prefix(", ").or_else(|| rest.strip_prefix(' '));
-        let is_only = |lead: &str| {
-            lead.get(..5)
-                .is_some_and(|only| only.eq_ignore_ascii_case("only "))
-        };
-        lead.is_some_and(|lead| {
-            (rest.starts_with(',') || is_only(lead)) && after_lead(lead).is_some()
-        })
-    };
-    let start = outside_quotes(sentence, begins)?;
-    let lead = sentence[start..].trim_start_matches([',', ' ']);
-    let (meaning, rest) = after_lead(lead)?;
-    let condition = rest.trim_end_matches(['.', '!', '?']);
-    // "send it, if it is new, to me": what follows is no condition
-    if outside_quotes(condition, |rest| rest.starts_with(',')).is_some() {
-        return None;
-    }
-    Some((in_words(meaning, condition), &sentence[..start]))
-}
-
-/// What stands after a word that begins a condition.
-fn after_lead(text: &str) -> Option<(&'static str, &str)> {
-    LEADS.into_iter().find_map(|(lead, meaning)| {
-        let start = text.get(..lead.len())?;
-        let rest = text[lead.len()..].strip_prefix(' ')?;
-        start.eq_ignore_ascii_case(lead).then_some((meaning, rest))
-    })
-}
-
-fn in_words(meaning: &str, condition: &str) -> String {
-    format!("{meaning}{}", one_line(condition.trim()))
-}
-
-/// Where, outside of quotes, the text goes on as `is_there` says.
-fn outside_quotes(text: &str, is_there: impl Fn(&str) -> bool) -> Option<usize> {
-    let mut quoted_until = 0;
-    for (at, character) in text.char_indices() {
-        if at < quoted_until {
-            continue;
-        }
-        let after = at + character.len_utf8();
-        if let Some(close) = closing_quote(character) {
-            quoted_until = text[after..]
-                .find(close)
-                .map_or(0, |length| after + length + 1);
-        } else if is_there(&text[at..]) {
-            return Some(at);
-        }
-    }
-    None
-}
-
-fn is_conditional(text: &str) -> bool {
-    let mut words = text.split(|c: char| !c.is_alphanumeric());
-    words.any(|word| {
-        CONDITIONAL
-            .iter()
-            .any(|known| word.eq_ignore_ascii_case(known))
-    })
+    let unquoted = without_quotes(sentence);
+    let found = LEADING.captures(&unquoted);
+    let found = found.or_else(|| TRAILING.captures(&unquoted));
+    let part = |name| Some(&sentence[found.as_ref()?.name(name)?.range()]);
+    let main = part("main").unwrap_or(sentence);
+    let condition = part("condition").map(one_line);
+    let is_clear = condition
+        .as_ref()
+        .is_none_or(|words| says_something(words) && words.chars().count() <= LONGEST);
+    let not = part("unless").map_or("", |_| "this is not so: ");
+    let only_if = condition.map(|condition| format!("{not}{condition}"));
+    (is_clear && !CONDITIONAL.is_match(main)).then_some(Clause { main, only_if })
 }
 
 #[cfg(test)]
@@ -178,7 +105,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_apart_in_bounds(text in "(if |unless |only if |, |\"|\\PC){0,40}") {
             if let Some(clause) = split(&text) {
-                prop_assert!(text.contains(clause.main) && !is_conditional(clause.main));
+                prop_assert!(text.contains(clause.main) && !CONDITIONAL.is_match(clause.main));
                 prop_assert!(clause.only_if.is_none_or(|condition| !condition.trim().is_empty()));
             }
         }

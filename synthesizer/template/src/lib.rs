@@ -13,14 +13,12 @@ mod persona;
 mod schedule;
 mod text;
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use langop_dsl::{Action, AgentDefinition, Offer, Step, render};
 
 pub use persona::{Persona, distill};
 use schedule::{Timing, grammar};
-use text::{Role, Sentence, clip};
+use text::{Sentence, clip};
 
 /// The name in the code; whoever asked writes the agent's own in its place.
 const NAME: &str = "agent";
@@ -49,23 +47,18 @@ pub fn answer(instructions: &str, offer: &Offer, now: Timestamp) -> String {
         steps: steps(&objectives, offer),
         objectives,
         constraints: bounds::read(&atoms),
-        schedule: match timing {
-            Timing::At(schedule) => Some(schedule),
-            Timing::Unsaid | Timing::Unclear(_) => None,
-        },
+        schedule: timing.unwrap_or_default(),
     };
     render(&definition)
 }
 
 /// The statements without repetition; the labels, if there is nothing else.
 fn objectives(sentences: &[Sentence]) -> Vec<String> {
-    let has_statements = sentences
-        .iter()
-        .any(|sentence| sentence.role == Role::Statement);
+    let are_all_labels = sentences.iter().all(|sentence| sentence.is_label);
     let mut objectives: Vec<String> = Vec::new();
     for sentence in sentences {
         let objective = clip(&sentence.text, OBJECTIVE);
-        let is_meant = sentence.role == Role::Statement || !has_statements;
+        let is_meant = are_all_labels || !sentence.is_label;
         if is_meant && objectives.len() < MAX_OBJECTIVES && !objectives.contains(&objective) {
             objectives.push(objective);
         }
@@ -78,21 +71,17 @@ fn objectives(sentences: &[Sentence]) -> Vec<String> {
 
 /// What it is for, and where the rules fall short of what the instructions say.
 fn description(sentences: &[Sentence], timing: &Timing) -> Option<String> {
-    let mut description = clip(&sentences.first()?.text, DESCRIPTION);
-    // Writing to a String cannot fail.
-    if let Timing::Unclear(why) = timing {
-        let _ = write!(
-            description,
-            " (no schedule, so it runs continuously: {why})"
-        );
-    }
+    let description = clip(&sentences.first()?.text, DESCRIPTION);
+    let no_schedule = timing.as_ref().err().map_or_else(String::new, |why| {
+        format!(" (no schedule, so it runs continuously: {why})")
+    });
+    let mut too_long = String::new();
     if sentences.len() > MAX_OBJECTIVES {
-        let _ = write!(
-            description,
+        too_long = format!(
             " (the instructions are long: only the first {MAX_OBJECTIVES} objectives are here)"
         );
     }
-    Some(description)
+    Some(description + &no_schedule + &too_long)
 }
 
 /// A step for each operation that an objective names word for word ("list the files" does not name
@@ -105,28 +94,14 @@ fn steps(objectives: &[String], offer: &Offer) -> Vec<Step> {
             continue;
         };
         let name = clip(objective.trim_end_matches(['.', '!', '?']), STEP_NAME);
-        let mut unused = named_operations(clause.main, offer).filter(|(tool, operation)| {
-            let is_used = |step: &Step| {
-                step.name == name
-                    || matches!(&step.action, Action::UseTool { tool: used, action: Some(action), .. }
-                        if (used.as_str(), action.as_str()) == (*tool, *operation))
-            };
-            !steps.iter().any(is_used)
-        });
-        if let Some((tool, operation)) = unused.next() {
-            let action = Action::UseTool {
-                tool: tool.to_owned(),
-                action: Some(operation.to_owned()),
-                params: [].into(),
-            };
-            let depends_on = steps
-                .last()
-                .map(|step| step.name.clone())
-                .into_iter()
-                .collect();
+        let mut actions = named_actions(clause.main, offer);
+        let is_new = |step: &Step, action: &Action| step.name != name && step.action != *action;
+        let action = actions.find(|action| steps.iter().all(|step| is_new(step, action)));
+        if let Some(action) = action {
+            let before = steps.last().map(|step| step.name.clone());
             steps.push(Step {
                 name,
-                depends_on,
+                depends_on: before.into_iter().collect(),
                 only_if: clause.only_if,
                 each: None,
                 action,
@@ -136,31 +111,35 @@ fn steps(objectives: &[String], offer: &Offer) -> Vec<Step> {
     steps
 }
 
-/// The tools and operations that a text names and that can be called without parameters.
-fn named_operations<'o>(
-    text: &str,
-    offer: &'o Offer,
-) -> impl Iterator<Item = (&'o str, &'o str)> + use<'o> {
+/// Calls of the operations that a text names and that can be called without parameters.
+fn named_actions(text: &str, offer: &Offer) -> impl Iterator<Item = Action> {
     let said = words(text);
     let is_usable = |name: &str| !name.trim().is_empty() && !name.chars().any(char::is_control);
-    let all = offer.tools.iter().flat_map(|tool| {
+    let operations = offer.tools.iter().flat_map(|tool| {
         let operations = tool.operations.iter();
-        operations.map(move |operation| (&*tool.name, operation))
+        operations.map(move |operation| (tool, operation))
     });
-    all.filter(move |(tool, operation)| {
-        let name = words(&operation.name);
-        let is_named = name.len() > 1 && said.windows(name.len()).any(|window| window == name);
-        is_named && operation.takes(&[].into()) && is_usable(tool) && is_usable(&operation.name)
-    })
-    .map(|(tool, operation)| (tool, &*operation.name))
+    operations
+        .filter(move |(tool, operation)| {
+            let name = words(&operation.name);
+            let is_named = name.trim().contains(' ') && said.contains(&name);
+            let are_usable = is_usable(&tool.name) && is_usable(&operation.name);
+            is_named && are_usable && operation.takes(&[].into())
+        })
+        .map(|(tool, operation)| Action::UseTool {
+            tool: tool.name.clone(),
+            action: Some(operation.name.clone()),
+            params: [].into(),
+        })
 }
 
-/// The words of a text or of a name such as `list_files`.
-fn words(text: &str) -> Vec<String> {
-    let words = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect()
+/// The words of a text or of a name such as `list_files`, each between blanks.
+fn words(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    words.fold(" ".to_owned(), |words, word| {
+        words + &word.to_lowercase() + " "
+    })
 }
 
 #[cfg(test)]

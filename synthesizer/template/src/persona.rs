@@ -52,15 +52,13 @@ fn sentence(text: &str, longest: usize) -> Option<String> {
 fn cut(text: &str, longest: usize) -> String {
     let line = one_line(text);
     if line.len() <= longest {
-        return line.trim_end_matches(' ').to_owned();
+        return line;
     }
     let head = &line[..line.floor_char_boundary(longest)];
-    let sentence = head
-        .rfind(". ")
-        .map(|end| &head[..=end])
-        .filter(|kept| kept.len() > longest / 2);
-    let word = head.rfind(' ').map_or(head, |end| &head[..end]);
-    sentence.unwrap_or(word).to_owned()
+    let sentence = head.rfind(". ").map(|end| end + 1);
+    let sentence = sentence.filter(|end| *end > longest / 2);
+    let end = sentence.or_else(|| head.rfind(' '));
+    head[..end.unwrap_or(head.len())].to_owned()
 }
 
 #[cfg(test)]

@@ -1,53 +1,69 @@
 //! Takes instructions apart into sentences, as people and Markdown write them. Pure; knows nothing
 //! of schedules or tools.
 
+use std::{mem, sync::LazyLock};
+
+use regex::{Captures, Regex};
+
 /// One sentence, bullet or heading, on one line and without Markdown marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sentence {
     pub(crate) text: String,
-    pub(crate) role: Role,
-}
-
-/// What a sentence is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Says something.
-    Statement,
     /// A heading, or a line that ends with a colon: says what follows.
-    Label,
+    pub(crate) is_label: bool,
 }
 
-/// The words after which a line is not over, whatever the next line starts with.
-const DANGLING: &[&str] = &[
-    "a", "an", "and", "at", "each", "every", "for", "from", "in", "of", "on", "or", "the", "to",
-];
+/// A pattern of this crate that is compiled when it is first used.
+macro_rules! pattern {
+    ($source:literal) => {
+        std::sync::LazyLock::new(|| $crate::text::compile($source))
+    };
+}
+pub(crate) use pattern;
 
-/// Words whose full stop ends no sentence.
-const ABBREVIATIONS: &[&str] = &[
-    "approx", "ca", "dr", "e.g", "eg", "i.e", "ie", "mr", "mrs", "ms", "no", "resp", "st", "vs",
-];
+/// Fenced code; of a fence that is never closed only the line, so that it hides nothing.
+static FENCED: LazyLock<Regex> =
+    pattern!(r"(?m)^[ \t>]*(?:```(?:(?s:.*?)\n\s*```)?|~~~(?:(?s:.*?)\n\s*~~~)?).*$");
+/// A line, after the marks of quotations: a heading, an item, or text.
+static LINE: LazyLock<Regex> = pattern!(
+    r"^[\s>]*(?:(?<heading>#+)\s|(?<item>[-*+•–·]|\d{1,2}[.)])\s+(?:\[[ xX]\])?)?\s*(?<text>.*)$"
+);
+/// Where a line is not over, whatever the next one starts with.
+static DANGLING: LazyLock<Regex> =
+    pattern!(r"(?i),$|(?:^|\s)(?:a|an|and|at|each|every|for|from|in|of|on|or|the|to)$");
+/// The end of a sentence, and before it the full stops that are none: of abbreviations and
+/// initials, and those after which it goes on.
+static ENDS: LazyLock<Regex> = pattern!(
+    r"(?x)
+    (?:^|[\s(])(?:\p{Lu}|(?i:approx|ca|dr|e\.g|eg|i\.e|ie|mr|mrs|ms|no|resp|st|vs))\.
+    |(?:^|[\s(])(?i:a\.m|co|etc|inc|ltd|p\.m)\.\s+[^\s\p{Lu}]
+    |[.!?]\s+\p{Ll}
+    |(?<end>[.!?])(?:\s|$)
+    |(?<wide_end>。)"
+);
+static QUOTED: LazyLock<Regex> = pattern!(r#""[^"]*"|`[^`]*`|[“„][^”]*”|«[^»]*»"#);
 
-/// Words whose full stop ends a sentence only if a capital follows.
-const SOMETIMES_LAST: &[&str] = &["a.m", "co", "etc", "inc", "ltd", "p.m"];
+#[expect(clippy::expect_used, reason = "tests use all of the crate's patterns")]
+pub(crate) fn compile(source: &str) -> Regex {
+    Regex::new(source).expect("a valid pattern")
+}
 
 /// The sentences of `text` in order. Fenced code and lines without a letter or digit are left out.
 pub(crate) fn sentences(text: &str) -> Vec<Sentence> {
     let mut sentences = Vec::new();
     for block in blocks(text) {
-        let text = plain(&block.text);
-        let is_label = block.role == Role::Label || text.ends_with(':');
+        let text = one_line(&block.text.replace("**", "").replace("__", ""));
+        let is_label = block.is_label || text.ends_with(':');
         let parts = if is_label {
-            vec![text.trim_end_matches(':').to_owned()]
+            vec![text.trim_end_matches(':')]
         } else {
             split(&text)
         };
-        let role = if is_label {
-            Role::Label
-        } else {
-            Role::Statement
-        };
         let parts = parts.into_iter().filter(|part| says_something(part));
-        sentences.extend(parts.map(|text| Sentence { text, role }));
+        sentences.extend(parts.map(|part| Sentence {
+            text: part.to_owned(),
+            is_label,
+        }));
     }
     sentences
 }
@@ -60,11 +76,8 @@ pub(crate) fn clip(text: &str, longest: usize) -> String {
         return line;
     }
     let cut: String = line.chars().take(longest.saturating_sub(1)).collect();
-    let end = cut
-        .rfind(' ')
-        .filter(|end| *end > cut.len() / 2)
-        .unwrap_or(cut.len());
-    format!("{}…", cut[..end].trim_end())
+    let end = cut.rfind(' ').filter(|end| *end > cut.len() / 2);
+    format!("{}…", cut[..end.unwrap_or(cut.len())].trim_end())
 }
 
 /// Control characters and runs of white space as single spaces.
@@ -80,166 +93,55 @@ pub(crate) fn says_something(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
 
-/// A paragraph, a bullet or a heading.
-struct Block {
-    text: String,
-    role: Role,
+/// `text` with `~` for each byte in quotes, so that only what is outside is found.
+pub(crate) fn without_quotes(text: &str) -> String {
+    let blank = |found: &Captures<'_>| "~".repeat(found[0].len());
+    QUOTED.replace_all(text, blank).into_owned()
 }
 
-fn blocks(text: &str) -> Vec<Block> {
-    let lines: Vec<&str> = text.split(['\n', '\r']).map(str::trim).collect();
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open = false;
-    let mut at = 0;
-    while let Some(line) = lines.get(at) {
-        let line = line.trim_start_matches('>').trim_start();
-        at += 1;
-        if let Some(fence) = fence(line) {
-            // an unclosed fence is only a stray line, so that it hides nothing
-            at += lines[at..]
-                .iter()
-                .position(|line| line.starts_with(fence))
-                .map_or(0, |length| length + 1);
-            open = false;
-            continue;
-        }
-        let (mark, rest) = mark(line);
-        if !says_something(rest) {
-            open = false;
-        } else if let (true, Mark::None, Some(block)) = (open, mark, blocks.last_mut()) {
-            if continues(&block.text, rest) {
+/// Paragraphs, bullets and headings, each still with its marks of emphasis.
+fn blocks(text: &str) -> Vec<Sentence> {
+    let text = text.replace('\r', "\n");
+    let mut blocks: Vec<Sentence> = Vec::new();
+    let mut is_open = false;
+    for line in FENCED.replace_all(&text, "").split('\n') {
+        let line = LINE.captures(line);
+        let part = |name| line.as_ref().and_then(|line| line.name(name));
+        let text = part("text").map_or("", |text| text.as_str().trim_end());
+        let is_label = part("heading").is_some();
+        let is_new = !is_open || is_label || part("item").is_some();
+        is_open = says_something(text) && !is_label;
+        match blocks.last_mut() {
+            _ if !says_something(text) => {}
+            Some(block) if !is_new && continues(&block.text, text) => {
                 block.text.push(' ');
-                block.text.push_str(rest);
-            } else {
-                blocks.push(Block {
-                    text: rest.to_owned(),
-                    role: Role::Statement,
-                });
+                block.text.push_str(text);
             }
-        } else {
-            let role = if mark == Mark::Heading {
-                Role::Label
-            } else {
-                Role::Statement
-            };
-            blocks.push(Block {
-                text: rest.to_owned(),
-                role,
-            });
-            open = mark != Mark::Heading;
+            _ => blocks.push(Sentence {
+                text: text.to_owned(),
+                is_label,
+            }),
         }
     }
     blocks
 }
 
-fn fence(line: &str) -> Option<&'static str> {
-    ["```", "~~~"]
-        .into_iter()
-        .find(|fence| line.starts_with(fence))
-}
-
-/// What Markdown puts before a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    None,
-    Heading,
-    Bullet,
-}
-
-fn mark(line: &str) -> (Mark, &str) {
-    let after_hashes = line.trim_start_matches('#');
-    if after_hashes.len() < line.len() && after_hashes.starts_with([' ', '\t']) {
-        return (Mark::Heading, after_hashes.trim());
-    }
-    let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number = (digits.len() < line.len() && line.len() - digits.len() <= 3)
-        .then(|| digits.strip_prefix(['.', ')']))
-        .flatten();
-    let bullet = line.strip_prefix(['-', '*', '+', '•', '–', '·']).or(number);
-    match bullet.filter(|rest| rest.starts_with([' ', '\t'])) {
-        Some(rest) => (Mark::Bullet, without_checkbox(rest.trim())),
-        None => (Mark::None, line),
-    }
-}
-
-fn without_checkbox(item: &str) -> &str {
-    ["[ ]", "[x]", "[X]"]
-        .into_iter()
-        .find_map(|checkbox| item.strip_prefix(checkbox))
-        .unwrap_or(item)
-        .trim_start()
-}
-
 /// Whether `next` is the rest of a wrapped line and not a new thought.
 fn continues(previous: &str, next: &str) -> bool {
-    let last = previous
-        .rsplit(' ')
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
     next.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit())
-        || previous.ends_with(',')
-        || DANGLING.contains(&last.as_str())
+        || DANGLING.is_match(previous)
 }
 
-/// One line without emphasis marks.
-fn plain(text: &str) -> String {
-    one_line(&text.replace("**", "").replace("__", ""))
-}
-
-/// Splits one line at full stops, question and exclamation marks, but not inside quotes and not
-/// after abbreviations.
-fn split(line: &str) -> Vec<String> {
-    let mut parts = Vec::new();
+/// Splits one line where sentences end outside of quotes.
+fn split(line: &str) -> Vec<&str> {
+    let unquoted = without_quotes(line);
+    let ends = ENDS.captures_iter(&unquoted);
+    let ends = ends.filter_map(|found| found.name("end").or(found.name("wide_end")));
     let mut start = 0;
-    let mut quoted_until = 0;
-    for (at, character) in line.char_indices() {
-        let after = at + character.len_utf8();
-        if at < quoted_until {
-            continue;
-        }
-        if let Some(close) = closing_quote(character) {
-            quoted_until = line[after..].find(close).map_or(0, |length| after + length);
-        } else if matches!(character, '.' | '!' | '?' | '。')
-            && ends_sentence(&line[start..at], character, &line[after..])
-        {
-            parts.push(line[start..after].trim().to_owned());
-            start = after;
-        }
-    }
-    parts.push(line[start..].trim().to_owned());
-    parts
-}
-
-/// The quote that closes what `open` opens.
-pub(crate) fn closing_quote(open: char) -> Option<char> {
-    match open {
-        '"' => Some('"'),
-        '`' => Some('`'),
-        '“' | '„' => Some('”'),
-        '«' => Some('»'),
-        _ => None,
-    }
-}
-
-fn ends_sentence(before: &str, stop: char, rest: &str) -> bool {
-    if stop == '。' {
-        return true;
-    }
-    if !(rest.is_empty() || rest.starts_with(' ')) {
-        return false;
-    }
-    let next = rest.trim_start().chars().next();
-    let word = before.rsplit([' ', '(']).next().unwrap_or_default();
-    let lower = word.to_lowercase();
-    let is_initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    if stop == '.' && (is_initial || ABBREVIATIONS.contains(&lower.as_str())) {
-        return false;
-    }
-    if stop == '.' && SOMETIMES_LAST.contains(&lower.as_str()) {
-        return next.is_none_or(char::is_uppercase);
-    }
-    !next.is_some_and(char::is_lowercase)
+    ends.map(|end| end.end())
+        .chain([line.len()])
+        .map(|end| line[mem::replace(&mut start, end)..end].trim())
+        .collect()
 }
 
 #[cfg(test)]
@@ -300,11 +202,11 @@ mod tests {
 
     #[test]
     fn headings_and_lines_with_a_colon_are_labels() {
-        let roles: Vec<Role> = sentences("# Inbox\nGoals:\n- read")
+        let are_labels: Vec<bool> = sentences("# Inbox\nGoals:\n- read")
             .into_iter()
-            .map(|sentence| sentence.role)
+            .map(|sentence| sentence.is_label)
             .collect();
-        assert_eq!(roles, [Role::Label, Role::Label, Role::Statement]);
+        assert_eq!(are_labels, [true, true, false]);
     }
 
     #[test]

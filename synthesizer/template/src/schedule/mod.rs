@@ -1,114 +1,93 @@
 //! Reads the schedule out of instructions by rule: the right one or none, never a wrong one.
 //!
-//! `grammar` rewrites a sentence into atoms, `meaning` says what each means, `sentence` puts those
-//! together that belong together, `spec` turns it into the one schedule that says it. Here
-//! sentences meet.
+//! `grammar` rewrites a sentence into atoms, `sentences` puts those together that belong together,
+//! `values` says what their words mean, `spec` turns it into the one schedule that says it. Here
+//! words meet cron expressions and time zones.
 
 pub(crate) mod grammar;
-mod meaning;
-mod sentence;
+mod sentences;
 mod spec;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
 use jiff::{Timestamp, tz::TimeZone};
 use langop_dsl::{CronSchedule, Schedule, ScheduleErrorKind};
+use regex::{Captures, Regex};
 
-use crate::text::Sentence;
+use crate::text::{Sentence, pattern};
 use grammar::Atom;
-pub(crate) use meaning::seconds_of;
-use spec::{BAD_CRON, CONFLICT, NEVER_FIRES, Spec, TIME_ZONE, Unclear, WHICH_TIME};
+use spec::{BAD_CRON, CONFLICT, NEVER_FIRES, TIME_ZONE, Unclear};
+pub(crate) use values::seconds;
 
-/// What the instructions say about when to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Timing {
-    /// This schedule.
-    At(Schedule),
-    /// Nothing: the agent runs continuously.
-    Unsaid,
-    /// Something that gives no schedule, and why.
-    Unclear(&'static str),
-}
+/// What the instructions say about when to run, if they do; else why it gives no schedule.
+pub(crate) type Timing = Result<Option<Schedule>, Unclear>;
+
+/// A cron expression written out, and its time zone: "run on `0 9 * * 1-5`". Months and weekdays
+/// may be names.
+static CRON: LazyLock<Regex> = pattern!(
+    r#"(?x)(?:^|[\s`"'“(:])
+    (?<cron>(?:[\d*/,-]+\ ){3}[\dA-Z*/,-]+\ [\dA-Z*/,-]*[\dA-Z*])
+    (?:\ \(?(?<zone>[A-Z]\w*/[\w/+-]+)|$|[\s`"'”),.;:])"#
+);
 
 /// Reads the schedule of sentences and their atoms; `now` decides whether one still fires.
 pub(crate) fn read(sentences: &[Sentence], atoms: &[Vec<Atom>], now: Timestamp) -> Timing {
-    match said(sentences, atoms, now) {
-        Ok(Some(schedule)) => Timing::At(schedule),
-        Ok(None) => Timing::Unsaid,
-        Err(why) => Timing::Unclear(why),
-    }
-}
-
-fn said(
-    sentences: &[Sentence],
-    atoms: &[Vec<Atom>],
-    now: Timestamp,
-) -> Result<Option<Schedule>, Unclear> {
-    let literals = sentences
-        .iter()
-        .filter_map(|sentence| literal(&sentence.text, now));
-    if let Some(literal) = agreed(literals)? {
-        return Ok(Some(literal));
-    }
-    let Some(spec) = in_words(atoms)? else {
+    let texts = sentences.iter().map(|sentence| &sentence.text);
+    let literals = texts.flat_map(|text| CRON.captures_iter(text));
+    let literals = literals.filter_map(|found| literal(&found));
+    let said = match agreed(literals.map(Ok))? {
+        None => sentences::read(atoms)?,
+        literal => literal,
+    };
+    let Some(mut schedule) = said else {
         return Ok(None);
     };
-    let mut schedule = spec.schedule()?;
     if let Schedule::Cron { time_zone, .. } = &mut schedule {
-        let zones = atoms.iter().flatten().filter_map(zone);
-        *time_zone = agreed(zones).map_err(|_| TIME_ZONE)?;
+        let zones = time_zone.take().into_iter();
+        let zones = zones.chain(atoms.iter().flatten().filter_map(zone));
+        *time_zone = agreed(zones.map(Ok)).map_err(|_| TIME_ZONE)?;
     }
     checked(schedule, now).map(Some)
 }
 
-fn in_words(atoms: &[Vec<Atom>]) -> Result<Option<Spec>, Unclear> {
-    let mut recurring: Option<Spec> = None;
-    let mut hints = Vec::new();
-    let mut has_stray_time = false;
-    for reading in atoms.iter().map(|atoms| sentence::read(atoms)) {
-        let reading = reading?;
-        if let Some(says) = reading.recurring {
-            recurring = Some(recurring.unwrap_or_default().beside(says)?);
-        }
-        hints.extend(reading.hint.map(Ok));
-        has_stray_time |= reading.has_stray_time;
-    }
-    let spec = match recurring.filter(Spec::says_when) {
-        Some(spec) => Some(spec),
-        None => agreed(hints.into_iter())?,
-    };
-    match spec {
-        Some(spec) if spec.lacks_a_time() && has_stray_time => Err(WHICH_TIME),
-        spec => Ok(spec),
-    }
+/// The schedule of five cron fields; numbers without a star are none.
+fn literal(found: &Captures<'_>) -> Option<Schedule> {
+    found["cron"].contains('*').then(|| Schedule::Cron {
+        expression: found["cron"].to_owned(),
+        also: Vec::new(),
+        time_zone: found.name("zone").map(|zone| zone.as_str().to_owned()),
+        only: None,
+    })
 }
 
 /// The time zone that an atom names; one that is none counts only where it is that of a time.
-fn zone(atom: &Atom) -> Option<Result<String, Unclear>> {
-    let written = |name: &str| match name {
-        "utc" | "gmt" => name.to_uppercase(),
-        _ => name.to_owned(),
-    };
-    let named = atom.get("zone").filter(|name| TimeZone::get(name).is_ok());
-    match atom.kind {
-        'Z' if atom.get("why").is_some() => Some(Err(TIME_ZONE)),
-        'Z' => named.or(atom.get("its")).map(|name| Ok(written(name))),
-        _ => None,
-    }
+fn zone(atom: &Atom) -> Option<String> {
+    let mut named = atom.says.all("zone");
+    let known = named.find(|name| TimeZone::get(name).is_ok());
+    let zone = known.or(atom.says.all("its").next())?;
+    let is_short = ["utc", "gmt"].contains(&zone);
+    Some(if is_short {
+        zone.to_uppercase()
+    } else {
+        zone.to_owned()
+    })
 }
 
 /// The one thing that all say; different things conflict.
-fn agreed<T: PartialEq>(
+pub(crate) fn agreed<T: PartialEq>(
     said: impl Iterator<Item = Result<T, Unclear>>,
 ) -> Result<Option<T>, Unclear> {
     let mut agreed = None;
     for next in said {
-        let next = next?;
-        if agreed.as_ref().is_some_and(|agreed| *agreed != next) {
+        let next = Some(next?);
+        if agreed.is_some() && agreed != next {
             return Err(CONFLICT);
         }
-        agreed = Some(next);
+        agreed = next;
     }
     Ok(agreed)
 }
@@ -134,42 +113,4 @@ fn checked(schedule: Schedule, now: Timestamp) -> Result<Schedule, Unclear> {
         }
     }
     Ok(schedule)
-}
-
-/// A cron expression written out: "run on `0 9 * * 1-5`".
-fn literal(sentence: &str, now: Timestamp) -> Option<Result<Schedule, Unclear>> {
-    let marks = ['`', '"', '\'', '“', '”', '(', ')', ',', '.', ';', ':'];
-    let words: Vec<&str> = sentence
-        .split(' ')
-        .map(|word| word.trim_matches(marks))
-        .collect();
-    let expression = words
-        .windows(5)
-        .find(|fields| looks_like_cron(fields))?
-        .join(" ");
-    let is_zone = |word: &&&str| {
-        word.contains('/') && CronSchedule::parse("0 0 * * *", Some(word), now).is_ok()
-    };
-    let time_zone = words.iter().find(is_zone).map(|zone| (*zone).to_owned());
-    Some(checked(
-        Schedule::Cron {
-            expression,
-            also: Vec::new(),
-            time_zone,
-            only: None,
-        },
-        now,
-    ))
-}
-
-/// Five fields of digits and cron's signs, at least one of them a star: not a list of numbers.
-fn looks_like_cron(fields: &[&str]) -> bool {
-    // months and weekdays may be names
-    let is_sign = |at: usize, byte: u8| {
-        b"*/,-".contains(&byte) || byte.is_ascii_digit() || (at >= 3 && byte.is_ascii_uppercase())
-    };
-    let is_field = |(at, field): (usize, &&str)| {
-        !field.is_empty() && field.bytes().all(|byte| is_sign(at, byte))
-    };
-    fields.iter().enumerate().all(is_field) && fields.iter().any(|field| field.starts_with('*'))
 }

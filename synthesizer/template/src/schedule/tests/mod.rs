@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use langop_dsl::{Offer, Schedule, format_duration, parse};
 
-use super::{Timing, grammar::atoms, read};
+use super::{grammar::atoms, read};
 use crate::{answer, text::sentences};
 
 const SENTENCES: &str = include_str!("sentences.txt");
@@ -19,9 +19,9 @@ fn said(text: &str) -> String {
     let sentences = sentences(text);
     let atoms: Vec<_> = sentences.iter().map(|s| atoms(&s.text)).collect();
     match read(&sentences, &atoms, now()) {
-        Timing::At(schedule) => in_short(schedule),
-        Timing::Unsaid => "-".to_owned(),
-        Timing::Unclear(why) => format!("? {why}"),
+        Ok(Some(schedule)) => in_short(schedule),
+        Ok(None) => "-".to_owned(),
+        Err(why) => format!("? {why}"),
     }
 }
 
