@@ -31,6 +31,7 @@ pub mod cluster;
 pub mod collector;
 pub mod control_plane;
 pub mod crds;
+pub mod custom_metrics;
 pub mod env;
 pub mod fake_llm;
 pub mod fault_proxy;

@@ -1,5 +1,5 @@
 //! Looks at processes from outside, as `/proc` shows them, and signals them: for tests of what is
-//! left behind. Starts none.
+//! left behind, and of what they cost. Starts none.
 
 use std::fs;
 use std::time::Duration;
@@ -14,6 +14,21 @@ pub fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// How long a process has kept a CPU busy since it began, all of its threads together.
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .with_context(|| format!("no process {pid}"))?;
+    // After the name, which may hold anything, come the fields from the third on.
+    let (_, fields) = stat.rsplit_once(") ").context("not as proc(5) has it")?;
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+    let ticks = ticks.sum::<Result<u64, _>>()?;
+    // A hundredth of a second each, whatever the kernel counts by.
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 /// Sends a signal.

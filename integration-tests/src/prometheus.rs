@@ -42,10 +42,25 @@ impl Prometheus {
     /// # Errors
     /// If it is not installed, or does not become ready.
     pub async fn scraping(jobs: &[(&str, &str)], rules: &Path) -> Result<Self> {
+        Self::start(&configuration(jobs, rules)?).await
+    }
+
+    /// Starts one that scrapes, as one job and every two seconds, what is listed in this file, which
+    /// may change: see [`write_targets`].
+    ///
+    /// # Errors
+    /// If it is not installed, or does not become ready.
+    pub async fn following(job: &str, targets: &Path) -> Result<Self> {
+        let found = json!([{"files": [targets], "refresh_interval": "1s"}]);
+        let scrape = json!({"job_name": job, "honor_labels": true, "file_sd_configs": found});
+        Self::start(&json!({"global": global(), "scrape_configs": [scrape]})).await
+    }
+
+    async fn start(configuration: &Value) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("prometheus.json");
         // JSON is YAML.
-        fs::write(&config, configuration(jobs, rules)?.to_string())?;
+        fs::write(&config, configuration.to_string())?;
         let [port] = ports::free()?;
         let address = format!("127.0.0.1:{port}");
         let log = run_dir()?.join(format!("prometheus-{port}.log"));
@@ -72,6 +87,11 @@ impl Prometheus {
             _folder: folder,
             _process: process,
         })
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The series that an expression has now.
@@ -148,18 +168,41 @@ impl Prometheus {
     }
 }
 
+/// Lists what a Prometheus that follows this file scrapes: base URL of a program, and its labels.
+/// Whoever reads the file sees a whole list.
+///
+/// # Errors
+/// If it cannot be written, or a URL is not plain HTTP.
+pub fn write_targets(file: &Path, targets: &[(&str, Value)]) -> Result<()> {
+    let mut groups = Vec::new();
+    for (url, labels) in targets {
+        groups.push(json!({"targets": [address(url)?], "labels": labels}));
+    }
+    let new = file.with_extension("new");
+    fs::write(&new, Value::from(groups).to_string())?;
+    fs::rename(&new, file)?;
+    Ok(())
+}
+
+fn address(url: &str) -> Result<&str> {
+    url.strip_prefix("http://").context("not plain HTTP")
+}
+
+fn global() -> Value {
+    json!({"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"})
+}
+
 fn configuration(jobs: &[(&str, &str)], rules: &Path) -> Result<Value> {
     let mut scrapes = Vec::new();
     for (job, url) in jobs {
-        let address = url.strip_prefix("http://").context("not plain HTTP")?;
         let labels = json!({"namespace": "langop-system", "pod": format!("{job}-0")});
         scrapes.push(json!({
             "job_name": job, "honor_labels": true,
-            "static_configs": [{"targets": [address], "labels": labels}],
+            "static_configs": [{"targets": [address(url)?], "labels": labels}],
         }));
     }
     Ok(json!({
-        "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
+        "global": global(),
         "storage": {"exemplars": {"max_exemplars": 10_000}},
         "rule_files": [rules],
         "scrape_configs": scrapes,

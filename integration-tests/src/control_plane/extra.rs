@@ -50,6 +50,16 @@ const KREW: Module = Module {
     packages: &[("sigs.k8s.io/krew/cmd/krew", "krew")],
     usual: "1 minute",
 };
+const PROMETHEUS_ADAPTER: Module = Module {
+    name: "prometheus-adapter",
+    folder: "programs/prometheus-adapter",
+    linking: Linking::Default,
+    packages: &[(
+        "sigs.k8s.io/prometheus-adapter/cmd/adapter",
+        "prometheus-adapter",
+    )],
+    usual: "3 minutes",
+};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,6 +74,8 @@ pub enum Extra {
     Grpcurl,
     /// What installs plugins of kubectl.
     Krew,
+    /// What lets autoscalers ask a Prometheus.
+    PrometheusAdapter,
 }
 
 impl Extra {
@@ -74,6 +86,7 @@ impl Extra {
             Self::Collector => &COLLECTOR,
             Self::Grpcurl => &GRPCURL,
             Self::Krew => &KREW,
+            Self::PrometheusAdapter => &PROMETHEUS_ADAPTER,
         }
     }
 }

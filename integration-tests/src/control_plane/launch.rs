@@ -33,6 +33,8 @@ use crate::{manifests, run_dir, wait};
 const READY: Duration = Duration::from_secs(90);
 /// It waits for its watches otherwise.
 const GRACE_OF_APISERVER: Duration = Duration::from_secs(3);
+/// The API server's name when it calls a server behind it, one of an `APIService`.
+const FRONT_PROXY: &str = "front-proxy-client";
 /// The one Node, if it is played by kwok.
 const SIMULATED_NODE: &str = "kwok-0";
 
@@ -296,6 +298,10 @@ impl Files {
                 node::MACHINE,
             ])?,
         )?;
+        // An authority of its own: whom it certifies may speak for any user, to servers behind ours.
+        let front_proxy = Authority::generate()?;
+        self.pair("front-proxy-ca", &front_proxy.pair())?;
+        self.pair("front-proxy", &front_proxy.client(FRONT_PROXY, None)?)?;
         let (private, public) = service_account_keys()?;
         self.private("service-account.key", &private)?;
         self.private("service-account.pub", &public)?;
@@ -437,8 +443,16 @@ fn start_apiserver(binaries: &Binaries, files: &Files) -> Result<Process> {
         // wrong.
         "--audit-log-maxsize=0".to_owned(),
         "--audit-log-mode=blocking".to_owned(),
+        // For servers behind it, as kubeadm has it: they read these from a ConfigMap.
+        format!("--requestheader-allowed-names={FRONT_PROXY}"),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
     ]);
     let paths = [
+        files.file_flag("requestheader-client-ca-file", "front-proxy-ca.crt"),
+        files.file_flag("proxy-client-cert-file", "front-proxy.crt"),
+        files.file_flag("proxy-client-key-file", "front-proxy.key"),
         path_flag("audit-log-path", &files.audit_log),
         files.file_flag("audit-policy-file", "audit-policy.yaml"),
         files.file_flag("cert-dir", "apiserver"),

@@ -8,6 +8,7 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod autoscaling;
 mod release;
 mod upgrade;
 
@@ -143,6 +144,16 @@ fn effects() -> Vec<(&'static str, Value, Value)> {
         ("synthesizer.autoscaling.minReplicas", json!(3), scaled()),
         ("synthesizer.autoscaling.maxReplicas", json!(20), scaled()),
         ("synthesizer.autoscaling.targetInFlight", json!(5), scaled()),
+        (
+            "synthesizer.autoscaling.behavior.scaleDown.stabilizationWindowSeconds",
+            json!(60),
+            scaled(),
+        ),
+        (
+            "synthesizer.autoscaling.behavior.scaleDown.policies",
+            json!([{"type": "Percent", "value": 50, "periodSeconds": 60}]),
+            scaled(),
+        ),
         (
             "synthesizer.ingressFrom",
             json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]),

@@ -210,6 +210,38 @@ async fn pages_change_it(cp: &ControlPlane, helm: &Helm) {
     assert!(said.contains("Rollback was a success"), "{said}");
 }
 
+/// Whoever scales it, the chart's autoscaler or another, keeps what it scaled.
+async fn the_autoscaler_keeps_its_number(client: &Client, helm: &Helm) {
+    let terminal = helm.typed(Terminal::new().unwrap());
+    types(&terminal, "docs/autoscaling.md", "helm upgrade langop").await;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let name = "langop-synthesizer";
+    // The upgrade took the number away, and the autoscaler has put in the least.
+    let is_two = |found: &Deployment| found.spec.as_ref().and_then(|spec| spec.replicas) == Some(2);
+    wait::object(api.clone(), name, SOON, is_two).await.unwrap();
+    let five = Patch::Merge(json!({"spec": {"replicas": 5}}));
+    let chart = helm.chart.to_str().unwrap();
+    for changed in [
+        "synthesizer.logFormat=text",
+        "synthesizer.autoscaling.enabled=false,synthesizer.replicas=null",
+        "synthesizer.logFormat=json",
+    ] {
+        api.patch_scale(name, &PatchParams::default(), &five)
+            .await
+            .unwrap();
+        helm.done(&[
+            "upgrade",
+            RELEASE,
+            chart,
+            "--reuse-values",
+            "--set",
+            changed,
+        ]);
+        let replicas = deployment(client, name).await.spec.unwrap().replicas;
+        assert_eq!(replicas, Some(5), "{changed}");
+    }
+}
+
 /// Install with nothing set, upgrade, foreign scaling, uninstall.
 #[tokio::test]
 async fn a_release_lives_and_leaves_what_people_wrote() {
@@ -302,30 +334,11 @@ async fn a_release_lives_and_leaves_what_people_wrote() {
 
     pages_change_it(&cp, &helm).await;
 
-    // Whoever scales it, an autoscaler for one, keeps what it scaled.
-    let scaled = [
-        "upgrade",
-        RELEASE,
-        chart,
-        "--set",
-        "synthesizer.autoscaling.enabled=true",
-    ];
-    helm.done(&scaled);
-    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let five = Patch::Merge(json!({"spec": {"replicas": 5}}));
-    api.patch_scale("langop-synthesizer", &PatchParams::default(), &five)
-        .await
-        .unwrap();
-    helm.done(&[&scaled[..], &["--set", "synthesizer.logFormat=text"]].concat());
-    let replicas = deployment(&client, "langop-synthesizer")
-        .await
-        .spec
-        .unwrap()
-        .replicas;
-    assert_eq!(replicas, Some(5));
+    the_autoscaler_keeps_its_number(&client, &helm).await;
 
     let terminal = helm.typed(Terminal::new().unwrap());
     types(&terminal, "docs/upgrading.md", "helm uninstall").await;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     wait::gone(api, "langop-operator", SOON).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let kept = crds.list(&ListParams::default()).await.unwrap().items;

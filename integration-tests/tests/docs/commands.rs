@@ -128,6 +128,16 @@ const COMMANDS: &[Entry] = &[
         Test("integration-tests/tests/chart/release.rs"),
     ),
     (
+        "docs/autoscaling.md",
+        "helm upgrade langop",
+        Test("integration-tests/tests/chart/release.rs"),
+    ),
+    (
+        "docs/autoscaling.md",
+        "kubectl get --raw",
+        Test("integration-tests/tests/chart/autoscaling.rs"),
+    ),
+    (
         "docs/provenance.md",
         "kubectl -n langop-system create secret generic langop-signing",
         Test("integration-tests/tests/chart/release.rs"),
