@@ -93,11 +93,18 @@ impl TelemetryPage {
             let names = span
                 .attributes
                 .keys()
-                .filter(|name| !attributes.contains(*name));
+                .filter(|name| !attributes.contains(*name) && !is_of_the_library(name));
             untold.extend(names.map(|name| format!("{}: {name}", span.name)));
         }
         untold
     }
+}
+
+/// What `tracing` says of every span.
+fn is_of_the_library(attribute: &str) -> bool {
+    attribute.starts_with("code.")
+        || attribute.starts_with("thread.")
+        || matches!(attribute, "busy_ns" | "idle_ns" | "target")
 }
 
 /// The rows of tables with four columns, but for their heads.

@@ -28,7 +28,7 @@ const HEAD: &str = "# Metrics and spans
 What the programs say of themselves: metrics at `/metrics` of their admin ports (an agent's own port), in the OpenMetrics format, and spans over OTLP
 where an endpoint is set. [Boards, alerts and traces](observability.md) says how to collect and look at them. Words in capitals stand for what
 differs; neither metrics nor spans have contents: no instructions, no code, no answers of models or tools. A histogram `NAME` is asked for as
-`NAME_bucket`, `NAME_sum` and `NAME_count`.
+`NAME_bucket`, `NAME_sum` and `NAME_count`. Every span also has what the library says of it: `code.*`, `thread.*`, `target`, `busy_ns` and `idle_ns`.
 ";
 
 const NO_TIME: Duration = Duration::ZERO;
