@@ -1,4 +1,5 @@
-//! What to do: of conditions and pods, what the API says of their reasons; of the rest, what is here.
+//! What to do: of conditions and pods, what the API says of their reasons; of the rest, what is
+//! here.
 
 use langop_api::condition::{Reason, Remedy};
 

@@ -20,7 +20,8 @@ strict validation; what a rule says is refused by the API server in these words.
 [Troubleshooting by reason](troubleshooting.md). `kubectl explain lagent.spec` shows the same.
 ";
 
-/// Names of types that have none in their schemas, by the fields that are of them; else a field's own.
+/// Names of types that have none in their schemas, by the fields that are of them; else a field's
+/// own.
 const NAMES: [(&str, &str); 18] = [
     ("allowedEgress", "EgressRule"),
     ("approval", "ApprovalStatus"),

@@ -35,8 +35,8 @@ fn hold(page: &str, expected: &str) {
     );
 }
 
-/// A text of the code as Markdown shows it word for word, also in a table. What is between backticks
-/// stays.
+/// A text of the code as Markdown shows it word for word, also in a table. What is between
+/// backticks stays.
 fn cell(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts = text.replace('|', "\\|");

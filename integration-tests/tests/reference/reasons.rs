@@ -1,5 +1,5 @@
-//! docs/troubleshooting.md: what each reason of a condition and of a failed run means, and what to do
-//! about it. The words are those of the code, which has them beside the reasons.
+//! docs/troubleshooting.md: what each reason of a condition and of a failed run means, and what to
+//! do about it. The words are those of the code, which has them beside the reasons.
 
 use std::fmt::Write as _;
 
