@@ -192,7 +192,7 @@ impl Reference {
 
     /// What it may be, in words.
     fn type_of(&self, schema: &Value) -> String {
-        let schema = self.inner(schema);
+        let schema = inner(schema);
         if let Some(name) = schema.get("$ref").and_then(referenced) {
             return match &self.types[name] {
                 object if is_object(object) => format!("[{name}](#{})", name.to_lowercase()),
@@ -237,26 +237,26 @@ impl Reference {
     /// What a field is, what its values mean, and its rules.
     fn says(&self, field: &Value) -> String {
         let mut says = cell(field["description"].as_str().unwrap_or_default());
-        let mut inner = self.inner(field);
+        let mut shown = inner(field);
         let mut all_rules = rules(field);
         loop {
-            let next = match inner.get("$ref").and_then(referenced) {
+            let next = match shown.get("$ref").and_then(referenced) {
                 Some(name) if is_object(&self.types[name]) => break,
                 Some(name) => &self.types[name],
-                None => [&inner["items"], &inner["additionalProperties"]]
+                None => [&shown["items"], &shown["additionalProperties"]]
                     .into_iter()
                     .find(|below| below.is_object())
                     .unwrap_or(&Value::Null),
             };
-            all_rules.extend(rules(inner));
-            let values = values(inner).into_iter();
+            all_rules.extend(rules(shown));
+            let values = values(shown).into_iter();
             for (value, meaning) in values.filter(|(_, meaning)| !meaning.is_empty()) {
                 write!(says, "<br>`{value}`: {}", cell(meaning)).unwrap();
             }
             if next.is_null() {
                 break;
             }
-            inner = self.inner(next);
+            shown = inner(next);
         }
         let mut told = BTreeSet::new();
         for rule in all_rules.into_iter().filter(|rule| told.insert(*rule)) {
@@ -264,15 +264,15 @@ impl Reference {
         }
         says
     }
+}
 
-    /// What is not null of what may be null.
-    fn inner<'a>(&self, schema: &'a Value) -> &'a Value {
-        let choices = ["anyOf", "allOf"]
-            .into_iter()
-            .find_map(|key| schema[key].as_array());
-        let choice = choices.and_then(|all| all.iter().find(|one| one["type"] != "null"));
-        choice.map_or(schema, |inner| self.inner(inner))
-    }
+/// What is not null of what may be null.
+fn inner(schema: &Value) -> &Value {
+    let choices = ["anyOf", "allOf"]
+        .into_iter()
+        .find_map(|key| schema[key].as_array());
+    let choice = choices.and_then(|all| all.iter().find(|one| one["type"] != "null"));
+    choice.map_or(schema, inner)
 }
 
 fn object_mut<'a>(

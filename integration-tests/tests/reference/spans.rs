@@ -149,7 +149,7 @@ fn of_source(source: &str, found: &mut BTreeMap<String, Made>) {
     for part in source.split("_span!(").skip(1) {
         let arguments = arguments(part);
         let mut literals = arguments.iter().filter_map(|argument| quoted(argument));
-        let mut name = literals.next().expect("a span has a name").to_owned();
+        let mut name = literals.next().unwrap().to_owned();
         let mut made = Made {
             kind: "internal".to_owned(),
             ..Made::default()
@@ -209,7 +209,7 @@ fn shown(expression: &str) -> String {
     if expression == "method" {
         return "SERVICE/METHOD".to_owned();
     }
-    let literal = expression.split('"').nth(1).expect(expression);
+    let literal = expression.split('"').nth(1).unwrap();
     let Some((before, rest)) = literal.split_once('{') else {
         return literal.to_owned();
     };
