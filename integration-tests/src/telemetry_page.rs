@@ -129,9 +129,12 @@ fn label(said: &str) -> (String, Option<BTreeSet<String>>) {
 
 /// Whether a span's name is this one, in which words in capitals stand for any.
 fn fits(told: &str, name: &str) -> bool {
+    // A slash is a word, too, so that it is none between others.
     let words = |text: &str| {
-        let words = text.split([' ', '/']).map(str::to_owned);
-        words.collect::<Vec<_>>()
+        let text = text.replace('/', " / ");
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let (told, found) = (words(told), words(name));
     let is_any = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
@@ -170,6 +173,8 @@ mod tests {
             ("ask MODEL", "ask", false),
             ("SERVICE/METHOD", "a.b/C", true),
             ("SERVICE/METHOD", "a.b", false),
+            ("SERVICE/METHOD", "ask one", false),
+            ("ask MODEL", "ask vendor/one", true),
             ("call", "calls", false),
         ] {
             assert_eq!(fits(told, name), expected, "{told} {name}");
