@@ -21,11 +21,11 @@ unit filter="":
 each:
     cargo metadata --no-deps --format-version 1 | jq -r '.packages[].name' | xargs -I{} cargo check --locked -p {}
 
-# CRDs, boards, alerts and the settings' reference, written anew from the code
+# CRDs, boards, alerts and the pages of reference, written anew from the code
 generate:
     cargo run --quiet --bin langop-operator -- crds > deploy/crds.yaml
     LANGOP_UPDATE=1 cargo test --locked -p langop-dashboards --test files
-    LANGOP_UPDATE=1 cargo test --workspace --locked --test settings
+    LANGOP_UPDATE=1 cargo test --workspace --locked --test reference
 
 # The main job, from nothing
 demo *args:

@@ -54,6 +54,7 @@ pub mod prometheus;
 pub mod registry;
 mod run_dir;
 pub mod signing;
+pub mod telemetry_page;
 pub mod terminal;
 pub mod touch;
 pub mod wait;

@@ -24,6 +24,7 @@ mod write;
 
 use anyhow::Context as _;
 use cli::{Cli, Command};
+pub use run::metrics::example::page as example_metrics;
 
 /// Does what the command line says, and returns when that is done: for `run`, after a signal or the
 /// loss of leadership.

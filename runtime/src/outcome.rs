@@ -32,12 +32,12 @@ impl Outcome {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])+ $name:ident = $id:literal, $code:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $id:literal, $code:literal, $advice:literal;)+) => {
         /// Why a run failed. The identifiers are stable: they are in termination messages, logs and
         /// metrics.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
-            $($(#[$doc])+ $name,)+
+            $($(#[doc = $doc])+ $name,)+
         }
 
         impl Reason {
@@ -57,55 +57,91 @@ macro_rules! reasons {
                     $(Self::$name => $code,)+
                 }
             }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_start(),)+
+                }
+            }
+
+            /// What to do.
+            pub fn advice(self) -> &'static str {
+                match self {
+                    $(Self::$name => $advice,)+
+                }
+            }
         }
     };
 }
 
 reasons! {
     /// A tool answered with an error.
-    ToolError = "tool-error", 1;
+    ToolError = "tool-error", 1,
+        "Read the tool's words in the message and in the log of the step; correct the parameters by clearer instructions, or the tool";
     /// A model refused, or gave nothing.
-    ModelRefused = "model-refused", 1;
+    ModelRefused = "model-refused", 1,
+        "Read the provider's words: its content filter, a request that is too long, the key, or the name of the model";
     /// A model says that the objectives cannot be achieved.
-    Impossible = "impossible", 1;
+    Impossible = "impossible", 1,
+        "Read why; give the agent the tool that it lacks, or ask for less";
     /// A condition was answered neither YES nor NO.
-    Undecided = "undecided", 1;
+    Undecided = "undecided", 1,
+        "Word the condition so that yes or no answers it, or take a stronger model";
     /// The same call gave the same result again and again.
-    NoProgress = "no-progress", 1;
+    NoProgress = "no-progress", 1,
+        "Read in the log which call; say in the instructions what ends the work";
     /// A call may or may not have had its effect, and must not be repeated.
-    OutcomeUnknown = "outcome-unknown", 1;
+    OutcomeUnknown = "outcome-unknown", 1,
+        "Look at the tool's own side whether the effect is there, then run it again, or not";
     /// A tool asks for a person, whom an agent does not have.
-    NeedsPerson = "needs-person", 1;
+    NeedsPerson = "needs-person", 1,
+        "Take a tool, or settings of it, that ask nobody";
     /// A step runs once per item of a list, and there is none.
-    NotAList = "not-a-list", 1;
+    NotAList = "not-a-list", 1,
+        "Have the step before give a list: see its result in the log";
     /// The environment is wrong.
-    Configuration = "configuration", 3;
+    Configuration = "configuration", 3,
+        "Correct what the message names: the container's environment, most often by a spec.env of your own";
     /// The code is wrong.
-    InvalidCode = "invalid-code", 3;
+    InvalidCode = "invalid-code", 3,
+        "Have the code written anew; an image of your own may be older than the operator";
     /// The code and the definition beside it differ.
-    CodeMismatch = "code-mismatch", 3;
+    CodeMismatch = "code-mismatch", 3,
+        "Have the code written anew: its ConfigMap is not as the operator stored it";
     /// The code names a tool or model that the environment does not hold.
-    NotOffered = "not-offered", 3;
+    NotOffered = "not-offered", 3,
+        "Add it to toolRefs or modelRefs, or have the code written anew";
     /// As many answers of models as allowed were used.
-    IterationLimit = "iteration-limit", 4;
+    IterationLimit = "iteration-limit", 4,
+        "Ask for less in one run, or raise spec.limits.maxIterations";
     /// A list has more items than a step runs for.
-    ItemLimit = "item-limit", 4;
+    ItemLimit = "item-limit", 4,
+        "Narrow the list, or raise spec.limits.maxIterations, up to 100";
     /// As many tokens as allowed were used.
-    TokenLimit = "token-limit", 4;
+    TokenLimit = "token-limit", 4,
+        "Ask for less in one run, or raise LANGOP_AGENT_MAX_TOKENS in spec.env";
     /// The time is over.
-    TimeLimit = "time-limit", 5;
+    TimeLimit = "time-limit", 5,
+        "Raise spec.limits.timeout, or find what is slow in the log of the steps";
     /// No model answers.
-    ModelUnavailable = "model-unavailable", 6;
+    ModelUnavailable = "model-unavailable", 6,
+        "See why the LanguageModel's proxy or its provider does not answer: kubectl langop why model/NAME";
     /// A tool does not answer.
-    ToolUnavailable = "tool-unavailable", 7;
+    ToolUnavailable = "tool-unavailable", 7,
+        "See why the tool does not answer: kubectl langop why tool/NAME";
     /// A tool lets nobody in.
-    ToolRefused = "tool-refused", 7;
+    ToolRefused = "tool-refused", 7,
+        "Give the tool the credentials that it asks for";
     /// A tool does not keep to the protocol.
-    ToolProtocol = "tool-protocol", 7;
+    ToolProtocol = "tool-protocol", 7,
+        "See the tool's log; it must speak MCP over Streamable HTTP";
     /// A tool has no such operation.
-    UnknownOperation = "unknown-operation", 7;
+    UnknownOperation = "unknown-operation", 7,
+        "Have the code written anew, or correct spec.operations of the LanguageTool";
     /// A signal ended the run.
-    Stopped = "stopped", 143;
+    Stopped = "stopped", 143,
+        "Nothing, where somebody stopped it: a deletion, a new version, a drained node";
 }
 
 impl Reason {

@@ -1,6 +1,6 @@
 //! Manifests, judged without a cluster.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -144,4 +144,25 @@ fn fixtures_that_the_api_server_refuses_are_refused_here() {
             > 1;
         assert!(is_change || !errors(&file), "{}", file.display());
     }
+}
+
+#[test]
+fn the_manifests_that_pages_show_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let pages = fs::read_dir(root.join("docs")).unwrap();
+    let pages = pages.map(|page| page.unwrap().path());
+    let mut found = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1) {
+            for one in judged(block.split("```").next().unwrap()) {
+                found += 1;
+                let errors = one.remarks.iter();
+                let errors = errors.filter(|remark| remark.severity == Severity::Error);
+                let errors: Vec<_> = errors.collect();
+                assert!(errors.is_empty(), "{}: {one:#?}", page.display());
+            }
+        }
+    }
+    assert!(found > 5, "a poor reading: {found}");
 }

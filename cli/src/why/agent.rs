@@ -40,17 +40,11 @@ fn of_object(facts: &AgentFacts) -> Outcome {
     }
     let ready = subject.condition(types::READY);
     if let Some(ready) = ready.filter(|ready| ready.reason == Reason::Suspended.as_str()) {
-        let is_own = ready.message == "suspended by spec.suspend";
-        let advice = if is_own {
-            advice::langop("Let it run", "resume", subject)
-        } else {
-            advice::resume_all(subject)
-        };
         return Outcome::Stopped(Finding::new(
             State::Suspended,
             subject.title(),
             format!("it is {}", ready.message),
-            vec![advice],
+            advice::of(Reason::Suspended, &ready.message, subject),
         ));
     }
     Outcome::fine("its spec is valid, and the operator has looked at it")

@@ -64,7 +64,7 @@ fn undecodable(subject: &Subject) -> Option<Finding> {
         State::Failing,
         subject.title(),
         format!("it cannot be read: {why}"),
-        advice::of_spec(Reason::Undecodable, subject),
+        advice::of(Reason::Undecodable, why, subject),
     ))
 }
 
@@ -100,6 +100,6 @@ fn invalid(subject: &Subject) -> Option<Finding> {
         State::Failing,
         subject.title(),
         ready.message.clone(),
-        advice::of_spec(reason, subject),
+        advice::of(reason, &ready.message, subject),
     ))
 }

@@ -1,6 +1,9 @@
 //! What an agent refers to: whether it exists, and if so, whether it works.
 
-use langop_api::{LanguageAgent, condition::types};
+use langop_api::{
+    LanguageAgent,
+    condition::{Reason, types},
+};
 
 use super::{
     advice,
@@ -142,8 +145,8 @@ fn unseen(facts: &AgentFacts) -> Option<Outcome> {
     let (state, advice) = if may_read {
         (State::Waiting, Vec::new())
     } else {
-        let text = "Make what is missing, or correct the references";
-        (State::Failing, vec![advice::edit(text, &facts.subject)])
+        let advice = advice::of(Reason::ReferenceNotFound, &resolved.message, &facts.subject);
+        (State::Failing, advice)
     };
     Some(Outcome::Stopped(Finding::new(
         state,

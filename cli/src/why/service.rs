@@ -1,6 +1,6 @@
 //! The walk of what agents use: a tool, a model's proxy, a client, a persona.
 
-use langop_api::condition::types;
+use langop_api::condition::{Reason, types};
 
 use super::{
     advice,
@@ -69,10 +69,11 @@ fn of_references(facts: &ServiceFacts) -> Outcome {
             State::Failing,
             facts.subject.title(),
             &unresolved.message,
-            vec![advice::edit(
-                "Make what is missing, or correct the references",
+            advice::of(
+                Reason::ReferenceNotFound,
+                &unresolved.message,
                 &facts.subject,
-            )],
+            ),
         )),
         None => of_secrets(facts),
     }

@@ -9,9 +9,17 @@ use langop_desired::{conditions, observed::Observed};
 use super::{
     advice,
     facts::AgentFacts,
-    finding::{Advice, Finding, Outcome, State},
+    finding::{Finding, Outcome, State},
 };
 use crate::facts::{Read, Subject};
+
+/// Reasons why code that there is, or that is asked for, does not run.
+const OF_CODE: [Reason; 4] = [
+    Reason::ProvenanceRefused,
+    Reason::RevisionNotFound,
+    Reason::RevisionUnknown,
+    Reason::ValidationFailed,
+];
 
 /// Whether an answer came.
 pub(crate) fn check(facts: &AgentFacts) -> Outcome {
@@ -23,22 +31,27 @@ pub(crate) fn check(facts: &AgentFacts) -> Outcome {
     if synthesized.status == "True" || subject.is(types::READY) {
         return Outcome::fine(message);
     }
-    let stop =
-        |state, advice| Outcome::Stopped(Finding::new(state, subject.title(), message, advice));
-    match Reason::from_name(&synthesized.reason) {
-        Some(Reason::SynthesisStarted | Reason::WaitingForReferences) => {
-            stop(State::Waiting, Vec::new())
+    let (state, reason) = match Reason::from_name(&synthesized.reason) {
+        Some(
+            reason @ (Reason::SynthesisStarted
+            | Reason::WaitingForReferences
+            | Reason::BudgetExhausted),
+        ) => (State::Waiting, reason),
+        Some(reason @ (Reason::SynthesisFailed | Reason::SynthesisDisabled)) => {
+            (State::Failing, reason)
         }
-        Some(Reason::SynthesisFailed) => {
-            stop(State::Failing, advice::of_synthesis(message, subject))
-        }
-        Some(Reason::SynthesisDisabled) => stop(State::Failing, advice::of_disabled(subject)),
         Some(Reason::NoInstructions) => {
-            Outcome::fine("there are no instructions: its own image does the work")
+            return Outcome::fine("there are no instructions: its own image does the work");
         }
         // The next check speaks of code that is there.
-        _ => Outcome::fine("the synthesizer has answered"),
-    }
+        _ => return Outcome::fine("the synthesizer has answered"),
+    };
+    Outcome::Stopped(Finding::new(
+        state,
+        subject.title(),
+        message,
+        advice::of(reason, message, subject),
+    ))
 }
 
 /// Whether the code is valid, known and there.
@@ -80,32 +93,13 @@ fn unusable(subject: &Subject, status: &LanguageAgentStatus) -> Option<Finding> 
     let synthesized = subject
         .condition(types::SYNTHESIZED)
         .filter(|synthesized| synthesized.status != "True" && !subject.is(types::READY))?;
-    let advice = match Reason::from_name(&synthesized.reason)? {
-        Reason::ValidationFailed => vec![
-            advice::edit("Say it in other words, or more exactly", subject),
-            advice::again("Or have it written anew", subject),
-        ],
-        Reason::RevisionNotFound | Reason::RevisionUnknown => vec![
-            advice::langop("See which revisions there are", "revisions", subject),
-            advice::langop("Or go back to the newest", "unpin", subject),
-        ],
-        Reason::ProvenanceRefused => vec![
-            advice::langop(
-                "If a revision is pinned, go back to the newest",
-                "unpin",
-                subject,
-            ),
-            Advice::say(
-                "Else have an administrator compare the key of the synthesizer (LANGOP_SIGNING_KEY_FILE) with those of the operator (LANGOP_PROVENANCE_KEYS)",
-            ),
-        ],
-        _ => return None,
-    };
+    let reason =
+        Reason::from_name(&synthesized.reason).filter(|reason| OF_CODE.contains(reason))?;
     let mut finding = Finding::new(
         State::Failing,
         subject.title(),
         &synthesized.message,
-        advice,
+        advice::of(reason, &synthesized.message, subject),
     );
     let info = status.synthesis_info.as_ref();
     let errors = info.map(|info| info.validation_errors.clone());
@@ -124,13 +118,17 @@ pub(crate) fn distillation(subject: &Subject) -> Outcome {
     if ready.status == "True" {
         return Outcome::fine(&ready.message);
     }
-    let (state, advice) = match Reason::from_name(&ready.reason) {
-        Some(Reason::DistillationFailed) => {
-            (State::Failing, advice::of_distillation(&ready.message))
+    let (state, reason) = match Reason::from_name(&ready.reason) {
+        Some(reason @ (Reason::DistillationFailed | Reason::SynthesisDisabled)) => {
+            (State::Failing, reason)
         }
-        Some(Reason::SynthesisDisabled) => (State::Failing, advice::of_no_synthesizer()),
-        Some(Reason::Distilling) => (State::Waiting, Vec::new()),
+        Some(reason @ (Reason::Distilling | Reason::BudgetExhausted)) => (State::Waiting, reason),
         _ => return Outcome::fine("the synthesizer has answered"),
     };
-    Outcome::Stopped(Finding::new(state, subject.title(), &ready.message, advice))
+    Outcome::Stopped(Finding::new(
+        state,
+        subject.title(),
+        &ready.message,
+        advice::of(reason, &ready.message, subject),
+    ))
 }

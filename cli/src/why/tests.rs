@@ -420,6 +420,15 @@ const FAULTS: &[Fault] = &[
         State::Failing,
     ),
     (
+        "budget_exhausted",
+        |live| {
+            let message = "today's tokens are spent; there are new ones at 00:00 UTC";
+            live.set("Synthesized", "False", "BudgetExhausted", message);
+            live.not_ready("Reconciling", "BudgetExhausted", message);
+        },
+        State::Waiting,
+    ),
+    (
         "invalid_code",
         |live| {
             let message = "the generated code is invalid; the running code is unchanged: 3:5: unknown tool 'smtp'; and 1 more";

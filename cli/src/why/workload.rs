@@ -38,30 +38,17 @@ fn refused(subject: &Subject) -> Option<Finding> {
     let ready = subject
         .condition(types::READY)
         .filter(|ready| ready.status != "True")?;
-    let (state, advice) = match Reason::from_name(&ready.reason)? {
-        Reason::ApplyFailed => (State::Failing, advice::of_refusal(&ready.message, subject)),
-        Reason::ModeSwitching => (State::Waiting, Vec::new()),
-        Reason::ApprovalRequired => (
-            State::Waiting,
-            vec![
-                advice::langop("See what would change", "preview", subject),
-                advice::langop("Agree to it, if you may", "approve", subject),
-            ],
-        ),
-        Reason::RunsSkipped => (
-            State::Failing,
-            vec![
-                advice::edit("Let limits.timeout end a run that takes too long", subject),
-                advice::langop("See what the run does", "logs", subject),
-            ],
-        ),
+    let reason = Reason::from_name(&ready.reason)?;
+    let state = match reason {
+        Reason::ApplyFailed | Reason::RunsSkipped => State::Failing,
+        Reason::ModeSwitching | Reason::ApprovalRequired => State::Waiting,
         _ => return None,
     };
     Some(Finding::new(
         state,
         subject.title(),
         ready.message.clone(),
-        advice,
+        advice::of(reason, &ready.message, subject),
     ))
 }
 
@@ -99,7 +86,7 @@ fn deployment(subject: &Subject, workload: &Observed, facts: &DeploymentState) -
             State::Failing,
             object,
             format!("pods cannot be created: {cause}"),
-            advice::of_refusal(cause, subject),
+            advice::of(Reason::PodsRefused, cause, subject),
         ));
     }
     if facts.desired == 0 {
@@ -138,7 +125,7 @@ fn cron_job(
             State::Failing,
             format!("Job {}/{}", job.namespace, job.name),
             format!("its pod cannot be created: {}", warning.message),
-            advice::of_refusal(&warning.message, subject),
+            advice::of(Reason::PodsRefused, &warning.message, subject),
         ));
     }
     Outcome::fine(format!(

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use langop_dashboards::{alerts, boards, promql};
 use langop_desired::settings::Settings;
-use langop_integration_tests::{Helm, workspace_root};
+use langop_integration_tests::{Helm, Page, workspace_root};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -459,6 +459,24 @@ async fn dns_by_address_is_given_as_ranges() {
         json!("169.254.20.10/32,fd00::a/128"),
     );
     assert!(environment(&rendered, "langop-operator").contains(&ranges));
+}
+
+/// Values that pages of the book show, each with what else a provider needs.
+#[tokio::test]
+async fn the_chart_takes_the_values_that_pages_show() {
+    let helm = Helm::offline().await;
+    for (path, least) in [("docs/providers.md", 1), ("docs/clusters.md", 6)] {
+        let page = Page::read(path).unwrap();
+        let blocks = page.blocks.iter().filter(|block| block.language == "yaml");
+        let values = blocks.map(|block| serde_saphyr::from_str(&block.text).unwrap());
+        let values: Vec<Value> = values
+            .filter(|block: &Value| block.get("apiVersion").is_none())
+            .collect();
+        assert!(values.len() >= least, "{path}: {values:?}");
+        for values in values {
+            helm.render(&values);
+        }
+    }
 }
 
 /// Whoever mirrors images reads them from the chart without rendering it.

@@ -17,6 +17,7 @@ use langop_integration_tests::{
     otlp::Span,
     programs::LeaderElection,
     prometheus::Prometheus,
+    telemetry_page::TelemetryPage,
     wait, workspace_root,
 };
 use langop_runtime::{outcome::Outcome, tokens::Tokens};
@@ -243,6 +244,7 @@ async fn every_question_of_boards_and_alerts_has_an_answer() {
     assert_eq!(broken.await.unwrap(), Vec::<String>::new());
     points_open_traces(&observed).await;
     traces_are_found_by_their_names(&observed.otlp.spans());
+    all_that_is_exported_is_on_its_page(&observed).await;
 }
 
 /// Who waits for something that is missing is named, in its own namespace, although the operator
@@ -295,6 +297,25 @@ async fn points_open_traces(observed: &Observed) {
 
 fn is_with_points(target: &Target) -> bool {
     matches!(target, Target::Prometheus { exemplar: true, .. })
+}
+
+/// Metrics, labels, spans and attributes, after all that has happened here.
+async fn all_that_is_exported_is_on_its_page(observed: &Observed) {
+    let pages = [
+        observed.env.operator.metrics().await.unwrap(),
+        observed.env.synthesizer.metrics().await.unwrap(),
+    ];
+    let spans = observed.otlp.spans();
+    let mut untold = Vec::new();
+    for (program, metrics) in [promql::OPERATOR, promql::SYNTHESIZER].iter().zip(pages) {
+        let page = TelemetryPage::of(program).unwrap();
+        let own = spans.iter().filter(|span| span.service == *program);
+        let own: Vec<_> = own.cloned().collect();
+        assert!(own.len() > 10, "{program}: {own:#?}");
+        untold.extend(page.untold_metrics(&metrics));
+        untold.extend(page.untold_spans(&own));
+    }
+    assert!(untold.is_empty(), "not in docs/metrics.md: {untold:#?}");
 }
 
 /// There is no Tempo here: what `TraceQL` names must be among what a Tempo would get.

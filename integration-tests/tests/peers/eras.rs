@@ -8,6 +8,7 @@ use langop_integration_tests::{
     Agent, OtlpReceiver,
     otlp::Span,
     peers::servers::{Kind, McpServer, TEXT},
+    telemetry_page::TelemetryPage,
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -55,6 +56,9 @@ async fn answer_of(server: &McpServer, operation: &str, params: &str, version: &
     let find = |spans: &[Span]| spans.iter().find(|span| span.name == name).cloned();
     let span = traces.wait_for(&name, SOON, find).await.unwrap();
     assert_eq!(span.attribute("mcp.protocol.version"), version);
+    let page = TelemetryPage::of("langop-agent").unwrap();
+    let untold = page.untold_spans(&traces.spans());
+    assert!(untold.is_empty(), "not in docs/metrics.md: {untold:?}");
     let lines = ended.log.lines();
     let lines: Vec<Value> = lines
         .filter_map(|line| serde_json::from_str(line).ok())

@@ -2,6 +2,8 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value};
 
 /// All six, in a stable order.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -15,10 +17,47 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ]
 }
 
+/// What the definitions are made of, with all that they leave out: names of types, and what each
+/// value of an enum means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Types {
+    /// Schemas of the types that others refer to, as `#/$defs/NAME`.
+    pub referred: Map<String, Value>,
+    /// Name and schema of each kind's spec and of its status, in the order of [`all`].
+    pub kinds: [[(String, Value); 2]; 6],
+}
+
+/// For documentation: the types of the six kinds.
+pub fn types() -> Types {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let all = &mut generator;
+    let kinds = [
+        kind::<crate::LanguageAgentSpec, crate::LanguageAgentStatus>(all),
+        kind::<crate::LanguageClientSpec, crate::LanguageClientStatus>(all),
+        kind::<crate::LanguageClusterSpec, crate::LanguageClusterStatus>(all),
+        kind::<crate::LanguageModelSpec, crate::LanguageModelStatus>(all),
+        kind::<crate::LanguagePersonaSpec, crate::LanguagePersonaStatus>(all),
+        kind::<crate::LanguageToolSpec, crate::LanguageToolStatus>(all),
+    ];
+    Types {
+        referred: generator.take_definitions(true),
+        kinds,
+    }
+}
+
+fn kind<Spec: JsonSchema, Status: JsonSchema>(all: &mut SchemaGenerator) -> [(String, Value); 2] {
+    [part::<Spec>(all), part::<Status>(all)]
+}
+
+fn part<T: JsonSchema>(all: &mut SchemaGenerator) -> (String, Value) {
+    (
+        T::schema_name().into_owned(),
+        all.subschema_for::<T>().to_value(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     /// The formats an API server knows; it warns about others.

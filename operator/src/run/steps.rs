@@ -30,8 +30,22 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// All of them, for documentation.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Dereference,
+        Self::Validate,
+        Self::Record,
+        Self::Decide,
+        Self::Approve,
+        Self::Build,
+        Self::Apply,
+        Self::UpdateStatus,
+        Self::Publish,
+        Self::FollowUp,
+    ];
+
     /// As metrics have it.
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Dereference => "dereference",
             Self::Validate => "validate",

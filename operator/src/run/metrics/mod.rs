@@ -2,6 +2,7 @@
 //! the name of an object; [`agents`] says what it excepts, and why that is bounded.
 
 mod agents;
+pub(crate) mod example;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 

@@ -1,30 +1,23 @@
-//! docs/settings.md lists every setting of both programs as their command lines define it. This
-//! writes it anew with `LANGOP_UPDATE=1`, and otherwise fails where it differs.
+//! docs/settings.md: every setting of both programs, as their command lines define it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests are tests, too"
-)]
-
-use std::{env, fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use clap::{Arg, Command, CommandFactory as _};
-use langop_integration_tests::workspace_root;
 use langop_operator::cli::Cli;
 use langop_synthesizer::settings::Settings;
 
+use crate::{WRITTEN, cell, hold};
+
 const HEAD: &str = "# Settings
 
-Each setting is a flag and an environment variable that means the same; an empty variable counts as unset. Written from the code by
-`LANGOP_UPDATE=1 cargo test --workspace --test settings`; `--help` says the same.
+Each setting is a flag and an environment variable that means the same; an empty variable counts as unset; `--help` says what is here.
 ";
 
 fn reference() -> String {
     let operator = Cli::command();
     let run = operator.find_subcommand("run").unwrap();
     format!(
-        "{HEAD}\n{}\n{}",
+        "{HEAD}{WRITTEN}\n{}\n{}",
         section("langop-operator run", run),
         section("langop-synthesizer", &Settings::command())
     )
@@ -61,7 +54,7 @@ fn row(arg: &Arg) -> String {
     format!(
         "| {variable} | {flag} | {} | {}{} |",
         defaults.join(", "),
-        help.replace('|', "\\|").replace('<', "\\<"),
+        cell(&help),
         choices(arg)
     )
 }
@@ -80,16 +73,7 @@ fn choices(arg: &Arg) -> String {
 
 #[test]
 fn the_reference_of_settings_is_what_the_programs_take() {
-    let path = workspace_root().unwrap().join("docs/settings.md");
-    let expected = reference();
-    if env::var_os("LANGOP_UPDATE").is_some() {
-        fs::write(&path, &expected).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        found, expected,
-        "write it anew: LANGOP_UPDATE=1 cargo test --workspace --test settings"
-    );
+    hold("docs/settings.md", &reference());
 }
 
 #[test]
