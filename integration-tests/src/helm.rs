@@ -23,6 +23,8 @@ pub const RELEASE: &str = "langop";
 /// The namespace they install it into.
 pub const NAMESPACE: &str = "langop-system";
 
+/// The cluster that is rendered for where there is none: Helm 3, built as a module, takes it for 1.20.
+const KUBERNETES: &str = "1.37.0";
 /// Whether Helm 3 is wanted: it is built from source.
 const HELM3: &str = "LANGOP_HELM3";
 
@@ -119,7 +121,9 @@ impl Helm {
     pub fn render(&self, values: &Value) -> String {
         let chart = self.chart.to_str().unwrap();
         with_values(values, |file| {
-            self.done(&["template", RELEASE, chart, "--values", file])
+            let kubernetes = ["--kube-version", KUBERNETES];
+            let template = ["template", RELEASE, chart, "--values", file];
+            self.done(&[&template[..], &kubernetes].concat())
         })
     }
 }
