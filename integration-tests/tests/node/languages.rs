@@ -203,12 +203,12 @@ spec:
 ",
         )
         .await;
-    let steps: String = (1..=CALLS)
+    let steps: Vec<String> = (1..=CALLS)
         .map(|nth| {
             format!("    step 'S{nth}' do\n      use_tool 'shelf', action: 'list_files', params: {{ path: '.' }}\n    end\n")
         })
         .collect();
-    let code = format!("  workflow do\n{steps}  end");
+    let code = format!("  workflow do\n{}  end", steps.concat());
     let yearly = "  schedule: '0 0 1 1 *'";
     world.agent_with("counter", &["shelf"], &code, yearly).await;
     for (image, runs) in LANGUAGES.into_iter().zip(1..) {
