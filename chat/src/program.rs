@@ -65,8 +65,8 @@ async fn serve() -> Result<(), Failure> {
     let _traces = telemetry::init("langop-chat", &environment.settings.log, LogTo::Output)?;
     let stopping = CancellationToken::new();
     process::cancel_on_signal(stopping.clone())?;
-    let port = environment.listen.port();
-    let listener = http::bind(environment.listen)
+    let port = environment.port;
+    let listener = http::bind(port)
         .await
         .map_err(|error| configuration(format!("PORT {port} cannot be used: {error}")))?;
     let metrics = Arc::new(Metrics::default());

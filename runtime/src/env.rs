@@ -2,12 +2,7 @@
 //! function that looks variables up. Says for each fault the variable and what to write instead;
 //! never a value, which may be a secret.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use langop_dsl::{MAX_ITERATIONS, ScheduleErrorKind, parse_duration};
 use reqwest::Url;
@@ -51,8 +46,8 @@ pub struct Environment {
     pub models: Vec<ModelEndpoint>,
     /// `PERSONA_*`.
     pub persona: Persona,
-    /// `PORT`, on all addresses.
-    pub listen: SocketAddr,
+    /// `PORT`.
+    pub port: u16,
     /// `TRACEPARENT` of whoever started this.
     pub traceparent: Option<String>,
     /// `LANGOP_SYNTHESIS_TRACEPARENT`: of the synthesis of the code.
@@ -192,10 +187,7 @@ impl Environment {
                 tone: text("PERSONA_TONE"),
                 language: text("PERSONA_LANGUAGE"),
             },
-            listen: SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                narrow(port).unwrap_or(DEFAULT_PORT),
-            ),
+            port: narrow(port).unwrap_or(DEFAULT_PORT),
             traceparent: text("TRACEPARENT"),
             synthesis_traceparent: text("LANGOP_SYNTHESIS_TRACEPARENT"),
             settings: settings(&text)?,

@@ -111,11 +111,8 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     cancel_on_signal(stopping.clone())?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
-    let listener = http::bind(environment.listen).await.map_err(|error| {
-        configuration(format!(
-            "PORT {} cannot be used: {error}",
-            environment.listen.port()
-        ))
+    let listener = http::bind(environment.port).await.map_err(|error| {
+        configuration(format!("PORT {} cannot be used: {error}", environment.port))
     })?;
     let mut router = http::router(readiness.clone(), Arc::clone(&metrics), stopping.clone());
     let end = CancellationToken::new();

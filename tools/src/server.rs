@@ -1,7 +1,13 @@
 //! Serves a toolbox over Streamable HTTP in both eras of the protocol, without sessions: any
 //! replica answers any request.
 
-use std::{borrow::Cow, io, os::fd::AsFd as _, sync::Arc};
+use std::{
+    borrow::Cow,
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::AsFd as _,
+    sync::Arc,
+};
 
 use axum::{Router, routing::get};
 use rmcp::{
@@ -185,13 +191,24 @@ async fn serve_stdio<T: Toolbox>(toolbox: T) -> Result<(), Box<dyn std::error::E
     Ok(())
 }
 
+async fn bind(listen: &Listen) -> io::Result<TcpListener> {
+    let host = listen.host.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    match TcpListener::bind((host, listen.port)).await {
+        // The machine may have no addresses of the newer family.
+        Err(error) if listen.host.is_none() && error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, listen.port)).await
+        }
+        bound => bound,
+    }
+}
+
 /// Serves `router` until a signal, which cancels `end` once no call is in flight any more.
 pub async fn serve_router(
     router: Router,
     listen: &Listen,
     end: CancellationToken,
 ) -> io::Result<()> {
-    let listener = TcpListener::bind(listen.address).await?;
+    let listener = bind(listen).await?;
     tracing::info!(address = %listener.local_addr()?, path = listen.path, "serving");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,13 +1,15 @@
 //! Settings that all tools share, from the environment.
 
-use std::{env, net::SocketAddr, str::FromStr};
+use std::{env, net::IpAddr, str::FromStr};
 
 /// Where a tool listens and under which path it speaks MCP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// Of the endpoint.
+    /// All addresses without one, of both families where the machine has both.
+    pub host: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+    /// Where MCP is spoken.
     pub path: String,
 }
 
@@ -70,9 +72,6 @@ impl Listen {
             let problem = "is no path: write for example /mcp";
             return Err(SettingError::new("MCP_PATH", problem));
         }
-        Ok(Self {
-            address: SocketAddr::new(host.unwrap_or([0, 0, 0, 0].into()), port),
-            path,
-        })
+        Ok(Self { host, port, path })
     }
 }

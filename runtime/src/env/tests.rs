@@ -14,7 +14,7 @@ fn an_empty_environment_is_one_run_with_defaults() {
     let environment = read(&[("AGENT_MODE", " ")]).unwrap();
     assert_eq!(environment.schedule, RunSchedule::Once { by_job: false });
     assert_eq!(environment.max_iterations, 25);
-    assert_eq!(environment.listen.to_string(), "0.0.0.0:8088");
+    assert_eq!(environment.port, 8088);
     assert!(environment.tools.is_empty() && environment.models.is_empty());
 }
 

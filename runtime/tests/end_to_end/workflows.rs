@@ -299,15 +299,14 @@ async fn health_is_answered_and_a_signal_between_runs_is_no_failure() {
     let running = agent.start();
     until("the step is done", || peer.effects().len() == 1).await;
     let base = format!("http://127.0.0.1:{}", agent.port());
+    let newer = format!("http://[::1]:{}", agent.port());
+    let has_newer = std::net::TcpListener::bind("[::1]:0").is_ok();
     let client = reqwest::Client::new();
-    for path in ["/livez", "/readyz"] {
-        let status = client
-            .get(format!("{base}{path}"))
-            .send()
-            .await
-            .unwrap()
-            .status();
-        assert_eq!(status, 200, "{path}");
+    for base in [&base].into_iter().chain(has_newer.then_some(&newer)) {
+        for path in ["/livez", "/readyz"] {
+            let answer = client.get(format!("{base}{path}")).send().await;
+            assert_eq!(answer.unwrap().status(), 200, "{base}{path}");
+        }
     }
     let page = async || {
         let answer = client.get(format!("{base}/metrics")).send().await.unwrap();

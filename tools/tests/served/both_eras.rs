@@ -88,6 +88,21 @@ async fn callers_of_the_cluster_are_let_in_and_foreign_pages_are_not() {
 }
 
 #[tokio::test]
+async fn it_listens_to_both_families_unless_told_otherwise() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().to_str().unwrap();
+    let program = env!("CARGO_BIN_EXE_langop-tool-filesystem");
+    for (host, is_all) in [("", true), ("127.0.0.1", false)] {
+        let variables = [("WORKSPACE_PATH", folder), ("LANGOP_TOOL_HOST", host)];
+        let served = Program::start(program, &[], &variables).await;
+        let newer = served.url.replace("127.0.0.1", "[::1]");
+        let is_answered = reqwest::get(newer.replace("/mcp", "/readyz")).await.is_ok();
+        let has_newer = std::net::TcpListener::bind("[::1]:0").is_ok();
+        assert_eq!(is_answered, is_all && has_newer, "'{host}'");
+    }
+}
+
+#[tokio::test]
 async fn a_signal_ends_it_and_a_folder_that_is_not_there_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let mut program = filesystem(&root).await;

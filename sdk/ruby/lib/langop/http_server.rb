@@ -9,6 +9,7 @@ module Langop
     GRACE = 1.0
 
     # Takes the port.
+    # @param host [String, nil] nil: all addresses, of both families where the machine has both
     # @raise [SystemCallError] if it cannot be used
     def initialize(host, port, grace: GRACE)
       @grace = grace

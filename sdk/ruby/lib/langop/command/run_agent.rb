@@ -114,7 +114,7 @@ module Langop
       # `/livez`, `/readyz` (503 before it is ready and once it is to end) and `/metrics`.
       def bind(client)
         port = client.environment.port
-        server = HttpServer.new("0.0.0.0", port)
+        server = HttpServer.new(nil, port)
         server.answer("/readyz") { ready }
         server.answer("/metrics", type: "application/openmetrics-text; version=1.0.0; charset=utf-8") do
           [200, client.metrics.encode]

@@ -34,13 +34,13 @@ module Langop
       end
 
       def run
-        host = setting("LANGOP_TOOL_HOST", "0.0.0.0")
+        host = setting("LANGOP_TOOL_HOST", nil)
         port = Integer(setting("PORT", "8080"), 10, exception: false)
         raise ArgumentError, "PORT cannot be read: write a port such as 8080" unless port && (1..65_535).cover?(port)
 
         stopping = Agent::Stopping.new.on_signals
         server = serve(host, port)
-        @log.info("serving", address: "#{host}:#{port}", path: path, tools: @tools.operations.size)
+        @log.info("serving", address: "#{host || "*"}:#{port}", path: path, tools: @tools.operations.size)
         stopping.sleep(nil)
         server.stop
         0
