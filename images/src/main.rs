@@ -31,7 +31,7 @@ struct Args {
     /// Also the images in Ruby, on packages of Debian 12, which apt fetches.
     #[arg(long)]
     ruby: bool,
-    /// Also the model proxy, LiteLLM: 756 MB, for which pip fetches 170.
+    /// Also the model proxy, LiteLLM: 610 MB, for which pip fetches 170.
     #[arg(long)]
     model: bool,
 }
