@@ -2,7 +2,7 @@
 //! `kubectl langop why` and docs/troubleshooting.md take their words. A reason without them does not
 //! compile.
 
-use super::remedy::{Case, remedies};
+use super::remedy::{Case, Remedy, remedies};
 
 macro_rules! reasons {
     ($($group:literal {
@@ -378,7 +378,7 @@ impl Reason {
     }
 
     /// What to do where a condition of this reason has this message.
-    pub fn remedies(self, message: &str) -> &'static [super::Remedy] {
+    pub fn remedies(self, message: &str) -> &'static [Remedy] {
         let case = self.cases().iter().find(|case| case.fits(message));
         case.map_or(&[], |case| case.remedies)
     }

@@ -50,7 +50,7 @@ macro_rules! remedies {
     (@command) => { None };
     (@command $command:expr) => { Some($command) };
     ($($text:literal $(=> $command:expr)?),+ $(,)?) => {
-        &[$($crate::condition::Remedy {
+        &[$($crate::condition::remedy::Remedy {
             text: $text,
             command: remedies!(@command $($command)?),
         }),+]

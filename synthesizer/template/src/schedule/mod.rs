@@ -1,12 +1,13 @@
 //! Reads the schedule out of instructions by rule: the right one or none, never a wrong one.
 //!
 //! `grammar` rewrites a sentence into atoms, `sentences` puts those together that belong together,
-//! `values` says what their words mean, `spec` turns it into the one schedule that says it. Here
-//! words meet cron expressions and time zones.
+//! `values` says what their words mean, `spec` turns it into the one schedule that says it; `timing`
+//! is what comes of it. Here words meet cron expressions and time zones.
 
 pub(crate) mod grammar;
 mod sentences;
 mod spec;
+mod timing;
 mod values;
 
 #[cfg(test)]
@@ -20,11 +21,9 @@ use regex::{Captures, Regex};
 
 use crate::text::{Sentence, pattern};
 use grammar::Atom;
-use spec::{BAD_CRON, CONFLICT, NEVER_FIRES, TIME_ZONE, Unclear};
+use timing::{BAD_CRON, NEVER_FIRES, TIME_ZONE, Unclear};
+pub(crate) use timing::{Timing, agreed};
 pub(crate) use values::seconds;
-
-/// What the instructions say about when to run, if they do; else why it gives no schedule.
-pub(crate) type Timing = Result<Option<Schedule>, Unclear>;
 
 /// A cron expression written out, and its time zone: "run on `0 9 * * 1-5`". Months and weekdays
 /// may be names.
@@ -75,21 +74,6 @@ fn zone(atom: &Atom) -> Option<String> {
     } else {
         zone.to_owned()
     })
-}
-
-/// The one thing that all say; different things conflict.
-pub(crate) fn agreed<T: PartialEq>(
-    said: impl Iterator<Item = Result<T, Unclear>>,
-) -> Result<Option<T>, Unclear> {
-    let mut agreed = None;
-    for next in said {
-        let next = Some(next?);
-        if agreed.is_some() && agreed != next {
-            return Err(CONFLICT);
-        }
-        agreed = next;
-    }
-    Ok(agreed)
 }
 
 /// Lets nothing through that the language would refuse.

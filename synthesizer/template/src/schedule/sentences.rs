@@ -4,8 +4,8 @@
 use std::mem;
 
 use super::grammar::{Atom, Says};
-use super::spec::{CONFLICT, EXCEPTION, INEXPRESSIBLE, Spec, Unclear, WHICH_TIME};
-use super::{Timing, agreed};
+use super::spec::Spec;
+use super::timing::{CONFLICT, EXCEPTION, INEXPRESSIBLE, Timing, Unclear, WHICH_TIME, agreed};
 
 /// The schedule that the atoms of sentences say, without its time zone.
 pub(super) fn read(sentences: &[Vec<Atom>]) -> Timing {

@@ -11,31 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use langop_dsl::{Calendar, MAX_CRONS, MAX_DURATION_SECONDS, Schedule, cron_for_every};
 
 use super::values::{Period, Set, dates, months, only, period, seconds, times, weekdays, window};
-use super::{agreed, grammar::Says};
+use super::{
+    grammar::Says,
+    timing::{
+        BARE_HOUR, CONFLICT, EXCEPTION, INEXPRESSIBLE, LAST_DAYS, Unclear, VAGUE, WHICH_DAY,
+        WHICH_DAYS, WHICH_WEEKDAYS, agreed,
+    },
+};
 
 const MINUTES_OF_DAY: u32 = 24 * 60;
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
-
-/// Why a text that speaks of times gives no schedule: what is missing and what to write. Never
-/// text of the user's.
-pub(super) type Unclear = &'static str;
-
-pub(super) const BAD_CRON: Unclear = "the cron expression in the text is not valid";
-pub(super) const BARE_HOUR: Unclear = "an hour is not clear; write it with am or pm, or as 17:00";
-pub(super) const CONFLICT: Unclear = "the text names more than one schedule";
-pub(super) const EXCEPTION: Unclear = "the exception cannot be said by a schedule";
-pub(super) const INEXPRESSIBLE: Unclear = "one schedule cannot say all of it";
-pub(super) const LAST_DAYS: Unclear = "it is not clear which last day of a month or week is meant";
-pub(super) const NEVER_FIRES: Unclear = "its days do not exist";
-pub(super) const TIME_ZONE: Unclear =
-    "the time zone is not clear; write a name such as Europe/Berlin";
-pub(super) const VAGUE: Unclear = "the text does not say exactly how often or when";
-pub(super) const WHICH_DAY: Unclear =
-    "the text does not say from which day on every other one counts";
-pub(super) const WHICH_DAYS: Unclear = "the text does not say on which days";
-pub(super) const WHICH_TIME: Unclear = "it is not clear whether a time in the text is when to run";
-pub(super) const WHICH_WEEKDAYS: Unclear = "it is not clear which weekdays of a month are meant";
 
 /// What was said. Every field absent: nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
