@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use k8s_openapi::api::{apps::v1::ReplicaSet, batch::v1::CronJob, core::v1::Pod};
 use kube::ResourceExt as _;
-use langop_api::LanguageAgent;
+use langop_api::{LanguageAgent, LanguageTool};
 use langop_images::{
     Image,
     debian::Package,
@@ -189,39 +189,27 @@ async fn a_thousand_calls_of_two_replicas_by_clients_of_each_kind_all_succeed() 
         return;
     };
     import_images(world.env.cp).await;
-    world
-        .env
-        .apply(
-            "
-apiVersion: langop.io/v1alpha1
-kind: LanguageTool
-metadata: {name: shelf}
-spec:
-  image: localhost/tool-filesystem:1
-  replicas: 2
-  env: [{name: WORKSPACE_PATH, value: /tmp}]
-",
-        )
-        .await;
+    let two = json!({"spec": {"replicas": 2}});
+    world.env.patch::<LanguageTool>("mail", two).await;
     let steps: Vec<String> = (1..=CALLS)
         .map(|nth| {
-            format!("    step 'S{nth}' do\n      use_tool 'shelf', action: 'list_files', params: {{ path: '.' }}\n    end\n")
+            format!("    step 'S{nth}' do\n      use_tool 'mail', action: 'send', params: {{ to: 'ops@example.com', subject: 'S{nth}', body: 'x' }}\n    end\n")
         })
         .collect();
     let code = format!("  workflow do\n{}  end", steps.concat());
     let yearly = "  schedule: '0 0 1 1 *'";
-    world.agent_with("counter", &["shelf"], &code, yearly).await;
+    world.agent_with("counter", &["mail"], &code, yearly).await;
     for (image, runs) in LANGUAGES.into_iter().zip(1..) {
         swap(&world, image).await;
         let job = format!("run-{runs}");
         let agent = world.run("counter", &job, (runs, runs, 0)).await;
         let log = world.log_of(&job).await;
         let result = agent.status.unwrap().last_execution_result.unwrap();
-        assert_eq!(
-            result,
-            format!("Succeeded: {CALLS} steps done"),
-            "{image}: {log}"
-        );
+        let expected = format!("Succeeded: {CALLS} steps done");
+        assert_eq!(result, expected, "{image}: {log}");
+        // Each of them once.
+        let sent = world.mail.messages().unwrap().len();
+        assert_eq!(sent, CALLS * usize::try_from(runs).unwrap(), "{image}");
     }
 }
 
