@@ -52,7 +52,8 @@ impl Outside {
             built.image(Component::Agent, &of_ours("agent")),
             built.image(Component::ToolEmail, &of_ours("tool-email")),
             built.image(Component::ToolFilesystem, &of_ours("tool-filesystem")),
-            cp.probe_image(&of_ours("chat"), &["serve", "chat"])?,
+            // In place of the chat page, whose image has nothing that could try other addresses.
+            cp.probe_image(&of_ours("client"), &["serve", "chat"])?,
             cp.probe_image(RELAY_IMAGE, &["relay"])?,
         ] {
             cp.import(&image).await?;
