@@ -1,6 +1,6 @@
 //! Images of all components, made without an engine: static programs, each alone with the certificate
-//! authorities; and programs in Ruby and Python on packages of Debian. Knows nothing of registries; what it writes,
-//! any standard tool can push.
+//! authorities; and programs in Ruby and Python on packages of Debian. Knows nothing of registries;
+//! what it writes, any standard tool can push.
 
 pub mod components;
 pub mod debian;

@@ -44,8 +44,8 @@ pub fn install_tls() -> Result<(), Failure> {
 }
 
 /// The one client of tools and models, all of which are at `urls`. Certificates are read only for those
-/// that speak TLS: within a cluster none does, and reading them is most of what a start takes. An image
-/// made from scratch may hold none: then nobody is trusted.
+/// that speak TLS: within a cluster none does. An image made from scratch may hold none: then nobody
+/// is trusted.
 ///
 /// # Errors
 /// If there is no random source.

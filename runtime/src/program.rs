@@ -135,7 +135,8 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
         tokio::spawn(http::serve(listener, router, end.clone()))
     };
     readiness.set();
-    // On the worker, where the connections are: from here each call would go from thread to thread and back.
+    // On the worker, where the connections are: from here each call would go from thread to thread
+    // and back.
     let working = tokio::spawn(async move {
         let report = resident::run(&agent, began, stopping).await;
         agent.agent.tools.give_notice().await;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
 use super::{
-    agent::{Agent, Running, until},
+    agent::{Agent, until},
     model::{Model, Reply, says},
     peer::{Era, Habits, Peer},
 };
@@ -19,16 +19,6 @@ fn agent(model: &Model) -> Agent {
         .model(model.address)
         .with("AGENT_MODE", "autonomous")
         .with("LANGOP_AGENT_SERVE", "a2a")
-}
-
-/// An agent whose own first run is over.
-async fn serving(agent: &Agent) -> Running<'_> {
-    let running = agent.start();
-    until("the first run has ended", || {
-        running.log().contains("waiting for the next run")
-    })
-    .await;
-    running
 }
 
 /// An agent whose calls of `record` never come back, and the tool that gets them.
@@ -126,7 +116,7 @@ fn told(events: &[Json]) -> Vec<&str> {
 async fn a_card_says_who_is_there_and_where() {
     let model = Model::start([says("The first run.")]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let base = format!("http://127.0.0.1:{}", agent.port());
     let client = reqwest::Client::new();
     let card = |path: &str| client.get(format!("{base}{path}"));
@@ -191,7 +181,7 @@ async fn a_task_is_a_run_and_its_artifact_the_summary() {
     ])
     .await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let sent = message("m-1", "What is new?");
 
     let mut answered = answer(&agent, "SendMessage", &sent).await;
@@ -283,7 +273,7 @@ async fn a_stream_tells_each_state_and_how_it_ended() {
     ];
     let model = Model::start(replies).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
 
     let stream = call(&agent, "SendStreamingMessage", &message("m-1", "Do it"))
         .send()
@@ -329,7 +319,7 @@ async fn a_stream_tells_each_state_and_how_it_ended() {
 #[tokio::test]
 async fn a_task_goes_on_without_its_caller_until_somebody_cancels_it() {
     let (agent, peer, model) = hanging().await;
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let sent = message("m-1", "Record a");
     let waiting = call(&agent, "SendMessage", &sent);
     let waiting = tokio::spawn(async { waiting.send().await });
@@ -379,7 +369,7 @@ async fn a_task_goes_on_without_its_caller_until_somebody_cancels_it() {
 #[tokio::test]
 async fn four_tasks_at_once_and_a_cancelled_one_gives_its_place_back() {
     let (agent, peer, _model) = hanging().await;
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let mut tasks = Vec::new();
     for number in 0..4 {
         let begun = answer(&agent, "SendMessage", &at_once(&number.to_string())).await;
@@ -434,7 +424,7 @@ async fn refused(agent: &Agent, bodies: impl IntoIterator<Item = (String, i32, &
 async fn a_call_that_is_none_of_ours_is_refused() {
     let model = Model::start([says("The first run.")]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let good = request("SendMessage", &message("m-1", "Hi"));
     let none = json!({"id": "0"});
     let push = "called back";
@@ -465,7 +455,7 @@ async fn a_call_that_is_none_of_ours_is_refused() {
 async fn a_message_that_would_be_answered_otherwise_than_meant_is_refused() {
     let model = Model::start([says("The first run.")]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let push = json!({"url": "http://x"});
     let file = json!([{"text": "Read this:"}, {"raw": "aGk=", "mediaType": "image/png"}]);
     let long = json!([{"text": "x".repeat(1024 * 1024)}]);
@@ -506,7 +496,7 @@ async fn a_message_that_would_be_answered_otherwise_than_meant_is_refused() {
 async fn one_version_is_spoken_and_none_is_another() {
     let model = Model::start([says("The first run.")]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     for (version, is_good) in [
         (None, false),
         (Some(""), false),
@@ -534,7 +524,7 @@ async fn one_version_is_spoken_and_none_is_another() {
 async fn a_web_page_of_others_gives_no_task() {
     let model = Model::start([says("The first run."), says("Hello.")]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     for (name, value, status) in [
         ("origin", "https://evil.example", 403),
         ("origin", "null", 403),

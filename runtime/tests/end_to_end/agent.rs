@@ -138,6 +138,16 @@ impl Agent {
         Running { agent: self, child }
     }
 
+    /// Starts it, and waits until its own first run is over.
+    pub(crate) async fn start_serving(&self) -> Running<'_> {
+        let running = self.start();
+        until("the first run has ended", || {
+            running.log().contains("waiting for the next run")
+        })
+        .await;
+        running
+    }
+
     /// The program with its environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.implementation

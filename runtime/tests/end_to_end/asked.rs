@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    agent::{Agent, until},
+    agent::Agent,
     model::{Model, says},
     peer::{Habits, Peer},
 };
@@ -44,11 +44,7 @@ async fn an_agent_is_a_tool_of_others_and_never_of_itself() {
         .model(model.address)
         .with("AGENT_MODE", "autonomous")
         .with("LANGOP_AGENT_SERVE", "mcp");
-    let running = agent.start();
-    until("the first run has ended", || {
-        running.log().contains("waiting for the next run")
-    })
-    .await;
+    let running = agent.start_serving().await;
     let (status, answer) = ask(&agent, json!(["demo/other"]), None).await;
     assert_eq!(status, 200, "{answer}");
     let result = &answer["result"];

@@ -8,22 +8,12 @@ use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
 use super::{
-    agent::{Agent, Running, until},
+    agent::{Agent, until},
     model::{Model, Reply, says},
     peer::{Era, Habits, Peer},
 };
 
 const BODY: &str = "  objectives ['Be of help']";
-
-/// An agent whose own first run is over, and the replies of its model that are then left.
-async fn serving(agent: &Agent) -> Running<'_> {
-    let running = agent.start();
-    until("the first run has ended", || {
-        running.log().contains("waiting for the next run")
-    })
-    .await;
-    running
-}
 
 fn agent(model: &Model) -> Agent {
     Agent::new(BODY)
@@ -70,7 +60,7 @@ async fn an_agent_answers_by_its_own_loop_and_tools() {
     ])
     .await;
     let agent = agent(&model).tools(&[("peer", peer.address)]);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
 
     let url = format!("http://127.0.0.1:{}/v1/models", agent.port());
     let models: Json = reqwest::get(url).await.unwrap().json().await.unwrap();
@@ -139,7 +129,7 @@ async fn a_stream_ends_with_the_words_and_does_not_show_what_was_called() {
     ];
     let model = Model::start(replies).await;
     let agent = agent(&model).tools(&[("peer", peer.address)]);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let options = json!({"include_usage": true, "include_tool_messages": true});
     let body = json!({"messages": [user("Record a")], "stream": true, "stream_options": options});
     let events = events(sent(post(&agent, &body)).await).await;
@@ -170,7 +160,7 @@ async fn what_is_refused_says_what_to_do() {
     };
     let model = Model::start([says("The first run."), no(), no()]).await;
     let agent = agent(&model);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let good = json!({"messages": [user("Hi")]});
     // As a form of a web page would.
     let url = format!("http://127.0.0.1:{}/v1/chat/completions", agent.port());
@@ -242,7 +232,7 @@ async fn four_at_once_and_who_goes_gives_the_place_back() {
     let calls = (0..9).map(|id| Reply::Message(call(&id.to_string())));
     let model = Model::start([says("The first run.")].into_iter().chain(calls)).await;
     let agent = agent(&model).tools(&[("peer", peer.address)]);
-    let running = serving(&agent).await;
+    let running = agent.start_serving().await;
     let body = |is_stream: bool| json!({"messages": [user("Record a")], "stream": is_stream});
     let mut waiting = Vec::new();
     for is_stream in [false, true, false, true] {
