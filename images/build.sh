@@ -22,7 +22,7 @@ case "$folder" in
 /*) ;;
 *) folder="$PWD/$folder" ;;
 esac
-flags="-C target-feature=+crt-static"
+flags="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 if [ "$profile" = static ]; then
     . images/paths.sh
 fi

@@ -186,10 +186,7 @@ async fn a_touch_and_a_restart_of_the_whole_family_write_nothing() {
     let mark = env.settled().await;
     let calls = env.calls().await;
     assert_eq!(calls, (2, 1), "one for each agent, one for the persona");
-    assert_eq!(
-        env.new_events("clock").await,
-        ["CronJobCreated", "SynthesisStarted", "SynthesisSucceeded"]
-    );
+    assert_eq!(env.new_events("clock").await, ["SynthesisSucceeded"]);
     env.new_events("office").await;
 
     let touched = touch::everything(&env.ns.client(), env.ns.name())

@@ -87,15 +87,7 @@ async fn an_answer_to_former_instructions_is_paid_for_and_not_stored() {
         ("1".into(), "2".into()),
         "what ran goes on until there is code of the new instructions"
     );
-    assert_eq!(
-        env.new_events("walker").await,
-        [
-            "DeploymentUpdated",
-            "SynthesisStarted",
-            "SynthesisStarted",
-            "SynthesisSucceeded"
-        ]
-    );
+    assert_eq!(env.new_events("walker").await, ["SynthesisSucceeded"]);
     assert_eq!((env.calls().await, env.llm.count()), ((3, 0), 3));
     assert_paid(&agent, 3);
 }
@@ -132,7 +124,7 @@ async fn who_returns_to_what_runs_pays_for_the_answer_and_keeps_the_pods() {
     let agent = env.until_ready("walker").await;
 
     env.summary_since(mark).await.assert_children(&[]);
-    assert_eq!(env.new_events("walker").await, ["SynthesisStarted"]);
+    assert!(env.new_events("walker").await.is_empty());
     assert_eq!(stored(&env).await, ["walk the dog"]);
     assert!(is(&agent, "Synthesized", "True"), "{:?}", agent.status);
     assert_eq!((env.calls().await, env.llm.count()), ((2, 0), 2));

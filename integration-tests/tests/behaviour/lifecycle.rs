@@ -188,11 +188,13 @@ async fn an_agent_deleted_while_it_is_synthesized_leaves_nothing() {
     env.with_tool_and_model().await;
     env.llm.reply(Reply::Hang);
     env.apply(&agent_yaml("unborn", "never mind")).await;
-    wait::until("the call of the LLM", SOON, async || {
-        (env.llm.count() == 1).then_some(())
+    wait::until("word of a synthesis that lasts", SOON, async || {
+        let news = env.new_events_of("LanguageAgent", "unborn").await;
+        news.contains(&"SynthesisStarted".to_owned()).then_some(())
     })
     .await
     .unwrap();
+    assert_eq!(env.llm.count(), 1);
     let mark = env.settled().await;
 
     delete(&env, "unborn").await;
@@ -200,7 +202,8 @@ async fn an_agent_deleted_while_it_is_synthesized_leaves_nothing() {
     nothing_is_left(&env, "unborn").await;
     env.summary_since(mark).await.assert_none();
     nothing_is_left(&env, "unborn").await;
-    assert_eq!(env.new_events("unborn").await, ["SynthesisStarted"]);
+    let news = env.new_events_of("LanguageAgent", "unborn").await;
+    assert!(news.is_empty(), "told once, and nothing else: {news:?}");
 }
 
 async fn delete(env: &TestEnv, agent: &str) {

@@ -285,7 +285,7 @@ fn start_call(
     let cache = ctx.cache.clone();
     let personas = &ctx.synthesis.personas;
     personas.start(uid, &namespace, hash, reserving, call, move || {
-        cache.triggers.send(target);
+        cache.triggers.send(target.clone());
     });
 }
 

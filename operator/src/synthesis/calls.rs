@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -46,6 +47,9 @@ struct Asked {
     question: String,
     until: Instant,
 }
+
+/// A call that ends sooner is told of by its answer alone.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A question is held until its answer is there, to be asked again elsewhere. Of the usual ones
 /// there is room for more than are ever asked at once; of the largest, for a few.
@@ -180,19 +184,42 @@ pub(crate) struct Calls<About, Answer> {
 }
 
 enum Call<About, Answer> {
-    Running { about: About, task: JoinHandle<()> },
-    Done { about: About, answer: Arc<Answer> },
+    Running {
+        about: About,
+        task: JoinHandle<()>,
+        /// Whether it has lasted so long that somebody should be told of it, and nobody was.
+        is_news: bool,
+    },
+    Done {
+        about: About,
+        answer: Arc<Answer>,
+    },
 }
 
 /// Says that a call has ended, however it did. One that panicked leaves no row: as if it had never
 /// been.
-struct CompletionGuard<About, Answer, Then: FnOnce()> {
+struct CompletionGuard<About, Answer, Then: Fn()> {
     calls: Arc<Mutex<HashMap<String, Call<About, Answer>>>>,
     uid: String,
-    then: Option<Then>,
+    then: Then,
 }
 
-impl<About, Answer, Then: FnOnce()> Drop for CompletionGuard<About, Answer, Then> {
+impl<About, Answer, Then: Fn()> CompletionGuard<About, Answer, Then> {
+    /// Waits for an answer that comes, and says so where it does not come soon.
+    async fn answer_of(&self, call: impl Future<Output = Answer>) -> Answer {
+        let mut call = pin!(call);
+        if let Ok(answer) = tokio::time::timeout(SOON, &mut call).await {
+            return answer;
+        }
+        if let Some(Call::Running { is_news, .. }) = lock(&self.calls).get_mut(&self.uid) {
+            *is_news = true;
+        }
+        (self.then)();
+        call.await
+    }
+}
+
+impl<About, Answer, Then: Fn()> Drop for CompletionGuard<About, Answer, Then> {
     fn drop(&mut self) {
         let mut calls = lock(&self.calls);
         let is_known = calls.contains_key(&self.uid);
@@ -201,8 +228,8 @@ impl<About, Answer, Then: FnOnce()> Drop for CompletionGuard<About, Answer, Then
         }
         drop(calls);
         // Nobody waits for an object that is gone.
-        if let Some(then) = self.then.take().filter(|_| is_known) {
-            then();
+        if is_known {
+            (self.then)();
         }
     }
 }
@@ -238,9 +265,17 @@ where
         }
     }
 
-    /// Starts a call, unless one is under way; `then` is called when its answer can be had. What
-    /// `prepare` gives is handed to the call once there is a free place for it, in the turn of its
-    /// `namespace`.
+    /// Whether the call that is under way has lasted so long that people should know. Said once.
+    pub(crate) fn take_news(&self, uid: &str) -> bool {
+        match lock(&self.by_uid).get_mut(uid) {
+            Some(Call::Running { is_news, .. }) => std::mem::take(is_news),
+            _ => false,
+        }
+    }
+
+    /// Starts a call, unless one is under way; `then` is called when its answer can be had, and
+    /// before that if it does not come soon. What `prepare` gives is handed to the call once there
+    /// is a free place for it, in the turn of its `namespace`.
     pub(crate) fn start<Prepared: Send + 'static, Made>(
         &self,
         uid: &str,
@@ -248,7 +283,7 @@ where
         about: About,
         prepare: impl Future<Output = Prepared> + Send + 'static,
         call: impl FnOnce(Prepared) -> Made + Send + 'static,
-        then: impl FnOnce() + Send + 'static,
+        then: impl Fn() + Send + Sync + 'static,
     ) where
         Made: Future<Output = Answer> + Send + 'static,
     {
@@ -263,11 +298,11 @@ where
             let ending = CompletionGuard {
                 calls: answered,
                 uid: key,
-                then: Some(then),
+                then,
             };
             let prepared = prepare.await;
             let place = places.take(namespace).await;
-            let answer = Arc::new(call(prepared).await);
+            let answer = Arc::new(ending.answer_of(call(prepared)).await);
             drop((place, counted));
             // The row is gone if the object is.
             if let Some(row) = lock(&ending.calls).get_mut(&ending.uid) {
@@ -277,7 +312,12 @@ where
                 };
             }
         });
-        calls.insert(uid.to_owned(), Call::Running { about, task });
+        let running = Call::Running {
+            about,
+            task,
+            is_news: false,
+        };
+        calls.insert(uid.to_owned(), running);
     }
 
     /// The answer has been dealt with.
@@ -304,7 +344,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::future::ready;
 
-    use tokio::sync::oneshot;
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
 
@@ -333,16 +373,14 @@ mod tests {
     async fn an_answer_stays_until_it_is_acknowledge() {
         let calls = calls(1);
         let (answer, question) = oneshot::channel::<u8>();
-        let (then, answered) = oneshot::channel();
+        let (then, mut answered) = mpsc::unbounded_channel();
         calls.start(
             "a",
             "n",
             "first",
             ready(()),
             |()| async { question.await.unwrap() },
-            || {
-                then.send(()).unwrap();
-            },
+            move || then.send(()).unwrap(),
         );
         calls.start(
             "a",
@@ -354,7 +392,7 @@ mod tests {
         );
         assert_eq!(calls.state("a"), CallState::Running("first"));
         answer.send(7).unwrap();
-        answered.await.unwrap();
+        answered.recv().await.unwrap();
         assert_eq!(calls.state("a"), CallState::Done("first", Arc::new(7)));
         calls.acknowledge("a");
         assert_eq!(calls.state("a"), CallState::Idle);
@@ -364,29 +402,27 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_panics_is_told_as_ended_and_can_be_made_again() {
         let calls = calls(1);
-        let (then, ended) = oneshot::channel();
+        let (then, mut ended) = mpsc::unbounded_channel();
         calls.start(
             "a",
             "n",
             "first",
             ready(()),
             |()| async { panic!("on purpose") },
-            || {
-                then.send(()).unwrap();
-            },
+            move || then.send(()).unwrap(),
         );
-        ended.await.unwrap();
+        ended.recv().await.unwrap();
         assert_eq!(calls.state("a"), CallState::Idle);
-        let (then, ended) = oneshot::channel();
+        let (then, mut ended) = mpsc::unbounded_channel();
         calls.start(
             "a",
             "n",
             "second",
             ready(()),
             |()| async { 2 },
-            || then.send(()).unwrap(),
+            move || then.send(()).unwrap(),
         );
-        ended.await.unwrap();
+        ended.recv().await.unwrap();
         assert_eq!(calls.state("a"), CallState::Done("second", Arc::new(2)));
         assert_eq!(*lock(&calls.in_flight.number), 0);
     }
@@ -395,7 +431,7 @@ mod tests {
     async fn calls_wait_for_a_place_and_end_with_their_object() {
         let calls = calls(1);
         let (_never, forever) = oneshot::channel::<u8>();
-        let (then, answered) = oneshot::channel();
+        let (then, mut answered) = mpsc::unbounded_channel();
         calls.start(
             "a",
             "n",
@@ -410,14 +446,46 @@ mod tests {
             "waits",
             ready(()),
             |()| async { 2 },
-            || then.send(()).unwrap(),
+            move || then.send(()).unwrap(),
         );
         tokio::task::yield_now().await;
         assert_eq!(calls.state("b"), CallState::Running("waits"));
         calls.forget("a");
-        answered.await.unwrap();
+        answered.recv().await.unwrap();
         assert_eq!(calls.state("b"), CallState::Done("waits", Arc::new(2)));
         assert_eq!(calls.state("a"), CallState::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_lasts_is_told_of_once_and_one_that_does_not_is_not() {
+        let calls = calls(2);
+        let lasting = |time| async move {
+            tokio::time::sleep(time).await;
+            0
+        };
+        let (then, mut told) = mpsc::unbounded_channel();
+        for (uid, time) in [("short", SOON / 2), ("long", SOON * 2)] {
+            let then = then.clone();
+            calls.start(
+                uid,
+                "n",
+                uid,
+                ready(()),
+                move |()| lasting(time),
+                move || {
+                    then.send(uid).unwrap();
+                },
+            );
+        }
+        assert_eq!(told.recv().await, Some("short"));
+        assert!(!calls.take_news("short"));
+        assert!(!calls.take_news("long"), "not yet");
+        assert_eq!(told.recv().await, Some("long"));
+        assert_eq!(calls.state("long"), CallState::Running("long"));
+        assert!(calls.take_news("long"));
+        assert!(!calls.take_news("long"), "once");
+        assert_eq!(told.recv().await, Some("long"));
+        assert_eq!(calls.state("long"), CallState::Done("long", Arc::new(0)));
     }
 
     /// One namespace asks 500 times for a second each, another once.
@@ -435,7 +503,7 @@ mod tests {
         }
         second().await;
         let asked = tokio::time::Instant::now();
-        let (then, answered) = oneshot::channel();
+        let (then, mut answered) = mpsc::unbounded_channel();
         let answer = async move {
             second().await;
             1
@@ -446,9 +514,9 @@ mod tests {
             "once",
             ready(()),
             |()| answer,
-            || then.send(()).unwrap(),
+            move || then.send(()).unwrap(),
         );
-        answered.await.unwrap();
+        answered.recv().await.unwrap();
         assert!(
             asked.elapsed() <= Duration::from_secs(3),
             "{:?}",

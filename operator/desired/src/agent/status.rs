@@ -8,7 +8,7 @@ mod provenance;
 mod run;
 mod summary;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use langop_api::{LanguageAgentStatus, agent::SynthesisInfo, condition::types, names::annotations};
 use langop_dsl::format_duration;
 
@@ -16,7 +16,7 @@ pub use self::input::StatusInput;
 use super::{ObservedAgent, attempt, decide::Decision, executions};
 use crate::{
     children::{Applied, Children},
-    conditions::{Conditions, Summary},
+    conditions::{self, Conditions, Summary},
     pod_health::{self, PodProblems},
 };
 
@@ -91,6 +91,32 @@ pub fn due(observed: &ObservedAgent, now: Timestamp) -> Option<Timestamp> {
         .into_iter()
         .chain(pod_health::due(&observed.pods, now))
         .min()
+}
+
+/// For so long after a condition has changed the numbers of a rollout are not told by themselves:
+/// that it ends, or why it does not, is told with them.
+const FIRST_MOMENTS: SignedDuration = SignedDuration::from_secs(5);
+
+/// Until when a status need not be written, because it differs from the one before by nothing but
+/// the numbers of a rollout that is in its first moments; `None`: it is to be written.
+pub fn may_wait(
+    previous: &LanguageAgentStatus,
+    next: &LanguageAgentStatus,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let but_for_numbers = LanguageAgentStatus {
+        active_replicas: previous.active_replicas,
+        ready_replicas: previous.ready_replicas,
+        ..next.clone()
+    };
+    if next == previous || but_for_numbers != *previous {
+        return None;
+    }
+    let conditions = next.conditions.iter();
+    let changed = conditions.map(|condition| condition.last_transition_time.0);
+    let until = changed.max()? + FIRST_MOMENTS;
+    let is_ready = conditions::is_true(&next.conditions, types::READY);
+    (!is_ready && now < until).then_some(until)
 }
 
 /// By when a run is ended, whoever said so: the spec, the code or the operator's setting.

@@ -35,12 +35,20 @@ use crate::{
 /// What came of the code, now that it is in the status; `annotated`: it got other annotations than
 /// it had. It comes before what was done with it.
 pub(super) fn all(
+    ctx: &Context,
     agent: &LanguageAgent,
     recorded: &Recorded,
     plan: &Plan,
     annotated: bool,
     effects: &mut Effects,
 ) {
+    let uid = agent.metadata.uid.as_deref().unwrap_or_default();
+    let is_lasting = recorded.in_flight.is_some() && ctx.synthesis.agents.take_news(uid);
+    let started = is_lasting.then(|| Event {
+        severity: Severity::Normal,
+        reason: Reason::SynthesisStarted,
+        note: "synthesizing code from the instructions".to_owned(),
+    });
     let synthesis = recorded.event.as_ref().and_then(synthesis);
     let disabled = plan
         .failure
@@ -58,13 +66,42 @@ pub(super) fn all(
         reason: Reason::RevisionActivated,
         note,
     });
-    let code = synthesis
+    let code = started
         .into_iter()
+        .chain(synthesis)
         .chain(disabled)
         .chain(exhausted(agent, &plan.decision))
         .chain(revisions)
         .chain(approval(agent, &plan.approval));
+    let mut code: Vec<Event> = code.collect();
+    join_workloads(&mut code, &mut effects.events);
     effects.events.splice(0..0, code);
+}
+
+/// Where workloads were made or changed for new code, that is one event with it.
+fn join_workloads(code: &mut [Event], events: &mut Vec<Event>) {
+    let is_new = |event: &&mut Event| {
+        matches!(
+            event.reason,
+            Reason::SynthesisSucceeded | Reason::RevisionActivated
+        )
+    };
+    let Some(code) = code.iter_mut().find(is_new) else {
+        return;
+    };
+    let is_of_workload = |event: &mut Event| {
+        matches!(
+            event.reason,
+            Reason::DeploymentCreated
+                | Reason::DeploymentUpdated
+                | Reason::CronJobCreated
+                | Reason::CronJobUpdated
+        )
+    };
+    for workload in events.extract_if(.., is_of_workload) {
+        code.note.push_str("; ");
+        code.note.push_str(&workload.note);
+    }
 }
 
 /// That something waits for a person, or that the person agreed. That one refused is told as every

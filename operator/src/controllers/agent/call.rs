@@ -95,7 +95,7 @@ pub(super) fn start(ctx: &Arc<Context>, agent: &ValidatedAgent, call: Call) -> b
         call.about,
         reserving,
         pay,
-        move || again.cache.triggers.send(target),
+        move || again.cache.triggers.send(target.clone()),
     );
     true
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{Resource as _, api::PropagationPolicy};
-use langop_api::{LanguageAgent, condition::Reason};
+use langop_api::LanguageAgent;
 use langop_desired::{
     agent::{
         ObservedAgent,
@@ -36,7 +36,7 @@ use self::{
     dereference::{dereference, observed, previous},
     plan::{Plan, plan},
     record::record_answer,
-    update_status::update_status,
+    update_status::{Told, update_status},
 };
 use super::publish;
 use crate::{
@@ -138,10 +138,10 @@ async fn carry_out(
     let applied = steps.run(Step::Apply, Box::pin(applying)).await?;
     let updating = update_status(ctx, object, &agent, &recorded, &plan, &applied, effects);
     let told = steps.run(Step::UpdateStatus, updating).await?;
-    announce::all(object, &recorded, &plan, applied.annotated, effects);
+    announce::all(ctx, object, &recorded, &plan, applied.annotated, effects);
     publish(ctx, steps, object, effects).await;
     let action = &applied.report.action;
-    let requeue = next_look(&plan.decision, action, &told.observed);
+    let requeue = next_look(&plan.decision, action, &told);
     let following = follow_up(ctx, &agent, plan, action, &told.observed, effects);
     steps.run(Step::FollowUp, following).await?;
     Ok(Done::of(effects.changed, Some(&told.summary)).requeue_at(requeue))
@@ -162,8 +162,6 @@ async fn follow_up(
     if let Some(call) = plan.call
         && call::start(ctx, agent, call)
     {
-        let note = "synthesizing code from the instructions";
-        effects.normal(Reason::SynthesisStarted, note);
         announce::secrets(agent, effects);
     }
     for old in history::outdated(agent, &plan.decision, action, observed) {
@@ -174,11 +172,8 @@ async fn follow_up(
 }
 
 /// When to look again though nothing triggers it.
-fn next_look(
-    decision: &Decision,
-    action: &WorkloadAction,
-    observed: &ObservedAgent,
-) -> Option<Timestamp> {
+fn next_look(decision: &Decision, action: &WorkloadAction, told: &Told) -> Option<Timestamp> {
+    let observed = &told.observed;
     let retry = match decision {
         Decision::BackingOff { due, .. } => Some(*due),
         Decision::BudgetExhausted { exhausted, .. } => Some(exhausted.opens),
@@ -197,6 +192,7 @@ fn next_look(
     };
     retry
         .into_iter()
+        .chain(told.due)
         .chain(status::due(observed, now()))
         .chain(is_ended.then(now))
         .min()

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use langop_api::{LanguageAgent, agent::SynthesisInfo, names::annotations};
 use langop_desired::{
     agent::{
         ObservedAgent,
-        status::{StatusInput, status},
+        status::{StatusInput, may_wait, status},
         validate::ValidatedAgent,
     },
     conditions::Summary,
@@ -31,6 +32,8 @@ pub(super) struct Told {
     pub(super) summary: Summary,
     /// The live children that it says it of.
     pub(super) observed: ObservedAgent,
+    /// When to say what was not worth a write of its own.
+    pub(super) due: Option<Timestamp>,
 }
 
 /// Writes the status if it changed. An answer that it contains is acknowledged, and never taken
@@ -49,8 +52,9 @@ pub(super) async fn update_status(
         .approval
         .running(plan.decision.code(), &observed.revisions);
     let info = with_powers(ctx, info, running).await?;
+    let (before, now) = (previous(object), now());
     let (next, summary) = status(&StatusInput {
-        previous: &previous(object),
+        previous: &before,
         agent,
         decision: &plan.decision,
         approval: &plan.approval,
@@ -59,13 +63,20 @@ pub(super) async fn update_status(
         report: &applied.report,
         children: &applied.children,
         observed: &observed,
-        now: now(),
+        now,
     });
-    ctx.writer.write_status(object, &next, effects).await?;
+    let due = may_wait(&before, &next, now);
+    if due.is_none() {
+        ctx.writer.write_status(object, &next, effects).await?;
+    }
     if recorded.event.is_some() {
         ctx.synthesis.agents.acknowledge(&agent.owner.uid);
     }
-    Ok(Told { summary, observed })
+    Ok(Told {
+        summary,
+        observed,
+        due,
+    })
 }
 
 /// The record with the powers of the code that runs. They are in the record already, but where other

@@ -17,7 +17,10 @@ mod validate;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
+use k8s_openapi::{
+    api::core::v1::ConfigMap,
+    jiff::{SignedDuration, Timestamp},
+};
 use langop_api::{
     LanguageAgent, LanguageModel, LanguagePersona, LanguageTool, agent::SynthesisInfo,
     approval::ApprovalStatus,

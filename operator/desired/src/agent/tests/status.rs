@@ -13,7 +13,7 @@ use crate::{
         attempt::{self, Failed},
         build::WorkloadAction,
         run,
-        status::{StatusInput, due, interrupted, status},
+        status::{StatusInput, due, interrupted, may_wait, status},
     },
     conditions::{self, Summary},
     observed::PodProblem,
@@ -228,6 +228,33 @@ fn each_situation_of_the_workload_has_its_conditions_and_phase() {
             AgentPhase::Failed,
         ),
     ]);
+}
+
+#[test]
+fn the_numbers_of_a_rollout_are_not_told_by_themselves_in_its_first_moments() {
+    let mut world = running();
+    world.observed.deployment = None;
+    let begun = world.status();
+    let after = |seconds| now() + SignedDuration::from_secs(seconds);
+    world.observed.deployment = Some(deployment(0));
+    let told = |at| {
+        let next = world.status_at(&begun, None, at);
+        assert_eq!(next.active_replicas, Some(1));
+        may_wait(&begun, &next, at)
+    };
+    assert_eq!(told(after(0)), Some(after(5)));
+    assert_eq!(told(after(4)), Some(after(5)));
+    assert_eq!(told(after(5)), None, "it takes long");
+
+    world.observed.deployment = Some(deployment(1));
+    let ready = world.status_at(&begun, None, after(1));
+    assert_eq!(may_wait(&begun, &ready, after(1)), None, "it is Ready");
+    assert_eq!(may_wait(&ready, &ready, after(1)), None, "nothing to tell");
+    let more = LanguageAgentStatus {
+        active_replicas: Some(2),
+        ..ready.clone()
+    };
+    assert_eq!(may_wait(&ready, &more, after(2)), None, "no rollout");
 }
 
 #[test]
