@@ -5,9 +5,10 @@ use std::io;
 
 use langop_program::telemetry::Traces;
 use opentelemetry::trace::TracerProvider as _;
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
-    filter::{FilterFn, LevelFilter},
+    filter::{FilterExt as _, FilterFn, LevelFilter},
     fmt::writer::BoxMakeWriter,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -42,7 +43,8 @@ pub fn init(service: &'static str, directives: &str, to: LogTo) -> Result<Traces
             LogTo::Output => BoxMakeWriter::new(io::stdout),
             LogTo::Error => BoxMakeWriter::new(io::stderr),
         })
-        .with_filter(filter);
+        // A line says itself of what it speaks; fields of spans would be written anew for each.
+        .with_filter(filter.and(FilterFn::new(|metadata: &Metadata<'_>| metadata.is_event())));
     let exported = Traces::from_environment(service);
     let traces = exported.provider().map(|provider| {
         let layer =

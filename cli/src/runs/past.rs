@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use langop_api::{LanguageAgentStatus, agent::RunTokens};
-use langop_desired::observed::{JobState, Observed, ObservedState, PodState, Termination};
+use langop_desired::observed::{JobState, Observed, ObservedState, Termination};
 use serde::Serialize;
 
 use crate::ui::{
@@ -50,7 +50,7 @@ fn run(job: &Observed, pods: &[Observed]) -> Option<Run> {
         message,
         by_hand,
         ..
-    } = facts;
+    } = &**facts;
     let said = end.and_then(|end| end.message.clone());
     Some(Run {
         job: job.name.clone(),
@@ -66,9 +66,7 @@ fn run(job: &Observed, pods: &[Observed]) -> Option<Run> {
 fn end_of<'a>(job: &Observed, pod: &'a Observed) -> Option<&'a Termination> {
     let controller = pod.controller.as_ref()?;
     match &pod.state {
-        ObservedState::Pod(PodState {
-            last_termination, ..
-        }) if controller.uid == job.uid => last_termination.as_ref(),
+        ObservedState::Pod(state) if controller.uid == job.uid => state.last_termination.as_ref(),
         _ => None,
     }
 }

@@ -51,7 +51,7 @@ impl Children {
         let pods = self.pods.got().into_iter().flatten();
         pods.filter(|pod| !pod.deleting)
             .filter_map(|pod| match &pod.state {
-                ObservedState::Pod(facts) => Some((pod, facts)),
+                ObservedState::Pod(facts) => Some((pod, &**facts)),
                 _ => None,
             })
     }

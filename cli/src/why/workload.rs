@@ -1,7 +1,7 @@
 //! Deployments and CronJobs: whether they are there, may make pods, and are not held back.
 
 use langop_api::condition::{Reason, types};
-use langop_desired::observed::{CronJobState, DeploymentState, JobState, Observed, ObservedState};
+use langop_desired::observed::{CronJobState, DeploymentState, Observed, ObservedState};
 
 use super::{
     advice,
@@ -110,14 +110,7 @@ fn cron_job(
     facts: &CronJobState,
 ) -> Outcome {
     let without_pod = children.jobs.got().into_iter().flatten().find(|job| {
-        matches!(
-            &job.state,
-            ObservedState::Job(JobState {
-                succeeded: None,
-                had_pod: false,
-                ..
-            })
-        )
+        matches!(&job.state, ObservedState::Job(state) if state.succeeded.is_none() && !state.had_pod)
     });
     let refusal = without_pod.and_then(|job| Some((job, children.warning("Job", &job.name)?)));
     if let Some((job, warning)) = refusal {

@@ -106,9 +106,9 @@ pub enum ObservedState {
     /// A CronJob.
     CronJob(CronJobState),
     /// A Job.
-    Job(JobState),
+    Job(Box<JobState>),
     /// A Pod.
-    Pod(PodState),
+    Pod(Box<PodState>),
     /// A code ConfigMap.
     Code(Box<CodeState>),
     /// A `PersistentVolumeClaim`: whether it is bound, and what it asks for (a quantity).
@@ -141,9 +141,9 @@ pub struct DeploymentState {
     /// status.readyReplicas.
     pub ready: i32,
     /// Message of the condition `ReplicaFailure`, if True: for example an exceeded quota.
-    pub replica_failure: Option<String>,
+    pub replica_failure: Option<Box<str>>,
     /// Message of the condition Progressing, if False: the rollout does not get on.
-    pub stuck: Option<String>,
+    pub stuck: Option<Box<str>>,
 }
 
 /// When a CronJob makes Jobs.

@@ -94,7 +94,7 @@ mod tests {
             created: String::new(),
             deleting: false,
             owned_digest: String::new(),
-            state: ObservedState::Pod(state),
+            state: ObservedState::Pod(Box::new(state)),
         })
     }
 

@@ -16,10 +16,12 @@ use crate::{
 pub struct Operation {
     /// As the server calls it.
     pub name: String,
+    /// For whoever may choose it.
+    pub description: String,
     /// Its live input schema, if it could be had.
     pub schema: Option<Json>,
     /// Its live output schema, if it has one.
-    pub output_schema: Option<Arc<JsonObject>>,
+    pub output_schema: Option<Json>,
     /// By the server's word it changes nothing.
     pub is_read_only: bool,
     /// By the server's word it may be called again.
@@ -28,7 +30,7 @@ pub struct Operation {
 
 impl Operation {
     /// What a server says of it.
-    pub fn of(tool: &Tool) -> Self {
+    pub fn of(tool: Tool) -> Self {
         let hints = tool.annotations.as_ref();
         let is_read_only = hints
             .and_then(|hints| hints.read_only_hint)
@@ -37,9 +39,10 @@ impl Operation {
             .and_then(|hints| hints.idempotent_hint)
             .unwrap_or(false);
         Self {
-            name: tool.name.to_string(),
-            schema: Some(tool.schema_as_json_value()),
-            output_schema: tool.output_schema.clone(),
+            name: tool.name.into_owned(),
+            description: tool.description.unwrap_or_default().into_owned(),
+            schema: Some(schema(tool.input_schema)),
+            output_schema: tool.output_schema.map(schema),
             is_read_only,
             is_harmless: is_read_only || is_idempotent,
         }
@@ -51,33 +54,40 @@ impl Operation {
         let Some(structured) = &output.result.structured else {
             return Some("it has no structure".to_owned());
         };
-        let misfit = langop_dsl::misfit(&Json::Object(schema.as_ref().clone()), structured)?;
+        let misfit = langop_dsl::misfit(schema, structured)?;
         Some(quote(&misfit, MAX_QUOTE_BYTES))
     }
 }
 
-pub(super) fn resolve<'l>(list: &'l [Tool], action: Option<&str>) -> Option<&'l Tool> {
+fn schema(schema: Arc<JsonObject>) -> Json {
+    Json::Object(Arc::unwrap_or_clone(schema))
+}
+
+pub(super) fn resolve<'l>(
+    list: &'l [Arc<Operation>],
+    action: Option<&str>,
+) -> Option<&'l Arc<Operation>> {
     let Some(action) = action else {
         return match list {
             [only] => Some(only),
             _ => None,
         };
     };
-    if let Some(equal) = list.iter().find(|tool| tool.name == action) {
+    if let Some(equal) = list.iter().find(|known| known.name == action) {
         return Some(equal);
     }
     let plain = |name: &str| name.to_lowercase().replace(['-', '.'], "_");
     let mut alike = list
         .iter()
-        .filter(|tool| plain(&tool.name) == plain(action));
+        .filter(|known| plain(&known.name) == plain(action));
     match (alike.next(), alike.next()) {
         (Some(only), None) => Some(only),
         _ => None,
     }
 }
 
-pub(super) fn unknown(tool: &str, action: Option<&str>, list: &[Tool]) -> Failure {
-    let names: Vec<_> = list.iter().map(|tool| &*tool.name).take(10).collect();
+pub(super) fn unknown(tool: &str, action: Option<&str>, list: &[Arc<Operation>]) -> Failure {
+    let names: Vec<_> = list.iter().map(|known| &*known.name).take(10).collect();
     let names = names.join(", ");
     let message = match action {
         Some(action) => format!("the tool '{tool}' has no operation '{action}'; it has {names}"),
@@ -93,16 +103,17 @@ mod tests {
     use super::*;
     use crate::mcp::output;
 
-    fn tools(names: &[&'static str]) -> Vec<Tool> {
+    fn tools(names: &[&'static str]) -> Vec<Arc<Operation>> {
         let tool = |name: &&'static str| Tool::new(*name, "", Map::new());
-        names.iter().map(tool).collect()
+        let operations = names.iter().map(tool).map(Operation::of);
+        operations.map(Arc::new).collect()
     }
 
     #[test]
     fn a_result_that_is_not_as_announced_is_told_and_an_error_need_not_be() {
         let schema = json!({"type": "object", "required": ["content"]});
         let operation = Operation {
-            output_schema: schema.as_object().cloned().map(Arc::new),
+            output_schema: Some(schema),
             ..Operation::default()
         };
         let misfit = |operation: &Operation, result: Json| {
@@ -127,7 +138,7 @@ mod tests {
     #[test]
     fn an_operation_is_found_by_name_and_never_guessed() {
         let list = tools(&["list_files", "read-file", "read.file", "Send"]);
-        let found = |action| resolve(&list, action).map(|tool| tool.name.to_string());
+        let found = |action| resolve(&list, action).map(|tool| tool.name.clone());
         assert_eq!(found(Some("list_files")).as_deref(), Some("list_files"));
         assert_eq!(found(Some("List.Files")).as_deref(), Some("list_files"));
         assert_eq!(found(Some("send")).as_deref(), Some("Send"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, InputRequiredResult, ListToolsRequest,
-    PaginatedRequestParams, RequestMetaObject, ServerResult, Tool,
+    PaginatedRequestParams, RequestMetaObject, ServerResult,
 };
 use serde_json::{Map, Value as Json};
 use tokio::{
@@ -64,9 +64,12 @@ struct State {
 
 #[derive(Debug, Clone)]
 struct Listed {
-    operations: Arc<Vec<Tool>>,
+    operations: Operations,
     until: Instant,
 }
+
+/// What a server offers.
+pub type Operations = Arc<[Arc<Operation>]>;
 
 impl Server {
     /// Lets the next request connect anew, unless another one has done so already.
@@ -109,7 +112,7 @@ impl Tools {
     }
 
     /// What a tool can do, from a list that is fresh by the server's word.
-    pub async fn list(&self, tool: &str, deadline: Deadline) -> Result<Arc<Vec<Tool>>, Failure> {
+    pub async fn list(&self, tool: &str, deadline: Deadline) -> Result<Operations, Failure> {
         let server = self.server(tool)?;
         self.listed(server, false, deadline)
             .await
@@ -124,18 +127,20 @@ impl Tools {
         tool: &str,
         action: Option<&str>,
         deadline: Deadline,
-    ) -> Result<Operation, Failure> {
+    ) -> Result<Arc<Operation>, Failure> {
         let server = self.server(tool)?;
-        let as_named = |name: &str| Operation {
-            name: name.to_owned(),
-            ..Operation::default()
+        let as_named = |name: &str| {
+            Arc::new(Operation {
+                name: name.to_owned(),
+                ..Operation::default()
+            })
         };
         // A list may be older than the operation, so that a second look is worth its while.
         for is_renewed in [false, true] {
             match (self.listed(server, is_renewed, deadline).await, action) {
                 (Ok(list), _) => {
                     if let Some(found) = resolve(&list, action) {
-                        return Ok(Operation::of(found));
+                        return Ok(Arc::clone(found));
                     }
                     if is_renewed {
                         return Err(unknown(tool, action, &list));
@@ -267,7 +272,7 @@ impl Tools {
         server: &Server,
         is_renewed: bool,
         deadline: Deadline,
-    ) -> Result<Arc<Vec<Tool>>, Trouble> {
+    ) -> Result<Operations, Trouble> {
         if !is_renewed
             && let Some(list) = &server.state.lock().await.list
             && list.until > Instant::now()
@@ -287,7 +292,8 @@ impl Tools {
                     "the answer is no list of tools".to_owned(),
                 ));
             };
-            operations.extend(page.tools);
+            let offered = page.tools.into_iter().map(Operation::of);
+            operations.extend(offered.map(Arc::new));
             ttl = match (ttl, page.ttl_ms) {
                 (Some(least), Some(new)) => Some(least.min(new)),
                 (least, new) => least.or(new),
@@ -298,7 +304,7 @@ impl Tools {
             }
         }
         let fresh = ttl.map_or(LIST, |ttl| Duration::from_millis(ttl).min(24 * 60 * LIST));
-        let operations = Arc::new(operations);
+        let operations: Operations = operations.into();
         server.state.lock().await.list = Some(Listed {
             operations: Arc::clone(&operations),
             until: Instant::now() + fresh,

@@ -3,11 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use serde_json::Value as Json;
 use tokio::time::{Instant, sleep};
 
 use super::state::{Agent, Ended, GRACE, Run, now_in_words};
@@ -206,11 +206,13 @@ impl Run<'_> {
             .operation(&planned.tool, Some(&planned.operation), deadline)
             .await;
         // What was listed a moment ago and is gone now is told by the server.
-        let operation = found.unwrap_or_else(|_| Operation {
-            name: planned.operation.clone(),
-            is_read_only: planned.is_read_only,
-            is_harmless: planned.is_read_only,
-            ..Operation::default()
+        let operation = found.unwrap_or_else(|_| {
+            Arc::new(Operation {
+                name: planned.operation.clone(),
+                is_read_only: planned.is_read_only,
+                is_harmless: planned.is_read_only,
+                ..Operation::default()
+            })
         });
         let output = self
             .call(
@@ -361,13 +363,12 @@ impl Reach {
     }
 }
 
-fn offer(tool: &str, operation: &rmcp::model::Tool) -> Offered {
-    let description = operation.description.as_deref();
+fn offer(tool: &str, operation: &Operation) -> Offered {
     Offered {
         tool: tool.to_owned(),
-        operation: operation.name.to_string(),
-        description: description.unwrap_or_default().to_owned(),
-        parameters: Json::Object(operation.input_schema.as_ref().clone()),
-        is_read_only: Operation::of(operation).is_read_only,
+        operation: operation.name.clone(),
+        description: operation.description.clone(),
+        parameters: operation.schema.clone().unwrap_or_default(),
+        is_read_only: operation.is_read_only,
     }
 }

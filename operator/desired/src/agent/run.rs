@@ -149,7 +149,7 @@ pub(super) fn pods_of<'a>(
     observed: &'a ObservedAgent,
 ) -> impl Iterator<Item = &'a PodState> {
     observed.pods_of(job).filter_map(|pod| match &pod.state {
-        ObservedState::Pod(state) => Some(state),
+        ObservedState::Pod(state) => Some(&**state),
         _ => None,
     })
 }

@@ -205,8 +205,8 @@ fn state(
     match kind {
         ChildKind::Deployment => ObservedState::Deployment(deployment(live)),
         ChildKind::CronJob => ObservedState::CronJob(cron_job(live)),
-        ChildKind::Job => ObservedState::Job(job(live)),
-        ChildKind::Pod => ObservedState::Pod(pod::reduce(live)),
+        ChildKind::Job => ObservedState::Job(Box::new(job(live))),
+        ChildKind::Pod => ObservedState::Pod(Box::new(pod::reduce(live))),
         ChildKind::ConfigMap if labels.get(labels::AGENT).is_some() => {
             ObservedState::Code(Box::new(code(live)))
         }
@@ -265,8 +265,8 @@ fn deployment(live: &Value) -> DeploymentState {
         replicas: status("replicas"),
         updated: status("updatedReplicas"),
         ready: status("readyReplicas"),
-        replica_failure: condition("ReplicaFailure", "True"),
-        stuck: condition("Progressing", "False"),
+        replica_failure: condition("ReplicaFailure", "True").map(Into::into),
+        stuck: condition("Progressing", "False").map(Into::into),
     }
 }
 

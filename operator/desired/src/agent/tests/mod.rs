@@ -324,7 +324,7 @@ pub(super) fn cron_job(active: i32) -> Arc<Observed> {
 }
 
 pub(super) fn pod(runner: &str, state: PodState) -> Arc<Observed> {
-    let mut pod = child(ChildKind::Pod, "pod-1", ObservedState::Pod(state));
+    let mut pod = child(ChildKind::Pod, "pod-1", ObservedState::Pod(Box::new(state)));
     pod.controller = Some(Controller {
         kind: runner.into(),
         name: "r".into(),
@@ -334,7 +334,7 @@ pub(super) fn pod(runner: &str, state: PodState) -> Arc<Observed> {
 }
 
 pub(super) fn job(uid: &str, state: JobState) -> Arc<Observed> {
-    let mut job = child(ChildKind::Job, uid, ObservedState::Job(state));
+    let mut job = child(ChildKind::Job, uid, ObservedState::Job(Box::new(state)));
     job.uid = uid.into();
     Arc::new(job)
 }

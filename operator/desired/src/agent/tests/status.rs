@@ -779,10 +779,10 @@ fn a_run_that_is_refused_its_pod_is_told_when_it_should_have_one() {
     );
     // One that had a pod is not refused one: its end is on the way.
     let mut had = (*late.observed.jobs[0]).clone();
-    had.state = ObservedState::Job(JobState {
+    had.state = ObservedState::Job(Box::new(JobState {
         had_pod: true,
         ..JobState::default()
-    });
+    }));
     late.observed.jobs = vec![Arc::new(had)];
     assert!(all(&late.status()).contains(&"Ready=True/AsDesired".to_owned()));
     // One that ended has no say.
@@ -892,10 +892,10 @@ fn a_run_that_others_wait_for_is_told_until_it_ends() {
     // Nobody waits for a run made by hand, for one while nothing is planned, or for one that ended.
     let mut by_hand = begun(7200);
     let mut job = (*by_hand.observed.jobs[0]).clone();
-    job.state = ObservedState::Job(JobState {
+    job.state = ObservedState::Job(Box::new(JobState {
         by_hand: true,
         ..JobState::default()
-    });
+    }));
     by_hand.observed.jobs = vec![Arc::new(job)];
     let mut asleep = begun(7200);
     asleep.observed.cron_jobs = vec![with_state(CronJobState {
