@@ -13,7 +13,7 @@ use langop_integration_tests::{audit, wait};
 use serde_json::json;
 
 use crate::{
-    env::{BenchEnv, SOON},
+    env::BenchEnv,
     figures::{Figures, detail, progress},
     fleet::Fleet,
     process,
@@ -66,14 +66,18 @@ async fn touch(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<usize> {
     // Silence says something only once the operator has looked.
     #[expect(clippy::cast_precision_loss, reason = "at most 100")]
     let all = before + touched.len() as f64;
-    wait::until("a reconcile of each touched agent", SOON, async || {
-        let now = env.reconciles().await.map_err(|error| error.to_string())?;
-        if now >= all {
-            Ok(())
-        } else {
-            Err(format!("{} of {}", now - before, touched.len()))
-        }
-    })
+    wait::until(
+        "a reconcile of each touched agent",
+        env.scale.soon(),
+        async || {
+            let now = env.reconciles().await.map_err(|error| error.to_string())?;
+            if now >= all {
+                Ok(())
+            } else {
+                Err(format!("{} of {}", now - before, touched.len()))
+            }
+        },
+    )
     .await?;
     let writes = env.settled(mark, Duration::from_secs(3)).await?;
     detail(&audit::pretty(&writes));
