@@ -115,8 +115,8 @@ pub(crate) struct Times {
     created: Option<Timestamp>,
     last_write: Option<Timestamp>,
     last_object: Option<Timestamp>,
-    writes: usize,
-    failed: usize,
+    pub(crate) writes: usize,
+    pub(crate) failed: usize,
 }
 
 impl Times {

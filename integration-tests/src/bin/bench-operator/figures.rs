@@ -53,6 +53,11 @@ pub(crate) struct Figures {
     /// `ConfigMap`s and Secrets that are not ours.
     pub(crate) strangers_rss_kib: Option<f64>,
     pub(crate) strangers_extra_bytes: Option<i64>,
+    /// The revision that ours is compared with, and ours to it.
+    pub(crate) earlier_commit: Option<String>,
+    pub(crate) earlier_cpu_ratio: Option<f64>,
+    pub(crate) earlier_rss_ratio: Option<f64>,
+    pub(crate) earlier_bring_up_ratio: Option<f64>,
     // The parts of ratios, and what explains the figures.
     pub(crate) bring_up_seconds: Option<f64>,
     pub(crate) bring_up_settled_seconds: Option<f64>,
@@ -80,6 +85,12 @@ pub(crate) struct Figures {
     pub(crate) etcd_mib: Option<f64>,
     pub(crate) etcd_in_use_mib: Option<f64>,
     pub(crate) etcd_quota_mib: Option<f64>,
+    pub(crate) earlier_writes_per_agent: Option<usize>,
+    pub(crate) earlier_bring_up_seconds: Option<f64>,
+    pub(crate) earlier_bring_up_writes: Option<usize>,
+    pub(crate) earlier_cpu_seconds: Option<f64>,
+    pub(crate) earlier_rss_mib: Option<f64>,
+    pub(crate) earlier_rss_peak_mib: Option<f64>,
     pub(crate) cpus: usize,
     /// Before the run: other work on the machine falsifies times.
     pub(crate) load_average: Option<f64>,
@@ -108,6 +119,10 @@ impl Figures {
             self.tool_change_bare_p99_ms_64_hanging,
         );
         self.restart_ratio = ratio(self.restart_seconds, self.restart_bare_list_seconds);
+        self.earlier_cpu_ratio =
+            ratio(self.bring_up_operator_cpu_seconds, self.earlier_cpu_seconds);
+        self.earlier_rss_ratio = ratio(self.rss_mib, self.earlier_rss_mib);
+        self.earlier_bring_up_ratio = ratio(self.bring_up_seconds, self.earlier_bring_up_seconds);
         let difference = |more: u64, less: u64| i64::try_from(i128::from(more) - i128::from(less));
         self.strangers_extra_bytes = self
             .strangers_bytes
@@ -125,6 +140,9 @@ impl Figures {
         self.print_tool_change();
         self.print_restart();
         self.print_crowded();
+        if let Some(commit) = &self.earlier_commit {
+            self.print_earlier(commit.get(..7).unwrap_or(commit));
+        }
     }
 
     /// What the figures are of.
@@ -252,6 +270,56 @@ impl Figures {
                 number(self.crowded_rss_peak_mib, 1)
             ),
             "≤ 256 MiB",
+        );
+    }
+
+    fn print_earlier(&self, commit: &str) {
+        let to = |ratio, ours, theirs, unit: &str| {
+            format!(
+                "{} ({} to {} {unit})",
+                number(ratio, 2),
+                number(ours, 1),
+                number(theirs, 1)
+            )
+        };
+        row(
+            &format!("CPU of the operator for the bring-up, to {commit}'s"),
+            &to(
+                self.earlier_cpu_ratio,
+                self.bring_up_operator_cpu_seconds,
+                self.earlier_cpu_seconds,
+                "s",
+            ),
+            "≤ 0.5 at 1,000",
+        );
+        row(
+            &format!("RSS 60 s after settling, to {commit}'s"),
+            &to(
+                self.earlier_rss_ratio,
+                self.rss_mib,
+                self.earlier_rss_mib,
+                "MiB",
+            ),
+            "",
+        );
+        row(
+            &format!("bring-up to the last object applied, to {commit}'s"),
+            &to(
+                self.earlier_bring_up_ratio,
+                self.bring_up_seconds,
+                self.earlier_bring_up_seconds,
+                "s",
+            ),
+            "",
+        );
+        row(
+            &format!("writes for one autonomous agent, and {commit}'s"),
+            &format!(
+                "{}; {}",
+                count(self.writes_per_agent),
+                count(self.earlier_writes_per_agent)
+            ),
+            "",
         );
     }
 

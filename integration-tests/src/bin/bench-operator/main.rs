@@ -10,6 +10,8 @@ mod bare_list;
 mod bring_up;
 mod byte_counter;
 mod crowded;
+mod earlier;
+mod earlier_build;
 mod env;
 mod etcd;
 mod figures;
@@ -31,6 +33,7 @@ use langop_integration_tests::{
 
 use crate::{
     alone::Workspace,
+    earlier_build::EarlierBuild,
     env::BenchEnv,
     figures::{Figures, progress},
     fleet::Fleet,
@@ -57,6 +60,9 @@ struct Args {
     /// maximum.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     changes: u16,
+    /// A revision whose operator does the same bring-up beside ours, built once (default: none).
+    #[arg(long, value_name = "REV")]
+    baseline: Option<String>,
     /// Measure only what one tenant can make the operator hold.
     #[arg(long)]
     crowded: bool,
@@ -92,6 +98,11 @@ async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
         crowded::measure(&cp, args.scale(), figures).await?;
         return cp.stop().await;
     }
+    // Before anything is measured: a build takes minutes and all CPUs.
+    let earlier = match &args.baseline {
+        Some(revision) => Some(EarlierBuild::of(revision).await?),
+        None => None,
+    };
     let fleet = Fleet::new(args.scale())?;
     figures.prepared = Some(fleet.prepared());
     let repeatable = {
@@ -104,6 +115,11 @@ async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
         // A control plane of its own: the baseline begins with what the operator began with.
         let cp = control_plane("baseline", Vec::new()).await?;
         replay::measure(&cp, &fleet, &warm_up, &script, figures).await?;
+        cp.stop().await?;
+    }
+    if let Some(build) = earlier {
+        let cp = control_plane("earlier", fleet.recorded_namespaces()).await?;
+        earlier::measure(&cp, &build, &fleet, figures).await?;
         cp.stop().await?;
     }
     Ok(())
