@@ -1,7 +1,8 @@
 //! `cargo bench-operator`: what the operator costs and how fast it is on a real control plane,
 //! beside a bare client that does nothing but repeat the operator's own writes.
 //!
-//! Prints a table and writes target/bench/operator.json. Owns the order of the measurements; it
+//! Prints a table and writes target/bench/operator.json, beside it what runs of other sizes cost
+//! and a picture of how that grows. Owns the order of the measurements; it
 //! must not assert: a figure is a figure. What makes a figure meaningless (a write of the baseline
 //! that fails, an agent that never becomes Ready) is an error.
 
@@ -16,11 +17,13 @@ mod env;
 mod etcd;
 mod figures;
 mod fleet;
+mod plot;
 mod process;
 mod replay;
 mod restart;
 mod scale;
 mod script;
+mod series;
 mod steady;
 mod strangers;
 mod tool_change;
@@ -87,7 +90,9 @@ async fn main() -> Result<()> {
     let outcome = measure(&args, &mut figures).await;
     // What was measured before something failed is worth its hour too.
     figures.print();
-    figures.write(&workspace_root()?.join("target/bench/operator.json"))?;
+    let folder = workspace_root()?.join("target/bench");
+    figures.write(&folder.join("operator.json"))?;
+    series::keep(&figures, &folder)?;
     outcome
 }
 
