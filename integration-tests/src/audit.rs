@@ -302,8 +302,23 @@ impl AuditLog {
         filter: &Filter,
         quiet: Duration,
     ) -> Result<Vec<AuditEvent>> {
+        let within = (quiet * 10).max(Duration::from_secs(30));
+        self.settle_within(mark, filter, quiet, within).await
+    }
+
+    /// As [`Self::settle`], for what may go on longer.
+    ///
+    /// # Errors
+    /// If it has not been quiet within `within`; shows the last events.
+    pub async fn settle_within(
+        &self,
+        mark: Mark,
+        filter: &Filter,
+        quiet: Duration,
+        within: Duration,
+    ) -> Result<Vec<AuditEvent>> {
         let start = Timestamp::now();
-        let deadline = Instant::now() + (quiet * 10).max(Duration::from_secs(30));
+        let deadline = Instant::now() + within;
         let (mut events, mut next) = (Vec::new(), mark);
         loop {
             let (new, end) = self.read_from(next, filter)?;

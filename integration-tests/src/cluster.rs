@@ -135,16 +135,16 @@ impl Cluster {
             .context("an existing cluster's audit log cannot be read; let the harness start one")
     }
 
-    /// Writes a kubeconfig in which `token` is the only credential, for the same cluster; at
-    /// `server` if that is not its own address.
+    /// Writes a kubeconfig in which `token` is the only credential, for the same cluster; reached as
+    /// `entry` says, if not as this one is.
     pub(crate) fn write_token_kubeconfig(
         &self,
         path: &Path,
         token: &str,
-        server: Option<&str>,
+        entry: Option<Value>,
     ) -> Result<()> {
-        let cluster = match server {
-            Some(server) => serde_json::json!({"server": server}),
+        let cluster = match entry {
+            Some(entry) => entry,
             None => self.cluster_entry()?,
         };
         kubeconfig::write(path, &cluster, &Credentials::Token(token))

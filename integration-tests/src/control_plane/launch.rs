@@ -135,6 +135,7 @@ pub(crate) async fn launch(
         kubeconfig: files.kubeconfig("admin"),
         audit_log: files.audit_log.clone(),
         server: files.server.clone(),
+        etcd: files.etcd_url.clone(),
         kubectl: binaries.kubectl.clone(),
         logs: files.logs.clone(),
         pids: Vec::new(),
@@ -220,7 +221,11 @@ fn audit_policy(options: &Options) -> Value {
     let mut rules = vec![json!({"level": "Metadata"})];
     if !options.audit_bodies_of.is_empty() {
         let verbs = ["create", "update", "patch", "delete", "deletecollection"];
-        let bodies = json!({"level": "Request", "users": options.audit_bodies_of, "verbs": verbs});
+        let mut bodies =
+            json!({"level": "Request", "users": options.audit_bodies_of, "verbs": verbs});
+        if !options.audit_bodies_in.is_empty() {
+            bodies["namespaces"] = json!(options.audit_bodies_in);
+        }
         rules.insert(0, bodies);
     }
     json!({
@@ -415,7 +420,8 @@ fn start_etcd(binaries: &Binaries, files: &Files) -> Result<Process> {
         format!("--initial-cluster=default={peer}"),
         // Nothing is to survive a crash of the machine, and tests wait for writes all the time.
         "--unsafe-no-fsync".to_owned(),
-        "--quota-backend-bytes=8589934592".to_owned(),
+        // 16 GiB: what a benchmark of 100,000 agents writes between two compactions must fit.
+        "--quota-backend-bytes=17179869184".to_owned(),
         "--log-level=warn".to_owned(),
     ]);
     Process::spawn(

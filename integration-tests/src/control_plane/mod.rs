@@ -191,6 +191,25 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// As [`Self::install_crds`], from another file: that of another revision, say. Whichever of the
+    /// two is called first decides.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn install_crds_of(&self, file: &Path) -> Result<()> {
+        let install = || async { crds::install_of(&self.cluster.client().await?, file).await };
+        self.crds.get_or_try_init(install).await?;
+        Ok(())
+    }
+
+    /// Text of its etcd's `/metrics`; see [`metrics::metric_value`].
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn etcd_metrics(&self) -> Result<String> {
+        programs::get(&format!("{}/metrics", self.ready.etcd)).await
+    }
+
     /// Restarts the API server, and waits until the new one is Ready. Nobody else may need it
     /// meanwhile.
     ///
@@ -265,6 +284,10 @@ impl Supervisor {
             .audit_bodies_of
             .iter()
             .flat_map(|user| ["--audit-bodies-of", user]);
+        let bodies_in = options
+            .audit_bodies_in
+            .iter()
+            .flat_map(|namespace| ["--audit-bodies-in", namespace]);
         let nodes = options.nodes.to_possible_value();
         let nodes = nodes.context("nodes without a name")?;
         let mut child = Command::new(program)
@@ -273,6 +296,7 @@ impl Supervisor {
             .arg(state)
             .args(["--nodes", nodes.get_name()])
             .args(bodies)
+            .args(bodies_in)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C goes to the whole foreground group; the supervisor tears down by itself.

@@ -14,6 +14,10 @@ pub struct Options {
     /// Log the writes of this user with their bodies (default: nobody's).
     #[arg(long, value_name = "USER")]
     pub audit_bodies_of: Vec<String>,
+    /// Log bodies of requests in this namespace only (default: in all), where all would be more than
+    /// a disk should hold.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub audit_bodies_in: Vec<String>,
     /// What pods run on; a real node needs Linux and root, and there is one at a time on a machine.
     #[arg(long, value_enum, default_value_t)]
     pub nodes: Nodes,
@@ -29,6 +33,8 @@ pub struct Ready {
     pub audit_log: PathBuf,
     /// Address of the API server.
     pub server: String,
+    /// Address of its etcd, without credentials.
+    pub etcd: String,
     /// The folder's kubectl fits the server.
     pub kubectl: PathBuf,
     /// Logs of the parts, one file each.

@@ -2,18 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::locate::locate;
-use super::process::{Launch, Program, log_file};
+use super::process::{Launch, Program, READY, log_file};
 use super::rbac::{self, NAME, Scope};
 use super::synthesizer::otlp_env;
 use crate::audit::Filter;
 use crate::cluster::Cluster;
 use crate::control_plane::ports;
 use crate::fault_proxy::FaultProxy;
+use crate::{kubeconfig, run_dir};
 
 /// Namespace of an operator that is limited to none.
 const SYSTEM: &str = "langop-system";
@@ -35,6 +38,10 @@ pub struct OperatorBuilder {
     own_namespace: Option<String>,
     leader_election: LeaderElection,
     through: Option<String>,
+    by_way_of: Option<String>,
+    program: Option<PathBuf>,
+    rights: Option<PathBuf>,
+    ready_within: Duration,
     env: Vec<(String, OsString)>,
 }
 
@@ -97,6 +104,29 @@ impl OperatorBuilder {
         self
     }
 
+    /// It reaches the API server at this URL, where something passes on the bytes of its TLS
+    /// connections as they are.
+    #[must_use]
+    pub fn by_way_of(mut self, url: &str) -> Self {
+        self.by_way_of = Some(url.to_owned());
+        self
+    }
+
+    /// Another build of it, and the rights (deploy/rbac.yaml) that are that build's.
+    #[must_use]
+    pub fn other_build(mut self, program: &Path, rights: &Path) -> Self {
+        self.program = Some(program.to_path_buf());
+        self.rights = Some(rights.to_path_buf());
+        self
+    }
+
+    /// Until it is ready after each start, for one that has much to list.
+    #[must_use]
+    pub fn ready_within(mut self, within: Duration) -> Self {
+        self.ready_within = within;
+        self
+    }
+
     /// Sends traces there, soon, e.g. to [`crate::OtlpReceiver::endpoint`].
     #[must_use]
     pub fn otlp(mut self, endpoint: &str) -> Self {
@@ -127,22 +157,31 @@ impl OperatorBuilder {
     pub async fn start(self) -> Result<Operator> {
         let own = self.own()?;
         let client = self.cluster.client().await?;
-        rbac::apply(&client, &own, &self.scope)
+        let rights = match &self.rights {
+            Some(file) => file.clone(),
+            None => run_dir::workspace_root()?.join("deploy/rbac.yaml"),
+        };
+        rbac::apply(&client, &rights, &own, &self.scope)
             .await
-            .context("deploy/rbac.yaml")?;
+            .with_context(|| rights.display().to_string())?;
         let token = rbac::token(&client, &own, NAME).await?;
         let log = log_file("operator")?;
         let kubeconfig = kubeconfig_beside(&log);
+        let server = self.server()?;
         self.cluster
-            .write_token_kubeconfig(&kubeconfig, &token, self.through.as_deref())?;
+            .write_token_kubeconfig(&kubeconfig, &token, server)?;
         let [port] = ports::free()?;
         let admin = format!("127.0.0.1:{port}");
         let launch = Launch {
             name: NAME,
-            program: locate("langop-operator")?,
+            program: match &self.program {
+                Some(program) => program.clone(),
+                None => locate("langop-operator")?,
+            },
             args: vec!["run".into()],
             env: self.environment(&own, &kubeconfig, &admin),
             log,
+            ready_within: self.ready_within,
             admin: format!("http://{admin}"),
         };
         let user = format!("system:serviceaccount:{own}:{NAME}");
@@ -152,6 +191,18 @@ impl OperatorBuilder {
             user,
             admin_url,
         })
+    }
+
+    /// Where it finds the API server, if not at the server's own address.
+    fn server(&self) -> Result<Option<Value>> {
+        if let Some(proxy) = &self.through {
+            return Ok(Some(json!({"server": proxy})));
+        }
+        let Some(url) = &self.by_way_of else {
+            return Ok(None);
+        };
+        let (_, ca) = self.cluster.server()?;
+        Ok(Some(kubeconfig::cluster(url, &ca)))
     }
 
     fn own(&self) -> Result<String> {
@@ -212,6 +263,10 @@ impl Operator {
             own_namespace: None,
             leader_election: LeaderElection::Off,
             through: None,
+            by_way_of: None,
+            program: None,
+            rights: None,
+            ready_within: READY,
             env: Vec::new(),
         }
     }

@@ -17,8 +17,8 @@ use super::locate::locate;
 use crate::metrics::metric_value;
 use crate::{cluster, processes, run_dir, wait};
 
-/// Until a program is Ready after its start.
-const READY: Duration = Duration::from_mins(1);
+/// Until a program is Ready after its start, unless told otherwise.
+pub(crate) const READY: Duration = Duration::from_mins(1);
 /// Until a program has ended after a signal.
 const END: Duration = Duration::from_secs(20);
 /// Settings of whoever runs the tests must not reach the programs under test.
@@ -40,6 +40,8 @@ pub(crate) struct Launch {
     pub args: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
     pub log: PathBuf,
+    /// Until it is Ready after its start.
+    pub ready_within: Duration,
     /// Base URL of its health and metrics.
     pub admin: String,
 }
@@ -71,7 +73,8 @@ impl Program {
     pub(crate) async fn start(launch: Launch) -> Result<Self> {
         let mut this = tokio::task::spawn_blocking(move || Self::spawn(launch)).await??;
         let url = format!("{}/readyz", this.launch.admin);
-        let ready = wait::until("it to become ready", READY, async || {
+        let within = this.launch.ready_within;
+        let ready = wait::until("it to become ready", within, async || {
             match this.guard.try_wait() {
                 Ok(None) => get(&url)
                     .await

@@ -2,6 +2,7 @@
 //!
 //! Rules are applied as they are shipped; only names of namespaces and scopes of bindings differ.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::{manifests, run_dir, wait};
+use crate::{manifests, wait};
 
 /// Name of the operator's service account and of its main `ClusterRole`.
 pub(super) const NAME: &str = "langop-operator";
@@ -27,12 +28,13 @@ pub(super) enum Scope {
     Namespaces(Vec<String>),
 }
 
-/// Applies service account, roles and bindings for an operator that runs in namespace `own`.
-pub(super) async fn apply(client: &Client, own: &str, scope: &Scope) -> Result<()> {
+/// Applies service account, roles and bindings, as `file` (deploy/rbac.yaml) has them, for an
+/// operator that runs in namespace `own`.
+pub(super) async fn apply(client: &Client, file: &Path, own: &str, scope: &Scope) -> Result<()> {
     if *scope == Scope::Released {
         return Ok(());
     }
-    let documents = manifests::read(&run_dir::workspace_root()?.join("deploy/rbac.yaml"))?;
+    let documents = manifests::read(file)?;
     ensure_namespace(client, own).await?;
     for object in plan(&documents, own, scope)? {
         manifests::apply(client, &object, own).await?;

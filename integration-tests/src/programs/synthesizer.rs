@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::locate::locate;
-use super::process::{Launch, Program, log_file, sample};
+use super::process::{Launch, Program, READY, log_file, sample};
 use crate::{control_plane::ports, fake_llm::FakeLlm};
 
 /// Settings of a synthesizer to be started.
@@ -73,6 +73,7 @@ impl SynthesizerBuilder {
             ],
             env: self.env,
             log: log_file("synthesizer")?,
+            ready_within: READY,
             admin: format!("http://{admin}"),
         };
         Ok(Synthesizer {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     bring_up::is_ready,
-    env::{BenchEnv, SOON},
+    env::BenchEnv,
     figures::{detail, progress},
     fleet::{self, ALONE},
     script::Script,
@@ -53,7 +53,7 @@ pub(crate) async fn measure(env: &BenchEnv<'_>, workspace: Workspace) -> Result<
         let mark = env.audit.mark()?;
         let made = api(env).create(&PostParams::default(), agent).await?;
         uids.push(made.uid().context("an agent without uid")?);
-        wait::object(api(env), &agent.name_any(), SOON, is_ready).await?;
+        wait::object(api(env), &agent.name_any(), env.scale.soon(), is_ready).await?;
         let writes = env.settled(mark, Duration::from_secs(3)).await?;
         if writes.len() > most.len() {
             most = writes;
@@ -90,7 +90,7 @@ async fn remove(env: &BenchEnv<'_>, agents: &[LanguageAgent]) -> Result<()> {
     }
     for agent in agents {
         let deployments: Api<Deployment> = Api::namespaced(env.client.clone(), ALONE);
-        wait::gone(deployments, &agent.name_any(), SOON).await?;
+        wait::gone(deployments, &agent.name_any(), env.scale.soon()).await?;
     }
     env.settled(env.audit.mark()?, Duration::from_secs(3))
         .await?;

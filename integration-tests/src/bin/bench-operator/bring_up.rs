@@ -2,10 +2,10 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use langop_api::LanguageAgent;
@@ -13,6 +13,7 @@ use langop_integration_tests::{AuditEvent, AuditLog, Filter, Mark};
 
 use crate::{
     env::BenchEnv,
+    etcd,
     figures::{Figures, progress},
     fleet::{self, Fleet},
     process,
@@ -22,58 +23,58 @@ use crate::{
 /// Without a write for this long, the bring-up is over.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Creates all agents and waits until all are Ready. Returns what the operator wrote for it.
+/// A bring-up that came to its end.
+pub(crate) struct BringUp {
+    pub(crate) times: Times,
+    pub(crate) cpu_seconds: f64,
+    began: Mark,
+    uids: Vec<String>,
+}
+
+/// Creates all agents and waits until all are Ready. Returns what the operator wrote for it, if that
+/// can be repeated.
 pub(crate) async fn measure(
     env: &BenchEnv<'_>,
     fleet: &Fleet,
     figures: &mut Figures,
-) -> Result<Script> {
-    progress(&format!("bringing up {} agents", fleet.agents().len()));
-    let mark = env.audit.mark()?;
-    let cpu = process::cpu_seconds(env.operator.pid())?;
-    let uids = Mutex::new(vec![String::new(); fleet.agents().len()]);
-    let note = |n: usize, uid| uids.lock().unwrap_or_else(PoisonError::into_inner)[n] = uid;
-    fleet::create(&env.client, fleet.agents(), note).await?;
-    until_running(env, fleet.agents().len()).await?;
-    env.settled(env.audit.mark()?, QUIET).await?;
-    all_ready(env, fleet).await?;
-
-    let times = Times::read(env.audit, mark, env.operator.user())?;
-    figures.bring_up_seconds = times.objects();
-    figures.bring_up_settled_seconds = times.all();
-    figures.bring_up_writes = Some(times.writes);
-    figures.bring_up_failed_writes = Some(times.failed);
-    figures.bring_up_operator_cpu_seconds = Some(process::cpu_seconds(env.operator.pid())? - cpu);
-    let uids = uids.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Script::record(env.audit, mark, env.operator.user(), fleet.agents(), &uids)
+) -> Result<Option<Script>> {
+    let done = run(env, fleet).await?;
+    figures.bring_up_seconds = done.times.objects();
+    figures.bring_up_settled_seconds = done.times.all();
+    figures.bring_up_writes = Some(done.times.writes);
+    figures.bring_up_failed_writes = Some(done.times.failed);
+    figures.bring_up_operator_cpu_seconds = Some(done.cpu_seconds);
+    etcd::measure(env.cp, figures).await?;
+    if !fleet.scale.is_repeatable() {
+        return Ok(None);
+    }
+    let user = env.operator.user();
+    Script::record(env.audit, done.began, user, fleet.agents(), &done.uids).map(Some)
 }
 
-/// Waits by the operator's own count, which costs the API server nothing, and gives up when it
-/// stops rising.
-async fn until_running(env: &BenchEnv<'_>, agents: usize) -> Result<()> {
-    const STUCK: Duration = Duration::from_mins(2);
-    let (mut most, mut rose, mut told) = (0.0, Instant::now(), Instant::now());
-    loop {
-        let running = env.metric("langop_agents", &[("phase", "Running")]).await?;
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        if running >= agents as f64 {
-            return Ok(());
-        }
-        if running > most {
-            (most, rose) = (running, Instant::now());
-        }
-        if rose.elapsed() > STUCK {
-            bail!(
-                "{running} of {agents} agents run, and for {STUCK:?} no other; the operator's log: {}",
-                env.operator.log().display()
-            );
-        }
-        if told.elapsed() > Duration::from_secs(5) {
-            progress(&format!("  {running} of {agents} run"));
-            told = Instant::now();
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+/// The same for whichever operator.
+pub(crate) async fn run(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<BringUp> {
+    let all = fleet.agents().len();
+    progress(&format!("bringing up {all} agents"));
+    let began = env.audit.mark()?;
+    let cpu = process::cpu_seconds(env.operator.pid())?;
+    let uids = Mutex::new(vec![String::new(); all]);
+    let note = |n: usize, uid| uids.lock().unwrap_or_else(PoisonError::into_inner)[n] = uid;
+    // Its times are the audit log's, so that looking seldom costs nothing.
+    let pause = env.scale.between_polls() * 10;
+    tokio::try_join!(
+        fleet::create(&env.client, fleet.agents(), note),
+        env.until_counted("are at rest", all, pause, BenchEnv::agents_at_rest)
+    )?;
+    env.settled(env.audit.mark()?, QUIET).await?;
+    let cpu_seconds = process::cpu_seconds(env.operator.pid())? - cpu;
+    all_ready(env, fleet).await?;
+    Ok(BringUp {
+        times: Times::read(env.audit, began, env.operator.user())?,
+        cpu_seconds,
+        began,
+        uids: uids.into_inner().unwrap_or_else(PoisonError::into_inner),
+    })
 }
 
 /// The operator's count is believed only if the API server says the same.
@@ -114,8 +115,8 @@ pub(crate) struct Times {
     created: Option<Timestamp>,
     last_write: Option<Timestamp>,
     last_object: Option<Timestamp>,
-    writes: usize,
-    failed: usize,
+    pub(crate) writes: usize,
+    pub(crate) failed: usize,
 }
 
 impl Times {

@@ -11,9 +11,10 @@ use langop_integration_tests::{ControlPlane, TestNamespace, manifests, wait};
 use serde_json::json;
 
 use crate::{
-    env::{BenchEnv, SOON},
+    env::BenchEnv,
     figures::{Figures, progress},
     fleet, process,
+    scale::Scale,
 };
 
 /// Tools, operations of each, and agents.
@@ -24,9 +25,9 @@ const SCHEMA: usize = 16_000;
 const CROWDED: &str = "bench-crowded";
 
 /// After everything else, because what it leaves behind is large.
-pub(crate) async fn measure(cp: &ControlPlane, figures: &mut Figures) -> Result<()> {
+pub(crate) async fn measure(cp: &ControlPlane, scale: Scale, figures: &mut Figures) -> Result<()> {
     // An operator of its own: what another one has held before is not measured.
-    let mut env = BenchEnv::start(cp).await?;
+    let mut env = BenchEnv::start(cp, scale).await?;
     progress(&format!(
         "{MANY} tools of {MANY} operations with {SCHEMA} bytes of schema each, and {MANY} agents that name all"
     ));
@@ -55,7 +56,7 @@ pub(crate) async fn measure(cp: &ControlPlane, figures: &mut Figures) -> Result<
                 .into_iter()
                 .any(|condition| condition.type_ == types::SYNTHESIZED)
         };
-        wait::object(api.clone(), &agent.name_any(), SOON, is_told).await?;
+        wait::object(api.clone(), &agent.name_any(), env.scale.soon(), is_told).await?;
     }
     env.settled(env.audit.mark()?, Duration::from_secs(5))
         .await?;

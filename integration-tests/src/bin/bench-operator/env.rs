@@ -1,9 +1,9 @@
 //! What most measurements need: the control plane, its audit log, the synthesizer and the operator
 //! under test.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kube::{Api, Client};
 use langop_api::{LanguageModel, LanguageTool, model::ServicePhase};
 use langop_integration_tests::{
@@ -14,12 +14,11 @@ use langop_integration_tests::{
 use crate::{
     figures::progress,
     fleet::{Fleet, MODEL},
+    scale::Scale,
 };
 
-/// Until something that takes seconds must have happened, on a machine under load.
-pub(crate) const SOON: Duration = Duration::from_mins(2);
-
 pub(crate) struct BenchEnv<'a> {
+    pub(crate) scale: Scale,
     pub(crate) cp: &'a ControlPlane,
     pub(crate) client: Client,
     pub(crate) audit: &'a AuditLog,
@@ -30,15 +29,25 @@ pub(crate) struct BenchEnv<'a> {
 impl<'a> BenchEnv<'a> {
     /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the
     /// harness has them, with one replica of each.
-    pub(crate) async fn start(cp: &'a ControlPlane) -> Result<Self> {
+    pub(crate) async fn start(cp: &'a ControlPlane, scale: Scale) -> Result<Self> {
+        Self::start_with(cp, scale, |operator| operator).await
+    }
+
+    /// As [`Self::start`], with something else about the operator.
+    pub(crate) async fn start_with(
+        cp: &'a ControlPlane,
+        scale: Scale,
+        adapt: impl FnOnce(OperatorBuilder) -> OperatorBuilder,
+    ) -> Result<Self> {
         progress("starting synthesizer and operator");
         // All agents at once are one caller.
         let synthesizer = Synthesizer::template()
             .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
             .start()
             .await?;
-        let operator = operator(cp, &synthesizer).start().await?;
+        let operator = adapt(operator(cp, &synthesizer, scale)).start().await?;
         Ok(Self {
+            scale,
             cp,
             client: cp.client().await?,
             audit: cp.audit()?,
@@ -57,7 +66,7 @@ impl<'a> BenchEnv<'a> {
                         .as_ref()
                         .is_some_and(|status| status.phase == Some(ServicePhase::Running))
                 };
-                wait::object(api.clone(), tool, SOON, runs).await?;
+                wait::object(api.clone(), tool, self.scale.soon(), runs).await?;
             }
             let api: Api<LanguageModel> = Api::namespaced(self.client.clone(), namespace);
             let runs = |model: &LanguageModel| {
@@ -66,7 +75,7 @@ impl<'a> BenchEnv<'a> {
                     .as_ref()
                     .is_some_and(|status| status.phase == Some(ServicePhase::Running))
             };
-            wait::object(api, MODEL, SOON, runs).await?;
+            wait::object(api, MODEL, self.scale.soon(), runs).await?;
         }
         self.settled(self.audit.mark()?, Duration::from_secs(3))
             .await?;
@@ -76,7 +85,7 @@ impl<'a> BenchEnv<'a> {
     /// The operator's writes since the mark, once it has written nothing for so long.
     pub(crate) async fn settled(&self, mark: Mark, quiet: Duration) -> Result<Vec<AuditEvent>> {
         self.audit
-            .settle(mark, &self.operator.writes(), quiet)
+            .settle_within(mark, &self.operator.writes(), quiet, self.scale.soon())
             .await
     }
 
@@ -84,6 +93,56 @@ impl<'a> BenchEnv<'a> {
     /// observed.
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
         Ok(metric_value(&self.operator.metrics().await?, name, labels).unwrap_or_default())
+    }
+
+    /// Agents that run, or are suspended: with code, and all that belongs to them.
+    pub(crate) async fn agents_at_rest(&self) -> Result<f64> {
+        let page = self.operator.metrics().await?;
+        let of = |phase| metric_value(&page, "langop_agents", &[("phase", phase)]);
+        Ok(of("Running").unwrap_or_default() + of("Suspended").unwrap_or_default())
+    }
+
+    /// Waits until `count` says at least `all`, and tells how far it is. Gives up when it stops
+    /// rising.
+    pub(crate) async fn until_counted(
+        &self,
+        what: &str,
+        all: usize,
+        pause: Duration,
+        count: impl AsyncFn(&Self) -> Result<f64>,
+    ) -> Result<()> {
+        const TELL: Duration = Duration::from_secs(10);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let all = all as f64;
+        let (mut most, mut rose, mut told) = (0.0, Instant::now(), Instant::now());
+        loop {
+            let now = count(self).await?;
+            if now >= all {
+                return Ok(());
+            }
+            if now > most {
+                (most, rose) = (now, Instant::now());
+            }
+            if rose.elapsed() > self.scale.soon() {
+                bail!(
+                    "{now} of {all} agents {what}, and for {:?} no other; the operator's log: {}",
+                    rose.elapsed(),
+                    self.operator.log().display()
+                );
+            }
+            if told.elapsed() > TELL {
+                progress(&format!("  {now} of {all} agents {what}"));
+                told = Instant::now();
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits until the operator, which has just started, has looked at all agents.
+    pub(crate) async fn all_looked_at(&self, fleet: &Fleet) -> Result<()> {
+        let (all, pause) = (fleet.agents().len(), self.scale.between_polls());
+        self.until_counted("were looked at", all, pause, Self::reconciles)
+            .await
     }
 
     /// Reconciles of agents so far.
@@ -97,8 +156,13 @@ impl<'a> BenchEnv<'a> {
 }
 
 /// An operator for all namespaces.
-pub(crate) fn operator(cp: &ControlPlane, synthesizer: &Synthesizer) -> OperatorBuilder {
+pub(crate) fn operator(
+    cp: &ControlPlane,
+    synthesizer: &Synthesizer,
+    scale: Scale,
+) -> OperatorBuilder {
     Operator::builder(cp)
         .cluster_wide()
         .synthesizer(synthesizer.grpc_url())
+        .ready_within(scale.soon())
 }

@@ -1,5 +1,5 @@
 //! What is measured on: namespaces with tools and a model each, and agents that use two tools and
-//! the model.
+//! the model. A bare client makes all of it; what comes of it is the operator's.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,14 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DynamicObject, PostParams},
 };
-use langop_api::LanguageAgent;
+use langop_api::{LanguageAgent, agent::ExecutionMode};
 use langop_integration_tests::{ControlPlane, TestNamespace, manifests};
 use serde_json::json;
+
+use crate::{
+    figures::progress,
+    scale::{Scale, Shape},
+};
 
 /// The model of each namespace.
 pub(crate) const MODEL: &str = "brain";
@@ -23,42 +28,69 @@ pub(crate) const USERS: usize = 10;
 pub(crate) const ALONE: &str = "bench-alone";
 /// Where agents wait for an LLM that never answers.
 pub(crate) const HANGING: &str = "bench-hanging";
+/// The tools of each namespace.
+const TOOLS: [&str; 2] = ["mail", "files"];
 /// Requests under way when agents are created.
 const CREATORS: usize = 16;
 /// Size of each agent's instructions.
 const INSTRUCTIONS: usize = 1024;
 
+/// Agents of a namespace where they are suspended.
+const OF_NAMESPACE: usize = 1000;
+/// Namespaces that are prepared at once.
+const PREPARED: usize = 8;
+
 /// All of it.
 pub(crate) struct Fleet {
+    pub(crate) scale: Scale,
     namespaces: BTreeMap<String, Vec<&'static str>>,
     agents: Vec<LanguageAgent>,
 }
 
 impl Fleet {
     /// So many agents, the first ten of them with the tool that is to change.
-    pub(crate) fn new(agents: u32) -> Result<Self> {
-        let home = |n: usize| format!("bench-{}", n % 4);
-        let agents = (0..agents as usize).map(|n| {
+    pub(crate) fn new(scale: Scale) -> Result<Self> {
+        let mut namespaces = BTreeMap::new();
+        let mut agents = Vec::new();
+        for n in 0..scale.agents as usize {
+            let namespace = home(scale.shape, n);
             let name = format!("agent-{n:05}");
-            if n < USERS {
-                agent(&home(0), &name, ["files", CHANGING])
+            agents.push(if n < USERS {
+                agent(&home(scale.shape, 0), &name, ["files", CHANGING])?
+            } else if scale.shape == Shape::Suspended {
+                suspended(&namespace, &name)?
             } else {
-                agent(&home(n), &name, ["mail", "files"])
-            }
-        });
-        let tools = |n| {
-            if n == 0 {
-                vec!["mail", "files", CHANGING]
-            } else {
-                vec!["mail", "files"]
-            }
-        };
-        let mut namespaces: BTreeMap<_, _> = (0..4).map(|n| (home(n), tools(n))).collect();
-        namespaces.extend([ALONE, HANGING].map(|name| (name.to_owned(), vec!["mail", "files"])));
+                agent(&namespace, &name, ["mail", "files"])?
+            });
+            namespaces
+                .entry(namespace)
+                .or_insert_with(|| TOOLS.to_vec());
+        }
+        let changing = namespaces.entry(home(scale.shape, 0)).or_default();
+        changing.push(CHANGING);
+        namespaces.extend([ALONE, HANGING].map(|name| (name.to_owned(), TOOLS.to_vec())));
         Ok(Self {
+            scale,
             namespaces,
-            agents: agents.collect::<Result<_>>()?,
+            agents,
         })
+    }
+
+    /// The namespaces in which every measurement needs the bodies of the operator's writes; none
+    /// means that those of all are needed.
+    pub(crate) fn recorded_namespaces(&self) -> Vec<String> {
+        if self.scale.is_repeatable() {
+            Vec::new()
+        } else {
+            vec![home(self.scale.shape, 0), ALONE.to_owned()]
+        }
+    }
+
+    /// What there is before the operator sees its first agent.
+    pub(crate) fn prepared(&self) -> String {
+        let tools: usize = self.namespaces.values().map(Vec::len).sum();
+        let namespaces = self.namespaces.len();
+        format!("{namespaces} namespaces, {tools} tools and {namespaces} models")
     }
 
     /// Namespaces and their tools.
@@ -81,19 +113,27 @@ impl Fleet {
     /// Installs the CRDs and makes namespaces, tools and models.
     pub(crate) async fn prepare(&self, cp: &ControlPlane) -> Result<()> {
         cp.install_crds().await?;
+        progress(&format!("a bare client makes {}", self.prepared()));
         let client = cp.client().await?;
-        for (namespace, tools) in self.namespaces() {
-            TestNamespace::create_with(
-                cp,
-                namespace,
-                &[("pod-security.kubernetes.io/enforce", "restricted")],
-            )
-            .await?;
-            for object in tools.iter().map(|name| tool(name)).chain([model()]) {
-                manifests::apply(&client, &object?, namespace).await?;
-            }
-        }
-        Ok(())
+        stream::iter(self.namespaces())
+            .map(Ok)
+            .try_for_each_concurrent(PREPARED, async |(name, tools): (&str, &[&str])| {
+                let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
+                TestNamespace::create_with(cp, name, &labels).await?;
+                for object in tools.iter().map(|name| tool(name)).chain([model()]) {
+                    manifests::apply(&client, &object?, name).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The namespace of the agent with this number.
+fn home(shape: Shape, n: usize) -> String {
+    match shape {
+        Shape::Running => format!("bench-{}", n % 4),
+        Shape::Suspended => format!("bench-{:03}", n / OF_NAMESPACE),
     }
 }
 
@@ -132,6 +172,15 @@ pub(crate) fn agent(namespace: &str, name: &str, tools: [&str; 2]) -> Result<Lan
         },
     });
     serde_json::from_value(agent).context("no LanguageAgent")
+}
+
+/// One that would run each morning, if it were not suspended.
+fn suspended(namespace: &str, name: &str) -> Result<LanguageAgent> {
+    let mut agent = agent(namespace, name, ["mail", "files"])?;
+    agent.spec.execution_mode = Some(ExecutionMode::Scheduled);
+    agent.spec.schedule = Some("0 9 * * *".to_owned());
+    agent.spec.suspend = Some(true);
+    Ok(agent)
 }
 
 /// Text of 1 KiB that no other agent has.

@@ -13,7 +13,7 @@ use crate::{
     bring_up::{self, Times},
     figures::{Figures, progress},
     fleet::{self, Fleet},
-    script::{Part, Script},
+    script::{Part, Script, Write},
 };
 
 /// Agents worked on at once: the operator's default of `LANGOP_RECONCILE_CONCURRENCY`.
@@ -33,9 +33,7 @@ pub(crate) async fn measure(
     // each request.
     let mut operator = Operator::builder(cp).cluster_wide().start().await?;
     operator.stop().await?;
-    let client = Cluster::existing(Some(operator.kubeconfig()), None)?
-        .client_as("langop-replay")
-        .await?;
+    let client = client_of(&operator).await?;
 
     // The operator's API server had seen a few agents too.
     perform(&admin, &client, warm_up).await.context("warm-up")?;
@@ -65,7 +63,8 @@ async fn perform(admin: &Client, client: &Client, script: &Script) -> Result<()>
         async |part: &Part| {
             let uid = uids[part.agent].wait().await;
             let name = || bring_up::name(&script.agents[part.agent]);
-            repeat(client, part, uid)
+            let exchange = |body: &str| body.replace(&part.uid, uid);
+            repeat(client, &part.writes, exchange)
                 .await
                 .with_context(|| format!("the baseline's writes for {}", name()))
         },
@@ -75,13 +74,35 @@ async fn perform(admin: &Client, client: &Client, script: &Script) -> Result<()>
     Ok(())
 }
 
-async fn repeat(client: &Client, part: &Part, uid: &str) -> Result<()> {
-    for write in &part.writes {
+/// A client without anything around it that is the operator to the API server.
+pub(crate) async fn client_of(operator: &Operator) -> Result<Client> {
+    Cluster::existing(Some(operator.kubeconfig()), None)?
+        .client_as("langop-replay")
+        .await
+}
+
+/// Repeats sequences of writes as they are, some at once.
+pub(crate) async fn all(client: &Client, sequences: &[Vec<Write>]) -> Result<()> {
+    stream::iter(sequences)
+        .map(Ok)
+        .try_for_each_concurrent(CONCURRENCY, async |writes: &Vec<Write>| {
+            repeat(client, writes, str::to_owned).await
+        })
+        .await
+}
+
+/// One write after the other; `exchange` puts into a body what is different now.
+async fn repeat(
+    client: &Client,
+    writes: &[Write],
+    exchange: impl Fn(&str) -> String,
+) -> Result<()> {
+    for write in writes {
         let request = Request::builder()
             .method(&write.method)
             .uri(&write.uri)
             .header(header::CONTENT_TYPE, &write.content_type)
-            .body(write.body.replace(&part.uid, uid).into_bytes())?;
+            .body(exchange(&write.body).into_bytes())?;
         client
             .request_text(request)
             .await

@@ -1,10 +1,11 @@
 //! What the operator wrote, in a form that a client which knows nothing can repeat: for each agent
 //! its requests in their order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result, bail};
 use http::{HeaderValue, Method};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use langop_api::LanguageAgent;
 use langop_integration_tests::{AuditLog, Filter, Mark, audit::Recorded};
@@ -90,6 +91,34 @@ impl Script {
     }
 }
 
+/// What a filter wants of the writes from the mark until `end`, in a sequence for each of `owners`,
+/// whose objects' names begin with the owner's. What belongs to none of them is a sequence by
+/// itself.
+pub(crate) fn sequences(
+    audit: &AuditLog,
+    mark: Mark,
+    end: Timestamp,
+    filter: &Filter,
+    owners: &BTreeSet<String>,
+) -> Result<Vec<Vec<Write>>> {
+    let mut sequences: Vec<(String, Vec<Write>)> = Vec::new();
+    audit.each_recorded(mark, filter, |request| {
+        if request.event.code >= 400 || request.event.at > end {
+            return Ok(());
+        }
+        let name = object_name(&request).to_owned();
+        let owner = owners.iter().find(|owner| name.starts_with(*owner));
+        let owner = owner.cloned().unwrap_or(name);
+        let write = Write::of(request, "")?;
+        match sequences.iter_mut().find(|(of, _)| *of == owner) {
+            Some((_, writes)) => writes.push(write),
+            None => sequences.push((owner, vec![write])),
+        }
+        Ok(())
+    })?;
+    Ok(sequences.into_iter().map(|(_, writes)| writes).collect())
+}
+
 /// The object a request is about; creations name it in the body only.
 fn object_name(request: &Recorded) -> &str {
     match request.event.name.as_str() {
@@ -123,6 +152,9 @@ impl Write {
             bail!("the audit log has no body of {method} {uri}");
         }
         strip(&mut body, owner);
+        if method == Method::POST {
+            rename(&mut body);
+        }
         let content_type = HeaderValue::from_static(content_type);
         Ok(Self {
             method,
@@ -130,6 +162,14 @@ impl Write {
             content_type,
             body: serde_json::to_string(&body).context("a body is no JSON")?,
         })
+    }
+}
+
+/// Only events are made under a name that nobody has had; where they are made again, they must be
+/// others.
+fn rename(body: &mut Value) {
+    if let Some(Value::String(name)) = body.pointer_mut("/metadata/name") {
+        name.push_str(".again");
     }
 }
 

@@ -9,11 +9,11 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use langop_api::LanguageAgent;
-use langop_integration_tests::{audit, wait};
+use langop_integration_tests::{AuditEvent, audit, wait};
 use serde_json::json;
 
 use crate::{
-    env::{BenchEnv, SOON},
+    env::BenchEnv,
     figures::{Figures, detail, progress},
     fleet::Fleet,
     process,
@@ -29,17 +29,22 @@ pub(crate) async fn measure(
     fleet: &Fleet,
     figures: &mut Figures,
 ) -> Result<()> {
-    progress(&format!("{} s idle", IDLE.as_secs()));
-    let mark = env.audit.mark()?;
-    // The time itself is what is measured.
-    tokio::time::sleep(IDLE).await;
-    let writes = env.audit.writes_since(mark, &env.operator.writes())?;
+    let writes = idle(env).await?;
     detail(&audit::pretty(&writes));
     figures.idle_writes_60s = Some(writes.len());
     let (rss, peak) = process::memory(env.operator.pid())?;
     (figures.rss_mib, figures.rss_peak_mib) = (Some(rss), Some(peak));
     figures.noop_touch_writes = Some(touch(env, fleet).await?);
     Ok(())
+}
+
+/// What the operator writes while nobody else does anything.
+pub(crate) async fn idle(env: &BenchEnv<'_>) -> Result<Vec<AuditEvent>> {
+    progress(&format!("{} s idle", IDLE.as_secs()));
+    let mark = env.audit.mark()?;
+    // The time itself is what is measured.
+    tokio::time::sleep(IDLE).await;
+    env.audit.writes_since(mark, &env.operator.writes())
 }
 
 /// Writes because of annotations that mean nothing to the operator.
@@ -66,14 +71,18 @@ async fn touch(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<usize> {
     // Silence says something only once the operator has looked.
     #[expect(clippy::cast_precision_loss, reason = "at most 100")]
     let all = before + touched.len() as f64;
-    wait::until("a reconcile of each touched agent", SOON, async || {
-        let now = env.reconciles().await.map_err(|error| error.to_string())?;
-        if now >= all {
-            Ok(())
-        } else {
-            Err(format!("{} of {}", now - before, touched.len()))
-        }
-    })
+    wait::until(
+        "a reconcile of each touched agent",
+        env.scale.soon(),
+        async || {
+            let now = env.reconciles().await.map_err(|error| error.to_string())?;
+            if now >= all {
+                Ok(())
+            } else {
+                Err(format!("{} of {}", now - before, touched.len()))
+            }
+        },
+    )
     .await?;
     let writes = env.settled(mark, Duration::from_secs(3)).await?;
     detail(&audit::pretty(&writes));
