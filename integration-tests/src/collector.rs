@@ -1,5 +1,5 @@
-//! A real OpenTelemetry Collector on loopback, as docs/observability.md asks for one: spans that come
-//! in become metrics and go on. It must not know whose spans they are.
+//! A real OpenTelemetry Collector on loopback with the configuration of docs/observability.md:
+//! spans that come in become metrics and go on. It must not know whose spans they are.
 
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -13,10 +13,13 @@ use tokio::process::Child;
 
 use crate::control_plane::extra::{self, Extra};
 use crate::control_plane::ports;
+use crate::pages::Page;
 use crate::{peers, run_dir, wait};
 
 /// Whether one is wanted: it is built from source.
 const WANTED: &str = "LANGOP_COLLECTOR";
+/// Where people read how to configure one, and how that begins.
+const PAGE: (&str, &str) = ("docs/observability.md", "receivers:");
 /// Until it is up.
 const SOON: Duration = Duration::from_mins(1);
 
@@ -45,13 +48,17 @@ impl Collector {
         let program = extra::locate(Extra::Collector).await?;
         let [receives, exports] = ports::free()?;
         let folder = tempfile::tempdir()?;
-        let file = folder.path().join("collector.json");
+        let told = folder.path().join("told.yaml");
+        fs::write(&told, configuration()?)?;
+        let here = folder.path().join("here.json");
         // JSON is YAML.
-        let content = configuration(receives, exports, passes_on_to);
-        fs::write(&file, content.to_string())?;
+        let content = places(receives, exports, passes_on_to);
+        fs::write(&here, content.to_string())?;
         let log = run_dir()?.join(format!("collector-{receives}.log"));
         let process = peers::guarded(&program)?
-            .arg(format!("--config={}", file.display()))
+            .arg(format!("--config={}", told.display()))
+            // What it says goes over what the page says.
+            .arg(format!("--config={}", here.display()))
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()
@@ -81,28 +88,25 @@ impl Collector {
     }
 }
 
-fn configuration(receives: u16, exports: u16, passes_on_to: &str) -> Value {
-    let pipeline =
-        |from: &str, to: &[&str]| json!({"receivers": [from], "processors": [], "exporters": to});
+/// What the page says, word for word.
+fn configuration() -> Result<String> {
+    let (path, beginning) = PAGE;
+    let page = Page::read(path)?;
+    let mut blocks = page.blocks.into_iter();
+    let block = blocks.find(|block| block.text.starts_with(beginning));
+    let block = block.with_context(|| format!("{path}: no block begins with {beginning:?}"))?;
+    Ok(block.text)
+}
+
+/// What differs here: ports of loopback, and no minute between two looks at the metrics.
+fn places(receives: u16, exports: u16, passes_on_to: &str) -> Value {
     json!({
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": format!("127.0.0.1:{receives}")}}}},
-        "connectors": {"spanmetrics": {
-            "histogram": {
-                "unit": "s",
-                "explicit": {"buckets": ["5ms", "20ms", "100ms", "500ms", "1s", "2500ms", "5s", "10s", "20s", "40s", "80s", "120s"]},
-            },
-            "metrics_flush_interval": "1s",
-        }},
+        "connectors": {"span_metrics": {"metrics_flush_interval": "1s"}},
         "exporters": {
-            "otlp": {"endpoint": passes_on_to, "tls": {"insecure": true}},
+            "otlp_grpc": {"endpoint": passes_on_to},
             "prometheus": {"endpoint": format!("127.0.0.1:{exports}")},
         },
-        "service": {
-            "telemetry": {"metrics": {"level": "none"}},
-            "pipelines": {
-                "traces": pipeline("otlp", &["otlp", "spanmetrics"]),
-                "metrics": pipeline("spanmetrics", &["prometheus"]),
-            },
-        },
+        "service": {"telemetry": {"metrics": {"level": "none"}}},
     })
 }

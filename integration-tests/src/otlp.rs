@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, codec::CompressionEncoding};
 
 use crate::wait;
 
@@ -161,7 +161,9 @@ impl OtlpReceiver {
         let listener = tokio::net::TcpListener::bind((address, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let received = Received::default();
-        let service = TraceServiceServer::new(Collector(Arc::clone(&received)));
+        // OTLP asks every server to take gzip, which a collector sends unless it is told not to.
+        let service = TraceServiceServer::new(Collector(Arc::clone(&received)))
+            .accept_compressed(CompressionEncoding::Gzip);
         let server = tonic::transport::Server::builder()
             .add_service(service)
             .serve_with_incoming(TcpListenerStream::new(listener));
@@ -317,6 +319,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+    use tonic::transport::Channel;
 
     use super::*;
 
@@ -340,19 +343,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_trace_is_received_and_becomes_a_tree() {
-        let receiver = OtlpReceiver::start().await.unwrap();
-        let mut client = TraceServiceClient::connect(receiver.endpoint().to_owned())
-            .await
-            .unwrap();
-        let spans = vec![
-            span(3, 1, "second"),
-            span(2, 1, "first"),
-            span(1, 0, "root"),
-            span(4, 9, "orphan"),
-        ];
-        let request = ExportTraceServiceRequest {
+    fn request(spans: Vec<v1::Span>) -> ExportTraceServiceRequest {
+        ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 scope_spans: vec![ScopeSpans {
                     spans,
@@ -360,8 +352,37 @@ mod tests {
                 }],
                 ..ResourceSpans::default()
             }],
-        };
-        client.export(request).await.unwrap();
+        }
+    }
+
+    async fn client(receiver: &OtlpReceiver) -> TraceServiceClient<Channel> {
+        let endpoint = receiver.endpoint().to_owned();
+        TraceServiceClient::connect(endpoint).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_compressed_trace_is_received_too() {
+        let receiver = OtlpReceiver::start().await.unwrap();
+        let client = client(&receiver).await;
+        let mut client = client.send_compressed(CompressionEncoding::Gzip);
+        client
+            .export(request(vec![span(1, 0, "root")]))
+            .await
+            .unwrap();
+        assert_eq!(receiver.spans()[0].name, "root");
+    }
+
+    #[tokio::test]
+    async fn a_trace_is_received_and_becomes_a_tree() {
+        let receiver = OtlpReceiver::start().await.unwrap();
+        let spans = vec![
+            span(3, 1, "second"),
+            span(2, 1, "first"),
+            span(1, 0, "root"),
+            span(4, 9, "orphan"),
+        ];
+        let mut client = client(&receiver).await;
+        client.export(request(spans)).await.unwrap();
 
         let all = receiver.wait_for("four spans", Duration::from_secs(5), |spans| {
             (spans.len() == 4).then(|| spans.to_vec())
