@@ -14,7 +14,7 @@ use rmcp::{
 };
 
 use crate::{
-    model::client::connection,
+    model::client::{connection, untrusted},
     outcome::{Failure, Reason},
     termination::{MAX_QUOTE_BYTES, quote},
 };
@@ -42,6 +42,8 @@ pub enum Trouble {
     },
     /// Nothing was sent.
     NotSent(String),
+    /// Nothing was sent, and no waiting helps: its certificate is not trusted.
+    Untrusted(String),
     /// Something was sent, and nobody knows what came of it.
     Interrupted(String),
     /// It lets nobody in.
@@ -72,9 +74,11 @@ impl Trouble {
             Self::Renegotiate(_) => Repeat::AfterConnecting,
             Self::Busy { .. } | Self::NotSent(_) => Repeat::Times(3),
             Self::Interrupted(_) if is_harmless => Repeat::Times(2),
-            Self::Interrupted(_) | Self::NeedsPerson(_) | Self::Refused(_) | Self::Protocol(_) => {
-                Repeat::No
-            }
+            Self::Interrupted(_)
+            | Self::NeedsPerson(_)
+            | Self::Untrusted(_)
+            | Self::Refused(_)
+            | Self::Protocol(_) => Repeat::No,
         }
     }
 
@@ -94,7 +98,9 @@ impl Trouble {
             Self::UnknownOperation(_) => Reason::UnknownOperation,
             Self::HeaderMismatch | Self::Protocol(_) => Reason::ToolProtocol,
             Self::NeedsPerson(_) => Reason::NeedsPerson,
-            Self::Renegotiate(_) | Self::Busy { .. } | Self::NotSent(_) => Reason::ToolUnavailable,
+            Self::Renegotiate(_) | Self::Busy { .. } | Self::NotSent(_) | Self::Untrusted(_) => {
+                Reason::ToolUnavailable
+            }
             Self::Interrupted(_) => Reason::OutcomeUnknown,
             Self::Refused(_) => Reason::ToolRefused,
         }
@@ -109,9 +115,10 @@ impl Trouble {
             Self::NeedsPerson(said) => {
                 format!("needs a person, whom an agent does not have: {said}")
             }
-            Self::Renegotiate(said) | Self::Busy { why: said, .. } | Self::NotSent(said) => {
-                format!("does not answer: {said}")
-            }
+            Self::Renegotiate(said)
+            | Self::Busy { why: said, .. }
+            | Self::NotSent(said)
+            | Self::Untrusted(said) => format!("does not answer: {said}"),
             Self::Interrupted(said) => {
                 format!("may or may not have done '{operation}': {said}")
             }
@@ -178,10 +185,7 @@ impl Trouble {
             return Self::Interrupted("the connection broke".to_owned());
         };
         match http {
-            StreamableHttpError::Client(error) if error.is_connect() => {
-                Self::NotSent(connection(error))
-            }
-            StreamableHttpError::Client(error) => Self::Interrupted(connection(error)),
+            StreamableHttpError::Client(error) => Self::of_connection(error),
             StreamableHttpError::HttpStatus(status) => Self::of_status(status),
             StreamableHttpError::AuthRequired(_) => Self::Refused("HTTP 401".to_owned()),
             StreamableHttpError::InsufficientScope(_) => Self::Refused("HTTP 403".to_owned()),
@@ -200,6 +204,14 @@ impl Trouble {
                 tracing::debug!(error = ?other.source(), "transport");
                 Self::Interrupted("the connection broke".to_owned())
             }
+        }
+    }
+
+    fn of_connection(error: &reqwest::Error) -> Self {
+        match untrusted(error) {
+            Some(said) => Self::Untrusted(said),
+            None if error.is_connect() => Self::NotSent(connection(error)),
+            None => Self::Interrupted(connection(error)),
         }
     }
 
@@ -340,6 +352,12 @@ mod tests {
                 Repeat::Times(2),
                 Repeat::No,
                 Reason::OutcomeUnknown,
+            ),
+            (
+                Trouble::Untrusted(String::new()),
+                Repeat::No,
+                Repeat::No,
+                Reason::ToolUnavailable,
             ),
             (
                 Trouble::of_response("HTTP 421 Misdirected Request: x"),

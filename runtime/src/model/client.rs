@@ -2,6 +2,8 @@
 //! the limit on tokens.
 
 use std::{
+    error::Error,
+    io,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +12,7 @@ use std::{
 };
 
 use http::{StatusCode, header::RETRY_AFTER};
+use rustls::CertificateError;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument as _;
 
@@ -119,6 +122,8 @@ enum Attempt {
         status: StatusCode,
         message: String,
     },
+    /// Its certificate is not trusted, which asking again does not mend.
+    Untrusted(String),
 }
 
 impl Models {
@@ -242,6 +247,7 @@ impl Models {
                     endpoint.has_answered.store(true, Ordering::Relaxed);
                     return Err(refused(name, status, &message));
                 }
+                Attempt::Untrusted(why) => return Err(unavailable(name, &why)),
                 Attempt::Again {
                     why,
                     after,
@@ -264,8 +270,7 @@ impl Models {
                 count < ATTEMPTS
             };
             if !is_patient || asking.deadline.left(pause) < pause {
-                let message = format!("the model '{name}' does not answer: {why}");
-                return Err(failed(Reason::ModelUnavailable, message));
+                return Err(unavailable(name, &why));
             }
             tracing::info!(model = %name, attempt = count, "asking again: {why}");
             sleep(pause).await;
@@ -291,7 +296,10 @@ impl Models {
         };
         match timeout(deadline.left(ATTEMPT), exchange).await {
             Err(_) => again("no answer in time".to_owned(), None, false),
-            Ok(Err(error)) => again(connection(&error), None, false),
+            Ok(Err(error)) => match untrusted(&error) {
+                Some(why) => Attempt::Untrusted(why),
+                None => again(connection(&error), None, false),
+            },
             Ok(Ok((_, _, None))) => again("the answer is too large".to_owned(), None, true),
             Ok(Ok((status, after, Some(body)))) => judge(status, after, &body),
         }
@@ -336,6 +344,11 @@ fn refused(name: &str, status: StatusCode, message: &str) -> ModelError {
     } else {
         ModelError::Failed(failure)
     }
+}
+
+fn unavailable(name: &str, why: &str) -> ModelError {
+    let message = format!("the model '{name}' does not answer: {why}");
+    failed(Reason::ModelUnavailable, message)
 }
 
 fn failed(reason: Reason, message: impl Into<String>) -> ModelError {
@@ -386,4 +399,36 @@ pub(crate) fn connection(error: &reqwest::Error) -> String {
     } else {
         "the connection broke".to_owned()
     }
+}
+
+/// What is wrong with a server's certificate, what to do, and where it is; without path and query,
+/// which may hold a key. The first words count: few of them fit where people look.
+pub(crate) fn untrusted(error: &reqwest::Error) -> Option<String> {
+    let why = refused_certificate(error)?;
+    let url = error.url().map(|url| url.origin().ascii_serialization());
+    let server = url.as_deref().unwrap_or("the server");
+    Some(match why {
+        CertificateError::UnknownIssuer => {
+            format!("unknown certificate authority, set spec.caBundle: {server}")
+        }
+        _ => format!("{server} needs a certificate valid for its host and now ({why})"),
+    })
+}
+
+/// What TLS found wrong with a server's certificate, if that is the deepest cause.
+fn refused_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
+    let mut causes = std::iter::successors(Some(error), |error| cause(*error));
+    causes.find_map(|cause| match cause.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
+        _ => None,
+    })
+}
+
+/// What an error holds. The source of one of I/O is what its inner error holds, and not that
+/// itself.
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    inner.map(|inner| inner as _).or_else(|| error.source())
 }

@@ -18,5 +18,6 @@ mod model;
 mod objectives;
 mod peer;
 mod restarts;
+mod tls;
 mod traces;
 mod workflows;

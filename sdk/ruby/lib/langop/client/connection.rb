@@ -155,10 +155,12 @@ module Langop
       def send_message(body, timeout)
         Http.request(@url, http_request(body, legacy_headers), read_timeout: timeout) { |response, _| response.code }
       rescue Http::NotSent => e
-        raise Trouble.new(:not_sent, e.message)
+        raise not_sent(e)
       rescue Http::Broken => e
         raise Trouble.new(:interrupted, e.message)
       end
+
+      def not_sent(error) = Trouble.new(error.is_a?(Http::Untrusted) ? :untrusted : :not_sent, error.message)
 
       def legacy(body, wait)
         post(body, legacy_headers, wait)
@@ -209,7 +211,7 @@ module Langop
         end
         answer || resume(stream, wait) || raise(Trouble.new(:interrupted, "the connection broke"))
       rescue Http::NotSent => e
-        raise Trouble.new(:not_sent, e.message)
+        raise not_sent(e)
       rescue Http::Broken => e
         raise Trouble.new(:interrupted, e.message)
       end

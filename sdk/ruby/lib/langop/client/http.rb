@@ -15,13 +15,17 @@ module Langop
 
       # Nothing was sent.
       class NotSent < StandardError; end
+      # Nothing was sent, and no waiting helps: the server's certificate is not trusted.
+      class Untrusted < NotSent; end
       # Something was sent, and there is no whole answer.
       class Broken < StandardError; end
 
       NO_CONNECTION = [SystemCallError, SocketError, Net::OpenTimeout, OpenSSL::SSL::SSLError, IOError].freeze
       BROKEN = [SystemCallError, IOError, Net::ReadTimeout, Net::WriteTimeout, Net::HTTPBadResponse,
                 Net::ProtocolError, OpenSSL::SSL::SSLError, Zlib::Error].freeze
-      private_constant :NO_CONNECTION, :BROKEN
+      # What OpenSSL says where more authorities would help.
+      UNKNOWN_ISSUER = /issuer|self.signed|first certificate/
+      private_constant :NO_CONNECTION, :BROKEN, :UNKNOWN_ISSUER
 
       module_function
 
@@ -55,8 +59,8 @@ module Langop
         http.max_retries = 0
         begin
           http.start
-        rescue *NO_CONNECTION
-          raise NotSent, "no connection"
+        rescue *NO_CONNECTION => e
+          raise not_sent(url, e)
         end
         begin
           yield http
@@ -67,6 +71,17 @@ module Langop
         end
       ensure
         http.finish if http&.started?
+      end
+
+      # What is wrong with a certificate, what to do, and where; without path and query, which may hold a key.
+      def not_sent(url, error)
+        why = error.message[/certificate verify failed \((.*?)\)/, 1] if error.is_a?(OpenSSL::SSL::SSLError)
+        return NotSent.new("no connection") unless why
+
+        server = "#{url.scheme}://#{url.host}:#{url.port}"
+        return Untrusted.new("unknown certificate authority, set spec.caBundle: #{server}") if UNKNOWN_ISSUER.match?(why)
+
+        Untrusted.new("#{server} needs a certificate valid for its host and now (#{why})")
       end
 
       def moved_to(url, response)

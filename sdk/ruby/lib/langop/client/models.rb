@@ -130,12 +130,16 @@ module Langop
           pause = outcome.after || Tools.jittered(2**[count - 1, 2].min)
           is_patient = @answered[endpoint.name] ? count < ATTEMPTS : Deadline.now - began + pause < START
           if !is_patient || deadline.left(pause) < pause
-            raise Failure.new("model-unavailable", "the model '#{endpoint.name}' does not answer: #{outcome.why}")
+            raise unavailable(endpoint, outcome.why)
           end
 
           @log.info("asking again: #{outcome.why}", model: endpoint.name, attempt: count)
           sleep(pause)
         end
+      end
+
+      def unavailable(endpoint, why)
+        Failure.new("model-unavailable", "the model '#{endpoint.name}' does not answer: #{why}")
       end
 
       def attempt(endpoint, body, deadline)
@@ -148,6 +152,8 @@ module Langop
 
           answer ? judge(endpoint, response, answer) : Again.new("the answer is too large", nil, true)
         end
+      rescue Http::Untrusted => e
+        raise unavailable(endpoint, e.message)
       rescue Http::NotSent, Http::Broken => e
         Again.new(e.message, nil, false)
       end

@@ -11,9 +11,9 @@ module Langop
       # Of each kind: what may be done about it, and the reason. `unknown_operation`: the server knows no
       # such operation; `header_mismatch`: it found headers and body to differ; `needs_person`: it wants
       # a capability or an answer of a person; `renegotiate`: session or version are no longer good;
-      # `busy`: it did nothing; `not_sent`: nothing was sent; `interrupted`: something was sent, and
-      # nobody knows what came of it; `refused`: it lets nobody in; `protocol`: it does not keep to the
-      # protocol, or the request was wrong.
+      # `busy`: it did nothing; `not_sent`: nothing was sent; `untrusted`: nothing was sent, and no
+      # waiting helps; `interrupted`: something was sent, and nobody knows what came of it; `refused`: it
+      # lets nobody in; `protocol`: it does not keep to the protocol, or the request was wrong.
       KINDS = {
         unknown_operation: [:after_list, "unknown-operation"],
         header_mismatch: [:after_list, "tool-protocol"],
@@ -21,6 +21,7 @@ module Langop
         renegotiate: [:after_connecting, "tool-unavailable"],
         busy: [3, "tool-unavailable"],
         not_sent: [3, "tool-unavailable"],
+        untrusted: [:no, "tool-unavailable"],
         interrupted: [:no, "outcome-unknown"],
         refused: [:no, "tool-refused"],
         protocol: [:no, "tool-protocol"]
@@ -77,7 +78,7 @@ module Langop
                when :unknown_operation then "has no operation '#{operation}': #{message}"
                when :header_mismatch then "finds the headers of the request wrong"
                when :needs_person then "needs a person, whom an agent does not have: #{message}"
-               when :renegotiate, :busy, :not_sent then "does not answer: #{message}"
+               when :renegotiate, :busy, :not_sent, :untrusted then "does not answer: #{message}"
                when :interrupted then "may or may not have done '#{operation}': #{message}"
                when :refused then "lets nobody in (#{message}): check its allowed hosts, origins or key"
                when :protocol then "refuses the request or answers wrongly: #{message}"
