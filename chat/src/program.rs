@@ -12,7 +12,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use langop_program::admin::Bounded;
+use langop_program::connections::{self, Bounds};
 use langop_runtime::{
     checkpoint::Checkpoint,
     code,
@@ -23,7 +23,7 @@ use langop_runtime::{
     process::{self, configuration},
     run::{Agent, GRACE},
     serve::{
-        Callers,
+        self, Callers,
         chat::{self, Offer},
         completion::Refusal,
     },
@@ -40,10 +40,12 @@ use crate::{
 
 /// Most answers at once.
 const ANSWERS: usize = 16;
-/// Most connections at once.
-const CONNECTIONS: usize = 256;
-/// How long one lives, longer than an answer may take.
-const CONNECTION: Duration = Duration::from_mins(15);
+/// What connections may take: a request longer than an answer does.
+const BOUNDS: Bounds = Bounds {
+    most: http::CONNECTIONS,
+    idle: http::IDLE,
+    longest: Duration::from_mins(15),
+};
 /// How long the last words of an answer may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -80,13 +82,12 @@ async fn serve() -> Result<(), Failure> {
         places: Arc::new(Semaphore::new(ANSWERS)),
         stopping: stopping.clone(),
     };
-    let router = front(callers, door)
+    let router = serve::bounded(front(callers, door))
         .merge(health)
         .layer(middleware::from_fn(page::guard));
     tracing::info!(port, "serving");
-    let listener = Bounded::with_bounds(listener, CONNECTIONS, CONNECTION);
-    let server =
-        axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let server = connections::serve(listener, BOUNDS, router)
+        .with_graceful_shutdown(stopping.clone().cancelled_owned());
     let over = async {
         stopping.cancelled().await;
         sleep(GRACE + LAST_WORDS).await;

@@ -5,6 +5,7 @@
 //! could reach an LLM unasked: the one of [`telemetry`] sends to the OTLP endpoint alone.
 
 pub mod admin;
+pub mod connections;
 pub mod fair;
 pub mod telemetry;
 pub mod timed_io;

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -16,11 +17,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use langop_program::admin;
+use langop_program::{
+    admin,
+    connections::{self, Bounds},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+
+/// Most connections at once. Beyond, the oldest one without a request makes room.
+pub const CONNECTIONS: usize = 256;
+/// How long a connection without a request stays.
+pub const IDLE: Duration = Duration::from_secs(30);
 
 /// Whether environment and code are good. Tools and models are no condition: they may come later.
 #[derive(Debug, Clone, Default)]
@@ -50,15 +59,21 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
     }
 }
 
-/// Serves `router` until `end` is cancelled; what is in flight then is dropped with its caller's
-/// run.
+/// Serves `router`, whose answers take at most `longest`, until `end` is cancelled; what is in
+/// flight then is dropped with its caller's run.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    longest: Duration,
     end: CancellationToken,
 ) -> io::Result<()> {
+    let bounds = Bounds {
+        most: CONNECTIONS,
+        idle: IDLE,
+        longest,
+    };
     tokio::select! {
-        served = async { axum::serve(listener, router).await } => served,
+        served = async { connections::serve(listener, bounds, router).await } => served,
         () = end.cancelled() => Ok(()),
     }
 }

@@ -1,8 +1,9 @@
 //! The commands: from the process's environment to its exit code. Here files, signals and standard
 //! streams meet the rest.
 
-use std::{env, io, os::fd::AsFd, sync::Arc};
+use std::{collections::BTreeSet, env, io, os::fd::AsFd, sync::Arc};
 
+use axum::Router;
 use jiff::Timestamp;
 use langop_program::admin;
 use tokio::{fs::File, io::BufReader, time::Instant};
@@ -114,25 +115,18 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     let listener = http::bind(environment.port).await.map_err(|error| {
         configuration(format!("PORT {} cannot be used: {error}", environment.port))
     })?;
-    let mut router = http::router(readiness.clone(), Arc::clone(&metrics), stopping.clone());
+    let router = http::router(readiness.clone(), Arc::clone(&metrics), stopping.clone());
     let end = CancellationToken::new();
     let agent = agent(environment, metrics)?;
     let callers = Callers::of(&agent, stopping.clone());
     let offers = &agent.agent.environment.settings.serve;
-    if offers.contains(&Served::Mcp) {
-        router = router.merge(serve::mcp::router(callers.clone()));
-    }
-    if offers.contains(&Served::A2a) {
-        router = router.merge(serve::a2a::router(callers.clone()));
-    }
-    if offers.contains(&Served::Chat) {
-        router = router.merge(serve::chat::of_agent(callers));
-    }
-    // Runs take longer than an admin server lets a connection live.
+    // Runs take longer than an admin server lets an answer take.
     let server = if offers.is_empty() {
         tokio::spawn(admin::serve(listener, router, end.clone()))
     } else {
-        tokio::spawn(http::serve(listener, router, end.clone()))
+        let longest = serve::longest(&agent.agent.environment);
+        let router = router.merge(serve::bounded(offered(offers, &callers)));
+        tokio::spawn(http::serve(listener, router, longest, end.clone()))
     };
     readiness.set();
     // On the worker, where the connections are: from here each call would go from thread to thread
@@ -149,6 +143,21 @@ async fn run_with(environment: Environment, began: Instant) -> Result<Report, Fa
     // It ends within a second; what it says then is of no interest.
     let _ = server.await;
     Ok(report)
+}
+
+/// What is served to callers.
+fn offered(offers: &BTreeSet<Served>, callers: &Callers) -> Router {
+    let mut router = Router::new();
+    if offers.contains(&Served::Mcp) {
+        router = router.merge(serve::mcp::router(callers.clone()));
+    }
+    if offers.contains(&Served::A2a) {
+        router = router.merge(serve::a2a::router(callers.clone()));
+    }
+    if offers.contains(&Served::Chat) {
+        router = router.merge(serve::chat::of_agent(callers.clone()));
+    }
+    router
 }
 
 /// The agent, with all that it was given; and a run to go on with is kept for [`resident`].

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::Request as HttpRequest,
     http::StatusCode,
     middleware::{self, Next},
@@ -29,7 +30,7 @@ use tokio::{
     time::{Instant, interval_at},
 };
 
-use super::{Callers, MAX_BODY, MAX_RUNS};
+use super::{Callers, MAX_BODY, MAX_RUNS, read};
 use crate::{
     deadline::Deadline,
     outcome::Outcome,
@@ -39,6 +40,8 @@ use crate::{
 
 /// Most agents on the way to this one.
 const MAX_PATH: usize = 5;
+/// How a request becomes smaller.
+const SHORTER: &str = "say less, or where it can be read";
 /// How often a caller hears that work goes on.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Callers on this machine; others send no Origin.
@@ -79,7 +82,15 @@ async fn refuse_when_full(places: Arc<Semaphore>, request: HttpRequest, next: Ne
     if calls && places.available_permits() == 0 {
         return StatusCode::TOO_MANY_REQUESTS.into_response();
     }
-    next.run(request).await
+    // The library waits for a body for ever.
+    let (head, body) = request.into_parts();
+    match read(body, SHORTER).await {
+        Ok(body) => {
+            next.run(HttpRequest::from_parts(head, Body::from(body)))
+                .await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 impl ServerHandler for Asked {

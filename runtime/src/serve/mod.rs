@@ -11,19 +11,21 @@ pub mod mcp;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     body::{Body, Bytes, to_bytes},
     extract::Request as HttpRequest,
     http::{
         HeaderMap, HeaderName, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
     },
-    middleware::Next,
+    middleware::{self, Next},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
 use futures::{Stream, StreamExt as _};
+use langop_program::connections::hold;
 use reqwest::Url;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -34,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 use self::completion::Refusal;
 use crate::{
     deadline::Deadline,
+    env::Environment,
+    http::CONNECTIONS,
     outcome::Reason,
     resident::Resident,
     run::{Agent, Request},
@@ -41,6 +45,10 @@ use crate::{
 
 /// Most runs that were asked for, at once.
 pub const MAX_RUNS: usize = 4;
+/// Most requests at once, to all that is served. The other connections are left to health.
+const MAX_REQUESTS: usize = CONNECTIONS - 64;
+/// How long a connection may outlive its longest run.
+const LAST_WORDS: Duration = Duration::from_mins(5);
 /// Largest request.
 const MAX_BODY: usize = 1024 * 1024;
 /// Longest time of an answer where the environment does not say.
@@ -80,10 +88,8 @@ impl Callers {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Refusal::new(status, Reason::Stopped.as_str(), message));
         }
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            let message = "all places are taken: ask again in a few seconds";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
-        })
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_| taken())
     }
 
     /// A run that begins now, for whoever sent these headers.
@@ -98,6 +104,32 @@ impl Callers {
             ..Request::new(deadline, self.stopping.clone())
         }
     }
+}
+
+/// How long an answer of this agent may take, the request and its last words included.
+pub fn longest(environment: &Environment) -> Duration {
+    environment.timeout.unwrap_or(ANSWER) + LAST_WORDS
+}
+
+/// The same routes for a bounded number of requests at once, so that health, which is not among
+/// them, always finds a connection.
+pub fn bounded(routes: Router) -> Router {
+    let places = Arc::new(Semaphore::new(MAX_REQUESTS));
+    let admit = move |request: HttpRequest, next: Next| {
+        let place = Arc::clone(&places).try_acquire_owned();
+        async move {
+            match place {
+                Ok(place) => hold(next.run(request).await, place),
+                Err(_) => taken().into_response(),
+            }
+        }
+    };
+    routes.layer(middleware::from_fn(admit))
+}
+
+fn taken() -> Refusal {
+    let message = "all places are taken: ask again in a few seconds";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
 }
 
 /// Lets no page of others in.

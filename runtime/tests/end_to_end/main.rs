@@ -11,6 +11,7 @@ mod a2a;
 mod agent;
 mod asked;
 mod chat;
+mod connections;
 mod habits;
 mod implementation;
 mod kills;

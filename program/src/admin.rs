@@ -1,8 +1,6 @@
 //! The admin port: HTTP for kubelets and Prometheus over a bounded number of connections, each for
 //! a bounded time. What is served is the program's business.
 
-mod listener;
-
 use std::{io, time::Duration};
 
 use axum::{
@@ -18,8 +16,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::listener::{Bounded, Connection, End};
+use crate::connections::{self, Bounds};
 
+/// A kubelet and a few scrapers need a connection each. Clients that poll reconnect.
+const BOUNDS: Bounds = Bounds {
+    most: 64,
+    idle: Duration::from_secs(10),
+    longest: Duration::from_secs(10),
+};
 /// How long answers may take once the server is to end. They are made at once, and who sends half a
 /// request must not keep it.
 const END: Duration = Duration::from_secs(1);
@@ -34,7 +38,7 @@ pub async fn serve(
     router: Router,
     end: CancellationToken,
 ) -> io::Result<()> {
-    let server = axum::serve(Bounded::new(listener), router)
+    let server = connections::serve(listener, BOUNDS, router)
         .with_graceful_shutdown(end.clone().cancelled_owned());
     tokio::select! {
         result = server => result,
