@@ -27,6 +27,7 @@
 pub mod agent;
 pub mod alias;
 pub mod audit;
+pub mod cert_manager;
 pub mod cluster;
 pub mod collector;
 pub mod control_plane;

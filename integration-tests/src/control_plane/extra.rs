@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use tokio::process::Command;
 
 use super::binaries;
-use super::go::{Linking, Module};
+use super::go::{self, Linking, Module};
 use crate::programs;
 
 /// Name of the cache's folder for them.
@@ -60,6 +60,13 @@ const PROMETHEUS_ADAPTER: Module = Module {
     )],
     usual: "3 minutes",
 };
+const CERT_MANAGER: Module = Module {
+    name: "cert-manager",
+    folder: "programs/cert-manager",
+    linking: Linking::Default,
+    packages: &[(".", "cert-manager")],
+    usual: "3 minutes",
+};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,6 +83,8 @@ pub enum Extra {
     Krew,
     /// What lets autoscalers ask a Prometheus.
     PrometheusAdapter,
+    /// What makes Secrets of Certificates.
+    CertManager,
 }
 
 impl Extra {
@@ -87,6 +96,7 @@ impl Extra {
             Self::Grpcurl => &GRPCURL,
             Self::Krew => &KREW,
             Self::PrometheusAdapter => &PROMETHEUS_ADAPTER,
+            Self::CertManager => &CERT_MANAGER,
         }
     }
 }
@@ -144,4 +154,12 @@ pub async fn locate(extra: Extra) -> Result<PathBuf> {
     let folder = binaries::built(CACHE, module).await?;
     let folder = folder.with_context(|| format!("{} was built in vain", module.name))?;
     Ok(folder.join(module.name))
+}
+
+/// The folder with the source of a module that one of them is made of.
+///
+/// # Errors
+/// If Go is missing, or has not got it and cannot.
+pub async fn source(extra: Extra, dependency: &str) -> Result<PathBuf> {
+    go::source_of_unbound(extra.module(), dependency).await
 }

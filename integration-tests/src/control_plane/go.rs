@@ -242,7 +242,15 @@ pub(crate) async fn build(module: &Module, out: &Path, place: (usize, usize)) ->
 
 /// The folder where the source of a dependency lies, downloaded if need be.
 pub(crate) async fn source_of(module: &Module, dependency: &str) -> Result<PathBuf> {
-    let mut download = go(module)?;
+    source(go(module)?, dependency).await
+}
+
+/// The same, for a process that cannot bind `go` to its own end.
+pub(crate) async fn source_of_unbound(module: &Module, dependency: &str) -> Result<PathBuf> {
+    source(within(module, Command::new("go")), dependency).await
+}
+
+async fn source(mut download: Command, dependency: &str) -> Result<PathBuf> {
     let output = download
         .args(["mod", "download", "-json", dependency])
         .output()
@@ -261,7 +269,10 @@ pub(crate) async fn source_of(module: &Module, dependency: &str) -> Result<PathB
 }
 
 fn go(module: &Module) -> Result<Command> {
-    let mut command = bound_command(Path::new("go"))?;
+    Ok(within(module, bound_command(Path::new("go"))?))
+}
+
+fn within(module: &Module, mut command: Command) -> Command {
     // The installed Go or a clear error, not a download of another one; and no file of ours
     // changed.
     command
@@ -272,7 +283,7 @@ fn go(module: &Module) -> Result<Command> {
     if let Some(cgo) = module.linking.cgo() {
         command.env("CGO_ENABLED", cgo);
     }
-    Ok(command)
+    command
 }
 
 /// Runs one `go build`, saying every 15 s that it still does.

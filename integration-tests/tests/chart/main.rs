@@ -9,6 +9,7 @@
 )]
 
 mod autoscaling;
+mod cert_manager;
 mod release;
 mod upgrade;
 
