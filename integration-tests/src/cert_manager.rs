@@ -1,4 +1,5 @@
-//! A real cert-manager beside the API server: it makes Secrets of Certificates. It must not know whose.
+//! A real cert-manager beside the API server: it makes Secrets of Certificates. It must not know
+//! whose.
 
 use std::fs::{self, File};
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! A real OpenTelemetry Collector on loopback with the configuration of docs/observability.md: spans
-//! that come in become metrics and go on. It must not know whose spans they are.
+//! A real OpenTelemetry Collector on loopback with the configuration of docs/observability.md:
+//! spans that come in become metrics and go on. It must not know whose spans they are.
 
 use std::fs::{self, File};
 use std::process::Stdio;

@@ -1,7 +1,7 @@
-//! The connections of an HTTP server: a bounded number, each for a bounded time. Where all places are
-//! taken, the oldest connection without a request makes room for a new one, so that whoever opens
-//! connections and asks nothing keeps nobody out, a kubelet least of all. Knows nothing of what is
-//! served.
+//! The connections of an HTTP server: a bounded number, each for a bounded time. Where all places
+//! are taken, the oldest connection without a request makes room for a new one, so that whoever
+//! opens connections and asks nothing keeps nobody out, a kubelet least of all. Knows nothing of
+//! what is served.
 
 use std::{
     collections::BTreeMap,

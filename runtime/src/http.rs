@@ -59,8 +59,8 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
     }
 }
 
-/// Serves `router`, whose answers take at most `longest`, until `end` is cancelled; what is in flight
-/// then is dropped with its caller's run.
+/// Serves `router`, whose answers take at most `longest`, until `end` is cancelled; what is in
+/// flight then is dropped with its caller's run.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

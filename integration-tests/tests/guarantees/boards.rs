@@ -282,14 +282,13 @@ async fn points_open_traces(observed: &Observed) {
         assert!(!points.is_empty(), "no points for {expression}");
         for point in points {
             let rpc = "langop.synthesis.v1.SynthesisService/Synthesize";
-            let found = observed
-                .otlp
-                .wait_for("the trace of a point", SOON, |spans| {
-                    let mut of_trace = spans
-                        .iter()
-                        .filter(|span| span.trace_id == point["trace_id"]);
-                    of_trace.any(|span| span.name == rpc).then_some(())
-                });
+            let what = format!("the trace of a point {point:?} of {expression}");
+            let found = observed.otlp.wait_for(&what, SOON, |spans| {
+                let mut of_trace = spans
+                    .iter()
+                    .filter(|span| span.trace_id == point["trace_id"]);
+                of_trace.any(|span| span.name == rpc).then_some(())
+            });
             found.await.unwrap();
         }
     }

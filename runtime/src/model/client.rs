@@ -424,7 +424,8 @@ fn refused_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Certi
     })
 }
 
-/// What an error holds. The source of one of I/O is what its inner error holds, and not that itself.
+/// What an error holds. The source of one of I/O is what its inner error holds, and not that
+/// itself.
 fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     let inner = error
         .downcast_ref::<io::Error>()

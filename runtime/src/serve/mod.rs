@@ -111,8 +111,8 @@ pub fn longest(environment: &Environment) -> Duration {
     environment.timeout.unwrap_or(ANSWER) + LAST_WORDS
 }
 
-/// The same routes for a bounded number of requests at once, so that health, which is not among them,
-/// always finds a connection.
+/// The same routes for a bounded number of requests at once, so that health, which is not among
+/// them, always finds a connection.
 pub fn bounded(routes: Router) -> Router {
     let places = Arc::new(Semaphore::new(MAX_REQUESTS));
     let admit = move |request: HttpRequest, next: Next| {
