@@ -476,7 +476,7 @@ fn restarted(ran: i64, restarts: i32, exit_code: i32) -> PodState {
     let ObservedState::Pod(state) = observe(ChildKind::Pod, live).state else {
         panic!("no Pod")
     };
-    state
+    *state
 }
 
 #[test]
