@@ -11,7 +11,7 @@ use langop_integration_tests::{ControlPlane, TestNamespace, manifests, wait};
 use serde_json::json;
 
 use crate::{
-    env::BenchEnv,
+    env::{BenchEnv, Published},
     figures::{Figures, progress},
     fleet, process,
     scale::Scale,
@@ -25,9 +25,14 @@ const SCHEMA: usize = 16_000;
 const CROWDED: &str = "bench-crowded";
 
 /// After everything else, because what it leaves behind is large.
-pub(crate) async fn measure(cp: &ControlPlane, scale: Scale, figures: &mut Figures) -> Result<()> {
+pub(crate) async fn measure(
+    cp: &ControlPlane,
+    scale: Scale,
+    published: &Published,
+    figures: &mut Figures,
+) -> Result<()> {
     // An operator of its own: what another one has held before is not measured.
-    let mut env = BenchEnv::start(cp, scale).await?;
+    let mut env = BenchEnv::start(cp, scale, published).await?;
     progress(&format!(
         "{MANY} tools of {MANY} operations with {SCHEMA} bytes of schema each, and {MANY} agents that name all"
     ));

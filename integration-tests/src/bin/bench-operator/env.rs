@@ -1,14 +1,20 @@
 //! What most measurements need: the control plane, its audit log, the synthesizer and the operator
 //! under test.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use kube::{Api, Client};
 use langop_api::{LanguageModel, LanguageTool, model::ServicePhase};
+use langop_images::{Component, Profile};
 use langop_integration_tests::{
-    AuditEvent, AuditLog, ControlPlane, Mark, Operator, Synthesizer, metrics::metric_value,
-    programs::OperatorBuilder, wait,
+    AuditEvent, AuditLog, ControlPlane, Mark, Operator, Synthesizer,
+    metrics::metric_value,
+    programs::{self, OperatorBuilder},
+    wait, workspace_root,
 };
 
 use crate::{
@@ -26,11 +32,35 @@ pub(crate) struct BenchEnv<'a> {
     pub(crate) operator: Operator,
 }
 
+/// The operator of the images: what users run is what is measured, and it is not built as other
+/// releases are.
+pub(crate) struct Published {
+    program: PathBuf,
+    rights: PathBuf,
+}
+
+impl Published {
+    pub(crate) async fn build() -> Result<Self> {
+        let components = programs::components(Profile::Release).await?;
+        Ok(Self {
+            program: components.program(Component::Operator),
+            rights: workspace_root()?.join("deploy/rbac.yaml"),
+        })
+    }
+}
+
 impl<'a> BenchEnv<'a> {
-    /// A synthesizer that needs no LLM, and an operator that works everywhere; settings as the
-    /// harness has them, with one replica of each.
-    pub(crate) async fn start(cp: &'a ControlPlane, scale: Scale) -> Result<Self> {
-        Self::start_with(cp, scale, |operator| operator).await
+    /// A synthesizer that needs no LLM, and the operator as it is published, which works
+    /// everywhere; settings as the harness has them, with one replica of each.
+    pub(crate) async fn start(
+        cp: &'a ControlPlane,
+        scale: Scale,
+        published: &Published,
+    ) -> Result<Self> {
+        Self::start_with(cp, scale, |operator| {
+            operator.other_build(&published.program, &published.rights)
+        })
+        .await
     }
 
     /// As [`Self::start`], with something else about the operator.

@@ -37,7 +37,7 @@ use langop_integration_tests::{
 use crate::{
     alone::Workspace,
     earlier_build::EarlierBuild,
-    env::BenchEnv,
+    env::{BenchEnv, Published},
     figures::{Figures, progress},
     fleet::Fleet,
     scale::Scale,
@@ -86,8 +86,9 @@ async fn main() -> Result<()> {
     let args = Args::parse_from(alias::arguments());
     progress("building the programs");
     programs::build_all().await?;
+    let published = Published::build().await?;
     let mut figures = Figures::new(args.scale());
-    let outcome = measure(&args, &mut figures).await;
+    let outcome = measure(&args, &published, &mut figures).await;
     // What was measured before something failed is worth its hour too.
     figures.print();
     let folder = workspace_root()?.join("target/bench");
@@ -96,11 +97,11 @@ async fn main() -> Result<()> {
     outcome
 }
 
-async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
+async fn measure(args: &Args, published: &Published, figures: &mut Figures) -> Result<()> {
     if args.crowded {
         let cp = control_plane("crowded", Vec::new()).await?;
         cp.install_crds().await?;
-        crowded::measure(&cp, args.scale(), figures).await?;
+        crowded::measure(&cp, args.scale(), published, figures).await?;
         return cp.stop().await;
     }
     // Before anything is measured: a build takes minutes and all CPUs.
@@ -112,7 +113,7 @@ async fn measure(args: &Args, figures: &mut Figures) -> Result<()> {
     figures.prepared = Some(fleet.prepared());
     let repeatable = {
         let cp = control_plane("control-plane", fleet.recorded_namespaces()).await?;
-        let scripts = with_operator(args, &cp, &fleet, figures).await?;
+        let scripts = with_operator(args, &cp, &fleet, published, figures).await?;
         cp.stop().await?;
         scripts
     };
@@ -148,10 +149,11 @@ async fn with_operator(
     args: &Args,
     cp: &ControlPlane,
     fleet: &Fleet,
+    published: &Published,
     figures: &mut Figures,
 ) -> Result<Option<[Script; 2]>> {
     fleet.prepare(cp).await?;
-    let mut env = BenchEnv::start(cp, fleet.scale).await?;
+    let mut env = BenchEnv::start(cp, fleet.scale, published).await?;
     ensure!(
         env.operator.user() == OPERATOR,
         "the operator is {}, not {OPERATOR}",
@@ -169,7 +171,7 @@ async fn with_operator(
     strangers::measure(&mut env, fleet, figures).await?;
     tool_change::while_64_hang(&mut env, fleet, args.changes, figures).await?;
     if fleet.scale.is_repeatable() {
-        crowded::measure(cp, fleet.scale, figures).await?;
+        crowded::measure(cp, fleet.scale, published, figures).await?;
     }
     Ok(script.map(|script| [warm_up, script]))
 }
