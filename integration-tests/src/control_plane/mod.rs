@@ -308,7 +308,7 @@ impl Supervisor {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         match serde_json::from_str(&line) {
-            Ok(Report::Ready(ready)) => Ok((Self { child, stdin }, ready)),
+            Ok(Report::Ready(ready)) => Ok((Self { child, stdin }, *ready)),
             Ok(Report::Failed(error)) => Err(anyhow!(error)),
             Err(_) => bail!(
                 "{} ended with {} and said {line:?}",

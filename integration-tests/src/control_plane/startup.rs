@@ -63,7 +63,7 @@ pub struct ReadyNode {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Report {
-    Ready(Ready),
+    Ready(Box<Ready>),
     Failed(String),
 }
 
@@ -73,7 +73,7 @@ pub(super) enum Report {
 /// If a path is no UTF-8.
 pub fn report(outcome: Result<&Ready, &anyhow::Error>) -> Result<String> {
     let report = match outcome {
-        Ok(ready) => Report::Ready(ready.clone()),
+        Ok(ready) => Report::Ready(Box::new(ready.clone())),
         Err(error) => Report::Failed(format!("{error:#}")),
     };
     Ok(serde_json::to_string(&report)?)

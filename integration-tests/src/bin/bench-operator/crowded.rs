@@ -54,6 +54,8 @@ pub(crate) async fn measure(
     let agents: Vec<LanguageAgent> = (0..MANY).map(|n| agent(n, &names)).collect::<Result<_>>()?;
     fleet::create(&env.client, &agents, |_, _| ()).await?;
     let api: Api<LanguageAgent> = Api::namespaced(env.client.clone(), CROWDED);
+    // Each of them is as much work as hundreds of others.
+    let within = env.scale.soon() * 4;
     for agent in &agents {
         let is_told = |agent: &LanguageAgent| {
             let conditions = agent.status.iter().flat_map(|status| &status.conditions);
@@ -61,7 +63,7 @@ pub(crate) async fn measure(
                 .into_iter()
                 .any(|condition| condition.type_ == types::SYNTHESIZED)
         };
-        wait::object(api.clone(), &agent.name_any(), env.scale.soon(), is_told).await?;
+        wait::object(api.clone(), &agent.name_any(), within, is_told).await?;
     }
     env.settled(env.audit.mark()?, Duration::from_secs(5))
         .await?;

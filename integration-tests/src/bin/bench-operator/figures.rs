@@ -251,7 +251,7 @@ impl Figures {
         row(
             &what,
             &format!(
-                "{} KiB; {} ({} to {} in as long without)",
+                "{} KiB; {} ({} to {} in as long without, bookmarks included)",
                 signed(self.strangers_rss_kib),
                 count(self.strangers_extra_bytes),
                 count(self.strangers_bytes),

@@ -75,18 +75,14 @@ fn draw(text: &mut String, left: f64, chart: &Chart, costs: &[Cost], agents: Opt
         "middle",
         &format!("{name} ({unit})"),
     );
-    let points: Vec<(f64, f64)> = costs
-        .iter()
-        .filter_map(|cost| Some((f64::from(cost.agents), (chart.of)(cost)?)))
-        .filter(|(_, value)| *value > 0.0)
-        .collect();
-    let axis = Axis::of(points.iter().map(|(_, value)| *value));
+    let points = points(chart, costs);
+    let axis = Axis::of(points.iter().map(|point| point.value));
     let (Some(agents), Some(axis)) = (agents, axis) else {
         label(text, middle, TOP + HEIGHT / 2.0, "middle", "not measured");
         return;
     };
-    let x = |value| left + WIDTH * agents.share(value);
-    let y = |value| bottom - HEIGHT * axis.share(value);
+    let x = |value: f64| left + WIDTH * agents.share(value);
+    let y = |value: f64| bottom - HEIGHT * axis.share(value);
     for tick in agents.ticks() {
         line(text, [x(tick), TOP], [x(tick), bottom]);
         label(text, x(tick), bottom + 18.0, "middle", &amount(tick));
@@ -95,22 +91,48 @@ fn draw(text: &mut String, left: f64, chart: &Chart, costs: &[Cost], agents: Opt
         line(text, [left, y(tick)], [left + WIDTH, y(tick)]);
         label(text, left - 6.0, y(tick) + 4.0, "end", &amount(tick));
     }
-    label(text, middle, bottom + 40.0, "middle", "agents");
+    label(
+        text,
+        middle,
+        bottom + 40.0,
+        "middle",
+        "agents (ring: suspended)",
+    );
     curve(text, chart, &points, x, y);
 }
 
-/// The points, joined, each with its value above it.
+/// What one run says in one chart.
+struct Point {
+    agents: f64,
+    value: f64,
+    suspended: bool,
+}
+
+/// Those that were measured; a logarithm knows no 0.
+fn points(chart: &Chart, costs: &[Cost]) -> Vec<Point> {
+    let point = |cost: &Cost| {
+        let value = (chart.of)(cost)?;
+        (value > 0.0).then_some(Point {
+            agents: f64::from(cost.agents),
+            value,
+            suspended: cost.suspended,
+        })
+    };
+    costs.iter().filter_map(point).collect()
+}
+
+/// The points, joined, each with its value above it; a ring is of agents that are suspended.
 fn curve(
     text: &mut String,
     chart: &Chart,
-    points: &[(f64, f64)],
+    points: &[Point],
     x: impl Fn(f64) -> f64,
     y: impl Fn(f64) -> f64,
 ) {
     let color = chart.color;
     let joined = points
         .iter()
-        .map(|(agents, value)| format!("{:.1},{:.1}", x(*agents), y(*value)))
+        .map(|point| format!("{:.1},{:.1}", x(point.agents), y(point.value)))
         .collect::<Vec<_>>()
         .join(" ");
     push(
@@ -119,13 +141,16 @@ fn curve(
             "<polyline points=\"{joined}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>"
         ),
     );
-    for (agents, value) in points {
-        let (x, y) = (x(*agents), y(*value));
+    for point in points {
+        let (x, y) = (x(point.agents), y(point.value));
+        let fill = if point.suspended { "white" } else { color };
         push(
             text,
-            format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"/>"),
+            format_args!(
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{fill}\" stroke=\"{color}\"/>"
+            ),
         );
-        label(text, x, y - 8.0, "middle", &amount(*value));
+        label(text, x, y - 9.0, "middle", &amount(point.value));
     }
 }
 
@@ -252,7 +277,7 @@ mod tests {
         for text in [
             ">RSS, settled (MiB)<",
             ">Restart to the last agent (s)<",
-            ">agents<",
+            ">agents (ring: suspended)<",
             ">100<",
             ">1,000<",
             ">31.2<",

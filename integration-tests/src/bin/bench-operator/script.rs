@@ -102,9 +102,12 @@ pub(crate) fn sequences(
     owners: &BTreeSet<String>,
 ) -> Result<Vec<Vec<Write>>> {
     let mut sequences: Vec<(String, Vec<Write>)> = Vec::new();
-    audit.each_recorded(mark, filter, |request| {
+    audit.each_recorded(mark, filter, |mut request| {
         if request.event.code >= 400 || request.event.at > end {
             return Ok(());
+        }
+        if request.event.resource == "events" {
+            rename(&mut request.body);
         }
         let name = object_name(&request).to_owned();
         let owner = owners.iter().find(|owner| name.starts_with(*owner));
@@ -152,9 +155,6 @@ impl Write {
             bail!("the audit log has no body of {method} {uri}");
         }
         strip(&mut body, owner);
-        if method == Method::POST {
-            rename(&mut body);
-        }
         let content_type = HeaderValue::from_static(content_type);
         Ok(Self {
             method,
@@ -165,8 +165,7 @@ impl Write {
     }
 }
 
-/// Only events are made under a name that nobody has had; where they are made again, they must be
-/// others.
+/// Each event is an object of its own: beside one that is there, it must have another name.
 fn rename(body: &mut Value) {
     if let Some(Value::String(name)) = body.pointer_mut("/metadata/name") {
         name.push_str(".again");

@@ -249,17 +249,19 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64() * 1e3
 }
 
-/// When the last of the agents' Deployments was first written, if all were.
+/// When the last of the agents' Deployments was first written, if all were. The log's order is not
+/// quite that of its times.
 fn all_applied(writes: &[AuditEvent], users: &BTreeSet<String>) -> Option<Timestamp> {
-    let mut missing = users.clone();
-    let is_apply = |event: &AuditEvent| {
+    let is_apply = |event: &&AuditEvent| {
         event.resource == "deployments" && event.subresource.is_empty() && event.code < 300
     };
-    writes
-        .iter()
-        .filter(|event| is_apply(event))
-        .find(|event| missing.remove(&event.name) && missing.is_empty())
-        .map(|event| event.at)
+    let applies: Vec<&AuditEvent> = writes.iter().filter(is_apply).collect();
+    let first = |user: &String| {
+        let of_user = applies.iter().filter(|event| event.name == *user);
+        of_user.map(|event| event.at).min()
+    };
+    let times: Option<Vec<Timestamp>> = users.iter().map(first).collect();
+    times?.into_iter().max()
 }
 
 /// The nearest rank of a sorted list: of fewer than 100 values, the 99th percentile is the
