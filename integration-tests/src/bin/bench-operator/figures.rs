@@ -223,7 +223,7 @@ impl Figures {
         );
         let target = match self.agents {
             ..=1_000 => "≤ 24 MiB at 1,000",
-            ..=10_000 => "≤ 64 MiB at 10,000",
+            1_001..=10_000 => "≤ 64 MiB at 10,000",
             _ => "≤ 512 MiB at 100,000",
         };
         row(

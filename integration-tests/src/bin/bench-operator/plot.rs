@@ -166,7 +166,7 @@ impl Axis {
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         #[expect(clippy::cast_possible_truncation, reason = "decades of an f64 are few")]
         let decades = values
-            .map(|value| value.log10())
+            .map(f64::log10)
             .fold(None, |span: Option<Self>, decade| {
                 let (first, last) = (decade.floor() as i32, decade.ceil() as i32);
                 let span = span.unwrap_or(Self { first, last });
