@@ -10,6 +10,7 @@ mod alone;
 mod bare_list;
 mod bring_up;
 mod byte_counter;
+mod cost;
 mod crowded;
 mod earlier;
 mod earlier_build;

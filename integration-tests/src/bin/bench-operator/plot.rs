@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::series::Cost;
+use crate::cost::Cost;
 
 /// Of a chart's own area, in pixels.
 const WIDTH: f64 = 250.0;

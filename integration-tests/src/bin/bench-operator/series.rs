@@ -4,48 +4,12 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
 use crate::{
+    cost::Cost,
     figures::{Figures, progress},
     plot,
 };
-
-/// What so many agents cost, in the last run of so many.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cost {
-    pub(crate) agents: u32,
-    /// They are scheduled and suspended.
-    pub(crate) suspended: bool,
-    pub(crate) rss_mib: Option<f64>,
-    pub(crate) rss_peak_mib: Option<f64>,
-    pub(crate) restart_seconds: Option<f64>,
-    pub(crate) bring_up_operator_cpu_seconds: Option<f64>,
-    pub(crate) bring_up_writes: Option<usize>,
-}
-
-impl Cost {
-    fn of(figures: &Figures) -> Self {
-        Self {
-            agents: figures.agents,
-            suspended: figures.suspended,
-            rss_mib: figures.rss_mib,
-            rss_peak_mib: figures.rss_peak_mib,
-            restart_seconds: figures.restart_seconds,
-            bring_up_operator_cpu_seconds: figures.bring_up_operator_cpu_seconds,
-            bring_up_writes: figures.bring_up_writes,
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        let drawn = [
-            self.rss_mib,
-            self.restart_seconds,
-            self.bring_up_operator_cpu_seconds,
-        ];
-        drawn.iter().all(Option::is_some)
-    }
-}
 
 /// Puts this run into the series in `folder`, and draws the series anew. A run that failed before
 /// all of it was measured leaves both as they are.
@@ -85,8 +49,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cost, keep, read};
-    use crate::{figures::Figures, scale::Scale};
+    use super::{keep, read};
+    use crate::{cost::Cost, figures::Figures, scale::Scale};
 
     #[test]
     fn the_last_run_of_each_size_is_kept() {
