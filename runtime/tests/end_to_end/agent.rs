@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::{
+    net::TcpSocket,
     process::{Child, Command},
     time::timeout,
 };
@@ -42,6 +43,15 @@ pub(crate) struct Left {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// An address where nobody listens for as long as the socket is held: it has the port, and does not
+/// listen. A port that was free a moment ago may be another test's by now.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 impl Agent {

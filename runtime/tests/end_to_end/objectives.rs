@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    agent::{Agent, free_port, text},
+    agent::{Agent, nobody, text},
     model::{Model, Reply, says},
     peer::{self, Habits, Peer},
 };
@@ -149,7 +149,7 @@ async fn iterations_and_progress_are_bounded() {
 #[tokio::test]
 async fn a_dead_tool_is_left_out_and_the_model_is_told() {
     let peer = Peer::start(Habits::default()).await;
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (_silent, nobody) = nobody();
     let model = Model::start([finish("achieved", "x")]).await;
     let agent = Agent::new(BODY)
         .tools(&[("dead", nobody), ("peer", peer.address)])

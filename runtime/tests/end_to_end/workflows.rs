@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    agent::{Agent, free_port, text, until},
+    agent::{Agent, free_port, nobody, text, until},
     model::{Model, Reply, says},
     peer::{self, Habits, Peer},
 };
@@ -328,7 +328,7 @@ async fn health_is_answered_and_a_signal_between_runs_is_no_failure() {
 
 #[tokio::test]
 async fn a_tool_that_is_not_there_is_exit_7_and_a_model_exit_6() {
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (_silent, nobody) = nobody();
     let agent = Agent::new(
         r#"
   workflow do
