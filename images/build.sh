@@ -8,7 +8,7 @@
 #
 # The C library is linked in: glibc resolves names with /etc/resolv.conf and /etc/hosts alone, which
 # the kubelet mounts; the linker's warning about getaddrinfo is about other sources of names.
-# --target keeps the flag away from build scripts and macros, which must be dynamic.
+# --target keeps the flags away from build scripts and macros, which must be dynamic.
 # What is published shows neither the folder of the sources nor that of the packages, so that two machines can make the same
 # bytes. Those of tests keep them, since other flags would have every clone build everything anew.
 set -eu
@@ -22,7 +22,12 @@ case "$folder" in
 /*) ;;
 *) folder="$PWD/$folder" ;;
 esac
-flags="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
+flags="-C target-feature=+crt-static"
+# Pointers in tables are packed to bits, where each takes 24 bytes otherwise, which a start reads. The C library that is linked in must unpack
+# them: glibc does from 2.36 on. A linker that cannot pack says so and goes on.
+if printf '2.36\n%s\n' "$(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2)" | sort --version-sort --check=silent; then
+    flags="$flags -C link-arg=-Wl,-z,pack-relative-relocs"
+fi
 if [ "$profile" = static ]; then
     . images/paths.sh
 fi

@@ -1,5 +1,7 @@
 //! The instructions: a change makes new code once; a return makes none; failure loses nothing.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
 use kube::api::ListParams;
 use langop_api::{LanguageAgent, names::CODE_KEY};
@@ -13,8 +15,17 @@ use serde_json::json;
 async fn a_change_makes_new_code_once_and_a_return_makes_none() {
     let env = TestEnv::new("instr").await;
     env.llm.reply(code("first"));
-    env.with_agent("walker", "walk the dog").await;
     let mark = env.settled().await;
+    let begun = Instant::now();
+    env.with_agent("walker", "walk the dog").await;
+    let was_quick = begun.elapsed() < Duration::from_secs(5);
+    let did = env.summary_since(mark).await;
+    let statuses = did.statuses["languageagents walker"];
+    assert!(
+        statuses <= 3 || !was_quick,
+        "the attempt, the code and that it is Ready: {statuses} writes"
+    );
+    let mark = env.mark();
     assert_eq!(env.new_events("walker").await, ["SynthesisSucceeded"]);
     let before = env.deployment("walker").await;
     assert_eq!(env.calls().await, (1, 0));

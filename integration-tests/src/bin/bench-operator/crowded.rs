@@ -11,7 +11,7 @@ use langop_integration_tests::{ControlPlane, TestNamespace, manifests, wait};
 use serde_json::json;
 
 use crate::{
-    env::{BenchEnv, Published},
+    env::{BenchEnv, Build},
     figures::{Figures, progress},
     fleet, process,
     scale::Scale,
@@ -28,11 +28,11 @@ const CROWDED: &str = "bench-crowded";
 pub(crate) async fn measure(
     cp: &ControlPlane,
     scale: Scale,
-    published: &Published,
+    build: &Build,
     figures: &mut Figures,
 ) -> Result<()> {
     // An operator of its own: what another one has held before is not measured.
-    let mut env = BenchEnv::start(cp, scale, published).await?;
+    let mut env = BenchEnv::start(cp, scale, build).await?;
     progress(&format!(
         "{MANY} tools of {MANY} operations with {SCHEMA} bytes of schema each, and {MANY} agents that name all"
     ));

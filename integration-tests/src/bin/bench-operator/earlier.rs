@@ -17,18 +17,15 @@ use crate::{
 
 pub(crate) async fn measure(
     cp: &ControlPlane,
-    build: &EarlierBuild,
+    earlier: &EarlierBuild,
     fleet: &Fleet,
     figures: &mut Figures,
 ) -> Result<()> {
-    progress(&format!("the operator of {}", build.short()));
-    figures.earlier_commit = Some(build.commit.clone());
-    cp.install_crds_of(&build.crds).await?;
+    progress(&format!("the operator of {}", earlier.short()));
+    figures.earlier_commit = Some(earlier.commit.clone());
+    cp.install_crds_of(&earlier.crds).await?;
     fleet.prepare(cp).await?;
-    let mut env = BenchEnv::start_with(cp, fleet.scale, |operator| {
-        operator.other_build(&build.program, &build.rights)
-    })
-    .await?;
+    let mut env = BenchEnv::start(cp, fleet.scale, &earlier.build).await?;
     env.services_run(fleet).await?;
     // What ours has done before its bring-up, this one does too.
     for workspace in [Workspace::Without, Workspace::With] {

@@ -10,14 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 use langop_integration_tests::{control_plane::binaries::cache_folder, workspace_root};
 use tokio::process::Command;
 
-use crate::figures::progress;
+use crate::{env::Build, figures::progress};
 
 /// An operator of another revision, and what it needs of the cluster.
 pub(crate) struct EarlierBuild {
     pub(crate) commit: String,
-    pub(crate) program: PathBuf,
+    pub(crate) build: Build,
     pub(crate) crds: PathBuf,
-    pub(crate) rights: PathBuf,
 }
 
 impl EarlierBuild {
@@ -28,15 +27,17 @@ impl EarlierBuild {
         let folder = cache_folder("bench")?.join(&commit);
         let (source, target) = (folder.join("source"), folder.join("target"));
         let this = Self {
-            program: target.join("release/langop-operator"),
+            build: Build {
+                program: target.join("release/langop-operator"),
+                rights: source.join("deploy/rbac.yaml"),
+            },
             crds: source.join("deploy/crds.yaml"),
-            rights: source.join("deploy/rbac.yaml"),
             commit,
         };
         if !source.join("Cargo.toml").is_file() {
             check_out(&this.commit, &source).await?;
         }
-        if !this.program.is_file() {
+        if !this.build.program.is_file() {
             progress(&format!(
                 "building the operator of {} into {}; this takes minutes",
                 this.short(),

@@ -26,21 +26,23 @@ use crate::{
 pub(crate) struct BenchEnv<'a> {
     pub(crate) scale: Scale,
     pub(crate) cp: &'a ControlPlane,
+    build: &'a Build,
     pub(crate) client: Client,
     pub(crate) audit: &'a AuditLog,
     pub(crate) synthesizer: Synthesizer,
     pub(crate) operator: Operator,
 }
 
-/// The operator of the images: what users run is what is measured, and it is not built as other
-/// releases are.
-pub(crate) struct Published {
-    program: PathBuf,
-    rights: PathBuf,
+/// An operator, and the rights that it needs.
+pub(crate) struct Build {
+    pub(crate) program: PathBuf,
+    pub(crate) rights: PathBuf,
 }
 
-impl Published {
-    pub(crate) async fn build() -> Result<Self> {
+impl Build {
+    /// That of the images: what users run is what is measured, and it is not built as other
+    /// releases are.
+    pub(crate) async fn published() -> Result<Self> {
         let components = programs::components(Profile::Release).await?;
         Ok(Self {
             program: components.program(Component::Operator),
@@ -50,24 +52,12 @@ impl Published {
 }
 
 impl<'a> BenchEnv<'a> {
-    /// A synthesizer that needs no LLM, and the operator as it is published, which works
-    /// everywhere; settings as the harness has them, with one replica of each.
+    /// A synthesizer that needs no LLM, and this operator, which works everywhere; settings as the
+    /// harness has them, with one replica of each.
     pub(crate) async fn start(
         cp: &'a ControlPlane,
         scale: Scale,
-        published: &Published,
-    ) -> Result<Self> {
-        Self::start_with(cp, scale, |operator| {
-            operator.other_build(&published.program, &published.rights)
-        })
-        .await
-    }
-
-    /// As [`Self::start`], with something else about the operator.
-    pub(crate) async fn start_with(
-        cp: &'a ControlPlane,
-        scale: Scale,
-        adapt: impl FnOnce(OperatorBuilder) -> OperatorBuilder,
+        build: &'a Build,
     ) -> Result<Self> {
         progress("starting synthesizer and operator");
         // All agents at once are one caller.
@@ -75,15 +65,21 @@ impl<'a> BenchEnv<'a> {
             .env("LANGOP_CALLER_REQUESTS_PER_MINUTE", "0")
             .start()
             .await?;
-        let operator = adapt(operator(cp, &synthesizer, scale)).start().await?;
+        let operator = operator(cp, &synthesizer, scale, build).start().await?;
         Ok(Self {
             scale,
             cp,
+            build,
             client: cp.client().await?,
             audit: cp.audit()?,
             synthesizer,
             operator,
         })
+    }
+
+    /// Another operator of the same build, which asks the synthesizer that there is now.
+    pub(crate) fn another_operator(&self) -> OperatorBuilder {
+        operator(self.cp, &self.synthesizer, self.scale, self.build)
     }
 
     /// Waits until all tools and models run and nothing is written any more.
@@ -186,12 +182,14 @@ impl<'a> BenchEnv<'a> {
 }
 
 /// An operator for all namespaces.
-pub(crate) fn operator(
+fn operator(
     cp: &ControlPlane,
     synthesizer: &Synthesizer,
     scale: Scale,
+    build: &Build,
 ) -> OperatorBuilder {
     Operator::builder(cp)
+        .other_build(&build.program, &build.rights)
         .cluster_wide()
         .synthesizer(synthesizer.grpc_url())
         .ready_within(scale.soon())

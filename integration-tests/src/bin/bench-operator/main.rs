@@ -38,7 +38,7 @@ use langop_integration_tests::{
 use crate::{
     alone::Workspace,
     earlier_build::EarlierBuild,
-    env::{BenchEnv, Published},
+    env::{BenchEnv, Build},
     figures::{Figures, progress},
     fleet::Fleet,
     scale::Scale,
@@ -87,9 +87,9 @@ async fn main() -> Result<()> {
     let args = Args::parse_from(alias::arguments());
     progress("building the programs");
     programs::build_all().await?;
-    let published = Published::build().await?;
+    let build = Build::published().await?;
     let mut figures = Figures::new(args.scale());
-    let outcome = measure(&args, &published, &mut figures).await;
+    let outcome = measure(&args, &build, &mut figures).await;
     // What was measured before something failed is worth its hour too.
     figures.print();
     let folder = workspace_root()?.join("target/bench");
@@ -98,11 +98,11 @@ async fn main() -> Result<()> {
     outcome
 }
 
-async fn measure(args: &Args, published: &Published, figures: &mut Figures) -> Result<()> {
+async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()> {
     if args.crowded {
         let cp = control_plane("crowded", Vec::new()).await?;
         cp.install_crds().await?;
-        crowded::measure(&cp, args.scale(), published, figures).await?;
+        crowded::measure(&cp, args.scale(), build, figures).await?;
         return cp.stop().await;
     }
     // Before anything is measured: a build takes minutes and all CPUs.
@@ -112,11 +112,16 @@ async fn measure(args: &Args, published: &Published, figures: &mut Figures) -> R
     };
     let fleet = Fleet::new(args.scale())?;
     figures.prepared = Some(fleet.prepared());
-    let repeatable = {
+    let (repeatable, crowded) = {
         let cp = control_plane("control-plane", fleet.recorded_namespaces()).await?;
-        let scripts = with_operator(args, &cp, &fleet, published, figures).await?;
+        let scripts = with_operator(args, &cp, &fleet, build, figures).await?;
+        let crowded = if fleet.scale.is_repeatable() {
+            crowded::measure(&cp, fleet.scale, build, figures).await
+        } else {
+            Ok(())
+        };
         cp.stop().await?;
-        scripts
+        (scripts, crowded)
     };
     if let Some([warm_up, script]) = repeatable {
         // A control plane of its own: the baseline begins with what the operator began with.
@@ -124,12 +129,13 @@ async fn measure(args: &Args, published: &Published, figures: &mut Figures) -> R
         replay::measure(&cp, &fleet, &warm_up, &script, figures).await?;
         cp.stop().await?;
     }
-    if let Some(build) = earlier {
+    if let Some(earlier) = earlier {
         let cp = control_plane("earlier", fleet.recorded_namespaces()).await?;
-        earlier::measure(&cp, &build, &fleet, figures).await?;
+        earlier::measure(&cp, &earlier, &fleet, figures).await?;
         cp.stop().await?;
     }
-    Ok(())
+    // What came after it does not rest on it.
+    crowded
 }
 
 /// `recorded`: the namespaces of those writes of the operator that are logged with their bodies; of
@@ -150,11 +156,11 @@ async fn with_operator(
     args: &Args,
     cp: &ControlPlane,
     fleet: &Fleet,
-    published: &Published,
+    build: &Build,
     figures: &mut Figures,
 ) -> Result<Option<[Script; 2]>> {
     fleet.prepare(cp).await?;
-    let mut env = BenchEnv::start(cp, fleet.scale, published).await?;
+    let mut env = BenchEnv::start(cp, fleet.scale, build).await?;
     ensure!(
         env.operator.user() == OPERATOR,
         "the operator is {}, not {OPERATOR}",
@@ -171,8 +177,5 @@ async fn with_operator(
     restart::measure(&mut env, fleet, figures).await?;
     strangers::measure(&mut env, fleet, figures).await?;
     tool_change::while_64_hang(&mut env, fleet, args.changes, figures).await?;
-    if fleet.scale.is_repeatable() {
-        crowded::measure(cp, fleet.scale, published, figures).await?;
-    }
     Ok(script.map(|script| [warm_up, script]))
 }

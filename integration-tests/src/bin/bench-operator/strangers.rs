@@ -19,7 +19,7 @@ use kube::{
 
 use crate::{
     byte_counter::ByteCounter,
-    env::{self, BenchEnv},
+    env::BenchEnv,
     figures::{Figures, progress},
     fleet::Fleet,
     process,
@@ -42,7 +42,8 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let counter = ByteCounter::start(&env.cp.ready().server).await?;
     env.operator.stop().await?;
-    env.operator = env::operator(env.cp, &env.synthesizer, env.scale)
+    env.operator = env
+        .another_operator()
         .by_way_of(counter.url())
         .start()
         .await?;

@@ -17,7 +17,7 @@ use langop_integration_tests::{
 use serde_json::json;
 
 use crate::{
-    env::{self, BenchEnv},
+    env::BenchEnv,
     figures::{Figures, progress},
     fleet::{self, CHANGING, Fleet, HANGING, USERS},
     replay,
@@ -95,7 +95,8 @@ async fn hang(env: &mut BenchEnv<'_>, llm: &FakeLlm) -> Result<()> {
     llm.reply_with(|_| Reply::Hang);
     env.operator.stop().await?;
     env.synthesizer = hanging_synthesizer(llm).await?;
-    env.operator = env::operator(env.cp, &env.synthesizer, env.scale)
+    env.operator = env
+        .another_operator()
         .env("LANGOP_SYNTHESIS_TIMEOUT", PATIENCE)
         .env("LANGOP_SYNTHESIS_CONCURRENCY", PLACES)
         .start()

@@ -104,19 +104,24 @@ pub fn may_wait(
     next: &LanguageAgentStatus,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    if next == previous || conditions::is_true(&next.conditions, types::READY) {
+        return None;
+    }
     let but_for_numbers = LanguageAgentStatus {
         active_replicas: previous.active_replicas,
         ready_replicas: previous.ready_replicas,
         ..next.clone()
     };
-    if next == previous || but_for_numbers != *previous {
+    if but_for_numbers != *previous {
         return None;
     }
     let conditions = next.conditions.iter();
-    let changed = conditions.map(|condition| condition.last_transition_time.0);
-    let until = changed.max()? + FIRST_MOMENTS;
-    let is_ready = conditions::is_true(&next.conditions, types::READY);
-    (!is_ready && now < until).then_some(until)
+    let changed = conditions
+        .map(|condition| condition.last_transition_time.0)
+        .max()?;
+    let until = changed + FIRST_MOMENTS;
+    // By a leader whose clock was ahead it may be changed only later.
+    (changed..until).contains(&now).then_some(until)
 }
 
 /// By when a run is ended, whoever said so: the spec, the code or the operator's setting.

@@ -74,7 +74,10 @@ pub(super) fn all(
         .chain(revisions)
         .chain(approval(agent, &plan.approval));
     let mut code: Vec<Event> = code.collect();
-    join_workloads(&mut code, &mut effects.events);
+    // What waits is new, and not what was done.
+    if !is_held {
+        join_workloads(&mut code, &mut effects.events);
+    }
     effects.events.splice(0..0, code);
 }
 
@@ -250,4 +253,34 @@ fn when(ctx: &Context, agent: &ValidatedAgent, kind: ChildKind, name: &str) -> O
     };
     let times = timing::in_zone(&state.schedule, state.time_zone.as_deref());
     Some(format!(": it runs at {times}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(reason: Reason, note: &str) -> Event {
+        Event {
+            severity: Severity::Normal,
+            reason,
+            note: note.to_owned(),
+        }
+    }
+
+    #[test]
+    fn workloads_of_new_code_are_one_event_with_it() {
+        let created = || event(Reason::DeploymentCreated, "created Deployment 'a'");
+        let ended = || event(Reason::RunEnded, "deleted Job 'b'");
+        let joined = |code: Event| {
+            let (mut code, mut events) = ([code], vec![created(), ended()]);
+            join_workloads(&mut code, &mut events);
+            let [code] = code;
+            (code.note, events)
+        };
+        let (note, rest) = joined(event(Reason::SynthesisSucceeded, "synthesized revision 1"));
+        assert_eq!(note, "synthesized revision 1; created Deployment 'a'");
+        assert_eq!(rest, [ended()]);
+        let (note, rest) = joined(event(Reason::SynthesisFailed, "no"));
+        assert_eq!((note.as_str(), rest), ("no", vec![created(), ended()]));
+    }
 }

@@ -245,6 +245,11 @@ fn the_numbers_of_a_rollout_are_not_told_by_themselves_in_its_first_moments() {
     assert_eq!(told(after(0)), Some(after(5)));
     assert_eq!(told(after(4)), Some(after(5)));
     assert_eq!(told(after(5)), None, "it takes long");
+    assert_eq!(
+        told(after(-3600)),
+        None,
+        "the last leader's clock was ahead"
+    );
 
     world.observed.deployment = Some(deployment(1));
     let ready = world.status_at(&begun, None, after(1));
