@@ -417,13 +417,14 @@ impl Workflow {
             .collect()
     }
 
-    /// Skips what needs the result of a skipped step, until there is no more of it.
+    /// Skips what needs the result of a skipped step, until there is no more of it. Each in its turn:
+    /// what waits for it waits for all that it waits for.
     fn skip_needy(&mut self) {
         loop {
-            let is_skipped =
-                |step: &usize| matches!(self.nodes[*step].state, StepState::Skipped { .. });
-            let needy = self.nodes.iter().position(|node| {
-                node.state == StepState::Pending && node.uses.iter().any(is_skipped)
+            let needy = (0..self.nodes.len()).find(|step| {
+                self.nodes[*step].state == StepState::Pending
+                    && self.is_needy(*step)
+                    && self.is_due(*step)
             });
             let Some(needy) = needy else { return };
             let why = Skip::NeedsSkipped;
@@ -431,14 +432,26 @@ impl Workflow {
         }
     }
 
+    /// Whether it needs the result of a skipped step.
+    fn is_needy(&self, step: usize) -> bool {
+        let is_skipped =
+            |step: &usize| matches!(self.nodes[*step].state, StepState::Skipped { .. });
+        self.nodes[step].uses.iter().any(is_skipped)
+    }
+
+    /// Whether all that it waits for is settled.
+    fn is_due(&self, step: usize) -> bool {
+        let mut earlier = self.order.waits_for[step].iter();
+        earlier.all(|earlier| self.nodes[*earlier].is_settled())
+    }
+
     /// What can be started for a step now, if anything.
     fn startable(&self, step: usize) -> Option<Work> {
         let node = &self.nodes[step];
         // What is under way is counted last: that looks at every step, and most are not ready.
         let is_ready = node.state == StepState::Pending
-            && self.order.waits_for[step]
-                .iter()
-                .all(|earlier| self.nodes[*earlier].is_settled())
+            && self.is_due(step)
+            && !self.is_needy(step)
             && self.active() < self.limits.parallel.max(1);
         if !is_ready || self.is_tool_busy(step) {
             return None;

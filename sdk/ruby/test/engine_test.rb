@@ -68,6 +68,17 @@ class WorkflowTest < Minitest::Test
     assert_predicate all, :nothing_to_do?
   end
 
+  def test_what_waits_for_a_skipped_step_waits_for_all_that_it_would_have_waited_for
+    result = { "$result" => "A" }
+    all = workflow(ask("A", "?", onlyIf: "c"), ask("B", "?"), ask("C", result, dependsOn: %w[A B]), ask("D", "?", dependsOn: ["C"]))
+    started(all)
+    judged(all, "A", "no")
+    assert_equal [["B", :ask]], started(all)
+    done(all, "B")
+    assert_equal [["D", :ask]], started(all)
+    assert_equal %i[skipped done skipped active], all.nodes.map(&:state)
+  end
+
   def test_the_first_failure_ends_the_run_and_what_runs_is_finished
     all = workflow(ask("A", "?"), ask("B", "?", dependsOn: ["A"]), ask("C", "?", dependsOn: ["A"]), ask("D", "?", dependsOn: ["C"]))
     started(all)

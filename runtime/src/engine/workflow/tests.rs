@@ -513,3 +513,24 @@ fn a_step_over_the_list_of_a_skipped_step_is_skipped() {
     let why = Skip::NeedsSkipped;
     assert_eq!(states[1], StepState::Skipped { why });
 }
+
+#[test]
+fn what_waits_for_a_skipped_step_waits_for_all_that_it_would_have_waited_for() {
+    // The third calls a tool with the result of the first; the last waits for it, and only so for
+    // the second.
+    let steps = vec![
+        step(0, None, &[], true),
+        step(1, None, &[], false),
+        step(2, Some(0), &[0, 1], false),
+        step(3, None, &[2], false),
+    ];
+    let mut workflow = Workflow::new(&definition(steps), LIMITS);
+    workflow.start_next();
+    workflow.record(0, judged("no"));
+    let work = Work::Ask;
+    assert_eq!(workflow.start_next(), [Start { step: 1, work }]);
+    workflow.record(1, Event::Done(StepResult::text("r")));
+    assert_eq!(workflow.start_next(), [Start { step: 3, work }]);
+    let seen = workflow.context(3);
+    assert!(seen.iter().any(|(name, _)| *name == "1"), "{seen:?}");
+}

@@ -231,14 +231,22 @@ module Langop
           indices.map { |index| @nodes[index] }.select { |node| node.state == :done }.map { |node| [node.step.name, node.result] }
         end
 
-        # Skips what needs the result of a skipped step, until there is no more of it.
+        # Skips what needs the result of a skipped step, until there is no more of it. Each in its turn:
+        # what waits for it waits for all that it waits for.
         def skip_needy
-          while @has_skipped
-            @has_skipped = false
-            needy = @nodes.select { |node| node.state == :pending && node.uses.any? { |used| @nodes[used].state == :skipped } }
+          loop do
+            needy = @nodes.select.with_index { |node, index| node.state == :pending && needy?(node) && due?(index) }
+            return if needy.empty?
+
             needy.each { |node| skip(node, "needs-skipped") }
           end
         end
+
+        # Whether it needs the result of a skipped step.
+        def needy?(node) = @has_skipped && node.uses.any? { |used| @nodes[used].state == :skipped }
+
+        # Whether all that it waits for is settled.
+        def due?(index) = @order.waits_for[index].all? { |earlier| @nodes[earlier].settled? }
 
         def skip(node, why)
           node.state = :skipped
@@ -249,7 +257,7 @@ module Langop
         # What can be started for a step now, if anything.
         def startable(node, index)
           return unless node.state == :pending && @active < @parallel
-          return unless @order.waits_for[index].all? { |earlier| @nodes[earlier].settled? }
+          return if !due?(index) || needy?(node)
           return if node.tool && @busy[node.tool].positive?
           return node.strict ? :judge_strictly : :judge if node.step.only_if && node.verdict.nil?
 
