@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,10 @@ async fn copy_tracked(sources: &Path, copy: &Path) -> Result<()> {
     for name in names.filter(|name| !name.is_empty()) {
         let name = PathBuf::from(OsString::from_vec(name.to_vec()));
         let (from, to) = (sources.join(&name), copy.join(&name));
+        // One that is deleted and not yet committed is still listed.
+        if fs::symlink_metadata(&from).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            continue;
+        }
         fs::create_dir_all(to.parent().unwrap_or(copy))?;
         let copied = match fs::read_link(&from) {
             Ok(target) => symlink(target, &to),
