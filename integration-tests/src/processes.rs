@@ -31,6 +31,28 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(10 * ticks))
 }
 
+/// Resident memory of a process in MiB: now, and the most it ever was.
+///
+/// # Errors
+/// If there is no such process.
+pub fn memory_mib(pid: u32) -> Result<(f64, f64)> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let mib = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.map(|kib| kib / 1024.0)
+            .with_context(|| format!("{path} has no {key}"))
+    };
+    Ok((mib("VmRSS:")?, mib("VmHWM:")?))
+}
+
+/// Average number of processes that wanted a CPU in the last minute.
+pub fn load_average() -> Option<f64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
 /// Sends a signal.
 ///
 /// # Errors

@@ -93,6 +93,7 @@ fn the_synthesizer_knows_nothing_of_kubernetes() {
 fn the_contract_binds_neither_side() {
     assert_free("langop-proto", &["kube", "reqwest"]);
     assert_free("langop-program", &["kube", "reqwest", "langop-proto"]);
+    assert_free("langop-memory", &["kube", "reqwest", "langop-program"]);
     assert_free("langop-dsl", &["tokio", "kube", "tonic"]);
     let elsewhere = &["tokio", "kube", "tonic", "reqwest"];
     assert_free("langop-provenance", elsewhere);

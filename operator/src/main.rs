@@ -6,11 +6,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use langop_operator::cli::Cli;
 
-/// A quarter of the CPU of a bring-up was glibc's malloc, and it keeps what the lists of a start
-/// took.
-#[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: langop_memory::Allocator = langop_memory::ALLOCATOR;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -31,12 +31,13 @@ pub async fn serve(
     admin::serve(listener, router(metrics, stopping), end).await
 }
 
-/// `/livez`, `/readyz` (503 once `stopping` is cancelled) and `/metrics`.
+/// `/livez`, `/readyz` (503 once `stopping` is cancelled), `/metrics` and a profile of the memory.
 fn router(metrics: Arc<Metrics>, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
+        .merge(langop_memory::routes())
         .with_state(Admin { metrics, stopping })
 }
 

@@ -15,6 +15,7 @@ use langop_proto::{
         Usage, Validating, synthesize_stream_response::Event,
     },
 };
+use prost::Message as _;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
@@ -39,7 +40,7 @@ pub struct Answer {
     /// The code for people to see, if it is invalid; else empty.
     pub refused_code: String,
     /// What it says, if it is valid.
-    pub definition: Option<AgentDefinition>,
+    pub definition: Option<DefinitionTemplate>,
     /// Warnings of valid code, errors of invalid code.
     pub diagnostics: Vec<Diagnostic>,
     /// Over all attempts.
@@ -59,10 +60,7 @@ pub struct Answer {
 impl Entry for Answer {
     fn weight(&self) -> usize {
         let code = self.code.as_ref().map_or(0, CodeTemplate::len);
-        let definition = self
-            .definition
-            .as_ref()
-            .map_or(0, prost::Message::encoded_len);
+        let definition = self.definition.as_ref().map_or(0, DefinitionTemplate::len);
         let diagnostics: usize = self
             .diagnostics
             .iter()
@@ -72,7 +70,8 @@ impl Entry for Answer {
         // encoded size.
         size_of::<Self>()
             + code
-            + 2 * (definition + diagnostics)
+            + definition
+            + 2 * diagnostics
             + self.refused_code.len()
             + self.model.len()
             + self.traceparent.len()
@@ -113,6 +112,28 @@ impl CodeTemplate {
     }
 }
 
+/// A definition as it is sent. One that is kept is read seldom, and a tree of many small texts takes
+/// several times as much.
+pub struct DefinitionTemplate(Box<[u8]>);
+
+impl DefinitionTemplate {
+    fn new(definition: &AgentDefinition) -> Self {
+        Self(definition.encode_to_vec().into())
+    }
+
+    /// The definition under `name`.
+    pub fn named(&self, name: &str) -> AgentDefinition {
+        // What was written here can be read.
+        let mut definition = AgentDefinition::decode(&*self.0).unwrap_or_default();
+        name.clone_into(&mut definition.name);
+        definition
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// How an answer comes from the provider. A request that joins the work of another gets it as that
 /// one asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +148,7 @@ pub enum Delivery {
 enum CheckResult {
     Valid {
         code: CodeTemplate,
-        definition: Box<AgentDefinition>,
+        definition: DefinitionTemplate,
         diagnostics: Vec<Diagnostic>,
     },
     Invalid {
@@ -359,7 +380,7 @@ fn finish(checked: Checked, usage: Usage, attempts: u32, started: Instant) -> An
             code,
             definition,
             diagnostics,
-        } => (Some(code), String::new(), Some(*definition), diagnostics),
+        } => (Some(code), String::new(), Some(definition), diagnostics),
         CheckResult::Invalid { code, diagnostics } => (None, displayed(code), None, diagnostics),
     };
     let traceparent = trace::current_traceparent().unwrap_or_default();
@@ -437,7 +458,7 @@ fn validate(
     );
     Ok(CheckResult::Valid {
         code,
-        definition: Box::new(definition.into()),
+        definition: DefinitionTemplate::new(&definition.into()),
         diagnostics,
     })
 }

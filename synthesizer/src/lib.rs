@@ -23,6 +23,7 @@ mod parsing;
 pub mod pipeline;
 pub mod prompt;
 pub mod providers;
+mod question;
 pub mod request;
 pub mod rpc;
 pub mod server;

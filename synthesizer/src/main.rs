@@ -7,6 +7,9 @@ use langop_synthesizer::{Listeners, serve, settings::Settings, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+#[global_allocator]
+static ALLOCATOR: langop_memory::Allocator = langop_memory::ALLOCATOR;
+
 #[tokio::main]
 #[expect(
     clippy::print_stderr,

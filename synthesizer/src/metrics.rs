@@ -178,6 +178,7 @@ pub struct Metrics {
     syntheses: Histograms<Outcome>,
     stages: Histograms<StageLabels>,
     cache_requests: Family<CacheLabels, Counter>,
+    cache_bytes: Gauge,
     in_flight: Gauge,
     tokens: Family<TokenLabels, Counter>,
     repairs: Counter,
@@ -194,6 +195,7 @@ impl Default for Metrics {
             syntheses: histograms(),
             stages: histograms(),
             cache_requests: Family::default(),
+            cache_bytes: Gauge::default(),
             in_flight: Gauge::default(),
             tokens: Family::default(),
             repairs: Counter::default(),
@@ -224,6 +226,11 @@ impl Metrics {
             "langop_synthesis_cache_requests",
             "Requests by what the cache had",
             self.cache_requests.clone(),
+        );
+        r.register(
+            "langop_synthesis_cache_bytes",
+            "What the answers that are kept count against LANGOP_CACHE_BYTES",
+            self.cache_bytes.clone(),
         );
         r.register(
             "langop_synthesis_in_flight",
@@ -296,6 +303,11 @@ impl Metrics {
                 result: result.as_str(),
             })
             .inc();
+    }
+
+    /// What all that is kept counts, in bytes: for the caches to raise and lower.
+    pub fn cache_bytes(&self) -> Gauge {
+        self.cache_bytes.clone()
     }
 
     /// An answer is being made until the guard is dropped.

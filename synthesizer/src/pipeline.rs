@@ -1,16 +1,16 @@
-//! A request's way through the synthesizer: check → normalise → key → cache, or one shared piece of
-//! work → answer under the request's own name. `generate` and `distill` do the work; who asks and
+//! A request's way through the synthesizer: question (check → normalise → key) → cache, or one shared
+//! piece of work → answer under the request's own name. `generate` and `distill` do the work; who asks and
 //! how is `service`'s business.
 
 use std::sync::Arc;
 
-use langop_dsl::{hash::sha256_hex, instructions};
+use langop_dsl::hash::sha256_hex;
 use langop_program::trace;
 use langop_proto::{
     limits,
     v1::{
-        Diagnostic, DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome,
-        SynthesizeRequest, SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,
+        DistillPersonaRequest, DistillPersonaResponse, SynthesisOutcome, SynthesizeRequest,
+        SynthesizeResponse, Usage, ValidateCodeRequest, ValidateCodeResponse,
     },
 };
 use opentelemetry::trace::SpanContext;
@@ -34,6 +34,7 @@ use crate::{
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
     providers::{self, BuildError, CallContext, Provider},
+    question::{Question, Questions},
     request,
     settings::Settings,
 };
@@ -44,7 +45,7 @@ const PERSONAS_SHARE: u64 = 16;
 /// The synthesizer without its server.
 pub struct Synthesizer {
     cached: Option<Arc<CachedLlm>>,
-    longest_prompt: usize,
+    questions: Questions,
     parsing: Pool,
     metrics: Arc<Metrics>,
 }
@@ -63,10 +64,7 @@ pub struct Pending {
     cached: Arc<CachedLlm>,
     found: Found<Answer>,
     name: String,
-    instructions_hash: String,
-    /// Warnings about the instructions, which are no part of the answer: another's may hold none.
-    secrets: Vec<Diagnostic>,
-    key: RequestKey,
+    question: Arc<Question>,
     started: Instant,
 }
 
@@ -81,7 +79,7 @@ impl Synthesizer {
         let Some((provider, model)) = settings.synthesis()? else {
             return Ok(Self {
                 cached: None,
-                longest_prompt: settings.max_prompt_bytes,
+                questions: Questions::new(settings.max_prompt_bytes, settings.cache_ttl),
                 parsing: Pool::default(),
                 metrics,
             });
@@ -104,6 +102,7 @@ impl Synthesizer {
         let personas = settings.cache_bytes / PERSONAS_SHARE;
         let answers = settings.cache_bytes - personas;
         let parsing = Pool::default();
+        let (ttl, shown) = (settings.cache_ttl, metrics.cache_bytes());
         let cached = CachedLlm {
             llm: Llm {
                 identity,
@@ -113,12 +112,12 @@ impl Synthesizer {
             },
             parsing: parsing.clone(),
             signer,
-            answers: Arc::new(Cache::new(answers, settings.cache_ttl)),
-            personas: Arc::new(Cache::new(personas, settings.cache_ttl)),
+            answers: Arc::new(Cache::new(answers, ttl, shown.clone())),
+            personas: Arc::new(Cache::new(personas, ttl, shown)),
         };
         Self {
             cached: Some(Arc::new(cached)),
-            longest_prompt: settings.max_prompt_bytes,
+            questions: Questions::new(settings.max_prompt_bytes, ttl),
             parsing,
             metrics,
         }
@@ -171,23 +170,22 @@ impl Synthesizer {
         delivery: Delivery,
         started: Instant,
     ) -> Result<Pending, SynthesisError> {
-        request::check_synthesize(&request, self.longest_prompt)?;
-        let cached = Arc::clone(self.cached()?);
         let agent = request.agent.take().unwrap_or_default();
+        let Some(cached) = self.cached.clone() else {
+            self.questions.check(&agent, &request)?;
+            return Err(SynthesisError::Disabled);
+        };
+        let answers = &cached.llm.identity;
+        let question = self.questions.of(caller, &agent, &request, answers).await?;
         let name = agent.name.clone();
         let span = Span::current();
         span.record("gen_ai.agent.name", &name);
         if !agent.namespace.is_empty() {
             span.record("k8s.namespace.name", &agent.namespace);
         }
-        // Of the text as it was sent: by its hash the caller knows it again.
-        let instructions_hash = instructions::hash(&request.instructions);
-        let secrets = diagnostics::about_secrets(&instructions::normalise(&request.instructions));
-        let request = prompt::normalise(request);
-        let key = RequestKey::of_synthesis(&request, &cached.llm.identity);
         let call = CallContext {
             caller: caller.clone(),
-            request: key,
+            request: question.key,
             agent: Some(agent),
             load,
         };
@@ -196,9 +194,7 @@ impl Synthesizer {
             cached,
             found,
             name,
-            instructions_hash,
-            secrets,
-            key,
+            question,
             started,
         })
     }
@@ -286,6 +282,7 @@ impl CachedLlm {
         let key = cache_key(&call);
         let work = move |progress| async move {
             let _pass = call.caller.quota().begin_work()?;
+            let request = prompt::normalise(request);
             let answer = generate::answer(
                 &cached.llm,
                 &cached.parsing,
@@ -398,16 +395,15 @@ impl Pending {
             cached,
             found,
             name,
-            instructions_hash,
-            secrets,
-            key,
+            question,
             started,
         } = self;
         let response = ready(found, deadline).await.map(|ready| {
             let mut response = respond(&ready, &name);
             response.provider = cached.llm.identity.provider.to_string();
-            response.request_hash = key.to_hex();
-            response.instructions_hash = instructions_hash;
+            response.request_hash = question.key.to_hex();
+            response.instructions_hash = question.instructions_hash.to_string();
+            let secrets = question.secrets.iter().cloned();
             response.diagnostics.splice(0..0, secrets);
             response.diagnostics.truncate(limits::DIAGNOSTICS);
             if let Some(origin) = &ready.value.origin {
@@ -443,15 +439,12 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         sha256_hex(code.as_bytes())
     };
     Span::current().record("langop.synthesis.code_hash", &code_hash);
-    let mut definition = answer.definition.clone();
-    if let Some(definition) = &mut definition {
-        name.clone_into(&mut definition.name);
-    }
+    let definition = answer.definition.as_ref();
     SynthesizeResponse {
         code,
         code_hash,
         outcome: outcome.into(),
-        definition,
+        definition: definition.map(|definition| definition.named(name)),
         diagnostics: answer
             .diagnostics
             .iter()

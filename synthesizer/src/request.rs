@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use langop_proto::{
     limits,
     v1::{
-        DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool,
+        AgentRef, DistillPersonaRequest, Model, Persona, PreviousCode, SynthesizeRequest, Tool,
         ToolOperation, ValidateCodeRequest,
     },
 };
@@ -15,9 +15,10 @@ use tonic_types::FieldViolation;
 
 use crate::error::SynthesisError;
 
-/// Checks a `SynthesizeRequest` against the limits of the .proto, and of all that reaches the
-/// prompt against `longest_prompt`, in bytes.
+/// Checks a `SynthesizeRequest`, whose agent was taken out, against the limits of the .proto, and of
+/// all that reaches the prompt against `longest_prompt`, in bytes.
 pub fn check_synthesize(
+    agent: &AgentRef,
     request: &SynthesizeRequest,
     longest_prompt: usize,
 ) -> Result<(), SynthesisError> {
@@ -32,7 +33,7 @@ pub fn check_synthesize(
             ),
         );
     }
-    check_agent(request, &mut findings);
+    findings.agent(agent);
     findings.required("instructions", &request.instructions);
     findings.size("instructions", &request.instructions, limits::INSTRUCTIONS);
     check_tools(&request.tools, &mut findings);
@@ -80,12 +81,11 @@ pub fn check_validate(request: &ValidateCodeRequest) -> Result<(), SynthesisErro
     findings.finish()
 }
 
-fn check_agent(request: &SynthesizeRequest, findings: &mut Findings) {
-    let agent = request.agent.clone().unwrap_or_default();
-    if let Err(error) = langop_dsl::agent_name(&agent.name) {
-        findings.add("agent.name", error.to_string());
-    }
-    findings.size("agent.namespace", &agent.namespace, limits::SHORT_TEXT);
+/// Checks the agent of a request whose rest is known to be right.
+pub fn check_agent(agent: &AgentRef) -> Result<(), SynthesisError> {
+    let mut findings = Findings::default();
+    findings.agent(agent);
+    findings.finish()
 }
 
 fn check_tools(tools: &[Tool], findings: &mut Findings) {
@@ -170,6 +170,13 @@ impl Findings {
         self.0.push(FieldViolation::new(field, description));
     }
 
+    fn agent(&mut self, agent: &AgentRef) {
+        if let Err(error) = langop_dsl::agent_name(&agent.name) {
+            self.add("agent.name", error.to_string());
+        }
+        self.size("agent.namespace", &agent.namespace, limits::SHORT_TEXT);
+    }
+
     fn required(&mut self, field: &str, text: &str) {
         if text.trim().is_empty() {
             self.add(field, "is required and must not be empty".to_owned());
@@ -217,7 +224,7 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use langop_proto::v1::{AgentRef, SynthesizeOptions};
+    use langop_proto::v1::SynthesizeOptions;
 
     fn request() -> SynthesizeRequest {
         SynthesizeRequest {
@@ -245,8 +252,12 @@ mod tests {
 
     #[test]
     fn each_finding_names_its_field() {
-        assert!(check_synthesize(&request(), limits::MESSAGE).is_ok());
-        let Err(SynthesisError::Invalid(violations)) = check_synthesize(&request(), 1000) else {
+        let check = |mut request: SynthesizeRequest, longest| {
+            let agent = request.agent.take().unwrap_or_default();
+            check_synthesize(&agent, &request, longest)
+        };
+        assert!(check(request(), limits::MESSAGE).is_ok());
+        let Err(SynthesisError::Invalid(violations)) = check(request(), 1000) else {
             panic!("a long prompt accepted")
         };
         assert_eq!(violations[0].field, "tools");
@@ -300,9 +311,7 @@ mod tests {
         for (field, edit) in edits {
             let mut edited = request();
             edit(&mut edited);
-            let Err(SynthesisError::Invalid(violations)) =
-                check_synthesize(&edited, limits::MESSAGE)
-            else {
+            let Err(SynthesisError::Invalid(violations)) = check(edited, limits::MESSAGE) else {
                 panic!("{field} accepted")
             };
             assert_eq!(violations[0].field, field);

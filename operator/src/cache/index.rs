@@ -6,11 +6,12 @@
 //! so nothing older overwrites it.
 
 use std::{
-    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use crate::cache::tombstones::Tombstones;
+use hashbrown::HashTable;
 use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed};
 
@@ -34,6 +35,10 @@ impl Key {
     fn of(observed: &Observed) -> Self {
         Self::new(observed.kind, &observed.namespace, &observed.name)
     }
+
+    fn id(&self) -> Id<'_> {
+        (self.kind, &self.namespace, &self.name)
+    }
 }
 
 /// What an event did to the index.
@@ -56,19 +61,76 @@ pub(crate) struct Index {
     inner: RwLock<Inner>,
 }
 
+/// Its tables hold no keys: these are read off the objects, of which there are a few for each of a
+/// hundred thousand agents.
 #[derive(Debug, Default)]
 struct Inner {
-    objects: HashMap<Key, Entry>,
-    by_controller: HashMap<String, Vec<Arc<Observed>>>,
-    by_label: HashMap<Labelled, Vec<Arc<Observed>>>,
+    hashes: RandomState,
+    objects: HashTable<Entry>,
+    groups: HashTable<Group>,
     tombstones: Tombstones,
 }
 
-/// A resource by one of our labels: label, namespace, name.
-type Labelled = (&'static str, String, String);
+/// Those that have something in common; never empty.
+#[derive(Debug)]
+struct Group {
+    by: By,
+    members: Vec<Arc<Observed>>,
+}
 
-/// The labels that pods and Jobs carry.
-const LABELS: [&str; 4] = [labels::AGENT, labels::CLIENT, labels::MODEL, labels::TOOL];
+/// What objects are found by together.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Controller,
+    /// The resource that one of our labels names.
+    Label(&'static str),
+}
+
+/// What the members of one group have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum GroupKey<'a> {
+    /// The uid.
+    Controller(&'a str),
+    /// Label, namespace and name.
+    Label(&'static str, &'a str, &'a str),
+}
+
+/// All that objects are found by: the labels are those that pods and Jobs carry.
+const BY: [By; 5] = [
+    By::Controller,
+    By::Label(labels::AGENT),
+    By::Label(labels::CLIENT),
+    By::Label(labels::MODEL),
+    By::Label(labels::TOOL),
+];
+
+impl By {
+    fn key(self, observed: &Observed) -> Option<GroupKey<'_>> {
+        match self {
+            Self::Controller => {
+                let controller = observed.controller.as_ref()?;
+                Some(GroupKey::Controller(&controller.uid))
+            }
+            // Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs,
+            // Jobs on CronJobs.
+            Self::Label(_) if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) => None,
+            Self::Label(label) => {
+                let name = observed.labels.get(label)?;
+                Some(GroupKey::Label(label, &observed.namespace, name))
+            }
+        }
+    }
+}
+
+impl Group {
+    fn is_of(&self, key: &GroupKey<'_>) -> bool {
+        self.key().as_ref() == Some(key)
+    }
+
+    fn key(&self) -> Option<GroupKey<'_>> {
+        self.by.key(self.members.first()?)
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -76,17 +138,23 @@ struct Entry {
     version: Option<u64>,
 }
 
+/// Kind, namespace and name.
+type Id<'a> = (ChildKind, &'a str, &'a str);
+
+fn id(observed: &Observed) -> Id<'_> {
+    (observed.kind, &observed.namespace, &observed.name)
+}
+
 impl Index {
     /// Takes an object from a watch or from the answer to a write. An older version than the one
     /// held, or than the object's end, is dropped.
     pub(crate) fn upsert(&self, observed: Observed, version: Option<&str>) -> Change {
         let version = version.and_then(parse_version);
-        let key = Key::of(&observed);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         if inner.tombstones.is_past(&observed.uid, version) {
             return Change::None;
         }
-        let old = match inner.objects.get_mut(&key) {
+        let old = match inner.get_mut(id(&observed)) {
             Some(entry) if is_older(version, entry.version) => return Change::None,
             Some(entry) if *entry.observed == observed => {
                 entry.version = version;
@@ -100,13 +168,10 @@ impl Index {
         }
         let new = Arc::new(observed);
         inner.link(&new);
-        inner.objects.insert(
-            key,
-            Entry {
-                observed: new.clone(),
-                version,
-            },
-        );
+        inner.put(Entry {
+            observed: new.clone(),
+            version,
+        });
         Change::Changed { old, new }
     }
 
@@ -114,7 +179,7 @@ impl Index {
     /// the same name stays.
     pub(crate) fn remove(&self, key: &Key, uid: &str, version: Option<&str>) -> Change {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let held = inner.objects.get(key);
+        let held = inner.get(key.id());
         let held = held.filter(|entry| entry.observed.uid == uid);
         let (is_held, held_version) = (held.is_some(), held.and_then(|entry| entry.version));
         let version = version.and_then(parse_version).or(held_version);
@@ -122,7 +187,7 @@ impl Index {
         if !is_held {
             return Change::None;
         }
-        match inner.objects.remove(key) {
+        match inner.take(key.id()) {
             Some(entry) => {
                 inner.unlink(&entry.observed);
                 Change::Gone(entry.observed)
@@ -135,14 +200,13 @@ impl Index {
     /// longer has.
     pub(crate) fn keys(&self, kind: ChildKind, namespace: Option<&str>) -> Vec<(Key, String)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let in_scope = |key: &Key| {
-            key.kind == kind && namespace.is_none_or(|namespace| key.namespace == namespace)
+        let in_scope = |observed: &Observed| {
+            observed.kind == kind
+                && namespace.is_none_or(|namespace| observed.namespace == namespace)
         };
-        inner
-            .objects
-            .iter()
-            .filter(|(key, _)| in_scope(key))
-            .map(|(key, entry)| (key.clone(), entry.observed.uid.clone()))
+        let held = inner.objects.iter().map(|entry| &*entry.observed);
+        held.filter(|observed| in_scope(observed))
+            .map(|observed| (Key::of(observed), observed.uid.clone()))
             .collect()
     }
 
@@ -154,15 +218,14 @@ impl Index {
     ) -> Option<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner
-            .objects
-            .get(&Key::new(kind, namespace, name))
+            .get((kind, namespace, name))
             .map(|entry| entry.observed.clone())
     }
 
     /// Everything whose controller has that uid, sorted by kind and name.
     pub(crate) fn controlled_by(&self, uid: &str) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        sorted(inner.by_controller.get(uid).cloned().unwrap_or_default())
+        sorted(inner.members(&GroupKey::Controller(uid)).to_vec())
     }
 
     /// The Jobs or Pods with one of our labels, sorted by name.
@@ -174,37 +237,87 @@ impl Index {
         kind: ChildKind,
     ) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let labelled = inner
-            .by_label
-            .get(&(label, namespace.to_owned(), name.to_owned()));
-        let of_kind = labelled.into_iter().flatten();
-        sorted(
-            of_kind
-                .filter(|observed| observed.kind == kind)
-                .cloned()
-                .collect(),
-        )
+        let labelled = inner.members(&GroupKey::Label(label, namespace, name));
+        let of_kind = labelled.iter().filter(|observed| observed.kind == kind);
+        sorted(of_kind.cloned().collect())
     }
 }
 
 impl Inner {
-    fn link(&mut self, observed: &Arc<Observed>) {
-        if let Some(controller) = &observed.controller {
-            let controlled = self.by_controller.entry(controller.uid.clone());
-            controlled.or_default().push(observed.clone());
+    fn get(&self, wanted: Id<'_>) -> Option<&Entry> {
+        let hash = self.hashes.hash_one(wanted);
+        self.objects
+            .find(hash, |entry| id(&entry.observed) == wanted)
+    }
+
+    fn get_mut(&mut self, wanted: Id<'_>) -> Option<&mut Entry> {
+        let hash = self.hashes.hash_one(wanted);
+        self.objects
+            .find_mut(hash, |entry| id(&entry.observed) == wanted)
+    }
+
+    /// In the place of the one with its id, if there is one.
+    fn put(&mut self, entry: Entry) {
+        if let Some(held) = self.get_mut(id(&entry.observed)) {
+            *held = entry;
+            return;
         }
-        for labelled in labelled(observed) {
-            let labelled = self.by_label.entry(labelled);
-            labelled.or_default().push(observed.clone());
+        let hash = |entry: &Entry| self.hashes.hash_one(id(&entry.observed));
+        self.objects.insert_unique(hash(&entry), entry, hash);
+    }
+
+    fn take(&mut self, wanted: Id<'_>) -> Option<Entry> {
+        let hash = self.hashes.hash_one(wanted);
+        let held = self
+            .objects
+            .find_entry(hash, |entry| id(&entry.observed) == wanted);
+        Some(held.ok()?.remove().0)
+    }
+
+    fn members(&self, key: &GroupKey<'_>) -> &[Arc<Observed>] {
+        let group = self
+            .groups
+            .find(self.hashes.hash_one(key), |group| group.is_of(key));
+        group.map_or(&[], |group| &group.members)
+    }
+
+    fn link(&mut self, observed: &Arc<Observed>) {
+        for by in BY {
+            let Some(key) = by.key(observed) else {
+                continue;
+            };
+            let hash = self.hashes.hash_one(&key);
+            if let Some(group) = self.groups.find_mut(hash, |group| group.is_of(&key)) {
+                group.members.push(observed.clone());
+                continue;
+            }
+            let group = Group {
+                by,
+                members: vec![observed.clone()],
+            };
+            self.groups.insert_unique(hash, group, |group| {
+                // One that is empty is nobody's, and found by nobody.
+                group.key().map_or(0, |key| self.hashes.hash_one(key))
+            });
         }
     }
 
     fn unlink(&mut self, observed: &Arc<Observed>) {
-        if let Some(controller) = &observed.controller {
-            remove_from(&mut self.by_controller, &controller.uid, observed);
-        }
-        for labelled in labelled(observed) {
-            remove_from(&mut self.by_label, &labelled, observed);
+        for by in BY {
+            let Some(key) = by.key(observed) else {
+                continue;
+            };
+            let hash = self.hashes.hash_one(&key);
+            let Ok(mut group) = self.groups.find_entry(hash, |group| group.is_of(&key)) else {
+                continue;
+            };
+            let members = &mut group.get_mut().members;
+            let is_last = matches!(&members[..], [last] if Arc::ptr_eq(last, observed));
+            if is_last {
+                group.remove();
+            } else {
+                members.retain(|other| !Arc::ptr_eq(other, observed));
+            }
         }
     }
 }
@@ -215,34 +328,6 @@ fn sorted(mut found: Vec<Arc<Observed>>) -> Vec<Arc<Observed>> {
         (a.kind, &a.namespace, &a.name).cmp(&(b.kind, &b.namespace, &b.name))
     });
     found
-}
-
-/// Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs on
-/// CronJobs.
-fn labelled(observed: &Observed) -> Vec<Labelled> {
-    if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) {
-        return Vec::new();
-    }
-    let of = |label: &'static str| {
-        observed
-            .labels
-            .get(label)
-            .map(|name| (label, observed.namespace.clone(), name.to_owned()))
-    };
-    LABELS.into_iter().filter_map(of).collect()
-}
-
-fn remove_from<K: std::hash::Hash + Eq>(
-    map: &mut HashMap<K, Vec<Arc<Observed>>>,
-    at: &K,
-    observed: &Arc<Observed>,
-) {
-    if let Some(linked) = map.get_mut(at) {
-        linked.retain(|other| !Arc::ptr_eq(other, observed));
-        if linked.is_empty() {
-            map.remove(at);
-        }
-    }
 }
 
 /// Resource versions of one kind are numbers that grow (KEP-5504; etcd's revision before it).
@@ -356,5 +441,44 @@ mod tests {
         assert!(index.controlled_by("other").is_empty());
         assert_eq!(index.keys(ChildKind::Pod, Some("ns")).len(), 1);
         assert!(index.keys(ChildKind::Pod, Some("elsewhere")).is_empty());
+    }
+
+    #[test]
+    fn each_of_many_is_found_by_all_that_it_is_found_by() {
+        const MANY: usize = 1_000;
+        let index = Index::default();
+        let named = |n: usize, kind, what: &str| {
+            let (name, uid) = (format!("{what}-{n}"), format!("{what}-uid-{n}"));
+            let mut observed = observed(kind, &name, &uid, Some(&format!("owner-{}", n / 2)));
+            observed.labels = [(labels::AGENT, format!("agent-{}", n / 2))]
+                .into_iter()
+                .collect();
+            observed
+        };
+        for n in 0..MANY {
+            index.upsert(named(n, ChildKind::Deployment, "d"), Some("1"));
+            index.upsert(named(n, ChildKind::Pod, "p"), Some("1"));
+        }
+        let found = |n: usize| {
+            let (owner, agent) = (format!("owner-{n}"), format!("agent-{n}"));
+            let pods = index.labelled(labels::AGENT, "ns", &agent, ChildKind::Pod);
+            (index.controlled_by(&owner).len(), pods.len())
+        };
+        for n in 0..MANY {
+            let name = format!("d-{n}");
+            let held = index.get(ChildKind::Deployment, "ns", &name).unwrap();
+            assert_eq!(held.name, name);
+            assert_eq!(found(n / 2), (4, 2));
+        }
+        for n in 0..MANY {
+            let key = Key::new(ChildKind::Pod, "ns", &format!("p-{n}"));
+            let gone = index.remove(&key, &format!("p-uid-{n}"), Some("2"));
+            assert!(matches!(gone, Change::Gone(_)), "{n}");
+            // Of each two, the second leaves its group empty.
+            let left = 1 - n % 2;
+            assert_eq!(found(n / 2), (2 + left, left));
+        }
+        assert!(index.keys(ChildKind::Pod, None).is_empty());
+        assert_eq!(index.keys(ChildKind::Deployment, Some("ns")).len(), MANY);
     }
 }

@@ -1,5 +1,5 @@
-//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`. Serves nothing that names an
-//! object's content.
+//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`, and a profile of the memory. Serves
+//! nothing that names an object's content.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -39,6 +39,7 @@ fn router(ctx: Arc<Context>) -> Router {
             "/metrics",
             get(|ctx: State<Arc<Context>>| metrics(ctx, seldom)),
         )
+        .merge(langop_memory::routes())
         .with_state(ctx)
 }
 

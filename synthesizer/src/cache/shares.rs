@@ -7,6 +7,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::key::Key;
 use crate::{access::caller::Caller, key::RequestKey};
 
@@ -19,6 +21,8 @@ pub(super) struct Shares {
 #[derive(Default)]
 struct Held {
     all: u64,
+    /// The same, for people to see, beside what other caches hold.
+    shown: Gauge,
     last: u64,
     of: HashMap<Caller, Share>,
 }
@@ -37,10 +41,14 @@ struct Entry {
 }
 
 impl Shares {
-    pub(super) fn new(most: u64) -> Self {
+    pub(super) fn new(most: u64, shown: Gauge) -> Self {
+        let held = Held {
+            shown,
+            ..Held::default()
+        };
         Self {
             most,
-            held: Mutex::default(),
+            held: Mutex::new(held),
         }
     }
 
@@ -51,6 +59,7 @@ impl Shares {
         held.last += 1;
         let (used, bytes) = (held.last, u64::from(bytes));
         held.all += bytes;
+        held.shown.inc_by(bytes.cast_signed());
         let share = held.of.entry(key.caller.clone()).or_default();
         share.bytes += bytes;
         share.entries.insert(key.request, Entry { bytes, used });
@@ -109,6 +118,7 @@ impl Held {
             share.uses.remove(&entry.used);
             share.bytes -= entry.bytes;
             self.all -= entry.bytes;
+            self.shown.dec_by(entry.bytes.cast_signed());
         }
         if share.entries.is_empty() {
             self.of.remove(&key.caller);
@@ -140,7 +150,8 @@ mod tests {
 
     #[test]
     fn who_holds_most_gives_way_by_what_was_not_used_for_longest() {
-        let shares = Shares::new(100);
+        let shown = Gauge::default();
+        let shares = Shares::new(100, shown.clone());
         assert!(
             shares.add(&key("a", "1"), 40).is_empty(),
             "alone, all of it"
@@ -164,8 +175,10 @@ mod tests {
             "more than there is"
         );
         assert_eq!(shares.held().all, 40);
+        assert_eq!(shown.get(), 40);
         shares.forget(&key("b", "2"));
         shares.forget(&key("never", "there"));
         assert!(shares.held().of.is_empty() && shares.held().all == 0);
+        assert_eq!(shown.get(), 0);
     }
 }

@@ -24,9 +24,11 @@ fn identity() -> Identity {
 }
 
 fn key_and_prompt(request: &SynthesizeRequest) -> (RequestKey, String) {
-    request::check_synthesize(request, langop_proto::limits::MESSAGE)
+    let mut request = request.clone();
+    let agent = request.agent.take().unwrap_or_default();
+    request::check_synthesize(&agent, &request, langop_proto::limits::MESSAGE)
         .expect("a request that can succeed");
-    let request = prompt::normalise(request.clone());
+    let request = prompt::normalise(request);
     (
         RequestKey::of_synthesis(&request, &identity()),
         prompt::user(&request),
