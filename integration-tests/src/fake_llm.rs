@@ -210,6 +210,11 @@ impl FakeLlm {
         lock(&self.shared.requests).clone()
     }
 
+    /// Forgets the requests so far: they hold whole prompts, and a benchmark makes many.
+    pub fn forget(&self) {
+        lock(&self.shared.requests).clear();
+    }
+
     /// How many requests there were so far.
     pub fn count(&self) -> usize {
         lock(&self.shared.requests).len()

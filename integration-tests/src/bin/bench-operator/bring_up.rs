@@ -7,16 +7,15 @@ use std::{
 
 use anyhow::{Result, ensure};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use langop_api::LanguageAgent;
-use langop_integration_tests::{AuditEvent, AuditLog, Filter, Mark};
+use langop_integration_tests::{AuditEvent, AuditLog, Filter, Mark, processes};
 
 use crate::{
     env::BenchEnv,
     etcd,
     figures::{Figures, progress},
     fleet::{self, Fleet},
-    process,
     script::Script,
 };
 
@@ -57,7 +56,7 @@ pub(crate) async fn run(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<BringUp> {
     let all = fleet.agents().len();
     progress(&format!("bringing up {all} agents"));
     let began = env.audit.mark()?;
-    let cpu = process::cpu_seconds(env.operator.pid())?;
+    let cpu = processes::cpu_time(env.operator.pid())?.as_secs_f64();
     let uids = Mutex::new(vec![String::new(); all]);
     let note = |n: usize, uid| uids.lock().unwrap_or_else(PoisonError::into_inner)[n] = uid;
     // Its times are the audit log's, so that looking seldom costs nothing.
@@ -67,7 +66,7 @@ pub(crate) async fn run(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<BringUp> {
         env.until_counted("are at rest", all, pause, BenchEnv::agents_at_rest)
     )?;
     env.settled(env.audit.mark()?, QUIET).await?;
-    let cpu_seconds = process::cpu_seconds(env.operator.pid())? - cpu;
+    let cpu_seconds = processes::cpu_time(env.operator.pid())?.as_secs_f64() - cpu;
     all_ready(env, fleet).await?;
     Ok(BringUp {
         times: Times::read(env.audit, began, env.operator.user())?,
@@ -79,23 +78,28 @@ pub(crate) async fn run(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<BringUp> {
 
 /// The operator's count is believed only if the API server says the same.
 async fn all_ready(env: &BenchEnv<'_>, fleet: &Fleet) -> Result<()> {
-    let agents: Api<LanguageAgent> = Api::all(env.client.clone());
-    let mut page = ListParams::default().limit(500);
     let mut ready = 0;
-    loop {
-        let list = agents.list(&page).await?;
-        ready += list.items.iter().filter(|agent| is_ready(agent)).count();
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => break,
-        }
-    }
+    each(&env.client, |agent| ready += usize::from(is_ready(agent))).await?;
     ensure!(
         ready == fleet.agents().len(),
         "{ready} of {} agents are Ready",
         fleet.agents().len()
     );
     Ok(())
+}
+
+/// Shows all agents as the API server has them, page by page.
+pub(crate) async fn each(client: &Client, mut look: impl FnMut(&LanguageAgent)) -> Result<()> {
+    let agents: Api<LanguageAgent> = Api::all(client.clone());
+    let mut page = ListParams::default().limit(500);
+    loop {
+        let list = agents.list(&page).await?;
+        list.items.iter().for_each(&mut look);
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Ready, and for the present spec.

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::{Api, ResourceExt as _, api::DynamicObject};
 use langop_api::{LanguageAgent, condition::types};
-use langop_integration_tests::{ControlPlane, TestNamespace, manifests, wait};
+use langop_integration_tests::{ControlPlane, TestNamespace, manifests, processes, wait};
 use serde_json::json;
 
 use crate::{
     env::{BenchEnv, Build},
     figures::{Figures, progress},
-    fleet, process,
+    fleet,
     scale::Scale,
 };
 
@@ -67,7 +67,7 @@ pub(crate) async fn measure(
     }
     env.settled(env.audit.mark()?, Duration::from_secs(5))
         .await?;
-    let (rss, peak) = process::memory(env.operator.pid())?;
+    let (rss, peak) = processes::memory_mib(env.operator.pid())?;
     (figures.crowded_rss_mib, figures.crowded_rss_peak_mib) = (Some(rss), Some(peak));
     env.operator.stop().await
 }

@@ -3,7 +3,7 @@
 //! today's, so that only the operator differs.
 
 use anyhow::{Context as _, Result};
-use langop_integration_tests::ControlPlane;
+use langop_integration_tests::{ControlPlane, processes};
 
 use crate::{
     alone::{self, Workspace},
@@ -12,7 +12,7 @@ use crate::{
     env::BenchEnv,
     figures::{Figures, progress},
     fleet::Fleet,
-    process, steady,
+    steady,
 };
 
 pub(crate) async fn measure(
@@ -40,7 +40,7 @@ pub(crate) async fn measure(
     figures.earlier_bring_up_writes = Some(done.times.writes);
     figures.earlier_cpu_seconds = Some(done.cpu_seconds);
     steady::idle(&env).await?;
-    let (rss, peak) = process::memory(env.operator.pid())?;
+    let (rss, peak) = processes::memory_mib(env.operator.pid())?;
     (figures.earlier_rss_mib, figures.earlier_rss_peak_mib) = (Some(rss), Some(peak));
     env.operator.stop().await
 }

@@ -11,10 +11,9 @@ use std::{fmt::Display, path::Path};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::{
-    process,
-    scale::{Scale, Shape},
-};
+use langop_integration_tests::processes;
+
+use crate::scale::{Scale, Shape};
 
 /// What was measured; `null` where the run did not come so far. Flat keys: they are compared from
 /// run to run.
@@ -50,6 +49,16 @@ pub(crate) struct Figures {
     pub(crate) restart_ratio: Option<f64>,
     pub(crate) restart_writes: Option<usize>,
     pub(crate) restart_rolled_pods: Option<usize>,
+    /// All agents' instructions changed at once against an LLM of two seconds and sixteen places:
+    /// agents without their new code at the end, agents told where they stand while most of them
+    /// wait, seconds until the ten of a namespace of their own have it, and until all have.
+    pub(crate) overload_lost: Option<usize>,
+    pub(crate) overload_told: Option<usize>,
+    pub(crate) overload_few_seconds: Option<f64>,
+    pub(crate) overload_all_seconds: Option<f64>,
+    pub(crate) overload_rss_before_mib: Option<f64>,
+    pub(crate) overload_rss_peak_mib: Option<f64>,
+    pub(crate) overload_synthesizer_peak_mib: Option<f64>,
     /// `ConfigMap`s and Secrets that are not ours.
     pub(crate) strangers_rss_kib: Option<f64>,
     pub(crate) strangers_extra_bytes: Option<i64>,
@@ -82,6 +91,8 @@ pub(crate) struct Figures {
     pub(crate) strangers_bytes: Option<u64>,
     /// In as long a time without them.
     pub(crate) strangers_idle_bytes: Option<u64>,
+    /// How long the changes themselves took.
+    pub(crate) overload_changed_seconds: Option<f64>,
     pub(crate) etcd_mib: Option<f64>,
     pub(crate) etcd_in_use_mib: Option<f64>,
     pub(crate) etcd_quota_mib: Option<f64>,
@@ -102,7 +113,7 @@ impl Figures {
             agents: scale.agents,
             suspended: scale.shape == Shape::Suspended,
             cpus: std::thread::available_parallelism().map_or(0, Into::into),
-            load_average: process::load_average(),
+            load_average: processes::load_average(),
             ..Self::default()
         }
     }
@@ -140,6 +151,7 @@ impl Figures {
         self.print_tool_change();
         self.print_restart();
         self.print_crowded();
+        self.print_overload();
         if let Some(commit) = &self.earlier_commit {
             self.print_earlier(commit.get(..7).unwrap_or(commit));
         }
@@ -270,6 +282,37 @@ impl Figures {
                 number(self.crowded_rss_peak_mib, 1)
             ),
             "≤ 256 MiB",
+        );
+    }
+
+    fn print_overload(&self) {
+        let Some(all) = self.overload_all_seconds else {
+            return;
+        };
+        row(
+            "instructions of all agents changed at once, 16 syntheses of 2 s at a time: lost; told where they stand",
+            &format!(
+                "{}; {} of {}",
+                count(self.overload_lost),
+                count(self.overload_told),
+                self.agents
+            ),
+            "0; all",
+        );
+        row(
+            "then: ten agents in a namespace of their own have new code after; all others",
+            &format!("{} s; {all:.0} s", number(self.overload_few_seconds, 1)),
+            "not behind",
+        );
+        row(
+            "then: RSS of the operator before, and the most; of the synthesizer",
+            &format!(
+                "{} MiB, {} MiB; {} MiB",
+                number(self.overload_rss_before_mib, 1),
+                number(self.overload_rss_peak_mib, 1),
+                number(self.overload_synthesizer_peak_mib, 1)
+            ),
+            "bounded",
         );
     }
 

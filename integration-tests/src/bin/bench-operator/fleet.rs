@@ -30,8 +30,11 @@ pub(crate) const ALONE: &str = "bench-alone";
 pub(crate) const HANGING: &str = "bench-hanging";
 /// The tools of each namespace.
 const TOOLS: [&str; 2] = ["mail", "files"];
-/// Requests under way when agents are created.
-const CREATORS: usize = 16;
+/// The namespace with few agents, beside one with all others.
+pub(crate) const FEW: &str = "bench-few";
+const MANY: &str = "bench-many";
+/// Requests under way when agents are created or changed.
+pub(crate) const CREATORS: usize = 16;
 /// Size of each agent's instructions.
 const INSTRUCTIONS: usize = 1024;
 
@@ -73,6 +76,23 @@ impl Fleet {
             scale,
             namespaces,
             agents,
+        })
+    }
+
+    /// So many agents, scheduled and suspended: the last ten of them in a namespace of their own, all
+    /// others in another.
+    pub(crate) fn unequal(scale: Scale) -> Result<Self> {
+        let all = scale.agents as usize;
+        let agents = (0..all).map(|n| {
+            let home = if n + USERS < all { MANY } else { FEW };
+            suspended(home, &format!("agent-{n:05}"))
+        });
+        Ok(Self {
+            scale,
+            namespaces: [MANY, FEW]
+                .map(|name| (name.to_owned(), TOOLS.to_vec()))
+                .into(),
+            agents: agents.collect::<Result<_>>()?,
         })
     }
 

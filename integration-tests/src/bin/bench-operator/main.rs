@@ -18,8 +18,8 @@ mod env;
 mod etcd;
 mod figures;
 mod fleet;
+mod overload;
 mod plot;
-mod process;
 mod replay;
 mod restart;
 mod scale;
@@ -70,11 +70,15 @@ struct Args {
     /// Measure only what one tenant can make the operator hold.
     #[arg(long)]
     crowded: bool,
+    /// Measure only what becomes of more changes at once than an LLM can follow: of all agents', which
+    /// are suspended; 20,000 take most of an hour.
+    #[arg(long, conflicts_with = "crowded")]
+    overload: bool,
 }
 
 impl Args {
     fn scale(&self) -> Scale {
-        if self.suspended {
+        if self.suspended || self.overload {
             Scale::suspended(self.agents)
         } else {
             Scale::of(self.agents)
@@ -103,6 +107,12 @@ async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()
         let cp = control_plane("crowded", Vec::new()).await?;
         cp.install_crds().await?;
         crowded::measure(&cp, args.scale(), build, figures).await?;
+        return cp.stop().await;
+    }
+    if args.overload {
+        // The bodies of one namespace are less than those of all.
+        let cp = control_plane("overload", vec![fleet::FEW.to_owned()]).await?;
+        overload::measure(&cp, args.scale(), build, figures).await?;
         return cp.stop().await;
     }
     // Before anything is measured: a build takes minutes and all CPUs.

@@ -16,7 +16,7 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ListParams, PartialObjectMeta},
 };
-use langop_integration_tests::audit;
+use langop_integration_tests::{audit, processes};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     env::BenchEnv,
     figures::{Figures, detail, progress},
     fleet::Fleet,
-    process, replay,
+    replay,
 };
 
 /// Bare lists, of which the median counts.
@@ -44,7 +44,7 @@ pub(crate) async fn measure(
     figures.restart_ready_seconds = Some(begun.elapsed().as_secs_f64());
     env.all_looked_at(fleet).await?;
     figures.restart_seconds = Some(begun.elapsed().as_secs_f64());
-    figures.restart_cpu_seconds = Some(process::cpu_seconds(env.operator.pid())?);
+    figures.restart_cpu_seconds = Some(processes::cpu_time(env.operator.pid())?.as_secs_f64());
     let lists = bare_list::recorded(env.audit, mark, env.operator.user())?;
 
     let writes = env.settled(mark, Duration::from_secs(5)).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn measure(
     let is_rolled = |name: &String, generation: &i64| after.get(name) != Some(generation);
     let rolled = before.iter().filter(|(name, old)| is_rolled(name, old));
     figures.restart_rolled_pods = Some(rolled.count());
-    figures.restart_rss_mib = Some(process::memory(env.operator.pid())?.0);
+    figures.restart_rss_mib = Some(processes::memory_mib(env.operator.pid())?.0);
     list_bare(env, &lists, figures).await
 }
 

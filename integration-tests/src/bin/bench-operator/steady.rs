@@ -9,14 +9,13 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use langop_api::LanguageAgent;
-use langop_integration_tests::{AuditEvent, audit, wait};
+use langop_integration_tests::{AuditEvent, audit, processes, wait};
 use serde_json::json;
 
 use crate::{
     env::BenchEnv,
     figures::{Figures, detail, progress},
     fleet::Fleet,
-    process,
 };
 
 /// How long nothing may be written.
@@ -32,7 +31,7 @@ pub(crate) async fn measure(
     let writes = idle(env).await?;
     detail(&audit::pretty(&writes));
     figures.idle_writes_60s = Some(writes.len());
-    let (rss, peak) = process::memory(env.operator.pid())?;
+    let (rss, peak) = processes::memory_mib(env.operator.pid())?;
     (figures.rss_mib, figures.rss_peak_mib) = (Some(rss), Some(peak));
     figures.noop_touch_writes = Some(touch(env, fleet).await?);
     Ok(())

@@ -17,12 +17,13 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
+use langop_integration_tests::processes;
+
 use crate::{
     byte_counter::ByteCounter,
     env::BenchEnv,
     figures::{Figures, progress},
     fleet::Fleet,
-    process,
 };
 
 /// Of each object's content.
@@ -56,7 +57,7 @@ pub(crate) async fn measure(
     // The time itself is what is measured.
     tokio::time::sleep(BOOKMARKS).await;
     let idle = counter.received() - begun;
-    let rss = process::memory(env.operator.pid())?.0;
+    let rss = processes::memory_mib(env.operator.pid())?.0;
 
     let strangers = Strangers::beside(fleet);
     progress(&format!(
@@ -71,7 +72,7 @@ pub(crate) async fn measure(
 
     figures.strangers_config_maps = Some(strangers.config_maps);
     figures.strangers_secrets = Some(strangers.secrets);
-    let more = process::memory(env.operator.pid())?.0 - rss;
+    let more = processes::memory_mib(env.operator.pid())?.0 - rss;
     figures.strangers_rss_kib = Some(more * 1024.0);
     figures.strangers_idle_bytes = Some(idle * u64::from(spans));
     figures.strangers_bytes = Some(received);

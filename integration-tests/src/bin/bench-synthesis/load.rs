@@ -9,24 +9,42 @@ use tonic::transport::Channel;
 
 use crate::subject::request;
 
-type Client = SynthesisServiceClient<Channel>;
+pub(crate) type Client = SynthesisServiceClient<Channel>;
 
 /// Requests that are always under way in a closed loop.
-const IN_FLIGHT: usize = 64;
+pub(crate) const IN_FLIGHT: usize = 64;
+
+/// A connection to whoever answers at `url`.
+pub(crate) async fn connect(url: &str) -> Result<Client> {
+    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
+    Ok(SynthesisServiceClient::new(channel))
+}
 
 /// Answers per second with 64 in flight.
 pub(crate) async fn throughput(client: &Client, window: Duration) -> Result<f64> {
+    let ask = async |_| {
+        client.clone().synthesize(request(0)).await?;
+        Ok(())
+    };
+    closed_loops(window, &ask).await
+}
+
+/// How often per second `ask`, which is told a number of its own, ends if 64 are under way.
+pub(crate) async fn closed_loops(
+    window: Duration,
+    ask: &impl AsyncFn(usize) -> Result<()>,
+) -> Result<f64> {
     let begun = Instant::now();
-    let loops = (0..IN_FLIGHT).map(|_| {
-        let mut client = client.clone();
-        async move {
-            let mut done = 0_u32;
-            while begun.elapsed() < window {
-                client.synthesize(request(0)).await?;
-                done += 1;
+    let loops = (0..IN_FLIGHT).map(async |first| {
+        let mut done = 0_u32;
+        for number in (first..).step_by(IN_FLIGHT) {
+            if begun.elapsed() >= window {
+                break;
             }
-            Ok::<_, tonic::Status>(done)
+            ask(number).await?;
+            done += 1;
         }
+        Ok::<_, anyhow::Error>(done)
     });
     let done: u32 = try_join_all(loops).await?.into_iter().sum();
     Ok(f64::from(done) / begun.elapsed().as_secs_f64())

@@ -4,8 +4,10 @@
 //! Prints a table and writes target/bench/synthesis.json. Owns measuring; it must not assert: a
 //! figure is a figure.
 
+mod cores;
 mod echo;
 mod figures;
+mod full_cache;
 mod load;
 mod replicas;
 mod subject;
@@ -15,8 +17,6 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use langop_integration_tests::{alias, programs, workspace_root};
-use langop_proto::v1::synthesis_service_client::SynthesisServiceClient;
-use tonic::transport::Channel;
 
 use crate::figures::Figures;
 use crate::subject::{agent_code, request, simulated_llm, synthesizer};
@@ -63,6 +63,8 @@ async fn bench(args: &Args) -> Result<()> {
     cache_hits(args, &mut figures).await?;
     stampede(&mut figures).await?;
     replicas::measure(&mut figures).await?;
+    cores::measure(Duration::from_secs(args.seconds), args.rounds, &mut figures).await?;
+    full_cache::measure(&mut figures).await?;
     figures.validate_200_lines_us = validation();
     figures.print();
     figures.write(&workspace_root()?.join("target/bench/synthesis.json"))
@@ -71,10 +73,10 @@ async fn bench(args: &Args) -> Result<()> {
 async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
     let llm = simulated_llm().await?;
     let synthesizer = synthesizer(&llm).await?;
-    let hit = connect(synthesizer.grpc_url()).await?;
+    let hit = load::connect(synthesizer.grpc_url()).await?;
     let answer = hit.clone().synthesize(request(0)).await?.into_inner();
     let echo = echo::Echo::start(prost::Message::encoded_len(&answer)).await?;
-    let bare = connect(echo.url()).await?;
+    let bare = load::connect(echo.url()).await?;
     let (mut hits, mut echoes) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         figures::progress(&format!(
@@ -91,6 +93,7 @@ async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
     let half = figures.cache_hit_per_second / 2.0;
     figures.cache_hit_p99_ms = load::p99_ms(&hit, half, Duration::from_secs(args.seconds)).await?;
     figures.echo_p99_ms = load::p99_ms(&bare, half, Duration::from_secs(args.seconds)).await?;
+    figures.cache_hit_p99_ratio_to_echo = figures.cache_hit_p99_ms / figures.echo_p99_ms;
     Ok(())
 }
 
@@ -98,7 +101,7 @@ async fn stampede(figures: &mut Figures) -> Result<()> {
     figures::progress("1,000 identical requests at once");
     let llm = simulated_llm().await?;
     let synthesizer = synthesizer(&llm).await?;
-    let client = connect(synthesizer.grpc_url()).await?;
+    let client = load::connect(synthesizer.grpc_url()).await?;
     let calls = (0..1000).map(|_| {
         let mut client = client.clone();
         async move { client.synthesize(request(1)).await }
@@ -137,9 +140,4 @@ fn validation() -> f64 {
         })
         .collect();
     load::median(&mut times)
-}
-
-async fn connect(url: &str) -> Result<SynthesisServiceClient<Channel>> {
-    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
-    Ok(SynthesisServiceClient::new(channel))
 }

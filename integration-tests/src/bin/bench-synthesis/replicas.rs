@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
 use crate::figures::{self, Figures};
+use crate::load::IN_FLIGHT;
 use crate::subject::{self, THING, simulated_llm, synthesizer};
 
 const KEYS: usize = 100;
 const REQUESTS: usize = 10_000;
-const IN_FLIGHT: usize = 64;
 /// Longest time a request may take.
 const LONGEST: Duration = Duration::from_mins(2);
 
@@ -87,7 +87,7 @@ fn key_of(body: &Value) -> Option<usize> {
     rest.split_once('.')?.0.parse().ok()
 }
 
-fn pool(replicas: &[Synthesizer]) -> Result<Pool> {
+pub(crate) fn pool(replicas: &[Synthesizer]) -> Result<Pool> {
     let endpoints: Result<Vec<_>, _> = replicas
         .iter()
         .map(|r| Endpoint::from_shared(r.grpc_url().to_owned()))
