@@ -134,7 +134,7 @@ where
 
 async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<String>) {
     let name = name(K::KIND.as_str(), scope.as_deref());
-    let mut before = HashMap::new();
+    let mut before = HashMap::<Box<str>, Target>::new();
     let config = match K::KIND {
         Kind::Tool => config().page_size(PAGE_OF_TOOLS),
         _ => config(),
@@ -143,23 +143,26 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<Str
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                let known = K::objects(&ctx.cache.stores).list(scope.as_deref());
+                let known = K::objects(&ctx.cache.stores).targets(scope.as_deref());
                 before = known
                     .into_iter()
-                    .map(|object| (object.uid(), object))
+                    .map(|(target, uid)| (uid, target))
                     .collect();
             }
             Ok(Event::InitApply(object)) => {
-                before.remove(&object.uid());
+                before.remove(object.meta().uid.as_deref().unwrap_or_default());
                 ctx.cache.upsert(object);
             }
             Ok(Event::Apply(object)) => {
                 ctx.cache.upsert(object);
             }
-            Ok(Event::Delete(object)) => remove(&ctx, &object),
+            Ok(Event::Delete(object)) => {
+                let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version());
+                remove::<K>(&ctx, &Target::of(&object), &uid, version.as_deref());
+            }
             Ok(Event::InitDone) => {
-                for (_, gone) in before.drain() {
-                    remove(&ctx, &gone);
+                for (uid, gone) in before.drain() {
+                    remove::<K>(&ctx, &gone, &uid, None);
                 }
                 ctx.readiness.listed(&name);
             }
@@ -168,9 +171,9 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<Str
     }
 }
 
-fn remove<K: Stored>(ctx: &Context, object: &Guard<K>) {
-    if let Some(old) = ctx.cache.remove(object) {
-        ctx.forget(&Target::of(&*old), old.uid().as_deref());
+fn remove<K: Stored>(ctx: &Context, target: &Target, uid: &str, version: Option<&str>) {
+    if ctx.cache.remove::<K>(target, uid, version) {
+        ctx.forget(target, Some(uid));
     }
 }
 

@@ -20,6 +20,11 @@ pub enum NamedKind {
     Tool,
 }
 
+impl NamedKind {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Client, Self::Tool];
+}
+
 impl fmt::Display for NamedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,9 +4,10 @@
 use k8s_openapi::jiff::Timestamp;
 use langop_api::agent::RunTokens;
 use langop_dsl::{AgentDefinition, Constraints, Mode, Schedule};
+use serde::{Deserialize, Serialize};
 
 /// The child kinds the operator watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the Kubernetes kinds of these names")]
 pub enum ChildKind {
     ConfigMap,
@@ -24,7 +25,7 @@ pub enum ChildKind {
 }
 
 /// A live child.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// What it is.
     pub kind: ChildKind,
@@ -53,7 +54,7 @@ pub struct Observed {
 
 /// Labels or annotations, sorted by key. A few for each of a hundred thousand objects, for which a
 /// tree's nodes are mostly empty room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompactMap(Box<[(Box<str>, Box<str>)]>);
 
 impl CompactMap {
@@ -86,7 +87,7 @@ impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for CompactMap {
 }
 
 /// A controlling owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Controller {
     /// Its kind, e.g. `LanguageAgent`, `ReplicaSet`, `Job`.
     pub kind: String,
@@ -97,7 +98,7 @@ pub struct Controller {
 }
 
 /// What of a live child matters, by kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ObservedState {
     /// Nothing beyond its existence.
     None,
@@ -124,7 +125,7 @@ pub enum ObservedState {
 }
 
 /// The rollout of a Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentState {
     /// metadata.generation.
     pub generation: i64,
@@ -147,7 +148,7 @@ pub struct DeploymentState {
 }
 
 /// When a CronJob makes Jobs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CronJobState {
     /// Jobs of it that have not ended.
     pub active: i32,
@@ -160,7 +161,7 @@ pub struct CronJobState {
 }
 
 /// How far a Job is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobState {
     /// `Some(true)` Complete, `Some(false)` Failed, `None` running.
     pub succeeded: Option<bool>,
@@ -175,7 +176,7 @@ pub struct JobState {
 }
 
 /// A pod of one of ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodState {
     /// status.phase.
     pub phase: String,
@@ -205,7 +206,7 @@ impl PodState {
 }
 
 /// What keeps a pod from working.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodProblem {
     /// One sentence naming the cause: the same for the same cause, without times and numbers of
     /// tries.
@@ -218,7 +219,7 @@ pub struct PodProblem {
 }
 
 /// The end of one run of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Termination {
     /// Exit code; 0 is success.
     pub exit_code: i32,
@@ -232,7 +233,7 @@ pub struct Termination {
 }
 
 /// What a runtime says of a run, by its own word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReport {
     /// Whether it was not due, and nothing was done.
     pub is_skipped: bool,
@@ -241,7 +242,7 @@ pub struct RunReport {
 }
 
 /// A stored revision of an agent's code.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeState {
     /// Its number as its annotation has it, which anybody may have put there; 0 when that is
     /// missing. Of code that an agent knows, see [`crate::agent::known`].
@@ -271,7 +272,7 @@ impl CodeState {
 }
 
 /// What the operator's keys say of where code comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Which keys: others may say otherwise.
     pub keys: [u8; 8],
@@ -280,7 +281,7 @@ pub struct Origin {
 }
 
 /// Whether a statement holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It does.
     Signed {
@@ -298,7 +299,7 @@ pub enum Verdict {
 
 /// What code says of how it is to run, and what it uses: all that is kept of its definition, whose
 /// steps only the running agent reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeRequirements {
     /// How it runs.
     pub mode: Mode,
@@ -325,7 +326,7 @@ impl From<&AgentDefinition> for CodeRequirements {
 }
 
 /// The names of tools and models that were offered when code was made, sorted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailableRefs {
     /// Names of tools.
     pub tools: Vec<String>,

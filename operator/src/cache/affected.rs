@@ -4,7 +4,7 @@
 //! correctness.
 
 use kube::{Resource as _, ResourceExt as _};
-use langop_api::{LanguageAgent, LanguageClient, names::labels, pod::NameRef};
+use langop_api::names::labels;
 use langop_desired::{
     observed::{ChildKind, Observed},
     reach::BASELINE,
@@ -12,7 +12,7 @@ use langop_desired::{
 
 use crate::cache::{
     index::{Change, Index},
-    kind::{Kind, LangopKind as _},
+    kind::{Kind, LangopKind as _, Reference},
     objects::{Guard, Stored, Stores},
     triggers::Target,
 };
@@ -58,36 +58,10 @@ fn parents(child: &Observed) -> Vec<Target> {
 
 /// Agents and clients that use a tool, model or persona.
 fn referring(stores: &Stores, kind: Kind, namespace: &str, name: &str) -> Vec<Target> {
-    let refers = |refs: &[NameRef]| refs.iter().any(|reference| reference.name == name);
-    let agent_refers = |agent: &LanguageAgent| match kind {
-        Kind::Tool => refers(&agent.spec.tool_refs),
-        Kind::Model => refers(&agent.spec.model_refs),
-        Kind::Persona => agent
-            .spec
-            .persona_ref
-            .as_ref()
-            .is_some_and(|persona| persona.name == name),
-        Kind::Agent | Kind::Client | Kind::Cluster => false,
-    };
-    let client_refers = |client: &LanguageClient| match kind {
-        Kind::Tool => refers(&client.spec.tool_refs),
-        Kind::Model => refers(&client.spec.model_refs),
-        _ => false,
-    };
-    let in_namespace = |found: Option<&str>| found == Some(namespace);
-    let agents = stores
-        .agents
-        .select(|agent| in_namespace(agent.meta().namespace.as_deref()) && agent_refers(agent));
-    let clients = stores
-        .clients
-        .select(|client| in_namespace(client.meta().namespace.as_deref()) && client_refers(client));
-    let agents = agents
-        .iter()
-        .map(|agent| Target::new(Kind::Agent, Some(namespace), &agent.name_any()));
-    let clients = clients
-        .iter()
-        .map(|client| Target::new(Kind::Client, Some(namespace), &client.name_any()));
-    agents.chain(clients).collect()
+    let reference = Reference::new(kind, name);
+    let mut found = stores.agents.referring(namespace, reference.clone());
+    found.extend(stores.clients.referring(namespace, reference));
+    found
 }
 
 /// Agents, tools and clients that want the same children's name.
@@ -117,23 +91,16 @@ fn clusters_of(stores: &Stores, namespace: &str) -> Vec<Target> {
 /// All that a LanguageCluster says something to in its namespace.
 fn in_namespace(stores: &Stores, namespace: &str) -> Vec<Target> {
     let place = Some(namespace);
-    let agents = stores.agents.list(place);
-    let clients = stores.clients.list(place);
-    let models = stores.models.list(place);
-    let tools = stores.tools.list(place);
-    let personas = stores.personas.list(place);
-    let personas = personas.iter().map(|persona| Target::of(&**persona));
-    let agents = agents.iter().map(|agent| Target::of(&**agent));
-    let clients = clients.iter().map(|client| Target::of(&**client));
-    let models = models.iter().map(|model| Target::of(&**model));
-    let tools = tools.iter().map(|tool| Target::of(&**tool));
     // Last those that have pods: one of them sees to the baseline.
-    personas
-        .chain(agents)
-        .chain(clients)
-        .chain(models)
-        .chain(tools)
-        .collect()
+    let all = [
+        stores.personas.targets(place),
+        stores.agents.targets(place),
+        stores.clients.targets(place),
+        stores.models.targets(place),
+        stores.tools.targets(place),
+    ];
+    let targets = all.into_iter().flatten();
+    targets.map(|(target, _)| target).collect()
 }
 
 /// Who sees to it that the policy that closes a namespace is there again: any one of those in it,

@@ -10,10 +10,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::cache::tombstones::Tombstones;
 use hashbrown::HashTable;
 use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed};
+use slab::Slab;
+
+use crate::cache::{packed::Packed, tombstones::Tombstones};
 
 /// Identifies a child; cluster-scoped ones have the empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,29 +63,31 @@ pub(crate) struct Index {
     inner: RwLock<Inner>,
 }
 
-/// Its tables hold no keys: these are read off the objects, of which there are a few for each of a
-/// hundred thousand agents.
+/// Its tables hold no keys, but hashes: what else is asked is read off the objects, of which there
+/// are a few for each of a hundred thousand agents.
 #[derive(Debug, Default)]
 struct Inner {
     hashes: RandomState,
-    objects: HashTable<Entry>,
+    slots: Slab<Entry>,
+    by_id: HashTable<usize>,
     groups: HashTable<Group>,
     tombstones: Tombstones,
 }
 
-/// Those that have something in common; never empty.
 #[derive(Debug)]
-struct Group {
-    by: By,
-    members: Vec<Arc<Observed>>,
+struct Entry {
+    /// Of its [`Id`].
+    hash: u64,
+    version: Option<u64>,
+    observed: Packed<Observed>,
 }
 
-/// What objects are found by together.
-#[derive(Clone, Copy, Debug)]
-enum By {
-    Controller,
-    /// The resource that one of our labels names.
-    Label(&'static str),
+/// Those that have something in common; never empty. Some of another key whose hash is the same may
+/// be among them.
+#[derive(Debug)]
+struct Group {
+    hash: u64,
+    members: Vec<usize>,
 }
 
 /// What the members of one group have in common.
@@ -95,47 +99,28 @@ enum GroupKey<'a> {
     Label(&'static str, &'a str, &'a str),
 }
 
-/// All that objects are found by: the labels are those that pods and Jobs carry.
-const BY: [By; 5] = [
-    By::Controller,
-    By::Label(labels::AGENT),
-    By::Label(labels::CLIENT),
-    By::Label(labels::MODEL),
-    By::Label(labels::TOOL),
-];
+/// The labels that pods and Jobs carry.
+const LABELS: [&str; 4] = [labels::AGENT, labels::CLIENT, labels::MODEL, labels::TOOL];
 
-impl By {
-    fn key(self, observed: &Observed) -> Option<GroupKey<'_>> {
-        match self {
-            Self::Controller => {
-                let controller = observed.controller.as_ref()?;
-                Some(GroupKey::Controller(&controller.uid))
-            }
-            // Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs,
-            // Jobs on CronJobs.
-            Self::Label(_) if !matches!(observed.kind, ChildKind::Pod | ChildKind::Job) => None,
-            Self::Label(label) => {
-                let name = observed.labels.get(label)?;
-                Some(GroupKey::Label(label, &observed.namespace, name))
-            }
-        }
-    }
-}
-
-impl Group {
-    fn is_of(&self, key: &GroupKey<'_>) -> bool {
-        self.key().as_ref() == Some(key)
+impl<'a> GroupKey<'a> {
+    /// All that an object is found by.
+    fn all(observed: &'a Observed) -> impl Iterator<Item = Self> {
+        let controller = observed.controller.as_ref();
+        let controller = controller.map(|controller| Self::Controller(&controller.uid));
+        // Only what does not hang on the resource itself: Pods hang on ReplicaSets and Jobs, Jobs
+        // on CronJobs.
+        let is_labelled = matches!(observed.kind, ChildKind::Pod | ChildKind::Job);
+        let labels = LABELS.into_iter().filter(move |_| is_labelled);
+        let labels = labels.filter_map(|label| {
+            let name = observed.labels.get(label)?;
+            Some(Self::Label(label, &observed.namespace, name))
+        });
+        controller.into_iter().chain(labels)
     }
 
-    fn key(&self) -> Option<GroupKey<'_>> {
-        self.by.key(self.members.first()?)
+    fn is_of(&self, observed: &Observed) -> bool {
+        GroupKey::all(observed).any(|key| key == *self)
     }
-}
-
-#[derive(Debug)]
-struct Entry {
-    observed: Arc<Observed>,
-    version: Option<u64>,
 }
 
 /// Kind, namespace and name.
@@ -150,63 +135,62 @@ impl Index {
     /// held, or than the object's end, is dropped.
     pub(crate) fn upsert(&self, observed: Observed, version: Option<&str>) -> Change {
         let version = version.and_then(parse_version);
+        // Before anybody has to wait for it.
+        let Some(packed) = Packed::new(&observed) else {
+            return Change::None;
+        };
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         if inner.tombstones.is_past(&observed.uid, version) {
             return Change::None;
         }
-        let old = match inner.get_mut(id(&observed)) {
-            Some(entry) if is_older(version, entry.version) => return Change::None,
-            Some(entry) if *entry.observed == observed => {
-                entry.version = version;
-                return Change::None;
-            }
-            Some(entry) => Some(entry.observed.clone()),
-            None => None,
+        let Some((at, old)) = inner.find(id(&observed)) else {
+            inner.put(&observed, packed, version);
+            let (old, new) = (None, Arc::new(observed));
+            return Change::Changed { old, new };
         };
-        if let Some(old) = &old {
-            inner.unlink(old);
+        let entry = &mut inner.slots[at];
+        if is_older(version, entry.version) {
+            return Change::None;
         }
-        let new = Arc::new(observed);
-        inner.link(&new);
-        inner.put(Entry {
-            observed: new.clone(),
-            version,
-        });
-        Change::Changed { old, new }
+        entry.version = version;
+        if entry.observed == packed {
+            return Change::None;
+        }
+        entry.observed = packed;
+        inner.unlink(at, &old);
+        inner.link(at, &observed);
+        Change::Changed {
+            old: Some(Arc::new(old)),
+            new: Arc::new(observed),
+        }
     }
 
     /// The object of that uid is gone, at that version (`None`: at the one held); another one of
     /// the same name stays.
     pub(crate) fn remove(&self, key: &Key, uid: &str, version: Option<&str>) -> Change {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let held = inner.get(key.id());
-        let held = held.filter(|entry| entry.observed.uid == uid);
-        let (is_held, held_version) = (held.is_some(), held.and_then(|entry| entry.version));
+        let held = inner.find(key.id()).filter(|(_, held)| held.uid == uid);
+        let held_version = held.as_ref().and_then(|(at, _)| inner.slots[*at].version);
         let version = version.and_then(parse_version).or(held_version);
         inner.tombstones.note(uid, version);
-        if !is_held {
+        let Some((at, old)) = held else {
             return Change::None;
-        }
-        match inner.take(key.id()) {
-            Some(entry) => {
-                inner.unlink(&entry.observed);
-                Change::Gone(entry.observed)
-            }
-            None => Change::None,
-        }
+        };
+        inner.take(at, &old);
+        Change::Gone(Arc::new(old))
     }
 
     /// Keys and uids of a kind, in one namespace or everywhere: to find out what a new list no
     /// longer has.
     pub(crate) fn keys(&self, kind: ChildKind, namespace: Option<&str>) -> Vec<(Key, String)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let in_scope = |observed: &Observed| {
+        let held = inner.slots.iter().map(|(_, entry)| entry.observed.unpack());
+        let in_scope = held.filter(|observed| {
             observed.kind == kind
                 && namespace.is_none_or(|namespace| observed.namespace == namespace)
-        };
-        let held = inner.objects.iter().map(|entry| &*entry.observed);
-        held.filter(|observed| in_scope(observed))
-            .map(|observed| (Key::of(observed), observed.uid.clone()))
+        });
+        in_scope
+            .map(|observed| (Key::of(&observed), observed.uid))
             .collect()
     }
 
@@ -217,15 +201,14 @@ impl Index {
         name: &str,
     ) -> Option<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner
-            .get((kind, namespace, name))
-            .map(|entry| entry.observed.clone())
+        let (_, observed) = inner.find((kind, namespace, name))?;
+        Some(Arc::new(observed))
     }
 
     /// Everything whose controller has that uid, sorted by kind and name.
     pub(crate) fn controlled_by(&self, uid: &str) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        sorted(inner.members(&GroupKey::Controller(uid)).to_vec())
+        sorted(inner.members(&GroupKey::Controller(uid)).collect())
     }
 
     /// The Jobs or Pods with one of our labels, sorted by name.
@@ -237,86 +220,80 @@ impl Index {
         kind: ChildKind,
     ) -> Vec<Arc<Observed>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let labelled = inner.members(&GroupKey::Label(label, namespace, name));
-        let of_kind = labelled.iter().filter(|observed| observed.kind == kind);
-        sorted(of_kind.cloned().collect())
+        let key = GroupKey::Label(label, namespace, name);
+        let labelled = inner.members(&key);
+        sorted(labelled.filter(|observed| observed.kind == kind).collect())
     }
 }
 
 impl Inner {
-    fn get(&self, wanted: Id<'_>) -> Option<&Entry> {
+    fn find(&self, wanted: Id<'_>) -> Option<(usize, Observed)> {
         let hash = self.hashes.hash_one(wanted);
-        self.objects
-            .find(hash, |entry| id(&entry.observed) == wanted)
+        let mut found = None;
+        self.by_id
+            .find(hash, |at| {
+                let entry = &self.slots[*at];
+                let unpacked = (entry.hash == hash).then(|| entry.observed.unpack());
+                found = unpacked.filter(|observed| id(observed) == wanted);
+                found.is_some()
+            })
+            .copied()
+            .zip(found)
     }
 
-    fn get_mut(&mut self, wanted: Id<'_>) -> Option<&mut Entry> {
-        let hash = self.hashes.hash_one(wanted);
-        self.objects
-            .find_mut(hash, |entry| id(&entry.observed) == wanted)
+    /// One that is not there.
+    fn put(&mut self, observed: &Observed, packed: Packed<Observed>, version: Option<u64>) {
+        let hash = self.hashes.hash_one(id(observed));
+        let at = self.slots.insert(Entry {
+            hash,
+            version,
+            observed: packed,
+        });
+        self.by_id
+            .insert_unique(hash, at, |other| self.slots[*other].hash);
+        self.link(at, observed);
     }
 
-    /// In the place of the one with its id, if there is one.
-    fn put(&mut self, entry: Entry) {
-        if let Some(held) = self.get_mut(id(&entry.observed)) {
-            *held = entry;
-            return;
+    fn take(&mut self, at: usize, observed: &Observed) {
+        let hash = self.slots.remove(at).hash;
+        if let Ok(found) = self.by_id.find_entry(hash, |other| *other == at) {
+            found.remove();
         }
-        let hash = |entry: &Entry| self.hashes.hash_one(id(&entry.observed));
-        self.objects.insert_unique(hash(&entry), entry, hash);
+        self.unlink(at, observed);
     }
 
-    fn take(&mut self, wanted: Id<'_>) -> Option<Entry> {
-        let hash = self.hashes.hash_one(wanted);
-        let held = self
-            .objects
-            .find_entry(hash, |entry| id(&entry.observed) == wanted);
-        Some(held.ok()?.remove().0)
+    fn members(&self, key: &GroupKey<'_>) -> impl Iterator<Item = Arc<Observed>> {
+        let hash = self.hashes.hash_one(key);
+        let group = self.groups.find(hash, |group| group.hash == hash);
+        let members = group.map_or(&[][..], |group| &group.members);
+        let members = members.iter().map(|at| self.slots[*at].observed.unpack());
+        members.filter(|observed| key.is_of(observed)).map(Arc::new)
     }
 
-    fn members(&self, key: &GroupKey<'_>) -> &[Arc<Observed>] {
-        let group = self
-            .groups
-            .find(self.hashes.hash_one(key), |group| group.is_of(key));
-        group.map_or(&[], |group| &group.members)
-    }
-
-    fn link(&mut self, observed: &Arc<Observed>) {
-        for by in BY {
-            let Some(key) = by.key(observed) else {
-                continue;
-            };
-            let hash = self.hashes.hash_one(&key);
-            if let Some(group) = self.groups.find_mut(hash, |group| group.is_of(&key)) {
-                group.members.push(observed.clone());
+    fn link(&mut self, at: usize, observed: &Observed) {
+        for key in GroupKey::all(observed) {
+            let hash = self.hashes.hash_one(key);
+            let of_hash = |group: &Group| group.hash == hash;
+            if let Some(group) = self.groups.find_mut(hash, of_hash) {
+                group.members.push(at);
                 continue;
             }
-            let group = Group {
-                by,
-                members: vec![observed.clone()],
-            };
-            self.groups.insert_unique(hash, group, |group| {
-                // One that is empty is nobody's, and found by nobody.
-                group.key().map_or(0, |key| self.hashes.hash_one(key))
-            });
+            let members = vec![at];
+            self.groups
+                .insert_unique(hash, Group { hash, members }, |group| group.hash);
         }
     }
 
-    fn unlink(&mut self, observed: &Arc<Observed>) {
-        for by in BY {
-            let Some(key) = by.key(observed) else {
-                continue;
-            };
-            let hash = self.hashes.hash_one(&key);
-            let Ok(mut group) = self.groups.find_entry(hash, |group| group.is_of(&key)) else {
+    fn unlink(&mut self, at: usize, observed: &Observed) {
+        for key in GroupKey::all(observed) {
+            let hash = self.hashes.hash_one(key);
+            let Ok(mut group) = self.groups.find_entry(hash, |group| group.hash == hash) else {
                 continue;
             };
             let members = &mut group.get_mut().members;
-            let is_last = matches!(&members[..], [last] if Arc::ptr_eq(last, observed));
-            if is_last {
+            members.retain(|other| *other != at);
+            if members.is_empty() {
                 group.remove();
-            } else {
-                members.retain(|other| !Arc::ptr_eq(other, observed));
             }
         }
     }

@@ -7,11 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, core::object::HasStatus};
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
-    names::labels,
+    names::labels, pod::NameRef,
 };
 use langop_desired::cluster;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::cache::tally::{Sum, Tally};
 
 /// One of the six kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +71,27 @@ impl EncodeLabelValue for Kind {
     }
 }
 
+/// What an object says it uses, in its namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Reference {
+    kind: Kind,
+    name: Box<str>,
+}
+
+impl Reference {
+    pub(crate) fn new(kind: Kind, name: &str) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// Those by name.
+    fn all(kind: Kind, names: &[NameRef]) -> impl Iterator<Item = Self> {
+        names.iter().map(move |named| Self::new(kind, &named.name))
+    }
+}
+
 /// A type of one of the six kinds.
 pub(crate) trait LangopKind:
     Resource<DynamicType = ()>
@@ -83,6 +106,10 @@ pub(crate) trait LangopKind:
     + 'static
 {
     const KIND: Kind;
+    /// Whether there may be a hundred thousand of them, between two looks at each.
+    const IS_NUMEROUS: bool = false;
+    /// What is counted of all of them together.
+    type Sum: Sum<Self>;
 
     /// The conditions in its status.
     fn conditions(status: &Self::Status) -> &[Condition];
@@ -92,6 +119,11 @@ pub(crate) trait LangopKind:
         true
     }
 
+    /// What it uses of its namespace, and is looked at again for when that changes.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
     /// The namespace that a LanguageCluster frames.
     fn managed_namespace(&self) -> Option<String> {
         None
@@ -99,9 +131,10 @@ pub(crate) trait LangopKind:
 }
 
 macro_rules! langop_kind {
-    ($type:ty => $kind:ident { $($more:item)* }) => {
+    ($type:ty => $kind:ident, $sum:ty { $($more:item)* }) => {
         impl LangopKind for $type {
             const KIND: Kind = Kind::$kind;
+            type Sum = $sum;
 
             fn conditions(status: &Self::Status) -> &[Condition] {
                 &status.conditions
@@ -112,14 +145,30 @@ macro_rules! langop_kind {
     };
 }
 
-langop_kind!(LanguageAgent => Agent {
+langop_kind!(LanguageAgent => Agent, Tally {
+    const IS_NUMEROUS: bool = true;
+
     // A LanguageCluster counts them.
     fn is_same_for_others(&self, other: &Self) -> bool {
         self.status.as_ref().map(|status| status.phase) == other.status.as_ref().map(|status| status.phase)
     }
+
+    fn references(&self) -> Vec<Reference> {
+        let persona = self.spec.persona_ref.iter();
+        Reference::all(Kind::Tool, &self.spec.tool_refs)
+            .chain(Reference::all(Kind::Model, &self.spec.model_refs))
+            .chain(persona.map(|persona| Reference::new(Kind::Persona, &persona.name)))
+            .collect()
+    }
 });
-langop_kind!(LanguageClient => Client {});
-langop_kind!(LanguageCluster => Cluster {
+langop_kind!(LanguageClient => Client, () {
+    fn references(&self) -> Vec<Reference> {
+        Reference::all(Kind::Tool, &self.spec.tool_refs)
+            .chain(Reference::all(Kind::Model, &self.spec.model_refs))
+            .collect()
+    }
+});
+langop_kind!(LanguageCluster => Cluster, () {
     // One that may not use its namespace says nothing to the agents in it.
     fn is_same_for_others(&self, other: &Self) -> bool {
         cluster::is_namespace_denied(self) == cluster::is_namespace_denied(other)
@@ -129,11 +178,11 @@ langop_kind!(LanguageCluster => Cluster {
         self.spec.namespace.clone().or_else(|| self.metadata.name.clone())
     }
 });
-langop_kind!(LanguageModel => Model {});
-langop_kind!(LanguagePersona => Persona {
+langop_kind!(LanguageModel => Model, () {});
+langop_kind!(LanguagePersona => Persona, () {
     // Agents read the snapshot.
     fn is_same_for_others(&self, other: &Self) -> bool {
         self.status.as_ref().map(|status| &status.distilled) == other.status.as_ref().map(|status| &status.distilled)
     }
 });
-langop_kind!(LanguageTool => Tool {});
+langop_kind!(LanguageTool => Tool, () {});

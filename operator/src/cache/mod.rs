@@ -11,11 +11,11 @@ pub(crate) mod child;
 pub(crate) mod index;
 pub(crate) mod kind;
 pub(crate) mod objects;
+mod packed;
 pub(crate) mod server_defaults;
+pub(crate) mod tally;
 pub(crate) mod tombstones;
 pub(crate) mod triggers;
-
-use std::sync::Arc;
 
 use kube::{Resource as _, api::DynamicObject};
 use langop_api::{
@@ -65,8 +65,8 @@ impl Cache {
     }
 
     pub(crate) fn enqueue_all<K: Stored>(&self) {
-        let all = K::objects(&self.stores).list(None);
-        let targets = all.iter().map(|object| Target::of(&**object));
+        let all = K::objects(&self.stores).targets(None);
+        let targets = all.into_iter().map(|(target, _)| target);
         self.triggers.send_all(targets);
     }
 
@@ -103,22 +103,28 @@ impl Cache {
     /// first sighting must enqueue.
     fn store<K: Stored>(&self, object: Guard<K>) -> bool {
         let target = Target::of(&object);
-        let new = object.clone();
-        let old = match K::objects(&self.stores).upsert(object) {
+        let (old, new) = match K::objects(&self.stores).upsert(object) {
             objects::Change::Known => return false,
-            objects::Change::Stale => None,
-            objects::Change::Changed { old } => old,
+            objects::Change::Stale { new } => (None, new),
+            objects::Change::Changed { old, new } => (old, new),
         };
         self.enqueue_affected(&target, old.as_deref(), Some(&new));
         true
     }
 
-    /// Removes one of our objects and enqueues what that affects. Gives what was held; another
-    /// object of the name stays.
-    pub(crate) fn remove<K: Stored>(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
-        let old = K::objects(&self.stores).remove(object)?;
-        self.enqueue_affected(&Target::of(&*old), Some(&old), None);
-        Some(old)
+    /// Removes one of our objects (see [`objects::Objects::remove`]) and enqueues what that
+    /// affects. Whether it was held.
+    pub(crate) fn remove<K: Stored>(
+        &self,
+        target: &Target,
+        uid: &str,
+        version: Option<&str>,
+    ) -> bool {
+        let Some(old) = K::objects(&self.stores).remove(target, uid, version) else {
+            return false;
+        };
+        self.enqueue_affected(target, Some(&*old), None);
+        true
     }
 
     fn enqueue_affected<K: Stored>(

@@ -1,26 +1,32 @@
 //! Our own kinds in memory: one store for each. Undecodable objects do not stall it, and our own
-//! status writes are in it at once.
+//! status writes are in it at once. What is asked of all objects together (who refers to one, what
+//! their statuses add up to) is kept as they change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
+use hashbrown::HashTable;
 use kube::{
     Resource as _, ResourceExt as _,
     core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::{
-        reflector::{self, ObjectRef, Store, store::Writer},
-        watcher::Event,
-    },
 };
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
     names::annotations,
 };
+use slab::Slab;
 
 use crate::cache::{
     budget::{self, Budget},
     index::{is_older, parse_version},
-    kind::LangopKind,
+    kind::{LangopKind, Reference},
+    packed::Packed,
+    tally::Sum as _,
     tombstones::Tombstones,
+    triggers::Target,
 };
 
 /// An object that may be undecodable.
@@ -34,148 +40,343 @@ pub(crate) enum Change<K> {
     Known,
     /// The version is older than the one held. The newer version contains it, but may not have been
     /// reconciled yet.
-    Stale,
+    Stale { new: Arc<Guard<K>> },
     /// New or different.
-    Changed { old: Option<Arc<Guard<K>>> },
+    Changed {
+        old: Option<Arc<Guard<K>>>,
+        new: Arc<Guard<K>>,
+    },
 }
 
 /// The objects of one kind.
 pub(crate) struct Objects<K: LangopKind> {
-    reader: Store<Guard<K>>,
-    writing: Mutex<Writing<K>>,
+    inner: RwLock<Inner<K>>,
     budget: Arc<Budget>,
 }
 
-struct Writing<K: LangopKind> {
-    writer: Writer<Guard<K>>,
+struct Inner<K: LangopKind> {
+    hashes: RandomState,
+    slots: Slab<Held<K>>,
+    by_id: HashTable<usize>,
+    referring: HashMap<Referred, Vec<usize>>,
+    sum: K::Sum,
     tombstones: Tombstones,
+}
+
+/// What objects of one namespace refer to.
+#[derive(PartialEq, Eq, Hash)]
+struct Referred {
+    namespace: Box<str>,
+    reference: Reference,
+}
+
+/// An object, and what is asked of it without a look at the whole.
+struct Held<K: LangopKind> {
+    /// Empty for one of the cluster.
+    namespace: Box<str>,
+    name: Box<str>,
+    uid: Box<str>,
+    version: Box<str>,
+    /// What it counts in the budget.
+    bytes: u64,
+    whole: Whole<K>,
+}
+
+enum Whole<K: LangopKind> {
+    /// Of a kind of which there are few, or one that cannot be read.
+    Live(Arc<Guard<K>>),
+    Packed(Packed<K>),
 }
 
 impl<K: LangopKind> Objects<K> {
     /// Empty; `budget` is shared by all kinds.
     fn new(budget: Arc<Budget>) -> Self {
-        let (reader, mut writer) = reflector::store();
-        // Lists are merged by the watches themselves (there may be one for each namespace);
-        // readiness is theirs too.
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
+        let inner = Inner {
+            hashes: RandomState::default(),
+            slots: Slab::default(),
+            by_id: HashTable::default(),
+            referring: HashMap::default(),
+            sum: K::Sum::default(),
+            tombstones: Tombstones::default(),
+        };
         Self {
-            reader,
-            writing: Mutex::new(Writing {
-                writer,
-                tombstones: Tombstones::default(),
-            }),
+            inner: RwLock::new(inner),
             budget,
         }
     }
 
-    /// For `kube::runtime::applier`.
-    pub(crate) fn reader(&self) -> Store<Guard<K>> {
-        self.reader.clone()
+    pub(crate) fn get(&self, namespace: Option<&str>, name: &str) -> Option<Arc<Guard<K>>> {
+        self.read().get(namespace, name).map(Held::whole)
     }
 
-    pub(crate) fn get(&self, namespace: Option<&str>, name: &str) -> Option<Arc<Guard<K>>> {
-        self.reader.get(&object_ref(namespace, name))
+    /// Whether the object of that uid is held.
+    pub(crate) fn holds(&self, target: &Target, uid: Option<&str>) -> bool {
+        let inner = self.read();
+        let held = inner.get(target.namespace.as_deref(), &target.name);
+        held.is_some_and(|held| *held.uid == *uid.unwrap_or_default())
     }
 
     /// All, or those of one namespace.
     pub(crate) fn list(&self, namespace: Option<&str>) -> Vec<Arc<Guard<K>>> {
-        self.reader.state_filter(|object| {
-            namespace.is_none_or(|namespace| {
-                object
-                    .meta()
-                    .namespace
-                    .as_deref()
-                    .is_some_and(|own| own == namespace)
-            })
-        })
+        let inner = self.read();
+        inner.within(namespace).map(Held::whole).collect()
     }
 
-    /// Those that can be read and fulfil the predicate.
+    /// Who they are, with their uids: all, or those of one namespace.
+    pub(crate) fn targets(&self, namespace: Option<&str>) -> Vec<(Target, Box<str>)> {
+        let inner = self.read();
+        let all = inner.within(namespace);
+        all.map(|held| (held.target(), held.uid.clone())).collect()
+    }
+
+    /// Those that can be read and fulfil the predicate. Looks at each whole object.
     pub(crate) fn select(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<Guard<K>>> {
-        self.reader
-            .state_filter(|object| object.0.as_ref().is_ok_and(&predicate))
+        let inner = self.read();
+        let all = inner.within(None).map(Held::whole);
+        all.filter(|object| object.0.as_ref().is_ok_and(&predicate))
+            .collect()
+    }
+
+    /// Those of a namespace that refer to something in it.
+    pub(crate) fn referring(&self, namespace: &str, reference: Reference) -> Vec<Target> {
+        let referred = Referred {
+            namespace: namespace.into(),
+            reference,
+        };
+        let inner = self.read();
+        let found = inner.referring.get(&referred).into_iter().flatten();
+        found.map(|at| inner.slots[*at].target()).collect()
+    }
+
+    /// What they add up to.
+    pub(crate) fn sum<R>(&self, read: impl FnOnce(&K::Sum) -> R) -> R {
+        read(&self.read().sum)
     }
 
     /// Takes an object from a watch, or from the answer to a status write.
     pub(crate) fn upsert(&self, mut object: Guard<K>) -> Change<K> {
         strip(&mut object);
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let uid = object.meta().uid.as_deref().unwrap_or_default();
-        if writing.tombstones.is_past(uid, version(&object)) {
+        if self.read().is_known(&object) {
             return Change::Known;
         }
-        let old = self.reader.get(&ObjectRef::from_obj(&object));
-        if let Some(old) = &old {
-            // One that had no room may have some now.
-            let is_again = old.0.is_ok() || object.0.is_err();
-            if old.resource_version() == object.resource_version() && is_again {
+        // Before anybody has to wait for it.
+        let mut new = Arc::new(object);
+        let (mut whole, mut bytes) = Whole::of(&new);
+        let mut inner = self.write();
+        if inner.is_known(&new) {
+            return Change::Known;
+        }
+        let namespace = new.meta().namespace.as_deref();
+        let held = inner.get(namespace, &new.name_any());
+        if held.is_some_and(|held| is_older(version(&new), parse_version(&held.version))) {
+            return Change::Stale { new };
+        }
+        let before = held.map_or(0, |held| held.bytes);
+        if !self.budget.exchange(namespace, before, bytes) {
+            if held.is_some_and(|held| held.is_of_version(&new)) {
                 return Change::Known;
             }
-            if is_older(version(&object), version(old)) {
-                return Change::Stale;
-            }
+            self.budget.exchange(namespace, before, 0);
+            new = Arc::new(self.refused(&new));
+            (whole, bytes) = Whole::of(&new);
         }
-        let object = self.within_budget(object, old.as_deref());
-        if let Some(old) = &old
-            && old.resource_version() == object.resource_version()
-            && object.0.is_err()
-        {
-            return Change::Known;
-        }
-        writing.writer.apply_watcher_event(&Event::Apply(object));
-        Change::Changed { old }
+        let old = inner.put(&new, whole, bytes);
+        Change::Changed { old, new }
     }
 
-    /// The object, or, if its namespace has no room for it, an error in its place.
-    fn within_budget(&self, object: Guard<K>, old: Option<&Guard<K>>) -> Guard<K> {
-        let namespace = object.meta().namespace.clone();
-        let before = old.map_or(0, held);
-        if self
-            .budget
-            .exchange(namespace.as_deref(), before, held(&object))
-        {
-            return object;
-        }
-        self.budget.exchange(namespace.as_deref(), before, 0);
+    /// What is held in the place of an object that its namespace has no room for.
+    fn refused(&self, object: &Guard<K>) -> Guard<K> {
         DeserializeGuard(Err(InvalidObject {
             error: self.budget.refusal(),
             metadata: object.meta().clone(),
         }))
     }
 
-    /// The object is gone; another one of the same name stays. Whether anything was removed.
-    pub(crate) fn remove(&self, object: &Guard<K>) -> Option<Arc<Guard<K>>> {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The object of that uid is gone, at that version (`None`: at the one held); another one of
+    /// the same name stays. What was held.
+    pub(crate) fn remove(
+        &self,
+        target: &Target,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Option<Arc<Guard<K>>> {
+        let mut inner = self.write();
+        let namespace = target.namespace.as_deref();
+        let held = inner.get(namespace, &target.name);
+        let held = held.filter(|held| *held.uid == *uid);
+        let version = version.or(held.map(|held| &*held.version));
+        let version = version.and_then(parse_version);
+        let bytes = held.map(|held| held.bytes);
+        inner.tombstones.note(uid, version);
+        self.budget.exchange(namespace, bytes?, 0);
+        inner.take(namespace, &target.name)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner<K>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: LangopKind> Inner<K> {
+    fn at(&self, namespace: Option<&str>, name: &str) -> Option<usize> {
+        let wanted = (namespace.unwrap_or_default(), name);
+        let hash = self.hashes.hash_one(wanted);
+        let is_wanted = |at: &usize| self.slots[*at].id() == wanted;
+        self.by_id.find(hash, is_wanted).copied()
+    }
+
+    fn get(&self, namespace: Option<&str>, name: &str) -> Option<&Held<K>> {
+        Some(&self.slots[self.at(namespace, name)?])
+    }
+
+    /// All, or those of one namespace.
+    fn within(&self, namespace: Option<&str>) -> impl Iterator<Item = &Held<K>> {
+        let all = self.slots.iter().map(|(_, held)| held);
+        all.filter(move |held| namespace.is_none_or(|namespace| *held.namespace == *namespace))
+    }
+
+    /// Whether it says nothing: the object is gone, or held just so. One that had no room may have
+    /// some now.
+    fn is_known(&self, object: &Guard<K>) -> bool {
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        writing.tombstones.note(uid, version(object));
-        let held = self
-            .reader
-            .get(&ObjectRef::from_obj(object))
-            .filter(|held| held.uid() == object.uid())?;
-        let event = Event::Delete((*held).clone());
-        writing.writer.apply_watcher_event(&event);
-        self.budget
-            .exchange(held.meta().namespace.as_deref(), self::held(&held), 0);
-        Some(held)
+        if self.tombstones.is_past(uid, version(object)) {
+            return true;
+        }
+        let held = self.get(object.meta().namespace.as_deref(), &object.name_any());
+        held.is_some_and(|held| {
+            held.is_of_version(object) && (held.is_readable() || object.0.is_err())
+        })
+    }
+
+    /// Holds an object in the place of the one of its name, which it gives back.
+    fn put(&mut self, new: &Guard<K>, whole: Whole<K>, bytes: u64) -> Option<Arc<Guard<K>>> {
+        let held = Held::new(new, whole, bytes);
+        if let Some(at) = self.at(new.meta().namespace.as_deref(), &held.name) {
+            let old = std::mem::replace(&mut self.slots[at], held).whole();
+            self.exchange(at, Some(&old), Some(new));
+            return Some(old);
+        }
+        let hash = |held: &Held<K>| self.hashes.hash_one(held.id());
+        let hashed = hash(&held);
+        let at = self.slots.insert(held);
+        self.by_id
+            .insert_unique(hashed, at, |other| hash(&self.slots[*other]));
+        self.exchange(at, None, Some(new));
+        None
+    }
+
+    fn take(&mut self, namespace: Option<&str>, name: &str) -> Option<Arc<Guard<K>>> {
+        let at = self.at(namespace, name)?;
+        let hash = self.hashes.hash_one(self.slots[at].id());
+        if let Ok(found) = self.by_id.find_entry(hash, |other| *other == at) {
+            found.remove();
+        }
+        let old = self.slots.remove(at).whole();
+        self.exchange(at, Some(&old), None);
+        Some(old)
+    }
+
+    /// What is kept of all together follows a change of one.
+    fn exchange(&mut self, at: usize, old: Option<&Guard<K>>, new: Option<&Guard<K>>) {
+        let [old, new] = [old, new].map(|object| object.and_then(|object| object.0.as_ref().ok()));
+        self.sum.exchange(old, new);
+        let (before, after) = (referred(old), referred(new));
+        if before == after {
+            return;
+        }
+        for gone in before {
+            if let Some(members) = self.referring.get_mut(&gone) {
+                members.retain(|member| *member != at);
+                if members.is_empty() {
+                    self.referring.remove(&gone);
+                }
+            }
+        }
+        for come in after {
+            self.referring.entry(come).or_default().push(at);
+        }
     }
 }
 
-/// Refers to an object by name.
-pub(crate) fn object_ref<K: LangopKind>(
-    namespace: Option<&str>,
-    name: &str,
-) -> ObjectRef<Guard<K>> {
-    let object_ref = ObjectRef::new(name);
-    match namespace {
-        Some(namespace) => object_ref.within(namespace),
-        None => object_ref,
+fn referred<K: LangopKind>(object: Option<&K>) -> Vec<Referred> {
+    let Some(object) = object else {
+        return Vec::new();
+    };
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    let mut references = object.references();
+    references.sort_unstable();
+    references.dedup();
+    let referred = references.into_iter().map(|reference| Referred {
+        namespace: namespace.into(),
+        reference,
+    });
+    referred.collect()
+}
+
+impl<K: LangopKind> Held<K> {
+    fn new(object: &Guard<K>, whole: Whole<K>, bytes: u64) -> Self {
+        let meta = object.meta();
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+        Self {
+            namespace: text(&meta.namespace),
+            name: text(&meta.name),
+            uid: text(&meta.uid),
+            version: text(&meta.resource_version),
+            bytes,
+            whole,
+        }
+    }
+
+    fn id(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+
+    fn target(&self) -> Target {
+        let namespace = Some(&*self.namespace).filter(|namespace| !namespace.is_empty());
+        Target::new(K::KIND, namespace, &self.name)
+    }
+
+    fn is_of_version(&self, object: &Guard<K>) -> bool {
+        let version = object.meta().resource_version.as_deref();
+        *self.version == *version.unwrap_or_default()
+    }
+
+    fn is_readable(&self) -> bool {
+        match &self.whole {
+            Whole::Live(object) => object.0.is_ok(),
+            Whole::Packed(_) => true,
+        }
+    }
+
+    fn whole(&self) -> Arc<Guard<K>> {
+        match &self.whole {
+            Whole::Live(object) => object.clone(),
+            Whole::Packed(packed) => Arc::new(DeserializeGuard(Ok(packed.unpack()))),
+        }
     }
 }
 
-/// Bytes that an object counts; one that cannot be read is hardly more than its name.
-fn held<K: LangopKind>(object: &Guard<K>) -> u64 {
-    object.0.as_ref().map_or(0, budget::size)
+impl<K: LangopKind> Whole<K> {
+    /// With the bytes that it counts in the budget; one that cannot be read is hardly more than its
+    /// name.
+    fn of(object: &Arc<Guard<K>>) -> (Self, u64) {
+        let live = || Self::Live(object.clone());
+        match &object.0 {
+            Ok(readable) if K::IS_NUMEROUS => match Packed::new(readable) {
+                Some(packed) => {
+                    let bytes = packed.json_length() as u64;
+                    (Self::Packed(packed), bytes)
+                }
+                None => (live(), budget::size(readable)),
+            },
+            Ok(readable) => (live(), budget::size(readable)),
+            Err(_) => (live(), 0),
+        }
+    }
 }
 
 /// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be
@@ -259,6 +460,10 @@ stored! {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use crate::cache::kind::Kind;
+
     use super::*;
 
     fn tool(uid: &str, version: &str) -> Guard<LanguageTool> {
@@ -279,13 +484,13 @@ mod tests {
         let tools = Objects::<LanguageTool>::new(Arc::default());
         assert!(matches!(
             tools.upsert(tool("u", "5")),
-            Change::Changed { old: None }
+            Change::Changed { old: None, .. }
         ));
         assert!(matches!(tools.upsert(tool("u", "5")), Change::Known));
-        assert!(matches!(tools.upsert(tool("u", "4")), Change::Stale));
+        assert!(matches!(tools.upsert(tool("u", "4")), Change::Stale { .. }));
         assert!(matches!(
             tools.upsert(tool("u", "6")),
-            Change::Changed { old: Some(_) }
+            Change::Changed { old: Some(_), .. }
         ));
         let held = tools.get(Some("n"), "t").unwrap();
         assert!(held.meta().managed_fields.is_none() && held.annotations().is_empty());
@@ -313,7 +518,7 @@ mod tests {
         tools.upsert(large("a", "1", 6_000));
         assert!(matches!(
             tools.upsert(large("b", "2", 6_000)),
-            Change::Changed { old: None }
+            Change::Changed { old: None, .. }
         ));
         assert_eq!(["a", "b"].map(is_held), [true, false]);
         let refused = tools.get(Some("n"), "b").unwrap();
@@ -332,7 +537,7 @@ mod tests {
             Change::Changed { .. }
         ));
         assert_eq!(["a", "b"].map(is_held), [true, true]);
-        tools.remove(&large("b", "9", 6_000));
+        tools.remove(&Target::new(Kind::Tool, Some("n"), "b"), "b", Some("9"));
         tools.upsert(large("c", "10", 8_000));
         assert!(is_held("c"), "what is gone takes no room");
     }
@@ -360,8 +565,77 @@ mod tests {
     fn removal_spares_a_successor() {
         let tools = Objects::<LanguageTool>::new(Arc::default());
         tools.upsert(tool("new", "9"));
-        assert!(tools.remove(&tool("old", "8")).is_none());
-        assert!(tools.remove(&tool("new", "10")).is_some());
+        let target = Target::new(Kind::Tool, Some("n"), "t");
+        assert!(tools.remove(&target, "old", Some("8")).is_none());
+        assert!(tools.holds(&target, Some("new")) && !tools.holds(&target, Some("old")));
+        assert!(tools.remove(&target, "new", Some("10")).is_some());
         assert!(tools.get(Some("n"), "t").is_none());
+        assert!(
+            matches!(tools.upsert(tool("new", "9")), Change::Known),
+            "a late answer brings nothing back"
+        );
+    }
+
+    fn agent(name: &str, version: &str, tools: &[&str], phase: &str) -> Guard<LanguageAgent> {
+        let refs: Vec<_> = tools.iter().map(|name| json!({"name": name})).collect();
+        serde_json::from_value(json!({
+            "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent",
+            "metadata": {"name": name, "namespace": "n", "uid": name, "resourceVersion": version},
+            "spec": {"instructions": "x", "toolRefs": refs, "modelRefs": [{"name": "m"}]},
+            "status": {"phase": phase}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn who_refers_to_what_follows_each_change() {
+        let agents = Objects::<LanguageAgent>::new(Arc::default());
+        let users = |kind, name: &str| {
+            let mut found: Vec<_> = agents
+                .referring("n", Reference::new(kind, name))
+                .into_iter()
+                .map(|target| target.name)
+                .collect();
+            found.sort_unstable();
+            found
+        };
+        for name in ["a", "b", "c"] {
+            agents.upsert(agent(name, "1", &["t", "t"], "Pending"));
+        }
+        assert_eq!(users(Kind::Tool, "t"), ["a", "b", "c"]);
+        agents.upsert(agent("b", "2", &["u"], "Pending"));
+        agents.remove(&Target::new(Kind::Agent, Some("n"), "a"), "a", None);
+        assert_eq!(users(Kind::Tool, "t"), ["c"]);
+        assert_eq!(users(Kind::Tool, "u"), ["b"]);
+        // In the place that another left.
+        agents.upsert(agent("d", "1", &["u"], "Pending"));
+        assert_eq!(users(Kind::Tool, "u"), ["b", "d"]);
+        assert_eq!(users(Kind::Model, "m"), ["b", "c", "d"]);
+        assert!(
+            agents
+                .referring("elsewhere", Reference::new(Kind::Model, "m"))
+                .is_empty()
+        );
+        for name in ["b", "c", "d"] {
+            agents.remove(&Target::new(Kind::Agent, Some("n"), name), name, None);
+        }
+        assert!(agents.read().referring.is_empty() && agents.targets(None).is_empty());
+    }
+
+    #[test]
+    fn an_agent_at_rest_is_the_agent() {
+        let agents = Objects::<LanguageAgent>::new(Arc::default());
+        let live = agent("a", "1", &["t"], "Running");
+        agents.upsert(live.clone());
+        let held = agents.get(Some("n"), "a").unwrap();
+        assert_eq!(
+            serde_json::to_value(held.0.as_ref().unwrap()).unwrap(),
+            serde_json::to_value(live.0.as_ref().unwrap()).unwrap()
+        );
+        let Change::Changed { old: Some(old), .. } = agents.upsert(agent("a", "2", &[], "Failed"))
+        else {
+            panic!("not changed")
+        };
+        assert_eq!(old.resource_version().as_deref(), Some("1"));
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -43,17 +43,17 @@ impl Target {
 }
 
 /// The receiving ends of the queues, in the order of [`Kind::ALL`].
-pub(crate) type Queues = [UnboundedReceiver<Target>; Kind::ALL.len()];
+pub(crate) type Queues = [UnboundedReceiver<Arc<Target>>; Kind::ALL.len()];
 
 /// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete,
 /// and after it everything is reconciled once anyway.
 #[derive(Debug)]
 pub(crate) struct Triggers {
-    senders: [UnboundedSender<Target>; Kind::ALL.len()],
+    senders: [UnboundedSender<Arc<Target>>; Kind::ALL.len()],
     open: AtomicBool,
     /// Since when those wait whose reconcile has not begun. The queues themselves say nothing of
     /// that: whoever reads them drops duplicates and holds back what is being reconciled.
-    waiting: Mutex<HashMap<Target, Instant>>,
+    waiting: Mutex<HashMap<Arc<Target>, Instant>>,
 }
 
 impl Triggers {
@@ -84,6 +84,8 @@ impl Triggers {
                 .iter()
                 .position(|kind| *kind == target.kind)
                 .unwrap_or_default();
+            // One for all the queues that it goes through.
+            let target = Arc::new(target);
             let mut waiting = self.lock();
             waiting.entry(target.clone()).or_insert_with(Instant::now);
             drop(waiting);
@@ -110,7 +112,7 @@ impl Triggers {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Target>, Instant>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -68,13 +68,12 @@ impl<'a> NamespaceView<'a> {
     /// Agents, clients and tools of the object's name but of another kind.
     pub(crate) fn same_name<K: Stored>(&self, kind: NamedKind, object: &K) -> Vec<NameCollision> {
         let name = object.name_any();
-        let agent = self.collision(&self.stores.agents, NamedKind::Agent, &name);
-        let client = self.collision(&self.stores.clients, NamedKind::Client, &name);
-        let tool = self.collision(&self.stores.tools, NamedKind::Tool, &name);
-        let others = [agent, client, tool]
-            .into_iter()
-            .flatten()
-            .filter(|(other, _)| other.kind != kind);
+        let others = NamedKind::ALL.into_iter().filter(|other| *other != kind);
+        let others = others.filter_map(|other| match other {
+            NamedKind::Agent => self.collision(&self.stores.agents, other, &name),
+            NamedKind::Client => self.collision(&self.stores.clients, other, &name),
+            NamedKind::Tool => self.collision(&self.stores.tools, other, &name),
+        });
         let created = object.creation_timestamp().map(|time| time.0);
         let settled = self.has_children(object.uid().as_deref());
         others

@@ -56,16 +56,15 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Response {
         .into_response()
 }
 
-/// Goes through all agents, so it is not made for each question.
+/// Goes through all that waits, so it is not made for each question.
 async fn metrics(State(ctx): State<Arc<Context>>, seldom: Arc<Seldom>) -> Response {
     let page = seldom.page(|| {
         ctx.metrics.set_retrying(ctx.error_backoff.len());
         for (kind, number) in ctx.cache.triggers.waiting() {
             ctx.metrics.set_queued(kind, number);
         }
-        let agents = ctx.cache.stores.agents.list(None);
-        let decoded = agents.iter().filter_map(|agent| agent.0.as_ref().ok());
-        ctx.metrics.render(decoded)
+        let agents = &ctx.cache.stores.agents;
+        agents.sum(|tally| ctx.metrics.render(tally))
     });
     admin::metrics(page.await)
 }

@@ -3,20 +3,22 @@
 //! it fails.
 
 use std::{
-    future::Future,
+    collections::HashSet,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
+use futures::{
+    StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{
     Resource as _, ResourceExt as _,
     core::error_boundary::InvalidObject,
-    runtime::{
-        controller::{self, Action},
-        reflector::ObjectRef,
-    },
+    runtime::scheduler::{ScheduleRequest, scheduler},
 };
 use langop_api::condition::Reason;
 use langop_desired::{
@@ -24,14 +26,14 @@ use langop_desired::{
     conditions::Summary,
     meta::owner_of,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     cache::{
-        objects::{Guard, Stored, object_ref},
+        objects::{Guard, Stored},
         triggers::Target,
     },
     context::Context,
@@ -99,73 +101,85 @@ pub(crate) trait Reconciled: Stored {
 }
 
 /// Runs until stopped, and lets reconciles in progress end.
+///
+/// The scheduler is that of `kube::runtime`; its controller is not used, since that keeps several
+/// names for each object and wants the objects in its own store.
 pub(crate) async fn run<K: Reconciled>(
     ctx: Arc<Context>,
-    queue: UnboundedReceiver<Target>,
+    queue: UnboundedReceiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
-    let queue = UnboundedReceiverStream::new(queue)
-        .take_until(stop.cancelled_owned())
-        .map(|target| {
-            Ok::<ObjectRef<Guard<K>>, std::convert::Infallible>(object_ref(
-                target.namespace.as_deref(),
-                &target.name,
-            ))
+    let (again, later) = unbounded_channel();
+    let now = UnboundedReceiverStream::new(queue).map(|target| due(target, Duration::ZERO));
+    let requests = stream::select(now, UnboundedReceiverStream::new(later));
+    let mut scheduler = pin!(scheduler(requests.take_until(stop.cancelled_owned())));
+    let most = usize::from(ctx.settings.reconcile_concurrency);
+    let mut running = FuturesUnordered::new();
+    let mut busy = HashSet::new();
+    loop {
+        let next = poll_fn(|cx| {
+            let scheduler = scheduler.as_mut();
+            if busy.len() < most {
+                let mut free = scheduler.hold_unless(|target| !busy.contains(target));
+                free.poll_next_unpin(cx)
+            } else {
+                // What comes meanwhile is taken in, and twice is once.
+                scheduler.hold().poll_next_unpin(cx)
+            }
         });
-    let config = controller::Config::default().concurrency(ctx.settings.reconcile_concurrency);
-    let store = K::objects(&ctx.cache.stores).reader();
-    let cache = ctx.cache.clone();
-    controller::applier(
-        |object, ctx| Box::pin(instrumented(object, ctx)),
-        error_policy,
-        ctx,
-        store,
-        queue,
-        config,
-    )
-    .for_each(|result| {
-        // It was deleted while it waited.
-        if let Err(controller::Error::ObjectNotFound(gone)) = result {
-            let target = Target::new(K::KIND, gone.namespace.as_deref(), &gone.name);
-            cache.triggers.begin(&target);
+        tokio::select! {
+            Some((target, pause)) = running.next() => {
+                busy.remove(&target);
+                if let Some(pause) = pause {
+                    // The receiver lives as long as this.
+                    let _ = again.send(due(target, pause));
+                }
+            }
+            next = next => {
+                let Some(target) = next else { break };
+                busy.insert(target.clone());
+                running.push(look::<K>(&ctx, target));
+            }
         }
-        std::future::ready(())
-    })
-    .await;
+    }
+    running.for_each(|_| std::future::ready(())).await;
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature of an error policy"
-)]
-fn error_policy<K: Reconciled>(
-    object: Arc<Guard<K>>,
-    _: &ReconcileError,
-    ctx: Arc<Context>,
-) -> Action {
-    let pause = ctx.error_backoff.next_pause(Target::of(&*object));
-    forget_if_gone(&object, &ctx);
-    Action::requeue(pause)
-}
-
-/// An object that was deleted during its reconcile was forgotten before the reconcile recorded its
-/// back-off.
-fn forget_if_gone<K: Reconciled>(object: &Guard<K>, ctx: &Context) {
-    let target = Target::of(object);
-    let held = K::objects(&ctx.cache.stores).get(target.namespace.as_deref(), &target.name);
-    if held.is_none_or(|held| held.uid() != object.uid()) {
-        ctx.forget(&target, object.uid().as_deref());
+fn due(message: Arc<Target>, pause: Duration) -> ScheduleRequest<Arc<Target>> {
+    ScheduleRequest {
+        message,
+        run_at: tokio::time::Instant::now() + pause,
     }
 }
 
-async fn instrumented<K: Reconciled>(
-    object: Arc<Guard<K>>,
-    ctx: Arc<Context>,
-) -> Result<Action, ReconcileError> {
-    let target = Target::of(&*object);
-    if let Some(waited) = ctx.cache.triggers.begin(&target) {
+/// Reconciles what there is of that name, and says when to do so again. `None`: it is gone.
+async fn look<K: Reconciled>(
+    ctx: &Arc<Context>,
+    target: Arc<Target>,
+) -> (Arc<Target>, Option<Duration>) {
+    let waited = ctx.cache.triggers.begin(&target);
+    let objects = K::objects(&ctx.cache.stores);
+    let Some(object) = objects.get(target.namespace.as_deref(), &target.name) else {
+        return (target, None);
+    };
+    if let Some(waited) = waited {
         ctx.metrics.waited(K::KIND, waited);
     }
+    let uid = object.uid();
+    let pause = instrumented(object, ctx, &target).await;
+    // It may have been deleted, and forgotten, before this recorded its back-off.
+    if !objects.holds(&target, uid.as_deref()) {
+        ctx.forget(&target, uid.as_deref());
+    }
+    (target, Some(pause))
+}
+
+/// Reconciles an object, and says when to do so again.
+async fn instrumented<K: Reconciled>(
+    object: Arc<Guard<K>>,
+    ctx: &Arc<Context>,
+    target: &Target,
+) -> Duration {
     // A root of its own: what triggered a reconcile did not call it.
     let span = tracing::info_span!(
         parent: None, "reconcile",
@@ -177,7 +191,7 @@ async fn instrumented<K: Reconciled>(
     );
     let started = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(
-        reconcile_one(object.clone(), ctx.clone()).instrument(span.clone()),
+        reconcile_one(object, ctx.clone()).instrument(span.clone()),
     ));
     let result = match tokio::time::timeout(TIMEOUT, task).await {
         Ok(Ok(result)) => result,
@@ -193,21 +207,19 @@ async fn instrumented<K: Reconciled>(
     ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
     match result {
         Ok(done) => {
-            ctx.error_backoff.forget(&target);
-            let pause = pause_after(done, target, &ctx);
-            forget_if_gone(&object, &ctx);
-            Ok(Action::requeue(pause))
+            ctx.error_backoff.forget(target);
+            pause_after(done, target.clone(), ctx)
         }
         Err(error) => {
             span.in_scope(
                 || tracing::warn!(error = %chain(&error), "reconcile failed; trying again"),
             );
-            if ctx.error_backoff.failing_for(&target) >= REPORT_AFTER {
-                report_failure::<K>(&ctx, &target, &error)
+            if ctx.error_backoff.failing_for(target) >= REPORT_AFTER {
+                report_failure::<K>(ctx, target, &error)
                     .instrument(span)
                     .await;
             }
-            Err(error)
+            ctx.error_backoff.next_pause(target.clone())
         }
     }
 }
@@ -248,23 +260,23 @@ async fn reconcile_one<K: Reconciled>(
     ctx: Arc<Context>,
 ) -> Result<Done, ReconcileError> {
     let mut effects = Effects::default();
-    let result = attempt(&object, &ctx, &mut effects).await;
     let about = object.object_ref(&());
+    let result = attempt(object, &ctx, &mut effects).await;
     ctx.events.publish(&about, effects.events).await;
     result
 }
 
 async fn attempt<K: Reconciled>(
-    object: &Guard<K>,
+    object: Arc<Guard<K>>,
     ctx: &Arc<Context>,
     effects: &mut Effects,
 ) -> Result<Done, ReconcileError> {
     if object.meta().deletion_timestamp.is_some() {
-        return wind_down(object, ctx).await;
+        return wind_down(&object, ctx).await;
     }
-    let readable = match &object.0 {
-        Ok(readable) => Arc::new(readable.clone()),
-        Err(invalid) => return unreadable::<K>(ctx, invalid, effects).await,
+    let readable = match Arc::unwrap_or_clone(object).0 {
+        Ok(readable) => Arc::new(readable),
+        Err(invalid) => return unreadable::<K>(ctx, &invalid, effects).await,
     };
     let steps = Steps::new(ctx.metrics.clone(), K::KIND);
     match readable.clone().reconcile(ctx, &steps, effects).await {

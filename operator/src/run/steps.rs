@@ -164,7 +164,7 @@ mod tests {
     use langop_desired::conditions::Invalid;
 
     use super::*;
-    use crate::error::ReconcileError;
+    use crate::{cache::tally::Tally, error::ReconcileError};
 
     #[tokio::test]
     async fn each_step_is_counted_by_how_it_ended() {
@@ -191,7 +191,7 @@ mod tests {
                 .now_or_never()
                 .is_none()
         );
-        let text = metrics.render(std::iter::empty()).unwrap();
+        let text = metrics.render(&Tally::default()).unwrap();
         for (step, outcome) in [
             ("build", "ok"),
             ("validate", "blocked"),

@@ -1,28 +1,22 @@
-//! What the status of every LanguageAgent adds up to: how many there are, which are not Ready, how
-//! their runs ended and what they cost. Built on each request, so that what is gone disappears.
+//! The metrics of what all LanguageAgents add up to ([`Tally`]). Built on each request, so that what
+//! is gone disappears.
 //!
 //! Labels are namespaces, of which there are as many as the operator works in, and texts from
 //! enums. Agents are named only while they are not Ready, and at most [`MAX_NAMED`] of them.
 
 use std::collections::BTreeMap;
 
-use kube::ResourceExt as _;
-use langop_api::{
-    LanguageAgent,
-    agent::{AgentPhase, RunTokens, Tokens},
-    condition::{Reason, types},
-};
-use langop_desired::conditions;
+use langop_api::agent::AgentPhase;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
 
+use crate::cache::tally::{NotReady, Sums, Tally};
+
 /// The most agents that are named. Beyond, somebody looks for what they have in common.
 const MAX_NAMED: usize = 100;
-/// The reason of an agent that has no condition yet, or one that is not of ours.
-const UNKNOWN: &str = "Unknown";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PhaseLabels {
@@ -54,104 +48,22 @@ struct TokenLabels {
     r#type: &'static str,
 }
 
-/// What is known of the agents of one namespace.
-#[derive(Debug, Default)]
-struct Sums {
-    not_ready: BTreeMap<&'static str, i64>,
-    succeeded: i64,
-    failed: i64,
-    syntheses: Option<Tokens>,
-    runs: Option<RunTokens>,
-}
-
-/// An agent that is not Ready.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct NotReady {
-    /// Seconds since 1970.
-    since: i64,
-    namespace: String,
-    name: String,
-    reason: &'static str,
-}
-
-/// The metrics of these agents.
-pub(super) fn registry<'a>(agents: impl Iterator<Item = &'a LanguageAgent>) -> Registry {
-    let mut phases = PHASES.map(|phase| (phase, 0_i64));
-    let mut namespaces = BTreeMap::<String, Sums>::new();
-    let mut not_ready = Vec::new();
-    for agent in agents {
-        let phase = agent.status.as_ref().and_then(|status| status.phase);
-        let mut counts = phases.iter_mut();
-        if let Some((_, count)) = counts.find(|(listed, _)| Some(*listed) == phase) {
-            *count += 1;
-        }
-        let sums = namespaces.entry(agent.namespace().unwrap_or_default());
-        sums.or_default().add(agent);
-        not_ready.extend(why_not_ready(agent));
-    }
-    // Whoever waits longest is named.
-    not_ready.sort_unstable();
-    not_ready.truncate(MAX_NAMED);
-
+/// The metrics of all agents.
+pub(super) fn registry(agents: &Tally) -> Registry {
     let mut registry = Registry::default();
-    register_phases(&mut registry, phases);
-    register_not_ready(&mut registry, &namespaces, not_ready);
-    register_executions(&mut registry, &namespaces);
-    register_tokens(&mut registry, &namespaces);
+    register_phases(&mut registry, agents);
+    // Whoever waits longest is named.
+    let named = agents.not_ready.iter().take(MAX_NAMED);
+    register_not_ready(&mut registry, &agents.namespaces, named);
+    register_executions(&mut registry, &agents.namespaces);
+    register_tokens(&mut registry, &agents.namespaces);
     registry
 }
 
-impl Sums {
-    fn add(&mut self, agent: &LanguageAgent) {
-        if let Some(not_ready) = why_not_ready(agent) {
-            *self.not_ready.entry(not_ready.reason).or_default() += 1;
-        }
-        let Some(status) = &agent.status else {
-            return;
-        };
-        let executions = [
-            (&mut self.succeeded, status.successful_executions),
-            (&mut self.failed, status.failed_executions),
-        ];
-        for (sum, count) in executions {
-            *sum = sum.saturating_add(count.unwrap_or_default());
-        }
-        let info = status.synthesis_info.as_ref();
-        if let Some(spent) = info.and_then(|info| info.tokens) {
-            let sum = self.syntheses.get_or_insert_default();
-            sum.input = sum.input.saturating_add(spent.input);
-            sum.output = sum.output.saturating_add(spent.output);
-        }
-        if let Some(usage) = &status.usage {
-            let sum = self.runs.get_or_insert_default();
-            *sum = sum.plus(usage.total);
-        }
-    }
-}
-
-/// `None` for an agent that is Ready. One that was never reconciled has been so since it was made.
-fn why_not_ready(agent: &LanguageAgent) -> Option<NotReady> {
-    let status = agent.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice());
-    let conditions = conditions.unwrap_or_default();
-    if conditions::is_true(conditions, types::READY) {
-        return None;
-    }
-    let ready = conditions::find(conditions, types::READY);
-    let since = ready.map(|ready| &ready.last_transition_time);
-    let since = since.or(agent.metadata.creation_timestamp.as_ref());
-    let reason = ready.and_then(|ready| Reason::from_name(&ready.reason));
-    Some(NotReady {
-        since: since.map_or(0, |time| time.0.as_second()),
-        namespace: agent.namespace().unwrap_or_default(),
-        name: agent.name_any(),
-        reason: reason.map_or(UNKNOWN, Reason::as_str),
-    })
-}
-
-fn register_phases(registry: &mut Registry, phases: [(AgentPhase, i64); PHASES.len()]) {
+fn register_phases(registry: &mut Registry, agents: &Tally) {
     let gauges = Family::<PhaseLabels, Gauge>::default();
-    for (phase, count) in phases {
+    for phase in PHASES {
+        let count = agents.phases.get(&phase).copied().unwrap_or_default();
         let phase = phase_text(phase);
         gauges.get_or_create(&PhaseLabels { phase }).set(count);
     }
@@ -162,10 +74,10 @@ fn register_phases(registry: &mut Registry, phases: [(AgentPhase, i64); PHASES.l
     );
 }
 
-fn register_not_ready(
+fn register_not_ready<'a>(
     registry: &mut Registry,
     namespaces: &BTreeMap<String, Sums>,
-    named: Vec<NotReady>,
+    named: impl Iterator<Item = &'a NotReady>,
 ) {
     let counts = Family::<ReasonLabels, Gauge>::default();
     for (namespace, sums) in namespaces {
@@ -180,8 +92,8 @@ fn register_not_ready(
     let since = Family::<AgentLabels, Gauge>::default();
     for agent in named {
         let labels = AgentLabels {
-            namespace: agent.namespace,
-            name: agent.name,
+            namespace: agent.namespace.clone(),
+            name: agent.name.clone(),
             reason: agent.reason,
         };
         since.get_or_create(&labels).set(agent.since);
@@ -206,7 +118,7 @@ fn register_executions(registry: &mut Registry, namespaces: &BTreeMap<String, Su
                 namespace: namespace.clone(),
                 result,
             };
-            gauges.get_or_create(&labels).set(count);
+            gauges.get_or_create(&labels).set(count.get());
         }
     }
     registry.register(
@@ -220,14 +132,14 @@ fn register_tokens(registry: &mut Registry, namespaces: &BTreeMap<String, Sums>)
     let of_syntheses = Family::<TokenLabels, Gauge>::default();
     let of_runs = Family::<TokenLabels, Gauge>::default();
     for (namespace, sums) in namespaces {
-        if let Some(sum) = sums.syntheses {
-            set(&of_syntheses, namespace, "input", sum.input);
-            set(&of_syntheses, namespace, "output", sum.output);
+        if let Some([input, output]) = sums.syntheses.get() {
+            set(&of_syntheses, namespace, "input", input);
+            set(&of_syntheses, namespace, "output", output);
         }
-        if let Some(sum) = &sums.runs {
-            set(&of_runs, namespace, "input", sum.input);
-            set(&of_runs, namespace, "output", sum.output);
-            set(&of_runs, namespace, "cached_input", sum.cached_input);
+        if let Some([input, output, cached_input]) = sums.runs.get() {
+            set(&of_runs, namespace, "input", input);
+            set(&of_runs, namespace, "output", output);
+            set(&of_runs, namespace, "cached_input", cached_input);
         }
     }
     registry.register(
@@ -270,14 +182,21 @@ const fn phase_text(phase: AgentPhase) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use langop_api::LanguageAgent;
     use prometheus_client::encoding::text::encode;
     use serde_json::{Value, json};
+
+    use crate::cache::tally::Sum as _;
 
     use super::*;
 
     fn page(agents: &[LanguageAgent]) -> String {
+        let mut tally = Tally::default();
+        for agent in agents {
+            tally.exchange(None, Some(agent));
+        }
         let mut text = String::new();
-        encode(&mut text, &registry(agents.iter())).unwrap();
+        encode(&mut text, &registry(&tally)).unwrap();
         text
     }
 

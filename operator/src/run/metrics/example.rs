@@ -8,7 +8,10 @@ use serde_json::json;
 
 use super::Metrics;
 use crate::{
-    cache::kind::Kind,
+    cache::{
+        kind::Kind,
+        tally::{Sum as _, Tally},
+    },
     run::{outcome::Outcome, steps},
     synthesis::failure::FailureKind,
 };
@@ -62,7 +65,9 @@ pub fn page() -> anyhow::Result<String> {
     for verb in ["create", "update", "patch", "delete"] {
         metrics.wrote("KIND", verb);
     }
-    Ok(metrics.render([agent()?].iter())?)
+    let mut agents = Tally::default();
+    agents.exchange(None, Some(&agent()?));
+    Ok(metrics.render(&agents)?)
 }
 
 /// One that has a part in every sum.

@@ -6,7 +6,6 @@ pub(crate) mod example;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use langop_api::LanguageAgent;
 use prometheus_client::{
     encoding::{
         EncodeLabelSet, EncodeLabelValue, LabelValueEncoder,
@@ -19,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::cache::kind::Kind;
+use crate::cache::{kind::Kind, tally::Tally};
 
 /// A label from a fixed list of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,11 +238,8 @@ impl Metrics {
             .inc();
     }
 
-    /// The text of `/metrics`. Agents, and what they cost, are counted on request.
-    pub(crate) fn render<'a>(
-        &self,
-        agents: impl Iterator<Item = &'a LanguageAgent>,
-    ) -> Result<String, std::fmt::Error> {
+    /// The text of `/metrics`, with what the agents add up to.
+    pub(crate) fn render(&self, agents: &Tally) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &agents::registry(agents))?;
@@ -290,9 +286,9 @@ mod tests {
         metrics.set_in_flight(3);
         metrics.set_queued(Kind::Tool, 2);
         metrics.waited(Kind::Tool, Duration::from_millis(1));
-        let standby = metrics.render(std::iter::empty()).unwrap();
+        let standby = metrics.render(&Tally::default()).unwrap();
         metrics.leads();
-        let text = metrics.render(std::iter::empty()).unwrap();
+        let text = metrics.render(&Tally::default()).unwrap();
         assert!(standby.contains("langop_leader 0"), "{standby}");
         for line in [
             "langop_reconcile_duration_seconds_count{kind=\"LanguageAgent\",outcome=\"unchanged\"} 1",
