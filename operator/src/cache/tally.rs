@@ -1,4 +1,4 @@
-//! What the statuses of all LanguageAgents add up to: how many there are, which are not Ready, how
+//! What the statuses of all `LanguageAgent`s add up to: how many there are, which are not Ready, how
 //! their runs ended and what they cost. Kept as they change, so that nobody goes through all of
 //! them. How it is told is the metrics' business.
 
@@ -29,7 +29,7 @@ impl<K> Sum<K> for () {
 /// The reason of an agent that has no condition yet, or one that is not of ours.
 const UNKNOWN: &str = "Unknown";
 
-/// All LanguageAgents together.
+/// All `LanguageAgent`s together.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) phases: HashMap<AgentPhase, i64>,

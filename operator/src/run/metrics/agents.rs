@@ -1,4 +1,4 @@
-//! The metrics of what all LanguageAgents add up to ([`Tally`]). Built on each request, so that what
+//! The metrics of what all `LanguageAgent`s add up to ([`Tally`]). Built on each request, so that what
 //! is gone disappears.
 //!
 //! Labels are namespaces, of which there are as many as the operator works in, and texts from
