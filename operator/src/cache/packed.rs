@@ -1,6 +1,6 @@
-//! What is held of a hundred thousand objects between two looks at them: JSON, its uids and digests
-//! as bytes, compressed beside the texts that most objects have in common. A few kilobytes as types,
-//! a few hundred bytes so.
+//! What is held of a hundred thousand objects between two looks at them: JSON, its uids and
+//! digests as bytes, compressed beside the texts that most objects have in common. A few kilobytes
+//! as types, a few hundred bytes so.
 //!
 //! Must not know what it holds.
 

@@ -1,6 +1,6 @@
-//! What the statuses of all `LanguageAgent`s add up to: how many there are, which are not Ready, how
-//! their runs ended and what they cost. Kept as they change, so that nobody goes through all of
-//! them. How it is told is the metrics' business.
+//! What the statuses of all `LanguageAgent`s add up to: how many there are, which are not Ready,
+//! how their runs ended and what they cost. Kept as they change, so that nobody goes through all
+//! of them. How it is told is the metrics' business.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -1,5 +1,5 @@
-//! The metrics of what all `LanguageAgent`s add up to ([`Tally`]). Built on each request, so that what
-//! is gone disappears.
+//! The metrics of what all `LanguageAgent`s add up to ([`Tally`]). Built on each request, so that
+//! what is gone disappears.
 //!
 //! Labels are namespaces, of which there are as many as the operator works in, and texts from
 //! enums. Agents are named only while they are not Ready, and at most [`MAX_NAMED`] of them.
