@@ -20,6 +20,9 @@ pub mod v1 {
     tonic::include_proto!("langop.synthesis.v1");
 }
 
+/// How messages are read and written.
+pub use tonic_prost::ProstCodec;
+
 /// The descriptors of the .proto, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 

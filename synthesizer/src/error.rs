@@ -30,6 +30,9 @@ pub enum SynthesisError {
     /// The request can never succeed.
     #[error("the request is invalid: {}", first(.0))]
     Invalid(Vec<FieldViolation>),
+    /// The message is not of the type that the method takes.
+    #[error("the message is no SynthesizeRequest of langop.synthesis.v1")]
+    Malformed(#[from] prost::DecodeError),
     /// No model is configured.
     #[error(
         "synthesis is disabled; set SYNTHESIS_PROVIDER and SYNTHESIS_MODEL on the synthesizer \
@@ -125,6 +128,7 @@ impl SynthesisError {
     fn code_and_reason(&self) -> (Code, &'static str) {
         match self {
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Self::Malformed(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             Self::Draining => (Code::Unavailable, DRAINING),

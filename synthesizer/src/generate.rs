@@ -15,7 +15,11 @@ use langop_proto::{
         Usage, Validating, synthesize_stream_response::Event,
     },
 };
-use prost::Message as _;
+use prost::{
+    Message as _,
+    bytes::BufMut,
+    encoding::{WireType, encode_key, encode_varint, string},
+};
 use tokio::time::Instant;
 use tracing::{Span, field};
 
@@ -112,13 +116,20 @@ impl CodeTemplate {
     }
 }
 
-/// A definition as it is sent. One that is kept is read seldom, and a tree of many small texts takes
+/// The number of `AgentDefinition.name` in the .proto.
+const NAME: u32 = 1;
+
+/// A definition as it is sent, but for its name. One that is kept is read seldom, and a tree of many small texts takes
 /// several times as much.
 pub struct DefinitionTemplate(Box<[u8]>);
 
 impl DefinitionTemplate {
     fn new(definition: &AgentDefinition) -> Self {
-        Self(definition.encode_to_vec().into())
+        let nameless = AgentDefinition {
+            name: String::new(),
+            ..definition.clone()
+        };
+        Self(nameless.encode_to_vec().into())
     }
 
     /// The definition under `name`.
@@ -127,6 +138,15 @@ impl DefinitionTemplate {
         let mut definition = AgentDefinition::decode(&*self.0).unwrap_or_default();
         name.clone_into(&mut definition.name);
         definition
+    }
+
+    /// Writes the definition under `name` as a field of the number `field`.
+    pub fn encode_field(&self, field: u32, name: &String, to: &mut impl BufMut) {
+        let length = string::encoded_len(NAME, name) + self.0.len();
+        encode_key(field, WireType::LengthDelimited, to);
+        encode_varint(length as u64, to);
+        string::encode(NAME, name, to);
+        to.put_slice(&self.0);
     }
 
     fn len(&self) -> usize {
@@ -507,6 +527,8 @@ fn truncated(completion: &Completion) -> Option<Diagnostic> {
 
 #[cfg(test)]
 mod tests {
+    use langop_proto::v1::SynthesizeResponse;
+
     use super::*;
 
     #[test]
@@ -515,6 +537,26 @@ mod tests {
         let renamed = CodeTemplate::new(code).unwrap().named("mailer-2");
         assert_eq!(renamed, langop_dsl::rename(code, "mailer-2").unwrap());
     }
+
+    #[test]
+    fn a_definition_is_sent_as_it_is_kept() {
+        const FIELD: u32 = 6;
+        let definition = AgentDefinition {
+            name: "agent".to_owned(),
+            description: "Sorts mail".to_owned(),
+            objectives: vec!["Sort".to_owned()],
+            ..AgentDefinition::default()
+        };
+        let template = DefinitionTemplate::new(&definition);
+        let name = "mailer-2".to_owned();
+        let mut sent = Vec::new();
+        template.encode_field(FIELD, &name, &mut sent);
+        let response = SynthesizeResponse::decode(&*sent).unwrap();
+        let renamed = AgentDefinition { name, ..definition };
+        assert_eq!(response.definition, Some(renamed));
+        assert_eq!(response.definition, Some(template.named("mailer-2")));
+    }
+
     #[test]
     fn refused_code_is_shown_whole_or_not_at_all() {
         let longest = "x".repeat(limits::REFUSED_CODE);

@@ -13,6 +13,7 @@ pub mod drain;
 pub mod error;
 pub mod extract;
 pub mod generate;
+pub mod grpc;
 pub mod identity;
 pub mod key;
 pub mod llm;

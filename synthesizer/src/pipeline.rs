@@ -14,6 +14,10 @@ use langop_proto::{
     },
 };
 use opentelemetry::trace::SpanContext;
+use prost::{
+    EncodeError, Message as _,
+    bytes::{BufMut, Bytes},
+};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -34,7 +38,7 @@ use crate::{
     parsing::Pool,
     prompt::{self, PLACEHOLDER},
     providers::{self, BuildError, CallContext, Provider},
-    question::{Question, Questions},
+    question::{self, Question, Questions},
     request,
     settings::Settings,
 };
@@ -63,7 +67,6 @@ struct CachedLlm {
 pub struct Pending {
     cached: Arc<CachedLlm>,
     found: Found<Answer>,
-    name: String,
     question: Arc<Question>,
     started: Instant,
 }
@@ -132,30 +135,30 @@ impl Synthesizer {
         self.cached.as_ref().ok_or(SynthesisError::Disabled)
     }
 
-    /// Answers a request, or fails at `deadline`. The work goes on without the caller, for the next
+    /// Answers an encoded `SynthesizeRequest`, or fails at `deadline`. The work goes on without the caller, for the next
     /// equal request, and holds `load` as long as its own time; how much there is of it is bounded
     /// by the caller's account.
     pub async fn synthesize(
         &self,
         caller: &Caller,
         load: Load,
-        request: SynthesizeRequest,
+        asked: Bytes,
         deadline: Instant,
-    ) -> Result<SynthesizeResponse, Failure> {
-        let pending = self.begin(caller, load, request, Delivery::Whole).await?;
+    ) -> Result<Answered, Failure> {
+        let pending = self.begin(caller, load, asked, Delivery::Whole).await?;
         pending.response(deadline).await
     }
 
-    /// Finds or starts the work for a request.
+    /// Finds or starts the work for an encoded `SynthesizeRequest`.
     pub async fn begin(
         &self,
         caller: &Caller,
         load: Load,
-        request: SynthesizeRequest,
+        asked: Bytes,
         delivery: Delivery,
     ) -> Result<Pending, Failure> {
         let started = Instant::now();
-        let begun = self.find(caller, load, request, delivery, started).await;
+        let begun = self.find(caller, load, asked, delivery, started).await;
         if begun.is_err() {
             self.metrics.synthesis(None, started.elapsed());
         }
@@ -166,34 +169,32 @@ impl Synthesizer {
         &self,
         caller: &Caller,
         load: Load,
-        mut request: SynthesizeRequest,
+        asked: Bytes,
         delivery: Delivery,
         started: Instant,
     ) -> Result<Pending, SynthesisError> {
-        let agent = request.agent.take().unwrap_or_default();
         let Some(cached) = self.cached.clone() else {
-            self.questions.check(&agent, &request)?;
+            self.questions.read(&asked)?;
             return Err(SynthesisError::Disabled);
         };
         let answers = &cached.llm.identity;
-        let question = self.questions.of(caller, &agent, &request, answers).await?;
-        let name = agent.name.clone();
+        let question = self.questions.of(caller, &asked, answers).await?;
+        let agent = &question.agent;
         let span = Span::current();
-        span.record("gen_ai.agent.name", &name);
+        span.record("gen_ai.agent.name", &agent.name);
         if !agent.namespace.is_empty() {
             span.record("k8s.namespace.name", &agent.namespace);
         }
         let call = CallContext {
             caller: caller.clone(),
             request: question.key,
-            agent: Some(agent),
+            agent: Some(agent.clone()),
             load,
         };
-        let found = cached.find(call, request, delivery).await;
+        let found = cached.find(call, asked, delivery).await;
         Ok(Pending {
             cached,
             found,
-            name,
             question,
             started,
         })
@@ -274,7 +275,7 @@ impl CachedLlm {
     async fn find(
         self: &Arc<Self>,
         call: CallContext,
-        request: SynthesizeRequest,
+        asked: Bytes,
         delivery: Delivery,
     ) -> Found<Answer> {
         let span = cache_span(call.request, prompt::version());
@@ -282,7 +283,7 @@ impl CachedLlm {
         let key = cache_key(&call);
         let work = move |progress| async move {
             let _pass = call.caller.quota().begin_work()?;
-            let request = prompt::normalise(request);
+            let request = prompt::normalise(question::decode(&asked)?.1);
             let answer = generate::answer(
                 &cached.llm,
                 &cached.parsing,
@@ -390,16 +391,16 @@ impl Pending {
     }
 
     /// The answer, or a failure at `deadline`.
-    pub async fn response(self, deadline: Instant) -> Result<SynthesizeResponse, Failure> {
+    pub async fn response(self, deadline: Instant) -> Result<Answered, Failure> {
         let Self {
             cached,
             found,
-            name,
             question,
             started,
         } = self;
-        let response = ready(found, deadline).await.map(|ready| {
-            let mut response = respond(&ready, &name);
+        let answered = ready(found, deadline).await.map(|ready| {
+            let name = &question.agent.name;
+            let mut response = respond(&ready, name);
             response.provider = cached.llm.identity.provider.to_string();
             response.request_hash = question.key.to_hex();
             response.instructions_hash = question.instructions_hash.to_string();
@@ -407,15 +408,56 @@ impl Pending {
             response.diagnostics.splice(0..0, secrets);
             response.diagnostics.truncate(limits::DIAGNOSTICS);
             if let Some(origin) = &ready.value.origin {
-                response.provenance = origin.statement(&name, &response);
+                response.provenance = origin.statement(name, &response);
             }
-            response
+            Answered {
+                response,
+                answer: ready.value,
+                question,
+            }
         });
         cached.llm.metrics.synthesis(
-            response.as_ref().ok().map(SynthesizeResponse::outcome),
+            answered
+                .as_ref()
+                .ok()
+                .map(|answered| answered.response.outcome()),
             started.elapsed(),
         );
-        response
+        answered
+    }
+}
+
+/// The number of `SynthesizeResponse.definition` in the .proto.
+const DEFINITION: u32 = 6;
+
+/// A response whose definition is as it is kept.
+pub struct Answered {
+    /// Without its definition.
+    response: SynthesizeResponse,
+    answer: Arc<Answer>,
+    question: Arc<Question>,
+}
+
+impl Answered {
+    /// The whole response.
+    pub fn into_response(self) -> SynthesizeResponse {
+        let definition = self.answer.definition.as_ref();
+        SynthesizeResponse {
+            definition: definition.map(|definition| definition.named(&self.question.agent.name)),
+            ..self.response
+        }
+    }
+
+    /// Writes the whole response. The order of fields says nothing (protobuf.dev, "Encoding").
+    ///
+    /// # Errors
+    /// If `to` has no room.
+    pub fn encode(&self, to: &mut impl BufMut) -> Result<(), EncodeError> {
+        self.response.encode(to)?;
+        if let Some(definition) = &self.answer.definition {
+            definition.encode_field(DEFINITION, &self.question.agent.name, to);
+        }
+        Ok(())
     }
 }
 
@@ -439,12 +481,10 @@ fn respond(ready: &Ready<Answer>, name: &str) -> SynthesizeResponse {
         sha256_hex(code.as_bytes())
     };
     Span::current().record("langop.synthesis.code_hash", &code_hash);
-    let definition = answer.definition.as_ref();
     SynthesizeResponse {
         code,
         code_hash,
         outcome: outcome.into(),
-        definition: definition.map(|definition| definition.named(name)),
         diagnostics: answer
             .diagnostics
             .iter()

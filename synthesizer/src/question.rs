@@ -1,6 +1,6 @@
 //! What a request asks: whether it can succeed at all, the key of what it asks for, and what is
 //! said of its text. Remembered by the request's own bytes, so that who asks the same again (a
-//! retry, a restart, another agent of the same words) waits for none of it.
+//! retry, a restart) waits for none of it: the request is not even decoded.
 //!
 //! All of it follows from the request alone. Remembered per caller all the same: the speed of an
 //! answer must not reveal what another caller asked.
@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use langop_dsl::instructions;
 use langop_proto::v1::{AgentRef, Diagnostic, SynthesizeRequest};
-use prost::Message as _;
+use prost::{Message as _, bytes::Bytes};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -17,11 +17,13 @@ use crate::{
     prompt, request,
 };
 
-/// Most questions that are remembered, some 200 bytes each.
+/// Most questions that are remembered, some 300 bytes each.
 const MOST: u64 = 8 * 1024;
 
 /// What one request asks.
 pub(crate) struct Question {
+    /// Who is to be made: no part of what is asked for.
+    pub(crate) agent: AgentRef,
     /// What is asked for.
     pub(crate) key: RequestKey,
     /// Of the instructions as they were sent: by it the caller knows them again.
@@ -34,6 +36,16 @@ pub(crate) struct Question {
 pub(crate) struct Questions {
     longest_prompt: usize,
     known: moka::future::Cache<(Caller, [u8; 32]), Arc<Question>>,
+}
+
+/// A `SynthesizeRequest` and, apart from it, its agent.
+///
+/// # Errors
+/// If the bytes are none.
+pub(crate) fn decode(asked: &Bytes) -> Result<(AgentRef, SynthesizeRequest), SynthesisError> {
+    let mut request = SynthesizeRequest::decode(asked.clone())?;
+    let agent = request.agent.take().unwrap_or_default();
+    Ok((agent, request))
 }
 
 impl Questions {
@@ -49,38 +61,38 @@ impl Questions {
         }
     }
 
-    /// Checks a request. An error names all that is wrong with it.
-    pub(crate) fn check(
+    /// Decodes and checks a request. An error names all that is wrong with it.
+    pub(crate) fn read(
         &self,
-        agent: &AgentRef,
-        request: &SynthesizeRequest,
-    ) -> Result<(), SynthesisError> {
-        request::check_synthesize(agent, request, self.longest_prompt)
+        asked: &Bytes,
+    ) -> Result<(AgentRef, SynthesizeRequest), SynthesisError> {
+        let (agent, request) = decode(asked)?;
+        request::check_synthesize(&agent, &request, self.longest_prompt)?;
+        Ok((agent, request))
     }
 
-    /// What `request` of `agent` asks `answers`. The request is without its agent, which is no part
-    /// of the question.
+    /// What the encoded request of `caller` asks `answers`.
     pub(crate) async fn of(
         &self,
         caller: &Caller,
-        agent: &AgentRef,
-        request: &SynthesizeRequest,
+        asked: &Bytes,
         answers: &Identity,
     ) -> Result<Arc<Question>, SynthesisError> {
-        let bytes = Sha256::digest(request.encode_to_vec()).into();
-        let id = (caller.clone(), bytes);
+        let id = (caller.clone(), Sha256::digest(asked).into());
         if let Some(known) = self.known.get(&id).await {
-            // Of a request that was checked, only the agent can be wrong.
-            request::check_agent(agent)?;
             return Ok(known);
         }
-        self.check(agent, request)?;
-        let asked = prompt::normalise(request.clone());
+        let (agent, request) = self.read(asked)?;
         let instructions = instructions::normalise(&request.instructions);
+        let (instructions_hash, secrets) = (
+            instructions::hash(&request.instructions).into(),
+            diagnostics::about_secrets(&instructions).into(),
+        );
         let question = Arc::new(Question {
-            key: RequestKey::of_synthesis(&asked, answers),
-            instructions_hash: instructions::hash(&request.instructions).into(),
-            secrets: diagnostics::about_secrets(&instructions).into(),
+            agent,
+            key: RequestKey::of_synthesis(&prompt::normalise(request), answers),
+            instructions_hash,
+            secrets,
         });
         self.known.insert(id, Arc::clone(&question)).await;
         Ok(question)
@@ -123,11 +135,19 @@ mod tests {
             },
         );
         let ask = async |caller: &Caller, name: &str, request: &SynthesizeRequest| {
-            questions.of(caller, &agent(name), request, &answers).await
+            let request = SynthesizeRequest {
+                agent: Some(agent(name)),
+                ..request.clone()
+            };
+            let asked = request.encode_to_vec().into();
+            questions.of(caller, &asked, &answers).await
         };
         let first = ask(&caller, "one", &request()).await.unwrap();
-        let again = ask(&caller, "other", &request()).await.unwrap();
+        let again = ask(&caller, "one", &request()).await.unwrap();
         assert!(Arc::ptr_eq(&first, &again));
+        let of_other = ask(&caller, "other", &request()).await.unwrap();
+        assert_eq!(of_other.key, first.key);
+        assert_eq!(of_other.agent.name, "other");
         assert_eq!(first.secrets.len(), 1);
         assert_eq!(
             *first.instructions_hash,
@@ -151,5 +171,8 @@ mod tests {
         };
         assert!(ask(&caller, "one", &twice).await.is_err());
         assert!(ask(&caller, "one", &twice).await.is_err(), "nor remembered");
+        let garbage = Bytes::from_static(b"\x0a\xff");
+        let refused = questions.of(&caller, &garbage, &answers).await;
+        assert!(matches!(refused, Err(SynthesisError::Malformed(_))));
     }
 }

@@ -81,13 +81,6 @@ pub fn check_validate(request: &ValidateCodeRequest) -> Result<(), SynthesisErro
     findings.finish()
 }
 
-/// Checks the agent of a request whose rest is known to be right.
-pub fn check_agent(agent: &AgentRef) -> Result<(), SynthesisError> {
-    let mut findings = Findings::default();
-    findings.agent(agent);
-    findings.finish()
-}
-
 fn check_tools(tools: &[Tool], findings: &mut Findings) {
     findings.count("tools", tools.len());
     let mut seen = HashSet::new();

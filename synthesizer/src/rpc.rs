@@ -23,28 +23,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::{
     access::{Access, AccessError, Authorization, ConnectionInfo, UnreadResponse},
     error::Failure,
+    grpc,
     metrics::{Metrics, code_name},
 };
 
 /// The methods served: path, and label of the metric. Everything else is `other`, so that clients
 /// cannot make labels.
 const METHODS: [(&str, &str); 8] = [
-    (
-        "/langop.synthesis.v1.SynthesisService/Synthesize",
-        "Synthesize",
-    ),
-    (
-        "/langop.synthesis.v1.SynthesisService/SynthesizeStream",
-        "SynthesizeStream",
-    ),
-    (
-        "/langop.synthesis.v1.SynthesisService/DistillPersona",
-        "DistillPersona",
-    ),
-    (
-        "/langop.synthesis.v1.SynthesisService/ValidateCode",
-        "ValidateCode",
-    ),
+    (grpc::SYNTHESIZE, "Synthesize"),
+    (grpc::SYNTHESIZE_STREAM, "SynthesizeStream"),
+    (grpc::DISTILL_PERSONA, "DistillPersona"),
+    (grpc::VALIDATE_CODE, "ValidateCode"),
     ("/grpc.health.v1.Health/Check", "Check"),
     ("/grpc.health.v1.Health/Watch", "Watch"),
     (

@@ -3,9 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use langop_client::watched::LoadError;
-use langop_proto::{
-    FILE_DESCRIPTOR_SET, SERVICE_NAME, limits, v1::synthesis_service_server::SynthesisServiceServer,
-};
+use langop_proto::{FILE_DESCRIPTOR_SET, SERVICE_NAME};
 use langop_provenance::KeyError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +18,7 @@ use crate::{
     access::{Access, FilesError, Incoming},
     admin,
     drain::Drain,
+    grpc::SynthesisServer,
     identity::Identity,
     metrics::Metrics,
     origin::Signer,
@@ -182,9 +181,6 @@ async fn serve_grpc(
         settings.request_timeout + ANSWER_GRACE,
         drain.clone(),
     );
-    let service = SynthesisServiceServer::new(service)
-        .max_decoding_message_size(limits::MESSAGE)
-        .max_encoding_message_size(limits::MESSAGE);
     let health = HealthReporter::new();
     health
         .set_service_status(SERVICE_NAME, ServingStatus::Serving)
@@ -196,7 +192,7 @@ async fn serve_grpc(
         .map_err(ServeError::Reflection)?;
     let router = server(settings)
         .layer(rpc)
-        .add_service(service)
+        .add_service(SynthesisServer::new(service))
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health.clone(),
         )))

@@ -1,13 +1,14 @@
-//! `SynthesisService` over tonic: deadlines, identity of the caller, and errors as statuses. Thin:
+//! What `SynthesisService` does: deadlines, identity of the caller, and errors as statuses. Thin:
 //! what a request means is `pipeline`'s business.
 
 use std::{sync::Arc, time::Duration};
 
 use langop_proto::v1::{
-    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
-    SynthesizeStreamRequest, SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
-    synthesis_service_server::SynthesisService, synthesize_stream_response::Event,
+    DistillPersonaRequest, DistillPersonaResponse, SynthesizeStreamRequest,
+    SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
+    synthesize_stream_response::Event,
 };
+use prost::{Message as _, bytes::Bytes};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
     time::{Instant, timeout_at},
@@ -22,7 +23,7 @@ use crate::{
     drain::{CallGuard, Drain},
     error::{Failure, SynthesisError},
     generate::{Answer, Delivery},
-    pipeline::{Pending, Synthesizer},
+    pipeline::{Answered, Pending, Synthesizer},
 };
 
 /// Events a slow client may lag behind before the stream waits for it.
@@ -70,35 +71,32 @@ impl Service {
     }
 }
 
-#[tonic::async_trait]
-impl SynthesisService for Service {
-    async fn synthesize(
-        &self,
-        request: Request<SynthesizeRequest>,
-    ) -> Result<Response<SynthesizeResponse>, Status> {
+/// The methods of the .proto, whose texts say what they promise.
+impl Service {
+    /// `Synthesize` of an encoded `SynthesizeRequest`.
+    pub async fn synthesize(&self, request: Request<Bytes>) -> Result<Response<Answered>, Status> {
         let _place = self.enter()?;
-        let (caller, load, deadline, request) = self.admit(request)?;
+        let (caller, load, deadline, asked) = self.admit(request)?;
         let answer = self
             .synthesizer
-            .synthesize(&caller, load, request, deadline)
+            .synthesize(&caller, load, asked, deadline)
             .await;
         answer
             .map(Response::new)
             .map_err(|failure| failure.to_status())
     }
 
-    type SynthesizeStreamStream = ReceiverStream<Result<SynthesizeStreamResponse, Status>>;
-
-    async fn synthesize_stream(
+    /// `SynthesizeStream`.
+    pub async fn synthesize_stream(
         &self,
         request: Request<SynthesizeStreamRequest>,
-    ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
+    ) -> Result<Response<ReceiverStream<Result<SynthesizeStreamResponse, Status>>>, Status> {
         let place = self.enter()?;
         let (caller, load, deadline, request) = self.admit(request)?;
-        let request = request.request.unwrap_or_default();
+        let asked = request.request.unwrap_or_default().encode_to_vec().into();
         let pending = self
             .synthesizer
-            .begin(&caller, load, request, Delivery::Live)
+            .begin(&caller, load, asked, Delivery::Live)
             .await
             .map_err(|failure| failure.to_status())?;
         let (events, stream) = mpsc::channel(STREAM_BUFFER);
@@ -110,7 +108,8 @@ impl SynthesisService for Service {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn distill_persona(
+    /// `DistillPersona`.
+    pub async fn distill_persona(
         &self,
         request: Request<DistillPersonaRequest>,
     ) -> Result<Response<DistillPersonaResponse>, Status> {
@@ -125,7 +124,8 @@ impl SynthesisService for Service {
             .map_err(|failure| failure.to_status())
     }
 
-    async fn validate_code(
+    /// `ValidateCode`.
+    pub async fn validate_code(
         &self,
         request: Request<ValidateCodeRequest>,
     ) -> Result<Response<ValidateCodeResponse>, Status> {
@@ -150,8 +150,8 @@ async fn stream_events(mut pending: Pending, deadline: Instant, events: Events) 
         }
     }
     let end = match pending.response(deadline).await {
-        Ok(response) => Ok(SynthesizeStreamResponse {
-            event: Some(Event::Result(response)),
+        Ok(answer) => Ok(SynthesizeStreamResponse {
+            event: Some(Event::Result(answer.into_response())),
         }),
         Err(failure) => Err(failure.to_status()),
     };

@@ -34,6 +34,7 @@ use langop_synthesizer::{
     providers::{Finish, Identity, ProviderKind},
     settings::Settings,
 };
+use prost::Message as _;
 use recorded::Recorded;
 
 /// Stands between the answers of one file.
@@ -87,10 +88,10 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
         &settings,
         Arc::new(Metrics::default()),
     );
-    let request = request(answers.len() - 1);
+    let asked = request(answers.len() - 1).encode_to_vec().into();
     let caller = Caller::named("test");
     let begun = synthesizer
-        .begin(&caller, Load::default(), request, Delivery::Live)
+        .begin(&caller, Load::default(), asked, Delivery::Live)
         .await;
     let mut pending = begun.unwrap();
     let mut events = pending.in_flight().unwrap().events.resubscribe();
@@ -102,7 +103,7 @@ async fn replay(answers: &[&str], finish: Finish) -> (SynthesizeResponse, Vec<Ve
             sent_back.push(repairing.diagnostics);
         }
     }
-    (response, sent_back)
+    (response.into_response(), sent_back)
 }
 
 /// What people see nothing of is written out.
