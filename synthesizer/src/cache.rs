@@ -212,7 +212,7 @@ impl<V: Entry> Cache<V> {
 
 /// What the books about an entry take, roughly: moka's, those of the shares, and what the allocator
 /// cannot use between them. `cargo bench-synthesis` measures what comes of it.
-const BOOKS: usize = 1024;
+const BOOKS: usize = 1280;
 
 /// What an entry counts in the cache.
 fn weight(value: &impl Entry) -> u32 {

@@ -127,8 +127,7 @@ impl SynthesisError {
 
     fn code_and_reason(&self) -> (Code, &'static str) {
         match self {
-            Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
-            Self::Malformed(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Self::Invalid(_) | Self::Malformed(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Self::Disabled => (Code::FailedPrecondition, "SYNTHESIS_DISABLED"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             Self::Draining => (Code::Unavailable, DRAINING),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Most questions that are remembered, some 300 bytes each.
-const MOST: u64 = 8 * 1024;
+const MOST: u64 = 4 * 1024;
 
 /// What one request asks.
 pub(crate) struct Question {

@@ -40,12 +40,17 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// That of the images: what users run is what is measured, and it is not built as other
-    /// releases are.
-    pub(crate) async fn published() -> Result<Self> {
-        let components = programs::components(Profile::Release).await?;
+    /// `program`, or that of the images: what users run is what is measured, and it is not built as
+    /// other releases are.
+    pub(crate) async fn of(program: Option<PathBuf>) -> Result<Self> {
+        let program = if let Some(program) = program {
+            program
+        } else {
+            let components = programs::components(Profile::Release).await?;
+            components.program(Component::Operator)
+        };
         Ok(Self {
-            program: components.program(Component::Operator),
+            program,
             rights: workspace_root()?.join("deploy/rbac.yaml"),
         })
     }

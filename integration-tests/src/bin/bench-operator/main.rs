@@ -29,6 +29,8 @@ mod steady;
 mod strangers;
 mod tool_change;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 use clap::Parser;
 use langop_integration_tests::{
@@ -67,6 +69,10 @@ struct Args {
     /// A revision whose operator does the same bring-up beside ours, built once (default: none).
     #[arg(long, value_name = "REV")]
     baseline: Option<String>,
+    /// Another operator than the published one, for a profile: that of `cargo build --release` has
+    /// names.
+    #[arg(long, value_name = "PROGRAM")]
+    operator: Option<PathBuf>,
     /// Measure only what one tenant can make the operator hold.
     #[arg(long)]
     crowded: bool,
@@ -91,7 +97,7 @@ async fn main() -> Result<()> {
     let args = Args::parse_from(alias::arguments());
     progress("building the programs");
     programs::build_all().await?;
-    let build = Build::published().await?;
+    let build = Build::of(args.operator.clone()).await?;
     let mut figures = Figures::new(args.scale());
     let outcome = measure(&args, &build, &mut figures).await;
     // What was measured before something failed is worth its hour too.

@@ -1,69 +1,103 @@
-//! The baseline: a tonic service with the same messages that does nothing but answer.
+//! The baseline: a tonic server that does nothing but answer, with the very bytes that the
+//! synthesizer answers with, so that the client's part is the same.
 
 use std::{
+    convert::Infallible,
+    io::{Read as _, Write as _},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use futures::future::{BoxFuture, Ready, ready};
 use langop_integration_tests::wait;
-use langop_proto::v1::{
-    DistillPersonaRequest, DistillPersonaResponse, SynthesizeRequest, SynthesizeResponse,
-    SynthesizeStreamRequest, SynthesizeStreamResponse, ValidateCodeRequest, ValidateCodeResponse,
-    synthesis_service_server::{SynthesisService, SynthesisServiceServer},
+use langop_proto::SERVICE_NAME;
+use prost::bytes::{Buf as _, BufMut as _, Bytes};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::Service,
+    server::{Grpc, NamedService, UnaryService},
 };
-use tonic::{Request, Response, Status};
 
-struct Canned(SynthesizeResponse);
+/// Whatever it is asked, it answers this.
+#[derive(Clone)]
+struct Canned(Bytes);
 
-#[tonic::async_trait]
-impl SynthesisService for Canned {
-    type SynthesizeStreamStream = futures::stream::Empty<Result<SynthesizeStreamResponse, Status>>;
+impl NamedService for Canned {
+    const NAME: &'static str = SERVICE_NAME;
+}
 
-    async fn synthesize(
-        &self,
-        _: Request<SynthesizeRequest>,
-    ) -> Result<Response<SynthesizeResponse>, Status> {
-        Ok(Response::new(self.0.clone()))
+impl Service<http::Request<Body>> for Canned {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn synthesize_stream(
-        &self,
-        _: Request<SynthesizeStreamRequest>,
-    ) -> Result<Response<Self::SynthesizeStreamStream>, Status> {
-        Err(Status::unimplemented(
-            "the baseline answers Synthesize only",
-        ))
-    }
-
-    async fn distill_persona(
-        &self,
-        _: Request<DistillPersonaRequest>,
-    ) -> Result<Response<DistillPersonaResponse>, Status> {
-        Err(Status::unimplemented(
-            "the baseline answers Synthesize only",
-        ))
-    }
-
-    async fn validate_code(
-        &self,
-        _: Request<ValidateCodeRequest>,
-    ) -> Result<Response<ValidateCodeResponse>, Status> {
-        Err(Status::unimplemented(
-            "the baseline answers Synthesize only",
-        ))
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let method = self.clone();
+        Box::pin(async move { Ok(Grpc::new(Raw).unary(method, request).await) })
     }
 }
 
-/// Serves answers of so many bytes until it is killed.
-pub(crate) async fn serve(listen: SocketAddr, bytes: usize) -> Result<()> {
-    let canned = Canned(SynthesizeResponse {
-        code: "x".repeat(bytes),
-        ..SynthesizeResponse::default()
-    });
+impl UnaryService<Bytes> for Canned {
+    type Response = Bytes;
+    type Future = Ready<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        ready(Ok(Response::new(self.0.clone())))
+    }
+}
+
+/// Messages as they are on the wire.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+/// Serves what it reads from its input until it is killed.
+pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
+    let mut answer = Vec::new();
+    std::io::stdin().read_to_end(&mut answer)?;
     tonic::transport::Server::builder()
-        .add_service(SynthesisServiceServer::new(canned))
+        .add_service(Canned(answer.into()))
         .serve(listen)
         .await?;
     Ok(())
@@ -76,21 +110,25 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// Starts it and waits until it accepts connections.
-    pub(crate) async fn start(bytes: usize) -> Result<Self> {
+    /// Starts it with what it is to answer, and waits until it accepts connections.
+    pub(crate) async fn start(answer: &[u8]) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
         let listen = format!("127.0.0.1:{port}");
         let child = Command::new(std::env::current_exe()?)
-            .args(["echo", "--listen", &listen, "--bytes", &bytes.to_string()])
+            .args(["echo", "--listen", &listen])
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start the echo")?;
-        let echo = Self {
+        let mut echo = Self {
             child,
             url: format!("http://{listen}"),
         };
+        let mut input = echo.child.stdin.take().context("the echo has no input")?;
+        input.write_all(answer)?;
+        drop(input);
         wait::until("the echo", Duration::from_secs(10), async || {
             tokio::net::TcpStream::connect(&listen).await.map(|_| ())
         })

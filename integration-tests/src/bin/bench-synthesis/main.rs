@@ -1,5 +1,5 @@
-//! `cargo bench-synthesis`: what the synthesizer costs beside a bare tonic echo of equal message
-//! sizes, in one run on one machine, and whether one LLM call serves all who ask the same.
+//! `cargo bench-synthesis`: what the synthesizer costs beside a bare tonic server that sends the
+//! same answer, in one run on one machine, and whether one LLM call serves all who ask the same.
 //!
 //! Prints a table and writes target/bench/synthesis.json. Owns measuring; it must not assert: a
 //! figure is a figure.
@@ -42,8 +42,6 @@ enum Command {
     Echo {
         #[arg(long)]
         listen: SocketAddr,
-        #[arg(long)]
-        bytes: usize,
     },
 }
 
@@ -51,7 +49,7 @@ fn main() -> Result<()> {
     let args = Args::parse_from(alias::arguments());
     let runtime = tokio::runtime::Runtime::new()?;
     match args.command {
-        Some(Command::Echo { listen, bytes }) => runtime.block_on(echo::serve(listen, bytes)),
+        Some(Command::Echo { listen }) => runtime.block_on(echo::serve(listen)),
         None => runtime.block_on(bench(&args)),
     }
 }
@@ -75,7 +73,7 @@ async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
     let synthesizer = synthesizer(&llm).await?;
     let hit = load::connect(synthesizer.grpc_url()).await?;
     let answer = hit.clone().synthesize(request(0)).await?.into_inner();
-    let echo = echo::Echo::start(prost::Message::encoded_len(&answer)).await?;
+    let echo = echo::Echo::start(&prost::Message::encode_to_vec(&answer)).await?;
     let bare = load::connect(echo.url()).await?;
     let (mut hits, mut echoes) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
@@ -89,10 +87,18 @@ async fn cache_hits(args: &Args, figures: &mut Figures) -> Result<()> {
     figures.cache_hit_per_second = load::median(&mut hits);
     figures.echo_per_second = load::median(&mut echoes);
     figures.cache_hit_ratio_to_echo = figures.cache_hit_per_second / figures.echo_per_second;
-    figures::progress("latency of cache hits at half load");
     let half = figures.cache_hit_per_second / 2.0;
-    figures.cache_hit_p99_ms = load::p99_ms(&hit, half, Duration::from_secs(args.seconds)).await?;
-    figures.echo_p99_ms = load::p99_ms(&bare, half, Duration::from_secs(args.seconds)).await?;
+    let (mut hits, mut echoes) = (Vec::new(), Vec::new());
+    for round in 1..=args.rounds {
+        figures::progress(&format!(
+            "latency of cache hits at half load, and the echo's, round {round} of {}",
+            args.rounds
+        ));
+        echoes.push(load::p99_ms(&bare, half, Duration::from_secs(args.seconds)).await?);
+        hits.push(load::p99_ms(&hit, half, Duration::from_secs(args.seconds)).await?);
+    }
+    figures.cache_hit_p99_ms = load::median(&mut hits);
+    figures.echo_p99_ms = load::median(&mut echoes);
     figures.cache_hit_p99_ratio_to_echo = figures.cache_hit_p99_ms / figures.echo_p99_ms;
     Ok(())
 }

@@ -428,9 +428,14 @@ fn sidecar(tool: &ToolView, errors: &mut Errors) -> Sidecar {
 }
 
 fn requested(spec: &LanguageAgentSpec, now: Timestamp, errors: &mut Errors) -> Requested {
-    // Any schedule does to check a zone that has none.
-    let expression = spec.schedule.as_deref().unwrap_or("* * * * *");
-    if let Err(error) = CronSchedule::parse(expression, spec.time_zone.as_deref(), now) {
+    // A schedule is read to the time at which it fires next, which is most of what a validation
+    // costs.
+    let checked = match (&spec.schedule, &spec.time_zone) {
+        (Some(schedule), zone) => CronSchedule::parse(schedule, zone.as_deref(), now).map(drop),
+        (None, Some(zone)) => check_zone(zone),
+        (None, None) => Ok(()),
+    };
+    if let Err(error) = checked {
         let field = if error.kind() == ScheduleErrorKind::TimeZone {
             "timeZone"
         } else {
