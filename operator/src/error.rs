@@ -132,9 +132,9 @@ pub(crate) fn classify(error: &kube::Error) -> Class {
     };
     if status.is_not_found() {
         Class::Gone
-    } else if is_about_uid(status) {
+    } else if is_about_uid(status) || is_before_discovery(status) {
         // A conflict by another name: the object that we looked at is gone, and another has its
-        // name.
+        // name. Or the API server does not know yet what is soon there.
         Class::Transient
     } else if status.is_invalid() || status.is_forbidden() || status.code == 400 {
         Class::Refused(Refusal(bounded(&status.message)))
@@ -150,6 +150,13 @@ fn is_about_uid(status: &kube::core::Status) -> bool {
     causes
         .into_iter()
         .any(|cause| cause.field == "metadata.uid")
+}
+
+/// Whether the API server has yet to hear of a kind that an owner reference names: it looks for new
+/// CustomResourceDefinitions twice a minute. As kube-apiserver 1.37 says it, with code 403: `cannot
+/// set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion …`.
+fn is_before_discovery(status: &kube::core::Status) -> bool {
+    status.message.contains("cannot find RESTMapping for")
 }
 
 /// Whether the API server's schema lacks a field that is applied. As kube-apiserver 1.37 says it:
@@ -224,6 +231,14 @@ mod tests {
             let class = format!("{:?}", classify(&api_error(code, reason)));
             assert!(class.starts_with(expected), "{code} {reason}: {class}");
         }
+    }
+
+    #[test]
+    fn a_kind_that_the_server_is_yet_to_hear_of_is_no_refusal() {
+        let status = serde_json::json!({"status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "networkpolicies.networking.k8s.io \"a\" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion langop.io/v1alpha1 Kind LanguageAgent: no matches for kind \"LanguageAgent\" in version \"langop.io/v1alpha1\""});
+        let error = kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()));
+        assert!(matches!(classify(&error), Class::Transient));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     path::Path,
     process::{Command, Stdio},
 };
@@ -18,6 +19,7 @@ use k8s_openapi::{
         networking::v1::NetworkPolicy,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
 use langop_api::{
@@ -29,7 +31,7 @@ use langop_integration_tests::{
     helm::{NAMESPACE, RELEASE},
     manifests, run_dir, wait, workspace_root,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{SOON, release};
 
@@ -133,27 +135,47 @@ async fn kinds(client: &Client) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// All of the samples that have something running for them.
 async fn until_ready(client: &Client) {
-    let agents: Api<LanguageAgent> = Api::namespaced(client.clone(), SAMPLES);
     let all_ready = async || {
-        let agents = agents.list(&ListParams::default()).await.unwrap().items;
-        let waiting: Vec<_> = agents
-            .iter()
-            .filter(|agent| {
-                let status = agent.status.as_ref();
-                !status.is_some_and(|status| is_ready(&status.conditions))
-            })
-            .map(|agent| format!("{}: {:?}", agent.name_any(), agent.status))
-            .collect();
-        if waiting.is_empty() && !agents.is_empty() {
+        let waiting = [
+            unready::<LanguageAgent>(client).await,
+            unready::<LanguageClient>(client).await,
+            unready::<LanguageModel>(client).await,
+        ]
+        .concat();
+        if waiting.is_empty() {
             Ok(())
         } else {
             Err(waiting.join("\n"))
         }
     };
-    wait::until("the samples' agents", SOON * 2, all_ready)
+    wait::until("the samples", SOON * 2, all_ready)
         .await
         .unwrap();
+}
+
+/// Those that are not Ready, with their statuses.
+async fn unready<K>(client: &Client) -> Vec<String>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    let all = Api::<K>::namespaced(client.clone(), SAMPLES);
+    let all = all.list(&ListParams::default()).await.unwrap().items;
+    assert!(!all.is_empty(), "there is a {}", K::kind(&()));
+    let status = |object: &K| serde_json::to_value(object).unwrap()["status"].take();
+    let conditions = |status: &serde_json::Value| -> Vec<Condition> {
+        serde_json::from_value(status["conditions"].clone()).unwrap_or_default()
+    };
+    let waiting = all.iter().map(|object| (object.name_any(), status(object)));
+    waiting
+        .filter(|(_, status)| !is_ready(&conditions(status)))
+        .map(|(name, status)| format!("{} {name}: {status}", K::kind(&())))
+        .collect()
 }
 
 /// Instructions that were changed are code again, so the release's rights suffice.

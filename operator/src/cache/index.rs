@@ -78,6 +78,7 @@ struct Inner {
 struct Entry {
     /// Of its [`Id`].
     hash: u64,
+    kind: ChildKind,
     version: Option<u64>,
     observed: Packed<Observed>,
 }
@@ -184,12 +185,10 @@ impl Index {
     /// longer has.
     pub(crate) fn keys(&self, kind: ChildKind, namespace: Option<&str>) -> Vec<(Key, String)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let held = inner.slots.iter().map(|(_, entry)| entry.observed.unpack());
-        let in_scope = held.filter(|observed| {
-            observed.kind == kind
-                && namespace.is_none_or(|namespace| observed.namespace == namespace)
-        });
-        in_scope
+        let all = inner.slots.iter().map(|(_, entry)| entry);
+        let of_kind = all.filter(|entry| entry.kind == kind);
+        let held = of_kind.map(|entry| entry.observed.unpack());
+        held.filter(|observed| namespace.is_none_or(|namespace| observed.namespace == namespace))
             .map(|observed| (Key::of(&observed), observed.uid))
             .collect()
     }
@@ -246,6 +245,7 @@ impl Inner {
         let hash = self.hashes.hash_one(id(observed));
         let at = self.slots.insert(Entry {
             hash,
+            kind: observed.kind,
             version,
             observed: packed,
         });

@@ -11,7 +11,7 @@ pub(crate) mod child;
 pub(crate) mod index;
 pub(crate) mod kind;
 pub(crate) mod objects;
-mod packed;
+pub(crate) mod packed;
 pub(crate) mod server_defaults;
 pub(crate) mod tally;
 pub(crate) mod tombstones;

@@ -129,11 +129,12 @@ impl<K: LangopKind> Objects<K> {
         all.map(|held| (held.target(), held.uid.clone())).collect()
     }
 
-    /// Those that can be read and fulfil the predicate. Looks at each whole object.
+    /// Those that can be read and fulfil the predicate. Looks at each whole object, one at a time:
+    /// meanwhile others may change them.
     pub(crate) fn select(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<Guard<K>>> {
-        let inner = self.read();
-        let all = inner.within(None).map(Held::whole);
-        all.filter(|object| object.0.as_ref().is_ok_and(&predicate))
+        let all = self.targets(None).into_iter();
+        let held = all.filter_map(|(each, _)| self.get(each.namespace.as_deref(), &each.name));
+        held.filter(|object| object.0.as_ref().is_ok_and(&predicate))
             .collect()
     }
 
