@@ -85,6 +85,7 @@ fn a_circle_is_found_in_uses_in_code_and_in_macros() {
         "mod a { #[cfg(test)] fn f() { super::b::g() } }",
         "mod a { impl A { #[cfg(test)] #[inline] fn f(&self) { super::b::g() } } }",
         "mod a { #[cfg(test)] use super::{b, c}; }",
+        "mod a { mod c { use crate::a::{d::D as _}; } mod d {} fn f() { c::g() } }",
         "mod a { fn f<'a>(_: &'a str) { \"crate::b::g\"; } // crate::b::g\n }",
     ] {
         assert_eq!(
@@ -362,6 +363,8 @@ impl Names<'_> {
             match tokens.get(at) {
                 None => return at,
                 Some(Sign('}')) => return at + 1,
+                // The other name is no part of a path.
+                Some(Word(word)) if word == "as" => at += 2,
                 Some(Word(_)) => at += self.uses(&path, &tokens[at..]),
                 Some(_) => at += 1,
             }
