@@ -31,7 +31,7 @@ pub enum SynthesisError {
     #[error("the request is invalid: {}", first(.0))]
     Invalid(Vec<FieldViolation>),
     /// The message is not of the type that the method takes.
-    #[error("the message is no SynthesizeRequest of langop.synthesis.v1")]
+    #[error("the message is not a SynthesizeRequest of langop.synthesis.v1")]
     Malformed(#[from] prost::DecodeError),
     /// No model is configured.
     #[error(

@@ -119,8 +119,8 @@ impl CodeTemplate {
 /// The number of `AgentDefinition.name` in the .proto.
 const NAME: u32 = 1;
 
-/// A definition as it is sent, but for its name. One that is kept is read seldom, and a tree of many small texts takes
-/// several times as much.
+/// A definition as it is sent, but for its name. One that is kept is read seldom, and a tree of many
+/// small texts takes several times as much.
 pub struct DefinitionTemplate(Box<[u8]>);
 
 impl DefinitionTemplate {

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use langop_proto::{DRAINING, SERVICE_NAME};
+use langop_proto::{
+    DRAINING, ProstCodec, SERVICE_NAME,
+    v1::{SynthesizeResponse, ValidateCodeRequest},
+};
 use langop_synthesizer::{
     Listeners, ServeError, serve,
     settings::{Settings, SettingsError},
@@ -300,4 +303,29 @@ async fn is_not_open_to_all_by_accident() {
         matches!(error, ServeError::Settings(SettingsError::Plaintext(_))),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn what_is_no_request_and_what_is_no_method_is_told_so() {
+    let server = TestServer::start(disabled()).await;
+    let ask = async |method: &str| {
+        let mut grpc = tonic::client::Grpc::new(server.channel().await);
+        grpc.ready().await.unwrap();
+        let path = format!("/{SERVICE_NAME}/{method}");
+        // Its first field is a text where the other has an agent.
+        let other = ValidateCodeRequest {
+            code: vec![0xff],
+            ..ValidateCodeRequest::default()
+        };
+        let codec = ProstCodec::<ValidateCodeRequest, SynthesizeResponse>::default();
+        let answer = grpc.unary(tonic::Request::new(other), path.parse().unwrap(), codec);
+        answer.await.unwrap_err()
+    };
+    let malformed = ask("Synthesize").await;
+    assert_eq!(malformed.code(), Code::InvalidArgument, "{malformed}");
+    assert!(
+        malformed.message().contains("not a SynthesizeRequest"),
+        "{malformed}"
+    );
+    assert_eq!(ask("Nothing").await.code(), Code::Unimplemented);
 }
