@@ -110,14 +110,14 @@ async fn main() -> Result<()> {
 
 async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()> {
     if args.crowded {
-        let cp = control_plane("crowded", Vec::new()).await?;
+        let cp = control_plane("crowded", args.scale(), Vec::new()).await?;
         cp.install_crds().await?;
         crowded::measure(&cp, args.scale(), build, figures).await?;
         return cp.stop().await;
     }
     if args.overload {
         // The bodies of one namespace are less than those of all.
-        let cp = control_plane("overload", vec![fleet::FEW.to_owned()]).await?;
+        let cp = control_plane("overload", args.scale(), vec![fleet::FEW.to_owned()]).await?;
         overload::measure(&cp, args.scale(), build, figures).await?;
         return cp.stop().await;
     }
@@ -129,7 +129,7 @@ async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()
     let fleet = Fleet::new(args.scale())?;
     figures.prepared = Some(fleet.prepared());
     let (repeatable, crowded) = {
-        let cp = control_plane("control-plane", fleet.recorded_namespaces()).await?;
+        let cp = control_plane("control-plane", fleet.scale, fleet.recorded_namespaces()).await?;
         let scripts = with_operator(args, &cp, &fleet, build, figures).await?;
         let crowded = if fleet.scale.is_repeatable() {
             crowded::measure(&cp, fleet.scale, build, figures).await
@@ -141,12 +141,12 @@ async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()
     };
     if let Some([warm_up, script]) = repeatable {
         // A control plane of its own: the baseline begins with what the operator began with.
-        let cp = control_plane("baseline", Vec::new()).await?;
+        let cp = control_plane("baseline", fleet.scale, Vec::new()).await?;
         replay::measure(&cp, &fleet, &warm_up, &script, figures).await?;
         cp.stop().await?;
     }
     if let Some(earlier) = earlier {
-        let cp = control_plane("earlier", fleet.recorded_namespaces()).await?;
+        let cp = control_plane("earlier", fleet.scale, fleet.recorded_namespaces()).await?;
         earlier::measure(&cp, &earlier, &fleet, figures).await?;
         cp.stop().await?;
     }
@@ -156,11 +156,12 @@ async fn measure(args: &Args, build: &Build, figures: &mut Figures) -> Result<()
 
 /// `recorded`: the namespaces of those writes of the operator that are logged with their bodies; of
 /// all if none is named.
-async fn control_plane(name: &str, recorded: Vec<String>) -> Result<ControlPlane> {
+async fn control_plane(name: &str, scale: Scale, recorded: Vec<String>) -> Result<ControlPlane> {
     progress(&format!("starting the {name}'s API server and controllers"));
     let options = Options {
         audit_bodies_of: vec![OPERATOR.to_owned()],
         audit_bodies_in: recorded,
+        heap_growth: scale.heap_growth(),
         ..Options::default()
     };
     ControlPlane::start_with(&run_dir()?.join(name), options).await
