@@ -8,7 +8,7 @@ use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, Resource,
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt as _,
@@ -26,7 +26,8 @@ use crate::{
         child,
         index::Key,
         kind::Kind,
-        objects::{Guard, Stored},
+        objects::Stored,
+        received::{Received, ReceivedAny},
         triggers::Target,
     },
     context::Context,
@@ -122,7 +123,7 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     tasks
 }
 
-fn api<K>(client: &Client, scope: Option<&str>) -> Api<Guard<K>>
+fn api<K>(client: &Client, scope: Option<&str>) -> Api<Received<K>>
 where
     K: Stored + Resource<Scope = NamespaceResourceScope>,
 {
@@ -132,7 +133,7 @@ where
     }
 }
 
-async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<String>) {
+async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Received<K>>, scope: Option<String>) {
     let name = name(K::KIND.as_str(), scope.as_deref());
     let mut before = HashMap::<Box<str>, Target>::new();
     let config = match K::KIND {
@@ -150,15 +151,15 @@ async fn own<K: Stored>(ctx: Arc<Context>, api: Api<Guard<K>>, scope: Option<Str
                     .collect();
             }
             Ok(Event::InitApply(object)) => {
-                before.remove(object.meta().uid.as_deref().unwrap_or_default());
-                ctx.cache.upsert(object);
+                before.remove(object.uid());
+                ctx.cache.upsert(&object);
             }
             Ok(Event::Apply(object)) => {
-                ctx.cache.upsert(object);
+                ctx.cache.upsert(&object);
             }
             Ok(Event::Delete(object)) => {
-                let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version());
-                remove::<K>(&ctx, &Target::of(&object), &uid, version.as_deref());
+                let target = Target::of::<K>(&object);
+                remove::<K>(&ctx, &target, object.uid(), object.version());
             }
             Ok(Event::InitDone) => {
                 for (uid, gone) in before.drain() {
@@ -181,8 +182,8 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, scope: Option<String>) {
     let name = name(&child::name(kind), scope.as_deref());
     let config = config().labels(&child::selector(kind));
     let mut before = HashMap::new();
-    let mut events =
-        pin!(watcher(child::api(&ctx.client, kind, scope.as_deref()), config).default_backoff());
+    let api: Api<ReceivedAny> = child::api(&ctx.client, kind, scope.as_deref());
+    let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
@@ -190,15 +191,13 @@ async fn children(ctx: Arc<Context>, kind: ChildKind, scope: Option<String>) {
                 before = known.into_iter().map(|(key, uid)| (uid, key)).collect();
             }
             Ok(Event::InitApply(object)) => {
-                before.remove(object.meta().uid.as_deref().unwrap_or_default());
-                ctx.cache.observe_child(kind, object);
+                before.remove(object.uid());
+                ctx.cache.observe_child(kind, &object);
             }
-            Ok(Event::Apply(object)) => ctx.cache.observe_child(kind, object),
+            Ok(Event::Apply(object)) => ctx.cache.observe_child(kind, &object),
             Ok(Event::Delete(object)) => {
-                let namespace = object.namespace().unwrap_or_default();
-                let key = Key::new(kind, &namespace, &object.name_any());
-                let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version());
-                ctx.cache.observe_end(&key, &uid, version.as_deref());
+                let key = Key::new(kind, object.namespace(), object.name());
+                ctx.cache.observe_end(&key, object.uid(), object.version());
             }
             Ok(Event::InitDone) => {
                 for (uid, key) in before.drain() {

@@ -278,7 +278,9 @@ mod tests {
                 "metadata": {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"},
                 "spec": {"toolRefs": [{"name": tool}], "modelRefs": [{"name": "m"}]}
             });
-            stores.agents.upsert(serde_json::from_value(agent).unwrap());
+            stores
+                .agents
+                .upsert(&serde_json::from_value(agent).unwrap());
         }
         assert_eq!(
             referring(&stores, Kind::Tool, "n", "t"),

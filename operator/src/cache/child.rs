@@ -9,7 +9,10 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::{Api, Client, api::DynamicObject, core::ApiResource};
+use kube::{
+    Api, Client, Resource,
+    core::{ApiResource, DynamicResourceScope},
+};
 use langop_api::names::labels;
 use langop_desired::observed::ChildKind;
 
@@ -75,7 +78,10 @@ pub(crate) fn resource(kind: ChildKind) -> ApiResource {
 }
 
 /// Access to a kind in a namespace; `None`, and the empty name, are everywhere.
-pub(crate) fn api(client: &Client, kind: ChildKind, namespace: Option<&str>) -> Api<DynamicObject> {
+pub(crate) fn api<K>(client: &Client, kind: ChildKind, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
     match namespace.filter(|namespace| !namespace.is_empty()) {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource(kind)),
         None => Api::all_with(client.clone(), &resource(kind)),

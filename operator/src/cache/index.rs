@@ -15,7 +15,7 @@ use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed};
 use slab::Slab;
 
-use crate::cache::{packed::Packed, tombstones::Tombstones};
+use crate::cache::{packed::Packed, received::ReceivedAny, tombstones::Tombstones};
 
 /// Identifies a child; cluster-scoped ones have the empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +132,20 @@ fn id(observed: &Observed) -> Id<'_> {
 }
 
 impl Index {
+    /// Whether it need not be read to know that it says nothing: it is of the version that is held,
+    /// or older, or its object is gone.
+    pub(crate) fn has_nothing_new(&self, kind: ChildKind, received: &ReceivedAny) -> bool {
+        let version = received.number();
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        if inner.tombstones.is_past(received.uid(), version) {
+            return true;
+        }
+        let held = inner.find((kind, received.namespace(), received.name()));
+        held.and_then(|(at, _)| inner.slots[at].version)
+            .zip(version)
+            .is_some_and(|(held, version)| version <= held)
+    }
+
     /// Takes an object from a watch or from the answer to a write. An older version than the one
     /// held, or than the object's end, is dropped.
     pub(crate) fn upsert(&self, observed: Observed, version: Option<&str>) -> Change {
@@ -457,5 +471,26 @@ mod tests {
         }
         assert!(index.keys(ChildKind::Pod, None).is_empty());
         assert_eq!(index.keys(ChildKind::Deployment, Some("ns")).len(), MANY);
+    }
+
+    #[test]
+    fn what_is_held_or_gone_is_known_unread() {
+        let index = Index::default();
+        let received = |version: &str| -> ReceivedAny {
+            let metadata = serde_json::json!({"name": "d", "namespace": "ns", "uid": "1", "resourceVersion": version});
+            serde_json::from_value(serde_json::json!({"metadata": metadata})).unwrap()
+        };
+        let is_known =
+            |version: &str| index.has_nothing_new(ChildKind::Deployment, &received(version));
+        assert!(!is_known("10"));
+        index.upsert(observed(ChildKind::Deployment, "d", "1", None), Some("10"));
+        assert_eq!(
+            ["9", "10", "11", "x"].map(is_known),
+            [true, true, false, false]
+        );
+        assert!(!index.has_nothing_new(ChildKind::CronJob, &received("10")));
+        let key = Key::new(ChildKind::Deployment, "ns", "d");
+        index.remove(&key, "1", Some("12"));
+        assert_eq!(["11", "12"].map(is_known), [true, true]);
     }
 }

@@ -4,7 +4,11 @@
 use std::fmt::{Debug, Write as _};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Resource, core::object::HasStatus};
+use kube::{
+    Resource,
+    api::ObjectMeta,
+    core::object::{HasSpec, HasStatus},
+};
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
     names::labels, pod::NameRef,
@@ -95,6 +99,7 @@ impl Reference {
 /// A type of one of the six kinds.
 pub(crate) trait LangopKind:
     Resource<DynamicType = ()>
+    + HasSpec<Spec: DeserializeOwned>
     + HasStatus<
         Status: Serialize + DeserializeOwned + PartialEq + Clone + Default + Debug + Send + Sync,
     > + Clone
@@ -110,6 +115,9 @@ pub(crate) trait LangopKind:
     const IS_NUMEROUS: bool = false;
     /// What is counted of all of them together.
     type Sum: Sum<Self>;
+
+    /// The object that these make.
+    fn of_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self;
 
     /// The conditions in its status.
     fn conditions(status: &Self::Status) -> &[Condition];
@@ -135,6 +143,10 @@ macro_rules! langop_kind {
         impl LangopKind for $type {
             const KIND: Kind = Kind::$kind;
             type Sum = $sum;
+
+            fn of_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self {
+                Self { metadata, spec, status }
+            }
 
             fn conditions(status: &Self::Status) -> &[Condition] {
                 &status.conditions

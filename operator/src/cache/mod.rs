@@ -12,12 +12,13 @@ pub(crate) mod index;
 pub(crate) mod kind;
 pub(crate) mod objects;
 pub(crate) mod packed;
+pub(crate) mod received;
 pub(crate) mod server_defaults;
 pub(crate) mod tally;
 pub(crate) mod tombstones;
 pub(crate) mod triggers;
 
-use kube::{Resource as _, api::DynamicObject};
+use kube::Resource as _;
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
 };
@@ -26,6 +27,7 @@ use langop_desired::{digest, observed::ChildKind};
 use self::{
     index::{Index, Key},
     objects::{Guard, Stored, Stores},
+    received::{Received, ReceivedAny},
     server_defaults::ServerDefaults,
     triggers::{Target, Triggers},
 };
@@ -72,9 +74,9 @@ impl Cache {
 
     /// Stores one of our objects, and enqueues it and all that it affects unless this version is
     /// known. Whether it was new.
-    pub(crate) fn upsert<K: Stored>(&self, object: Guard<K>) -> bool {
-        let target = Target::of(&object);
-        let is_new = self.store(object);
+    pub(crate) fn upsert<K: Stored>(&self, object: &Received<K>) -> bool {
+        let target = Target::of::<K>(object);
+        let is_new = self.note(&target, K::objects(&self.stores).upsert(object));
         if is_new {
             self.triggers.send(target);
         }
@@ -84,31 +86,29 @@ impl Cache {
     /// Stores the response to our own status write. The caller knows what it wrote, but the
     /// response may also carry a change that another client made after `written` was read. The
     /// watch will not deliver that change again, because the response is newer.
-    pub(crate) fn upsert_own_write<K: Stored>(&self, mut response: Guard<K>, written: &K) {
-        // What is written is as the store has it.
-        objects::strip(&mut response);
+    pub(crate) fn upsert_own_write<K: Stored>(&self, response: &Received<K>, written: &K) {
+        let response = response.read();
         let (after, before) = (response.meta(), written.meta());
         let has_foreign_change = after.generation != before.generation
             || after.deletion_timestamp != before.deletion_timestamp
             || after.annotations != before.annotations;
-        let target = Target::of(&response);
-        self.store(response);
+        let target = Target::of::<K>(&response);
+        self.note(&target, K::objects(&self.stores).upsert_read(response));
         if has_foreign_change {
             self.triggers.send(target);
         }
     }
 
-    /// Stores one of our objects, from the watch or from the response to our own status write, and
-    /// enqueues the others it affects. The watch replays that response as a known version, so the
-    /// first sighting must enqueue.
-    fn store<K: Stored>(&self, object: Guard<K>) -> bool {
-        let target = Target::of(&object);
-        let (old, new) = match K::objects(&self.stores).upsert(object) {
+    /// Enqueues the others that a change affects, whether a watch shows it or the response to our
+    /// own status write: the watch replays that as a known version, so the first sighting must
+    /// enqueue. Whether it was new.
+    fn note<K: Stored>(&self, target: &Target, change: objects::Change<K>) -> bool {
+        let (old, new) = match change {
             objects::Change::Known => return false,
             objects::Change::Stale { new } => (None, new),
             objects::Change::Changed { old, new } => (old, new),
         };
-        self.enqueue_affected(&target, old.as_deref(), Some(&new));
+        self.enqueue_affected(target, old.as_deref(), Some(&new));
         true
     }
 
@@ -140,9 +140,12 @@ impl Cache {
     }
 
     /// Stores a live child that a watch shows, and enqueues those it affects.
-    pub(crate) fn observe_child(&self, kind: ChildKind, object: DynamicObject) {
-        let change = self.upsert_child(kind, object);
-        self.enqueue_parents(&change);
+    pub(crate) fn observe_child(&self, kind: ChildKind, object: &ReceivedAny) {
+        // Most of all events are what our own writes were answered with.
+        if !self.index.has_nothing_new(kind, object) {
+            let change = self.upsert_child(kind, object);
+            self.enqueue_parents(&change);
+        }
     }
 
     /// Removes a live child that a watch shows as gone, and enqueues those that affects.
@@ -164,13 +167,15 @@ impl Cache {
 
     /// Stores a live child: from a watch, or from the response to one of our own writes, which
     /// affects only its writer.
-    pub(crate) fn upsert_child(&self, kind: ChildKind, object: DynamicObject) -> index::Change {
-        let version = object.metadata.resource_version.clone();
-        let statement = self.keys.statement(&object);
-        match digest::reduce_object(kind, object) {
+    pub(crate) fn upsert_child(&self, kind: ChildKind, object: &ReceivedAny) -> index::Change {
+        let Ok(live) = object.value() else {
+            return index::Change::None;
+        };
+        let statement = self.keys.statement(&live);
+        match digest::reduce(kind, live) {
             Some(observed) => {
                 let judged = self.keys.judged(observed, statement.as_deref());
-                self.index.upsert(judged, version.as_deref())
+                self.index.upsert(judged, object.version())
             }
             None => index::Change::None,
         }

@@ -15,7 +15,6 @@ use kube::{
 };
 use langop_api::{
     LanguageAgent, LanguageClient, LanguageCluster, LanguageModel, LanguagePersona, LanguageTool,
-    names::annotations,
 };
 use slab::Slab;
 
@@ -24,6 +23,7 @@ use crate::cache::{
     index::{is_older, parse_version},
     kind::{LangopKind, Reference},
     packed::Packed,
+    received::Received,
     tally::Sum as _,
     tombstones::Tombstones,
     triggers::Target,
@@ -154,12 +154,16 @@ impl<K: LangopKind> Objects<K> {
         read(&self.read().sum)
     }
 
-    /// Takes an object from a watch, or from the answer to a status write.
-    pub(crate) fn upsert(&self, mut object: Guard<K>) -> Change<K> {
-        strip(&mut object);
-        if self.read().is_known(&object) {
+    /// Takes an object from a watch.
+    pub(crate) fn upsert(&self, received: &Received<K>) -> Change<K> {
+        if self.read().has_nothing_new(received) {
             return Change::Known;
         }
+        self.upsert_read(received.read())
+    }
+
+    /// Takes an object that has been read.
+    pub(crate) fn upsert_read(&self, object: Guard<K>) -> Change<K> {
         // Before anybody has to wait for it.
         let mut new = Arc::new(object);
         let (mut whole, mut bytes) = Whole::of(&new);
@@ -238,6 +242,15 @@ impl<K: LangopKind> Inner<K> {
     fn within(&self, namespace: Option<&str>) -> impl Iterator<Item = &Held<K>> {
         let all = self.slots.iter().map(|(_, held)| held);
         all.filter(move |held| namespace.is_none_or(|namespace| *held.namespace == *namespace))
+    }
+
+    /// Whether it need not be read to know that it says nothing.
+    fn has_nothing_new(&self, received: &Received<K>) -> bool {
+        if self.tombstones.is_past(received.uid(), received.number()) {
+            return true;
+        }
+        let held = self.get(Some(received.namespace()), received.name());
+        held.is_some_and(|held| held.is_readable() && Some(&*held.version) == received.version())
     }
 
     /// Whether it says nothing: the object is gone, or held just so. One that had no room may have
@@ -380,27 +393,6 @@ impl<K: LangopKind> Whole<K> {
     }
 }
 
-/// Drops what nothing reads: at ten thousand objects it is most of the memory, and of one it may be
-/// more than all of its spec.
-pub(crate) fn strip<K: LangopKind>(object: &mut Guard<K>) {
-    let metadata = object.meta_mut();
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| annotations::READ.contains(&key.as_str()));
-        // So much that it can be seen to be too long.
-        for value in annotations.values_mut() {
-            value.truncate(value.floor_char_boundary(MAX_ANNOTATION));
-        }
-    }
-    metadata
-        .annotations
-        .take_if(|annotations| annotations.is_empty());
-}
-
-/// Most bytes kept of an annotation's value: more than any of those that are read may have.
-const MAX_ANNOTATION: usize = 1024;
-
 fn version<K: LangopKind>(object: &Guard<K>) -> Option<u64> {
     object
         .meta()
@@ -467,7 +459,7 @@ mod tests {
 
     use super::*;
 
-    fn tool(uid: &str, version: &str) -> Guard<LanguageTool> {
+    fn tool(uid: &str, version: &str) -> Received<LanguageTool> {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool",
             "metadata": {
@@ -484,13 +476,16 @@ mod tests {
     fn versions_decide_and_bulk_is_dropped() {
         let tools = Objects::<LanguageTool>::new(Arc::default());
         assert!(matches!(
-            tools.upsert(tool("u", "5")),
+            tools.upsert(&tool("u", "5")),
             Change::Changed { old: None, .. }
         ));
-        assert!(matches!(tools.upsert(tool("u", "5")), Change::Known));
-        assert!(matches!(tools.upsert(tool("u", "4")), Change::Stale { .. }));
+        assert!(matches!(tools.upsert(&tool("u", "5")), Change::Known));
         assert!(matches!(
-            tools.upsert(tool("u", "6")),
+            tools.upsert(&tool("u", "4")),
+            Change::Stale { .. }
+        ));
+        assert!(matches!(
+            tools.upsert(&tool("u", "6")),
             Change::Changed { old: Some(_), .. }
         ));
         let held = tools.get(Some("n"), "t").unwrap();
@@ -499,7 +494,7 @@ mod tests {
         assert!(tools.list(Some("elsewhere")).is_empty());
     }
 
-    fn large(name: &str, version: &str, length: usize) -> Guard<LanguageTool> {
+    fn large(name: &str, version: &str, length: usize) -> Received<LanguageTool> {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "langop.io/v1alpha1", "kind": "LanguageTool",
             "metadata": {"name": name, "namespace": "n", "uid": name, "resourceVersion": version},
@@ -516,9 +511,9 @@ mod tests {
                 .get(Some("n"), name)
                 .is_some_and(|held| held.0.is_ok())
         };
-        tools.upsert(large("a", "1", 6_000));
+        tools.upsert(&large("a", "1", 6_000));
         assert!(matches!(
-            tools.upsert(large("b", "2", 6_000)),
+            tools.upsert(&large("b", "2", 6_000)),
             Change::Changed { old: None, .. }
         ));
         assert_eq!(["a", "b"].map(is_held), [true, false]);
@@ -529,29 +524,29 @@ mod tests {
             "{error}"
         );
         assert!(
-            matches!(tools.upsert(large("b", "2", 6_000)), Change::Known),
+            matches!(tools.upsert(&large("b", "2", 6_000)), Change::Known),
             "still no room"
         );
-        tools.upsert(large("a", "3", 600));
+        tools.upsert(&large("a", "3", 600));
         assert!(matches!(
-            tools.upsert(large("b", "2", 6_000)),
+            tools.upsert(&large("b", "2", 6_000)),
             Change::Changed { .. }
         ));
         assert_eq!(["a", "b"].map(is_held), [true, true]);
         tools.remove(&Target::new(Kind::Tool, Some("n"), "b"), "b", Some("9"));
-        tools.upsert(large("c", "10", 8_000));
+        tools.upsert(&large("c", "10", 8_000));
         assert!(is_held("c"), "what is gone takes no room");
     }
 
     #[test]
     fn of_annotations_and_labels_only_those_that_are_read_are_held() {
         let tools = Objects::<LanguageTool>::new(Arc::default());
-        let mut object = tool("u", "5");
-        object.labels_mut().insert("team".into(), "a".into());
-        let annotations = object.annotations_mut();
-        annotations.insert("example.com/note".into(), "x".repeat(100_000));
-        annotations.insert("langop.io/resynthesize".into(), "ü".repeat(100_000));
-        tools.upsert(object);
+        let mut object = tool("u", "5").value().unwrap();
+        object["metadata"]["labels"] = json!({"team": "a"});
+        let annotations = &mut object["metadata"]["annotations"];
+        annotations["example.com/note"] = json!("x".repeat(100_000));
+        annotations["langop.io/resynthesize"] = json!("ü".repeat(100_000));
+        tools.upsert(&serde_json::from_value(object).unwrap());
         let held = tools.get(Some("n"), "t").unwrap();
         assert!(held.labels().is_empty());
         let kept: Vec<_> = held
@@ -565,19 +560,19 @@ mod tests {
     #[test]
     fn removal_spares_a_successor() {
         let tools = Objects::<LanguageTool>::new(Arc::default());
-        tools.upsert(tool("new", "9"));
+        tools.upsert(&tool("new", "9"));
         let target = Target::new(Kind::Tool, Some("n"), "t");
         assert!(tools.remove(&target, "old", Some("8")).is_none());
         assert!(tools.holds(&target, Some("new")) && !tools.holds(&target, Some("old")));
         assert!(tools.remove(&target, "new", Some("10")).is_some());
         assert!(tools.get(Some("n"), "t").is_none());
         assert!(
-            matches!(tools.upsert(tool("new", "9")), Change::Known),
+            matches!(tools.upsert(&tool("new", "9")), Change::Known),
             "a late answer brings nothing back"
         );
     }
 
-    fn agent(name: &str, version: &str, tools: &[&str], phase: &str) -> Guard<LanguageAgent> {
+    fn agent(name: &str, version: &str, tools: &[&str], phase: &str) -> Received<LanguageAgent> {
         let refs: Vec<_> = tools.iter().map(|name| json!({"name": name})).collect();
         serde_json::from_value(json!({
             "apiVersion": "langop.io/v1alpha1", "kind": "LanguageAgent",
@@ -601,15 +596,15 @@ mod tests {
             found
         };
         for name in ["a", "b", "c"] {
-            agents.upsert(agent(name, "1", &["t", "t"], "Pending"));
+            agents.upsert(&agent(name, "1", &["t", "t"], "Pending"));
         }
         assert_eq!(users(Kind::Tool, "t"), ["a", "b", "c"]);
-        agents.upsert(agent("b", "2", &["u"], "Pending"));
+        agents.upsert(&agent("b", "2", &["u"], "Pending"));
         agents.remove(&Target::new(Kind::Agent, Some("n"), "a"), "a", None);
         assert_eq!(users(Kind::Tool, "t"), ["c"]);
         assert_eq!(users(Kind::Tool, "u"), ["b"]);
         // In the place that another left.
-        agents.upsert(agent("d", "1", &["u"], "Pending"));
+        agents.upsert(&agent("d", "1", &["u"], "Pending"));
         assert_eq!(users(Kind::Tool, "u"), ["b", "d"]);
         assert_eq!(users(Kind::Model, "m"), ["b", "c", "d"]);
         assert!(
@@ -627,13 +622,13 @@ mod tests {
     fn an_agent_at_rest_is_the_agent() {
         let agents = Objects::<LanguageAgent>::new(Arc::default());
         let live = agent("a", "1", &["t"], "Running");
-        agents.upsert(live.clone());
+        agents.upsert(&live);
         let held = agents.get(Some("n"), "a").unwrap();
         assert_eq!(
             serde_json::to_value(held.0.as_ref().unwrap()).unwrap(),
-            serde_json::to_value(live.0.as_ref().unwrap()).unwrap()
+            serde_json::to_value(live.read().0.unwrap()).unwrap()
         );
-        let Change::Changed { old: Some(old), .. } = agents.upsert(agent("a", "2", &[], "Failed"))
+        let Change::Changed { old: Some(old), .. } = agents.upsert(&agent("a", "2", &[], "Failed"))
         else {
             panic!("not changed")
         };

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{Resource as _, ResourceExt as _, core::DeserializeGuard};
+use kube::{Resource, ResourceExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::cache::kind::{Kind, LangopKind};
@@ -25,7 +25,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// What an object itself is to the queues.
-    pub(crate) fn of<K: LangopKind>(object: &DeserializeGuard<K>) -> Self {
+    pub(crate) fn of<K: LangopKind>(object: &impl Resource) -> Self {
         Self::new(
             K::KIND,
             object.meta().namespace.as_deref(),

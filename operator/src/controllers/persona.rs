@@ -443,7 +443,7 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .select(|persona| is_disabled(persona.status.as_ref()));
     waiting
         .iter()
-        .map(|persona| Target::of(&**persona))
+        .map(|persona| Target::of::<LanguagePersona>(&**persona))
         .collect()
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn report<K: Stored>(
     let metadata = &invalid.metadata;
     let name = metadata.name.clone().unwrap_or_default();
     let act = || format!("report on {} {name}", K::KIND.as_str());
-    let api = status::api::<K>(&ctx.client, metadata.namespace.as_deref());
+    let api = status::api::<K, DynamicObject>(&ctx.client, metadata.namespace.as_deref());
     // The store holds only its metadata.
     let Some(live) = api
         .get_opt(&name)
@@ -107,7 +107,7 @@ const ROOM_RECHECK: Duration = Duration::from_mins(5);
 /// Whether an object for which its namespace had no room has some now; then the store has it.
 fn has_room<K: Stored>(ctx: &Context, live: &DynamicObject) -> bool {
     let object = serde_json::to_value(live).and_then(serde_json::from_value);
-    object.is_ok_and(|object| ctx.cache.upsert::<K>(object))
+    object.is_ok_and(|object| ctx.cache.upsert::<K>(&object))
 }
 
 /// The field that cannot be read, and why: the store's own message does not name it. `None`: it can

@@ -7,11 +7,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use kube::api::DynamicObject;
 use langop_api::names::annotations;
 use langop_client::watched::{LoadError, Watched};
 use langop_desired::observed::{Observed, ObservedState, Origin, Verdict};
 use langop_provenance::{Claim, KeyError, Keyring, Refusal, verify};
+use serde_json::Value;
 
 use crate::error::bounded;
 
@@ -50,10 +50,13 @@ impl TrustedKeys {
     }
 
     /// The statement that an object carries, where there are keys to ask.
-    pub(crate) fn statement(&self, object: &DynamicObject) -> Option<String> {
+    pub(crate) fn statement(&self, live: &Value) -> Option<String> {
         self.0.as_ref()?;
-        let annotations = object.metadata.annotations.as_ref()?;
-        annotations.get(annotations::PROVENANCE).cloned()
+        let annotations = live.get("metadata")?.get("annotations")?;
+        annotations
+            .get(annotations::PROVENANCE)?
+            .as_str()
+            .map(str::to_owned)
     }
 
     /// Stored code with what the keys say of the statement that it carries.

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use langop_api::{condition::Reason, names::managers};
 use langop_desired::{
     children::{Applied, Children, Prepared},
@@ -21,7 +21,7 @@ use langop_desired::{
 use serde_json::json;
 
 use crate::{
-    cache::{child, index::Key},
+    cache::{child, index::Key, received::ReceivedAny},
     error::{Class, ReconcileError, Refusal, Stopped, classify},
     write::{
         Writer,
@@ -182,7 +182,7 @@ impl Writer {
                 }
                 Err(refusal) => return Ok(Write::Refused(refusal)),
                 Ok(response) => {
-                    let is_still_shared = self.note_response(item, response);
+                    let is_still_shared = self.note_response(item, &response);
                     if is_still_shared && !is_reclaimed {
                         self.reclaim(item, Extent::All).await?;
                     }
@@ -201,7 +201,7 @@ impl Writer {
         &self,
         item: &Item,
         force: Force,
-    ) -> Result<Result<DynamicObject, Refusal>, ReconcileError> {
+    ) -> Result<Result<ReceivedAny, Refusal>, ReconcileError> {
         let mut body = item.desired.body.clone();
         match &item.live {
             Some(live) => body["metadata"]["uid"] = json!(live.uid),
@@ -228,16 +228,16 @@ impl Writer {
 
     /// Judged by the response itself: what the index holds may have been changed by others
     /// meanwhile. Whether others own what is ours alone.
-    fn note_response(&self, item: &Item, response: DynamicObject) -> bool {
-        let version = response.metadata.resource_version.clone();
-        let Some(observed) = digest::reduce_object(item.key.kind, response) else {
+    fn note_response(&self, item: &Item, response: &ReceivedAny) -> bool {
+        let live = response.value().ok();
+        let Some(observed) = live.and_then(|live| digest::reduce(item.key.kind, live)) else {
             return false;
         };
         let is_shared = digest::is_shared(&observed);
         if !is_shared {
             self.cache.server_defaults.note(&observed, &item.desired);
         }
-        self.cache.index.upsert(observed, version.as_deref());
+        self.cache.index.upsert(observed, response.version());
         is_shared
     }
 }

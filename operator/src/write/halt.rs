@@ -34,7 +34,7 @@ impl Writer {
         let api = child::api(&self.client, live.kind, Some(&live.namespace));
         let params = PatchParams::apply(managers::HALT).force();
         match api.patch(&live.name, &params, &Patch::Apply(&body)).await {
-            Ok(response) => drop(self.cache.upsert_child(live.kind, response)),
+            Ok(response) => drop(self.cache.upsert_child(live.kind, &response)),
             Err(error) if matches!(classify(&error), Class::Gone) => {}
             Err(error) => {
                 let act = format!("halt {} {}/{}", resource.kind, live.namespace, live.name);

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use langop_desired::{digest, meta::Owner, observed::Observed};
 
 use crate::{
-    cache::{child, index::Key},
+    cache::{child, index::Key, received::ReceivedAny},
     error::ReconcileError,
     write::{Writer, ownership::OwnershipConflict},
 };
@@ -43,7 +43,7 @@ impl Writer {
             absent.0.insert(key.clone());
         }
         Ok(live
-            .and_then(|live| digest::reduce_object(key.kind, live))
+            .and_then(|live: ReceivedAny| digest::reduce(key.kind, live.value().ok()?))
             .map(Arc::new))
     }
 

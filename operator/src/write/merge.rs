@@ -36,7 +36,7 @@ impl Writer {
         };
         match api.patch(&live.name, &params, &Patch::Merge(body)).await {
             Ok(response) => {
-                self.cache.upsert_child(live.kind, response);
+                self.cache.upsert_child(live.kind, &response);
                 Ok(Merged::Written)
             }
             Err(error) => match classify(&error) {

@@ -1,7 +1,10 @@
 //! Takes back fields of children that others have where only we may write. Nothing but their owner
 //! changes.
 
-use kube::api::{Patch, PatchParams};
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams},
+};
 use langop_api::names::managers;
 use langop_desired::digest;
 use serde_json::json;
@@ -43,13 +46,13 @@ impl Writer {
     }
 
     async fn try_reclaim(&self, item: &Item, extent: Extent) -> Result<bool, ReconcileError> {
-        let api = child::api(&self.client, item.key.kind, Some(&item.key.namespace));
+        let (kind, namespace) = (item.key.kind, Some(item.key.namespace.as_str()));
+        let api: Api<DynamicObject> = child::api(&self.client, kind, namespace);
         let failed = |error| ReconcileError::api(item.act("take back the fields of"), error);
         let live = api.get(&item.key.name).await.map_err(failed)?;
         if live.metadata.uid.as_deref() != item.live.as_ref().map(|live| live.uid.as_str()) {
             return Err(item.overtaken());
         }
-        let kind = item.key.kind;
         let managed = live.metadata.managed_fields.unwrap_or_default();
         if extent == Extent::Beside && !digest::is_beside(kind, &managed, &item.desired.body) {
             return Ok(false);
@@ -66,11 +69,11 @@ impl Writer {
             field_manager: Some(managers::CHILDREN.to_owned()),
             ..PatchParams::default()
         };
-        let response = api
+        let response = child::api(&self.client, kind, namespace)
             .patch(&item.key.name, &params, &Patch::Merge(&patch))
             .await
             .map_err(failed)?;
-        self.cache.upsert_child(kind, response);
+        self.cache.upsert_child(kind, &response);
         Ok(true)
     }
 }

@@ -133,7 +133,7 @@ impl Writer {
             Ok(response) => {
                 // Either the object on its way out, or word that it is gone.
                 response
-                    .map_left(|object| self.cache.upsert_child(observed.kind, object))
+                    .map_left(|object| self.cache.upsert_child(observed.kind, &object))
                     .map_right(|_| self.cache.forget_child(&key, &observed.uid));
                 Ok(())
             }

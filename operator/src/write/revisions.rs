@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
+    api::{ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use langop_api::{
     condition::Reason,
@@ -24,7 +24,7 @@ use langop_dsl::AgentDefinition;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cache::child,
+    cache::{child, received::ReceivedAny},
     error::{Class, ReconcileError, Refusal, Stopped, classify},
     write::{Writer, ownership::OwnershipConflict},
 };
@@ -67,7 +67,7 @@ impl Writer {
         let (namespace, name) = (code.namespace().unwrap_or_default(), code.name_any());
         let act = || format!("store ConfigMap {namespace}/{name}");
         let api = child::api(&self.client, ChildKind::ConfigMap, Some(&namespace));
-        let object: DynamicObject = serde_json::to_value(code)
+        let object: ReceivedAny = serde_json::to_value(code)
             .and_then(serde_json::from_value)
             .map_err(|source| ReconcileError::Json {
                 what: name.clone(),
@@ -78,13 +78,13 @@ impl Writer {
             ..PostParams::default()
         };
         match api.create(&params, &object).await {
-            Ok(live) => drop(self.cache.upsert_child(ChildKind::ConfigMap, live)),
+            Ok(live) => drop(self.cache.upsert_child(ChildKind::ConfigMap, &live)),
             Err(error) if is_there(&error) => {
                 let live = api
                     .get(&name)
                     .await
                     .map_err(|error| ReconcileError::api(act(), error))?;
-                self.adopt_revision(owner, code, live).await?;
+                self.adopt_revision(owner, code, &live).await?;
             }
             Err(error) if is_too_large(&error) => {
                 let why = "the generated code is larger than the API server stores in one object; the running code is unchanged: ask for a smaller agent";
@@ -106,9 +106,12 @@ impl Writer {
         &self,
         owner: &Owner,
         code: &ConfigMap,
-        live: DynamicObject,
+        live: &ReceivedAny,
     ) -> Result<(), Stopped> {
-        let observed = digest::reduce_object(ChildKind::ConfigMap, live.clone());
+        let observed = live
+            .value()
+            .ok()
+            .and_then(|live| digest::reduce(ChildKind::ConfigMap, live));
         if let Some(conflict) = OwnershipConflict::of(owner, observed.iter()) {
             return Err(conflict.into());
         }
@@ -144,7 +147,7 @@ impl Writer {
                 ReconcileError::api(act, error)
             })?;
         for object in live {
-            self.cache.upsert_child(ChildKind::ConfigMap, object);
+            self.cache.upsert_child(ChildKind::ConfigMap, &object);
         }
         Ok(())
     }
@@ -178,7 +181,7 @@ impl Writer {
         };
         match api.patch(&stored.name, &params, &Patch::Merge(&body)).await {
             Ok(live) => {
-                self.cache.upsert_child(ChildKind::ConfigMap, live);
+                self.cache.upsert_child(ChildKind::ConfigMap, &live);
                 Ok(true)
             }
             Err(error) => match classify(&error) {

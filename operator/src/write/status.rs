@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams},
-    core::ApiResource,
+    Api, Client, Resource, ResourceExt as _,
+    api::{Patch, PatchParams},
+    core::{ApiResource, DynamicResourceScope},
 };
 use langop_api::{
     bounds,
@@ -20,13 +20,17 @@ use crate::{
     cache::{
         kind::LangopKind,
         objects::{Guard, Stored},
+        received::{Received, ReceivedAny},
     },
     error::{Class, ReconcileError, classify},
     write::{Writer, effects::Effects},
 };
 
 /// Access to one kind's objects where an object lives.
-pub(crate) fn api<K: LangopKind>(client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+pub(crate) fn api<K: LangopKind, T>(client: &Client, namespace: Option<&str>) -> Api<T>
+where
+    T: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
     let resource = ApiResource::erase::<K>(&());
     match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -76,7 +80,7 @@ impl Writer {
         let Some(response) = self.apply_status(object, &held, status).await? else {
             return Ok(false);
         };
-        self.cache.upsert_own_write(response, object);
+        self.cache.upsert_own_write(&response, object);
         tell_stall::<K>(previous.as_ref(), status, effects);
         effects.changed = true;
         Ok(true)
@@ -88,7 +92,7 @@ impl Writer {
         object: &K,
         held: &Guard<K>,
         status: &K::Status,
-    ) -> Result<Option<Guard<K>>, ReconcileError> {
+    ) -> Result<Option<Received<K>>, ReconcileError> {
         let name = object.name_any();
         let body = json!({
             "apiVersion": K::api_version(&()),
@@ -100,26 +104,17 @@ impl Writer {
             "status": status,
         });
         let params = PatchParams::apply(managers::STATUS).force();
-        let response = api::<K>(&self.client, object.meta().namespace.as_deref())
+        let response = api::<K, ReceivedAny>(&self.client, object.meta().namespace.as_deref())
             .patch_status(&name, &params, &Patch::Apply(&body))
             .await;
-        let response = match response {
-            Ok(response) => response,
-            Err(error) if matches!(classify(&error), Class::Gone) => return Ok(None),
+        match response {
+            Ok(response) => Ok(Some(response.of_kind())),
+            Err(error) if matches!(classify(&error), Class::Gone) => Ok(None),
             Err(error) => {
-                return Err(ReconcileError::api(
-                    format!("write the status of {} {name}", K::KIND.as_str()),
-                    error,
-                ));
+                let act = format!("write the status of {} {name}", K::KIND.as_str());
+                Err(ReconcileError::api(act, error))
             }
-        };
-        serde_json::to_value(response)
-            .and_then(serde_json::from_value)
-            .map(Some)
-            .map_err(|source| ReconcileError::Json {
-                what: format!("the answer about {name}"),
-                source,
-            })
+        }
     }
 }
 

@@ -211,6 +211,6 @@ pub(crate) fn waiting_for_synthesizer(stores: &Stores) -> Vec<Target> {
         .agents
         .select(is_waiting)
         .iter()
-        .map(|agent| Target::of(&**agent))
+        .map(|agent| Target::of::<LanguageAgent>(&**agent))
         .collect()
 }
