@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    pin::pin,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -206,8 +206,7 @@ struct CompletionGuard<About, Answer, Then: Fn()> {
 
 impl<About, Answer, Then: Fn()> CompletionGuard<About, Answer, Then> {
     /// Waits for an answer that comes, and says so where it does not come soon.
-    async fn answer_of(&self, call: impl Future<Output = Answer>) -> Answer {
-        let mut call = pin!(call);
+    async fn answer_of(&self, mut call: Pin<Box<impl Future<Output = Answer>>>) -> Answer {
         if let Ok(answer) = tokio::time::timeout(SOON, &mut call).await {
             return answer;
         }
@@ -294,6 +293,8 @@ where
         let counted = self.in_flight.add();
         let (places, namespace) = (self.places.clone(), namespace.to_owned());
         let (answered, key, asked) = (self.by_uid.clone(), uid.to_owned(), about.clone());
+        // Thousands may wait for a place: none holds room for what comes before and after that.
+        let prepare = Box::pin(prepare);
         let task = tokio::spawn(async move {
             let ending = CompletionGuard {
                 calls: answered,
@@ -302,7 +303,7 @@ where
             };
             let prepared = prepare.await;
             let place = places.take(namespace).await;
-            let answer = Arc::new(ending.answer_of(call(prepared)).await);
+            let answer = Arc::new(ending.answer_of(Box::pin(call(prepared))).await);
             drop((place, counted));
             // The row is gone if the object is.
             if let Some(row) = lock(&ending.calls).get_mut(&ending.uid) {

@@ -199,9 +199,10 @@ impl Writer {
     /// The code and the instructions of a stored revision; `None` if it is gone.
     pub(crate) async fn read_revision(
         &self,
-        stored: &Observed,
+        namespace: &str,
+        name: &str,
     ) -> Result<Option<(String, String)>, ReconcileError> {
-        let mut data = self.read_data(stored).await?;
+        let mut data = self.read_data(namespace, name).await?;
         Ok(data.remove(CODE_KEY).zip(data.remove(INSTRUCTIONS_KEY)))
     }
 
@@ -210,19 +211,20 @@ impl Writer {
         &self,
         stored: &Observed,
     ) -> Result<Option<AgentDefinition>, ReconcileError> {
-        let data = self.read_data(stored).await?;
+        let data = self.read_data(&stored.namespace, &stored.name).await?;
         let definition = data.get(DEFINITION_KEY);
         Ok(definition.and_then(|text| serde_json::from_str(text).ok()))
     }
 
     async fn read_data(
         &self,
-        stored: &Observed,
+        namespace: &str,
+        name: &str,
     ) -> Result<BTreeMap<String, String>, ReconcileError> {
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &stored.namespace);
-        let act = || format!("read ConfigMap {}/{}", stored.namespace, stored.name);
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let act = || format!("read ConfigMap {namespace}/{name}");
         let live = api
-            .get_opt(&stored.name)
+            .get_opt(name)
             .await
             .map_err(|error| ReconcileError::api(act(), error))?;
         Ok(live.and_then(|live| live.data).unwrap_or_default())

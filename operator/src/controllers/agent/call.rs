@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Instant};
 use langop_api::{agent::Tokens, condition::Reason};
 use langop_desired::{
     agent::{attempt::Failed, code, decide::InFlight, validate::ValidatedAgent},
-    observed::Observed,
     references::References,
 };
 use langop_proto::{
@@ -33,8 +32,8 @@ use crate::{
 pub(super) struct Call {
     pub(super) about: InFlight,
     pub(super) variant: Option<String>,
-    /// The code that runs meanwhile, and that the new one should differ little from.
-    pub(super) current: Option<Arc<Observed>>,
+    /// The name of the code that runs meanwhile, and that the new one should differ little from.
+    pub(super) current: Option<String>,
     /// What it may cost by the agent's own budget, which has that reserved.
     pub(super) tokens: Option<i64>,
 }
@@ -163,7 +162,7 @@ async fn make(
     synthesizer: Arc<Synthesizer>,
     mut inputs: SynthesisInputs,
     references: References,
-    current: Option<Arc<Observed>>,
+    current: Option<String>,
 ) -> Answer {
     let started = Instant::now();
     let (name, instructions, offered) = (
@@ -173,7 +172,7 @@ async fn make(
     );
     let bytes = request::size(&inputs, &references);
     let room = ctx.synthesis.room_for(bytes).await;
-    let response = match fits(bytes).and(previous(&ctx, current).await) {
+    let response = match fits(bytes).and(previous(&ctx, &inputs.namespace, current).await) {
         Ok(previous) => {
             inputs.previous = previous;
             synthesizer
@@ -217,13 +216,14 @@ fn fits(bytes: usize) -> Result<(), Failure> {
 /// The code that runs, for a small difference.
 async fn previous(
     ctx: &Context,
-    current: Option<Arc<Observed>>,
+    namespace: &str,
+    current: Option<String>,
 ) -> Result<Option<(String, String)>, Failure> {
     let Some(current) = current else {
         return Ok(None);
     };
     ctx.writer
-        .read_revision(&current)
+        .read_revision(namespace, &current)
         .await
         .map_err(|error| Failure {
             kind: FailureKind::Retryable,

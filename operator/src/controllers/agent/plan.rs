@@ -110,7 +110,7 @@ fn ask(
         call: Some(Call {
             about,
             variant,
-            current,
+            current: current.map(|code| code.name.clone()),
             tokens,
         }),
     }
