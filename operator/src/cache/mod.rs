@@ -64,6 +64,7 @@ impl Cache {
         self.enqueue_all::<LanguageTool>();
         self.enqueue_all::<LanguageClient>();
         self.enqueue_all::<LanguageAgent>();
+        self.triggers.begin_first_pass();
     }
 
     pub(crate) fn enqueue_all<K: Stored>(&self) {

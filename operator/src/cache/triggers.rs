@@ -2,7 +2,7 @@
 //! by [`crate::cache::affected`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -54,6 +54,9 @@ pub(crate) struct Triggers {
     /// Since when those wait whose reconcile has not begun. The queues themselves say nothing of
     /// that: whoever reads them drops duplicates and holds back what is being reconciled.
     waiting: Mutex<HashMap<Arc<Target>, Instant>>,
+    /// Those of the first pass, through all that was there when the picture was complete, whose
+    /// reconcile has not ended.
+    first: Mutex<HashSet<Arc<Target>>>,
 }
 
 impl Triggers {
@@ -65,6 +68,7 @@ impl Triggers {
                 senders,
                 open: AtomicBool::new(false),
                 waiting: Mutex::default(),
+                first: Mutex::default(),
             },
             pairs.map(|(_, receiver)| receiver),
         )
@@ -98,6 +102,21 @@ impl Triggers {
         targets.into_iter().for_each(|target| self.send(target));
     }
 
+    /// Begins the first pass, with all that wait.
+    pub(crate) fn begin_first_pass(&self) {
+        *self.first() = self.lock().keys().cloned().collect();
+    }
+
+    /// Its reconcile has ended. Whether that was the last of the first pass.
+    pub(crate) fn end(&self, target: &Target) -> bool {
+        let mut first = self.first();
+        let is_last = first.remove(target) && first.is_empty();
+        if is_last {
+            first.shrink_to_fit();
+        }
+        is_last
+    }
+
     /// Its reconcile begins, or never will. How long it has waited; `None` if nothing triggered it.
     pub(crate) fn begin(&self, target: &Target) -> Option<Duration> {
         self.lock().remove(target).map(|since| since.elapsed())
@@ -110,6 +129,10 @@ impl Triggers {
             let of_kind = waiting.keys().filter(|target| target.kind == kind);
             (kind, of_kind.count())
         })
+    }
+
+    fn first(&self) -> MutexGuard<'_, HashSet<Arc<Target>>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Target>, Instant>> {
@@ -130,6 +153,19 @@ mod tests {
         let tools = &mut queues[5];
         assert_eq!(tools.try_recv().unwrap().name, "late");
         assert!(tools.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_first_pass_ends_once_with_the_last_that_was_there() {
+        let (triggers, _queues) = Triggers::new();
+        triggers.open();
+        let named = |name: &str| Target::new(Kind::Agent, Some("n"), name);
+        triggers.send_all(["a", "b"].map(named));
+        triggers.begin_first_pass();
+        triggers.send(named("later"));
+        let end = |name: &str| triggers.end(&named(name));
+        let ends = ["later", "a", "a", "b", "b", "later"].map(end);
+        assert_eq!(ends, [false, false, false, true, false, false]);
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub(crate) async fn run<K: Reconciled>(
             next = next => {
                 let Some(target) = next else { break };
                 busy.insert(target.clone());
-                running.push(look::<K>(&ctx, target));
+                running.push(look_and_tell::<K>(&ctx, target));
             }
         }
     }
@@ -150,6 +150,18 @@ fn due(message: Arc<Target>, pause: Duration) -> ScheduleRequest<Arc<Target>> {
         message,
         run_at: tokio::time::Instant::now() + pause,
     }
+}
+
+/// As [`look`]; tells of the end of the first pass, which is how long a restart took.
+async fn look_and_tell<K: Reconciled>(
+    ctx: &Arc<Context>,
+    target: Arc<Target>,
+) -> (Arc<Target>, Option<Duration>) {
+    let seen = look::<K>(ctx, target).await;
+    if ctx.cache.triggers.end(&seen.0) {
+        tracing::info!("every object was looked at");
+    }
+    seen
 }
 
 /// Reconciles what there is of that name, and says when to do so again. `None`: it is gone.
