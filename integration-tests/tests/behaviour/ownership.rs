@@ -9,6 +9,7 @@ use kube::{
 };
 use langop_api::{LanguageAgent, LanguageTool};
 use langop_integration_tests::{
+    Filter, Reply,
     env::{MODEL, SOON, TOOL, TestEnv, agent_yaml, condition, is, is_current},
     wait,
 };
@@ -68,6 +69,86 @@ async fn a_foreign_deployment_of_the_same_name_is_a_conflict_and_untouched() {
     let ours = env.deployment("taken").await;
     assert_eq!(ours.owner_references()[0].kind, "LanguageAgent");
     assert_eq!(env.calls().await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_foreign_policy_of_the_same_name_is_found_before_anything_is_spent() {
+    let env = TestEnv::new("policy").await;
+    let foreign = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: taken}
+spec: {podSelector: {}, policyTypes: [Egress], egress: [{}]}
+";
+    env.apply(foreign).await;
+    let before: NetworkPolicy = env.get("taken").await.unwrap();
+    env.with_tool_and_model().await;
+    env.apply(&agent_yaml("taken", "take it")).await;
+    let message = until_taken(&env, "taken").await;
+    assert!(message.contains("NetworkPolicy 'taken'"), "{message}");
+    assert_eq!(env.calls().await, (0, 0));
+    let after: NetworkPolicy = env.get("taken").await.unwrap();
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_while_code_is_made_is_left_to_whose_it_is() {
+    let env = TestEnv::new("late").await;
+    env.with_tool_and_model().await;
+    env.llm.reply(Reply::Hang);
+    env.apply(&agent_yaml("taken", "take it")).await;
+    wait::until("the call of the LLM", SOON, async || {
+        (env.llm.count() == 1).then_some(())
+    })
+    .await
+    .unwrap();
+    env.apply(FOREIGN).await;
+    let before = env.deployment("taken").await;
+    env.llm.release();
+    let message = until_taken(&env, "taken").await;
+    assert!(message.contains("Deployment 'taken'"), "{message}");
+    let after = env.deployment("taken").await;
+    assert!(after.owner_references().is_empty());
+    assert_eq!(
+        (before.metadata.generation, &before.spec),
+        (after.metadata.generation, &after.spec)
+    );
+    let deployments = env.ns.api::<Deployment>();
+    deployments
+        .delete("taken", &DeleteParams::default())
+        .await
+        .unwrap();
+    env.until_ready("taken").await;
+    assert_eq!(env.calls().await, (1, 0), "its code is kept");
+}
+
+#[tokio::test]
+async fn one_name_is_asked_for_and_the_others_are_found_by_their_creation() {
+    let env = TestEnv::new("reads").await;
+    env.with_tool_and_model().await;
+    let mark = env.settled().await;
+    env.with_agent("new", "look after everything").await;
+    env.settled().await;
+    let ours = Filter::all()
+        .user_agent("langop-operator")
+        .namespace(env.ns.name());
+    let mut events = env.cp.audit().unwrap().events_since(mark, &ours).unwrap();
+    events.retain(|event| !event.is_write() && event.verb != "watch");
+    let reads: Vec<String> = events
+        .iter()
+        .map(|read| format!("{} {} {}", read.verb, read.resource, read.name))
+        .collect();
+    assert_eq!(reads, ["get deployments new"]);
+}
+
+/// What an agent says of names that are taken, once it does.
+async fn until_taken(env: &TestEnv, agent: &str) -> String {
+    let taken = |agent: &LanguageAgent| {
+        let stalled = condition(agent, "Stalled").filter(|it| it.status == "True")?;
+        (stalled.reason == "NameConflict").then(|| stalled.message.clone())
+    };
+    let agent = env.until(agent, |agent| taken(agent).is_some()).await;
+    taken(&agent).unwrap()
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl Writer {
             .map(|item| item.key.clone())
             .chain(keep.iter().cloned())
             .collect();
-        let mut refusal = self.write_all(&items, effects).await?;
+        let mut refusal = self.write_all(owner, &mut items, effects).await?;
         if let Some(key) = wanted.first() {
             refusal = refusal.or(self.baseline(&key.namespace).await?);
         }
@@ -76,12 +76,13 @@ impl Writer {
     /// Writes what differs. Gives the first refusal in words.
     async fn write_all(
         &self,
-        items: &[Item],
+        owner: &Owner,
+        items: &mut [Item],
         effects: &mut Effects,
-    ) -> Result<Option<String>, ReconcileError> {
+    ) -> Result<Option<String>, Stopped> {
         let mut first = None;
         for item in items {
-            match self.write(item, Force::Yes).await? {
+            match self.write_own(owner, item).await? {
                 Write::Unchanged => {}
                 Write::Written(verb) => effects.applied(AppliedChild {
                     kind: item.key.kind,
@@ -101,6 +102,23 @@ impl Writer {
             }
         }
         Ok(first)
+    }
+
+    /// Writes one child. Where its creation finds something at its name, that is looked at, and
+    /// written after all if it is ours.
+    async fn write_own(&self, owner: &Owner, item: &mut Item) -> Result<Write, Stopped> {
+        match self.write(item, Force::Yes).await {
+            Err(error) if item.live.is_none() && error.is_conflict() => {
+                item.live = self.look(&item.key).await?;
+                if let Some(conflict) =
+                    OwnershipConflict::of(owner, item.live.as_deref().into_iter())
+                {
+                    return Err(conflict.into());
+                }
+                Ok(self.write(item, Force::Yes).await?)
+            }
+            written => Ok(written?),
+        }
     }
 
     /// Sees to the policy that closes our pods in a namespace (see [`reach::baseline`]), which has

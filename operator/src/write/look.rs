@@ -14,7 +14,21 @@ use crate::{
 /// Names at which one reconcile has found nothing, so that it asks for each once. Not for longer:
 /// others may take them.
 #[derive(Debug, Default)]
-pub(crate) struct KnownAbsent(BTreeSet<Key>);
+pub(crate) struct KnownAbsent {
+    found: BTreeSet<Key>,
+    is_presumed: bool,
+}
+
+impl KnownAbsent {
+    /// Of whatever the cache does not know. What is there all the same is found by its creation,
+    /// which then fails.
+    pub(crate) fn presumed() -> Self {
+        Self {
+            is_presumed: true,
+            ..Self::default()
+        }
+    }
+}
 
 impl Writer {
     /// The live object of that name. A name that the index does not know is looked up: the object
@@ -27,9 +41,18 @@ impl Writer {
         if let Some(known) = self.cache.index.get(key.kind, &key.namespace, &key.name) {
             return Ok(Some(known));
         }
-        if absent.0.contains(key) {
+        if absent.is_presumed || absent.found.contains(key) {
             return Ok(None);
         }
+        let live = self.look(key).await?;
+        if live.is_none() {
+            absent.found.insert(key.clone());
+        }
+        Ok(live)
+    }
+
+    /// What the API server has at a name.
+    pub(super) async fn look(&self, key: &Key) -> Result<Option<Arc<Observed>>, ReconcileError> {
         let api = child::api(&self.client, key.kind, Some(&key.namespace));
         let act = || {
             let kind = child::name(key.kind);
@@ -39,9 +62,6 @@ impl Writer {
             .get_opt(&key.name)
             .await
             .map_err(|error| ReconcileError::api(act(), error))?;
-        if live.is_none() {
-            absent.0.insert(key.clone());
-        }
         Ok(live
             .and_then(|live: ReceivedAny| digest::reduce(key.kind, live.value().ok()?))
             .map(Arc::new))

@@ -50,7 +50,13 @@ pub(super) async fn apply(
     let writing = ctx.priority.begin();
     let children = ctx
         .writer
-        .apply_children(&agent.owner, children, &keep, absent, effects)
+        .apply_children(
+            &agent.owner,
+            children,
+            &keep,
+            &mut KnownAbsent::presumed(),
+            effects,
+        )
         .await;
     drop(writing);
     announce::workloads(ctx, agent, effects);

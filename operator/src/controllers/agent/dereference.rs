@@ -159,9 +159,10 @@ pub(super) fn observed(ctx: &Context, metadata: &ObjectMeta) -> ObservedAgent {
 }
 
 /// What keeps the agent from its children's names, if anything. Names that the index does not know
-/// are asked for only of an agent that has nothing yet, before anything is spent on it; later ones
-/// are asked for before each creation. At names that it has no use for (now), only what is left of
-/// a former agent is an obstacle: others may use them.
+/// are asked for only of an agent that has nothing yet, before anything is spent on it; that of its
+/// policy is not, which is made before that, and later ones are not: each creation finds out by
+/// itself. At names that it has no use for (now), only what is left of a former agent is an
+/// obstacle: others may use them.
 async fn names_are_free(
     ctx: &Context,
     owner: &Owner,
@@ -182,7 +183,18 @@ async fn names_are_free(
         .into_iter()
         .filter(|key| is_new || is_known(key))
         .collect();
-    if let Some(conflict) = ctx.writer.conflict_at(owner, &used, absent).await? {
+    let is_made_first = |key: &&Key| key.kind == ChildKind::NetworkPolicy && !is_known(key);
+    let asked: Vec<Key> = used
+        .iter()
+        .filter(|key| !is_made_first(key))
+        .cloned()
+        .collect();
+    let mut conflict = ctx.writer.conflict_at(owner, &asked, absent).await?;
+    if conflict.is_some() {
+        // Then all of them are told at once.
+        conflict = ctx.writer.conflict_at(owner, &used, absent).await?;
+    }
+    if let Some(conflict) = conflict {
         return Err(conflict.into());
     }
     let unused: Vec<Key> = unused.into_iter().filter(is_known).collect();
