@@ -12,7 +12,7 @@ use std::{
 
 use hashbrown::HashTable;
 use langop_api::names::labels;
-use langop_desired::observed::{ChildKind, Observed};
+use langop_desired::observed::{ChildKind, Observed, ObservedState};
 use slab::Slab;
 
 use crate::cache::{packed::Packed, received::ReceivedAny, tombstones::Tombstones};
@@ -55,6 +55,28 @@ pub(crate) enum Change {
     },
     /// It is gone.
     Gone(Arc<Observed>),
+}
+
+impl Change {
+    /// Whether a workload, a run or a pod only gets on: nobody has changed it.
+    pub(crate) fn is_of_state_alone(&self) -> bool {
+        let Self::Changed {
+            old: Some(old),
+            new,
+        } = self
+        else {
+            return false;
+        };
+        let has_state = matches!(
+            new.kind,
+            ChildKind::Deployment | ChildKind::CronJob | ChildKind::Job | ChildKind::Pod
+        );
+        let of = |observed: &Observed| Observed {
+            state: ObservedState::None,
+            ..observed.clone()
+        };
+        has_state && of(old) == of(new)
+    }
 }
 
 /// All live children.
@@ -334,7 +356,7 @@ pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use langop_desired::observed::{CompactMap, Controller, ObservedState};
+    use langop_desired::observed::{CompactMap, Controller, DeploymentState};
 
     use super::*;
 
@@ -471,6 +493,34 @@ mod tests {
         }
         assert!(index.keys(ChildKind::Pod, None).is_empty());
         assert_eq!(index.keys(ChildKind::Deployment, Some("ns")).len(), MANY);
+    }
+
+    #[test]
+    fn only_a_state_that_changes_may_wait_for_more() {
+        let change = |kind, change: fn(&mut Observed)| {
+            let old = observed(kind, "d", "1", None);
+            let mut new = old.clone();
+            change(&mut new);
+            let (old, new) = (Some(Arc::new(old)), Arc::new(new));
+            Change::Changed { old, new }.is_of_state_alone()
+        };
+        let state: fn(&mut Observed) =
+            |new| new.state = ObservedState::Deployment(DeploymentState::default());
+        assert!(change(ChildKind::Deployment, state));
+        assert!(!change(ChildKind::ConfigMap, state));
+        assert!(!change(ChildKind::Deployment, |new| {
+            new.owned_digest = "another".into();
+        }));
+        assert!(!change(ChildKind::Deployment, |new| new.deleting = true));
+        let new = Arc::new(observed(ChildKind::Pod, "p", "1", None));
+        assert!(
+            !Change::Changed {
+                old: None,
+                new: new.clone()
+            }
+            .is_of_state_alone()
+        );
+        assert!(!Change::Gone(new).is_of_state_alone());
     }
 
     #[test]

@@ -160,7 +160,12 @@ impl Cache {
             self.server_defaults.forget(&old.uid);
         }
         if self.triggers.is_open() {
-            self.triggers.send_all(affected::by_child(change));
+            let targets = affected::by_child(change);
+            if change.is_of_state_alone() {
+                self.triggers.send_in_a_moment(targets);
+            } else {
+                self.triggers.send_all(targets);
+            }
             let baseline = affected::by_baseline(&self.stores, change);
             self.triggers.send_all(baseline);
         }

@@ -42,14 +42,25 @@ impl Target {
     }
 }
 
+/// A resource in a queue, and how long it may wait there for more that is like what enqueued it.
+#[derive(Debug)]
+pub(crate) struct Trigger {
+    pub(crate) target: Arc<Target>,
+    pub(crate) pause: Duration,
+}
+
+/// How long news of how a child gets on waits for more: a rollout is several changes within
+/// moments, of which the last one counts.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// The receiving ends of the queues, in the order of [`Kind::ALL`].
-pub(crate) type Queues = [UnboundedReceiver<Arc<Target>>; Kind::ALL.len()];
+pub(crate) type Queues = [UnboundedReceiver<Trigger>; Kind::ALL.len()];
 
 /// The queues of all kinds. Closed until [`Triggers::open`]: before that the picture is incomplete,
 /// and after it everything is reconciled once anyway.
 #[derive(Debug)]
 pub(crate) struct Triggers {
-    senders: [UnboundedSender<Arc<Target>>; Kind::ALL.len()],
+    senders: [UnboundedSender<Trigger>; Kind::ALL.len()],
     open: AtomicBool,
     /// Since when those wait whose reconcile has not begun. The queues themselves say nothing of
     /// that: whoever reads them drops duplicates and holds back what is being reconciled.
@@ -83,6 +94,20 @@ impl Triggers {
     }
 
     pub(crate) fn send(&self, target: Target) {
+        self.send_after(Duration::ZERO, target);
+    }
+
+    pub(crate) fn send_all(&self, targets: impl IntoIterator<Item = Target>) {
+        targets.into_iter().for_each(|target| self.send(target));
+    }
+
+    /// Those of a child of which only its state has changed.
+    pub(crate) fn send_in_a_moment(&self, targets: impl IntoIterator<Item = Target>) {
+        let targets = targets.into_iter();
+        targets.for_each(|target| self.send_after(MOMENT, target));
+    }
+
+    fn send_after(&self, pause: Duration, target: Target) {
         if self.is_open() {
             let at = Kind::ALL
                 .iter()
@@ -94,12 +119,8 @@ impl Triggers {
             waiting.entry(target.clone()).or_insert_with(Instant::now);
             drop(waiting);
             // A closed queue means that the process is ending.
-            let _ = self.senders[at].send(target);
+            let _ = self.senders[at].send(Trigger { target, pause });
         }
-    }
-
-    pub(crate) fn send_all(&self, targets: impl IntoIterator<Item = Target>) {
-        targets.into_iter().for_each(|target| self.send(target));
     }
 
     /// Begins the first pass, with all that wait.
@@ -151,7 +172,13 @@ mod tests {
         triggers.open();
         triggers.send(Target::new(Kind::Tool, Some("n"), "late"));
         let tools = &mut queues[5];
-        assert_eq!(tools.try_recv().unwrap().name, "late");
+        let late = tools.try_recv().unwrap();
+        assert_eq!(
+            (late.target.name.as_str(), late.pause),
+            ("late", Duration::ZERO)
+        );
+        triggers.send_in_a_moment([Target::new(Kind::Tool, Some("n"), "later")]);
+        assert_eq!(tools.try_recv().unwrap().pause, MOMENT);
         assert!(tools.try_recv().is_err());
     }
 

@@ -34,7 +34,7 @@ use tracing::{Instrument as _, field::Empty};
 use crate::{
     cache::{
         objects::{Guard, Stored},
-        triggers::Target,
+        triggers::{Target, Trigger},
     },
     context::Context,
     error::{ReconcileError, Stopped, chain},
@@ -106,12 +106,13 @@ pub(crate) trait Reconciled: Stored {
 /// names for each object and wants the objects in its own store.
 pub(crate) async fn run<K: Reconciled>(
     ctx: Arc<Context>,
-    queue: UnboundedReceiver<Arc<Target>>,
+    queue: UnboundedReceiver<Trigger>,
     stop: CancellationToken,
 ) {
     let (again, later) = unbounded_channel();
-    let now = UnboundedReceiverStream::new(queue).map(|target| due(target, Duration::ZERO));
-    let requests = stream::select(now, UnboundedReceiverStream::new(later));
+    let triggered = UnboundedReceiverStream::new(queue);
+    let triggered = triggered.map(|Trigger { target, pause }| due(target, pause));
+    let requests = stream::select(triggered, UnboundedReceiverStream::new(later));
     let mut scheduler = pin!(scheduler(requests.take_until(stop.cancelled_owned())));
     let most = usize::from(ctx.settings.reconcile_concurrency);
     let mut running = FuturesUnordered::new();
