@@ -290,9 +290,9 @@ impl Supervisor {
             .flat_map(|namespace| ["--audit-bodies-in", namespace]);
         let nodes = options.nodes.to_possible_value();
         let nodes = nodes.context("nodes without a name")?;
-        let growth = options.heap_growth.map(|percent| percent.to_string());
+        let limit = options.heap_limit.map(|gib| format!("{gib}GiB"));
         let mut child = Command::new(program)
-            .envs(growth.map(|percent| ("GOGC", percent)))
+            .envs(limit.map(|limit| ("GOMEMLIMIT", limit)))
             .arg("serve")
             .arg("--state")
             .arg(state)

@@ -18,10 +18,10 @@ pub struct Options {
     /// a disk should hold.
     #[arg(long, value_name = "NAMESPACE")]
     pub audit_bodies_in: Vec<String>,
-    /// How much the heap of each part may grow between two collections, in percent (default: what
-    /// GOGC says, else 100). Less is for many objects in little memory.
+    /// From which size of its heap on each part collects as often as it has to, in GiB (default:
+    /// what GOMEMLIMIT says, else none). Not too little for what it holds: it would do nothing else.
     #[arg(skip)]
-    pub heap_growth: Option<u16>,
+    pub heap_limit: Option<u16>,
     /// What pods run on; a real node needs Linux and root, and there is one at a time on a machine.
     #[arg(long, value_enum, default_value_t)]
     pub nodes: Nodes,

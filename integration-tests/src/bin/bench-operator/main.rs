@@ -161,7 +161,7 @@ async fn control_plane(name: &str, scale: Scale, recorded: Vec<String>) -> Resul
     let options = Options {
         audit_bodies_of: vec![OPERATOR.to_owned()],
         audit_bodies_in: recorded,
-        heap_growth: scale.heap_growth(),
+        heap_limit: scale.heap_limit(),
         ..Options::default()
     };
     ControlPlane::start_with(&run_dir()?.join(name), options).await

@@ -45,11 +45,11 @@ impl Scale {
         self.agents <= RUNNING
     }
 
-    /// How much the heaps of Kubernetes' own programs may grow between two collections, in percent;
-    /// `None`: as they do anywhere. Of 100,000 agents an API server holds some 9 GiB.
-    pub(crate) fn heap_growth(self) -> Option<u16> {
+    /// From which size on the heaps of Kubernetes' own programs may not double between two
+    /// collections, in GiB; `None`: they may always. Of 100,000 agents an API server holds some 9.
+    pub(crate) fn heap_limit(self) -> Option<u16> {
         const MANY: u32 = 30_000;
-        (self.agents > MANY).then_some(40)
+        (self.agents > MANY).then_some(13)
     }
 
     /// Until something must have happened that takes seconds for few agents, on a machine under
