@@ -18,7 +18,9 @@ use serde_json::{Value, value::RawValue};
 
 use crate::cache::{index::parse_version, kind::LangopKind, objects::Guard};
 
-/// An object, of which only the identity is read.
+/// An object, of which only the identity is read. In a watch event its text is there only after the
+/// event's type (findings/kube-raw-object-wants-its-type-first.sh), as API servers write it:
+/// `metav1.WatchEvent` has its fields in that order.
 pub(crate) struct Received<K> {
     /// Name, namespace, uid and version; nothing else.
     identity: ObjectMeta,

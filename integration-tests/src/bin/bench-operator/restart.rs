@@ -40,12 +40,12 @@ pub(crate) async fn measure(
     let before = generations(&env.client).await?;
     env.operator.kill().await?;
     let mark = env.audit.mark()?;
-    let (begun, began) = (Instant::now(), Timestamp::now());
+    let (begun, start) = (Instant::now(), Timestamp::now());
     env.operator.start_again().await?;
     figures.restart_ready_seconds = Some(begun.elapsed().as_secs_f64());
     env.all_looked_at(fleet).await?;
-    let end = last_look(env, began).await?;
-    figures.restart_seconds = Some(end.duration_since(began).as_secs_f64());
+    let end = last_look(env, start).await?;
+    figures.restart_seconds = Some(end.duration_since(start).as_secs_f64());
     figures.restart_cpu_seconds = Some(processes::cpu_time(env.operator.pid())?.as_secs_f64());
     let lists = bare_list::recorded(env.audit, mark, env.operator.user())?;
 
@@ -62,13 +62,12 @@ pub(crate) async fn measure(
 
 /// When the operator had looked at everything, by its own word: its metrics, by which it is waited
 /// for, are made once in a second.
-async fn last_look(env: &BenchEnv<'_>, began: Timestamp) -> Result<Timestamp> {
+async fn last_look(env: &BenchEnv<'_>, start: Timestamp) -> Result<Timestamp> {
     let log = env.operator.log();
     wait::until("word of the last look", env.scale.soon(), async || {
         let text = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
-        let told = text.lines().filter_map(time_of_last_look);
-        told.filter(|time| *time >= began)
-            .last()
+        let mut told = text.lines().filter_map(time_of_last_look);
+        told.rfind(|time| *time >= start)
             .ok_or_else(|| format!("none in {}", log.display()))
     })
     .await
