@@ -15,7 +15,12 @@ use langop_api::names::labels;
 use langop_desired::observed::{ChildKind, Observed, ObservedState};
 use slab::Slab;
 
-use crate::cache::{packed::Packed, received::ReceivedAny, tombstones::Tombstones};
+use crate::cache::{
+    packed::Packed,
+    received::ReceivedAny,
+    tombstones::Tombstones,
+    version::{is_older, parse_version},
+};
 
 /// Identifies a child; cluster-scoped ones have the empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -341,17 +346,6 @@ fn sorted(mut found: Vec<Arc<Observed>>) -> Vec<Arc<Observed>> {
         (a.kind, &a.namespace, &a.name).cmp(&(b.kind, &b.namespace, &b.name))
     });
     found
-}
-
-/// Resource versions of one kind are numbers that grow (KEP-5504; etcd's revision before it).
-/// Anything else is not compared.
-pub(crate) fn parse_version(text: &str) -> Option<u64> {
-    text.parse().ok()
-}
-
-/// Whether `incoming` is certainly older than `held`.
-pub(crate) fn is_older(incoming: Option<u64>, held: Option<u64>) -> bool {
-    matches!((incoming, held), (Some(incoming), Some(held)) if incoming < held)
 }
 
 #[cfg(test)]

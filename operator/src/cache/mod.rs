@@ -17,6 +17,7 @@ pub(crate) mod server_defaults;
 pub(crate) mod tally;
 pub(crate) mod tombstones;
 pub(crate) mod triggers;
+pub(crate) mod version;
 
 use kube::Resource as _;
 use langop_api::{

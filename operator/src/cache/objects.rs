@@ -20,13 +20,13 @@ use slab::Slab;
 
 use crate::cache::{
     budget::{self, Budget},
-    index::{is_older, parse_version},
     kind::{LangopKind, Reference},
     packed::Packed,
     received::Received,
     tally::Sum as _,
     tombstones::Tombstones,
     triggers::Target,
+    version::{is_older, parse_version},
 };
 
 /// An object that may be undecodable.

@@ -16,7 +16,7 @@ use langop_api::names::annotations;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, value::RawValue};
 
-use crate::cache::{index::parse_version, kind::LangopKind, objects::Guard};
+use crate::cache::{kind::LangopKind, version::parse_version};
 
 /// An object, of which only the identity is read. In a watch event its text is there only after the
 /// event's type (findings/kube-raw-object-wants-its-type-first.sh), as API servers write it:
@@ -70,7 +70,7 @@ impl<K> Received<K> {
 
 impl<K: LangopKind> Received<K> {
     /// What is held of it, or why it cannot be read.
-    pub(crate) fn read(&self) -> Guard<K> {
+    pub(crate) fn read(&self) -> DeserializeGuard<K> {
         let json = self.json.get();
         let parts = serde_json::from_str::<Parts<K::Spec, K::Status>>(json);
         DeserializeGuard(match parts {
