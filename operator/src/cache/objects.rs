@@ -11,6 +11,7 @@ use std::{
 use hashbrown::HashTable;
 use kube::{
     Resource as _, ResourceExt as _,
+    api::ObjectMeta,
     core::{DeserializeGuard, error_boundary::InvalidObject},
 };
 use langop_api::{
@@ -156,7 +157,7 @@ impl<K: LangopKind> Objects<K> {
 
     /// Takes an object from a watch.
     pub(crate) fn upsert(&self, received: &Received<K>) -> Change<K> {
-        if self.read().has_nothing_new(received) {
+        if self.read().is_known(received.meta(), false) {
             return Change::Known;
         }
         self.upsert_read(received.read())
@@ -168,17 +169,17 @@ impl<K: LangopKind> Objects<K> {
         let mut new = Arc::new(object);
         let (mut whole, mut bytes) = Whole::of(&new);
         let mut inner = self.write();
-        if inner.is_known(&new) {
+        if inner.is_known(new.meta(), new.0.is_err()) {
             return Change::Known;
         }
         let namespace = new.meta().namespace.as_deref();
         let held = inner.get(namespace, &new.name_any());
-        if held.is_some_and(|held| is_older(version(&new), parse_version(&held.version))) {
+        if held.is_some_and(|held| is_older(version(new.meta()), parse_version(&held.version))) {
             return Change::Stale { new };
         }
         let before = held.map_or(0, |held| held.bytes);
         if !self.budget.exchange(namespace, before, bytes) {
-            if held.is_some_and(|held| held.is_of_version(&new)) {
+            if held.is_some_and(|held| held.is_of_version(new.meta())) {
                 return Change::Known;
             }
             self.budget.exchange(namespace, before, 0);
@@ -244,26 +245,16 @@ impl<K: LangopKind> Inner<K> {
         all.filter(move |held| namespace.is_none_or(|namespace| *held.namespace == *namespace))
     }
 
-    /// Whether it need not be read to know that it says nothing.
-    fn has_nothing_new(&self, received: &Received<K>) -> bool {
-        if self.tombstones.is_past(received.uid(), received.number()) {
-            return true;
-        }
-        let held = self.get(Some(received.namespace()), received.name());
-        held.is_some_and(|held| held.is_readable() && Some(&*held.version) == received.version())
-    }
-
-    /// Whether it says nothing: the object is gone, or held just so. One that had no room may have
-    /// some now.
-    fn is_known(&self, object: &Guard<K>) -> bool {
-        let uid = object.meta().uid.as_deref().unwrap_or_default();
+    /// Whether an object says nothing, by its metadata alone: it is gone, or held just so. One that had
+    /// no room may have some now, unless it is known to be unreadable.
+    fn is_known(&self, object: &ObjectMeta, is_unreadable: bool) -> bool {
+        let uid = object.uid.as_deref().unwrap_or_default();
         if self.tombstones.is_past(uid, version(object)) {
             return true;
         }
-        let held = self.get(object.meta().namespace.as_deref(), &object.name_any());
-        held.is_some_and(|held| {
-            held.is_of_version(object) && (held.is_readable() || object.0.is_err())
-        })
+        let name = object.name.as_deref().unwrap_or_default();
+        let held = self.get(object.namespace.as_deref(), name);
+        held.is_some_and(|held| held.is_of_version(object) && (held.is_readable() || is_unreadable))
     }
 
     /// Holds an object in the place of the one of its name, which it gives back.
@@ -354,8 +345,8 @@ impl<K: LangopKind> Held<K> {
         Target::new(K::KIND, namespace, &self.name)
     }
 
-    fn is_of_version(&self, object: &Guard<K>) -> bool {
-        let version = object.meta().resource_version.as_deref();
+    fn is_of_version(&self, object: &ObjectMeta) -> bool {
+        let version = object.resource_version.as_deref();
         *self.version == *version.unwrap_or_default()
     }
 
@@ -393,12 +384,8 @@ impl<K: LangopKind> Whole<K> {
     }
 }
 
-fn version<K: LangopKind>(object: &Guard<K>) -> Option<u64> {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(parse_version)
+fn version(object: &ObjectMeta) -> Option<u64> {
+    object.resource_version.as_deref().and_then(parse_version)
 }
 
 /// The stores of all kinds.
